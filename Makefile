@@ -1,0 +1,46 @@
+# `make help` lists what one can do. Everything runs in a virtual environment of its own (.venv),
+# made on the first call and made again only when pyproject.toml changes.
+PYTHON ?= python3
+VENV ?= .venv
+PIP_FLAGS ?=
+BIN = $(VENV)/bin
+OUT ?= results
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types bench paper clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet $(PIP_FLAGS) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet $(PIP_FLAGS) --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed ## the paper's Figure 4 at its own size, and the whole evolution in one picture
+	$(BIN)/spectail demo --out $(OUT)
+
+test: $(VENV)/.installed-dev ## the test suite (under 10 minutes on 2 cores)
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev ## format and lint, changing nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.installed-dev ## mypy, strict on the package
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev ## the speed table of the README
+	$(BIN)/python -m benchmarks
+
+paper: $(VENV)/.installed ## Figures 1-5 at the paper's size, with the verdicts
+	$(BIN)/spectail reproduce fig1 fig2 fig3 fig4 fig5 --out $(OUT)
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

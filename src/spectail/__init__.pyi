@@ -1,0 +1,20 @@
+from .spectra import MarchenkoPastur as MarchenkoPastur
+from .spectra import Phase as Phase
+from .spectra import PhaseEvidence as PhaseEvidence
+from .spectra import PowerLawFit as PowerLawFit
+from .spectra import classify as classify
+from .spectra import eigenvalues as eigenvalues
+from .spectra import fit_marchenko_pastur as fit_marchenko_pastur
+from .spectra import hill_fit as hill_fit
+from .spectra import ks_fit as ks_fit
+from .spectra import pl_alpha_hill as pl_alpha_hill
+from .spectra import singular_overlaps as singular_overlaps
+from .sweeps import Store as Store
+from .sweeps import open_run as open_run
+from .teacher_student import Experiment as Experiment
+from .teacher_student import Problem as Problem
+from .teacher_student import predict_one_step as predict_one_step
+from .teacher_student import simulate as simulate
+from .teacher_student import simulate_many as simulate_many
+
+__version__: str

@@ -1,0 +1,165 @@
+"""Which of the 5+1 phases of training a spectrum is in, with the evidence."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from spectail.spectra.bulk import MarchenkoPastur, fit_marchenko_pastur
+from spectail.spectra.precision import float64
+from spectail.spectra.spikes import count_spikes, spectral_gap, visible_edge
+from spectail.spectra.tails import ZERO_SHARE, pl_alpha_hill
+
+# Heavy-tailed: log λ above the median spreads by this factor more than in the Marchenko–Pastur law.
+# For 1500 × 1000 that is Hill α ≤ 2.25, where the law has 2.449; stated for every shape alike.
+HEAVY_TAIL_SPREAD = 1.16
+# The bulk no longer follows the law of its own median: the Kolmogorov–Smirnov distance is this, or
+# this many eigenvalues where b is small. Eigenvalues of a Gaussian matrix are rigid: in 150 draws of
+# five shapes, 100 to 1000 eigenvalues, their distance stayed below 5/b.
+DECAYED_BULK_DISTANCE = 0.0075
+DECAYED_BULK_COUNT = 7.5
+# Neighbours further apart than this ratio, past the edge, are a gap: what lies above is detached.
+DETACHED_RATIO = 1.1
+# Half of the spectrum zero to rounding.
+COLLAPSED_SHARE = 0.5
+# Two humps of log λ count as two modes if the valley between them is this share of the peak deep.
+MODE_PROMINENCE = 0.1
+
+
+class Phase(StrEnum):
+    """The 5+1 phases of Martin & Mahoney (2021), in the order that training passes them.
+
+    And two answers that are none of them: `BIMODAL`, a bulk of two humps as one large step of Adam
+    makes it (paper §4.1, Fig. 2d), whose low Hill exponent is no heavy tail; and `UNKNOWN`.
+    """
+
+    RANDOM = "random-like"
+    BLEEDING_OUT = "bleeding-out"
+    BULK_SPIKE = "bulk+spike"
+    BULK_DECAY = "bulk-decay"
+    HEAVY_TAILED = "heavy-tailed"
+    RANK_COLLAPSE = "rank-collapse"
+    BIMODAL = "bimodal"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class PhaseEvidence:
+    """A phase, and the measurements that decided it.
+
+    Attributes:
+        phase: the verdict.
+        law: the bulk fitted to the spectrum's median.
+        n_spikes: eigenvalues visibly past its edge.
+        spectral_gap: λ₁/λ₊.
+        bulk_distance: Kolmogorov–Smirnov distance between the spectrum and the law.
+        tail_spread: (α_MP − 1)/(α − 1) with Hill exponents: 1 for the law, larger for heavier tails.
+        note: why the phase is unknown; empty otherwise.
+    """
+
+    phase: Phase
+    law: MarchenkoPastur
+    n_spikes: int
+    spectral_gap: float
+    bulk_distance: float
+    tail_spread: float
+    note: str = ""
+
+
+def classify(spectrum: Float[Tensor, " b"], rows: int, cols: int) -> PhaseEvidence:
+    """The phase of a spectrum, from what it is and what an untrained matrix of the shape would be.
+
+    Args:
+        spectrum: the min(rows, cols) eigenvalues of WᵀW, any order.
+        rows, cols: the shape of W.
+
+    Returns:
+        the phase and its evidence. The rules, in order, each relative to the spectrum itself:
+
+        - rank-collapse: half of the eigenvalues are zero to rounding;
+        - bimodal: log λ has two humps;
+        - heavy-tailed: log λ above the median spreads `HEAVY_TAIL_SPREAD` times as far as in the
+          Marchenko–Pastur law of the shape;
+        - bulk-decay: the bulk departs from that law (`DECAYED_BULK_DISTANCE`), and two or more
+          eigenvalues have seeped past its edge without a gap;
+        - bulk+spike: an eigenvalue past the edge is detached; bleeding-out: none is;
+        - random-like: no eigenvalue is past the edge.
+
+    Source: Martin & Mahoney (2021); paper §2 and §5.1.
+    """
+    law = fit_marchenko_pastur(spectrum, rows, cols)
+    if not bool(spectrum.isfinite().all()):
+        return PhaseEvidence(Phase.UNKNOWN, law, 0, math.nan, math.nan, math.nan, "an eigenvalue is NaN or inf")
+    largest = float(spectrum.max())
+    zeros = float(float64(spectrum <= ZERO_SHARE * largest).mean())
+    if zeros >= COLLAPSED_SHARE:
+        return PhaseEvidence(Phase.RANK_COLLAPSE, law, 0, math.nan, math.nan, math.nan, f"{zeros:.0%} are zero")
+    n_spikes, gap, distance = count_spikes(spectrum, law), spectral_gap(spectrum, law), law.distance(spectrum)
+    alpha = float(pl_alpha_hill(spectrum))
+    spread = (law.hill() - 1) / (alpha - 1)
+    seeped, detached = _past_the_edge(spectrum, law)
+    decayed = distance > max(DECAYED_BULK_DISTANCE, DECAYED_BULK_COUNT / len(spectrum))
+    if count_modes(spectrum) > 1:
+        phase = Phase.BIMODAL
+    elif spread >= HEAVY_TAIL_SPREAD:
+        phase = Phase.HEAVY_TAILED
+    elif decayed and seeped >= 2:
+        phase = Phase.BULK_DECAY
+    elif detached:
+        phase = Phase.BULK_SPIKE
+    else:
+        phase = Phase.BLEEDING_OUT if seeped else Phase.RANDOM
+    return PhaseEvidence(phase, law, n_spikes, gap, distance, spread)
+
+
+def count_modes(spectrum: Float[Tensor, " b"]) -> int:
+    """How many humps the density of log λ has.
+
+    A Gaussian kernel estimate at Silverman's bandwidth; a hump counts if the valley towards a higher
+    one is at least `MODE_PROMINENCE` of the peak deep, so that neither a lone spike nor the roughness
+    of a few hundred eigenvalues does.
+
+    Args:
+        spectrum: eigenvalues, any order; zeros are left out.
+    """
+    values = float64(spectrum).cpu()
+    logs = values[values > values.max() * ZERO_SHARE].log()
+    if len(logs) < 10:
+        return 1
+    quartiles = logs.quantile(torch.tensor([0.25, 0.75], dtype=torch.float64))
+    width = min(float(logs.std()), float(quartiles[1] - quartiles[0]) / 1.34)
+    if width == 0.0:
+        return 1
+    bandwidth = 1.06 * width * len(logs) ** -0.2
+    grid = torch.linspace(float(logs[0]) - 2 * bandwidth, float(logs[-1]) + 2 * bandwidth, 512, dtype=torch.float64)
+    density = torch.exp(-0.5 * ((grid[:, None] - logs) / bandwidth).square()).mean(1)
+    depth = MODE_PROMINENCE * float(density.max())
+    modes, high, low, rising = 0, 0.0, 0.0, True
+    for value in density.tolist():
+        if rising:
+            high = max(high, value)
+            if value < high - depth:
+                modes, rising, low = modes + 1, False, value
+        else:
+            low = min(low, value)
+            if value > low + depth:
+                rising, high = True, value
+    return max(modes, 1)
+
+
+def _past_the_edge(spectrum: Tensor, law: MarchenkoPastur) -> tuple[int, int]:
+    """How many eigenvalues past the edge still touch the bulk, and how many lie above a gap."""
+    edge = visible_edge(law)
+    past = [value for value in spectrum.sort().values.tolist() if value > edge]
+    if not past:
+        return 0, 0
+    reach = [law.edges[1], *past]
+    seeped = 0
+    while seeped < len(past) and reach[seeped + 1] <= DETACHED_RATIO * reach[seeped]:
+        seeped += 1
+    return seeped, len(past) - seeped

@@ -1,0 +1,181 @@
+"""Power-law exponents of a spectrum's tail, with what one needs to judge them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from spectail.spectra.precision import float64
+
+# Eigenvalues at or below this share of the largest are rounding, not spectrum: they count as zero.
+ZERO_SHARE = 1e-14
+
+
+@dataclass(frozen=True)
+class PowerLawFit:
+    """A power law p(λ) ∝ λ^(−α), λ ≥ xmin, fitted to the tail of a spectrum.
+
+    Attributes:
+        alpha: the exponent; NaN where no fit can be made, and then `note` says why.
+        xmin: where the tail starts, units of the eigenvalues.
+        tail_size: how many eigenvalues lie in the tail, the one at xmin included.
+        ks_distance: Kolmogorov–Smirnov distance between the tail and the fitted law.
+        stderr: standard error (α − 1)/√tail_size of the exponent, given xmin.
+        note: empty for a fit, else the reason why there is none.
+    """
+
+    alpha: float
+    xmin: float
+    tail_size: int
+    ks_distance: float
+    stderr: float
+    note: str = ""
+
+    @classmethod
+    def impossible(cls, note: str) -> PowerLawFit:
+        """The answer where no fit can be made: NaN, and the reason."""
+        return cls(math.nan, math.nan, 0, math.nan, math.nan, note)
+
+
+def pl_alpha_hill(eigenvalues: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch"]:
+    """Power-law exponent of the upper half of a spectrum (Hill, 1975).
+
+    With λ sorted ascending and i = ⌊k/2⌋, α = 1 + (k − i) / Σ_{j≥i} log(λ_j / λ_i).
+    Scale-free: c·λ has the same α.
+
+    Args:
+        eigenvalues: of WᵀW, any order, squared units of the weights.
+
+    Returns:
+        α > 1 in float64; NaN where fewer than two distinct positive values lie in the upper half,
+        or a value is NaN or inf.
+
+    Raises:
+        ValueError: an eigenvalue is negative beyond rounding.
+
+    Source: Zhou et al. (2023); paper §3.2.
+
+    >>> round(pl_alpha_hill(torch.tensor([1.0, 2.0, 4.0, 8.0])).item(), 4)
+    3.8854
+    """
+    ordered = _sorted_float64(eigenvalues)
+    k = ordered.shape[-1]
+    upper = ordered[..., k // 2 :]
+    excess = (upper.log() - upper[..., :1].log()).sum(-1)
+    alpha = 1.0 + upper.shape[-1] / excess
+    sound = excess.isfinite() & (excess > 0)
+    return torch.where(sound, alpha, torch.full_like(alpha, math.nan))
+
+
+def hill_fit(eigenvalues: Float[Tensor, " k"]) -> PowerLawFit:
+    """The Hill estimate of `pl_alpha_hill`, with its threshold, tail size, KS distance and error.
+
+    Raises:
+        ValueError: an eigenvalue is negative beyond rounding.
+    """
+    ordered = _sorted_float64(eigenvalues).cpu()
+    if note := _why_no_fit(ordered):
+        return PowerLawFit.impossible(note)
+    upper = ordered[len(ordered) // 2 :]
+    if upper[0] <= 0:
+        return PowerLawFit.impossible("at least half of the eigenvalues are zero")
+    if upper[-1] == upper[0]:
+        return PowerLawFit.impossible("the upper half of the eigenvalues are all equal")
+    alpha = float(pl_alpha_hill(ordered))
+    distance = float(_ks_distance(upper.log(), torch.tensor([0]), torch.tensor([alpha]))[0])
+    return PowerLawFit(alpha, float(upper[0]), len(upper), distance, (alpha - 1) / math.sqrt(len(upper)))
+
+
+def ks_fit(eigenvalues: Float[Tensor, " k"], min_tail: int = 2) -> PowerLawFit:
+    """The power law whose tail is closest to the data (Clauset, Shalizi & Newman, 2009).
+
+    Every eigenvalue but the largest is tried as xmin, with the maximum-likelihood exponent of the
+    tail that starts there, α_i = 1 + k_i / Σ_{j≥i} log(λ_j/λ_i); the one with the smallest distance
+    D_i = max_{0≤j<k_i} |1 − (λ_{i+j}/λ_i)^{1−α_i} − j/k_i| is returned, the first on ties.
+
+    The search is exact, but not exhaustive: D_i on a few points of a tail bounds D_i from below, and
+    only tails whose bound does not exceed the best distance found are looked at whole. Memory is a
+    few megabytes for any k; no k × k array is formed.
+
+    Args:
+        eigenvalues: of WᵀW, any order; zeros are never in a tail.
+        min_tail: the fewest eigenvalues that a tail may have. 2 is the paper's estimator; a lone
+            spike or a bare Marchenko–Pastur bulk then yields a large α from a handful of points,
+            which `tail_size` shows.
+
+    Returns:
+        the fit; with α = NaN and a note where fewer than two distinct positive values are there.
+
+    Raises:
+        ValueError: an eigenvalue is negative beyond rounding.
+
+    Source: Martin et al. (2021); paper §3.2 and App. A (PL_Alpha_KS).
+    """
+    ordered = _sorted_float64(eigenvalues).cpu()
+    if note := _why_no_fit(ordered):
+        return PowerLawFit.impossible(note)
+    logs = ordered[ordered > ordered[-1] * ZERO_SHARE].log()
+    size = len(logs)
+    counts = torch.arange(size, 0, -1, dtype=torch.float64)
+    centred = logs - logs[-1]  # keeps the running sums small, and so exact to rounding
+    excess = centred.flip(0).cumsum(0).flip(0) - counts * centred
+    usable = (counts >= max(min_tail, 2)) & (excess > 1e-12 * counts)
+    starts = torch.nonzero(usable)[:, 0]
+    if len(starts) == 0:
+        return PowerLawFit.impossible(f"no tail has {max(min_tail, 2)} eigenvalues that are not all equal")
+    alphas = 1.0 + counts[starts] / excess[starts]
+
+    bounds = _ks_distance(logs, starts, alphas, points=48)
+    order = bounds.argsort(stable=True)
+    best, best_at = math.inf, -1
+    for block in order.split(16):
+        if bounds[block[0]] > best:
+            break
+        distances = _ks_distance(logs, starts[block], alphas[block])
+        for distance, at in zip(distances.tolist(), block.tolist(), strict=True):
+            if distance < best or (distance == best and at < best_at):
+                best, best_at = distance, at
+    start, alpha = int(starts[best_at]), float(alphas[best_at])
+    tail = size - start
+    return PowerLawFit(alpha, math.exp(float(logs[start])), tail, best, (alpha - 1) / math.sqrt(tail))
+
+
+def _ks_distance(logs: Tensor, starts: Tensor, alphas: Tensor, points: int | None = None) -> Tensor:
+    """D_i of the tails that begin at `starts`; on `points` places of each tail, a lower bound of it."""
+    counts = len(logs) - starts
+    if points is None:
+        steps = torch.arange(int(counts.max()))[None, :].expand(len(starts), -1)
+    else:
+        shares = torch.linspace(0.0, 1.0, points, dtype=torch.float64)
+        steps = ((counts - 1)[:, None] * shares).floor().long()
+    inside = torch.minimum(steps, counts[:, None] - 1)
+    distance = logs[starts[:, None] + inside]
+    distance -= logs[starts][:, None]
+    distance *= (1.0 - alphas)[:, None]
+    distance.exp_().neg_().add_(1.0)
+    distance -= inside / counts[:, None].double()
+    return distance.abs_().amax(1)
+
+
+def _sorted_float64(eigenvalues: Tensor) -> Tensor:
+    values = float64(eigenvalues)
+    if values.shape[-1] == 0:
+        raise ValueError("a spectrum has at least one eigenvalue, got none")
+    ordered = values.sort(-1).values
+    lowest, largest = ordered[..., 0], ordered.abs().amax(-1)
+    if bool((lowest < -1e-10 * largest).any()):
+        raise ValueError(f"eigenvalues of WᵀW are not negative, got {float(lowest.min()):g}")
+    return ordered.clamp_min(0.0)
+
+
+def _why_no_fit(ordered: Tensor) -> str:
+    if not bool(ordered.isfinite().all()):
+        return "an eigenvalue is NaN or inf"
+    positive = int((ordered > ordered[-1] * ZERO_SHARE).sum())
+    if positive < 2:
+        return f"a fit needs two positive eigenvalues, got {positive}"
+    return ""

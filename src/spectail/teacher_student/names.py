@@ -1,0 +1,36 @@
+"""The names that an experiment may use, free of torch, so that the command line starts at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+ACTIVATION_NAMES = (
+    "softplus",
+    "tanh",
+    "relu",
+    "gelu",
+    "erf",
+    "sigmoid",
+    "identity",
+    "sine",
+    "he0",
+    "he1",
+    "he2",
+    "he3",
+    "he4",
+)
+UPDATE_NAMES = ("gd", "adam", "sign")
+
+
+def unknown_name(field: str, value: object, known: Iterable[str]) -> str:
+    """One sentence that says which names are known, and the nearest one.
+
+    >>> unknown_name("teacher", "sofplus", ("softplus", "tanh"))
+    "teacher='sofplus' is not known; did you mean 'softplus'? (softplus, tanh)"
+    """
+    names = list(known)
+    folded = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(str(value).lower(), folded, n=1, cutoff=0.5)
+    hint = f"; did you mean '{folded[near[0]]}'?" if near else "; known names are"
+    return f"{field}={value!r} is not known{hint} ({', '.join(names)})"

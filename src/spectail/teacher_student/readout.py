@@ -1,0 +1,96 @@
+"""The second stage: ridge readout on the hold-out set, its losses, and kernel–target alignment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from spectail.spectra.density import gram_matrix
+from spectail.spectra.precision import float64
+
+# Points whose features are held in float64 at a time.
+SLICE = 2000
+
+
+@dataclass(frozen=True)
+class Readout:
+    """The ridge solution on the hold-out features, and what it says of them.
+
+    Attributes:
+        a_hat: â, the new second layer (h), float64.
+        train_loss: (1/n)‖ȳ − Z̄ᵀâ‖², without penalty and without ½.
+        kta: kernel–target alignment of the conjugate kernel K = Z̄ᵀZ̄ (eq. 7).
+    """
+
+    a_hat: Float[Tensor, " h"]
+    train_loss: float
+    kta: float
+
+
+def fit_readout(features: Float[Tensor, "h n"], y: Float[Tensor, " n"], ridge: float) -> Readout:
+    """Ridge regression of the labels on the features, and their kernel–target alignment.
+
+    â = (Z̄Z̄ᵀ + (λn/h) I)⁻¹ Z̄ȳ, by Cholesky in float64; where rounding makes the matrix indefinite,
+    by least squares on [Z̄ᵀ; √(λn/h) I], which has the same solution. Everything comes from the
+    h × h Gram matrix: ⟨K, ȳȳᵀ⟩ = ‖Z̄ȳ‖² and ‖K‖_F = ‖Z̄Z̄ᵀ‖_F; no n × n matrix is formed.
+
+    Args:
+        features: Z̄ (h × n), 1/√h included, any floating dtype.
+        y: labels (n).
+        ridge: λ > 0.
+
+    Returns:
+        the readout; its figures are NaN where the features hold NaN or inf.
+
+    Source: paper eqs. (6) and (7).
+    """
+    h, n = features.shape
+    y = float64(y)
+    gram = gram_matrix(float64(features[:, part]) for part in _slices(n))
+    projected = torch.stack([float64(features[:, part]) @ y[part] for part in _slices(n)]).sum(0)
+    kta = float(projected.square().sum() / (torch.linalg.matrix_norm(gram) * y.square().sum()))
+    if not math.isfinite(kta):
+        return Readout(torch.full_like(projected, math.nan), math.nan, math.nan)
+
+    gram.diagonal().add_(ridge * n / h)
+    factor, failed = torch.linalg.cholesky_ex(gram)
+    if int(failed) == 0:
+        a_hat = torch.cholesky_solve(projected[:, None], factor)[:, 0]
+    else:
+        a_hat = _least_squares(float64(features), y, ridge * n / h)
+    errors = (y[part] - float64(features[:, part]).T @ a_hat for part in _slices(n))
+    return Readout(a_hat, sum(float(error.square().sum()) for error in errors) / n, kta)
+
+
+def readout_loss(
+    readout: Readout, features: Callable[[Tensor], Tensor], x: Float[Tensor, "m d"], y: Float[Tensor, " m"]
+) -> float:
+    """Mean squared error of ŷ = âᵀz on further points, without ½.
+
+    Args:
+        readout: a fitted readout.
+        features: maps inputs (k × d) to their hidden features (h × k), 1/√h included.
+        x: inputs; y: labels.
+    """
+    squares = 0.0
+    for part in _slices(len(x)):
+        z = features(x[part])
+        prediction = z.T @ readout.a_hat.to(z)
+        squares += float((float64(y[part]) - float64(prediction)).square().sum())
+    return squares / len(x)
+
+
+def _slices(n: int) -> list[slice]:
+    return [slice(start, start + SLICE) for start in range(0, n, SLICE)]
+
+
+def _least_squares(features: Tensor, y: Tensor, penalty: float) -> Tensor:
+    h, n = features.shape
+    stacked = torch.cat([features.T, math.sqrt(penalty) * torch.eye(h, dtype=features.dtype, device=features.device)])
+    target = torch.cat([y, y.new_zeros(h)])
+    return torch.linalg.lstsq(stacked, target[:, None]).solution[:, 0]

@@ -1,0 +1,225 @@
+"""The loop: an Experiment goes in, an xarray Dataset comes out."""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import torch
+import xarray as xr
+from torch import Tensor
+
+from spectail.spectra.overlaps import SingularVectors, singular_vectors, squared_overlaps
+from spectail.spectra.precision import float64
+from spectail.spectra.spikes import frobenius_norm, spectral_norm
+from spectail.teacher_student.dataset import to_dataset
+from spectail.teacher_student.experiment import Experiment
+from spectail.teacher_student.measure import Measurement, measure
+from spectail.teacher_student.problem import Problem
+from spectail.teacher_student.student import Student
+from spectail.teacher_student.updates import make_optimizer, make_schedule, normalize_
+
+Progress = Callable[[int, int], None]
+Shared = TypeVar("Shared")
+
+
+def simulate(
+    experiment: Experiment,
+    *,
+    device: str | torch.device = "cpu",
+    problem: Problem | None = None,
+    progress: Progress | None = None,
+) -> xr.Dataset:
+    """Run an experiment.
+
+    The same experiment gives the same bits on the same machine and device. A run that diverges is
+    not an error: it stops, its attribute `diverged_at` is the step at which W or the objective
+    stopped being finite, and everything measured before is kept.
+
+    Args:
+        experiment: what to run.
+        device: "cpu", "cuda", "mps", ...
+        problem: the experiment's problem, already drawn on this device, to share it between runs
+            together with its step-0 measurement and first gradient; drawn anew without it.
+        progress: called as progress(step, steps) after each step.
+
+    Returns:
+        variables over `step`, as described in `spectail.teacher_student.dataset.VARIABLES`;
+        `eigenvalues` (step, index), ascending; overlaps (pair, i, j) where asked for. Attributes
+        carry the experiment, its key, versions, device and wall time in seconds.
+
+    Raises:
+        ValueError: the device is not available, or the problem is another experiment's.
+    """
+    device = check_device(device)
+    started = time.perf_counter()
+    if problem is None:
+        problem = Problem.draw(experiment, device)
+    elif problem.key != Problem.key_of(experiment):
+        raise ValueError("the problem given is not this experiment's: its sizes, teacher, noise or seed differ")
+    run = _Run(experiment, problem)
+    run.train(progress or (lambda step, steps: None))
+    attributes = {
+        "device": str(device),
+        "torch_version": torch.__version__,
+        "python_version": platform.python_version(),
+        "wall_time": time.perf_counter() - started,
+    }
+    return to_dataset(experiment, run.records, run.overlaps(), run.diverged_at, attributes)
+
+
+def simulate_many(
+    experiments: Iterable[Experiment], *, device: str | torch.device = "cpu"
+) -> Iterator[tuple[Experiment, xr.Dataset]]:
+    """Run experiments one after the other; neighbours with the same problem share it.
+
+    Args:
+        experiments: put those with equal n, d, h, teacher, noise and seed next to each other.
+        device: as for `simulate`.
+
+    Yields:
+        each experiment with its Dataset, in the order given.
+    """
+    device = check_device(device)
+    problem: Problem | None = None
+    for experiment in experiments:
+        if problem is None or problem.key != Problem.key_of(experiment):
+            problem = None  # free the last one before the next is drawn
+            problem = Problem.draw(experiment, device)
+        yield experiment, simulate(experiment, device=device, problem=problem)
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """A device that exists here.
+
+    Raises:
+        ValueError: torch does not know it, or cannot use it on this machine.
+    """
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError):
+        raise ValueError(
+            f"device={str(device)!r} is not available here; expected cpu, cuda or mps, as the machine has them"
+        ) from None
+    return found
+
+
+class _Run:
+    """The state of one run: weights, optimizer, and what was measured so far."""
+
+    def __init__(self, experiment: Experiment, problem: Problem) -> None:
+        self.experiment = experiment
+        self.problem = problem
+        self.student = Student(problem.a, experiment.d, experiment.activation, experiment.initialization)
+        self.weights = problem.w0.clone()
+        self.weights.grad = torch.empty_like(self.weights)
+        self.optimizer = make_optimizer(experiment, self.weights)
+        self.schedule = make_schedule(experiment, self.optimizer)
+        self.labels = problem.train.y.to(self.weights)
+        self.records: list[Measurement] = []
+        self.diverged_at: int | None = None
+        self._vectors: dict[tuple[str, int], SingularVectors] = {}
+        self._last_update: Measurement = dict.fromkeys(("update_norm_2", "update_norm_fro", "lr"), math.nan)
+
+    def train(self, progress: Progress) -> None:
+        """Alternate measurement and update until the last step, or until the run diverges."""
+        steps, recorded = self.experiment.steps, set(self.experiment.recorded_steps)
+        for step in range(steps + 1):
+            if not bool(self.weights.sum().isfinite() or self.weights.isfinite().all()):
+                self.diverged_at = step
+                return
+            self._keep_vectors("W", step, self.weights)
+            record = self._measure(step) if step in recorded else None
+            if record is None and step == steps:
+                return
+            objective, residual = self._forward(step)
+            if not math.isfinite(objective):
+                self.diverged_at = step
+                return
+            if record is not None:
+                self.records.append({**record, "objective": objective})
+            if step < steps:
+                self._update(step, objective, residual, measured=step + 1 in recorded)
+            progress(step, steps)
+
+    def overlaps(self) -> dict[tuple[int, int], tuple[Tensor, Tensor]]:
+        """O(U_W, U_M) and O(V_W, V_M) of each pair (s, t) that the run reached."""
+        found = {}
+        for s, t in self.experiment.overlaps:
+            w, m = self._vectors.get(("W", s)), self._vectors.get(("M", t))
+            if w and m:
+                found[s, t] = squared_overlaps(w.left, m.left), squared_overlaps(w.right, m.right)
+        return found
+
+    def _measure(self, step: int) -> Measurement:
+        e = self.experiment
+        if step > 0:
+            return {"step": step, **measure(e, self.problem, self.student, self.weights), **self._last_update}
+        start = self._shared(
+            ("measurement", e.activation, e.ridge, e.feature_scale),
+            lambda: measure(e, self.problem, self.student, self.weights),
+        )
+        return {"step": 0, **start, **self._last_update}
+
+    def _forward(self, step: int) -> tuple[float, Tensor | None]:
+        """The training objective, loss_factor/n ‖y − f(X)‖², and the residual for the gradient.
+
+        At step 0 both may be known from another run; the residual is then not needed.
+        """
+        e = self.experiment
+        if e.weight_normalization and e.normalize_when == "before_forward":
+            normalize_(self.weights, e)
+        if step == 0:
+            mean_square, _ = self._start()
+            return e.loss_factor * mean_square, None
+        residual = self.student.residual(self.weights, self.problem.train.x, self.labels)
+        return e.loss_factor * float(float64(residual).square().mean()), residual
+
+    def _update(self, step: int, objective: float, residual: Tensor | None, *, measured: bool) -> None:
+        """W ← W + M, and what is to be known of M: its norms where the next step is measured."""
+        e, gradient = self.experiment, self.weights.grad
+        assert gradient is not None
+        if residual is None:
+            gradient.copy_(self._start()[1])
+        else:
+            self.student.gradient(residual, self.problem.train.x, out=gradient)
+        gradient *= 2 * e.loss_factor  # the closed form is of R, with 1/(2n)
+        wanted = measured or any(t == step for _, t in e.overlaps)
+        before = self.weights.clone() if wanted else None
+        lr = float(self.optimizer.param_groups[0]["lr"])
+        self.optimizer.step()
+        self.schedule(objective)
+        if before is not None:
+            update = torch.sub(self.weights, before, out=before)
+            self._keep_vectors("M", step, update)
+            self._last_update = {"update_norm_2": spectral_norm(update), "update_norm_fro": frobenius_norm(update), "lr": lr}
+        if e.weight_normalization and e.normalize_when == "after_update":
+            normalize_(self.weights, e)
+
+    def _start(self) -> tuple[float, Tensor]:
+        """Mean squared residual and ∇R at the first forward pass, shared by all runs of the problem."""
+        e = self.experiment
+        normalized = e.weight_normalization and e.normalize_when == "before_forward"
+
+        def compute() -> tuple[float, Tensor]:
+            x = self.problem.train.x
+            residual = self.student.residual(self.weights, x, self.labels)
+            return float(float64(residual).square().mean()), self.student.gradient(residual, x)
+
+        return self._shared(("start", e.activation, normalized), compute)
+
+    def _shared(self, name: tuple[Any, ...], compute: Callable[[], Shared]) -> Shared:
+        shared = self.problem.shared
+        if name not in shared:
+            shared[name] = compute()
+        found: Shared = shared[name]
+        return found
+
+    def _keep_vectors(self, role: str, step: int, matrix: Tensor) -> None:
+        wanted = {("W", s) for s, _ in self.experiment.overlaps} | {("M", t) for _, t in self.experiment.overlaps}
+        if (role, step) in wanted and bool(matrix.isfinite().all()):
+            self._vectors[role, step] = singular_vectors(matrix)

@@ -1,0 +1,90 @@
+"""The two-layer student and its closed-form gradient."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from spectail.teacher_student.activations import ACTIVATIONS, Activation
+
+
+class Student:
+    """f(x) = aᵀσ(s W x)/√h, with s = 1/√d (ntk, eq. 2) or 1 (mean_field, eq. 37).
+
+    Holds the fixed second layer and the buffers that every step reuses. `residual` is the forward
+    pass; `gradient` belongs to the last `residual`, and uses up what that left in the buffers.
+
+    Args:
+        a: second layer (h), fixed.
+        d: dimension of the inputs.
+        activation: name of σ.
+        initialization: "ntk" or "mean_field".
+    """
+
+    def __init__(self, a: Float[Tensor, " h"], d: int, activation: str, initialization: str = "ntk") -> None:
+        self.a = a
+        self.activation: Activation = ACTIVATIONS[activation]
+        self.input_scale = 1.0 / math.sqrt(d) if initialization == "ntk" else 1.0
+        self.output_scale = 1.0 / math.sqrt(len(a))
+        self._buffers: dict[str, Tensor] = {}
+        self._values = a.new_empty(0)
+        self._inputs = a.new_empty(0)
+
+    def hidden(
+        self, weights: Float[Tensor, "h d"], x: Float[Tensor, "n d"], extra_scale: float = 1.0
+    ) -> Float[Tensor, "h n"]:
+        """σ(s W Xᵀ), without the 1/√h, in a buffer that the next call overwrites.
+
+        Args:
+            weights: W.
+            x: inputs, one a row.
+            extra_scale: further factor on s, for the published program's features.
+        """
+        return self.activation.value_(self._preactivations(weights, x, extra_scale))
+
+    def residual(
+        self, weights: Float[Tensor, "h d"], x: Float[Tensor, "n d"], y: Float[Tensor, " n"]
+    ) -> Float[Tensor, " n"]:
+        """r = y − f(X), in the dtype of the weights."""
+        values = self._preactivations(weights, x, 1.0)
+        if self.activation.slope_from == "input":
+            self._inputs = self._buffer("inputs", values.shape)
+            self._inputs.copy_(values)
+        self._values = self.activation.value_(values)
+        prediction = self._values.T @ self.a
+        return y.to(prediction) - self.output_scale * prediction
+
+    def gradient(
+        self, residual: Float[Tensor, " n"], x: Float[Tensor, "n d"], out: Float[Tensor, "h d"] | None = None
+    ) -> Float[Tensor, "h d"]:
+        """∇_W R for R = Σ r²/(2n): −s/(n√h) [(a rᵀ) ∘ σ'(s W Xᵀ)] X.
+
+        Args:
+            residual: what the last call of `residual` returned for these x.
+            x: the inputs of that call.
+            out: where to put the result.
+
+        Source: eq. 8 with its sign corrected (as printed it is −∇R).
+        """
+        slopes = self.activation.slope_(self._values if self.activation.slope_from == "value" else self._inputs)
+        slopes *= residual
+        out = self.a.new_empty(len(self.a), x.shape[1]) if out is None else out
+        scale = -self.input_scale * self.output_scale / len(residual)
+        torch.addmm(out, slopes, x, beta=0, alpha=scale, out=out)
+        # a stands in front of whole rows: on h × d it costs less than on h × n
+        return out.mul_(self.a[:, None])
+
+    def _preactivations(self, weights: Tensor, x: Tensor, extra_scale: float) -> Tensor:
+        # W @ Xᵀ, not X @ Wᵀ: each unit's row then lies together for the products that follow
+        out = self._buffer("values", torch.Size((len(self.a), len(x))))
+        return torch.addmm(out, weights, x.T, beta=0, alpha=self.input_scale * extra_scale, out=out)
+
+    def _buffer(self, name: str, shape: torch.Size) -> Tensor:
+        """The front of a buffer that grows to the largest shape asked for."""
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.numel() < shape.numel():
+            buffer = self._buffers[name] = self.a.new_empty(shape.numel())
+        return buffer[: shape.numel()].view(shape)

@@ -1,0 +1,140 @@
+"""Full-batch updates of the first layer, as torch.optim optimizers, and their schedules."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from spectail.teacher_student.experiment import Experiment
+from spectail.teacher_student.names import UPDATE_NAMES, unknown_name
+
+# A fused Adam counts its steps in a tensor; past this many, 1 − β^t is 1 for every β below 1 − 1e-16.
+_BIAS_FORGOTTEN = 1e18
+
+
+class FullBatchAdam(torch.optim.Adam):
+    """Adam with or without bias correction of its moments.
+
+    With it, this is torch's Adam. Without it, it is eqs. (4)-(5) to the letter,
+    W ← W − η M/(√V + ε): torch's own kernel, whose count of steps starts so high that the
+    correction factors 1 − β^t are exactly one.
+
+    Args:
+        params: what to update.
+        lr: learning rate η.
+        bias_correction: as above.
+        **options: of torch.optim.Adam, such as betas and eps.
+
+    Raises:
+        ValueError: an option is out of range.
+
+    Source: paper eqs. (4)-(5); Kingma & Ba (2014).
+    """
+
+    def __init__(self, params: Any, lr: float, *, bias_correction: bool, **options: Any) -> None:
+        super().__init__(params, lr=lr, **{"fused": True, **options})
+        self.bias_correction = bias_correction
+
+    def _init_group(self, group: dict[str, Any], *lists: Any) -> Any:
+        fresh = [p for p in group["params"] if p.grad is not None and not self.state[p]]
+        result = super()._init_group(group, *lists)
+        if not self.bias_correction:
+            for p in fresh:
+                self.state[p]["step"].fill_(_BIAS_FORGOTTEN)
+        return result
+
+
+class SignDescent(Optimizer):
+    """W ← W − η sign(G): the first step of Adam with ε → 0 (eq. 9), at every step."""
+
+    def __init__(self, params: Any, lr: float) -> None:
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One update. `closure` is not used: the gradient is taken from `p.grad`."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad.sign(), alpha=-group["lr"])
+
+
+def make_optimizer(experiment: Experiment, weights: Tensor) -> Optimizer:
+    """The optimizer of an experiment, on the first layer.
+
+    Raises:
+        ValueError: its name or its options are not known to torch, or are out of range.
+    """
+    name, lr, options = experiment.optimizer, experiment.lr, dict(experiment.optimizer_options)
+    makers: dict[str, Callable[..., Optimizer]] = {
+        "gd": lambda params, lr, **o: torch.optim.SGD(params, lr=lr, **{"fused": True, **o}),
+        "adam": lambda params, lr, **o: FullBatchAdam(params, lr, bias_correction=experiment.bias_correction, **o),
+        "sign": SignDescent,
+    }
+    maker = makers.get(name) or _torch_optimizers().get(name)
+    if maker is None:
+        raise ValueError(unknown_name("optimizer", name, [*UPDATE_NAMES, *_torch_optimizers()]))
+    try:
+        return maker([weights], lr=lr, **options)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"optimizer_options={options} do not suit optimizer={name!r}: {error}") from None
+
+
+def make_schedule(experiment: Experiment, optimizer: Optimizer) -> Callable[[float], None]:
+    """What to call after each update, with the objective before it, to set the next learning rate.
+
+    Raises:
+        ValueError: the schedule's name or its options are not known to torch, or are out of range.
+    """
+    name, options = experiment.schedule, experiment.schedule_options
+    if name is None:
+        return lambda objective: None
+    known = _torch_schedules()
+    if name not in known:
+        raise ValueError(unknown_name("schedule", name, known))
+    try:
+        schedule = known[name](optimizer, **options)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"schedule_options={options} do not suit schedule={name!r}: {error}") from None
+    if isinstance(schedule, ReduceLROnPlateau):
+        return schedule.step
+    return lambda objective: schedule.step()
+
+
+def check_update(experiment: Experiment) -> None:
+    """Build the optimizer and schedule of an experiment on a tiny matrix, to see that they exist.
+
+    Raises:
+        ValueError: as `make_optimizer` and `make_schedule`.
+    """
+    make_schedule(experiment, make_optimizer(experiment, torch.zeros(2, 2)))
+
+
+def normalize_(weights: Tensor, experiment: Experiment) -> None:
+    """Scale W to the Frobenius norm √(hd) (times 1/√d in mean-field) that W₀ has on average.
+
+    Source: paper App. F.4 (weight normalisation; Huang et al., 2023).
+    """
+    target = experiment.entry_scale * math.sqrt(experiment.h * experiment.d)
+    weights.mul_(target / torch.linalg.vector_norm(weights, dtype=torch.float32).clamp_min(1e-30))
+
+
+def _torch_optimizers() -> dict[str, type[Optimizer]]:
+    """Those that need nothing but a gradient: LBFGS wants a closure, SparseAdam sparse gradients."""
+    found = {name: c for name, c in vars(torch.optim).items() if inspect.isclass(c) and issubclass(c, Optimizer)}
+    return {name: c for name, c in sorted(found.items()) if name not in ("Optimizer", "LBFGS", "SparseAdam")}
+
+
+def _torch_schedules() -> dict[str, type[LRScheduler]]:
+    """Those whose options can be written down: not functions, and not other schedules."""
+    module = torch.optim.lr_scheduler
+    found = {name: c for name, c in vars(module).items() if inspect.isclass(c) and issubclass(c, LRScheduler)}
+    other = ("LRScheduler", "LambdaLR", "MultiplicativeLR", "SequentialLR", "ChainedScheduler")
+    return {name: c for name, c in sorted(found.items()) if name not in other and not name.startswith("_")}
