@@ -1,0 +1,1 @@
+"""Print figures of spectra, overlaps and curves."""

@@ -1,0 +1,1 @@
+"""The catalogue of the paper's figures and tables, and its claims."""

@@ -64,7 +64,7 @@ def simulate(
     run.train(progress or (lambda step, steps: None))
     attributes = {
         "device": str(device),
-        "torch_version": torch.__version__,
+        "torch_version": str(torch.__version__),
         "python_version": platform.python_version(),
         "wall_time": time.perf_counter() - started,
     }

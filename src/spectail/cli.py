@@ -1,0 +1,245 @@
+"""The command line: parses, calls, prints. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import tyro
+from pydantic_core import PydanticUndefined
+
+from spectail.teacher_student.experiment import PROTOCOLS, Experiment
+
+Device = Annotated[str, tyro.conf.arg(metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps.")]
+Out = Annotated[Path, tyro.conf.arg(metavar="DIR", help="Folder for runs and figures.")]
+_CONVENTIONS = "(from --protocol)"
+_COLLECTIONS = {
+    "optimizer_options": "JSON",
+    "schedule_options": "JSON",
+    "record": "log|STEP...",
+    "overlaps": "S:T...",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Reproduce:
+    """Reproduce figures of the paper: run, draw, and test their claims under both protocols.
+
+    Runs are kept in DIR/runs and found again, so an interrupted command goes on where it was.
+    Example: spectail reproduce fig2 fig4 --scale small
+    """
+
+    names: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME", help="Artifacts, or all; see --list.")
+    ] = ()
+    list: Annotated[bool, tyro.conf.arg(help="Show what can be reproduced, and stop.")] = False
+    scale: Annotated[str, tyro.conf.arg(metavar="paper|small", help="The paper's sizes, or a fifth of them.")] = "paper"
+    repeats: Annotated[int | None, tyro.conf.arg(metavar="INT", help="Seeds; each artifact's own number by default.")] = (
+        None
+    )
+    out: Out = Path("results")
+    device: Device = "cpu"
+
+
+@dataclasses.dataclass(frozen=True)
+class Show:
+    """Print a stored run, and draw it again beside its file or in DIR.
+
+    Example: spectail show results/runs/0123456789abcdef.nc
+    """
+
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE", help="The netCDF file of a run.")]
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help="Folder for the figures.")] = None
+
+
+def _run_command() -> type[Any]:
+    """The options of `run`: the fields of Experiment, as text; Experiment itself says what is wrong with them."""
+    options: list[tuple[str, Any, Any]] = []
+    for name, field in Experiment.model_fields.items():
+        metavar = _COLLECTIONS.get(name) or _metavar(field.annotation)
+        many = name in ("record", "overlaps")
+        annotation = Annotated[
+            (tuple[str, ...] | None) if many else (str | None),
+            tyro.conf.arg(metavar=metavar, help=field.description, help_behavior_hint=_default_hint(name, field)),
+        ]
+        options.append((name, annotation, None))
+    options += [("out", Out, Path("results")), ("device", Device, "cpu")]
+    run = dataclasses.make_dataclass("Run", options, frozen=True)
+    run.__doc__ = (
+        "Run one experiment: table, figures and netCDF file.\n\n"
+        "A run that is already in DIR is found again instead of computed.\n"
+        "Example: spectail run --optimizer gd --lr 2000 --steps 10 --record 0 1 10"
+    )
+    return run
+
+
+def _metavar(annotation: Any) -> str:
+    base = get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
+    choices = [c for c in get_args(base) if isinstance(c, str)]
+    if choices:
+        return "|".join(choices)
+    return {int: "INT", float: "FLOAT", bool: "true|false"}.get(base, "NAME")
+
+
+def _default_hint(name: str, field: Any) -> str:
+    if name in PROTOCOLS["equations"]:
+        return _CONVENTIONS
+    default = field.default if field.default is not PydanticUndefined else {}
+    return f"(default: {'none' if default in (None, (), {}) else default})"
+
+
+Run = _run_command()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point. Exit codes: 0 done, 2 bad input or a disk that refuses, 130 interrupted."""
+    commands = {"run": Run, "reproduce": Reproduce, "show": Show}
+    handlers: dict[Any, Callable[[Any], None]] = {Run: run, Reproduce: reproduce, Show: show}
+    union: Any = None
+    for name, command in commands.items():
+        sub = Annotated[command, tyro.conf.subcommand(name, prefix_name=False)]  # type: ignore[valid-type]
+        union = sub if union is None else union | sub
+    chosen: Any = tyro.cli(
+        union,
+        args=arguments,
+        prog="spectail",
+        description="How the spectrum of a neural network's weights evolves while it trains.",
+        config=(tyro.conf.FlagConversionOff,) if False else (),
+    )
+    warnings.showwarning = _print_warning
+    try:
+        handlers[type(chosen)](chosen)
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it was", file=sys.stderr)
+        sys.exit(130)
+
+
+def run(options: Any) -> None:
+    """`spectail run`."""
+    experiment = Experiment(**_experiment_fields(options))
+    from spectail.report.terminal import print_run, step_progress
+    from spectail.sweeps.store import Store
+    from spectail.teacher_student.simulate import check_device, simulate
+
+    device, store = check_device(options.device), Store(options.out)
+    store.check_writable()
+    with step_progress(experiment) as progress:
+        result, found = store.get_or_run(experiment, lambda e: simulate(e, device=device, progress=progress))
+    path = store.path(experiment)
+    print_run(result, [path, *_draw_run(result, path)], found=found)
+
+
+def show(options: Show) -> None:
+    """`spectail show`."""
+    from spectail.report.terminal import print_run
+    from spectail.sweeps.store import open_run
+
+    result = open_run(options.file)
+    beside = options.file if options.out is None else options.out / options.file.name
+    print_run(result, _draw_run(result, beside), found=True)
+
+
+def reproduce(options: Reproduce) -> None:
+    """`spectail reproduce`."""
+    from spectail.paper.catalogue import catalogue, find
+    from spectail.report import terminal
+
+    if options.list or not options.names:
+        terminal.print_catalogue(list(catalogue().values()))
+        if not options.list:
+            raise ValueError("reproduce needs the name of a figure or table, such as fig4; or all")
+        return
+    artifacts = find(options.names)
+    from spectail.paper import reproduce as paper
+    from spectail.paper.scale import SCALES
+    from spectail.sweeps.store import Store
+    from spectail.teacher_student.names import unknown_name
+    from spectail.teacher_student.simulate import check_device
+
+    if options.scale not in SCALES:
+        raise ValueError(unknown_name("scale", options.scale, SCALES))
+    if options.repeats is not None and options.repeats < 1:
+        raise ValueError(f"repeats={options.repeats} is not valid; expected at least 1")
+    device, store = check_device(options.device), Store(options.out)
+    store.check_writable()
+    plan = paper.Plan(artifacts, SCALES[options.scale], options.repeats)
+    with terminal.run_progress(plan.experiments()) as advance:
+        for experiment, found in paper.run_missing(plan, store, device):
+            advance(experiment, found)
+    folder = store.root / ("figures" if options.scale == "paper" else f"figures-{options.scale}")
+    tested, paths = [], []
+    for artifact in artifacts:
+        runs = paper.load(plan, artifact, store)
+        paths += paper.draw(artifact, runs, folder)
+        if artifact.table is not None:
+            for protocol, of_protocol in runs.items():
+                terminal.print_table(f"{artifact.title} – {protocol}", artifact.table(of_protocol))
+        tested += paper.verify(artifact, runs)
+    terminal.print_verdicts(tested, options.scale)
+    terminal.print_paths(paths)
+
+
+def _draw_run(result: Any, path: Path) -> list[Path]:
+    from spectail.drawing.run import draw_run
+    from spectail.drawing.style import figure_style, save_figure
+
+    saved = []
+    with figure_style():
+        for name, figure in draw_run(result).items():
+            saved += save_figure(figure, path.with_name(f"{path.stem}-{name}"))
+    return saved
+
+
+def _experiment_fields(options: Any) -> dict[str, Any]:
+    """The options given on the command line, with collections read from their text."""
+    fields = {name: getattr(options, name) for name in Experiment.model_fields}
+    fields = {name: value for name, value in fields.items() if value is not None}
+    for name in ("optimizer_options", "schedule_options"):
+        if name in fields:
+            fields[name] = _json_object(name, fields[name])
+    if "record" in fields:
+        steps = fields["record"]
+        fields["record"] = "log" if steps == ("log",) else [_whole(s) for s in steps]
+    if "overlaps" in fields:
+        fields["overlaps"] = [_pair(text) for text in fields["overlaps"]]
+    return fields
+
+
+def _whole(text: str) -> int | str:
+    return int(text) if text.lstrip("-").isdigit() else text
+
+
+def _pair(text: str) -> tuple[int, int]:
+    left, _, right = text.partition(":")
+    if not (left.isdigit() and right.isdigit()):
+        raise ValueError(f"overlaps={text!r} is not understood; expected S:T for the overlaps of W_S with M_T")
+    return int(left), int(right)
+
+
+def _json_object(name: str, text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ValueError(f"""{name}={text!r} is not understood; expected JSON such as '{{"betas": [0.9, 0.999]}}'""")
+    return value
+
+
+def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def _fail(sentence: str) -> None:
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(2)
+
+
+_ = Literal  # names that tyro resolves in annotations

@@ -1,0 +1,133 @@
+"""Empirical spectral densities beside the law of the untrained matrix."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike, NDArray
+
+from spectail.drawing.style import FINAL, INITIAL, LAW
+from spectail.spectra.bulk import MarchenkoPastur
+
+Axis = Literal["linear", "log10"]
+Values = NDArray[np.float64]
+# Past this many bulk edges an eigenvalue would squeeze a linear axis: it is named at the margin.
+FAR = 3.0
+
+
+def draw_esd(
+    ax: Axes,
+    final: ArrayLike,
+    *,
+    initial: ArrayLike | None = None,
+    law: MarchenkoPastur | None = None,
+    axis: Axis = "log10",
+    final_label: str = "trained",
+    bins: int = 100,
+) -> Axes:
+    """Draw a spectrum as the paper does: initial and final density, with the law of the former.
+
+    Args:
+        ax: where to draw.
+        final: eigenvalues of WᵀW, any order.
+        initial: those at the start, drawn behind.
+        law: Marchenko–Pastur law whose density and upper edge λ₊ are drawn in; its edge also tells
+            which eigenvalues are marked one by one.
+        axis: "linear" for λ on linear axes, "log10" for log₁₀ λ with a logarithmic density.
+        final_label: legend entry of the final spectrum.
+        bins: bars over the range of each spectrum ("log10"), or up to the edge ("linear").
+
+    Returns:
+        the axes.
+    """
+    values = np.sort(np.asarray(final, dtype=np.float64))
+    start = None if initial is None else np.sort(np.asarray(initial, dtype=np.float64))
+    if axis == "log10":
+        _draw_log(ax, values, start, final_label, bins)
+    else:
+        _draw_linear(ax, values, start, law, final_label, bins)
+    if law is not None:
+        _draw_law(ax, law, axis)
+        _mark_spikes(ax, values, law, axis)
+    return ax
+
+
+def _draw_log(ax: Axes, final: Values, initial: Values | None, label: str, bins: int) -> None:
+    lowest = []
+    for values, colour, name, order in ((initial, INITIAL, "initial", 1), (final, FINAL, label, 2)):
+        if values is None:
+            continue
+        logs = np.log10(values[values > 0])
+        heights, _, _ = ax.hist(logs, bins, density=True, color=colour, alpha=0.55, label=name, zorder=order)
+        lowest.append(np.min(np.asarray(heights)[np.asarray(heights) > 0]))
+    ax.set_yscale("log")
+    ax.set_ylim(bottom=0.5 * min(lowest))
+    ax.set_xlabel(r"$\log_{10}\,\lambda$")
+    ax.set_ylabel(r"density of $\log_{10}\,\lambda$")
+
+
+def _draw_linear(
+    ax: Axes, final: Values, initial: Values | None, law: MarchenkoPastur | None, label: str, bins: int
+) -> None:
+    reach = final[-1] if law is None else max(law.edges[1], final[final <= FAR * law.edges[1]][-1:].max(initial=0.0))
+    if law is not None and final[-1] > FAR * law.edges[1]:
+        quantile = float(np.quantile(final, 0.98))
+        reach = max(reach, min(quantile, float(final[-1])))
+    shown = 1.04 * reach
+    edges = np.linspace(0.0, shown, bins)
+    width = edges[1] - edges[0]
+    for values, colour, name, order in ((initial, INITIAL, "initial", 1), (final, FINAL, label, 2)):
+        if values is not None:
+            weights = np.full(len(values), 1.0 / (len(values) * width))
+            ax.hist(values, edges, weights=weights, color=colour, alpha=0.55, label=name, zorder=order)
+    ax.set_xlim(0.0, shown)
+    ax.ticklabel_format(axis="both", style="sci", scilimits=(-2, 4), useMathText=True)
+    ax.set_xlabel(r"$\lambda$")
+    ax.set_ylabel(r"density of $\lambda$")
+    beyond = final[final > shown]
+    if len(beyond):
+        count = "" if len(beyond) == 1 else f"{len(beyond)} beyond, "
+        ax.annotate(
+            f"{count}$\\lambda_1$ = {beyond[-1]:.3g} →",
+            (0.99, 0.42),
+            xycoords="axes fraction",
+            ha="right",
+            color=FINAL,
+            fontsize=7,
+        )
+
+
+def _draw_law(ax: Axes, law: MarchenkoPastur, axis: Axis) -> None:
+    low, high = law.edges
+    if axis == "log10":
+        x = np.linspace(np.log10(max(low, 1e-6 * high)), np.log10(high), 600)
+        y = law.density(torch.from_numpy(10.0**x)).numpy() * 10.0**x * np.log(10.0)
+        edge = np.log10(high)
+    else:
+        x = np.linspace(low, high, 600)[1:-1]
+        y = law.density(torch.from_numpy(x)).numpy()
+        y[y > 8 / high] = np.nan  # h = d: the density has a pole at zero
+        edge = high
+    y = np.where(y > 0, y, np.nan)
+    limits = ax.get_ylim()
+    ax.plot(x, y, color=LAW, lw=1.0, label="Marchenko–Pastur", zorder=4)
+    ax.axvline(edge, color=LAW, lw=0.8, ls=":", label=r"its edge $\lambda_+$", zorder=3)
+    if axis == "log10":
+        ax.set_ylim(limits)
+
+
+def _mark_spikes(ax: Axes, final: Values, law: MarchenkoPastur, axis: Axis) -> None:
+    """Triangles on the axis: a single eigenvalue's bar can be a pixel high."""
+    past = final[final > law.edges[1] + 3 * law.edge_fluctuation]
+    if axis == "linear":
+        past = past[past <= ax.get_xlim()[1]]
+    x = np.log10(past) if axis == "log10" else past
+    if len(x):
+        y = np.full(len(x), 0.015)
+        ax.plot(
+            x, y, "v", color=FINAL, mec="white", mew=0.3, ms=4.5, transform=ax.get_xaxis_transform(),
+            clip_on=False, zorder=5, label=r"past $\lambda_+$",
+        )  # fmt: skip

@@ -1,0 +1,89 @@
+"""One look for every figure: fonts that embed, colours that the colour-blind can tell apart."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe & Ito (2008), and a distinct marker with each, for print without colour.
+INITIAL = "#D55E00"
+FINAL = "#0072B2"
+LAW = "#222222"
+OPTIMIZER_STYLE = {"gd": ("#E69F00", "s"), "adam": ("#0072B2", "o")}
+OPTIMIZER_NAME = {"gd": "GD", "adam": "FB-Adam", "sign": "sign descent"}
+TEXT_WIDTH = 6.75
+"""Width of a page's text, inches."""
+
+_RC = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3.5,
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 200,
+}
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Draw inside with the project's look, without a screen; nothing changes outside."""
+    with matplotlib.rc_context(_RC):
+        yield
+
+
+def new_figure(rows: int, cols: int, height: float, **options: object) -> tuple[Figure, list[Axes]]:
+    """A figure as wide as a page's text, and its axes in reading order, lettered (a), (b), ...
+
+    The figure belongs to no window, so that drawing in a loop or a thread holds on to nothing.
+    """
+    figure = Figure(figsize=(TEXT_WIDTH, height), layout="constrained")
+    axes = figure.subplots(rows, cols, squeeze=False, **options).ravel().tolist()  # type: ignore[arg-type]
+    return figure, axes
+
+
+def letter(ax: Axes, index: int, title: str) -> Axes:
+    """Title a panel as the paper does: (a) what it shows."""
+    ax.set_title(f"({chr(ord('a') + index)}) {title}", loc="left")
+    return ax
+
+
+def save_figure(figure: Figure, path: Path) -> list[Path]:
+    """Save as PNG and PDF beside each other, each whole or not at all.
+
+    Args:
+        figure: what to save.
+        path: where, without ending.
+
+    Returns:
+        the two paths.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    saved = []
+    for ending in ("png", "pdf"):
+        target = path.with_name(f"{path.name}.{ending}")
+        part = target.with_name(f".{target.name}-{os.getpid()}.part")
+        try:
+            with matplotlib.rc_context(_RC):
+                figure.savefig(part, format=ending, metadata={"CreationDate": None} if ending == "pdf" else {})
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+        saved.append(target)
+    return saved

@@ -1,0 +1,133 @@
+"""Figure 3: losses, kernel–target alignment and sim(W, β*) after one step, over learning rates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from spectail.drawing.style import OPTIMIZER_STYLE, letter, new_figure
+from spectail.paper.catalogue import Artifact
+from spectail.paper.claims import Claim, Outcome, Verdict, all_of, falls, listing, paired_score, rises
+from spectail.paper.panels import describe, loss_panel, lr_panel
+from spectail.paper.runs import Runs, eigenvalues
+from spectail.paper.setups import LEARNING_RATES, OPTIMIZERS, S2, over_learning_rates
+from spectail.spectra.spikes import visible_edge
+from spectail.teacher_student.experiment import Experiment
+from spectail.teacher_student.theory import critical_lr
+
+ONE = S2.replace(steps=1, record=(0, 1))
+GD, ADAM = (over_learning_rates(ONE, optimizer) for optimizer in OPTIMIZERS)
+MEASURES = {"sim": "alignment", "KTA": "kta", "train loss": "train_loss", "test loss": "test_loss_large"}
+
+
+def experiments(seed: int) -> Iterator[Experiment]:
+    yield from (e.replace(seed=seed) for e in (*GD, *ADAM))
+
+
+def draw(runs: Runs) -> Figure:
+    figure, axes = new_figure(2, 2, 4.6)
+    loss_panel(letter(axes[0], 0, "GD, losses"), runs, S2, 1, ("gd",)).legend()
+    loss_panel(letter(axes[1], 1, "FB-Adam, losses"), runs, S2, 1, ("adam",)).legend()
+    lr_panel(letter(axes[2], 2, "kernel–target alignment"), runs, S2, 1, "kta").set_ylabel("KTA")
+    lr_panel(letter(axes[3], 3, r"alignment with the teacher"), runs, S2, 1, "alignment").set_ylabel(r"sim($W$, $\beta^*$)")
+    for ax, optimizers in zip(axes, (("gd",), ("adam",), OPTIMIZERS, OPTIMIZERS), strict=True):
+        for optimizer in optimizers:
+            _mark_critical(ax, runs, optimizer)
+    axes[2].legend()
+    figure.suptitle(
+        f"Fig. 3 – after one step ({len(runs.seeds)} repeats, ± one standard deviation; dotted: predicted critical η). "
+        f"{describe(runs, S2)}",
+        fontsize=7.5,
+    )
+    return figure
+
+
+def _mark_critical(ax: Axes, runs: Runs, optimizer: str) -> None:
+    critical = critical_lr(ONE.replace(optimizer=optimizer, protocol=runs.protocol))
+    ax.axvline(critical, color=OPTIMIZER_STYLE[optimizer][0], lw=0.9, ls=":")
+
+
+def first_spike(runs: Runs) -> Outcome:
+    found = {}
+    for name, series in (("GD", GD), ("FB-Adam", ADAM)):
+        edge = visible_edge(runs.law(S2))
+        spiked = runs.measure(lambda run, edge=edge: eigenvalues(run, 1)[-1] > edge, series, 1).all(0)  # type: ignore[misc]
+        found[name] = next((lr for lr, is_past in zip(LEARNING_RATES, spiked, strict=True) if is_past), None)
+    as_claimed = found == {"GD": 2000.0, "FB-Adam": 0.1}
+    text = ", ".join(f"{name} {'none' if lr is None else f'{lr:g}'}" for name, lr in found.items())
+    predicted = [critical_lr(ONE.replace(optimizer=o, protocol=runs.protocol)) for o in OPTIMIZERS]
+    text = f"first spike at {text}; predicted critical η {predicted[0]:.4g} and {predicted[1]:.3g}"
+    return Outcome(Verdict.HOLDS if as_claimed else Verdict.DOES_NOT_HOLD, text)
+
+
+def first_change(runs: Runs, series: list[Experiment], variable: str) -> float | None:
+    """First η of the grid at which a quarter of the largest change from step 0 has happened, beyond chance."""
+    start, end = runs.values(variable, series, 0), runs.values(variable, series, 1)
+    change = end - start
+    largest = np.abs(change.mean(0)).max()
+    for lr, column in zip(LEARNING_RATES, change.T, strict=True):
+        if abs(column.mean()) > 0.25 * largest and abs(paired_score(column)) > 3:
+            return lr
+    return None
+
+
+def gd_threshold(runs: Runs) -> Outcome:
+    found = {name: first_change(runs, GD, variable) for name, variable in MEASURES.items()}
+    text = ", ".join(f"{name} at {lr and f'{lr:g}'}" for name, lr in found.items())
+    return Outcome(Verdict.HOLDS if set(found.values()) == {2000.0} else Verdict.DOES_NOT_HOLD, f"first change of {text}")
+
+
+def adam_rise(runs: Runs) -> Outcome:
+    found = {name: first_change(runs, ADAM, MEASURES[name]) for name in ("sim", "KTA")}
+    on_time = Verdict.HOLDS if all(lr in (0.01, 0.1) for lr in found.values()) else Verdict.DOES_NOT_HOLD
+    kta = runs.values("kta", ADAM[3:6], 1)
+    text = ", ".join(f"{name} at {lr and f'{lr:g}'}" for name, lr in found.items())
+    return Outcome(all_of([on_time, falls(kta)]), f"first rise of {text}; KTA at η=1, 10, 100: {listing(kta)}")
+
+
+def adam_overfits(runs: Runs) -> Outcome:
+    train, test = (runs.values(v, ADAM[3:6], 1) for v in ("train_loss", "test_loss_large"))
+    text = f"η=1, 10, 100: train {listing(train)}; test {listing(test)}"
+    return Outcome(all_of([falls(train), rises(test)]), text)
+
+
+ARTIFACT = Artifact(
+    name="fig3",
+    title="Losses, KTA and sim after 1 step over 9 learning rates",
+    repeats=5,
+    experiments=experiments,
+    draw=draw,
+    claims=(
+        Claim(
+            "5",
+            "§4.1, Fig. 3",
+            "η=0.1 suffices for FB-Adam to make a spike; GD needs 2000.",
+            "first η of the grid with a visible spike in every repeat: 2000 for GD, 0.1 for FB-Adam",
+            first_spike,
+        ),
+        Claim(
+            "6",
+            "§4.1, Fig. 3",
+            "GD changes losses, KTA and sim only from η=2000 on.",
+            "first η with a quarter of the largest change, beyond 3 standard errors: 2000 for each",
+            gd_threshold,
+        ),
+        Claim(
+            "7",
+            "§4.1, Fig. 3",
+            "FB-Adam raises sim and KTA only for η ≥ 0.01; for η > 1 KTA falls again.",
+            "first clear rise (as above) at 0.01 or 0.1; KTA falls from η=1 to 10 to 100 by 3 standard errors each",
+            adam_rise,
+        ),
+        Claim(
+            "8",
+            "§4.1, Fig. 3b",
+            "FB-Adam with η > 1 lowers the train loss and raises the test loss.",
+            "train falls and test rises from η=1 to 10 to 100, by 3 standard errors each",
+            adam_overfits,
+        ),
+    ),
+)

@@ -1,0 +1,124 @@
+"""Run what an artifact needs, draw it, and test its claims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import xarray as xr
+
+from spectail.drawing.style import figure_style, save_figure
+from spectail.paper.catalogue import Artifact
+from spectail.paper.claims import Claim, Outcome
+from spectail.paper.runs import Protocol, Runs
+from spectail.paper.scale import Scale
+from spectail.sweeps.store import Store
+from spectail.teacher_student.experiment import Experiment
+from spectail.teacher_student.problem import Problem
+from spectail.teacher_student.simulate import simulate
+
+PROTOCOLS: tuple[Protocol, ...] = ("published", "equations")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be run for some artifacts: each experiment once, those that share a problem together.
+
+    Attributes:
+        artifacts: what the runs are for.
+        scale: at which they run.
+        repeats: how many seeds, or None for each artifact's own number.
+    """
+
+    artifacts: Sequence[Artifact]
+    scale: Scale
+    repeats: int | None = None
+
+    def seeds(self, artifact: Artifact) -> range:
+        """The repeats of one artifact."""
+        return range(self.repeats or artifact.repeats)
+
+    def experiments(self) -> list[Experiment]:
+        """Every experiment, as it is to be run."""
+        wanted: dict[str, Experiment] = {}
+        for artifact in self.artifacts:
+            for seed in self.seeds(artifact):
+                for experiment in artifact.experiments(seed):
+                    for protocol in PROTOCOLS:
+                        scaled = self.scale(experiment.replace(protocol=protocol))
+                        wanted.setdefault(scaled.key, scaled)
+        order: dict[tuple[object, ...], list[Experiment]] = {}
+        for experiment in wanted.values():
+            order.setdefault(Problem.key_of(experiment), []).append(experiment)
+        return [experiment for group in order.values() for experiment in group]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A claim, and what was found under each protocol."""
+
+    artifact: str
+    claim: Claim
+    outcomes: dict[Protocol, Outcome]
+
+
+def run_missing(plan: Plan, store: Store, device: str | torch.device = "cpu") -> Iterator[tuple[Experiment, bool]]:
+    """Run what the store does not have yet, and keep each run as soon as it is there.
+
+    Yields:
+        each experiment of the plan when it is in the store, and whether it was there before.
+    """
+    problem: Problem | None = None
+    for experiment in plan.experiments():
+        if store.get(experiment) is not None:
+            yield experiment, True
+            continue
+        if problem is None or problem.key != Problem.key_of(experiment):
+            problem = None  # free the last one before the next is drawn
+            problem = Problem.draw(experiment, device)
+        store.put(simulate(experiment, device=device, problem=problem))
+        yield experiment, False
+
+
+def load(plan: Plan, artifact: Artifact, store: Store) -> dict[Protocol, Runs]:
+    """An artifact's runs from the store, by protocol.
+
+    Raises:
+        FileNotFoundError: a run is missing.
+    """
+    found = {}
+    for protocol in PROTOCOLS:
+        stored: dict[str, xr.Dataset] = {}
+        for seed in plan.seeds(artifact):
+            for experiment in artifact.experiments(seed):
+                scaled = plan.scale(experiment.replace(protocol=protocol))
+                run = store.get(scaled)
+                if run is None:
+                    raise FileNotFoundError(f"the run {scaled.key} that {artifact.name} needs is not in {store.root}")
+                stored[scaled.key] = run
+        found[protocol] = Runs(protocol, plan.scale, plan.seeds(artifact), stored)
+    return found
+
+
+def draw(artifact: Artifact, runs: dict[Protocol, Runs], folder: Path) -> list[Path]:
+    """Draw an artifact once a protocol, as PNG and PDF.
+
+    Returns:
+        the paths: NAME for the published protocol, NAME-equations for the other.
+    """
+    paths = []
+    for protocol, of_protocol in runs.items():
+        name = artifact.name if protocol == "published" else f"{artifact.name}-{protocol}"
+        with figure_style():
+            paths += save_figure(artifact.draw(of_protocol), folder / name)
+    return paths
+
+
+def verify(artifact: Artifact, runs: dict[Protocol, Runs]) -> list[Tested]:
+    """Test an artifact's claims under each protocol."""
+    return [
+        Tested(artifact.name, claim, {protocol: claim.test(of_protocol) for protocol, of_protocol in runs.items()})
+        for claim in artifact.claims
+    ]

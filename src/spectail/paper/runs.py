@@ -1,0 +1,80 @@
+"""The stored runs behind an artifact, looked up by the experiment of the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from spectail.paper.scale import Scale
+from spectail.spectra.bulk import MarchenkoPastur
+from spectail.teacher_student.experiment import Experiment
+
+Protocol = Literal["published", "equations"]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs of one protocol at one scale, by the experiment written down at the paper's size.
+
+    Attributes:
+        protocol: the convention that every run follows.
+        scale: how the experiments were run.
+        seeds: one repeat each.
+        stored: runs by the key of the experiment that was run.
+    """
+
+    protocol: Protocol
+    scale: Scale
+    seeds: Sequence[int]
+    stored: Mapping[str, xr.Dataset]
+
+    def __getitem__(self, experiment: Experiment) -> xr.Dataset:
+        """The run of a paper-size experiment, in this protocol and at this scale."""
+        return self.stored[self.scale(experiment.replace(protocol=self.protocol)).key]
+
+    def values(self, variable: str, experiments: Sequence[Experiment], step: int) -> Values:
+        """A variable at one step of several experiments, for every seed: (seeds × experiments).
+
+        NaN where a run diverged before the step.
+        """
+        return self.measure(lambda run: run[variable].sel(step=step).item(), experiments, step)
+
+    def measure(self, of: Callable[[xr.Dataset], float], experiments: Sequence[Experiment], step: int) -> Values:
+        """A figure of each run that reached the step, for every seed: (seeds × experiments)."""
+        rows = []
+        for seed in self.seeds:
+            runs = [self[e.replace(seed=seed)] for e in experiments]
+            rows.append([of(run) if step in run.step.values else np.nan for run in runs])
+        return np.array(rows, dtype=np.float64)
+
+    def law(self, experiment: Experiment) -> MarchenkoPastur:
+        """The Marchenko–Pastur law of the experiment's initial weights."""
+        e = self.scale(experiment)
+        return MarchenkoPastur(e.h, e.d, e.entry_scale**2)
+
+
+def eigenvalues(run: xr.Dataset, step: int) -> Values:
+    """The spectrum at a step, ascending."""
+    values: Values = run.eigenvalues.sel(step=step).values
+    return values
+
+
+def top_ratio(step: int) -> Callable[[xr.Dataset], float]:
+    """λ₁/λ₂ at a step, as a figure of a run for `Runs.measure`."""
+
+    def ratio(run: xr.Dataset) -> float:
+        spectrum = eigenvalues(run, step)
+        return float(spectrum[-1] / spectrum[-2])
+
+    return ratio
+
+
+def at(variable: str, step: int) -> Callable[[xr.Dataset], Any]:
+    """A variable at a step, as a figure of a run for `Runs.measure`."""
+    return lambda run: run[variable].sel(step=step).item()
