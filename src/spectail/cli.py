@@ -170,13 +170,15 @@ def reproduce(options: Reproduce) -> None:
     device, store = check_device(options.device), Store(options.out)
     store.check_writable()
     plan = paper.Plan(artifacts, SCALES[options.scale], options.repeats)
+    stored = {}
     with terminal.run_progress(plan.experiments()) as advance:
-        for experiment, found in paper.run_missing(plan, store, device):
+        for experiment, of_experiment, found in paper.run_missing(plan, store, device):
+            stored[experiment.key] = of_experiment
             advance(experiment, found)
     folder = store.root / ("figures" if options.scale == "paper" else f"figures-{options.scale}")
     tested, paths = [], []
     for artifact in artifacts:
-        runs = paper.load(plan, artifact, store)
+        runs = paper.by_protocol(plan, artifact, stored)
         paths += paper.draw(artifact, runs, folder)
         if artifact.table is not None:
             for protocol, of_protocol in runs.items():

@@ -89,15 +89,17 @@ def _draw_linear(
     ax.set_ylabel(r"density of $\lambda$")
     beyond = final[final > shown]
     if len(beyond):
-        count = "" if len(beyond) == 1 else f"{len(beyond)} beyond, "
-        ax.annotate(
-            f"{count}$\\lambda_1$ = {beyond[-1]:.3g} →",
-            (0.99, 0.42),
-            xycoords="axes fraction",
-            ha="right",
-            color=FINAL,
-            fontsize=7,
-        )
+        count = "" if len(beyond) == 1 else f"{len(beyond)} further, "
+        label = f"{count}$\\lambda_1 = {_scientific(beyond[-1])}$ $\\rightarrow$"
+        place = ax.annotate(label, (0.99, 0.3), xycoords="axes fraction", ha="right", color=FINAL, fontsize=7, zorder=6)
+        place.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
+        place.set_in_layout(False)
+
+
+def _scientific(value: float) -> str:
+    """3.81e4 as mathematics."""
+    exponent = int(np.floor(np.log10(value)))
+    return rf"{value / 10.0**exponent:.2f} \times 10^{{{exponent}}}"
 
 
 def _draw_law(ax: Axes, law: MarchenkoPastur, axis: Axis) -> None:
@@ -120,14 +122,23 @@ def _draw_law(ax: Axes, law: MarchenkoPastur, axis: Axis) -> None:
 
 
 def _mark_spikes(ax: Axes, final: Values, law: MarchenkoPastur, axis: Axis) -> None:
-    """Triangles on the axis: a single eigenvalue's bar can be a pixel high."""
-    past = final[final > law.edges[1] + 3 * law.edge_fluctuation]
+    """A tick on the axis for each eigenvalue past the edge, since its bar can be a pixel high.
+
+    Those above a gap of a tenth, the spikes, get a triangle.
+    """
+    edge = law.edges[1] + 3 * law.edge_fluctuation
+    past = final[final > edge]
     if axis == "linear":
         past = past[past <= ax.get_xlim()[1]]
+    if not len(past):
+        return
+    below = np.concatenate([final[final <= edge][-1:], past[:-1]])
+    if len(below) < len(past):
+        below = np.concatenate([past[:1], below])
+    detached = np.maximum.accumulate(past > 1.1 * below)
     x = np.log10(past) if axis == "log10" else past
-    if len(x):
-        y = np.full(len(x), 0.015)
-        ax.plot(
-            x, y, "v", color=FINAL, mec="white", mew=0.3, ms=4.5, transform=ax.get_xaxis_transform(),
-            clip_on=False, zorder=5, label=r"past $\lambda_+$",
-        )  # fmt: skip
+    across = {"transform": ax.get_xaxis_transform(), "clip_on": False, "color": FINAL, "ls": "none"}
+    ax.plot(x, np.full(len(x), 0.02), "|", ms=5, mew=0.5, zorder=5, label=r"$\lambda$ past the edge", **across)
+    spikes = x[detached]
+    if len(spikes):  # an empty line that is not clipped would upset the layout
+        ax.plot(spikes, np.full(len(spikes), 0.05), "v", mec="white", mew=0.3, ms=5, zorder=6, **across)

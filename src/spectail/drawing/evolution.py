@@ -30,14 +30,13 @@ def step_edges(steps: np.ndarray) -> np.ndarray:
     return np.concatenate([[2 * position[0] - middle[0]], middle, [2 * position[-1] - middle[-1]]])
 
 
-def draw_evolution(ax: Axes, run: xr.Dataset, law: MarchenkoPastur, bins: int = 140) -> QuadMesh:
+def draw_evolution(ax: Axes, run: xr.Dataset, law: MarchenkoPastur) -> QuadMesh:
     """Density of log₁₀ λ (colour) against the step, with the outliers one by one.
 
     Args:
         ax: where to draw; its x axis becomes log(1 + step).
         run: a run's Dataset.
         law: of the initial weights; its two edges are drawn in.
-        bins: rows of the image.
 
     Returns:
         the image, for a colour bar.
@@ -45,6 +44,7 @@ def draw_evolution(ax: Axes, run: xr.Dataset, law: MarchenkoPastur, bins: int = 
     steps, eigenvalues = run.step.values, run.eigenvalues.values
     logs = np.log10(np.where(eigenvalues > 0, eigenvalues, np.nan))
     low, high = np.nanmin(logs), np.nanmax(logs)
+    bins = int(np.clip(logs.shape[1] / 7, 30, 140))
     edges = np.linspace(low - 0.02 * (high - low), high + 0.04 * (high - low), bins + 1)
     density = np.stack([np.histogram(row[np.isfinite(row)], edges, density=True)[0] for row in logs], 1)
     masked = np.ma.masked_equal(density, 0.0)

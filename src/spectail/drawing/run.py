@@ -10,7 +10,7 @@ from spectail.drawing.curves import draw_untrained_hill
 from spectail.drawing.esd import draw_esd
 from spectail.drawing.evolution import draw_evolution, draw_phases, step_axis
 from spectail.drawing.overlaps import draw_overlaps
-from spectail.drawing.style import TEXT_WIDTH, letter, new_figure
+from spectail.drawing.style import TEXT_WIDTH, letter, new_figure, shared_legend
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.teacher_student.dataset import experiment_of
 
@@ -43,7 +43,7 @@ def _draw_spectra(run: xr.Dataset) -> Figure:
     for index, (ax, axis) in enumerate(zip(axes, ("linear", "log10"), strict=True)):
         letter(ax, index, f"$t$ = {last.step.item()}, {last.phase.item()}")
         draw_esd(ax, last.eigenvalues.values, initial=initial, law=law, axis=axis, final_label="trained")  # type: ignore[arg-type]
-    axes[0].legend()
+    shared_legend(figure, axes)
     figure.suptitle(_title(run), fontsize=8)
     return figure
 

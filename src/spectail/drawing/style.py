@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -53,6 +54,15 @@ def new_figure(rows: int, cols: int, height: float, **options: object) -> tuple[
     figure = Figure(figsize=(TEXT_WIDTH, height), layout="constrained")
     axes = figure.subplots(rows, cols, squeeze=False, **options).ravel().tolist()  # type: ignore[arg-type]
     return figure, axes
+
+
+def shared_legend(figure: Figure, axes: Iterable[Axes]) -> None:
+    """One legend below all panels, with each entry once."""
+    entries: dict[str, Artist] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=len(entries))
 
 
 def letter(ax: Axes, index: int, title: str) -> Axes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,42 +64,31 @@ class Tested:
     outcomes: dict[Protocol, Outcome]
 
 
-def run_missing(plan: Plan, store: Store, device: str | torch.device = "cpu") -> Iterator[tuple[Experiment, bool]]:
+def run_missing(
+    plan: Plan, store: Store, device: str | torch.device = "cpu"
+) -> Iterator[tuple[Experiment, xr.Dataset, bool]]:
     """Run what the store does not have yet, and keep each run as soon as it is there.
 
     Yields:
-        each experiment of the plan when it is in the store, and whether it was there before.
+        each experiment of the plan with its run, now in the store, and whether it was there before.
     """
     problem: Problem | None = None
     for experiment in plan.experiments():
-        if store.get(experiment) is not None:
-            yield experiment, True
+        found = store.get(experiment)
+        if found is not None:
+            yield experiment, found, True
             continue
         if problem is None or problem.key != Problem.key_of(experiment):
             problem = None  # free the last one before the next is drawn
             problem = Problem.draw(experiment, device)
-        store.put(simulate(experiment, device=device, problem=problem))
-        yield experiment, False
+        run = simulate(experiment, device=device, problem=problem)
+        store.put(run)
+        yield experiment, run, False
 
 
-def load(plan: Plan, artifact: Artifact, store: Store) -> dict[Protocol, Runs]:
-    """An artifact's runs from the store, by protocol.
-
-    Raises:
-        FileNotFoundError: a run is missing.
-    """
-    found = {}
-    for protocol in PROTOCOLS:
-        stored: dict[str, xr.Dataset] = {}
-        for seed in plan.seeds(artifact):
-            for experiment in artifact.experiments(seed):
-                scaled = plan.scale(experiment.replace(protocol=protocol))
-                run = store.get(scaled)
-                if run is None:
-                    raise FileNotFoundError(f"the run {scaled.key} that {artifact.name} needs is not in {store.root}")
-                stored[scaled.key] = run
-        found[protocol] = Runs(protocol, plan.scale, plan.seeds(artifact), stored)
-    return found
+def by_protocol(plan: Plan, artifact: Artifact, runs: Mapping[str, xr.Dataset]) -> dict[Protocol, Runs]:
+    """An artifact's runs under each protocol, out of those of a plan by key."""
+    return {protocol: Runs(protocol, plan.scale, plan.seeds(artifact), runs) for protocol in PROTOCOLS}
 
 
 def draw(artifact: Artifact, runs: dict[Protocol, Runs], folder: Path) -> list[Path]:

@@ -36,7 +36,7 @@ def save_run(run: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     os.close(handle)
     part = Path(name)
     try:
-        run.to_netcdf(part, engine="h5netcdf")
+        run.to_netcdf(part, engine="netcdf4")
         _flush(part)
         part.chmod(0o644)
         part.replace(path)
@@ -63,8 +63,8 @@ def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist; expected the netCDF file of a run")
     try:
-        run = xr.load_dataset(path, engine="h5netcdf")
-    except Exception as error:  # h5py and xarray raise a dozen kinds for damaged files
+        run = xr.load_dataset(path, engine="netcdf4")
+    except Exception as error:  # netCDF4 and xarray raise a dozen kinds for damaged files
         raise ValueError(f"{path} is not a readable netCDF file: it is damaged, or of another kind") from error
     version = run.attrs.get("spectail_format")
     if version is None or "eigenvalues" not in run:

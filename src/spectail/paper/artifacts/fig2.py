@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 from matplotlib.figure import Figure
 
-from spectail.drawing.style import new_figure
+from spectail.drawing.style import new_figure, shared_legend
 from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim, Outcome, in_every_repeat, summary
 from spectail.paper.panels import describe, esd_panel
@@ -33,7 +33,7 @@ def draw(runs: Runs) -> Figure:
     figure, axes = new_figure(2, 2, 4.4)
     for index, experiment in enumerate(PANELS):
         esd_panel(axes[index], index, runs, experiment, 1, "log10")
-    axes[1].legend(loc="upper right")
+    shared_legend(figure, axes)
     figure.suptitle(f"Fig. 2 – the spectrum after one step. {describe(runs, S2)}", fontsize=8)
     return figure
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 
-from spectail.drawing.style import letter, new_figure
+from spectail.drawing.style import letter, new_figure, shared_legend
 from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim, Outcome, Verdict, all_of, falls, in_every_repeat, listing, summary
 from spectail.paper.panels import describe, esd_panel
@@ -30,7 +30,7 @@ def draw(runs: Runs) -> Figure:
     for index, (step, caption) in enumerate(zip(STEPS, CAPTIONS, strict=True)):
         esd_panel(axes[index], index, runs, RUN, step, "linear")
         letter(axes[index], index, f"$t$ = {step} (paper: {caption})")
-    axes[0].legend()
+    shared_legend(figure, axes)
     lr = runs.scale(RUN).lr
     figure.suptitle(rf"Fig. 4 – FB-Adam, $\eta$ = {lr:.3g}. {describe(runs, S2)}", fontsize=8)
     return figure

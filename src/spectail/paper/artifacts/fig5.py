@@ -31,7 +31,7 @@ def draw(runs: Runs) -> Figure:
     hill_panel(letter(axes[2], 2, "Hill exponent"), runs, S8, STEP).legend()
     ks_panel(letter(axes[3], 3, "KS exponent"), runs, S8, STEP)
     figure.suptitle(
-        f"Fig. 5 – after {STEP} steps ({len(runs.seeds)} repeats, ± one standard deviation). {describe(runs, S8)}",
+        f"Fig. 5 – after {STEP} steps, {len(runs.seeds)} repeats ± one standard deviation.\n{describe(runs, S8)}",
         fontsize=8,
     )
     return figure

@@ -1,0 +1,138 @@
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from references import naive
+
+from spectail.spectra.density import eigenvalues
+from spectail.spectra.tails import hill_fit, ks_fit, pl_alpha_hill
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from weightwatcher.WW_powerlaw import WWFit
+
+
+def pareto(alpha, size, seed):
+    """Exact samples of p(x) ∝ x^(−alpha), x ≥ 1."""
+    uniform = np.random.default_rng(seed).random(size)
+    return torch.from_numpy((1 - uniform) ** (-1 / (alpha - 1)))
+
+
+def spectra():
+    generator = torch.Generator().manual_seed(0)
+    bulk = eigenvalues(torch.randn(300, 200, generator=generator))
+    spiked = torch.cat([bulk[:-1], bulk[-1:] * 30])
+    return {
+        "bulk": bulk,
+        "bulk and spike": spiked,
+        "pareto": pareto(2.3, 400, 1),
+        "lognormal": torch.randn(150, generator=generator, dtype=torch.float64).exp(),
+        "with ties": torch.tensor([1.0] * 10 + [2.0] * 10 + [5.0] * 10 + [9.0], dtype=torch.float64),
+        "uniform": torch.rand(1000, generator=generator, dtype=torch.float64) + 0.1,
+    }
+
+
+@pytest.mark.parametrize("name", spectra())
+def test_ks_is_weightwatchers_fit(name):
+    values = spectra()[name]
+    reference, found = WWFit(values.numpy()), ks_fit(values)
+    assert found.alpha == pytest.approx(reference.alpha, rel=1e-9)
+    assert found.xmin == pytest.approx(reference.xmin, rel=1e-12)
+    assert found.ks_distance == pytest.approx(reference.D, rel=1e-9)
+    assert found.stderr == pytest.approx(reference.sigma, rel=1e-9)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.floats(1e-3, 1e3), min_size=2, max_size=60).filter(lambda v: len(set(v)) > 1),
+)
+def test_the_pruned_search_finds_what_the_exhaustive_one_does(values):
+    alpha, start, distance = naive.ks_exponent(values)
+    found = ks_fit(torch.tensor(values, dtype=torch.float64))
+    assert found.ks_distance == pytest.approx(distance, abs=1e-9)
+    if found.tail_size != len(values) - start:  # two tails within rounding of each other
+        assert found.ks_distance == pytest.approx(distance, rel=1e-9)
+    else:
+        assert found.alpha == pytest.approx(alpha, rel=1e-6)
+
+
+def test_hill_is_weightwatchers_exponent_at_the_median():
+    values = spectra()["lognormal"]
+    ordered = values.sort().values
+    reference = WWFit(values.numpy())  # alphas[i] is the exponent with xmin the i-th eigenvalue
+    assert float(pl_alpha_hill(values)) == pytest.approx(reference.alphas[len(values) // 2], rel=1e-12)
+    assert hill_fit(values).xmin == ordered[len(values) // 2]
+
+
+@pytest.mark.parametrize("alpha", [1.5, 2.0, 3.0, 5.0])
+def test_hill_recovers_the_exponent_of_a_pareto_within_its_standard_error(alpha):
+    fits = [hill_fit(pareto(alpha, 4000, seed)) for seed in range(20)]
+    z = np.array([(fit.alpha - alpha) / fit.stderr for fit in fits])
+    assert np.abs(z).max() < 4  # 20 draws of a normal
+    assert 0.5 < z.std() < 1.6  # and the error is neither too small nor too large: chi-square, 19 degrees
+
+
+@pytest.mark.parametrize("alpha", [1.5, 2.5, 4.0])
+def test_ks_recovers_the_exponent_of_a_pareto(alpha):
+    fits = [ks_fit(pareto(alpha, 2000, seed)) for seed in range(10)]
+    z = [(fit.alpha - alpha) / fit.stderr for fit in fits]
+    assert np.median(np.abs(z)) < 2  # xmin is chosen on the data, so single fits stray further than the error
+    assert all(fit.ks_distance < 1.6 / math.sqrt(fit.tail_size) for fit in fits)  # Kolmogorov's 1 % point
+
+
+@settings(deadline=None, max_examples=40)
+@given(exponent=st.floats(-6, 6))
+def test_exponents_do_not_change_with_the_scale_of_the_weights(exponent):
+    values, factor = spectra()["lognormal"], 10.0**exponent
+    assert hill_fit(values * factor).alpha == pytest.approx(hill_fit(values).alpha, rel=1e-10)
+    assert ks_fit(values * factor).alpha == pytest.approx(ks_fit(values).alpha, rel=1e-8)
+    assert ks_fit(values * factor).tail_size == ks_fit(values).tail_size
+
+
+def test_hill_of_a_batch_is_that_of_each_row():
+    batch = torch.stack([spectra()["bulk"], spectra()["bulk"].square()])
+    torch.testing.assert_close(pl_alpha_hill(batch), torch.stack([pl_alpha_hill(row) for row in batch]))
+
+
+def test_a_minimum_tail_keeps_the_fit_off_a_handful_of_points():
+    values = spectra()["bulk"]
+    assert ks_fit(values).tail_size < 50
+    assert ks_fit(values, min_tail=60).tail_size >= 60
+
+
+DEGENERATE = {
+    "zeros": (torch.zeros(5), "two positive"),
+    "all equal": (torch.full((6,), 3.0), "all equal"),
+    "one value": (torch.tensor([2.0]), "two positive"),
+    "one positive": (torch.tensor([0.0, 0.0, 0.0, 2.0]), "two positive"),
+    "NaN": (torch.tensor([1.0, math.nan, 2.0]), "NaN or inf"),
+    "inf": (torch.tensor([1.0, math.inf, 2.0]), "NaN or inf"),
+    "rounding left of a rank-one matrix": (torch.tensor([1e-17, 2e-17, 1.0], dtype=torch.float64), "two positive"),
+}
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_a_fit_that_cannot_be_made_is_nan_and_says_why(name):
+    values, reason = DEGENERATE[name]
+    for fit in (hill_fit(values), ks_fit(values)):
+        assert math.isnan(fit.alpha)
+        assert fit.tail_size == 0
+        assert reason in fit.note
+    if name != "rounding left of a rank-one matrix":
+        assert math.isnan(float(pl_alpha_hill(values)))
+
+
+def test_a_spectrum_half_of_zeros_has_no_hill_exponent_but_a_ks_one():
+    values = torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 5.0], dtype=torch.float64)
+    assert "half" in hill_fit(values).note
+    assert ks_fit(values).alpha > 1
+
+
+def test_a_negative_eigenvalue_beyond_rounding_is_refused():
+    with pytest.raises(ValueError, match="not negative"):
+        pl_alpha_hill(torch.tensor([-1.0, 2.0, 3.0]))
+    assert float(pl_alpha_hill(torch.tensor([-1e-14, 1.0, 2.0, 3.0], dtype=torch.float64))) > 1
