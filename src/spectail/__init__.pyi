@@ -14,7 +14,7 @@ from .sweeps import open_run as open_run
 from .teacher_student import Experiment as Experiment
 from .teacher_student import Problem as Problem
 from .teacher_student import predict_one_step as predict_one_step
-from .teacher_student import simulate as simulate
-from .teacher_student import simulate_many as simulate_many
+from .teacher_student.simulate import simulate as simulate
+from .teacher_student.simulate import simulate_many as simulate_many
 
 __version__: str

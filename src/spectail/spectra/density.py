@@ -39,11 +39,12 @@ def eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
     >>> eigenvalues(torch.diag(torch.tensor([3.0, 1.0, 2.0]))).tolist()
     [1.0, 4.0, 9.0]
     """
-    return eigenvalues_and_top_direction(weights, direction=False)[0]
+    matrix, scale = _scaled_float64(weights)
+    return _eigenvalues(matrix, torch.linalg.eigvalsh(_short_gram(matrix))) * scale**2
 
 
 def eigenvalues_and_top_direction(
-    weights: Float[Tensor, "h d"], *, direction: bool = True
+    weights: Float[Tensor, "h d"],
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, " d"]]:
     """The eigenvalues of WᵀW, and the unit eigenvector v₁ of the largest.
 
@@ -53,7 +54,6 @@ def eigenvalues_and_top_direction(
 
     Args:
         weights: W, any floating dtype, on any device.
-        direction: whether v₁ is wanted; without it, it comes back as an empty tensor.
 
     Returns:
         the eigenvalues as `eigenvalues` gives them, and v₁ in float64, sign arbitrary.
@@ -64,18 +64,15 @@ def eigenvalues_and_top_direction(
     Source: paper §3.2, sim(W, β*) (where it is written u₁).
     """
     matrix, scale = _scaled_float64(weights)
-    wide = matrix.shape[0] < matrix.shape[1]
-    gram = gram_matrix(matrix if wide else matrix.T)
+    gram = _short_gram(matrix)
     values = torch.linalg.eigvalsh(gram)
-    top = values[-1]
-    none = values.new_empty(0)
-    vector = _top_eigenvector(gram, top) if direction else none
-    if wide and direction:
+    vector = _top_eigenvector(gram, values[-1])
+    if matrix.shape[0] < matrix.shape[1] and values[-1] > 0:
         vector = matrix.T @ vector
-        vector /= vector.norm().clamp_min(torch.finfo(vector.dtype).tiny)
-    if top > 0 and values[0] < GRAM_IS_EXACT_ABOVE * top:
-        values = torch.linalg.svdvals(matrix).flip(0).square_()
-    return values.clamp_min_(0.0) * scale**2, vector
+        vector /= vector.norm()
+    elif matrix.shape[0] < matrix.shape[1]:
+        vector = matrix.new_full((matrix.shape[1],), matrix.shape[1] ** -0.5)
+    return _eigenvalues(matrix, values) * scale**2, vector
 
 
 def gram_matrix(
@@ -154,6 +151,18 @@ def _scaled_float64(weights: Tensor) -> tuple[Tensor, float]:
         return matrix, 1.0
     scale = 2.0 ** int(torch.tensor(largest, dtype=torch.float64).log2().floor())
     return matrix / scale, scale
+
+
+def _short_gram(matrix: Tensor) -> Tensor:
+    """The Gram matrix of the shorter side."""
+    return gram_matrix(matrix if matrix.shape[0] < matrix.shape[1] else matrix.T)
+
+
+def _eigenvalues(matrix: Tensor, from_gram: Tensor) -> Tensor:
+    """The Gram matrix's eigenvalues where they are exact enough, else squared singular values."""
+    if from_gram[-1] > 0 and from_gram[0] < GRAM_IS_EXACT_ABOVE * from_gram[-1]:
+        return torch.linalg.svdvals(matrix).flip(0).square_()
+    return from_gram.clamp_min(0.0)
 
 
 def _top_eigenvector(gram: Tensor, top: Tensor) -> Tensor:

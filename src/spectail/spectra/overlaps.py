@@ -11,7 +11,7 @@ from torch import Tensor
 from spectail.spectra.precision import float64
 
 
-def squared_overlaps(j: Float[Tensor, "m b"], q: Float[Tensor, "m b2"]) -> Float[Tensor, "b b2"]:
+def squared_overlaps(j: Float[Tensor, "m b"], q: Float[Tensor, "m2 b2"]) -> Float[Tensor, "b b2"]:
     """O(J, Q) = (JᵀQ)∘², entry by entry.
 
     For orthonormal columns each entry is the squared cosine between two directions: no sign of a
@@ -31,7 +31,7 @@ def squared_overlaps(j: Float[Tensor, "m b"], q: Float[Tensor, "m b2"]) -> Float
 
 
 def singular_overlaps(
-    weights: Float[Tensor, "h d"], update: Float[Tensor, "h d"]
+    weights: Float[Tensor, "h d"], update: Float[Tensor, "h2 d2"]
 ) -> tuple[Float[Tensor, "b b"], Float[Tensor, "b b"]]:
     """O(U_W, U_M) and O(V_W, V_M) of weights W and an update M, strongest directions first.
 

@@ -9,9 +9,6 @@ from .problem import Problem as Problem
 from .readout import Readout as Readout
 from .readout import fit_readout as fit_readout
 from .readout import readout_loss as readout_loss
-from .simulate import check_device as check_device
-from .simulate import simulate as simulate
-from .simulate import simulate_many as simulate_many
 from .student import Student as Student
 from .theory import OneStepPrediction as OneStepPrediction
 from .theory import critical_lr as critical_lr

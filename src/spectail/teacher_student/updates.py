@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from spectail.spectra.spikes import frobenius_norm
 from spectail.teacher_student.experiment import Experiment
 from spectail.teacher_student.names import UPDATE_NAMES, unknown_name
 
@@ -123,7 +124,7 @@ def normalize_(weights: Tensor, experiment: Experiment) -> None:
     Source: paper App. F.4 (weight normalisation; Huang et al., 2023).
     """
     target = experiment.entry_scale * math.sqrt(experiment.h * experiment.d)
-    weights.mul_(target / torch.linalg.vector_norm(weights, dtype=torch.float32).clamp_min(1e-30))
+    weights.mul_(target / frobenius_norm(weights))
 
 
 def _torch_optimizers() -> dict[str, type[Optimizer]]:

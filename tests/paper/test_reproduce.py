@@ -1,0 +1,116 @@
+import dataclasses
+
+import pytest
+from matplotlib.figure import Figure
+
+from spectail.paper import reproduce as paper
+from spectail.paper.catalogue import catalogue, find
+from spectail.paper.claims import Verdict
+from spectail.paper.scale import PAPER, SMALL, Scale
+from spectail.sweeps.store import Store
+from spectail.teacher_student.experiment import Experiment
+from spectail.teacher_student.problem import Problem
+from spectail.teacher_student.theory import critical_lr, predict_one_step
+
+TINY = Scale("tiny", 25)  # n = 80, d = 40, h = 60
+
+
+def test_the_catalogue_is_in_the_papers_order():
+    assert list(catalogue()) == ["fig1", "fig2", "fig3", "fig4", "fig5", "evolution"]
+
+
+def test_names_are_found_once_and_unknown_ones_are_named():
+    assert [a.name for a in find(["fig4", "FIG4", "fig2"])] == ["fig4", "fig2"]
+    assert len(find(["all"])) == len(catalogue())
+    with pytest.raises(ValueError, match="did you mean 'fig3'"):
+        find(["fgi3"])
+
+
+def test_the_plan_has_each_run_once_with_those_of_a_problem_together():
+    experiments = paper.Plan(find(["fig2", "fig3"]), PAPER).experiments()
+    assert len(experiments) == 2 * 90  # those of Fig. 2 are among Fig. 3's; two protocols
+    assert len({e.key for e in experiments}) == len(experiments)
+    keys = [Problem.key_of(e) for e in experiments]
+    assert len({*keys}) == 5
+    assert all(a == b or b not in keys[: i + 1] for i, (a, b) in enumerate(zip(keys, keys[1:], strict=False)))
+
+
+@pytest.mark.parametrize("optimizer", ["gd", "adam", "sign"])
+@pytest.mark.parametrize("initialization", ["ntk", "mean_field"])
+def test_the_small_scale_keeps_the_spike_where_it_is_relative_to_the_bulk(optimizer, initialization):
+    base = Experiment(optimizer=optimizer, initialization=initialization)
+    e = base.replace(lr=2 * critical_lr(base))
+    large, small = predict_one_step(e), predict_one_step(SMALL(e))
+    assert SMALL(e).d == e.d / 5
+    # mean-field keeps terms of 1/√h = 0.06, most of which cancel
+    assert small.theta / small.critical_theta == pytest.approx(large.theta / large.critical_theta, rel=0.02)
+
+
+def test_the_papers_scale_changes_nothing():
+    e = Experiment(lr=3)
+    assert PAPER(e) is e
+
+
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory):
+    """Every artifact, end to end, at sizes that take seconds."""
+    artifacts = find(["all"])
+    plan = paper.Plan(artifacts, TINY, repeats=2)
+    store = Store(tmp_path_factory.mktemp("store"))
+    runs = {e.key: run for e, run, _ in paper.run_missing(plan, store)}
+    return plan, store, runs
+
+
+@pytest.mark.parametrize("name", list(catalogue()))
+def test_an_artifact_draws_itself_and_tests_its_claims_under_both_protocols(reproduced, name, tmp_path):
+    plan, _, runs = reproduced
+    artifact = catalogue()[name]
+    by_protocol = paper.by_protocol(plan, artifact, runs)
+    paths = paper.draw(artifact, by_protocol, tmp_path)
+    assert {p.name for p in paths} == {f"{name}{p}.{e}" for p in ("", "-equations") for e in ("png", "pdf")}
+    assert all(p.stat().st_size > 5000 for p in paths)
+    assert b"/Type3" not in (tmp_path / f"{name}.pdf").read_bytes()  # fonts are embedded as outlines, not bitmaps
+    assert isinstance(artifact.draw(by_protocol["published"]), Figure)
+    tested = paper.verify(artifact, by_protocol)
+    assert len(tested) == len(artifact.claims)
+    for item in tested:
+        assert set(item.outcomes) == {"published", "equations"}
+        for outcome in item.outcomes.values():
+            assert outcome.verdict in set(Verdict)
+            assert any(c.isdigit() for c in outcome.measured) or "→" in outcome.measured
+
+
+def test_a_second_time_nothing_is_computed(reproduced, monkeypatch):
+    plan, store, _ = reproduced
+    monkeypatch.setattr(paper, "simulate", None)
+    assert all(found for _, _, found in paper.run_missing(plan, store))
+
+
+def test_an_interrupted_plan_goes_on_where_it_was(reproduced, tmp_path):
+    plan = dataclasses.replace(reproduced[0], artifacts=find(["fig2"]))
+    store = Store(tmp_path)
+    first = paper.run_missing(plan, store)
+    done = [next(first)[0] for _ in range(3)]
+    first.close()
+    found = {e.key: was_found for e, _, was_found in paper.run_missing(plan, store)}
+    assert [key for key, was_found in found.items() if was_found] == [e.key for e in done]
+
+
+def test_a_diverged_run_is_drawn_as_such_and_its_claims_do_not_crash(tmp_path):
+    artifact = find(["fig2"])[0]
+    blown = dataclasses.replace(
+        artifact, experiments=lambda seed: (e.replace(activation="he4", lr=1e30) for e in artifact.experiments(seed))
+    )
+    plan = paper.Plan([blown], TINY, repeats=1)
+    runs = {e.key: run for e, run, _ in paper.run_missing(plan, Store(tmp_path))}
+    assert any("diverged_at" in run.attrs for run in runs.values())
+
+
+@pytest.mark.paper
+@pytest.mark.parametrize(("number", "protocol", "expected"), [("2", "published", "holds"), ("2", "equations", "does not hold")])
+def test_the_published_spike_of_gd_at_2000_exists_only_with_the_loss_of_the_program(tmp_path, number, protocol, expected):
+    artifact = find(["fig2"])[0]
+    plan = paper.Plan([artifact], PAPER, repeats=2)
+    runs = {e.key: run for e, run, _ in paper.run_missing(plan, Store(tmp_path))}
+    tested = {t.claim.number: t for t in paper.verify(artifact, paper.by_protocol(plan, artifact, runs))}
+    assert tested[number].outcomes[protocol].verdict == expected

@@ -1,0 +1,95 @@
+import math
+
+import pytest
+import torch
+
+from spectail.spectra.density import eigenvalues
+from spectail.spectra.phases import Phase, classify, count_modes
+
+ROWS, COLS = 450, 300
+
+
+def gaussian(seed=0, rows=ROWS, cols=COLS):
+    return torch.randn(rows, cols, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def direction(size, seed):
+    return torch.nn.functional.normalize(
+        torch.randn(size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), dim=0
+    )
+
+
+def spiked(theta):
+    return gaussian() + theta * torch.outer(direction(ROWS, 1), direction(COLS, 2))
+
+
+def decayed():
+    """A bulk whose columns have slightly unequal variances: it seeps past the edge."""
+    return gaussian() * torch.exp(0.15 * gaussian(3, 1, COLS))
+
+
+def heavy():
+    """Columns of strongly unequal variances: a power law."""
+    return gaussian() * torch.exp(1.2 * gaussian(3, 1, COLS))
+
+
+def collapsed():
+    return gaussian()[:, :1] * gaussian(5, 1, COLS)
+
+
+def test_each_phase_is_recognised_from_a_matrix_made_for_it():
+    expected = {
+        Phase.RANDOM: gaussian(),
+        Phase.BULK_SPIKE: spiked(60.0),
+        Phase.BULK_DECAY: decayed(),
+        Phase.HEAVY_TAILED: heavy(),
+        Phase.RANK_COLLAPSE: collapsed(),
+    }
+    found = {phase: classify(eigenvalues(matrix), ROWS, COLS).phase for phase, matrix in expected.items()}
+    assert found == {phase: phase for phase in expected}
+
+
+def test_an_eigenvalue_just_past_the_edge_bleeds_out():
+    values = eigenvalues(gaussian())
+    values[-1] = 1.07 * (math.sqrt(ROWS) + math.sqrt(COLS)) ** 2
+    assert classify(values, ROWS, COLS).phase is Phase.BLEEDING_OUT
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+@pytest.mark.parametrize("make", [gaussian, lambda: spiked(60.0), decayed, heavy])
+def test_the_phase_does_not_change_with_the_scale_of_the_weights(make, factor):
+    values = eigenvalues(make())
+    assert classify(values * factor, ROWS, COLS).phase is classify(values, ROWS, COLS).phase
+
+
+@pytest.mark.parametrize("shape", [(450, 300), (300, 450), (300, 300), (800, 100)])
+def test_untrained_matrices_of_any_shape_are_hardly_ever_anything_but_random(shape):
+    phases = [classify(eigenvalues(gaussian(seed, *shape)), *shape).phase for seed in range(40)]
+    # three Tracy-Widom scales are passed in 2 of 1,000 draws, and by a fitted edge a little more often
+    assert phases.count(Phase.RANDOM) >= 37
+    assert set(phases) <= {Phase.RANDOM, Phase.BLEEDING_OUT}
+
+
+def test_two_humps_are_bimodal_and_not_heavy_tailed_however_low_hill_is():
+    values = torch.cat([eigenvalues(gaussian()), 300 * eigenvalues(gaussian(1))])
+    evidence = classify(values, 900, 600)
+    assert evidence.phase is Phase.BIMODAL
+    assert evidence.tail_spread > 1.16
+
+
+def test_a_lone_spike_is_no_second_mode():
+    assert count_modes(eigenvalues(spiked(1e4))) == 1
+    assert count_modes(eigenvalues(gaussian())) == 1
+    assert count_modes(torch.ones(40)) == 1
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_spectrum_that_is_not_finite_has_no_phase_and_a_reason(bad):
+    evidence = classify(torch.tensor([1.0, bad]), 3, 2)
+    assert evidence.phase is Phase.UNKNOWN
+    assert "NaN or inf" in evidence.note
+
+
+@pytest.mark.parametrize("values", [torch.zeros(5), torch.tensor([2.0]), torch.ones(6), torch.tensor([0.0, 3.0])])
+def test_degenerate_spectra_get_a_phase_without_an_error(values):
+    assert classify(values, 10, len(values)).phase in set(Phase)

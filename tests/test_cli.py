@@ -1,0 +1,154 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from spectail.cli import main
+from spectail.sweeps.store import open_run
+from spectail.teacher_student.dataset import experiment_of
+
+SIZES = ["--n", "40", "--n-test", "10", "--n-test-large", "20", "--d", "15", "--h", "20"]
+
+
+def spectail(capsys, *arguments):
+    """Exit code, standard output and standard error of a command, in this process."""
+    code = 0
+    try:
+        main(list(arguments))
+    except SystemExit as end:
+        code = end.code
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_run_prints_a_table_saves_a_run_and_draws_it(capsys, tmp_path):
+    code, out, _ = spectail(capsys, "run", *SIZES, "--steps", "3", "--overlaps", "1:0", "--out", str(tmp_path))
+    assert code == 0
+    names = sorted(p.name for p in (tmp_path / "runs").iterdir())
+    (netcdf,) = [n for n in names if n.endswith(".nc")]
+    stem = netcdf.removesuffix(".nc")
+    assert names == sorted(
+        [netcdf] + [f"{stem}-{what}.{end}" for what in ("esd", "evolution", "overlaps") for end in ("png", "pdf")]
+    )
+    assert all(str(tmp_path / "runs" / n) in out for n in names)
+    assert "phase" in out
+
+
+def test_a_second_run_is_found_again(capsys, tmp_path):
+    arguments = ["run", *SIZES, "--steps", "1", "--out", str(tmp_path)]
+    spectail(capsys, *arguments)
+    before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "runs").glob("*.nc")}
+    _, out, _ = spectail(capsys, *arguments)
+    assert "found, not computed again" in out
+    assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "runs").glob("*.nc")} == before
+
+
+def test_every_field_of_an_experiment_is_an_option(capsys, tmp_path):
+    options = json.dumps({"betas": [0.8, 0.9]})
+    code, _, err = spectail(
+        capsys, "run", *SIZES, "--teacher", "tanh", "--activation", "he2", "--label-noise", "0.1", "--ridge", "0.1",
+        "--initialization", "mean_field", "--optimizer", "adam", "--lr", "0.01", "--optimizer-options", options,
+        "--schedule", "StepLR", "--schedule-options", '{"step_size": 1, "gamma": 0.4}', "--weight-normalization", "true",
+        "--steps", "2", "--record", "0", "2", "--protocol", "published", "--feature-scale", "model",
+        "--dtype", "float64", "--seed", "7", "--out", str(tmp_path),
+    )  # fmt: skip
+    assert code == 0, err
+    (path,) = (tmp_path / "runs").glob("*.nc")
+    e = experiment_of(open_run(path))
+    assert (e.teacher, e.activation, e.initialization, e.record, e.seed) == ("tanh", "he2", "mean_field", (0, 2), 7)
+    assert (e.optimizer_options, e.schedule_options["gamma"]) == ({"betas": [0.8, 0.9]}, 0.4)
+    assert (e.protocol, e.loss_factor, e.feature_scale, e.weight_normalization) == ("custom", 1.0, "model", True)
+
+
+def test_show_prints_a_stored_run_and_draws_it_where_asked(capsys, tmp_path):
+    spectail(capsys, "run", *SIZES, "--steps", "1", "--out", str(tmp_path))
+    (path,) = (tmp_path / "runs").glob("*.nc")
+    code, out, _ = spectail(capsys, "show", str(path), "--out", str(tmp_path / "elsewhere"))
+    assert code == 0
+    assert (tmp_path / "elsewhere" / f"{path.stem}-esd.png").exists()
+    assert "random-like" in out or "bleeding-out" in out
+
+
+def test_a_diverged_run_is_told_and_exits_well(capsys, tmp_path):
+    arguments = ["--activation", "he4", "--optimizer", "gd", "--lr", "1e6", "--steps", "50", "--out", str(tmp_path)]
+    code, out, _ = spectail(capsys, "run", *SIZES, *arguments)
+    assert code == 0
+    assert "diverged at step" in out
+
+
+def test_reproduce_draws_tests_claims_and_says_where(capsys, tmp_path):
+    code, out, err = spectail(
+        capsys, "reproduce", "fig2", "--scale", "small", "--repeats", "2", "--out", str(tmp_path)
+    )
+    assert code == 0, err
+    assert (tmp_path / "figures-small" / "fig2.png").exists()
+    assert "published" in out
+    assert "equations" in out
+    assert "does not hold" in out
+    assert "not evidence" in out
+
+
+def test_reproduce_lists_what_there_is(capsys):
+    code, out, _ = spectail(capsys, "reproduce", "--list")
+    assert code == 0
+    assert all(name in out for name in ("fig1", "fig5", "evolution"))
+
+
+BAD = [
+    (["run", "--n", "0"], "n='0' is not valid"),
+    (["run", "--lr", "nan"], "lr='nan' is not valid"),
+    (["run", "--lr", "0"], "lr='0'"),
+    (["run", "--steps", "1.5"], "steps='1.5' is not a whole number"),
+    (["run", "--teacher", "sofplus"], "did you mean 'softplus'"),
+    (["run", "--record", "0", "99"], "step 99, but the run ends at step 10"),
+    (["run", "--record", "some"], "record="),
+    (["run", "--overlaps", "1"], "expected S:T"),
+    (["run", "--optimizer-options", "betas=0.9"], "expected JSON"),
+    (["run", "--optimizer-options", '{"betas": [1.5, 0.9]}'], "Invalid beta"),
+    (["run", "--device", "abacus"], "device='abacus' is not available"),
+    (["reproduce", "fig99"], "artifact='fig99' is not known"),
+    (["reproduce", "fig2", "--scale", "tiny"], "scale='tiny' is not known"),
+    (["reproduce", "fig2", "--repeats", "0"], "repeats=0"),
+    (["reproduce"], "needs the name"),
+    (["show", "nowhere.nc"], "nowhere.nc does not exist"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[" ".join(a) for a, _ in BAD])
+def test_bad_input_is_one_sentence_exit_code_2_and_nothing_written(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = spectail(capsys, *arguments)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_folder_that_cannot_be_written_is_refused_before_anything_is_computed(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = spectail(capsys, "run", *SIZES, "--out", str(tmp_path / "file"))
+    assert (code, err.count("\n")) == (2, 1)
+    assert "cannot write to" in err
+
+
+def test_a_file_that_is_not_ours_is_refused(capsys, tmp_path):
+    path = tmp_path / "photo.nc"
+    path.write_bytes(os.urandom(4000))
+    code, _, err = spectail(capsys, "show", str(path))
+    assert (code, err.count("\n")) == (2, 1)
+    assert "photo.nc is not a readable netCDF file" in err
+
+
+def test_an_unknown_option_or_command_exits_with_2(capsys):
+    for arguments in (["run", "--lrr", "1"], ["fly"], []):
+        assert spectail(capsys, *arguments)[0] == 2
+
+
+def test_the_installed_command_starts(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "spectail", "reproduce", "--list"], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert "fig4" in done.stdout
