@@ -50,9 +50,9 @@ def test_every_field_of_an_experiment_is_an_option(capsys, tmp_path):
     code, _, err = spectail(
         capsys, "run", *SIZES, "--teacher", "tanh", "--activation", "he2", "--label-noise", "0.1", "--ridge", "0.1",
         "--initialization", "mean_field", "--optimizer", "adam", "--lr", "0.01", "--optimizer-options", options,
-        "--schedule", "StepLR", "--schedule-options", '{"step_size": 1, "gamma": 0.4}', "--weight-normalization", "true",
-        "--steps", "2", "--record", "0", "2", "--protocol", "published", "--feature-scale", "model",
-        "--dtype", "float64", "--seed", "7", "--out", str(tmp_path),
+        "--schedule", "StepLR", "--schedule-options", '{"step_size": 1, "gamma": 0.4}',
+        "--weight-normalization", "true", "--steps", "2", "--record", "0", "2", "--protocol", "published",
+        "--feature-scale", "model", "--dtype", "float64", "--seed", "7", "--out", str(tmp_path),
     )  # fmt: skip
     assert code == 0, err
     (path,) = (tmp_path / "runs").glob("*.nc")
@@ -79,9 +79,7 @@ def test_a_diverged_run_is_told_and_exits_well(capsys, tmp_path):
 
 
 def test_reproduce_draws_tests_claims_and_says_where(capsys, tmp_path):
-    code, out, err = spectail(
-        capsys, "reproduce", "fig2", "--scale", "small", "--repeats", "2", "--out", str(tmp_path)
-    )
+    code, out, err = spectail(capsys, "reproduce", "fig2", "--scale", "small", "--repeats", "2", "--out", str(tmp_path))
     assert code == 0, err
     assert (tmp_path / "figures-small" / "fig2.png").exists()
     assert "published" in out
@@ -148,7 +146,11 @@ def test_an_unknown_option_or_command_exits_with_2(capsys):
 
 def test_the_installed_command_starts(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "spectail", "reproduce", "--list"], capture_output=True, text=True, check=False, cwd=tmp_path
+        [sys.executable, "-m", "spectail", "reproduce", "--list"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     assert "fig4" in done.stdout

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 import tyro
 from pydantic_core import PydanticUndefined
@@ -39,9 +39,9 @@ class Reproduce:
     ] = ()
     list: Annotated[bool, tyro.conf.arg(help="Show what can be reproduced, and stop.")] = False
     scale: Annotated[str, tyro.conf.arg(metavar="paper|small", help="The paper's sizes, or a fifth of them.")] = "paper"
-    repeats: Annotated[int | None, tyro.conf.arg(metavar="INT", help="Seeds; each artifact's own number by default.")] = (
-        None
-    )
+    repeats: Annotated[
+        int | None, tyro.conf.arg(metavar="INT", help="Seeds; each artifact's own number by default.")
+    ] = None
     out: Out = Path("results")
     device: Device = "cpu"
 
@@ -62,12 +62,9 @@ def _run_command() -> type[Any]:
     options: list[tuple[str, Any, Any]] = []
     for name, field in Experiment.model_fields.items():
         metavar = _COLLECTIONS.get(name) or _metavar(field.annotation)
-        many = name in ("record", "overlaps")
-        annotation = Annotated[
-            (tuple[str, ...] | None) if many else (str | None),
-            tyro.conf.arg(metavar=metavar, help=field.description, help_behavior_hint=_default_hint(name, field)),
-        ]
-        options.append((name, annotation, None))
+        kind: Any = tuple[str, ...] | None if name in ("record", "overlaps") else str | None
+        hint = tyro.conf.arg(metavar=metavar, help=field.description, help_behavior_hint=_default_hint(name, field))
+        options.append((name, Annotated[kind, hint], None))
     options += [("out", Out, Path("results")), ("device", Device, "cpu")]
     run = dataclasses.make_dataclass("Run", options, frozen=True)
     run.__doc__ = (
@@ -98,18 +95,12 @@ Run = _run_command()
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Exit codes: 0 done, 2 bad input or a disk that refuses, 130 interrupted."""
-    commands = {"run": Run, "reproduce": Reproduce, "show": Show}
     handlers: dict[Any, Callable[[Any], None]] = {Run: run, Reproduce: reproduce, Show: show}
-    union: Any = None
-    for name, command in commands.items():
-        sub = Annotated[command, tyro.conf.subcommand(name, prefix_name=False)]  # type: ignore[valid-type]
-        union = sub if union is None else union | sub
-    chosen: Any = tyro.cli(
-        union,
+    chosen = tyro.extras.subcommand_cli_from_dict(
+        {"run": Run, "reproduce": Reproduce, "show": Show},
         args=arguments,
         prog="spectail",
         description="How the spectrum of a neural network's weights evolves while it trains.",
-        config=(tyro.conf.FlagConversionOff,) if False else (),
     )
     warnings.showwarning = _print_warning
     try:
@@ -242,6 +233,3 @@ def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 def _fail(sentence: str) -> None:
     print(f"error: {sentence}", file=sys.stderr)
     sys.exit(2)
-
-
-_ = Literal  # names that tyro resolves in annotations

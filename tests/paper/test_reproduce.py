@@ -1,4 +1,5 @@
 import dataclasses
+from itertools import pairwise
 
 import pytest
 from matplotlib.figure import Figure
@@ -32,7 +33,7 @@ def test_the_plan_has_each_run_once_with_those_of_a_problem_together():
     assert len({e.key for e in experiments}) == len(experiments)
     keys = [Problem.key_of(e) for e in experiments]
     assert len({*keys}) == 5
-    assert all(a == b or b not in keys[: i + 1] for i, (a, b) in enumerate(zip(keys, keys[1:], strict=False)))
+    assert all(a == b or b not in keys[: i + 1] for i, (a, b) in enumerate(pairwise(keys)))
 
 
 @pytest.mark.parametrize("optimizer", ["gd", "adam", "sign"])
@@ -107,8 +108,12 @@ def test_a_diverged_run_is_drawn_as_such_and_its_claims_do_not_crash(tmp_path):
 
 
 @pytest.mark.paper
-@pytest.mark.parametrize(("number", "protocol", "expected"), [("2", "published", "holds"), ("2", "equations", "does not hold")])
-def test_the_published_spike_of_gd_at_2000_exists_only_with_the_loss_of_the_program(tmp_path, number, protocol, expected):
+@pytest.mark.parametrize(
+    ("number", "protocol", "expected"), [("2", "published", "holds"), ("2", "equations", "does not hold")]
+)
+def test_the_published_spike_of_gd_at_2000_exists_only_with_the_loss_of_the_program(
+    tmp_path, number, protocol, expected
+):
     artifact = find(["fig2"])[0]
     plan = paper.Plan([artifact], PAPER, repeats=2)
     runs = {e.key: run for e, run, _ in paper.run_missing(plan, Store(tmp_path))}

@@ -66,7 +66,9 @@ def test_any_floating_dtype_gives_the_eigenvalues_of_its_own_values(dtype):
 def test_top_direction_is_the_first_right_singular_vector_with_and_without_a_spike(shape, spike):
     generator = torch.Generator().manual_seed(4)
     matrix = torch.randn(shape, generator=generator)
-    matrix += spike * torch.outer(torch.randn(shape[0], generator=generator), torch.randn(shape[1], generator=generator))
+    matrix += spike * torch.outer(
+        torch.randn(shape[0], generator=generator), torch.randn(shape[1], generator=generator)
+    )
     _, direction = eigenvalues_and_top_direction(matrix)
     exact = torch.linalg.svd(matrix.double()).Vh[0]
     assert abs(float(direction @ exact)) == pytest.approx(1.0, abs=1e-9)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from references import naive
 
+from references import naive
 from spectail.spectra.density import eigenvalues
 from spectail.spectra.tails import hill_fit, ks_fit, pl_alpha_hill
 

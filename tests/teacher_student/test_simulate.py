@@ -49,11 +49,23 @@ def test_a_run_is_what_autograd_and_torch_optim_give(initialization, optimizer, 
 
 
 def test_the_same_experiment_gives_the_same_bits_alone_or_sharing_its_problem():
-    experiments = [SMALL.replace(optimizer=o, lr=lr) for o in ("gd", "adam") for lr in (0.1, 5.0)]
+    long = [SMALL.replace(optimizer=o, lr=lr) for o in ("gd", "adam") for lr in (0.1, 5.0)]
+    experiments = [*long, *(e.replace(steps=1, record=(0, 1)) for e in long), long[0].replace(steps=1, record=(1,))]
     shared = [run for _, run in simulate_many([*experiments, SMALL.replace(seed=1)])]
     for experiment, run in zip(experiments, shared, strict=False):
         alone = simulate(experiment)
         xr.testing.assert_identical(run.drop_attrs(deep=False), alone.drop_attrs(deep=False))
+
+
+@pytest.mark.parametrize(("optimizer", "lr"), [("gd", 40.0), ("adam", 0.3), ("sign", 0.3), ("adam", 1e4)])
+@pytest.mark.parametrize("protocol", ["equations", "published"])
+def test_a_one_step_run_measures_what_a_longer_one_does_after_its_first_step(optimizer, lr, protocol):
+    # the former takes its pre-activations from those of W₀ and of the update: equal up to rounding
+    e = DOUBLE.replace(optimizer=optimizer, lr=lr, protocol=protocol, dtype="float64")
+    one, two = simulate(e.replace(steps=1, record=(0, 1))), simulate(e.replace(steps=2, record=(0, 1)))
+    for name in ("train_loss", "test_loss", "test_loss_large", "kta", "objective"):
+        np.testing.assert_allclose(one[name], two[name], rtol=1e-7)
+    np.testing.assert_array_equal(one.eigenvalues, two.eigenvalues)
 
 
 def test_runs_of_a_problem_share_step_0_and_the_first_gradient(monkeypatch):

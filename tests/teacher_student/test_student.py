@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from references import naive
 
+from references import naive
 from spectail.teacher_student.activations import ACTIVATIONS
 from spectail.teacher_student.names import ACTIVATION_NAMES
 from spectail.teacher_student.student import Student

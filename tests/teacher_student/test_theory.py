@@ -45,15 +45,15 @@ def test_a_spike_is_visible_a_quarter_above_the_critical_learning_rate_and_not_b
     assert above.n_spikes.item() >= 1
 
 
-@pytest.mark.parametrize(
-    ("initialization", "lr_gd", "lr_adam"), [("ntk", 2520, 0.0466), ("mean_field", 82.7, 0.00114)]
-)
+@pytest.mark.parametrize(("initialization", "lr_gd", "lr_adam"), [("ntk", 2520, 0.0466), ("mean_field", 82.7, 0.00114)])
 def test_critical_learning_rates_of_the_papers_sizes(initialization, lr_gd, lr_adam):
     base = ONE.replace(initialization=initialization)
     assert critical_lr(base.replace(optimizer="gd")) == pytest.approx(lr_gd, rel=1e-3)
     assert critical_lr(base) == pytest.approx(lr_adam, rel=2e-3)
     # without bias correction the first step is 3.162 times as long; with loss 1/n GD's is twice
-    assert critical_lr(base) / critical_lr(base.replace(bias_correction=False)) == pytest.approx(math.sqrt(10), rel=1e-3)
+    assert critical_lr(base) / critical_lr(base.replace(bias_correction=False)) == pytest.approx(
+        math.sqrt(10), rel=1e-3
+    )
     gd = base.replace(optimizer="gd")
     assert critical_lr(gd) / critical_lr(gd.replace(loss_factor=1.0)) == pytest.approx(2.0, rel=1e-6)
 

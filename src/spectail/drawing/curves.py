@@ -18,7 +18,10 @@ def draw_band(
         ax: where to draw.
         x: positions (k).
         repeats: values (repeats × k); NaN where a run has none.
-        color, marker, linestyle, label: of the mean.
+        color: of the mean and its band.
+        marker: of the mean.
+        linestyle: of the mean.
+        label: legend entry of the mean.
     """
     values = np.atleast_2d(np.asarray(repeats, dtype=np.float64))
     x = np.asarray(x, dtype=np.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -82,7 +82,7 @@ def _draw_linear(
     for values, colour, name, order in ((initial, INITIAL, "initial", 1), (final, FINAL, label, 2)):
         if values is not None:
             weights = np.full(len(values), 1.0 / (len(values) * width))
-            ax.hist(values, edges, weights=weights, color=colour, alpha=0.55, label=name, zorder=order)
+            ax.hist(values, edges.tolist(), weights=weights, color=colour, alpha=0.55, label=name, zorder=order)
     ax.set_xlim(0.0, shown)
     ax.ticklabel_format(axis="both", style="sci", scilimits=(-2, 4), useMathText=True)
     ax.set_xlabel(r"$\lambda$")
@@ -137,7 +137,7 @@ def _mark_spikes(ax: Axes, final: Values, law: MarchenkoPastur, axis: Axis) -> N
         below = np.concatenate([past[:1], below])
     detached = np.maximum.accumulate(past > 1.1 * below)
     x = np.log10(past) if axis == "log10" else past
-    across = {"transform": ax.get_xaxis_transform(), "clip_on": False, "color": FINAL, "ls": "none"}
+    across: dict[str, Any] = {"transform": ax.get_xaxis_transform(), "clip_on": False, "color": FINAL, "ls": "none"}
     ax.plot(x, np.full(len(x), 0.02), "|", ms=5, mew=0.5, zorder=5, label=r"$\lambda$ past the edge", **across)
     spikes = x[detached]
     if len(spikes):  # an empty line that is not clipped would upset the layout

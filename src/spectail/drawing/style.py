@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.artist import Artist
@@ -21,7 +22,7 @@ OPTIMIZER_NAME = {"gd": "GD", "adam": "FB-Adam", "sign": "sign descent"}
 TEXT_WIDTH = 6.75
 """Width of a page's text, inches."""
 
-_RC = {
+_RC: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -46,13 +47,13 @@ def figure_style() -> Iterator[None]:
         yield
 
 
-def new_figure(rows: int, cols: int, height: float, **options: object) -> tuple[Figure, list[Axes]]:
+def new_figure(rows: int, cols: int, height: float) -> tuple[Figure, list[Axes]]:
     """A figure as wide as a page's text, and its axes in reading order, lettered (a), (b), ...
 
     The figure belongs to no window, so that drawing in a loop or a thread holds on to nothing.
     """
     figure = Figure(figsize=(TEXT_WIDTH, height), layout="constrained")
-    axes = figure.subplots(rows, cols, squeeze=False, **options).ravel().tolist()  # type: ignore[arg-type]
+    axes = figure.subplots(rows, cols, squeeze=False).ravel().tolist()
     return figure, axes
 
 

@@ -133,9 +133,9 @@ def listing(repeats: ArrayLike, digits: int = 3) -> str:
     return ", ".join(f"{mean:.{digits}g}" for mean in np.atleast_2d(np.asarray(repeats, dtype=np.float64)).mean(0))
 
 
-def _standard_error(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> np.ndarray[
-    tuple[int, ...], np.dtype[np.float64]
-]:
+def _standard_error(
+    values: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     if len(values) < 2:
         return np.full(values.shape[1], np.inf)
     error: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = values.std(0, ddof=1) / np.sqrt(len(values))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from spectail.drawing.curves import draw_band, draw_untrained_hill, lr_axis
 from spectail.drawing.esd import Axis, draw_esd
@@ -26,7 +27,9 @@ def esd_panel(ax: Axes, index: int, runs: Runs, experiment: Experiment, step: in
         ax.text(0.5, 0.5, f"diverged at step {run.attrs['diverged_at']}", ha="center", transform=ax.transAxes)
         return ax
     first = eigenvalues(run, 0)
-    return draw_esd(ax, eigenvalues(run, step), initial=first, law=runs.law(experiment), axis=axis, final_label="trained")
+    return draw_esd(
+        ax, eigenvalues(run, step), initial=first, law=runs.law(experiment), axis=axis, final_label="trained"
+    )
 
 
 def lr_panel(
@@ -65,6 +68,9 @@ def ks_panel(ax: Axes, runs: Runs, setup: Experiment, step: int) -> Axes:
     """The KS exponent against the learning rate, on a logarithmic axis: a bare bulk has 10 to 50."""
     lr_panel(ax, runs, setup, step, "pl_alpha_ks")
     ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set_ylabel("PL_Alpha_KS")
     return ax
 

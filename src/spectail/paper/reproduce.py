@@ -52,6 +52,8 @@ class Plan:
         order: dict[tuple[object, ...], list[Experiment]] = {}
         for experiment in wanted.values():
             order.setdefault(Problem.key_of(experiment), []).append(experiment)
+        for group in order.values():  # neighbours share the first update's products where its kind is the same
+            group.sort(key=lambda e: (e.protocol, e.optimizer))
         return [experiment for group in order.values() for experiment in group]
 
 

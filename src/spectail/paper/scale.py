@@ -30,10 +30,8 @@ class Scale:
             return experiment
         e, k = experiment, self.divisor
         ntk = e.initialization == "ntk"
-        if e.optimizer == "gd":
-            factor = 1 / k if ntk else 1 / math.sqrt(k)
-        else:
-            factor = math.sqrt(k) if ntk else float(k)
+        gd, adaptive = (1 / k, math.sqrt(k)) if ntk else (1 / math.sqrt(k), float(k))
+        factor = gd if e.optimizer == "gd" else adaptive
         return e.replace(n=e.n // k, d=e.d // k, h=e.h // k, lr=e.lr * factor)
 
 

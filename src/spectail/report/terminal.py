@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import xarray as xr
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -35,11 +34,16 @@ def print_run(run: xr.Dataset, paths: Sequence[Path], *, found: bool) -> None:
     e = experiment_of(run)
     untrained = MarchenkoPastur(e.h, e.d).hill()
     title = f"{e.optimizer}, η={e.lr:g}, n={e.n}, d={e.d}, h={e.h}, {e.protocol}, seed {e.seed}"
+    learned = ("objective", "train", "test", "KTA", "sim")
     rows: list[tuple[str, ...]] = [
-        ("step", "phase", "objective", "train", "test", "KTA", "sim", f"Hill ({untrained:.3f})", "KS (tail)", "λ₁/λ₊", "past λ₊")
-    ]  # fmt: skip
+        ("step", "phase", *learned, f"Hill ({untrained:.3f})", "KS (tail)", "λ₁/λ₊", "past λ₊"),
+    ]
     for step in run.step.values:
-        at = {name: value.item() for name, value in run.drop_dims("index").sel(step=step).data_vars.items() if not value.dims}
+        at = {
+            name: value.item()
+            for name, value in run.drop_dims("index").sel(step=step).data_vars.items()
+            if not value.dims
+        }
         figures = (at["objective"], at["train_loss"], at["test_loss_large"], at["kta"], at["alignment"])
         rows.append(
             (
@@ -54,7 +58,9 @@ def print_run(run: xr.Dataset, paths: Sequence[Path], *, found: bool) -> None:
         )
     print_table(title, rows)
     out = console()
-    out.print(f"test: on {e.n_test_large} points. Hill: in brackets, what an untrained matrix of this shape has.", style="dim")
+    out.print(
+        f"test: on {e.n_test_large} points. Hill: in brackets, what an untrained matrix of this shape has.", style="dim"
+    )
     if "diverged_at" in run.attrs:
         out.print(f"The run diverged at step {run.attrs['diverged_at']}; what came before is kept.", style="yellow")
     if found:
@@ -152,9 +158,12 @@ def cost(experiment: Experiment) -> float:
 
 
 def _bar() -> Progress:
-    columns = (TextColumn("{task.fields[text]}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.fields[text]}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     out = Console(stderr=True)
     return Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
-
-
-_ = (MofNCompleteColumn, math)

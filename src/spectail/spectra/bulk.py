@@ -51,7 +51,7 @@ class MarchenkoPastur:
         v (√h + √d)(h^{-1/2} + d^{-1/2})^{1/3}. Source: Johnstone (2001).
         """
         p, b = math.sqrt(self.rows), math.sqrt(self.cols)
-        return self.variance * (p + b) * (1 / p + 1 / b) ** (1 / 3)
+        return self.variance * (p + b) * math.cbrt(1 / p + 1 / b)
 
     @property
     def mass_at_zero(self) -> float:
@@ -126,7 +126,8 @@ def fit_marchenko_pastur(spectrum: Float[Tensor, " b"], rows: int, cols: int) ->
 
     Args:
         spectrum: the min(rows, cols) eigenvalues of WᵀW, any order.
-        rows, cols: the shape of W.
+        rows: of W.
+        cols: of W.
 
     Returns:
         a law with `variance` fitted; 0 where at least half of the spectrum is zero, and NaN where it

@@ -75,9 +75,7 @@ def eigenvalues_and_top_direction(
     return _eigenvalues(matrix, values) * scale**2, vector
 
 
-def gram_matrix(
-    rows: Float[Tensor, "k m"] | Iterable[Float[Tensor, "k _"]], block: int = 192
-) -> Float[Tensor, "k k"]:
+def gram_matrix(rows: Float[Tensor, "k m"] | Iterable[Float[Tensor, "k _"]], block: int = 192) -> Float[Tensor, "k k"]:
     """Z Zᵀ, with each product below the diagonal computed once.
 
     A general matrix product does the same work twice, and torch offers no symmetric one.
@@ -161,21 +159,24 @@ def _short_gram(matrix: Tensor) -> Tensor:
 def _eigenvalues(matrix: Tensor, from_gram: Tensor) -> Tensor:
     """The Gram matrix's eigenvalues where they are exact enough, else squared singular values."""
     if from_gram[-1] > 0 and from_gram[0] < GRAM_IS_EXACT_ABOVE * from_gram[-1]:
-        return torch.linalg.svdvals(matrix).flip(0).square_()
+        singular: Tensor = torch.linalg.svdvals(matrix)
+        return singular.flip(0).square_()
     return from_gram.clamp_min(0.0)
 
 
 def _top_eigenvector(gram: Tensor, top: Tensor) -> Tensor:
-    """Unit eigenvector of the largest eigenvalue of a symmetric matrix, by two inverse iterations."""
+    """Unit eigenvector of the largest eigenvalue of a symmetric matrix, by three inverse iterations."""
     size = gram.shape[0]
-    start = torch.linspace(1.0, 2.0, size, dtype=gram.dtype, device=gram.device).sin_()  # orthogonal to nothing
+    # irregular, so that no eigenvector of any structure is orthogonal to it
+    start = torch.arange(1, size + 1, dtype=gram.dtype, device=gram.device).sin_().add_(2.0)
     if top <= 0:
-        return start / start.norm()
+        unit: Tensor = start / start.norm()
+        return unit
     shifted = gram.neg()
     shifted.diagonal().add_(top * (1 + 1e-13))
     factors, pivots = torch.linalg.lu_factor(shifted)
     factors.diagonal()[factors.diagonal() == 0] = torch.finfo(gram.dtype).tiny
-    vector = start[:, None]
+    vector: Tensor = start[:, None]
     for _ in range(3):
         vector = torch.linalg.lu_solve(factors, pivots, vector)
         vector = vector / vector.norm()

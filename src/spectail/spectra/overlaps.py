@@ -18,7 +18,8 @@ def squared_overlaps(j: Float[Tensor, "m b"], q: Float[Tensor, "m2 b2"]) -> Floa
     singular vector matters, and rows and columns sum to at most one.
 
     Args:
-        j, q: matrices with orthonormal columns, such as the thin singular vectors of two matrices.
+        j: orthonormal columns, such as the thin singular vectors of a matrix.
+        q: those of another.
 
     Raises:
         ValueError: they have different numbers of rows.
@@ -36,7 +37,8 @@ def singular_overlaps(
     """O(U_W, U_M) and O(V_W, V_M) of weights W and an update M, strongest directions first.
 
     Args:
-        weights: W; update: M of the same shape, any floating dtype.
+        weights: W, any floating dtype.
+        update: M, of the same shape.
 
     Returns:
         left and right overlaps, float64; entry (i, j) pairs direction i of W with j of M.

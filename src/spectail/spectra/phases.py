@@ -76,7 +76,8 @@ def classify(spectrum: Float[Tensor, " b"], rows: int, cols: int) -> PhaseEviden
 
     Args:
         spectrum: the min(rows, cols) eigenvalues of WᵀW, any order.
-        rows, cols: the shape of W.
+        rows: of W.
+        cols: of W.
 
     Returns:
         the phase and its evidence. The rules, in order, each relative to the spectrum itself:

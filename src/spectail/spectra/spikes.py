@@ -52,7 +52,7 @@ def critical_strength(h: float, d: float) -> float:
 
     Source: Benaych-Georges & Nadakuditi (2012).
     """
-    return (h * d) ** 0.25
+    return math.sqrt(math.sqrt(h * d))
 
 
 def spike_eigenvalue(theta: float, h: float, d: float) -> float:
@@ -60,7 +60,8 @@ def spike_eigenvalue(theta: float, h: float, d: float) -> float:
 
     Args:
         theta: singular value of the perturbation, units of the entries of W.
-        h, d: shape of W, whose entries have variance one.
+        h: rows of W, whose entries have variance one.
+        d: its columns.
 
     Source: Benaych-Georges & Nadakuditi (2012).
     """

@@ -132,7 +132,7 @@ def ks_fit(eigenvalues: Float[Tensor, " k"], min_tail: int = 2) -> PowerLawFit:
     bounds = _ks_distance(logs, starts, alphas, points=48)
     order = bounds.argsort(stable=True)
     best, best_at = math.inf, -1
-    for block in order.split(16):
+    for block in torch.split(order, 16):
         if bounds[block[0]] > best:
             break
         distances = _ks_distance(logs, starts[block], alphas[block])

@@ -91,13 +91,13 @@ class Experiment(BaseModel):
     """Pairs (s, t) for which the overlaps of W_s with the update M_t = W_{t+1} − W_t are kept."""
     protocol: Literal["equations", "published", "custom"] = "equations"
     """Preset of the four conventions below: the paper's equations, or its published program."""
-    loss_factor: Positive = Field(default=None, validate_default=False)
+    loss_factor: Positive = 0.5
     """The loss is this over n times the squared error: 0.5 in the equations, 1 in the program."""
-    bias_correction: bool = Field(default=None, validate_default=False)
+    bias_correction: bool = False
     """Whether adam corrects the bias of its moments; eqs. 4-5 do not, the program does."""
-    feature_scale: Literal["model", "extra_sqrt_d"] = Field(default=None, validate_default=False)
+    feature_scale: Literal["model", "extra_sqrt_d"] = "model"
     """Hidden features in the readout: the network's own (eq. 6), or divided by √d once more."""
-    normalize_when: Literal["after_update", "before_forward"] = Field(default=None, validate_default=False)
+    normalize_when: Literal["after_update", "before_forward"] = "after_update"
     """When weight normalisation acts, if it does."""
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of training; eigenvalues and the readout are float64 always."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,39 +20,50 @@ from spectail.teacher_student.readout import fit_readout, readout_loss
 from spectail.teacher_student.student import Student
 
 Measurement = dict[str, Any]
+Hidden = Callable[[str, slice], Tensor]
 
 
-def measure(
-    experiment: Experiment, problem: Problem, student: Student, weights: Float[Tensor, "h d"]
-) -> Measurement:
+def measure(experiment: Experiment, problem: Problem, hidden: Hidden, weights: Float[Tensor, "h d"]) -> Measurement:
     """Every per-step variable of a run's Dataset that depends on W alone.
 
     Args:
-        experiment: whose readout conventions apply.
+        experiment: whose conventions apply.
         problem: the hold-out and test points, and β*.
-        student: whose buffers to use.
+        hidden: σ(c W_t Xᵀ) (h × k) for a slice of a role's points, with the c that the experiment's
+            `feature_scale` asks for (`hidden_of` makes one); it may be overwritten.
         weights: W_t.
 
     Returns:
         scalars by name, and `eigenvalues` (b) in float64.
     """
     return {
-        **_learned(experiment, problem, student, weights),
+        **_learned(experiment, problem, hidden),
         **_spectral(experiment, problem, weights),
     }
 
 
-def _learned(experiment: Experiment, problem: Problem, student: Student, weights: Tensor) -> Measurement:
-    extra = 1.0 / math.sqrt(experiment.d) if experiment.feature_scale == "extra_sqrt_d" else 1.0
+def hidden_of(experiment: Experiment, problem: Problem, student: Student, weights: Float[Tensor, "h d"]) -> Hidden:
+    """The hidden units of a student with weights W, for `measure`."""
+    extra = extra_scale(experiment)
+    return lambda role, points: student.hidden(weights, getattr(problem, role).x[points], extra)
 
-    def features(x: Tensor) -> Tensor:
-        return student.hidden(weights, x, extra).mul_(student.output_scale)
 
-    readout = fit_readout(features(problem.holdout.x), problem.holdout.y, experiment.ridge)
+def extra_scale(experiment: Experiment) -> float:
+    """What the readout multiplies pre-activations by: 1 (eq. 6), or 1/√d as in the published program."""
+    return 1.0 / math.sqrt(experiment.d) if experiment.feature_scale == "extra_sqrt_d" else 1.0
+
+
+def _learned(experiment: Experiment, problem: Problem, hidden: Hidden) -> Measurement:
+    output_scale = 1.0 / math.sqrt(experiment.h)
+
+    def features(role: str, points: slice = slice(None)) -> Tensor:
+        return hidden(role, points).mul_(output_scale)
+
+    readout = fit_readout(features("holdout"), problem.holdout.y, experiment.ridge)
     return {
         "train_loss": readout.train_loss,
-        "test_loss": readout_loss(readout, features, problem.test.x, problem.test.y),
-        "test_loss_large": readout_loss(readout, features, problem.test_large.x, problem.test_large.y),
+        "test_loss": readout_loss(readout, partial(features, "test"), problem.test.y),
+        "test_loss_large": readout_loss(readout, partial(features, "test_large"), problem.test_large.y),
         "kta": readout.kta,
     }
 

@@ -82,13 +82,16 @@ class Problem:
 
         scale_a = 1.0 if e.initialization == "ntk" else 1.0 / math.sqrt(e.h)
         a = torch.from_numpy(_normal(e.seed, "second layer", e.h)) * scale_a
-        sizes = {"train": e.n, "holdout": e.n, "test": e.n_test, "test_large": e.n_test_large}
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # a role is a stream, so roles can be drawn side by side
-            drawn = {role: pool.submit(points, role, count) for role, count in sizes.items()}
+            train, holdout = pool.submit(points, "train", e.n), pool.submit(points, "holdout", e.n)
+            test, test_large = pool.submit(points, "test", e.n_test), pool.submit(points, "test_large", e.n_test_large)
             w0 = pool.submit(weights)
             return cls(
                 beta=_to(torch.from_numpy(beta), device),
-                **{role: points.result() for role, points in drawn.items()},
+                train=train.result(),
+                holdout=holdout.result(),
+                test=test.result(),
+                test_large=test_large.result(),
                 w0=w0.result(),
                 a=a.to(device, dtype),
                 key=cls.key_of(e),

@@ -67,22 +67,20 @@ def fit_readout(features: Float[Tensor, "h n"], y: Float[Tensor, " n"], ridge: f
     return Readout(a_hat, sum(float(error.square().sum()) for error in errors) / n, kta)
 
 
-def readout_loss(
-    readout: Readout, features: Callable[[Tensor], Tensor], x: Float[Tensor, "m d"], y: Float[Tensor, " m"]
-) -> float:
+def readout_loss(readout: Readout, features: Callable[[slice], Float[Tensor, "h k"]], y: Float[Tensor, " m"]) -> float:
     """Mean squared error of ŷ = âᵀz on further points, without ½.
 
     Args:
         readout: a fitted readout.
-        features: maps inputs (k × d) to their hidden features (h × k), 1/√h included.
-        x: inputs; y: labels.
+        features: the hidden features (h × k) of a slice of the points, 1/√h included.
+        y: labels of all points.
     """
     squares = 0.0
-    for part in _slices(len(x)):
-        z = features(x[part])
+    for part in _slices(len(y)):
+        z = features(part)
         prediction = z.T @ readout.a_hat.to(z)
         squares += float((float64(y[part]) - float64(prediction)).square().sum())
-    return squares / len(x)
+    return squares / len(y)
 
 
 def _slices(n: int) -> list[slice]:
@@ -90,7 +88,8 @@ def _slices(n: int) -> list[slice]:
 
 
 def _least_squares(features: Tensor, y: Tensor, penalty: float) -> Tensor:
-    h, n = features.shape
+    h = len(features)
     stacked = torch.cat([features.T, math.sqrt(penalty) * torch.eye(h, dtype=features.dtype, device=features.device)])
     target = torch.cat([y, y.new_zeros(h)])
-    return torch.linalg.lstsq(stacked, target[:, None]).solution[:, 0]
+    solution: Tensor = torch.linalg.lstsq(stacked, target[:, None]).solution[:, 0]
+    return solution

@@ -17,7 +17,8 @@ from spectail.spectra.precision import float64
 from spectail.spectra.spikes import frobenius_norm, spectral_norm
 from spectail.teacher_student.dataset import to_dataset
 from spectail.teacher_student.experiment import Experiment
-from spectail.teacher_student.measure import Measurement, measure
+from spectail.teacher_student.first_step import FirstStep
+from spectail.teacher_student.measure import Hidden, Measurement, extra_scale, hidden_of, measure
 from spectail.teacher_student.problem import Problem
 from spectail.teacher_student.student import Student
 from spectail.teacher_student.updates import make_optimizer, make_schedule, normalize_
@@ -120,6 +121,8 @@ class _Run:
         self.optimizer = make_optimizer(experiment, self.weights)
         self.schedule = make_schedule(experiment, self.optimizer)
         self.labels = problem.train.y.to(self.weights)
+        one_step = FirstStep.applies(experiment)
+        self.first_step = FirstStep(experiment, problem, self._first_gradient) if one_step else None
         self.records: list[Measurement] = []
         self.diverged_at: int | None = None
         self._vectors: dict[tuple[str, int], SingularVectors] = {}
@@ -157,13 +160,19 @@ class _Run:
 
     def _measure(self, step: int) -> Measurement:
         e = self.experiment
-        if step > 0:
-            return {"step": step, **measure(e, self.problem, self.student, self.weights), **self._last_update}
-        start = self._shared(
-            ("measurement", e.activation, e.ridge, e.feature_scale),
-            lambda: measure(e, self.problem, self.student, self.weights),
-        )
-        return {"step": 0, **start, **self._last_update}
+
+        def take() -> Measurement:
+            return measure(e, self.problem, self._hidden(step), self.weights)
+
+        name = ("measurement", e.activation, e.ridge, e.feature_scale, self.first_step is None)
+        return {"step": step, **(take() if step else self._shared(name, take)), **self._last_update}
+
+    def _hidden(self, step: int) -> Hidden:
+        first = self.first_step
+        if first is None:
+            return hidden_of(self.experiment, self.problem, self.student, self.weights)
+        sigma, extra = self.student.activation, extra_scale(self.experiment)
+        return lambda role, points: sigma.value_(first.preactivations(role, step, points).mul_(extra))
 
     def _forward(self, step: int) -> tuple[float, Tensor | None]:
         """The training objective, loss_factor/n ‖y − f(X)‖², and the residual for the gradient.
@@ -176,18 +185,22 @@ class _Run:
         if step == 0:
             mean_square, _ = self._start()
             return e.loss_factor * mean_square, None
-        residual = self.student.residual(self.weights, self.problem.train.x, self.labels)
+        residual = self._residual(step)
         return e.loss_factor * float(float64(residual).square().mean()), residual
+
+    def _residual(self, step: int) -> Tensor:
+        if self.first_step is not None:
+            return self.student.residual_at(self.first_step.preactivations("train", step), self.labels)
+        return self.student.residual(self.weights, self.problem.train.x, self.labels)
 
     def _update(self, step: int, objective: float, residual: Tensor | None, *, measured: bool) -> None:
         """W ← W + M, and what is to be known of M: its norms where the next step is measured."""
         e, gradient = self.experiment, self.weights.grad
         assert gradient is not None
         if residual is None:
-            gradient.copy_(self._start()[1])
+            gradient.copy_(self._first_gradient())
         else:
-            self.student.gradient(residual, self.problem.train.x, out=gradient)
-        gradient *= 2 * e.loss_factor  # the closed form is of R, with 1/(2n)
+            self.student.gradient(residual, self.problem.train.x, out=gradient).mul_(2 * e.loss_factor)
         wanted = measured or any(t == step for _, t in e.overlaps)
         before = self.weights.clone() if wanted else None
         lr = float(self.optimizer.param_groups[0]["lr"])
@@ -196,9 +209,17 @@ class _Run:
         if before is not None:
             update = torch.sub(self.weights, before, out=before)
             self._keep_vectors("M", step, update)
-            self._last_update = {"update_norm_2": spectral_norm(update), "update_norm_fro": frobenius_norm(update), "lr": lr}
+            self._last_update = {
+                "update_norm_2": spectral_norm(update),
+                "update_norm_fro": frobenius_norm(update),
+                "lr": lr,
+            }
         if e.weight_normalization and e.normalize_when == "after_update":
             normalize_(self.weights, e)
+
+    def _first_gradient(self) -> Tensor:
+        """Of the loss that is minimised; the closed form is of R, with 1/(2n)."""
+        return self._start()[1] * (2 * self.experiment.loss_factor)
 
     def _start(self) -> tuple[float, Tensor]:
         """Mean squared residual and ∇R at the first forward pass, shared by all runs of the problem."""
@@ -206,9 +227,8 @@ class _Run:
         normalized = e.weight_normalization and e.normalize_when == "before_forward"
 
         def compute() -> tuple[float, Tensor]:
-            x = self.problem.train.x
-            residual = self.student.residual(self.weights, x, self.labels)
-            return float(float64(residual).square().mean()), self.student.gradient(residual, x)
+            residual = self._residual(0)
+            return float(float64(residual).square().mean()), self.student.gradient(residual, self.problem.train.x)
 
         return self._shared(("start", e.activation, normalized), compute)
 

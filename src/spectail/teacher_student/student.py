@@ -43,13 +43,17 @@ class Student:
             x: inputs, one a row.
             extra_scale: further factor on s, for the published program's features.
         """
-        return self.activation.value_(self._preactivations(weights, x, extra_scale))
+        return self.activation.value_(self.preactivations(weights, x, extra_scale))
 
     def residual(
         self, weights: Float[Tensor, "h d"], x: Float[Tensor, "n d"], y: Float[Tensor, " n"]
     ) -> Float[Tensor, " n"]:
-        """r = y − f(X), in the dtype of the weights."""
-        values = self._preactivations(weights, x, 1.0)
+        """R = y − f(X), in the dtype of the weights."""
+        return self.residual_at(self.preactivations(weights, x), y)
+
+    def residual_at(self, preactivations: Float[Tensor, "h n"], y: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """R = y − f(X) from s W Xᵀ, which is overwritten."""
+        values = preactivations
         if self.activation.slope_from == "input":
             self._inputs = self._buffer("inputs", values.shape)
             self._inputs.copy_(values)
@@ -77,10 +81,21 @@ class Student:
         # a stands in front of whole rows: on h × d it costs less than on h × n
         return out.mul_(self.a[:, None])
 
-    def _preactivations(self, weights: Tensor, x: Tensor, extra_scale: float) -> Tensor:
+    def preactivations(
+        self,
+        weights: Float[Tensor, "h d"],
+        x: Float[Tensor, "n d"],
+        extra_scale: float = 1.0,
+        out: Float[Tensor, "h n"] | None = None,
+    ) -> Float[Tensor, "h n"]:
+        """S W Xᵀ, in `out` or in the `workspace`; arguments as for `hidden`."""
         # W @ Xᵀ, not X @ Wᵀ: each unit's row then lies together for the products that follow
-        out = self._buffer("values", torch.Size((len(self.a), len(x))))
+        out = self.workspace(len(x)) if out is None else out
         return torch.addmm(out, weights, x.T, beta=0, alpha=self.input_scale * extra_scale, out=out)
+
+    def workspace(self, n: int) -> Float[Tensor, "h n"]:
+        """A buffer for n points, which the next call of any method but `gradient` overwrites."""
+        return self._buffer("values", torch.Size((len(self.a), n)))
 
     def _buffer(self, name: str, shape: torch.Size) -> Tensor:
         """The front of a buffer that grows to the largest shape asked for."""

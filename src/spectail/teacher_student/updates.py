@@ -45,7 +45,7 @@ class FullBatchAdam(torch.optim.Adam):
 
     def _init_group(self, group: dict[str, Any], *lists: Any) -> Any:
         fresh = [p for p in group["params"] if p.grad is not None and not self.state[p]]
-        result = super()._init_group(group, *lists)
+        result = super()._init_group(group, *lists)  # type: ignore[no-untyped-call]
         if not self.bias_correction:
             for p in fresh:
                 self.state[p]["step"].fill_(_BIAS_FORGOTTEN)
@@ -83,7 +83,7 @@ def make_optimizer(experiment: Experiment, weights: Tensor) -> Optimizer:
     if maker is None:
         raise ValueError(unknown_name("optimizer", name, [*UPDATE_NAMES, *_torch_optimizers()]))
     try:
-        return maker([weights], lr=lr, **options)
+        return maker([weights], lr=lr, **options)  # type: ignore[call-arg]
     except (TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"optimizer_options={options} do not suit optimizer={name!r}: {error}") from None
 

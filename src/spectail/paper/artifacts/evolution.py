@@ -43,7 +43,8 @@ def draw(runs: Runs) -> Figure:
     step_axis(below, STEPS)
     lr = runs.scale(RUN).lr
     figure.suptitle(
-        rf"FB-Adam, $\eta$ = {lr:.3g}. {describe(runs, S2)}" "\n"
+        rf"FB-Adam, $\eta$ = {lr:.3g}. {describe(runs, S2)}"
+        "\n"
         r"dots: eigenvalues past the bulk's edge; dotted lines: edges of the initial Marchenko–Pastur law",
         fontsize=8,
     )
@@ -54,7 +55,7 @@ def table(runs: Runs) -> list[tuple[str, ...]]:
     run = runs[RUN.replace(seed=runs.seeds[0])]
     phases = [str(phase) for phase in run.phase.values]
     starts = [0] + [i for i, (a, b) in enumerate(pairwise(phases), 1) if a != b] + [len(phases)]
-    rows = [("phase", "steps", "Hill", "past λ₊")]
+    rows: list[tuple[str, ...]] = [("phase", "steps", "Hill", "past λ₊")]
     for start, stop in pairwise(starts):
         first, last = run.isel(step=start), run.isel(step=stop - 1)
         steps = f"{first.step.item()} – {last.step.item()}" if stop - start > 1 else f"{first.step.item()}"

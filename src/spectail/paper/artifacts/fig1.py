@@ -40,7 +40,9 @@ def heavy_tailed(runs: Runs) -> Outcome:
     text = "; ".join(
         f"{name} {int(heavy[:, i].sum())} of {len(heavy)}, Hill {summary(hill[:, i])}" for i, name in enumerate(BOTH)
     )
-    return Outcome(all_of([in_every_repeat(column == 1) for column in heavy.T]), f"{text} (untrained {runs.law(S2).hill():.3f})")
+    return Outcome(
+        all_of([in_every_repeat(column == 1) for column in heavy.T]), f"{text} (untrained {runs.law(S2).hill():.3f})"
+    )
 
 
 def not_highly(runs: Runs) -> Outcome:
@@ -63,6 +65,12 @@ ARTIFACT = Artifact(
             "phase heavy-tailed (one hump, Hill spread ≥ 1.16 of Marchenko–Pastur's: α ≤ 2.25) in every repeat, both",
             heavy_tailed,
         ),
-        Claim("§1b", "§1, Fig. 1", "These tails are not yet highly heavy.", "the KS exponent is above 2 in every repeat, for both", not_highly),
+        Claim(
+            "§1b",
+            "§1, Fig. 1",
+            "These tails are not yet highly heavy.",
+            "the KS exponent is above 2 in every repeat, for both",
+            not_highly,
+        ),
     ),
 )

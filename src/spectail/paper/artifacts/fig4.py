@@ -39,7 +39,9 @@ def draw(runs: Runs) -> Figure:
 def table(runs: Runs) -> list[tuple[str, ...]]:
     run = runs[RUN]
     law = runs.law(RUN)
-    rows = [("step", "phase", "paper", "λ₁/λ₊", "past λ₊", f"Hill (untrained {law.hill():.3f})", "sim", "test loss")]
+    rows: list[tuple[str, ...]] = [
+        ("step", "phase", "paper", "λ₁/λ₊", "past λ₊", f"Hill (untrained {law.hill():.3f})", "sim", "test loss")
+    ]
     for step, caption in zip((0, *STEPS), ("initial", *CAPTIONS), strict=True):
         if step not in run.step.values:
             continue

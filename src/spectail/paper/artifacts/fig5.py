@@ -130,7 +130,7 @@ ARTIFACT = Artifact(
             "20",
             "§5.2, Fig. 5",
             "For FB-Adam with η > 100 Hill is below 1.8, without better generalisation.",
-            "mean Hill below 1.8 at η=1000, 2000, 3000; no test loss below the benign range's best, by 3 standard errors",
+            "mean Hill below 1.8 at η=1000, 2000, 3000; no test loss 3 standard errors below the benign range's best",
             extreme_tails,
         ),
         Claim(
