@@ -13,18 +13,22 @@ help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 $(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet $(PIP_FLAGS) --editable .
+	@echo "installing into $(VENV) (mostly torch: a few minutes, once)"
+	@$(BIN)/pip install --quiet $(PIP_FLAGS) --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet $(PIP_FLAGS) --editable '.[dev]'
+	@echo "installing into $(VENV), with what the tests need (mostly torch: a few minutes, once)"
+	@$(BIN)/pip install --quiet $(PIP_FLAGS) --editable '.[dev]'
 	@touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed ## the paper's Figure 4 at its own size, and the whole evolution in one picture
-	$(BIN)/spectail demo --out $(OUT)
+	$(BIN)/spectail reproduce fig4 evolution --out $(OUT)
 
 test: $(VENV)/.installed-dev ## the test suite (under 10 minutes on 2 cores)
 	$(BIN)/python -m pytest

@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import subprocess
@@ -86,6 +87,11 @@ def test_reproduce_draws_tests_claims_and_says_where(capsys, tmp_path):
     assert "equations" in out
     assert "does not hold" in out
     assert "not evidence" in out
+    with (tmp_path / "figures-small" / "claims.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["claim"], row["protocol"]) for row in rows} == {
+        (number, protocol) for number in "1234" for protocol in ("published", "equations")
+    }
 
 
 def test_reproduce_lists_what_there_is(capsys):

@@ -176,6 +176,8 @@ def reproduce(options: Reproduce) -> None:
                 terminal.print_table(f"{artifact.title} – {protocol}", artifact.table(of_protocol))
         tested += paper.verify(artifact, runs)
     terminal.print_verdicts(tested, options.scale)
+    if tested:
+        paths.append(terminal.save_verdicts(tested, folder / "claims.csv"))
     terminal.print_paths(paths)
 
 

@@ -1,0 +1,19 @@
+"""Train a student, follow its spectrum, and draw where it ended: python examples/one_run.py"""
+
+from pathlib import Path
+
+from spectail import Experiment, MarchenkoPastur, simulate
+from spectail.drawing.run import draw_run
+from spectail.drawing.style import figure_style, save_figure
+
+experiment = Experiment(n=400, d=200, h=300, optimizer="gd", lr=400, steps=10, protocol="published")
+run = simulate(experiment)
+
+untrained = MarchenkoPastur(experiment.h, experiment.d).hill()
+for step in run.step.values:
+    at = run.sel(step=step)
+    print(f"step {step:3d}  {at.phase.item():14s} Hill {at.pl_alpha_hill.item():.3f} (untrained {untrained:.3f})")
+
+with figure_style():
+    for name, figure in draw_run(run).items():
+        print(*save_figure(figure, Path("results") / f"one-run-{name}"))
