@@ -108,7 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, OSError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it was", file=sys.stderr)
+        kept = "; finished runs are kept, and the same command goes on from there" if type(chosen) is Reproduce else ""
+        print(f"interrupted{kept}", file=sys.stderr)
         sys.exit(130)
 
 

@@ -39,12 +39,22 @@ def test_every_spike_is_marked_or_named_at_the_margin(axis, spike):
 @pytest.mark.parametrize("axis", ["linear", "log10"])
 def test_bars_and_law_have_the_same_area(axis):
     ax = draw_esd(axes(), BULK, law=LAW, axis=axis)
-    bars = sum(patch.get_height() * patch.get_width() for patch in ax.patches)
+    (patch,) = ax.patches
+    heights, edges, _ = patch.get_data()
+    bars = float((heights * np.diff(edges)).sum())
     (curve,) = [line for line in ax.lines if "Pastur" in line.get_label()]
     x, y = (np.asarray(v) for v in curve.get_data())
     law = np.trapezoid(np.nan_to_num(y), x)
     assert bars == pytest.approx(1.0, abs=0.03)  # 100 eigenvalues; the last bin ends at the edge
     assert law == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize("sizes", [{"d": 1, "h": 1}, {"d": 1, "h": 5}, {"d": 2, "h": 1}, {"d": 3, "h": 2}])
+@pytest.mark.parametrize("steps", [0, 1])
+def test_the_smallest_runs_are_drawn(sizes, steps, tmp_path):
+    run = simulate(Experiment(n=3, n_test=1, n_test_large=1, steps=steps, **sizes))
+    for name, figure in draw_run(run).items():
+        save_figure(figure, tmp_path / name)
 
 
 def test_square_matrices_whose_law_has_a_pole_are_drawn():

@@ -58,13 +58,14 @@ def draw_esd(
 def _draw_log(ax: Axes, final: Values, initial: Values | None, label: str, bins: int) -> None:
     lowest = []
     for values, colour, name, order in ((initial, INITIAL, "initial", 1), (final, FINAL, label, 2)):
-        if values is None:
+        if values is None or not (values > 0).any():
             continue
-        logs = np.log10(values[values > 0])
-        heights, _, _ = ax.hist(logs, bins, density=True, color=colour, alpha=0.55, label=name, zorder=order)
-        lowest.append(np.min(np.asarray(heights)[np.asarray(heights) > 0]))
+        heights, edges = np.histogram(np.log10(values[values > 0]), bins, density=True)
+        ax.stairs(heights, edges, fill=True, color=colour, alpha=0.55, label=name, zorder=order)
+        lowest.append(heights[heights > 0].min())
     ax.set_yscale("log")
-    ax.set_ylim(bottom=0.5 * min(lowest))
+    if lowest:
+        ax.set_ylim(bottom=0.5 * min(lowest))
     ax.set_xlabel(r"$\log_{10}\,\lambda$")
     ax.set_ylabel(r"density of $\log_{10}\,\lambda$")
 
@@ -81,8 +82,8 @@ def _draw_linear(
     width = edges[1] - edges[0]
     for values, colour, name, order in ((initial, INITIAL, "initial", 1), (final, FINAL, label, 2)):
         if values is not None:
-            weights = np.full(len(values), 1.0 / (len(values) * width))
-            ax.hist(values, edges.tolist(), weights=weights, color=colour, alpha=0.55, label=name, zorder=order)
+            heights = np.histogram(values, edges)[0] / (len(values) * width)  # those beyond count in the whole
+            ax.stairs(heights, edges, fill=True, color=colour, alpha=0.55, label=name, zorder=order)
     ax.set_xlim(0.0, shown)
     ax.ticklabel_format(axis="both", style="sci", scilimits=(-2, 4), useMathText=True)
     ax.set_xlabel(r"$\lambda$")

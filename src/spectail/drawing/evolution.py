@@ -44,6 +44,8 @@ def draw_evolution(ax: Axes, run: xr.Dataset, law: MarchenkoPastur) -> QuadMesh:
     steps, eigenvalues = run.step.values, run.eigenvalues.values
     logs = np.log10(np.where(eigenvalues > 0, eigenvalues, np.nan))
     low, high = np.nanmin(logs), np.nanmax(logs)
+    if low == high:  # a single eigenvalue that never changed
+        low, high = low - 0.5, high + 0.5
     bins = int(np.clip(logs.shape[1] / 7, 30, 140))
     edges = np.linspace(low - 0.02 * (high - low), high + 0.04 * (high - low), bins + 1)
     density = np.stack([np.histogram(row[np.isfinite(row)], edges, density=True)[0] for row in logs], 1)
