@@ -86,6 +86,22 @@ def draw_phases(ax: Axes, run: xr.Dataset) -> Axes:
     return ax
 
 
+def draw_evolution_and_phases(strip: Axes, density: Axes, run: xr.Dataset, law: MarchenkoPastur) -> None:
+    """`draw_phases` above `draw_evolution`, with a colour bar; a panel below is to carry the step axis.
+
+    Args:
+        strip: low axes for the phases.
+        density: axes below, which share its x axis.
+        run: a run's Dataset.
+        law: of the initial weights.
+    """
+    image = draw_evolution(density, run, law)
+    draw_phases(strip, run)
+    density.tick_params(labelbottom=False)
+    density.set_xlabel("")
+    density.figure.colorbar(image, ax=density, label=r"density of $\log_{10}\,\lambda$", pad=0.01)
+
+
 def step_axis(ax: Axes, last: int) -> Axes:
     """Ticks at 0, 1, 2, 5, 10, ... on the axis log(1 + step)."""
     ticks = [0] + [m * 10**e for e in range(len(str(max(last, 1)))) for m in (1, 2, 5) if m * 10**e <= last]

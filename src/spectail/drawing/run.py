@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from spectail.drawing.curves import draw_untrained_hill
 from spectail.drawing.esd import draw_esd
-from spectail.drawing.evolution import draw_evolution, draw_phases, step_axis
+from spectail.drawing.evolution import draw_evolution_and_phases, step_axis
 from spectail.drawing.overlaps import draw_overlaps
 from spectail.drawing.style import TEXT_WIDTH, letter, new_figure, shared_legend
 from spectail.spectra.bulk import MarchenkoPastur
@@ -53,11 +53,7 @@ def _draw_evolution(run: xr.Dataset) -> Figure:
     law = MarchenkoPastur(e.h, e.d, e.entry_scale**2)
     figure = Figure(figsize=(TEXT_WIDTH, 6.2), layout="constrained")
     strip, density, losses, hill = figure.subplots(4, 1, sharex=True, height_ratios=[0.32, 3.4, 1.6, 1.4])
-    image = draw_evolution(density, run, law)
-    draw_phases(strip, run)
-    density.tick_params(labelbottom=False)
-    density.set_xlabel("")
-    figure.colorbar(image, ax=density, label=r"density of $\log_{10}\,\lambda$", pad=0.01)
+    draw_evolution_and_phases(strip, density, run, law)
     position = np.log1p(run.step.values)
     for name, colour, style, label in (
         ("train_loss", "#0072B2", "-", "train loss"),

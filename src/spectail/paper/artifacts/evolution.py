@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from spectail.drawing.curves import draw_untrained_hill
-from spectail.drawing.evolution import draw_evolution, draw_phases, step_axis
+from spectail.drawing.evolution import draw_evolution_and_phases, step_axis
 from spectail.drawing.style import TEXT_WIDTH
 from spectail.paper.catalogue import Artifact
 from spectail.paper.panels import describe
@@ -30,11 +30,7 @@ def draw(runs: Runs) -> Figure:
     run, law = runs[RUN.replace(seed=runs.seeds[0])], runs.law(RUN)
     figure = Figure(figsize=(TEXT_WIDTH, 4.6), layout="constrained")
     strip, density, below = figure.subplots(3, 1, sharex=True, height_ratios=[0.32, 4, 1.5])
-    image = draw_evolution(density, run, law)
-    draw_phases(strip, run)
-    density.tick_params(labelbottom=False)
-    density.set_xlabel("")
-    figure.colorbar(image, ax=density, label=r"density of $\log_{10}\,\lambda$", pad=0.01)
+    draw_evolution_and_phases(strip, density, run, law)
     position = np.log1p(run.step.values)
     below.plot(position, run.pl_alpha_hill.values, color="#0072B2", label="PL_Alpha_Hill")
     draw_untrained_hill(below, law.hill())
