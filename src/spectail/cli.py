@@ -135,7 +135,7 @@ def show(options: Show) -> None:
 
     result = open_run(options.file)
     beside = options.file if options.out is None else options.out / options.file.name
-    print_run(result, _draw_run(result, beside), found=True)
+    print_run(result, _draw_run(result, beside), found=False)
 
 
 def reproduce(options: Reproduce) -> None:

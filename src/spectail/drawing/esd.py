@@ -26,7 +26,7 @@ def draw_esd(
     law: MarchenkoPastur | None = None,
     axis: Axis = "log10",
     final_label: str = "trained",
-    bins: int = 100,
+    bins: int | None = None,
 ) -> Axes:
     """Draw a spectrum as the paper does: initial and final density, with the law of the former.
 
@@ -38,12 +38,14 @@ def draw_esd(
             which eigenvalues are marked one by one.
         axis: "linear" for λ on linear axes, "log10" for log₁₀ λ with a logarithmic density.
         final_label: legend entry of the final spectrum.
-        bins: bars over the range of each spectrum ("log10"), or up to the edge ("linear").
+        bins: bars over the range of each spectrum ("log10"), or of the axis ("linear"); by default 100
+            as in the paper, fewer for fewer than 800 eigenvalues.
 
     Returns:
         the axes.
     """
     values = np.sort(np.asarray(final, dtype=np.float64))
+    bins = int(np.clip(len(values) // 8, 20, 100)) if bins is None else bins
     start = None if initial is None else np.sort(np.asarray(initial, dtype=np.float64))
     if axis == "log10":
         _draw_log(ax, values, start, final_label, bins)
