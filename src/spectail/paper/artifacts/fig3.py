@@ -122,7 +122,8 @@ ARTIFACT = Artifact(
             "7",
             "§4.1, Fig. 3",
             "FB-Adam raises sim and KTA only for η ≥ 0.01; for η > 1 KTA falls again.",
-            "first clear rise (as above) of both in [0.01, 1]; KTA falls from η=1 to 10 to 100 3 standard errors each",
+            "first clear rise (as above) of both in [0.01, 1]; KTA falls from η=1 to 10 to 100, "
+            "by 3 standard errors each",
             adam_rise,
         ),
         Claim(
