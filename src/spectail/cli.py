@@ -107,6 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         handlers[type(chosen)](chosen)
     except (ValueError, OSError) as error:
         _fail(str(error))
+    except (MemoryError, RuntimeError) as error:  # torch reports a lack of memory as a RuntimeError
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        _fail("there is not enough memory for an experiment of this size; make n, d or h smaller")
     except KeyboardInterrupt:
         kept = "; finished runs are kept, and the same command goes on from there" if type(chosen) is Reproduce else ""
         print(f"interrupted{kept}", file=sys.stderr)
