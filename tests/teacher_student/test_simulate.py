@@ -179,6 +179,14 @@ def test_a_run_that_diverges_stops_says_where_and_keeps_what_came_before(activat
     assert np.isfinite(run.eigenvalues).all()
 
 
+def test_a_figure_that_cannot_be_computed_is_nan_and_the_step_says_why():
+    # one unit: a single eigenvalue has no exponent
+    run = simulate(SMALL.replace(h=1))
+    assert np.isnan(run.pl_alpha_hill).all()
+    assert all("two positive eigenvalues" in str(note) for note in run.note.values)
+    assert all(str(note) == "" for note in simulate(SMALL).note.values)
+
+
 def test_a_run_of_no_steps_measures_the_start():
     run = simulate(SMALL.replace(steps=0, record="log"))
     assert list(run.step.values) == [0]

@@ -63,6 +63,9 @@ def print_run(run: xr.Dataset, paths: Sequence[Path], *, found: bool) -> None:
     out.print(
         f"test: on {e.n_test_large} points. Hill: in brackets, what an untrained matrix of this shape has.", style="dim"
     )
+    for step, note in zip(run.step.values, run.note.values, strict=True):
+        if str(note):
+            out.print(f"step {step}: {note}", style="yellow")
     if "diverged_at" in run.attrs:
         out.print(f"The run diverged at step {run.attrs['diverged_at']}; what came before is kept.", style="yellow")
     if found:

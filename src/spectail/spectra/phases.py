@@ -99,7 +99,9 @@ def classify(spectrum: Float[Tensor, " b"], rows: int, cols: int) -> PhaseEviden
     largest = float(spectrum.max())
     zeros = float(float64(spectrum <= ZERO_SHARE * largest).mean())
     if zeros >= COLLAPSED_SHARE:
-        return PhaseEvidence(Phase.RANK_COLLAPSE, law, 0, math.nan, math.nan, math.nan, f"{zeros:.0%} are zero")
+        return PhaseEvidence(
+            Phase.RANK_COLLAPSE, law, 0, math.nan, math.nan, math.nan, f"{zeros:.0%} of the eigenvalues are zero"
+        )
     n_spikes, gap, distance = count_spikes(spectrum, law), spectral_gap(spectrum, law), law.distance(spectrum)
     alpha = float(pl_alpha_hill(spectrum))
     spread = (law.hill() - 1) / (alpha - 1)

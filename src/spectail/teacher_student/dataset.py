@@ -38,6 +38,7 @@ VARIABLES: dict[str, tuple[type, str]] = {
     "update_norm_fro": (float, "‖M‖_F of that update"),
     "lr": (float, "learning rate of that update"),
     "phase": (str, "phase of the spectrum"),
+    "note": (str, "why figures of this step are NaN; empty where none is"),
 }
 """Variables over `step`: their type and meaning."""
 

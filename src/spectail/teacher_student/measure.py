@@ -36,10 +36,9 @@ def measure(experiment: Experiment, problem: Problem, hidden: Hidden, weights: F
     Returns:
         scalars by name, and `eigenvalues` (b) in float64.
     """
-    return {
-        **_learned(experiment, problem, hidden),
-        **_spectral(experiment, problem, weights),
-    }
+    learned, spectral = _learned(experiment, problem, hidden), _spectral(experiment, problem, weights)
+    notes = [note for note in (learned.pop("note"), spectral.pop("note")) if note]
+    return {**learned, **spectral, "note": "; ".join(notes)}
 
 
 def hidden_of(experiment: Experiment, problem: Problem, student: Student, weights: Float[Tensor, "h d"]) -> Hidden:
@@ -61,6 +60,7 @@ def _learned(experiment: Experiment, problem: Problem, hidden: Hidden) -> Measur
 
     readout = fit_readout(features("holdout"), problem.holdout.y, experiment.ridge)
     return {
+        "note": "" if math.isfinite(readout.kta) else "the hidden features overflowed",
         "train_loss": readout.train_loss,
         "test_loss": readout_loss(readout, partial(features, "test"), problem.test.y),
         "test_loss_large": readout_loss(readout, partial(features, "test_large"), problem.test_large.y),
@@ -74,6 +74,7 @@ def _spectral(experiment: Experiment, problem: Problem, weights: Tensor) -> Meas
     hill, ks = hill_fit(spectrum), ks_fit(spectrum)
     evidence = classify(spectrum, experiment.h, experiment.d)
     return {
+        "note": "; ".join(dict.fromkeys(note for note in (hill.note, ks.note, evidence.note) if note)),
         "eigenvalues": np.asarray(spectrum),
         "alignment": float((top.cpu() @ problem.beta.cpu()).abs()),
         "pl_alpha_hill": hill.alpha,
