@@ -74,11 +74,11 @@ class Problem:
             x = _normal(e.seed, f"{role} inputs", count, e.d)
             clean = ACTIVATIONS[e.teacher](torch.from_numpy(x @ beta))
             y = clean + e.label_noise * torch.from_numpy(_normal(e.seed, f"{role} label noise", count))
-            return Points(torch.from_numpy(x).to(device, dtype), _to(y, device))
+            return Points(torch.from_numpy(x).to(dtype).to(device), _to(y, device))
 
         def weights() -> Tensor:
             w = torch.from_numpy(_normal(e.seed, "first layer", e.h, e.d)) * e.entry_scale
-            return w.to(device, dtype)
+            return w.to(dtype).to(device)
 
         scale_a = 1.0 if e.initialization == "ntk" else 1.0 / math.sqrt(e.h)
         a = torch.from_numpy(_normal(e.seed, "second layer", e.h)) * scale_a
@@ -93,7 +93,7 @@ class Problem:
                 test=test.result(),
                 test_large=test_large.result(),
                 w0=w0.result(),
-                a=a.to(device, dtype),
+                a=a.to(dtype).to(device),
                 key=cls.key_of(e),
             )
 

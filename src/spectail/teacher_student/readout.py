@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spectail.spectra.density import gram_matrix
-from spectail.spectra.precision import float64
+from spectail.spectra.precision import float64, like
 
 # Points whose features are held in float64 at a time.
 SLICE = 2000
@@ -78,7 +78,7 @@ def readout_loss(readout: Readout, features: Callable[[slice], Float[Tensor, "h 
     squares = 0.0
     for part in _slices(len(y)):
         z = features(part)
-        prediction = z.T @ readout.a_hat.to(z)
+        prediction = z.T @ like(readout.a_hat, z)
         squares += float((float64(y[part]) - float64(prediction)).square().sum())
     return squares / len(y)
 

@@ -13,7 +13,7 @@ import xarray as xr
 from torch import Tensor
 
 from spectail.spectra.overlaps import SingularVectors, singular_vectors, squared_overlaps
-from spectail.spectra.precision import float64
+from spectail.spectra.precision import float64, like
 from spectail.spectra.spikes import frobenius_norm, spectral_norm
 from spectail.teacher_student.dataset import to_dataset
 from spectail.teacher_student.experiment import Experiment
@@ -120,7 +120,7 @@ class _Run:
         self.weights.grad = torch.empty_like(self.weights)
         self.optimizer = make_optimizer(experiment, self.weights)
         self.schedule = make_schedule(experiment, self.optimizer)
-        self.labels = problem.train.y.to(self.weights)
+        self.labels = like(problem.train.y, self.weights)
         one_step = FirstStep.applies(experiment)
         self.first_step = FirstStep(experiment, problem, self._first_gradient) if one_step else None
         self.records: list[Measurement] = []

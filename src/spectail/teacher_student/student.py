@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spectail.spectra.precision import like
 from spectail.teacher_student.activations import ACTIVATIONS, Activation
 
 
@@ -59,7 +60,7 @@ class Student:
             self._inputs.copy_(values)
         self._values = self.activation.value_(values)
         prediction = self._values.T @ self.a
-        return y.to(prediction) - self.output_scale * prediction
+        return like(y, prediction) - self.output_scale * prediction
 
     def gradient(
         self, residual: Float[Tensor, " n"], x: Float[Tensor, "n d"], out: Float[Tensor, "h d"] | None = None
