@@ -53,7 +53,10 @@ def test_a_killed_write_is_never_mistaken_for_a_run(tmp_path, run):
     assert store.get(SMALL) is None
 
 
-@pytest.mark.parametrize("damage", ["truncated", "other bytes", "empty", "pickle", "another run", "newer", "no run"])
+@pytest.mark.parametrize(
+    "damage",
+    ["truncated", "other bytes", "empty", "pickle", "another run", "newer", "no run", "odd format", "a variable gone"],
+)
 def test_a_file_that_is_not_the_run_is_set_aside_named_and_counts_as_missing(tmp_path, run, damage):
     store = Store(tmp_path)
     path = store.put(run)
@@ -70,6 +73,10 @@ def test_a_file_that_is_not_the_run_is_set_aside_named_and_counts_as_missing(tmp
         save_run(run.assign_attrs(experiment=SMALL.replace(lr=9).canonical_json), path)
     elif damage == "newer":
         save_run(run.assign_attrs(spectail_format=99), path)
+    elif damage == "odd format":
+        save_run(run.assign_attrs(spectail_format="one"), path)
+    elif damage == "a variable gone":
+        save_run(run.drop_vars("kta"), path)
     else:
         save_run(xr.Dataset({"x": 1.0}), path)
     content = path.read_bytes()

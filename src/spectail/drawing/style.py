@@ -63,7 +63,7 @@ def shared_legend(figure: Figure, axes: Iterable[Axes]) -> None:
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=len(entries))
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=min(len(entries), 5))
 
 
 def letter(ax: Axes, index: int, title: str) -> Axes:

@@ -34,7 +34,7 @@ def esd_panel(ax: Axes, index: int, runs: Runs, experiment: Experiment, step: in
 
 def lr_panel(
     ax: Axes, runs: Runs, setup: Experiment, step: int, variable: str, optimizers: Sequence[str] = OPTIMIZERS,
-    linestyle: str = "-", suffix: str = "",
+    linestyle: str = "-",
 ) -> Axes:  # fmt: skip
     """A variable against the learning rate, one line an optimizer, with bands over repeats."""
     for optimizer in optimizers:
@@ -42,7 +42,7 @@ def lr_panel(
         values = runs.values(variable, over_learning_rates(setup, optimizer, steps=step, record=(0, step)), step)
         draw_band(
             ax, LEARNING_RATES, values, color=colour, marker=marker, linestyle=linestyle,
-            label=OPTIMIZER_NAME[optimizer] + suffix,
+            label=OPTIMIZER_NAME[optimizer] if linestyle == "-" else "_",
         )  # fmt: skip
     note = "" if runs.scale.divisor == 1 else " (at the paper's size)"
     return lr_axis(ax, note)
@@ -50,8 +50,8 @@ def lr_panel(
 
 def loss_panel(ax: Axes, runs: Runs, setup: Experiment, step: int, optimizers: Sequence[str] = OPTIMIZERS) -> Axes:
     """Readout losses against the learning rate: solid on the hold-out set, dashed on 5,000 test points."""
-    lr_panel(ax, runs, setup, step, "train_loss", optimizers, "-", " train")
-    lr_panel(ax, runs, setup, step, "test_loss_large", optimizers, "--", " test")
+    lr_panel(ax, runs, setup, step, "train_loss", optimizers)
+    lr_panel(ax, runs, setup, step, "test_loss_large", optimizers, "--")
     ax.set_ylabel("readout loss")
     return ax
 

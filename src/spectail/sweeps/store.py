@@ -8,9 +8,10 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
-from spectail.teacher_student.dataset import FORMAT, experiment_of
+from spectail.teacher_student.dataset import FORMAT, VARIABLES, experiment_of
 from spectail.teacher_student.experiment import Experiment
 
 
@@ -67,10 +68,13 @@ def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
     except Exception as error:  # netCDF4 and xarray raise a dozen kinds for damaged files
         raise ValueError(f"{path} is not a readable netCDF file: it is damaged, or of another kind") from error
     version = run.attrs.get("spectail_format")
-    if version is None or "eigenvalues" not in run:
-        raise ValueError(f"{path} is not a run of spectail: its spectail_format or its eigenvalues are missing")
-    if int(version) > FORMAT:
+    if not isinstance(version, int | np.integer):
+        raise ValueError(f"{path} is not a run of spectail: its attribute spectail_format is missing")
+    if version > FORMAT:
         raise ValueError(f"{path} has format {version}, newer than this spectail reads ({FORMAT}); please upgrade")
+    missing = [name for name in (*VARIABLES, "eigenvalues") if name not in run or "step" not in run[name].dims]
+    if missing:
+        raise ValueError(f"{path} is not a whole run of spectail: {', '.join(missing)} missing or without steps")
     try:
         experiment_of(run)
     except ValueError as error:

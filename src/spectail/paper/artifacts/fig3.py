@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spectail.drawing.style import OPTIMIZER_STYLE, letter, new_figure
+from spectail.drawing.style import OPTIMIZER_STYLE, letter, new_figure, shared_legend
 from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim, Outcome, Verdict, all_of, falls, listing, paired_score, rises
 from spectail.paper.panels import describe, loss_panel, lr_panel
@@ -28,9 +28,9 @@ def experiments(seed: int) -> Iterator[Experiment]:
 
 
 def draw(runs: Runs) -> Figure:
-    figure, axes = new_figure(2, 2, 4.6)
-    loss_panel(letter(axes[0], 0, "GD, losses"), runs, S2, 1, ("gd",)).legend()
-    loss_panel(letter(axes[1], 1, "FB-Adam, losses"), runs, S2, 1, ("adam",)).legend()
+    figure, axes = new_figure(2, 2, 4.8)
+    loss_panel(letter(axes[0], 0, "GD, losses (solid: train, dashed: test)"), runs, S2, 1, ("gd",))
+    loss_panel(letter(axes[1], 1, "FB-Adam, losses (solid: train, dashed: test)"), runs, S2, 1, ("adam",))
     lr_panel(letter(axes[2], 2, "kernel–target alignment"), runs, S2, 1, "kta").set_ylabel("KTA")
     lr_panel(letter(axes[3], 3, r"alignment with the teacher"), runs, S2, 1, "alignment").set_ylabel(
         r"sim($W$, $\beta^*$)"
@@ -38,7 +38,7 @@ def draw(runs: Runs) -> Figure:
     for ax, optimizers in zip(axes, (("gd",), ("adam",), OPTIMIZERS, OPTIMIZERS), strict=True):
         for optimizer in optimizers:
             _mark_critical(ax, runs, optimizer)
-    axes[2].legend()
+    shared_legend(figure, axes)
     figure.suptitle(
         f"Fig. 3 – after one step, {len(runs.seeds)} repeats ± one standard deviation; dotted: predicted critical η.\n"
         f"{describe(runs, S2)}",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from matplotlib.figure import Figure
 
-from spectail.drawing.style import letter, new_figure
+from spectail.drawing.style import letter, new_figure, shared_legend
 from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim, Outcome, Verdict, all_of, falls, listing, mean_inside, paired_score, rises
 from spectail.paper.panels import describe, hill_panel, ks_panel, loss_panel, lr_panel
@@ -25,11 +25,12 @@ def experiments(seed: int) -> Iterator[Experiment]:
 
 
 def draw(runs: Runs) -> Figure:
-    figure, axes = new_figure(2, 2, 4.6)
-    loss_panel(letter(axes[0], 0, "losses (solid: train, dashed: test)"), runs, S8, STEP).legend()
+    figure, axes = new_figure(2, 2, 4.8)
+    loss_panel(letter(axes[0], 0, "losses (solid: train, dashed: test)"), runs, S8, STEP)
     lr_panel(letter(axes[1], 1, "kernel–target alignment"), runs, S8, STEP, "kta").set_ylabel("KTA")
-    hill_panel(letter(axes[2], 2, "Hill exponent"), runs, S8, STEP).legend()
+    hill_panel(letter(axes[2], 2, "Hill exponent"), runs, S8, STEP)
     ks_panel(letter(axes[3], 3, "KS exponent"), runs, S8, STEP)
+    shared_legend(figure, axes)
     figure.suptitle(
         f"Fig. 5 – after {STEP} steps, {len(runs.seeds)} repeats ± one standard deviation.\n{describe(runs, S8)}",
         fontsize=8,
