@@ -5,18 +5,26 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
-from spectail.teacher_student.dataset import FORMAT, VARIABLES, experiment_of
+from spectail.sweeps.checkpoint import SECONDS, Checkpoint
+from spectail.sweeps.files import write_whole
+from spectail.sweeps.locks import writing
+from spectail.sweeps.manifest import Entry, Manifest
+from spectail.teacher_student.dataset import FORMAT, VARIABLES, checksum, experiment_of
 from spectail.teacher_student.experiment import Experiment
+
+if TYPE_CHECKING:
+    from spectail.sweeps.upkeep import Finding
 
 
 def save_run(run: xr.Dataset, path: str | os.PathLike[str]) -> Path:
-    """Write a run as netCDF, in one piece.
+    """Write a run as netCDF, in one piece, with the checksum of what is in it.
 
     The file appears under its name only when it is complete and on the disk; a process that is
     killed, or a disk that is full, leaves what was there before.
@@ -31,21 +39,15 @@ def save_run(run: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     Raises:
         OSError: the folder cannot be made or written to, or the disk is full.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".part", dir=path.parent)
-    os.close(handle)
-    part = Path(name)
-    try:
-        run.to_netcdf(part, engine="netcdf4")
-        _flush(part)
-        part.chmod(0o644)
-        part.replace(path)
-        _flush(path.parent)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    return path
+    whole = run.assign_attrs(checksum=checksum(run))
+
+    def write(part: Path) -> None:
+        try:
+            whole.to_netcdf(part, engine="netcdf4")
+        except RuntimeError as error:  # how HDF5 reports a write that failed, without saying why
+            _why_not(part.parent, os.path.getsize(part), error)
+
+    return write_whole(Path(path), write)
 
 
 def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -58,7 +60,7 @@ def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, is not a run of spectail, or was written by a newer version.
+        ValueError: the file is damaged, is not a run of spectail, or was written by another version.
     """
     path = Path(path)
     if not path.exists():
@@ -72,6 +74,8 @@ def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
         raise ValueError(f"{path} is not a run of spectail: its attribute spectail_format is missing")
     if version > FORMAT:
         raise ValueError(f"{path} has format {version}, newer than this spectail reads ({FORMAT}); please upgrade")
+    if version < FORMAT:
+        raise ValueError(f"{path} has format {version}, from before runs had a checksum; it must be computed again")
     missing = [name for name in (*VARIABLES, "eigenvalues") if name not in run or "step" not in run[name].dims]
     if missing:
         raise ValueError(f"{path} is not a whole run of spectail: {', '.join(missing)} missing or without steps")
@@ -79,22 +83,34 @@ def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
         experiment_of(run)
     except ValueError as error:
         raise ValueError(f"{path} does not say which experiment it holds: {error}") from None
+    if run.attrs.get("checksum") != checksum(run):
+        raise ValueError(f"{path} is damaged: its content does not have the checksum that it was written with")
     return run
 
 
 class Store:
     """A folder of runs, each found again by its experiment.
 
+    The runs lie in `root/runs`, the states of unfinished long ones in `root/checkpoints`, and
+    `root/manifest.jsonl` sums up the runs; it can be removed, and is made again from them.
+
     Args:
-        root: the folder; runs lie in `root/runs`.
+        root: the folder.
+        checkpoint_seconds: between two checkpoints of a run.
     """
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    def __init__(self, root: str | os.PathLike[str], checkpoint_seconds: float = SECONDS) -> None:
         self.root = Path(root)
+        self.checkpoint_seconds = checkpoint_seconds
+        self.manifest = Manifest(self.root / "manifest.jsonl")
+        self.runs = self.root / "runs"
+        self.checkpoints = self.root / "checkpoints"
+        self.claims = self.root / ".claims"
+        self.writing = self.root / ".writing"
 
     def path(self, experiment: Experiment) -> Path:
         """Where the run of an experiment is, or would be."""
-        return self.root / "runs" / f"{experiment.key}.nc"
+        return self.runs / f"{experiment.key}.nc"
 
     def __contains__(self, experiment: Experiment) -> bool:
         return self.path(experiment).exists()
@@ -105,14 +121,12 @@ class Store:
         Raises:
             OSError: they cannot; one sentence says where and why.
         """
-        folder = self.root / "runs"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
+            self.runs.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.runs) as file:
+                file.write(bytes(4096))
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise type(error)(f"cannot write to {folder}: {reason[0].lower()}{reason[1:]}") from None
+            raise _cannot_write(self.runs, error) from None
 
     def get(self, experiment: Experiment) -> xr.Dataset | None:
         """The stored run of an experiment, or None.
@@ -136,8 +150,64 @@ class Store:
         return None
 
     def put(self, run: xr.Dataset) -> Path:
-        """Keep a run under its experiment's key. Raises OSError as `save_run` does."""
-        return save_run(run, self.path(experiment_of(run)))
+        """Keep a run under its experiment's key, and sum it up in the manifest.
+
+        Raises:
+            OSError: as `save_run`; the store is then as it was.
+        """
+        experiment = experiment_of(run)
+        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            with writing(self.writing):
+                path = save_run(run, self.path(experiment))
+                self.manifest.add(Entry.of(run.assign_attrs(checksum=checksum(run)), path))
+        except OSError as error:
+            raise _cannot_write(self.runs, error) from None
+        self.checkpoint_path(experiment).unlink(missing_ok=True)
+        return path
+
+    def missing(self, experiments: Iterable[Experiment]) -> list[Experiment]:
+        """Those whose runs are not here, whole; each stored file is compared with its checksum.
+
+        Damaged files are set aside, as `get` does. Runs that the manifest does not know are added.
+        """
+        entries, lacking = self.manifest.read(), []
+        for experiment in experiments:
+            entry, path = entries.get(experiment.key), self.path(experiment)
+            if entry is not None and entry.describes(path):
+                continue
+            run = self.get(experiment)
+            if run is None:
+                lacking.append(experiment)
+            else:
+                self.manifest.add(Entry.of(run, path))
+        return lacking
+
+    def checkpoint_path(self, experiment: Experiment) -> Path:
+        """Where the state of an unfinished run is, or would be."""
+        return self.checkpoints / f"{experiment.key}.ckpt"
+
+    def read_checkpoint(self, experiment: Experiment) -> bytes | None:
+        """The state of an unfinished run, as bytes, or None."""
+        path = self.checkpoint_path(experiment)
+        return path.read_bytes() if path.exists() else None
+
+    def write_checkpoint(self, experiment: Experiment, content: bytes) -> None:
+        """Keep the state of an unfinished run, whole or not at all. Raises OSError as `save_run` does."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with writing(self.writing):
+                write_whole(self.checkpoint_path(experiment), lambda part: part.write_bytes(content))
+        except OSError as error:
+            raise _cannot_write(self.checkpoints, error) from None
+
+    def checkpoint(self, experiment: Experiment) -> Checkpoint:
+        """Keeps the state of a long run here while `simulate` computes it."""
+        return Checkpoint(
+            lambda: self.read_checkpoint(experiment),
+            lambda content: self.write_checkpoint(experiment, content),
+            self.checkpoint_seconds,
+        )
 
     def get_or_run(
         self, experiment: Experiment, simulate: Callable[[Experiment], xr.Dataset]
@@ -158,16 +228,30 @@ class Store:
         self.put(run)
         return run, False
 
+    def check(self) -> list[Finding]:
+        """Verify every file, and make the manifest anew; see `spectail.sweeps.upkeep.check`."""
+        from spectail.sweeps.upkeep import check
 
-def _flush(path: Path) -> None:
-    """Hand a file, or a folder's list of names, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass  # some file systems cannot sync a folder
-    finally:
-        os.close(handle)
+        return check(self)
+
+
+def _cannot_write(folder: Path, error: OSError) -> OSError:
+    """The same error as one sentence, unless it is one already."""
+    if error.errno is None:
+        return error
+    reason = error.strerror or str(error)
+    found = type(error)(f"cannot write to {folder}: {reason[0].lower()}{reason[1:]}")
+    found.__cause__ = error
+    return found
+
+
+def _why_not(folder: Path, size: int, error: RuntimeError) -> None:
+    """Find out what kept HDF5 from writing, by writing as much ourselves; raises OSError."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(max(size, 1 << 20)))
+        file.flush()
+        os.fsync(file.fileno())
+    raise OSError(f"cannot write to {folder}: {error}") from error
 
 
 def _free_name(path: Path) -> Path:

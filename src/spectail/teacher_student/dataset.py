@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from torch import Tensor
 
-from spectail.spectra.overlaps import participation_ratio
 from spectail.teacher_student.experiment import Experiment
 
-FORMAT = 1
-"""Version of the layout below; a reader refuses a newer one."""
+if TYPE_CHECKING:  # reading stored runs does not wait for torch
+    from torch import Tensor
+
+FORMAT = 2
+"""Version of the layout below; a reader refuses a newer one. 2 added the checksum."""
 
 VARIABLES: dict[str, tuple[type, str]] = {
     "train_loss": (float, "readout loss on the hold-out set, (1/n)‖ȳ − Z̄ᵀâ‖² (eq. 6)"),
@@ -83,7 +85,30 @@ def to_dataset(
     }
     if diverged_at is not None:
         dataset.attrs["diverged_at"] = diverged_at
+    dataset.attrs["checksum"] = checksum(dataset)
     return dataset
+
+
+def checksum(run: xr.Dataset) -> str:
+    """A hash of what a run found: every variable and coordinate, the experiment, and whether it diverged.
+
+    Equal for equal results, bit for bit, on whatever machine and however long they took: wall time,
+    device and versions are not part of it.
+
+    Returns:
+        64 hexadecimal digits (SHA-256).
+    """
+    digest = hashlib.sha256()
+    about = (run.attrs.get("experiment", ""), int(run.attrs.get("diverged_at", -1)))
+    digest.update(json.dumps(about).encode())
+    for name in sorted(str(name) for name in run.variables):
+        variable = run.variables[name]
+        values = np.ascontiguousarray(variable.values)
+        words = values.dtype.kind in "OSUT"
+        kind = "text" if words else values.dtype.newbyteorder("<").str
+        digest.update(json.dumps([name, [str(dim) for dim in variable.dims], values.shape, kind]).encode())
+        digest.update(json.dumps(values.astype(str).tolist()).encode() if words else values.astype(kind).tobytes())
+    return digest.hexdigest()
 
 
 def experiment_of(run: xr.Dataset) -> Experiment:
@@ -100,6 +125,8 @@ def experiment_of(run: xr.Dataset) -> Experiment:
 
 
 def _overlap_variables(overlaps: Mapping[tuple[int, int], tuple[Tensor, Tensor]]) -> dict[str, Any]:
+    from spectail.spectra.overlaps import participation_ratio
+
     variables: dict[str, Any] = {}
     for side, position in (("left", 0), ("right", 1)):
         stack = np.stack([pair[position].cpu().numpy() for pair in overlaps.values()])

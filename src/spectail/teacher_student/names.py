@@ -21,6 +21,8 @@ ACTIVATION_NAMES = (
     "he4",
 )
 UPDATE_NAMES = ("gd", "adam", "sign")
+PROBLEM_FIELDS = ("n", "n_test", "n_test_large", "d", "h", "teacher", "label_noise", "initialization", "dtype", "seed")
+"""The fields of an experiment that decide its problem: teacher, data and initial weights."""
 
 
 def unknown_name(field: str, value: object, known: Iterable[str]) -> str:

@@ -17,8 +17,7 @@ from torch import Tensor
 
 from spectail.teacher_student.activations import ACTIVATIONS
 from spectail.teacher_student.experiment import Experiment
-
-_FIELDS = ("n", "n_test", "n_test_large", "d", "h", "teacher", "label_noise", "initialization", "dtype", "seed")
+from spectail.teacher_student.names import PROBLEM_FIELDS
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Problem:
     @staticmethod
     def key_of(experiment: Experiment) -> tuple[Any, ...]:
         """Equal for experiments that have the same problem."""
-        return tuple(getattr(experiment, name) for name in _FIELDS)
+        return tuple(getattr(experiment, name) for name in PROBLEM_FIELDS)
 
     @classmethod
     def draw(cls, experiment: Experiment, device: str | torch.device = "cpu") -> Problem:

@@ -6,7 +6,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 import xarray as xr
@@ -25,6 +25,17 @@ from spectail.teacher_student.updates import make_optimizer, make_schedule, norm
 
 Progress = Callable[[int, int], None]
 Shared = TypeVar("Shared")
+State = dict[str, Any]
+
+
+class Checkpointing(Protocol):
+    """Keeps the state of a run, and gives it back; see `spectail.sweeps.checkpoint.Checkpoint`."""
+
+    def load(self) -> State | None:
+        """The state that was kept, or None."""
+
+    def save_if_due(self, state: Callable[[], State]) -> None:
+        """Keep the state, if it is time to."""
 
 
 def simulate(
@@ -33,6 +44,7 @@ def simulate(
     device: str | torch.device = "cpu",
     problem: Problem | None = None,
     progress: Progress | None = None,
+    checkpoint: Checkpointing | None = None,
 ) -> xr.Dataset:
     """Run an experiment.
 
@@ -46,6 +58,8 @@ def simulate(
         problem: the experiment's problem, already drawn on this device, to share it between runs
             together with its step-0 measurement and first gradient; drawn anew without it.
         progress: called as progress(step, steps) after each step.
+        checkpoint: where the run's state is kept while it goes on, and found again if it was cut
+            off: the result has the same bits as if it had not been. Runs of one step keep none.
 
     Returns:
         variables over `step`, as described in `spectail.teacher_student.dataset.VARIABLES`;
@@ -62,7 +76,15 @@ def simulate(
     elif problem.key != Problem.key_of(experiment):
         raise ValueError("the problem given is not this experiment's: its sizes, teacher, noise or seed differ")
     run = _Run(experiment, problem)
-    run.train(progress or (lambda step, steps: None))
+    kept = checkpoint.load() if checkpoint else None
+    spent = run.restore(kept) if kept else 0.0
+    started -= spent
+
+    def at_step(step: int) -> None:
+        if checkpoint and run.first_step is None:
+            checkpoint.save_if_due(lambda: run.state(step, time.perf_counter() - started))
+
+    run.train(progress or (lambda step, steps: None), at_step)
     attributes = {
         "device": str(device),
         "torch_version": str(torch.__version__),
@@ -125,13 +147,20 @@ class _Run:
         self.first_step = FirstStep(experiment, problem, self._first_gradient) if one_step else None
         self.records: list[Measurement] = []
         self.diverged_at: int | None = None
+        self.next_step = 0
         self._vectors: dict[tuple[str, int], SingularVectors] = {}
         self._last_update: Measurement = dict.fromkeys(("update_norm_2", "update_norm_fro", "lr"), math.nan)
 
-    def train(self, progress: Progress) -> None:
-        """Alternate measurement and update until the last step, or until the run diverges."""
+    def train(self, progress: Progress, at_step: Callable[[int], None]) -> None:
+        """Alternate measurement and update until the last step, or until the run diverges.
+
+        Args:
+            progress: called after each step.
+            at_step: called before each step, when `state` is what the rest of the run depends on.
+        """
         steps, recorded = self.experiment.steps, set(self.experiment.recorded_steps)
-        for step in range(steps + 1):
+        for step in range(self.next_step, steps + 1):
+            at_step(step)
             if not bool(self.weights.sum().isfinite() or self.weights.isfinite().all()):
                 self.diverged_at = step
                 return
@@ -148,6 +177,45 @@ class _Run:
             if step < steps:
                 self._update(step, objective, residual, measured=step + 1 in recorded)
             progress(step, steps)
+
+    def state(self, step: int, seconds: float) -> State:
+        """Everything that the rest of the run depends on, before a step, in plain types and tensors.
+
+        Args:
+            step: that comes next.
+            seconds: that the run took so far.
+        """
+        return {
+            "experiment": self.experiment.canonical_json,
+            "step": step,
+            "seconds": seconds,
+            "weights": self.weights.detach(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "records": [{**r, "eigenvalues": torch.from_numpy(r["eigenvalues"])} for r in self.records],
+            "vectors": [(role, t, v.left, v.right) for (role, t), v in self._vectors.items()],
+            "last_update": self._last_update,
+        }
+
+    def restore(self, state: State) -> float:
+        """Go on from a state, if it is this experiment's.
+
+        Returns:
+            the seconds that it took to get there; 0 where the state is another's, and is not used.
+        """
+        if state.get("experiment") != self.experiment.canonical_json or self.first_step is not None:
+            return 0.0
+        device = self.weights.device
+        self.next_step = state["step"]
+        self.weights.copy_(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.records = [{**r, "eigenvalues": r["eigenvalues"].numpy()} for r in state["records"]]
+        self._vectors = {
+            (role, t): SingularVectors(left.to(device), right.to(device)) for role, t, left, right in state["vectors"]
+        }
+        self._last_update = state["last_update"]
+        return float(state["seconds"])
 
     def overlaps(self) -> dict[tuple[int, int], tuple[Tensor, Tensor]]:
         """O(U_W, U_M) and O(V_W, V_M) of each pair (s, t) that the run reached."""

@@ -88,25 +88,48 @@ def make_optimizer(experiment: Experiment, weights: Tensor) -> Optimizer:
         raise ValueError(f"optimizer_options={options} do not suit optimizer={name!r}: {error}") from None
 
 
-def make_schedule(experiment: Experiment, optimizer: Optimizer) -> Callable[[float], None]:
-    """What to call after each update, with the objective before it, to set the next learning rate.
+class Schedule:
+    """What sets the next learning rate: called after each update with the objective before it.
+
+    Args:
+        scheduler: of torch, or None for a constant learning rate.
+    """
+
+    def __init__(self, scheduler: LRScheduler | None = None) -> None:
+        self._scheduler = scheduler
+
+    def __call__(self, objective: float) -> None:
+        if isinstance(self._scheduler, ReduceLROnPlateau):
+            self._scheduler.step(objective)
+        elif self._scheduler is not None:
+            self._scheduler.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the schedule is."""
+        return {} if self._scheduler is None else self._scheduler.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        if self._scheduler is not None:
+            self._scheduler.load_state_dict(state)
+
+
+def make_schedule(experiment: Experiment, optimizer: Optimizer) -> Schedule:
+    """The learning-rate schedule of an experiment.
 
     Raises:
         ValueError: the schedule's name or its options are not known to torch, or are out of range.
     """
     name, options = experiment.schedule, experiment.schedule_options
     if name is None:
-        return lambda objective: None
+        return Schedule()
     known = _torch_schedules()
     if name not in known:
         raise ValueError(unknown_name("schedule", name, known))
     try:
-        schedule = known[name](optimizer, **options)
+        return Schedule(known[name](optimizer, **options))
     except (TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"schedule_options={options} do not suit schedule={name!r}: {error}") from None
-    if isinstance(schedule, ReduceLROnPlateau):
-        return schedule.step
-    return lambda objective: schedule.step()
 
 
 def check_update(experiment: Experiment) -> None:

@@ -1,0 +1,76 @@
+"""What runs cost, before they are run: time and disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from spectail.sweeps.manifest import Entry
+from spectail.teacher_student.experiment import Experiment
+
+_FILE_BYTES = 30_000  # of a run's file besides eigenvalues and overlaps: its 22 scalars and their descriptions
+_SECONDS_BESIDE = 0.03  # of a run besides its operations: setting up, and writing its file
+
+
+def operations(experiment: Experiment) -> float:
+    """Floating-point operations of a run, near enough to weigh it: products of steps and measurements."""
+    e = experiment
+    step = 4.0 * e.n * e.h * e.d
+    measurement = 2.0 * (e.n + e.n_test + e.n_test_large) * e.h * e.d + 2.0 * e.n * e.h**2 + 10.0 * min(e.h, e.d) ** 3
+    return e.steps * step + (len(e.recorded_steps) - 1) * measurement
+
+
+def disk_bytes(experiment: Experiment) -> int:
+    """Size of a run's file, near enough."""
+    b = min(experiment.h, experiment.d)
+    return _FILE_BYTES + 8 * b * len(experiment.recorded_steps) + 8 * b * b * len(experiment.overlaps)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is still to be done.
+
+    Attributes:
+        runs: how many are to be computed.
+        seconds: how long they take on this machine, within a factor of two or so.
+        bytes: how much room they need.
+        measured: whether `seconds` comes from runs of the store, or from a quick matrix product.
+    """
+
+    runs: int
+    seconds: float
+    bytes: int
+    measured: bool
+
+
+def estimate(missing: Sequence[Experiment], known: Iterable[Entry], workers: int = 1) -> Estimate:
+    """Time and disk of runs.
+
+    Args:
+        missing: those to be computed.
+        known: runs of the same store; with enough of them, their wall times say how fast it goes.
+        workers: how many runs go on at once.
+    """
+    work = sum(operations(e) for e in missing)
+    done = [(operations(Experiment(**entry.experiment)), entry.wall_time) for entry in known]
+    seen = sum(seconds for _, seconds in done)
+    measured = len(done) >= 3 and seen > 1.0
+    if measured:
+        seconds = work * seen / max(sum(cost for cost, _ in done), 1.0)
+    else:
+        seconds = (work / _operations_per_second() if missing else 0.0) + _SECONDS_BESIDE * len(missing)
+    return Estimate(len(missing), seconds / workers, sum(disk_bytes(e) for e in missing), measured)
+
+
+def _operations_per_second() -> float:
+    """Of float32 matrix products here, times the share that whole runs reach."""
+    import torch
+
+    a = torch.ones(1024, 1024)
+    out = a @ a
+    started, rounds = time.perf_counter(), 0
+    while time.perf_counter() - started < 0.15:
+        torch.mm(a, a, out=out)
+        rounds += 1
+    return 0.6 * rounds * 2 * 1024**3 / (time.perf_counter() - started)

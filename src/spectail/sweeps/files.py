@@ -1,0 +1,59 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+PART = ".part"
+"""Ending of a file that is being written; one that nobody writes any more was cut off."""
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
+    """Write a file under another name, and give it its own only when it is complete and on the disk.
+
+    A process that is killed, or a disk that is full, leaves what was there before.
+
+    Args:
+        path: where to; its folder is made if need be.
+        write: called with the path to write to.
+
+    Returns:
+        the path.
+
+    Raises:
+        OSError: the folder cannot be made or written to, or the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=PART, dir=path.parent)
+    os.close(handle)
+    part = Path(name)
+    try:
+        write(part)
+        flush(part)
+        part.chmod(0o644)
+        part.replace(path)
+        flush(path.parent)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def flush(path: Path) -> None:
+    """Hand a file, or a folder's list of names, to the disk.
+
+    Raises:
+        OSError: the disk is full, or broken.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:
+        if path.is_file():
+            raise
+        # some file systems cannot sync a folder
+    finally:
+        os.close(handle)

@@ -1,0 +1,107 @@
+"""What a worker does: runs of one problem after the other, each kept as soon as it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from spectail.sweeps.checkpoint import Checkpoint
+from spectail.teacher_student.experiment import Experiment
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from spectail.teacher_student.problem import Problem
+
+Chunk = Sequence[Experiment]
+"""Runs that one worker does one after the other, most often of one problem."""
+
+
+class Keeper(Protocol):
+    """Where runs are kept: a `Store` on this machine, or the way to one."""
+
+    def __contains__(self, experiment: Experiment) -> bool:
+        """Whether the run of an experiment is there."""
+
+    def put(self, run: xr.Dataset) -> object:
+        """Keep a run."""
+
+    def checkpoint(self, experiment: Experiment) -> Checkpoint:
+        """Keeps the state of a long run."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that could not be computed, and why, in one sentence."""
+
+    key: str
+    sentence: str
+
+    @classmethod
+    def of(cls, e: Experiment, why: str) -> Failure:
+        """The failure of an experiment."""
+        return cls(e.key, f"{e.optimizer}, lr={e.lr:g}, n={e.n}, d={e.d}, h={e.h}, seed={e.seed} ({e.key}): {why}")
+
+
+class Worker:
+    """Computes chunks of runs; the last problem is kept, in case the next chunk has it too.
+
+    Args:
+        keeper: where runs go.
+        device: where they are computed.
+        stopping: asked between runs; once it is true no further one is begun.
+    """
+
+    def __init__(self, keeper: Keeper, device: str = "cpu", stopping: Callable[[], bool] = lambda: False) -> None:
+        self.keeper, self.device, self.stopping = keeper, device, stopping
+        self._problem: Problem | None = None
+
+    def __call__(
+        self,
+        chunk: Chunk,
+        progress: Callable[[Experiment, int], None] = lambda experiment, step: None,
+        finished: Callable[[Experiment], None] = lambda experiment: None,
+    ) -> list[Failure]:
+        """Do a chunk.
+
+        Args:
+            chunk: what to run; runs that are kept already are passed over.
+            progress: called with each run and the step that it has done.
+            finished: called with each run that is now kept.
+
+        Returns:
+            the runs that failed; the others are kept, unless it was to stop.
+
+        Raises:
+            OSError: runs cannot be kept.
+        """
+        failures = []
+        for experiment in chunk:
+            if self.stopping():
+                break
+            if experiment not in self.keeper:
+                try:
+                    run = self._simulate(experiment, progress)
+                except (MemoryError, RuntimeError, ValueError, ArithmeticError) as error:
+                    short = isinstance(error, MemoryError) or "memory" in str(error)
+                    failures.append(Failure.of(experiment, "there is not enough memory" if short else str(error)))
+                    continue
+                self.keeper.put(run)
+            finished(experiment)
+        return failures
+
+    def _simulate(self, experiment: Experiment, progress: Callable[[Experiment, int], None]) -> xr.Dataset:
+        from spectail.teacher_student.problem import Problem
+        from spectail.teacher_student.simulate import simulate
+
+        if self._problem is None or self._problem.key != Problem.key_of(experiment):
+            self._problem = None  # free the last one before the next is drawn
+            self._problem = Problem.draw(experiment, self.device)
+        return simulate(
+            experiment,
+            device=self.device,
+            problem=self._problem,
+            progress=lambda step, steps: progress(experiment, step),
+            checkpoint=self.keeper.checkpoint(experiment),
+        )
