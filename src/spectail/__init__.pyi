@@ -9,8 +9,12 @@ from .spectra import hill_fit as hill_fit
 from .spectra import ks_fit as ks_fit
 from .spectra import pl_alpha_hill as pl_alpha_hill
 from .spectra import singular_overlaps as singular_overlaps
+from .sweeps import Grid as Grid
 from .sweeps import Store as Store
+from .sweeps import open_results as open_results
 from .sweeps import open_run as open_run
+from .sweeps import results_frame as results_frame
+from .sweeps.sweep import sweep as sweep
 from .teacher_student import Experiment as Experiment
 from .teacher_student import Problem as Problem
 from .teacher_student import predict_one_step as predict_one_step

@@ -201,7 +201,7 @@ def test_a_step_that_is_not_recorded_leaves_no_trace_in_the_others():
 @pytest.mark.parametrize("optimizer", ["sign", "AdamW", "RMSprop"])
 def test_other_optimizers_run(optimizer):
     run = simulate(SMALL.replace(optimizer=optimizer, lr=0.05, schedule="StepLR", schedule_options={"step_size": 1}))
-    assert run.lr.sel(step=4).item() == pytest.approx(0.05 * 0.1**3)
+    assert run.update_lr.sel(step=4).item() == pytest.approx(0.05 * 0.1**3)
 
 
 def test_wide_students_have_as_many_eigenvalues_as_units():

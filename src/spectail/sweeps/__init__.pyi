@@ -7,4 +7,3 @@ from .store import open_run as open_run
 from .store import save_run as save_run
 from .sweep import Where as Where
 from .sweep import run_missing as run_missing
-from .sweep import sweep as sweep

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
@@ -107,7 +107,8 @@ def _kind_of_axis(value: Any) -> str | None:
         return "list"
     if isinstance(value, Mapping):
         return next((kind for kind in ("log", "linear", "times") if kind in value), None)
-    return {LogRange: "log", LinearRange: "linear", Scaled: "times"}.get(type(value))
+    kinds: dict[type, str] = {LogRange: "log", LinearRange: "linear", Scaled: "times"}
+    return kinds.get(type(value))
 
 
 Axis = Annotated[
@@ -133,7 +134,7 @@ def axis_values(name: str, axis: Any) -> list[Any]:
 
 def whole(name: str, value: Any) -> Any:
     """A number that came out of a range or a proportion, rounded if the field holds whole numbers."""
-    return round(value) if name in Whole.__args__ and isinstance(value, float) and value == value else value
+    return round(value) if name in get_args(Whole) and isinstance(value, float) and value == value else value
 
 
 def is_axis(name: str, value: Any) -> bool:

@@ -31,8 +31,9 @@ class WorkerDied(Exception):  # noqa: N818 - it says what happened
 class Executor(Protocol):
     """Computes chunks; a context, that lets nothing run on when it is left."""
 
-    slots: int
-    """How many chunks are computed at once."""
+    @property
+    def slots(self) -> int:
+        """How many chunks are computed at once."""
 
     def submit(self, chunk: Chunk, kept: Kept) -> Result:
         """Begin a chunk. Its result raises `WorkerDied` where the worker did.
@@ -43,7 +44,7 @@ class Executor(Protocol):
     def stop(self) -> None:
         """Begin no further run."""
 
-    def __enter__(self) -> Executor: ...
+    def __enter__(self) -> object: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -81,7 +81,9 @@ class OnRay:
             self._token.touch()
         if not self.slots:
             self._leave()
-            raise ValueError(f"no node of the cluster has {self.resources.cpus:g} CPUs and {self.resources.gpus:g} GPUs")
+            raise ValueError(
+                f"no node of the cluster has {self.resources.cpus:g} CPUs and {self.resources.gpus:g} GPUs"
+            )
         here = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             self.ray.get_runtime_context().get_node_id(), soft=False
         )

@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -126,9 +127,7 @@ class _Spectra(BackendArray):
         self, store: Store, entries: Sequence[Entry], places: Sequence[tuple[int, ...]], axes: tuple[int, ...],
         steps: Sequence[int],
     ) -> None:  # fmt: skip
-        self._paths = {
-            place: store.runs / f"{entry.key}.nc" for place, entry in zip(places, entries, strict=True)
-        }
+        self._paths = {place: store.runs / f"{entry.key}.nc" for place, entry in zip(places, entries, strict=True)}
         self._steps = steps
         self.shape = (*axes, len(steps), max(entry.eigenvalues for entry in entries))
         self.dtype = np.dtype(np.float64)
@@ -177,10 +176,8 @@ def _read_anew(store: Store, path: Path) -> Entry | None:
         entry = Entry.of(open_run(path), path)
     except ValueError:
         return None  # a sweep sets it aside and computes it again
-    try:
+    with suppress(OSError):  # a folder to read only
         store.manifest.add(entry)
-    except OSError:
-        pass  # a folder to read only
     return entry
 
 
@@ -263,7 +260,7 @@ def _scalars(
         if kind is not str:
             found = found.astype(np.float64)
         for entry, place, rows in zip(entries, places, cells, strict=True):
-            found[(*place, rows)] = entry.scalars[name]
+            found[place][rows] = entry.scalars[name]
         if kind is int and whole:
             found = found.astype(np.int64)
         variables[name] = ((*axes, "step"), found, {"long_name": text})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -168,7 +168,8 @@ def run_missing(
     summary = Summary(len(wanted), len(wanted) - len(missing))
     watcher.begin(missing, summary.found)
     if missing:
-        with where.executor(store, watcher) as executor, Claims(store.claims) as claims:
+        executor = where.executor(store, watcher)
+        with executor, Claims(store.claims) as claims:
             _Drive(executor, Queue(missing, store, claims, executor.slots), store, watcher, summary).run()
     return summary
 

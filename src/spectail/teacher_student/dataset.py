@@ -38,7 +38,7 @@ VARIABLES: dict[str, tuple[type, str]] = {
     "stable_rank": (float, "‖W‖_F²/‖W‖₂²"),
     "update_norm_2": (float, "‖M‖₂ of the update M that led to this step"),
     "update_norm_fro": (float, "‖M‖_F of that update"),
-    "lr": (float, "learning rate of that update"),
+    "update_lr": (float, "learning rate of that update"),
     "phase": (str, "phase of the spectrum"),
     "note": (str, "why figures of this step are NaN; empty where none is"),
 }

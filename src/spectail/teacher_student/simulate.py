@@ -6,7 +6,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 import xarray as xr
@@ -28,6 +28,7 @@ Shared = TypeVar("Shared")
 State = dict[str, Any]
 
 
+@runtime_checkable
 class Checkpointing(Protocol):
     """Keeps the state of a run, and gives it back; see `spectail.sweeps.checkpoint.Checkpoint`."""
 
@@ -149,7 +150,7 @@ class _Run:
         self.diverged_at: int | None = None
         self.next_step = 0
         self._vectors: dict[tuple[str, int], SingularVectors] = {}
-        self._last_update: Measurement = dict.fromkeys(("update_norm_2", "update_norm_fro", "lr"), math.nan)
+        self._last_update: Measurement = dict.fromkeys(("update_norm_2", "update_norm_fro", "update_lr"), math.nan)
 
     def train(self, progress: Progress, at_step: Callable[[int], None]) -> None:
         """Alternate measurement and update until the last step, or until the run diverges.
@@ -280,7 +281,7 @@ class _Run:
             self._last_update = {
                 "update_norm_2": spectral_norm(update),
                 "update_norm_fro": frobenius_norm(update),
-                "lr": lr,
+                "update_lr": lr,
             }
         if e.weight_normalization and e.normalize_when == "after_update":
             normalize_(self.weights, e)

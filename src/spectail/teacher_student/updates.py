@@ -99,6 +99,7 @@ class Schedule:
         self._scheduler = scheduler
 
     def __call__(self, objective: float) -> None:
+        """Set the learning rate of the update after the one that had this objective before it."""
         if isinstance(self._scheduler, ReduceLROnPlateau):
             self._scheduler.step(objective)
         elif self._scheduler is not None:
