@@ -110,7 +110,7 @@ def test_update_norms_are_those_of_the_update_that_led_to_the_step():
     assert at.update_norm_2.item() == pytest.approx(float(first[-1]) ** 0.5, rel=1e-6)
     assert at.update_norm_fro.item() == pytest.approx(float(first.sum()) ** 0.5, rel=1e-9)
     assert math.isnan(run.update_norm_2.sel(step=0).item())
-    assert at.lr.item() == 40.0
+    assert at.update_lr.item() == 40.0
 
 
 def test_the_objective_is_the_loss_before_the_update_at_every_recorded_step():
