@@ -17,6 +17,15 @@ from spectail.teacher_student.experiment import PROTOCOLS, Experiment
 
 Device = Annotated[str, tyro.conf.arg(metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps.")]
 Out = Annotated[Path, tyro.conf.arg(metavar="DIR", help="Folder for runs and figures.")]
+Workers = Annotated[
+    int | None, tyro.conf.arg(metavar="N", help="Processes beside each other, for small problems; default: one run.")
+]
+Ray = Annotated[
+    str | None,
+    tyro.conf.arg(metavar="[ADDRESS]", help="Run on a Ray cluster: the one that is running, or else a local one."),
+]
+Cpus = Annotated[float, tyro.conf.arg(metavar="FLOAT", help="Cores of the Ray cluster that each run takes.")]
+Gpus = Annotated[float, tyro.conf.arg(metavar="FLOAT", help="GPUs of the Ray cluster that each run takes.")]
 _CONVENTIONS = "(from --protocol)"
 _COLLECTIONS = {
     "optimizer_options": "JSON",
@@ -44,6 +53,40 @@ class Reproduce:
     ] = None
     out: Out = Path("results")
     device: Device = "cpu"
+    workers: Workers = None
+    ray: Ray = None
+    cpus: Cpus = 1.0
+    gpus: Gpus = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """Run a grid of experiments, or what is missing of it.
+
+    Runs are kept in DIR/runs as soon as they are there; interrupted, killed or out of disk, the same
+    command goes on where it was. Ctrl-C finishes the current runs, a second one stops now.
+    Example: spectail sweep grid.toml --workers 2
+    """
+
+    grid: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="GRID", help="The grid, in TOML.")]
+    dry_run: Annotated[bool, tyro.conf.arg(help="Say how many runs, time and disk it takes, and stop.")] = False
+    out: Out = Path("results")
+    device: Device = "cpu"
+    workers: Workers = None
+    ray: Ray = None
+    cpus: Cpus = 1.0
+    gpus: Gpus = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class StoreCommand:
+    """Verify a folder of runs (check), or remove what is provably incomplete from it (gc).
+
+    Example: spectail store check results
+    """
+
+    action: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="check|gc", help="What to do.")]
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR", help="The folder.")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,10 +138,23 @@ Run = _run_command()
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Exit codes: 0 done, 2 bad input or a disk that refuses, 130 interrupted."""
-    handlers: dict[Any, Callable[[Any], None]] = {Run: run, Reproduce: reproduce, Show: show}
+    handlers: dict[Any, Callable[[Any], None]] = {
+        Run: run,
+        Sweep: sweep,
+        Reproduce: reproduce,
+        Show: show,
+        StoreCommand: store,
+    }
+    commands: dict[str, Callable[..., Any]] = {
+        "run": Run,
+        "sweep": Sweep,
+        "reproduce": Reproduce,
+        "show": Show,
+        "store": StoreCommand,
+    }
     chosen = tyro.extras.subcommand_cli_from_dict(
-        {"run": Run, "reproduce": Reproduce, "show": Show},
-        args=arguments,
+        commands,
+        args=_with_address(sys.argv[1:] if arguments is None else arguments),
         prog="spectail",
         description="How the spectrum of a neural network's weights evolves while it trains.",
     )
@@ -112,7 +168,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         _fail("there is not enough memory for an experiment of this size; make n, d or h smaller")
     except KeyboardInterrupt:
-        kept = "; finished runs are kept, and the same command goes on from there" if type(chosen) is Reproduce else ""
+        many = type(chosen) in (Reproduce, Sweep)
+        kept = "; finished runs are kept, and the same command goes on from there" if many else ""
         print(f"interrupted{kept}", file=sys.stderr)
         sys.exit(130)
 
@@ -120,7 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(options: Any) -> None:
     """`spectail run`."""
     experiment = Experiment(**_experiment_fields(options))
-    from spectail.report.terminal import print_run, step_progress
+    from spectail.report.progress import step_progress
+    from spectail.report.terminal import print_run
     from spectail.sweeps.store import Store
     from spectail.teacher_student.simulate import check_device, simulate
 
@@ -142,10 +200,80 @@ def show(options: Show) -> None:
     print_run(result, _draw_run(result, beside), found=False)
 
 
+def sweep(options: Sweep) -> None:
+    """`spectail sweep`."""
+    from spectail.sweeps.grid import Grid
+    from spectail.sweeps.store import Store
+
+    experiments = Grid.read(options.grid).experiments()
+    store = Store(options.out)
+    if options.dry_run:
+        from spectail.report.progress import print_estimate
+        from spectail.sweeps.cost import estimate
+
+        entries = store.manifest.read()
+        missing = [experiment for experiment in experiments if experiment not in store]
+        known = [entries[e.key] for e in experiments if e.key in entries]
+        print_estimate(estimate(missing, known, options.workers or 1), len(experiments), store)
+        return
+    _compute(experiments, store, options)
+    from spectail.report.progress import print_paths
+
+    print_paths([store.runs])
+
+
+def store(options: StoreCommand) -> None:
+    """`spectail store`."""
+    from spectail.report import progress
+    from spectail.sweeps import upkeep
+    from spectail.sweeps.store import Store
+    from spectail.teacher_student.names import unknown_name
+
+    kept = Store(options.folder)
+    if options.action == "check":
+        findings = upkeep.check(kept)
+        progress.print_findings(findings, len(kept.manifest.read()))
+        if any(finding.harmful for finding in findings):
+            sys.exit(1)
+    elif options.action == "gc":
+        removed = upkeep.collect_garbage(kept)
+        for path in removed:
+            print(f"removed {path}")
+        print(f"{len(removed)} files removed")
+    else:
+        raise ValueError(unknown_name("action", options.action, ("check", "gc")))
+
+
+def _compute(experiments: Any, store: Any, options: Sweep | Reproduce) -> None:
+    """Compute what a store lacks, with a progress bar; exits where runs failed or it was to stop."""
+    from spectail.report.progress import RunProgress
+    from spectail.sweeps.on_ray import Resources
+    from spectail.sweeps.sweep import Where, run_missing
+
+    where = Where(options.device, options.workers, options.ray, Resources(options.cpus, options.gpus))
+    with RunProgress() as progress:
+        summary = run_missing(experiments, store, where, progress)
+    progress.print_summary(summary)
+    if summary.stopped:
+        raise KeyboardInterrupt
+    if summary.failures:
+        sys.exit(1)
+
+
+def _with_address(arguments: Sequence[str]) -> list[str]:
+    """`--ray` alone stands for the cluster that is running, or else a local one."""
+    given = list(arguments)
+    for i, word in enumerate(given):
+        if word == "--ray" and (i + 1 == len(given) or given[i + 1].startswith("-")):
+            given[i : i + 1] = ["--ray", ""]
+            break
+    return given
+
+
 def reproduce(options: Reproduce) -> None:
     """`spectail reproduce`."""
     from spectail.paper.catalogue import catalogue, find
-    from spectail.report import terminal
+    from spectail.report import progress, terminal
 
     if options.list or not options.names:
         terminal.print_catalogue(list(catalogue().values()))
@@ -155,22 +283,18 @@ def reproduce(options: Reproduce) -> None:
     artifacts = find(options.names)
     from spectail.paper import reproduce as paper
     from spectail.paper.scale import SCALES
-    from spectail.sweeps.store import Store
+    from spectail.sweeps.store import Store, open_run
     from spectail.teacher_student.names import unknown_name
-    from spectail.teacher_student.simulate import check_device
 
     if options.scale not in SCALES:
         raise ValueError(unknown_name("scale", options.scale, SCALES))
     if options.repeats is not None and options.repeats < 1:
         raise ValueError(f"repeats={options.repeats} is not valid; expected at least 1")
-    device, store = check_device(options.device), Store(options.out)
-    store.check_writable()
+    store = Store(options.out)
     plan = paper.Plan(artifacts, SCALES[options.scale], options.repeats)
-    stored = {}
-    with terminal.run_progress(plan.experiments()) as advance:
-        for experiment, of_experiment, found in paper.run_missing(plan, store, device):
-            stored[experiment.key] = of_experiment
-            advance(experiment, found)
+    experiments = plan.experiments()
+    _compute(experiments, store, options)
+    stored = {experiment.key: open_run(store.path(experiment)) for experiment in experiments}
     folder = store.root / ("figures" if options.scale == "paper" else f"figures-{options.scale}")
     tested, paths = [], []
     for artifact in artifacts:
@@ -178,12 +302,12 @@ def reproduce(options: Reproduce) -> None:
         paths += paper.draw(artifact, runs, folder)
         if artifact.table is not None:
             for protocol, of_protocol in runs.items():
-                terminal.print_table(f"{artifact.title} – {protocol}", artifact.table(of_protocol))
+                progress.print_table(f"{artifact.title} – {protocol}", artifact.table(of_protocol))
         tested += paper.verify(artifact, runs)
     terminal.print_verdicts(tested, options.scale)
     if tested:
         paths.append(terminal.save_verdicts(tested, folder / "claims.csv"))
-    terminal.print_paths(paths)
+    progress.print_paths(paths)
 
 
 def _draw_run(result: Any, path: Path) -> list[Path]:

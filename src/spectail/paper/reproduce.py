@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 import xarray as xr
 
 from spectail.drawing.style import figure_style, save_figure
@@ -14,17 +13,14 @@ from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim, Outcome
 from spectail.paper.runs import Protocol, Runs
 from spectail.paper.scale import Scale
-from spectail.sweeps.store import Store
 from spectail.teacher_student.experiment import Experiment
-from spectail.teacher_student.problem import Problem
-from spectail.teacher_student.simulate import simulate
 
 PROTOCOLS: tuple[Protocol, ...] = ("published", "equations")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be run for some artifacts: each experiment once, those that share a problem together.
+    """What is to be run for some artifacts: each experiment once.
 
     Attributes:
         artifacts: what the runs are for.
@@ -49,12 +45,7 @@ class Plan:
                     for protocol in PROTOCOLS:
                         scaled = self.scale(experiment.replace(protocol=protocol))
                         wanted.setdefault(scaled.key, scaled)
-        order: dict[tuple[object, ...], list[Experiment]] = {}
-        for experiment in wanted.values():
-            order.setdefault(Problem.key_of(experiment), []).append(experiment)
-        for group in order.values():  # neighbours share the first update's products where its kind is the same
-            group.sort(key=lambda e: (e.protocol, e.optimizer))
-        return [experiment for group in order.values() for experiment in group]
+        return list(wanted.values())
 
 
 @dataclass(frozen=True)
@@ -64,28 +55,6 @@ class Tested:
     artifact: str
     claim: Claim
     outcomes: dict[Protocol, Outcome]
-
-
-def run_missing(
-    plan: Plan, store: Store, device: str | torch.device = "cpu"
-) -> Iterator[tuple[Experiment, xr.Dataset, bool]]:
-    """Run what the store does not have yet, and keep each run as soon as it is there.
-
-    Yields:
-        each experiment of the plan with its run, now in the store, and whether it was there before.
-    """
-    problem: Problem | None = None
-    for experiment in plan.experiments():
-        found = store.get(experiment)
-        if found is not None:
-            yield experiment, found, True
-            continue
-        if problem is None or problem.key != Problem.key_of(experiment):
-            problem = None  # free the last one before the next is drawn
-            problem = Problem.draw(experiment, device)
-        run = simulate(experiment, device=device, problem=problem)
-        store.put(run)
-        yield experiment, run, False
 
 
 def by_protocol(plan: Plan, artifact: Artifact, runs: Mapping[str, xr.Dataset]) -> dict[Protocol, Runs]:

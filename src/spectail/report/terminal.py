@@ -1,34 +1,24 @@
-"""Tables, verdicts and progress on the terminal."""
+"""Runs, artifacts and verdicts on the terminal."""
 
 from __future__ import annotations
 
 import csv
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import xarray as xr
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Verdict
 from spectail.paper.reproduce import PROTOCOLS, Tested
+from spectail.report.progress import console, print_paths, print_table
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.teacher_student.dataset import experiment_of
-from spectail.teacher_student.experiment import Experiment
 
 _VERDICT_STYLE = {Verdict.HOLDS: "green", Verdict.DOES_NOT_HOLD: "red", Verdict.UNDECIDED: "yellow"}
-
-
-def console() -> Console:
-    """Standard output; 120 columns where that is no terminal, so that tables are not torn."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=120)
 
 
 def print_run(run: xr.Dataset, paths: Sequence[Path], *, found: bool) -> None:
@@ -71,16 +61,6 @@ def print_run(run: xr.Dataset, paths: Sequence[Path], *, found: bool) -> None:
     if found:
         out.print(f"found, not computed again (it took {run.attrs['wall_time']:.1f} s)", style="dim")
     print_paths(paths)
-
-
-def print_table(title: str, rows: Sequence[tuple[str, ...]]) -> None:
-    """A table; its first row holds the headers."""
-    table = Table(title=Text(title), title_justify="left", title_style="bold")
-    for index, header in enumerate(rows[0]):
-        table.add_column(Text(header), justify="left" if index < 2 else "right")
-    for row in rows[1:]:
-        table.add_row(*(Text(cell) for cell in row))
-    console().print(table)
 
 
 def print_catalogue(artifacts: Sequence[Artifact]) -> None:
@@ -131,63 +111,3 @@ def save_verdicts(tested: Sequence[Tested], path: Path) -> Path:
     finally:
         part.unlink(missing_ok=True)
     return path
-
-
-def print_paths(paths: Sequence[Path]) -> None:
-    """Where the files are, one a line, so that a terminal can open them."""
-    out = console()
-    out.print("written:")
-    for path in paths:
-        out.print(f"  {path}", soft_wrap=True)
-
-
-@contextmanager
-def run_progress(experiments: Sequence[Experiment]) -> Iterator[Callable[[Experiment, bool], None]]:
-    """One bar over many runs, weighed by their floating-point operations; runs found cost nothing."""
-    total = sum(cost(e) for e in experiments)
-    done = found = 0
-    started = time.perf_counter()
-    with _bar() as progress:
-        task = progress.add_task("runs", total=total, text=f"0 of {len(experiments)} runs")
-
-        def advance(experiment: Experiment, was_found: bool) -> None:
-            nonlocal done, found, total
-            done, found = done + 1, found + was_found
-            if was_found:
-                total -= cost(experiment)
-                progress.update(task, total=max(total, 1.0))
-            else:
-                progress.advance(task, cost(experiment))
-            progress.update(task, text=f"{done} of {len(experiments)} runs")
-
-        yield advance
-    taken = time.perf_counter() - started
-    console().print(f"{len(experiments)} runs: {found} found, {done - found} computed in {taken:.1f} s", style="dim")
-
-
-@contextmanager
-def step_progress(experiment: Experiment) -> Iterator[Callable[[int, int], None]]:
-    """A bar over the steps of one run."""
-    with _bar() as progress:
-        task = progress.add_task("steps", total=max(experiment.steps, 1), text="step 0")
-        yield lambda step, steps: progress.update(task, completed=step, text=f"step {step} of {steps}")
-
-
-def cost(experiment: Experiment) -> float:
-    """Floating-point operations of a run, near enough to weigh it: products of steps and measurements."""
-    e = experiment
-    step = 4.0 * e.n * e.h * e.d
-    measurement = 2.0 * (e.n + e.n_test + e.n_test_large) * e.h * e.d + 2.0 * e.n * e.h**2 + 10.0 * min(e.h, e.d) ** 3
-    return e.steps * step + (len(e.recorded_steps) - 1) * measurement
-
-
-def _bar() -> Progress:
-    columns = (
-        TextColumn("{task.fields[text]}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    out = Console(stderr=True)
-    return Progress(*columns, console=out, transient=True, disable=not out.is_terminal)

@@ -164,6 +164,9 @@ class Experiment(BaseModel):
         _check_torch_names(self)
         return self
 
+    def __hash__(self) -> int:
+        return hash(self.canonical_json)  # pydantic's own cannot hash the options
+
     @property
     def recorded_steps(self) -> tuple[int, ...]:
         """The steps that are measured, ascending."""
