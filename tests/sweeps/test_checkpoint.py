@@ -19,7 +19,7 @@ SCHEDULES = {
 }  # fmt: skip
 
 
-class Cut(Exception):
+class CutOffError(Exception):
     """The process ends here."""
 
 
@@ -35,12 +35,12 @@ class Memory:
     def write(self, content):
         self.content = content
         if self.cut is not None and from_bytes(content)["step"] == self.cut:
-            raise Cut
+            raise CutOffError
 
 
 def resumed(experiment, cut):
     memory = Memory(cut)
-    with pytest.raises(Cut):
+    with pytest.raises(CutOffError):
         simulate(experiment, checkpoint=memory.checkpoint())
     memory.cut = None
     steps = []
@@ -81,7 +81,7 @@ def test_a_run_that_diverges_does_so_after_a_resume_too():
 
 def test_the_state_of_another_experiment_is_not_used():
     memory = Memory(3)
-    with pytest.raises(Cut):
+    with pytest.raises(CutOffError):
         simulate(RUN, checkpoint=memory.checkpoint())
     memory.cut = None
     other = RUN.replace(lr=0.2)

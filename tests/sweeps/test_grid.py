@@ -1,5 +1,6 @@
 import math
 import textwrap
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -87,7 +88,7 @@ def test_a_log_range_has_both_ends_and_one_ratio(first, factor, points):
     grid = Grid.read({"axes": {"lr": {"log": [first, first * factor], "points": points}}})
     values = [e.lr for e in grid.experiments()]
     assert len(values) == points
-    ratios = [b / a for a, b in zip(values, values[1:], strict=False)]
+    ratios = [b / a for a, b in pairwise(values)]
     # values have twelve digits
     assert values[0] == pytest.approx(first, rel=1e-11)
     assert values[-1] == pytest.approx(first * factor, rel=1e-11)

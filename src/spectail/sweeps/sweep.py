@@ -14,6 +14,7 @@ from spectail.sweeps.interrupt import Interrupt
 from spectail.sweeps.locks import Claims
 from spectail.sweeps.queue import Queue
 from spectail.sweeps.store import Store
+from spectail.sweeps.upkeep import clear_parts
 from spectail.sweeps.work import Chunk, Failure
 from spectail.teacher_student.experiment import Experiment
 
@@ -164,6 +165,7 @@ def run_missing(
     """
     wanted, where, watcher = list(experiments), where or Where(), watcher or Watcher()
     store.check_writable()
+    clear_parts(store)
     missing = store.missing(wanted)
     summary = Summary(len(wanted), len(wanted) - len(missing))
     watcher.begin(missing, summary.found)

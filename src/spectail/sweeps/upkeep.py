@@ -80,9 +80,8 @@ def check(store: Store) -> list[Finding]:
 
 def leftovers(store: Store) -> Iterator[tuple[Path, str]]:
     """Files that are provably of no use: cut off while written, or the state of a finished run."""
-    for folder in (store.root, store.runs, store.checkpoints):
-        for path in sorted(folder.glob(f".*{PART}")):
-            yield path, f"{path} was cut off while it was written"
+    for path in _parts(store):
+        yield path, f"{path} was cut off while it was written"
     for path in sorted(store.checkpoints.glob("*.ckpt")):
         if (store.runs / f"{path.stem}.nc").exists():
             yield path, f"{path} is the state of a run that is finished"
@@ -109,6 +108,18 @@ def collect_garbage(store: Store) -> list[Path]:
         for path in removed:
             path.unlink(missing_ok=True)
     return removed
+
+
+def clear_parts(store: Store) -> None:
+    """Remove files that were cut off while they were written, if nobody is writing."""
+    with nobody_writing(store.writing) as granted:
+        for path in _parts(store) if granted else ():
+            path.unlink(missing_ok=True)
+
+
+def _parts(store: Store) -> list[Path]:
+    folders = (store.root, store.runs, store.checkpoints)
+    return sorted(path for folder in folders for path in folder.glob(f".*{PART}"))
 
 
 def _gone(store: Store, key: str) -> Finding:

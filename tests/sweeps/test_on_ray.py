@@ -1,0 +1,168 @@
+"""Sweeps on a Ray cluster of this machine, with nodes and workers that die."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from sweeping import GRID, THREADS, results, whole
+
+pytest.importorskip("ray")
+
+PRELUDE = """
+import os, signal, sys, threading, time
+from pathlib import Path
+import ray
+from spectail.sweeps.grid import Grid
+from spectail.sweeps.on_ray import OnRay, Resources
+from spectail.sweeps.store import Store
+from spectail.sweeps.sweep import Where, run_missing
+
+folder = Path(sys.argv[1])
+store = Store(folder / "out", 0.0)
+experiments = Grid.read(folder / "grid.toml").experiments()
+stored = lambda: len(list((folder / "out" / "runs").glob("*.nc")))
+
+def after(count, act):
+    def wait():
+        while stored() < count:
+            time.sleep(0.005)
+        act()
+    threading.Thread(target=wait, daemon=True).start()
+"""
+
+
+def run(folder, body):
+    """A driver in a process of its own; it must succeed."""
+    folder.mkdir(exist_ok=True)
+    (folder / "grid.toml").write_text(GRID)
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + textwrap.dedent(body), str(folder)],
+        capture_output=True, text=True, timeout=240, check=False,
+        env={**os.environ, **THREADS, "RAY_USAGE_STATS_ENABLED": "0"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    whole(folder)
+    return results(folder)
+
+
+@pytest.mark.xdist_group("ray")
+def test_a_local_cluster_gives_the_same_bits_from_the_command_line(tmp_path, undisturbed):
+    assert "24 computed" in whole(tmp_path, "--ray")
+    assert results(tmp_path) == undisturbed
+    assert not list((tmp_path / "out").glob(".sweep-*"))
+
+
+@pytest.mark.xdist_group("ray")
+def test_workers_that_do_not_see_the_folder_send_their_runs(tmp_path, undisturbed):
+    run(
+        tmp_path,
+        """
+        class Elsewhere(Where):
+            def executor(self, store, watcher):
+                return OnRay(store, "local", shared=False)
+        summary = run_missing(experiments, store, Elsewhere())
+        assert summary.computed == 24 and not summary.failures, summary
+        assert not list((folder / "out" / "checkpoints").glob("*.ckpt"))
+        """,
+    )
+    assert results(tmp_path) == undisturbed
+
+
+@pytest.mark.xdist_group("ray")
+def test_a_worker_process_that_is_killed_is_replaced(tmp_path, undisturbed):
+    run(
+        tmp_path,
+        """
+        import subprocess
+        ray.init(address="local", num_cpus=2, log_to_driver=False)
+        def kill():
+            pids = subprocess.run(["pgrep", "-f", "ray::_work"], capture_output=True, text=True).stdout.split()
+            assert pids
+            for pid in pids:
+                os.kill(int(pid), signal.SIGKILL)
+            print("killed", len(pids))
+        after(3, kill)
+        summary = run_missing(experiments, store, Where(ray=""))
+        assert summary.computed == 24 and not summary.failures, summary
+        """,
+    )
+    assert results(tmp_path) == undisturbed
+
+
+@pytest.mark.xdist_group("ray")
+def test_a_node_that_dies_loses_nothing(tmp_path, undisturbed):
+    out = run(
+        tmp_path,
+        """
+        from ray.cluster_utils import Cluster
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        node = cluster.add_node(num_cpus=1)
+        ray.init(address=cluster.address, log_to_driver=False)
+        def kill():
+            cluster.remove_node(node, allow_graceful=False)
+            print("node gone at", stored())
+        after(4, kill)
+        summary = run_missing(experiments, store, Where(ray=""))
+        assert summary.computed == 24 and not summary.failures, summary
+        print("alive", sum(n["Alive"] for n in ray.nodes()))
+        """,
+    )
+    assert "node gone" in out
+    assert "alive 1" in out
+    assert results(tmp_path) == undisturbed
+
+
+@pytest.mark.xdist_group("ray")
+def test_a_driver_that_is_killed_is_resumed_by_the_same_command(tmp_path, undisturbed):
+    with pytest.raises(AssertionError, match=r""):
+        run(
+            tmp_path,
+            """
+            after(4, lambda: os.kill(os.getpid(), signal.SIGKILL))
+            run_missing(experiments, store, Where(ray="local"))
+            """,
+        )
+    before = len(list((tmp_path / "out" / "runs").glob("*.nc")))
+    assert 4 <= before < 24
+    run(tmp_path, 'assert run_missing(experiments, store, Where(ray="local")).found >= 4')
+    assert results(tmp_path) == undisturbed
+
+
+@pytest.mark.xdist_group("ray")
+def test_what_the_cluster_cannot_do_is_one_sentence(tmp_path):
+    out = run(
+        tmp_path,
+        """
+        def sentence(act):
+            try:
+                act()
+            except ValueError as error:
+                print(error)
+        sentence(lambda: run_missing(experiments, store, Where(ray="ray://here:10001")))
+        sentence(lambda: run_missing(experiments, store, Where(ray="127.0.0.1:1")))
+        sentence(lambda: run_missing(experiments, store, Where(ray="local", resources=Resources(gpus=64))))
+        sentence(lambda: Resources(cpus=-1))
+        sentence(lambda: Resources(cpus=0))
+        sentence(lambda: Where(ray="", workers=2))
+        """,
+    )
+    for text in (
+        "is the address of a Ray client",
+        "ray='127.0.0.1:1' does not answer",
+        "no node of the cluster has 1 CPUs and 64 GPUs",
+        "cpus=-1 is not valid",
+        "cpus=0 and gpus=0 leave nothing to compute with",
+        "workers and ray are both given",
+    ):
+        assert text in out, out
