@@ -1,10 +1,12 @@
 """A sweep in a process of its own, that the tests can kill."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import spectail.sweeps.store as stores
 from spectail.sweeps.grid import Grid
@@ -83,3 +85,13 @@ def wait_until(condition, seconds=60):
     while not condition():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.005)
+
+
+def children(pid):
+    """Processes below one, deepest last (Linux)."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, task.read_text().split()):
+                found += [child, *children(child)]
+    return found

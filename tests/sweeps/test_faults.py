@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from sweeping import RUNS, finish, results, start, wait_until, whole
+from sweeping import RUNS, children, finish, results, start, wait_until, whole
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and locks of POSIX")
 
@@ -32,16 +32,6 @@ def kill(process):
     with contextlib.suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-
-
-def children(pid):
-    """Processes below one, deepest last (Linux)."""
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for child in map(int, task.read_text().split()):
-                found += [child, *children(child)]
-    return found
 
 
 def test_kill_9_at_twenty_random_moments(tmp_path, undisturbed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -230,8 +231,11 @@ def _connect(ray: Any, address: str) -> bool:
             f"ray={address!r} is the address of a Ray client; run the command on a node of the cluster, "
             "and give the cluster's own address, such as host:6379 or auto"
         )
+    host, _, port = address.rpartition(":")
     try:
+        if port.isdigit():  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=address or None, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ValueError(f"ray={address!r} does not answer: {str(error).splitlines()[0]}") from None
     return True
