@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-MODULES = ("laboratory", "tails")
+MODULES = ("laboratory", "tails", "sweeps")
 
 
 def main() -> None:

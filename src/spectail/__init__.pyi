@@ -1,3 +1,4 @@
+from .drawing import plots as plots
 from .spectra import MarchenkoPastur as MarchenkoPastur
 from .spectra import Phase as Phase
 from .spectra import PhaseEvidence as PhaseEvidence

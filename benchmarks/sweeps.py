@@ -1,0 +1,107 @@
+"""Sweeps: what scheduling costs, what workers gain, and how fast finished runs are found and opened."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from benchmarks.timing import Row, in_turn, seconds
+from spectail.sweeps.grid import Grid
+from spectail.sweeps.results import open_results
+from spectail.sweeps.store import Store
+from spectail.sweeps.sweep import Where, run_missing
+from spectail.teacher_student.experiment import Experiment
+from spectail.teacher_student.problem import Problem
+from spectail.teacher_student.simulate import simulate
+
+SMALL = {"n": 400, "d": 200, "h": 300, "protocol": "published"}
+
+
+def scheduling() -> Row:
+    """A sweep of runs of a second and more, beside the bare loop over `simulate`."""
+    paper = {"protocol": "published", "optimizer": "adam"}
+    experiments = Grid.read({"fixed": paper, "axes": {"lr": [0.1, 0.3, 0.5]}}).experiments()
+    problem = Problem.draw(experiments[0])
+
+    def bare() -> None:
+        problem.shared.clear()
+        for experiment in experiments:
+            simulate(experiment, problem=problem)
+
+    def swept() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            run_missing(experiments, Store(folder))
+
+    draw = seconds(lambda: Problem.draw(experiments[0]))
+    ours, theirs, _ = in_turn(swept, bare, 5)
+    share = (ours - theirs - draw) / ours * 100
+    detail = f"3 runs of {theirs / 3:.1f} s: {ours:.2f} s, alone {theirs + draw:.2f} s, files included"
+    return Row("scheduling and storing runs of a second or more", share, "% of wall time", "< 2", share < 2, detail)
+
+
+def two_workers() -> Row:
+    """A grid of small problems by two workers, beside this process with one thread."""
+    grid = {"fixed": {**SMALL, "steps": 20}, "axes": {"optimizer": ["gd", "adam"], "lr": [0.01, 0.1, 1.0]}}
+    experiments = Grid.read({**grid, "repeats": 50}).experiments()
+
+    def run(where: Where) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            return seconds(lambda: run_missing(experiments, Store(folder), where))
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    alone = run(Where())
+    torch.set_num_threads(threads)
+    together = run(Where(workers=2))
+    ratio = alone / together
+    detail = f"{len(experiments)} runs, n = 400: {together:.1f} s, in-process on one thread {alone:.1f} s"
+    return Row("--workers 2 over one process and thread", ratio, "×", "≥ 1.7", ratio >= 1.7, detail)
+
+
+def copies(folder: Path, count: int) -> list[Experiment]:
+    """Runs of a grid with `count` cells, without computing them: one run's numbers under many names."""
+    store = Store(folder)
+    base = Experiment(**SMALL, steps=10)
+    run = simulate(base)
+    experiments = [
+        base.replace(lr=lr, seed=seed) for lr, seed in itertools.product(range(1, count // 10 + 1), range(10))
+    ]
+    for experiment in experiments:
+        store.put(run.assign_attrs(experiment=experiment.canonical_json, key=experiment.key))
+    return experiments
+
+
+def resuming() -> Row:
+    with tempfile.TemporaryDirectory() as folder:
+        copies(Path(folder), 1000)
+        grid = Path(folder) / "grid.toml"
+        fixed = "\n".join(f"{name} = {json.dumps(value)}" for name, value in SMALL.items())
+        axes = "lr = { linear = [1, 100], points = 100 }\nseed = { linear = [0, 9], points = 10 }"
+        grid.write_text(f"[fixed]\n{fixed}\nsteps = 10\n[axes]\n{axes}\n")
+        command = [sys.executable, "-m", "spectail", "sweep", str(grid), "--out", folder]
+
+        def resume() -> None:
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            assert "1000 found, 0 computed" in done.stdout
+
+        time, _, _ = in_turn(resume, lambda: None, 5)
+    return Row(
+        "resuming a finished grid of 1,000 runs", time, " s", "< 3", time < 3, "whole process, checksums compared"
+    )
+
+
+def opening() -> Row:
+    with tempfile.TemporaryDirectory() as folder:
+        copies(Path(folder), 10_000)
+        time, _, _ = in_turn(lambda: open_results(folder), lambda: None, 3)
+    return Row("open_results on 10,000 runs", time, " s", "< 5", time < 5, "eigenvalues are read when used")
+
+
+def rows() -> list[Row]:
+    return [scheduling(), two_workers(), resuming(), opening()]
