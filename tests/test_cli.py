@@ -167,3 +167,65 @@ def test_the_installed_command_starts(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "fig4" in done.stdout
+
+
+GRID = """
+[fixed]
+n = 40
+n_test = 10
+n_test_large = 20
+d = 15
+h = 20
+steps = 2
+
+[axes]
+lr = [0.1, 1.0]
+seed = [0, 1]
+"""
+
+
+def test_sweep_says_what_it_would_do_does_it_and_finds_it_again(capsys, tmp_path):
+    (tmp_path / "grid.toml").write_text(GRID)
+    command = ("sweep", str(tmp_path / "grid.toml"), "--out", str(tmp_path / "out"))
+    code, out, _ = spectail(capsys, *command, "--dry-run")
+    assert code == 0
+    assert "4" in out
+    assert not (tmp_path / "out").exists()
+    code, out, _ = spectail(capsys, *command)
+    assert code == 0
+    assert "4 runs: 0 found, 4 computed" in out
+    assert len(list((tmp_path / "out" / "runs").glob("*.nc"))) == 4
+    _, out, _ = spectail(capsys, *command)
+    assert "4 runs: 4 found, 0 computed" in out
+    code, out, _ = spectail(capsys, "store", "check", str(tmp_path / "out"))
+    assert (code, out.strip()) == (0, "4 runs, all whole")
+    path = next((tmp_path / "out" / "runs").glob("*.nc"))
+    path.write_bytes(path.read_bytes()[:500])
+    code, out, _ = spectail(capsys, "store", "check", str(tmp_path / "out"))
+    assert code == 1
+    assert "3 runs are whole; 1 are not" in out
+    code, out, _ = spectail(capsys, "store", "gc", str(tmp_path / "out"))
+    assert (code, out.strip()) == (0, "0 files removed")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["sweep", "nowhere.toml"], "nowhere.toml does not exist"),
+        (["sweep", "{grid}", "--workers", "0"], "workers=0 is not valid"),
+        (["sweep", "{grid}", "--cpus", "-1"], "cpus=-1.0 is not valid"),
+        (["sweep", "{bad}"], "bad.toml, line 2: lr=-1 is not valid"),
+        (["store", "mend", "here"], "action='mend' is not known"),
+        (["store", "check", "here"], "here is not a store"),
+    ],
+)
+def test_bad_sweeps_are_one_sentence(capsys, tmp_path, monkeypatch, arguments, sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "grid.toml").write_text(GRID)
+    (tmp_path / "bad.toml").write_text("[axes]\nlr = [-1]\n")
+    paths = {"grid": "grid.toml", "bad": "bad.toml"}
+    code, _, err = spectail(capsys, *(a.format(**paths) for a in arguments))
+    assert code == 2
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "results").exists()

@@ -45,7 +45,17 @@ def test_simulate_is_the_function_whatever_was_imported_before():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["reproduce", "--help"], ["show", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["reproduce", "--help"],
+        ["show", "--help"],
+        ["sweep", "--help"],
+        ["store", "--help"],
+    ],
+)
 def test_help_imports_neither_torch_nor_matplotlib(arguments):
     code = (
         "import sys; from spectail.cli import main\n"

@@ -170,10 +170,10 @@ def _selected(results: xr.Dataset, variable: str, at: dict[str, Any]) -> xr.Data
         if name not in results.dims:
             raise ValueError(unknown_name("axis", name, map(str, results.dims)))
     values = results[variable]
-    try:
-        values = values.sel({name: value for name, value in at.items() if name in values.dims})
-    except KeyError as error:
-        raise ValueError(f"there is no run at {error.args[0]!r} along its axis") from None
+    for name, value in at.items():
+        if value not in results[name].values.tolist():
+            raise ValueError(f"there is no run at {name}={value!r}; there are {results[name].values.tolist()}")
+        values = values.sel({name: value}) if name in values.dims else values
     return values.isel(step=-1) if "step" in values.dims and "step" not in at else values
 
 
@@ -182,7 +182,7 @@ def _need(values: xr.DataArray, wanted: Sequence[str]) -> None:
         if name not in values.dims:
             raise ValueError(unknown_name("axis", name, map(str, values.dims)))
     if left := [str(name) for name in values.dims if name not in wanted]:
-        raise ValueError(f"{', '.join(left)} needs a value, such as {left[0]}={values[left[0]].values[0]!r}")
+        raise ValueError(f"{', '.join(left)} needs a value, such as {left[0]}={values[left[0]].values.tolist()[0]!r}")
 
 
 def _new_axes() -> Axes:

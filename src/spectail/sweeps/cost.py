@@ -18,7 +18,7 @@ def operations(experiment: Experiment) -> float:
     e = experiment
     step = 4.0 * e.n * e.h * e.d
     measurement = 2.0 * (e.n + e.n_test + e.n_test_large) * e.h * e.d + 2.0 * e.n * e.h**2 + 10.0 * min(e.h, e.d) ** 3
-    return e.steps * step + (len(e.recorded_steps) - 1) * measurement
+    return e.steps * step + sum(t > 0 for t in e.recorded_steps) * measurement
 
 
 def disk_bytes(experiment: Experiment) -> int:

@@ -1,0 +1,100 @@
+import subprocess
+import sys
+
+import pytest
+
+from spectail.sweeps.cost import disk_bytes, estimate, operations
+from spectail.sweeps.grid import Grid
+from spectail.sweeps.queue import chunks
+from spectail.sweeps.store import Store
+from spectail.sweeps.sweep import Watcher, Where, run_missing, sweep
+from spectail.sweeps.work import Worker
+from spectail.teacher_student.experiment import Experiment
+from spectail.teacher_student.problem import Problem
+from spectail.teacher_student.simulate import simulate
+
+TINY = {"n": 20, "n_test": 5, "n_test_large": 5, "d": 10, "h": 12, "steps": 2}
+GRID = {"fixed": TINY, "axes": {"lr": [0.1, 0.2, 0.3], "seed": [0, 1]}}
+EXPERIMENTS = Grid.read(GRID).experiments()
+
+
+def test_what_is_missing_is_computed_once_and_is_what_simulate_gives(tmp_path):
+    store = Store(tmp_path)
+    store.put(simulate(EXPERIMENTS[0]))
+    kept = []
+
+    class Told(Watcher):
+        def kept(self, experiment):
+            kept.append(experiment)
+
+    summary = run_missing(EXPERIMENTS, store, watcher=Told())
+    assert (summary.runs, summary.found, summary.computed) == (6, 1, 5)
+    assert {e.key for e in kept} == {e.key for e in EXPERIMENTS[1:]}
+    for e in EXPERIMENTS:
+        assert store.get(e).checksum == simulate(e).checksum
+    assert run_missing(EXPERIMENTS, store).computed == 0
+
+
+def test_a_run_that_fails_is_named_and_the_others_are_kept(tmp_path, monkeypatch):
+    original = Worker._simulate
+
+    def fails(self, experiment, progress):
+        if experiment.lr == 0.2:
+            raise RuntimeError("[enforce fail] not enough memory: you tried to allocate 9 bytes")
+        return original(self, experiment, progress)
+
+    monkeypatch.setattr(Worker, "_simulate", fails)
+    with pytest.raises(RuntimeError, match=r"2 of 6 runs failed, the others are kept; the first: adam, lr=0.2.*memory"):
+        sweep(GRID, tmp_path)
+    monkeypatch.undo()
+    assert run_missing(EXPERIMENTS, Store(tmp_path)).computed == 2
+
+
+def test_runs_of_a_problem_stay_together_and_all_workers_have_something(tmp_path):
+    many = Grid.read({"fixed": TINY, "axes": {"lr": {"log": [0.1, 1], "points": 40}, "seed": [0, 1]}}).experiments()
+    for slots in (1, 2, 8):
+        found = chunks(many, slots)
+        assert sorted(e.key for c in found for e in c) == sorted(e.key for e in many)
+        assert all(len({Problem.key_of(e) for e in c}) == 1 for c in found)
+        assert len(found) >= slots
+        assert max(map(len, found)) <= 16
+
+
+def test_an_estimate_counts_what_is_missing(tmp_path):
+    nothing = estimate([], [])
+    assert (nothing.runs, nothing.seconds, nothing.bytes) == (0, 0.0, 0)
+    store = Store(tmp_path)
+    run_missing(EXPERIMENTS[:3], store)
+    found = estimate(EXPERIMENTS[3:], store.manifest.read().values())
+    assert found.runs == 3
+    assert 0 < found.seconds < 60
+    size = store.path(EXPERIMENTS[0]).stat().st_size
+    assert disk_bytes(EXPERIMENTS[0]) == pytest.approx(size, rel=0.5)  # an estimate, of a file that is mostly headers
+    short, long = Experiment(steps=10, record=[0, 10]), Experiment(steps=20, record=[0, 20])
+    assert operations(long) - operations(short) == 10 * 4 * 2000 * 1500 * 1000  # two products a step
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"workers": 0}, "workers=0 is not valid"),
+        ({"device": "abacus"}, "device='abacus' is not available"),
+        ({"workers": 2, "ray": ""}, "workers and ray are both given"),
+    ],
+)
+def test_bad_options_are_one_sentence_before_anything_is_computed(tmp_path, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        sweep(GRID, tmp_path, **options)
+    assert not list(tmp_path.rglob("*.nc"))
+
+
+def test_a_script_without_a_guard_is_told_to_have_one(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(f"import spectail\nspectail.sweep({GRID!r}, {str(tmp_path / 'out')!r}, workers=2)\n")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "if __name__ == '__main__'" in done.stderr
+
+
+def test_where_has_defaults():
+    assert Where() == Where("cpu", None, None, None)
