@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from sweeping import GRID, THREADS, results, whole
 
 pytest.importorskip("ray")
+fcntl = pytest.importorskip("fcntl")
 
 PRELUDE = """
 import os, signal, sys, threading, time
@@ -49,6 +50,14 @@ def run(folder, body):
     return done.stdout
 
 
+@pytest.fixture(autouse=True)
+def one_cluster_at_a_time(tmp_path_factory):
+    """Clusters of tests that run beside each other would fight over cores and ports."""
+    with (tmp_path_factory.getbasetemp().parent / "ray.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
@@ -57,7 +66,7 @@ def undisturbed(tmp_path_factory):
 
 
 def test_a_local_cluster_gives_the_same_bits_from_the_command_line(tmp_path, undisturbed):
-    assert "24 computed" in whole(tmp_path, "--ray")
+    assert "24 computed" in whole(tmp_path, "--ray", "local")
     assert results(tmp_path) == undisturbed
     assert not list((tmp_path / "out").glob(".sweep-*"))
 
@@ -111,7 +120,9 @@ def test_a_node_that_dies_loses_nothing(tmp_path, undisturbed):
         after(4, kill)
         summary = run_missing(experiments, store, Where(ray=""))
         assert summary.computed == 24 and not summary.failures, summary
-        print("alive", sum(n["Alive"] for n in ray.nodes()))
+        while sum(n["Alive"] for n in ray.nodes()) != 1:
+            time.sleep(0.1)
+        print("alive 1")
         """,
     )
     assert "node gone" in out
