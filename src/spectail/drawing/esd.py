@@ -9,7 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from spectail.drawing.style import FINAL, INITIAL, LAW
+from spectail.drawing.style import FINAL, INITIAL, LAW, PREDICTED
 from spectail.spectra.bulk import MarchenkoPastur
 
 Axis = Literal["linear", "log10"]
@@ -27,6 +27,7 @@ def draw_esd(
     axis: Axis = "log10",
     final_label: str = "trained",
     bins: int | None = None,
+    predicted: float | None = None,
 ) -> Axes:
     """Draw a spectrum as the paper does: initial and final density, with the law of the former.
 
@@ -40,6 +41,7 @@ def draw_esd(
         final_label: legend entry of the final spectrum.
         bins: bars over the range of each spectrum ("log10"), or of the axis ("linear"); by default 100
             as in the paper, fewer for fewer than 800 eigenvalues.
+        predicted: where theory puts λ₁; a diamond on the axis.
 
     Returns:
         the axes.
@@ -54,6 +56,12 @@ def draw_esd(
     if law is not None:
         _draw_law(ax, law, axis)
         _mark_spikes(ax, values, law, axis)
+    if predicted is not None and (axis == "log10" or predicted <= ax.get_xlim()[1]):
+        x = np.log10(predicted) if axis == "log10" else predicted
+        ax.plot(
+            [x], [0.14], "d", transform=ax.get_xaxis_transform(), color=PREDICTED, mec="white", mew=0.3, ms=5,
+            zorder=7, ls="none", label=r"predicted $\lambda_1$",
+        )  # fmt: skip
     return ax
 
 

@@ -17,6 +17,8 @@ from matplotlib.figure import Figure
 INITIAL = "#D55E00"
 FINAL = "#0072B2"
 LAW = "#222222"
+PREDICTED = "#CC79A7"
+SERIES_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
 OPTIMIZER_STYLE = {"gd": ("#E69F00", "s"), "adam": ("#0072B2", "o")}
 OPTIMIZER_NAME = {"gd": "GD", "adam": "FB-Adam", "sign": "sign descent"}
 TEXT_WIDTH = 6.75

@@ -2,44 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from spectail.drawing.curves import draw_band, draw_untrained_hill, lr_axis
 from spectail.drawing.esd import Axis, draw_esd
-from spectail.drawing.style import OPTIMIZER_NAME, OPTIMIZER_STYLE, letter
-from spectail.paper.runs import Runs, eigenvalues
+from spectail.drawing.overlaps import draw_overlaps
+from spectail.drawing.style import OPTIMIZER_NAME, OPTIMIZER_STYLE, SERIES_COLOURS, letter
+from spectail.paper.runs import Runs, Side, eigenvalues
 from spectail.paper.setups import LEARNING_RATES, OPTIMIZERS, over_learning_rates
 from spectail.teacher_student.experiment import Experiment
+from spectail.teacher_student.theory import predict_one_step
 
 
-def esd_panel(ax: Axes, index: int, runs: Runs, experiment: Experiment, step: int, axis: Axis) -> Axes:
+def esd_panel(
+    ax: Axes, index: int, runs: Runs, experiment: Experiment, step: int, axis: Axis, *, initial: bool = True
+) -> Axes:  # fmt: skip
     """The spectrum of one run at a step, with its initial one and the law of that.
 
-    A run that diverged before the step is said to have done so, in its panel.
+    After one step, the spike that theory predicts is drawn in. A run that diverged before the step is
+    said to have done so, in its panel.
     """
-    run, lr = runs[experiment], runs.scale(experiment).lr
+    run, lr, step = runs[experiment], runs.scale(experiment).lr, runs.scale.step(step)
     name = OPTIMIZER_NAME[experiment.optimizer]
-    letter(ax, index, rf"{name}, $\eta$ = {lr:g}, $t$ = {step}")
+    letter(ax, index, rf"{name}, $\eta$ = {lr:.4g}, $t$ = {step}")
     if step not in run.step.values:
         ax.text(0.5, 0.5, f"diverged at step {run.attrs['diverged_at']}", ha="center", transform=ax.transAxes)
         return ax
-    first = eigenvalues(run, 0)
+    predicted = None
+    if step == 1 and not experiment.weight_normalization:
+        prediction = predict_one_step(runs.scale(experiment.replace(protocol=runs.protocol)))
+        predicted = prediction.top_eigenvalue if prediction.has_spike else None
+    first = eigenvalues(run, 0) if initial else None
     return draw_esd(
-        ax, eigenvalues(run, step), initial=first, law=runs.law(experiment), axis=axis, final_label="trained"
+        ax, eigenvalues(run, step), initial=first, law=runs.law(experiment), axis=axis, predicted=predicted
     )
+
+
+def overlap_panel(
+    ax: Axes, index: int, runs: Runs, experiment: Experiment, pair: tuple[int, int], side: Side
+) -> QuadMesh | None:
+    """The leading block of an overlap matrix, its largest entry, and what theory predicts of it after one step.
+
+    Returns:
+        the image, for a colour bar; None where the run diverged before.
+    """
+    role, (s, t) = "U" if side == "left" else "V", pair
+    overlaps = runs.overlaps(experiment, pair, side)
+    letter(ax, index, rf"$O({role}_{{W_{{{s}}}}}, {role}_{{M_{{{t}}}}})$")
+    if not overlaps.size:
+        ax.text(0.5, 0.5, "diverged", ha="center", transform=ax.transAxes)
+        return None
+    image = draw_overlaps(ax, overlaps)
+    told = f"max {overlaps.max():.2g}"
+    if pair == (1, 0):
+        prediction = predict_one_step(runs.scale(experiment.replace(protocol=runs.protocol)))
+        told += f", predicted {prediction.left_overlap if side == 'left' else prediction.right_overlap:.2g}"
+    ax.text(0.97, 0.04, told, ha="right", transform=ax.transAxes, fontsize=7, color="white")
+    return image
+
+
+def trajectory_panel(ax: Axes, runs: Runs, named: Mapping[str, Experiment]) -> Axes:
+    """Readout losses over the steps of some experiments: solid on the hold-out set, dashed on 5,000 test points."""
+    for (label, experiment), colour, marker in zip(named.items(), cycle(SERIES_COLOURS), cycle("osD^"), strict=False):
+        steps = experiment.recorded_steps
+        for variable, style in (("train_loss", "-"), ("test_loss_large", "--")):
+            draw_band(
+                ax, steps, runs.over_steps(variable, experiment, steps), color=colour, marker=marker,
+                linestyle=style, label=label if style == "-" else "_",
+            )  # fmt: skip
+    ax.set_xlabel("step $t$")
+    ax.set_ylabel("readout loss")
+    return ax
 
 
 def lr_panel(
     ax: Axes, runs: Runs, setup: Experiment, step: int, variable: str, optimizers: Sequence[str] = OPTIMIZERS,
     linestyle: str = "-",
 ) -> Axes:  # fmt: skip
-    """A variable against the learning rate, one line an optimizer, with bands over repeats."""
+    """A variable of a setup's runs against the learning rate, one line an optimizer, with bands over repeats."""
     for optimizer in optimizers:
         colour, marker = OPTIMIZER_STYLE[optimizer]
-        values = runs.values(variable, over_learning_rates(setup, optimizer, steps=step, record=(0, step)), step)
+        values = runs.values(variable, over_learning_rates(setup, optimizer), step)
         draw_band(
             ax, LEARNING_RATES, values, color=colour, marker=marker, linestyle=linestyle,
             label=OPTIMIZER_NAME[optimizer] if linestyle == "-" else "_",

@@ -11,10 +11,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from spectail.paper.scale import Scale
+from spectail.paper.setups import over_learning_rates
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.teacher_student.experiment import Experiment
 
 Protocol = Literal["published", "equations"]
+Side = Literal["left", "right"]
 Values = NDArray[np.float64]
 
 
@@ -43,14 +45,44 @@ class Runs:
 
         NaN where a run diverged before the step.
         """
-        return self.measure(lambda run: run[variable].sel(step=step).item(), experiments, step)
+        return self.measure(at(variable, self.scale.step(step)), experiments, step)
+
+    def over_steps(self, variable: str, experiment: Experiment, steps: Sequence[int]) -> Values:
+        """A variable along the steps of one experiment, for every seed: (seeds × steps)."""
+        return np.concatenate([self.values(variable, [experiment], step) for step in steps], axis=1)
+
+    def over_lr(self, variable: str, setup: Experiment, optimizer: str, low: float, high: float) -> Values:
+        """A variable after a setup's last step, for the paper's learning rates in [low, high]: (seeds × rates)."""
+        chosen = [e for e in over_learning_rates(setup, optimizer) if low <= e.lr <= high]
+        return self.values(variable, chosen, setup.steps)
+
+    def ratio(self, experiment: Experiment, steps: Sequence[int]) -> Values:
+        """λ₁/λ₂ along the steps of one experiment, for every seed: (seeds × steps)."""
+        columns = [self.measure(top_ratio(self.scale.step(step)), [experiment], step) for step in steps]
+        return np.concatenate(columns, axis=1)
+
+    def overlaps(self, experiment: Experiment, pair: tuple[int, int], side: Side) -> Values:
+        """O(U_Ws, U_Mt) (left) or O(V_Ws, V_Mt) (right) of one run; of no size if it diverged before."""
+        run = self[experiment]
+        if "pair" not in run.sizes:
+            return np.empty((0, 0))
+        found = np.flatnonzero((run.w_step.values == pair[0]) & (run.m_step.values == pair[1]))
+        if not len(found):
+            return np.empty((0, 0))
+        block: Values = run[f"overlap_{side}"].isel(pair=int(found[0])).values
+        return block
+
+    def largest_overlap(self, experiment: Experiment, pair: tuple[int, int], side: Side) -> Values:
+        """The largest entry of an overlap matrix, for every seed: (seeds); NaN if a run diverged before."""
+        blocks = (self.overlaps(experiment.replace(seed=seed), pair, side) for seed in self.seeds)
+        return np.array([block.max() if block.size else np.nan for block in blocks])
 
     def measure(self, of: Callable[[xr.Dataset], float], experiments: Sequence[Experiment], step: int) -> Values:
         """A figure of each run that reached the step, for every seed: (seeds × experiments)."""
         rows = []
         for seed in self.seeds:
             runs = [self[e.replace(seed=seed)] for e in experiments]
-            rows.append([of(run) if step in run.step.values else np.nan for run in runs])
+            rows.append([of(run) if self.scale.step(step) in run.step.values else np.nan for run in runs])
         return np.array(rows, dtype=np.float64)
 
     def law(self, experiment: Experiment) -> MarchenkoPastur:

@@ -19,22 +19,35 @@ class Scale:
     Attributes:
         name: "paper" or "small".
         divisor: what n, d and h are divided by.
+        long: whether trajectories of more than 100 steps have the paper's length, or are cut short.
     """
 
     name: str
     divisor: int
+    long: bool = True
+
+    def step(self, step: int) -> int:
+        """The step that stands for one of the paper: itself, or beyond 100 its geometric mean with 100.
+
+        >>> SMALL.step(10), SMALL.step(10_000), PAPER.step(10_000)
+        (10, 1000, 10000)
+        """
+        return step if self.long or step <= _SHORT else math.isqrt(_SHORT * step)
 
     def __call__(self, experiment: Experiment) -> Experiment:
         """The experiment to run for one that is written down at the paper's size."""
-        if self.divisor == 1:
+        if self.divisor == 1 and self.long:
             return experiment
         e, k = experiment, self.divisor
         ntk = e.initialization == "ntk"
         gd, adaptive = (1 / k, math.sqrt(k)) if ntk else (1 / math.sqrt(k), float(k))
         factor = gd if e.optimizer == "gd" else adaptive
-        return e.replace(n=e.n // k, d=e.d // k, h=e.h // k, lr=e.lr * factor)
+        record = e.record if e.record == "log" else [self.step(t) for t in e.record]
+        sizes = {"n": e.n // k, "d": e.d // k, "h": e.h // k}
+        return e.replace(**sizes, lr=e.lr * factor, steps=self.step(e.steps), record=record)
 
 
+_SHORT = 100
 PAPER = Scale("paper", 1)
-SMALL = Scale("small", 5)
+SMALL = Scale("small", 5, long=False)
 SCALES = {scale.name: scale for scale in (PAPER, SMALL)}

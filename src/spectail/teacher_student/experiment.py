@@ -28,6 +28,8 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
     },
 }
 
+_CAME_LATER = {"precision": "full"}  # fields that the first stored runs did not have
+
 Size = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -101,6 +103,8 @@ class Experiment(BaseModel):
     """When weight normalisation acts, if it does."""
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of training; eigenvalues and the readout are float64 always."""
+    precision: Literal["full", "bfloat16"] = "full"
+    """Of the two large products of a training step: as dtype, or rounded to bfloat16 for speed."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Fixes teacher, data and initial weights, each through a stream of its own."""
 
@@ -183,8 +187,15 @@ class Experiment(BaseModel):
 
     @property
     def canonical_json(self) -> str:
-        """Every field in one fixed spelling; equal for equal experiments."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """Every field in one fixed spelling; equal for equal experiments.
+
+        Fields that came later are left out at their default, so that the runs made before them are found.
+        """
+        fields = self.model_dump(mode="json")
+        later = {name for name, value in _CAME_LATER.items() if fields[name] == value}
+        return json.dumps(
+            {name: value for name, value in fields.items() if name not in later}, sort_keys=True, separators=(",", ":")
+        )
 
     @property
     def key(self) -> str:

@@ -38,7 +38,8 @@ class FirstStep:
     def applies(experiment: Experiment) -> bool:
         """Whether a run has one step, and one along a direction that does not depend on η."""
         along = experiment.optimizer in UPDATE_NAMES and "weight_decay" not in experiment.optimizer_options
-        return experiment.steps == 1 and along and not experiment.weight_normalization
+        plain = not experiment.weight_normalization and experiment.precision == "full"
+        return experiment.steps == 1 and along and plain
 
     def preactivations(self, role: str, step: int, points: slice = slice(None)) -> Tensor:
         """S W_t Xᵀ of some points of a role, at step 0 or 1, in a buffer that the next call overwrites."""

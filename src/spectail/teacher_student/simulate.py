@@ -138,7 +138,9 @@ class _Run:
     def __init__(self, experiment: Experiment, problem: Problem) -> None:
         self.experiment = experiment
         self.problem = problem
-        self.student = Student(problem.a, experiment.d, experiment.activation, experiment.initialization)
+        self.student = Student(
+            problem.a, experiment.d, experiment.activation, experiment.initialization, experiment.precision
+        )
         self.weights = problem.w0.clone()
         self.weights.grad = torch.empty_like(self.weights)
         self.optimizer = make_optimizer(experiment, self.weights)
@@ -299,7 +301,7 @@ class _Run:
             residual = self._residual(0)
             return float(float64(residual).square().mean()), self.student.gradient(residual, self.problem.train.x)
 
-        return self._shared(("start", e.activation, normalized), compute)
+        return self._shared(("start", e.activation, normalized, e.precision), compute)
 
     def _shared(self, name: tuple[Any, ...], compute: Callable[[], Shared]) -> Shared:
         shared = self.problem.shared

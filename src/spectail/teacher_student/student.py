@@ -23,14 +23,25 @@ class Student:
         d: dimension of the inputs.
         activation: name of σ.
         initialization: "ntk" or "mean_field".
+        precision: "full", or "bfloat16" to round the factors of `residual`'s and `gradient`'s large
+            products, and the products, to that; all else stays in the dtype of `a`.
     """
 
-    def __init__(self, a: Float[Tensor, " h"], d: int, activation: str, initialization: str = "ntk") -> None:
+    def __init__(
+        self,
+        a: Float[Tensor, " h"],
+        d: int,
+        activation: str,
+        initialization: str = "ntk",
+        precision: str = "full",
+    ) -> None:
         self.a = a
+        self.lowered = precision == "bfloat16"
         self.activation: Activation = ACTIVATIONS[activation]
         self.input_scale = 1.0 / math.sqrt(d) if initialization == "ntk" else 1.0
         self.output_scale = 1.0 / math.sqrt(len(a))
         self._buffers: dict[str, Tensor] = {}
+        self._low_x: tuple[Tensor, Tensor] | None = None
         self._values = a.new_empty(0)
         self._inputs = a.new_empty(0)
 
@@ -50,7 +61,10 @@ class Student:
         self, weights: Float[Tensor, "h d"], x: Float[Tensor, "n d"], y: Float[Tensor, " n"]
     ) -> Float[Tensor, " n"]:
         """R = y − f(X), in the dtype of the weights."""
-        return self.residual_at(self.preactivations(weights, x), y)
+        if not self.lowered:
+            return self.residual_at(self.preactivations(weights, x), y)
+        product = torch.mm(weights.bfloat16(), self._low(x).T, out=self._low_buffer(len(x)))
+        return self.residual_at(torch.mul(product, self.input_scale, out=self.workspace(len(x))), y)
 
     def residual_at(self, preactivations: Float[Tensor, "h n"], y: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """R = y − f(X) from s W Xᵀ, which is overwritten."""
@@ -78,7 +92,10 @@ class Student:
         slopes *= residual
         out = self.a.new_empty(len(self.a), x.shape[1]) if out is None else out
         scale = -self.input_scale * self.output_scale / len(residual)
-        torch.addmm(out, slopes, x, beta=0, alpha=scale, out=out)
+        if self.lowered:
+            out.copy_(self._low_buffer(len(x)).copy_(slopes) @ self._low(x)).mul_(scale)
+        else:
+            torch.addmm(out, slopes, x, beta=0, alpha=scale, out=out)
         # a stands in front of whole rows: on h × d it costs less than on h × n
         return out.mul_(self.a[:, None])
 
@@ -97,6 +114,19 @@ class Student:
     def workspace(self, n: int) -> Float[Tensor, "h n"]:
         """A buffer for n points, which the next call of any method but `gradient` overwrites."""
         return self._buffer("values", torch.Size((len(self.a), n)))
+
+    def _low(self, x: Tensor) -> Tensor:
+        """The inputs in bfloat16, kept for the next call."""
+        if self._low_x is None or self._low_x[0] is not x:
+            self._low_x = x, x.bfloat16()
+        return self._low_x[1]
+
+    def _low_buffer(self, n: int) -> Tensor:
+        shape = (len(self.a), n)
+        buffer = self._buffers.get("low")
+        if buffer is None or buffer.shape != shape:
+            buffer = self._buffers["low"] = self.a.new_empty(shape, dtype=torch.bfloat16)
+        return buffer
 
     def _buffer(self, name: str, shape: torch.Size) -> Tensor:
         """The front of a buffer that grows to the largest shape asked for."""

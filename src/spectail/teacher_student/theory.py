@@ -4,7 +4,15 @@ The derivation, in units where W₀ has entries of variance one (mean-field spec
 An update adds a nearly rank-one matrix. With p its unit left direction and u = W₁ᵀp, the rows of W₀
 orthogonal to p form a Wishart matrix S that is independent of u, so the largest eigenvalue solves
 uᵀ(λ − S)⁻¹u = 1. That is the information-plus-noise model of Benaych-Georges & Nadakuditi (2012) with
-strength θ² = ‖u‖² − d: a spike appears where θ > (hd)^{1/4}.
+strength θ² = ‖u‖² − d: a spike appears where θ > θ_c = (hd)^{1/4}, and there
+
+    λ₁ = (θ² + h)(θ² + d)/θ²,
+    (u₁·p)² = (θ⁴ − hd)/(θ²(θ² + h)),        left,
+    (v₁·u)²/‖u‖² = 1 − hd/θ⁴,                right,
+
+so that the overlap with the update's own right direction q, and with β*, is the right one times
+(u·q)²/‖u‖² and (u·β*)²/‖u‖². With entries of variance v instead of one, h and d become vh and vd.
+What is left is u, one section a kind of update: `_predict_gd` and `_predict_sign`.
 """
 
 from __future__ import annotations
@@ -30,6 +38,8 @@ class OneStepPrediction:
         critical_theta: (hd)^{1/4}, times what the update adds to the bulk's noise.
         top_eigenvalue: λ₁ of W₁ᵀW₁, in the units of W₁ᵀW₁ itself; the bulk's edge without a spike.
         alignment: |v₁·β*|, 0 without a spike.
+        left_overlap: (u₁·p₁)² of the top left singular vectors of W₁ and of the update M₀; 0 without a spike.
+        right_overlap: (v₁·q₁)² of the top right ones; 0 without a spike.
         norm_ratio: ‖G̃₀‖₂/√(hd) of the update direction for adam and sign; NaN for gd.
     """
 
@@ -37,6 +47,8 @@ class OneStepPrediction:
     critical_theta: float
     top_eigenvalue: float
     alignment: float
+    left_overlap: float
+    right_overlap: float
     norm_ratio: float = math.nan
 
     @property
@@ -139,7 +151,9 @@ def _predict_gd(e: Experiment) -> OneStepPrediction:
         kappa, step, rest = lr * mu1**2 / h, (lr * mu1) ** 2 * d / h, rest / h
     u2 = d * ((1 - kappa) ** 2 + kappa**2 * d / n) + step * (alpha1**2 + d / n * (second + rest))
     theta2 = max(0.0, u2 - d)
-    return _spike(e, theta2, u2, step * alpha1**2, variance=1.0)
+    update2 = u2 - d + 2 * kappa * d  # ‖u − w‖², since w·(u − w) = −κd
+    right = (u2 - d + kappa * d) ** 2 / (update2 * u2)
+    return _spike(e, theta2, step * alpha1**2 / u2, 1.0, right, variance=1.0)
 
 
 def _predict_sign(e: Experiment) -> OneStepPrediction:
@@ -158,27 +172,39 @@ def _predict_sign(e: Experiment) -> OneStepPrediction:
     variance = 1 + size**2 * (1 - ratio**2)
     theta = size * ratio * math.sqrt(h * d)
     if ratio == 0.0:
-        return _spike(e, 0.0, float(d), 0.0, variance, ratio)
+        return _spike(e, 0.0, 0.0, 0.0, 0.0, variance, ratio)
     half = math.sqrt(2 / math.pi)
     along = math.sqrt(signal_share) / ratio
     omega = -m / math.sqrt(tau2) * half * along  # w·v₀: W₀'s own part of the residual
     u2 = d + 2 * theta * half * omega + theta**2
-    cross = theta * math.sqrt(1 - 2 / math.pi) * omega
+    beside = math.sqrt(1 - 2 / math.pi) * omega  # the part of a that is orthogonal to sign(a)
+    cross = theta * beside
     top = 0.5 * (u2 + d) + math.sqrt(0.25 * (u2 - d) ** 2 + cross**2)  # of [[u², c], [c, d]]
     toward = theta * half * along * alpha1 / math.sqrt(d * tau2)
-    return _spike(e, max(0.0, top - d), u2, toward**2, variance, ratio)
+    angle = math.atan2(cross, top - d)  # of its eigenvector, from p
+    right = (math.cos(angle) * (theta + half * omega) + math.sin(angle) * beside) ** 2 / top
+    return _spike(e, max(0.0, top - d), toward**2 / u2, math.cos(angle) ** 2, right, variance, ratio)
 
 
 def _spike(
-    e: Experiment, theta2: float, u2: float, toward2: float, variance: float, ratio: float = math.nan
+    e: Experiment, theta2: float, teacher: float, left: float, right: float, variance: float, ratio: float = math.nan
 ) -> OneStepPrediction:
-    """λ₁ and sim from θ², ‖u‖² and (u·β*)², with the bulk's entry variance."""
+    """All figures from θ² and the bulk's entry variance.
+
+    `teacher`, `left` and `right` are the squared cosines of the spike's directions, without the
+    bulk's part in them, with β* and with the update's left and right directions.
+    """
     h, d = e.h * variance, e.d * variance
     critical = critical_strength(h, d)
     theta = math.sqrt(theta2)
     top = spike_eigenvalue(theta, h, d) * e.entry_scale**2
-    alignment = math.sqrt((1 - h * d / theta2**2) * toward2 / u2) if theta > critical else 0.0
-    return OneStepPrediction(theta, critical, top, alignment, ratio)
+    if theta <= critical:
+        return OneStepPrediction(theta, critical, top, 0.0, 0.0, 0.0, ratio)
+    right_share = 1 - h * d / theta2**2
+    left_share = (theta2**2 - h * d) / (theta2 * (theta2 + h))
+    return OneStepPrediction(
+        theta, critical, top, math.sqrt(right_share * teacher), left_share * left, right_share * right, ratio
+    )
 
 
 def _first_step_size(e: Experiment) -> float:

@@ -23,35 +23,6 @@ GD, ADAM = (over_learning_rates(ONE, optimizer) for optimizer in OPTIMIZERS)
 MEASURES = {"sim": "alignment", "KTA": "kta", "train loss": "train_loss", "test loss": "test_loss_large"}
 
 
-def experiments(seed: int) -> Iterator[Experiment]:
-    yield from (e.replace(seed=seed) for e in (*GD, *ADAM))
-
-
-def draw(runs: Runs) -> Figure:
-    figure, axes = new_figure(2, 2, 4.8)
-    loss_panel(letter(axes[0], 0, "GD, losses (solid: train, dashed: test)"), runs, S2, 1, ("gd",))
-    loss_panel(letter(axes[1], 1, "FB-Adam, losses (solid: train, dashed: test)"), runs, S2, 1, ("adam",))
-    lr_panel(letter(axes[2], 2, "kernel–target alignment"), runs, S2, 1, "kta").set_ylabel("KTA")
-    lr_panel(letter(axes[3], 3, r"alignment with the teacher"), runs, S2, 1, "alignment").set_ylabel(
-        r"sim($W$, $\beta^*$)"
-    )
-    for ax, optimizers in zip(axes, (("gd",), ("adam",), OPTIMIZERS, OPTIMIZERS), strict=True):
-        for optimizer in optimizers:
-            _mark_critical(ax, runs, optimizer)
-    shared_legend(figure, axes)
-    figure.suptitle(
-        f"Fig. 3 – after one step, {len(runs.seeds)} repeats ± one standard deviation; dotted: predicted critical η.\n"
-        f"{describe(runs, S2)}",
-        fontsize=8,
-    )
-    return figure
-
-
-def _mark_critical(ax: Axes, runs: Runs, optimizer: str) -> None:
-    critical = critical_lr(ONE.replace(optimizer=optimizer, protocol=runs.protocol))
-    ax.axvline(critical, color=OPTIMIZER_STYLE[optimizer][0], lw=0.9, ls=":")
-
-
 def first_spike(runs: Runs) -> Outcome:
     found, edge = {}, visible_edge(runs.law(S2))
     for name, series in (("GD", GD), ("FB-Adam", ADAM)):
@@ -101,8 +72,8 @@ ARTIFACT = Artifact(
     name="fig3",
     title="Losses, KTA and sim after 1 step over 9 learning rates",
     repeats=5,
-    experiments=experiments,
-    draw=draw,
+    experiments=sweep_experiments(ONE),
+    draw=one_step_sweep("Fig. 3", ONE),
     claims=(
         Claim(
             "5",

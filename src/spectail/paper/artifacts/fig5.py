@@ -17,31 +17,10 @@ from spectail.teacher_student.experiment import Experiment
 
 STEP = 10
 TEN = S8.replace(steps=STEP, record=(0, STEP))
-SERIES = {optimizer: over_learning_rates(TEN, optimizer) for optimizer in OPTIMIZERS}
-
-
-def experiments(seed: int) -> Iterator[Experiment]:
-    yield from (e.replace(seed=seed) for series in SERIES.values() for e in series)
-
-
-def draw(runs: Runs) -> Figure:
-    figure, axes = new_figure(2, 2, 4.8)
-    loss_panel(letter(axes[0], 0, "losses (solid: train, dashed: test)"), runs, S8, STEP)
-    lr_panel(letter(axes[1], 1, "kernel–target alignment"), runs, S8, STEP, "kta").set_ylabel("KTA")
-    hill_panel(letter(axes[2], 2, "Hill exponent"), runs, S8, STEP)
-    ks_panel(letter(axes[3], 3, "KS exponent"), runs, S8, STEP)
-    shared_legend(figure, axes)
-    figure.suptitle(
-        f"Fig. 5 – after {STEP} steps, {len(runs.seeds)} repeats ± one standard deviation.\n{describe(runs, S8)}",
-        fontsize=8,
-    )
-    return figure
 
 
 def over(runs: Runs, variable: str, optimizer: str, low: float, high: float) -> Values:
-    """A variable after the last step, for the learning rates in [low, high]."""
-    chosen = [e for e, lr in zip(SERIES[optimizer], LEARNING_RATES, strict=True) if low <= lr <= high]
-    return runs.values(variable, chosen, STEP)
+    return runs.over_lr(variable, TEN, optimizer, low, high)
 
 
 def gd_gets_better(runs: Runs) -> Outcome:
@@ -96,8 +75,8 @@ ARTIFACT = Artifact(
     name="fig5",
     title="Losses, KTA, Hill and KS after 10 steps over 9 learning rates, n=8000",
     repeats=5,
-    experiments=experiments,
-    draw=draw,
+    experiments=sweep_experiments(TEN),
+    draw=ten_step_sweep("Fig. 5", TEN),
     claims=(
         Claim(
             "16",
