@@ -12,7 +12,7 @@ from functools import lru_cache
 from matplotlib.figure import Figure
 
 from spectail.paper.claims import Claim
-from spectail.paper.runs import Runs
+from spectail.paper.runs import PROTOCOLS, Protocol, Runs
 from spectail.teacher_student.experiment import Experiment
 from spectail.teacher_student.names import unknown_name
 
@@ -33,6 +33,8 @@ class Artifact:
         draw: draws it from the runs of one protocol.
         claims: what it is to show.
         table: further lines to print, headers first.
+        protocols: under which it is run unless asked otherwise; one where a second would cost hours.
+        in_all: whether "all" means it too; not where it runs for a day.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Artifact:
     draw: Callable[[Runs], Figure]
     claims: tuple[Claim, ...] = ()
     table: Callable[[Runs], list[tuple[str, ...]]] | None = None
+    protocols: tuple[Protocol, ...] = PROTOCOLS
+    in_all: bool = True
 
 
 @lru_cache(maxsize=1)
@@ -63,7 +67,7 @@ def find(names: Iterable[str]) -> list[Artifact]:
     chosen: dict[str, Artifact] = {}
     for name in names:
         if name == "all":
-            chosen |= known
+            chosen |= {name: artifact for name, artifact in known.items() if artifact.in_all}
         elif name.lower() in known:
             chosen[name.lower()] = known[name.lower()]
         else:

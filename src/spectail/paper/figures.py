@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -54,6 +55,25 @@ def spectra(
                 ax.set_xlabel(ax.get_xlabel() if index >= cols * (rows - 1) else "")
         shared_legend(figure, axes)
         figure.suptitle(f"{label}. {describe(runs, panels[0][0])}", fontsize=8)
+        return figure
+
+    return draw
+
+
+def spectra_table(label: str, experiments: Sequence[Experiment], steps: Sequence[int]) -> Draw:
+    """Spectra of several experiments, one column each, at several steps, one row each."""
+
+    def draw(runs: Runs) -> Figure:
+        figure, axes = new_figure(len(steps), len(experiments), 1.45 * len(steps) + 0.5)
+        for index, (step, experiment) in enumerate(product(steps, experiments)):
+            ax, row = esd_panel(axes[index], index, runs, experiment, step, "log10"), index // len(experiments)
+            lr = runs.scale(experiment).lr
+            ax.set_title(rf"$\eta$ = {lr:.4g}, $t$ = {runs.scale.step(step):,}", loc="left", fontsize=6.5)
+            ax.set_ylabel("density" if index % len(experiments) == 0 else "")
+            ax.set_xlabel(ax.get_xlabel() if row == len(steps) - 1 else "")
+            ax.tick_params(labelsize=6)
+        shared_legend(figure, axes)
+        figure.suptitle(f"{label}. {describe(runs, experiments[0])}", fontsize=8)
         return figure
 
     return draw
@@ -120,7 +140,9 @@ def trajectory_spectrum_overlaps(label: str, experiment: Experiment, pair: tuple
 
     def draw(runs: Runs) -> Figure:
         figure, axes = new_figure(2, 2, 5.0)
-        trajectory_panel(letter(axes[0], 0, "losses (solid: train, dashed: test)"), runs, {"mean of repeats": experiment})
+        trajectory_panel(
+            letter(axes[0], 0, "losses (solid: train, dashed: test)"), runs, {"mean of repeats": experiment}
+        )
         esd_panel(axes[1], 1, runs, experiment, experiment.steps, "log10")
         sides: tuple[Side, Side] = ("left", "right")
         for index, side in enumerate(sides, 2):

@@ -38,9 +38,7 @@ def esd_panel(
         prediction = predict_one_step(runs.scale(experiment.replace(protocol=runs.protocol)))
         predicted = prediction.top_eigenvalue if prediction.has_spike else None
     first = eigenvalues(run, 0) if initial else None
-    return draw_esd(
-        ax, eigenvalues(run, step), initial=first, law=runs.law(experiment), axis=axis, predicted=predicted
-    )
+    return draw_esd(ax, eigenvalues(run, step), initial=first, law=runs.law(experiment), axis=axis, predicted=predicted)
 
 
 def overlap_panel(

@@ -15,8 +15,6 @@ from spectail.paper.runs import Protocol, Runs
 from spectail.paper.scale import Scale
 from spectail.teacher_student.experiment import Experiment
 
-PROTOCOLS: tuple[Protocol, ...] = ("published", "equations")
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -26,11 +24,13 @@ class Plan:
         artifacts: what the runs are for.
         scale: at which they run.
         repeats: how many seeds, or None for each artifact's own number.
+        protocols: which to run, or None for each artifact's own.
     """
 
     artifacts: Sequence[Artifact]
     scale: Scale
     repeats: int | None = None
+    protocols: Sequence[Protocol] | None = None
 
     def seeds(self, artifact: Artifact) -> range:
         """The repeats of one artifact."""
@@ -42,7 +42,7 @@ class Plan:
         for artifact in self.artifacts:
             for seed in self.seeds(artifact):
                 for experiment in artifact.experiments(seed):
-                    for protocol in PROTOCOLS:
+                    for protocol in self.protocols or artifact.protocols:
                         scaled = self.scale(experiment.replace(protocol=protocol))
                         wanted.setdefault(scaled.key, scaled)
         return list(wanted.values())
@@ -58,8 +58,9 @@ class Tested:
 
 
 def by_protocol(plan: Plan, artifact: Artifact, runs: Mapping[str, xr.Dataset]) -> dict[Protocol, Runs]:
-    """An artifact's runs under each protocol, out of those of a plan by key."""
-    return {protocol: Runs(protocol, plan.scale, plan.seeds(artifact), runs) for protocol in PROTOCOLS}
+    """An artifact's runs under each protocol that the plan has of it, out of those of a plan by key."""
+    protocols = plan.protocols or artifact.protocols
+    return {protocol: Runs(protocol, plan.scale, plan.seeds(artifact), runs) for protocol in protocols}
 
 
 def draw(artifact: Artifact, runs: dict[Protocol, Runs], folder: Path) -> list[Path]:

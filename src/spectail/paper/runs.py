@@ -16,6 +16,7 @@ from spectail.spectra.bulk import MarchenkoPastur
 from spectail.teacher_student.experiment import Experiment
 
 Protocol = Literal["published", "equations"]
+PROTOCOLS: tuple[Protocol, ...] = ("published", "equations")
 Side = Literal["left", "right"]
 Values = NDArray[np.float64]
 

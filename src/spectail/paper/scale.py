@@ -49,5 +49,6 @@ class Scale:
 
 _SHORT = 100
 PAPER = Scale("paper", 1)
+QUARTER = Scale("quarter", 4)
 SMALL = Scale("small", 5, long=False)
 SCALES = {scale.name: scale for scale in (PAPER, SMALL)}

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Verdict
-from spectail.paper.reproduce import PROTOCOLS, Tested
+from spectail.paper.reproduce import Tested
+from spectail.paper.runs import PROTOCOLS
 from spectail.report.progress import console, print_paths, print_table
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.teacher_student.dataset import experiment_of

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from spectail.drawing.style import OPTIMIZER_STYLE, letter, new_figure, shared_legend
 from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim, Outcome, Verdict, all_of, falls, listing, paired_score, rises
-from spectail.paper.panels import describe, loss_panel, lr_panel
+from spectail.paper.figures import one_step_sweep, sweep_experiments
 from spectail.paper.runs import Runs, eigenvalues
 from spectail.paper.setups import LEARNING_RATES, OPTIMIZERS, S2, over_learning_rates
 from spectail.spectra.spikes import visible_edge

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-from matplotlib.figure import Figure
 
-from spectail.drawing.style import letter, new_figure, shared_legend
 from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim, Outcome, Verdict, all_of, falls, listing, mean_inside, paired_score, rises
-from spectail.paper.panels import describe, hill_panel, ks_panel, loss_panel, lr_panel
+from spectail.paper.figures import sweep_experiments, ten_step_sweep
 from spectail.paper.runs import Runs, Values
-from spectail.paper.setups import LEARNING_RATES, OPTIMIZERS, S8, over_learning_rates
-from spectail.teacher_student.experiment import Experiment
+from spectail.paper.setups import S8
 
 STEP = 10
 TEN = S8.replace(steps=STEP, record=(0, STEP))
