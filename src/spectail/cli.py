@@ -51,6 +51,13 @@ class Reproduce:
     repeats: Annotated[
         int | None, tyro.conf.arg(metavar="INT", help="Seeds; each artifact's own number by default.")
     ] = None
+    protocol: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="both|published|equations",
+            help="Conventions to run under; both by default, one where a second would cost hours.",
+        ),
+    ] = None
     out: Out = Path("results")
     device: Device = "cpu"
     workers: Workers = None
@@ -100,6 +107,30 @@ class Show:
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help="Folder for the figures.")] = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Predict:
+    """Predict what the first step does to the spectrum: critical learning rate, spike, overlaps, alignment.
+
+    Nothing is trained; closed forms of random matrix theory, as h, d, n → ∞ at fixed ratios.
+    Example: spectail predict --h 1500 --d 1000 --n 2000 --optimizer adam
+    """
+
+    h: Annotated[int, tyro.conf.arg(metavar="INT", help="Hidden units.")] = 1500
+    d: Annotated[int, tyro.conf.arg(metavar="INT", help="Dimension of the inputs.")] = 1000
+    n: Annotated[int, tyro.conf.arg(metavar="INT", help="Training points.")] = 2000
+    optimizer: Annotated[str, tyro.conf.arg(metavar="gd|adam|sign", help="The update.")] = "adam"
+    lr: Annotated[
+        tuple[float, ...], tyro.conf.arg(metavar="FLOAT...", help="Learning rates; by default around the critical one.")
+    ] = ()
+    initialization: Annotated[str, tyro.conf.arg(metavar="ntk|mean_field", help="Scale of the network.")] = "ntk"
+    teacher: Annotated[str, tyro.conf.arg(metavar="NAME", help="Link of the teacher.")] = "softplus"
+    activation: Annotated[str, tyro.conf.arg(metavar="NAME", help="Activation of the student.")] = "tanh"
+    label_noise: Annotated[float, tyro.conf.arg(metavar="FLOAT", help="Standard deviation of the label noise.")] = 0.3
+    protocol: Annotated[
+        str, tyro.conf.arg(metavar="equations|published", help="The paper's equations, or its published program.")
+    ] = "equations"
+
+
 def _run_command() -> type[Any]:
     """The options of `run`: the fields of Experiment, as text; Experiment itself says what is wrong with them."""
     options: list[tuple[str, Any, Any]] = []
@@ -143,6 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Sweep: sweep,
         Reproduce: reproduce,
         Show: show,
+        Predict: predict,
         StoreCommand: store,
     }
     commands: dict[str, Callable[..., Any]] = {
@@ -150,6 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "sweep": Sweep,
         "reproduce": Reproduce,
         "show": Show,
+        "predict": Predict,
         "store": StoreCommand,
     }
     chosen = tyro.extras.subcommand_cli_from_dict(
@@ -198,6 +231,16 @@ def show(options: Show) -> None:
     result = open_run(options.file)
     beside = options.file if options.out is None else options.out / options.file.name
     print_run(result, _draw_run(result, beside), found=False)
+
+
+def predict(options: Predict) -> None:
+    """`spectail predict`."""
+    fields = {f.name: getattr(options, f.name) for f in dataclasses.fields(options) if f.name != "lr"}
+    experiment = Experiment(**fields, steps=1, record=(0, 1))
+    rates = [experiment.replace(lr=lr).lr for lr in options.lr]
+    from spectail.report.terminal import print_prediction
+
+    print_prediction(experiment, rates)
 
 
 def sweep(options: Sweep) -> None:
@@ -276,25 +319,23 @@ def reproduce(options: Reproduce) -> None:
     from spectail.report import progress, terminal
 
     if options.list or not options.names:
-        terminal.print_catalogue(list(catalogue().values()))
+        from spectail.paper import reproduce as paper
+        from spectail.sweeps.store import Store
+
+        plans = [_plan([artifact], options) for artifact in catalogue().values()]
+        terminal.print_catalogue(paper.costs(plans, Store(options.out), options.workers or 1), options.scale)
         if not options.list:
             raise ValueError("reproduce needs the name of a figure or table, such as fig4; or all")
         return
     artifacts = find(options.names)
     from spectail.paper import reproduce as paper
-    from spectail.paper.scale import SCALES
-    from spectail.sweeps.store import Store, open_run
-    from spectail.teacher_student.names import unknown_name
+    from spectail.paper.runs import StoredRuns
+    from spectail.sweeps.store import Store
 
-    if options.scale not in SCALES:
-        raise ValueError(unknown_name("scale", options.scale, SCALES))
-    if options.repeats is not None and options.repeats < 1:
-        raise ValueError(f"repeats={options.repeats} is not valid; expected at least 1")
-    store = Store(options.out)
-    plan = paper.Plan(artifacts, SCALES[options.scale], options.repeats)
+    store, plan = Store(options.out), _plan(artifacts, options)
     experiments = plan.experiments()
     _compute(experiments, store, options)
-    stored = {experiment.key: open_run(store.path(experiment)) for experiment in experiments}
+    stored = StoredRuns({experiment.key: store.path(experiment) for experiment in experiments})
     folder = store.root / ("figures" if options.scale == "paper" else f"figures-{options.scale}")
     tested, paths = [], []
     for artifact in artifacts:
@@ -304,10 +345,28 @@ def reproduce(options: Reproduce) -> None:
             for protocol, of_protocol in runs.items():
                 progress.print_table(f"{artifact.title} – {protocol}", artifact.table(of_protocol))
         tested += paper.verify(artifact, runs)
+        stored.forget()
     terminal.print_verdicts(tested, options.scale)
     if tested:
         paths.append(terminal.save_verdicts(tested, folder / "claims.csv"))
     progress.print_paths(paths)
+
+
+def _plan(artifacts: Any, options: Reproduce) -> Any:
+    """What the options ask for, of some artifacts."""
+    from spectail.paper.reproduce import Plan
+    from spectail.paper.runs import PROTOCOLS as BOTH
+    from spectail.paper.scale import SCALES
+    from spectail.teacher_student.names import unknown_name
+
+    if options.scale not in SCALES:
+        raise ValueError(unknown_name("scale", options.scale, SCALES))
+    if options.repeats is not None and options.repeats < 1:
+        raise ValueError(f"repeats={options.repeats} is not valid; expected at least 1")
+    if options.protocol not in (None, "both", *BOTH):
+        raise ValueError(unknown_name("protocol", options.protocol, ("both", *BOTH)))
+    named = [protocol for protocol in BOTH if options.protocol in ("both", protocol)]
+    return Plan(artifacts, SCALES[options.scale], options.repeats, named or None)
 
 
 def _draw_run(result: Any, path: Path) -> list[Path]:

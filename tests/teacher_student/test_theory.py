@@ -13,7 +13,9 @@ from spectail.teacher_student.simulate import simulate
 from spectail.teacher_student.student import Student
 from spectail.teacher_student.theory import critical_lr, gaussian_moments, predict_one_step
 
-ONE = Experiment(steps=1, record=(1,), n_test=10, n_test_large=10, loss_factor=0.5, bias_correction=True)
+ONE = Experiment(
+    steps=1, record=(1,), overlaps=((1, 0),), n_test=10, n_test_large=10, loss_factor=0.5, bias_correction=True
+)
 CASES = {
     "GD, ntk": ONE.replace(optimizer="gd", lr=4000),
     "FB-Adam, ntk, η=0.1": ONE.replace(lr=0.1),
@@ -31,6 +33,9 @@ def test_one_step_puts_the_spike_and_the_alignment_where_theory_says(name):
     # corrections of order 1/√d, and the spread over seeds: 10 % of λ₁, 0.08 of sim
     assert run.eigenvalues.values[0, -1] == pytest.approx(predicted.top_eigenvalue, rel=0.10)
     assert run.alignment.item() == pytest.approx(predicted.alignment, abs=0.08)
+    # the same corrections: measured within 0.02 of theory over these cases, 0.06 leaves room for GD's seeds
+    assert run.overlap_left.values[0, 0, 0] == pytest.approx(predicted.left_overlap, abs=0.06)
+    assert run.overlap_right.values[0, 0, 0] == pytest.approx(predicted.right_overlap, abs=0.06)
     assert predicted.has_spike
     assert run.n_spikes.item() >= 1
 

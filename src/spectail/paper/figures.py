@@ -20,7 +20,7 @@ from spectail.paper.panels import (
     overlap_panel,
     trajectory_panel,
 )
-from spectail.paper.runs import Runs, Side
+from spectail.paper.runs import SIDES, Runs, Side
 from spectail.paper.setups import OPTIMIZERS, over_learning_rates
 from spectail.teacher_student.experiment import Experiment
 from spectail.teacher_student.theory import critical_lr
@@ -144,8 +144,7 @@ def trajectory_spectrum_overlaps(label: str, experiment: Experiment, pair: tuple
             letter(axes[0], 0, "losses (solid: train, dashed: test)"), runs, {"mean of repeats": experiment}
         )
         esd_panel(axes[1], 1, runs, experiment, experiment.steps, "log10")
-        sides: tuple[Side, Side] = ("left", "right")
-        for index, side in enumerate(sides, 2):
+        for index, side in enumerate(SIDES, 2):
             image = overlap_panel(axes[index], index, runs, experiment, pair, side)
             if image is not None:
                 figure.colorbar(image, ax=axes[index], label="squared overlap", extend="min")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+
+import xarray as xr
 
 from spectail.paper.claims import Outcome, Verdict, all_of, in_every_repeat, summary
 from spectail.paper.runs import Runs
@@ -22,13 +24,18 @@ def heavy_at(runs: Runs, expected: Mapping[tuple[Experiment, int], bool]) -> Out
     verdicts, text = [], []
     for (experiment, step), wanted in expected.items():
         at = runs.scale.step(step)
-        heavy = runs.measure(lambda run, t=at: run.phase.sel(step=t).item() == Phase.HEAVY_TAILED, [experiment], step)
+        heavy = runs.measure(is_heavy(at), [experiment], step)
         hill = runs.values("pl_alpha_hill", [experiment], step)[:, 0]
         verdicts.append(in_every_repeat((heavy == 1) == wanted))
         phase = runs[experiment.replace(seed=runs.seeds[0])].phase
         seen = phase.sel(step=at).item() if at in phase.step.values else "diverged"
         text.append(f"η={experiment.lr:g}, t={at:,}: {seen}, Hill {summary(hill)}")
     return Outcome(all_of(verdicts), "; ".join(text))
+
+
+def is_heavy(step: int) -> Callable[[xr.Dataset], float]:
+    """Whether a run is heavy-tailed at a step, for `Runs.measure`."""
+    return lambda run: float(run.phase.sel(step=step).item() == Phase.HEAVY_TAILED)
 
 
 def first_heavy(runs: Runs, experiment: Experiment) -> float:

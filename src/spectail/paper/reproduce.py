@@ -13,6 +13,8 @@ from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim, Outcome
 from spectail.paper.runs import Protocol, Runs
 from spectail.paper.scale import Scale
+from spectail.sweeps.cost import Estimate, estimate_at, machine_speed
+from spectail.sweeps.store import Store
 from spectail.teacher_student.experiment import Experiment
 
 
@@ -46,6 +48,33 @@ class Plan:
                         scaled = self.scale(experiment.replace(protocol=protocol))
                         wanted.setdefault(scaled.key, scaled)
         return list(wanted.values())
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one artifact takes.
+
+    Attributes:
+        artifact: which.
+        runs: how many it needs.
+        missing: what is still to be computed of them.
+    """
+
+    artifact: Artifact
+    runs: int
+    missing: Estimate
+
+
+def costs(plans: Sequence[Plan], store: Store, workers: int = 1) -> list[Cost]:
+    """What the artifact of each plan takes on this machine, by itself: runs that artifacts share count for each."""
+    entries = store.manifest.read() if store.runs.exists() else {}
+    speed = machine_speed(entries.values())
+    found = []
+    for plan in plans:
+        experiments = plan.experiments()
+        missing = [experiment for experiment in experiments if experiment.key not in entries]
+        found.append(Cost(plan.artifacts[0], len(experiments), estimate_at(speed, missing, workers)))
+    return found
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,12 +14,40 @@ from numpy.typing import NDArray
 from spectail.paper.scale import Scale
 from spectail.paper.setups import over_learning_rates
 from spectail.spectra.bulk import MarchenkoPastur
+from spectail.sweeps.store import open_run
 from spectail.teacher_student.experiment import Experiment
 
 Protocol = Literal["published", "equations"]
 PROTOCOLS: tuple[Protocol, ...] = ("published", "equations")
 Side = Literal["left", "right"]
+SIDES: tuple[Side, Side] = ("left", "right")
 Values = NDArray[np.float64]
+
+
+class StoredRuns(Mapping[str, xr.Dataset]):
+    """Runs of a store by key, each opened when it is first looked up, and kept until `forget`.
+
+    Args:
+        paths: the file of each run by key.
+    """
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self._paths, self._open = paths, dict[str, xr.Dataset]()
+
+    def __getitem__(self, key: str) -> xr.Dataset:
+        if key not in self._open:
+            self._open[key] = open_run(self._paths[key])
+        return self._open[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def forget(self) -> None:
+        """Let go of the runs that were opened."""
+        self._open.clear()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from spectail.paper.claims import Outcome, Verdict, all_of, in_every_repeat, summary
-from spectail.paper.runs import Runs, Values, eigenvalues
+from spectail.paper.runs import SIDES, Runs, Values, eigenvalues
 from spectail.spectra.phases import count_modes
 from spectail.spectra.spikes import visible_edge
 from spectail.teacher_student.experiment import Experiment
@@ -47,8 +47,8 @@ def humps(runs: Runs, experiment: Experiment, expected: int, step: int = 1) -> O
 def outliers(runs: Runs, experiment: Experiment, pair: tuple[int, int], *, expected: bool) -> Outcome:
     """Whether overlaps have an outlier, by `OUTLIER`; a run that diverged before decides nothing."""
     verdicts, text = [], []
-    for side in ("left", "right"):
-        largest = runs.largest_overlap(experiment, pair, side)  # type: ignore[arg-type]
+    for side in SIDES:
+        largest = runs.largest_overlap(experiment, pair, side)
         whole = bool(np.isfinite(largest).all())
         verdicts.append(in_every_repeat((largest > _LEAST_OUTLIER) == expected) if whole else Verdict.UNDECIDED)
         text.append(f"{side} {summary(largest, 2)}")

@@ -52,15 +52,31 @@ def estimate(missing: Sequence[Experiment], known: Iterable[Entry], workers: int
         known: runs of the same store; with enough of them, their wall times say how fast it goes.
         workers: how many runs go on at once.
     """
-    work = sum(operations(e) for e in missing)
+    return estimate_at(machine_speed(known) if missing else MachineSpeed(1.0, False), missing, workers)
+
+
+@dataclass(frozen=True)
+class MachineSpeed:
+    """Floating-point operations per second of runs on this machine, and whether runs or a product told it."""
+
+    operations_per_second: float
+    measured: bool
+
+
+def machine_speed(known: Iterable[Entry]) -> MachineSpeed:
+    """How fast runs go: as stored ones went, or as a quick matrix product suggests where these are too few."""
     done = [(operations(Experiment(**entry.experiment)), entry.wall_time) for entry in known]
     seen = sum(seconds for _, seconds in done)
-    measured = len(done) >= 3 and seen > 1.0
-    if measured:
-        seconds = work * seen / max(sum(cost for cost, _ in done), 1.0)
-    else:
-        seconds = (work / _operations_per_second() if missing else 0.0) + _SECONDS_BESIDE * len(missing)
-    return Estimate(len(missing), seconds / workers, sum(disk_bytes(e) for e in missing), measured)
+    if len(done) >= 3 and seen > 1.0:
+        return MachineSpeed(max(sum(cost for cost, _ in done), 1.0) / seen, True)
+    return MachineSpeed(_operations_per_second(), False)
+
+
+def estimate_at(speed: MachineSpeed, missing: Sequence[Experiment], workers: int = 1) -> Estimate:
+    """Time and disk of runs at a known speed; arguments as for `estimate`."""
+    seconds = sum(operations(e) for e in missing) / speed.operations_per_second
+    seconds += 0.0 if speed.measured else _SECONDS_BESIDE * len(missing)
+    return Estimate(len(missing), seconds / workers, sum(disk_bytes(e) for e in missing), speed.measured)
 
 
 def _operations_per_second() -> float:

@@ -63,8 +63,9 @@ class Student:
         """R = y − f(X), in the dtype of the weights."""
         if not self.lowered:
             return self.residual_at(self.preactivations(weights, x), y)
-        product = torch.mm(weights.bfloat16(), self._low(x).T, out=self._low_buffer(len(x)))
-        return self.residual_at(torch.mul(product, self.input_scale, out=self.workspace(len(x))), y)
+        low = (self.input_scale * weights).bfloat16()
+        product = torch.mm(low, self._low(x).T, out=self._low_buffer(len(x)))
+        return self.residual_at(self.workspace(len(x)).copy_(product), y)
 
     def residual_at(self, preactivations: Float[Tensor, "h n"], y: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """R = y − f(X) from s W Xᵀ, which is overwritten."""

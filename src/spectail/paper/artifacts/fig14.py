@@ -6,10 +6,11 @@ from spectail.paper.artifacts.fig13 import ALL
 from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim
 from spectail.paper.figures import overlaps, repeated
+from spectail.paper.runs import SIDES
 from spectail.paper.spikes import OUTLIER, both, outliers
 
 SMALL, LARGE = ALL[0], ALL[2]
-PANELS = [(e, ((10, 9), side)) for e in (SMALL, LARGE) for side in ("left", "right")]
+PANELS = [(e, ((10, 9), side)) for e in (SMALL, LARGE) for side in SIDES]
 
 ARTIFACT = Artifact(
     name="fig14",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim
 from spectail.paper.figures import overlaps, repeated
+from spectail.paper.runs import SIDES
 from spectail.paper.setups import S2
 from spectail.paper.spikes import OUTLIER, both, outliers
 
 RUN = S2.replace(optimizer="gd", lr=2000, steps=1, record=(0, 1), overlaps=((0, 0), (1, 0)))
-PANELS = [(RUN, (pair, side)) for pair in RUN.overlaps for side in ("left", "right")]
+PANELS = [(RUN, (pair, side)) for pair in RUN.overlaps for side in SIDES]
 
 ARTIFACT = Artifact(
     name="fig18",

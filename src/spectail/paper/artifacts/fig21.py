@@ -6,7 +6,7 @@ from spectail.paper.artifacts.fig18 import RUN as FIRST
 from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim, Outcome, all_of, in_every_repeat, summary
 from spectail.paper.figures import repeated, trajectory_spectrum_overlaps
-from spectail.paper.runs import Runs
+from spectail.paper.runs import SIDES, Runs
 from spectail.paper.setups import S2
 
 RUN = S2.replace(optimizer="gd", lr=2000, steps=10, record=tuple(range(11)), overlaps=((10, 9),))
@@ -14,8 +14,8 @@ RUN = S2.replace(optimizer="gd", lr=2000, steps=10, record=tuple(range(11)), ove
 
 def overlaps_shrink(runs: Runs) -> Outcome:
     verdicts, text = [], []
-    for side in ("left", "right"):
-        first, last = (runs.largest_overlap(e, p, side) for e, p in ((FIRST, (1, 0)), (RUN, (10, 9))))  # type: ignore[arg-type]
+    for side in SIDES:
+        first, last = (runs.largest_overlap(e, p, side) for e, p in ((FIRST, (1, 0)), (RUN, (10, 9))))
         verdicts.append(in_every_repeat(last < 0.5 * first))
         text.append(f"{side} {summary(first, 2)} → {summary(last, 2)}")
     return Outcome(all_of(verdicts), f"largest overlap at t=1 and 10: {', '.join(text)}")

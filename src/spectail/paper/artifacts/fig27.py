@@ -9,7 +9,7 @@ from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim, Outcome, in_every_repeat, summary
 from spectail.paper.figures import repeated
 from spectail.paper.panels import describe, esd_panel, overlap_panel
-from spectail.paper.runs import Runs
+from spectail.paper.runs import Runs, eigenvalues
 from spectail.paper.setups import S2
 
 RUN = S2.replace(optimizer="gd", lr=2000, steps=6, record=(0, 5, 6), overlaps=((5, 5), (6, 5)))
@@ -28,10 +28,8 @@ def draw(runs: Runs) -> Figure:
 
 
 def top(runs: Runs, factor: float) -> Outcome:
-    before, after = (
-        runs.measure(lambda run, t=step: float(run.eigenvalues.sel(step=t).values[-1]), [RUN], step)[:, 0]
-        for step in (5, 6)
-    )
+    before = runs.measure(lambda run: float(eigenvalues(run, 5)[-1]), [RUN], 5)[:, 0]
+    after = runs.measure(lambda run: float(eigenvalues(run, 6)[-1]), [RUN], 6)[:, 0]
     text = f"λ₁ at t=5, 6: {summary(before)}, {summary(after)}; a factor of {summary(before / after, 2)}"
     return Outcome(in_every_repeat(before >= factor * after), text)
 

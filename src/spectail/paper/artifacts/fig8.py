@@ -28,7 +28,8 @@ def roots(runs: Runs) -> Values:
 def norms(runs: Runs, name: str) -> Values:
     """‖G̃₀‖ in one of `NORMS`: (seeds × sizes)."""
     rates = np.array([runs.scale(e).lr for e in SIZES])
-    return runs.values(NORMS[name], SIZES, 1) / rates
+    values: Values = runs.values(NORMS[name], SIZES, 1) / rates
+    return values
 
 
 def expected_slopes(runs: Runs) -> dict[str, float]:

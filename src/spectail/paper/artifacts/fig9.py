@@ -7,12 +7,12 @@ import numpy as np
 from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim, Outcome, all_of, in_every_repeat, summary
 from spectail.paper.figures import overlaps, repeated
-from spectail.paper.runs import Runs
+from spectail.paper.runs import SIDES, Runs
 from spectail.paper.setups import S2
 from spectail.teacher_student.theory import predict_one_step
 
 RUN = S2.replace(optimizer="adam", lr=1, steps=10, record=(0, 1, 10), overlaps=((1, 0), (10, 9)))
-PANELS = [(RUN, (pair, side)) for pair in RUN.overlaps for side in ("left", "right")]
+PANELS = [(RUN, (pair, side)) for pair in RUN.overlaps for side in SIDES]
 
 
 def top_pair(runs: Runs) -> Outcome:
