@@ -41,7 +41,12 @@ def first_change(runs: Runs, series: list[Experiment], variable: str) -> float |
     return None
 
 
+ALONE = Outcome(Verdict.UNDECIDED, "1 repeat cannot tell a change from chance")
+
+
 def gd_threshold(runs: Runs) -> Outcome:
+    if len(runs.seeds) < 2:
+        return ALONE
     found = {name: first_change(runs, GD, variable) for name, variable in MEASURES.items()}
     text = ", ".join(f"{name} at {lr and f'{lr:g}'}" for name, lr in found.items())
     return Outcome(
@@ -50,6 +55,8 @@ def gd_threshold(runs: Runs) -> Outcome:
 
 
 def adam_rise(runs: Runs) -> Outcome:
+    if len(runs.seeds) < 2:
+        return ALONE
     found = {name: first_change(runs, ADAM, MEASURES[name]) for name in ("sim", "KTA")}
     on_time = Verdict.HOLDS if all(lr in (0.01, 0.1, 1.0) for lr in found.values()) else Verdict.DOES_NOT_HOLD
     kta = runs.values("kta", ADAM[3:6], 1)
