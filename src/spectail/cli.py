@@ -329,6 +329,7 @@ def reproduce(options: Reproduce) -> None:
         return
     artifacts = find(options.names)
     from spectail.paper import reproduce as paper
+    from spectail.paper.record import read_records, save_record, save_verdicts
     from spectail.paper.runs import StoredRuns
     from spectail.sweeps.store import Store
 
@@ -344,11 +345,12 @@ def reproduce(options: Reproduce) -> None:
         if artifact.table is not None:
             for protocol, of_protocol in runs.items():
                 progress.print_table(f"{artifact.title} – {protocol}", artifact.table(of_protocol))
-        tested += paper.verify(artifact, runs)
+        found = paper.verify(artifact, runs)
+        paths += save_record(artifact, plan, runs, found, folder)
+        tested += found
         stored.forget()
     terminal.print_verdicts(tested, options.scale)
-    if tested:
-        paths.append(terminal.save_verdicts(tested, folder / "claims.csv"))
+    paths.append(save_verdicts(read_records(folder), folder / "claims.csv"))
     progress.print_paths(paths)
 
 

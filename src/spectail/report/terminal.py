@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -145,22 +143,3 @@ def print_verdicts(tested: Sequence[Tested], scale: str) -> None:
             cells.append(cell)
         table.add_row(Text(f"{claim.number}\n{claim.where}"), said, *cells)
     console().print(table)
-
-
-def save_verdicts(tested: Sequence[Tested], path: Path) -> Path:
-    """The verdicts as a CSV file, whole or not at all: one row a claim and protocol."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}-{os.getpid()}.part")
-    try:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file)
-            rows.writerow(("artifact", "claim", "where", "statement", "criterion", "protocol", "verdict", "measured"))
-            for item in tested:
-                c = item.claim
-                for protocol, found in item.outcomes.items():
-                    said = (item.artifact, c.number, c.where, c.statement, c.criterion)
-                    rows.writerow((*said, protocol, str(found.verdict), found.measured))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path

@@ -1,0 +1,142 @@
+"""What is kept of an artifact beside its pictures: verdicts, tables and parameters (JSON), curves (CSV)."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from spectail.paper.catalogue import Artifact, catalogue
+from spectail.paper.reproduce import Plan, Tested
+from spectail.paper.runs import Protocol, Runs
+from spectail.teacher_student.experiment import PROTOCOLS as CONVENTIONS
+from spectail.teacher_student.experiment import Experiment
+
+FORMAT = 1
+CURVES = (
+    "objective", "train_loss", "test_loss", "test_loss_large", "kta", "alignment", "pl_alpha_hill", "pl_alpha_ks",
+    "ks_distance", "tail_size", "bulk_edge", "n_spikes", "spectral_gap", "update_norm_2", "update_norm_fro", "phase",
+)  # fmt: skip
+_OF_THE_PROTOCOL = {*CONVENTIONS["equations"], "protocol", "seed", "record", "overlaps"}
+
+
+def save_record(
+    artifact: Artifact, plan: Plan, runs: Mapping[Protocol, Runs], tested: Sequence[Tested], folder: Path
+) -> list[Path]:
+    """Write NAME.json and NAME.csv, each whole or not at all.
+
+    Returns:
+        their paths.
+    """
+    keys = {p: [_key(of, e) for seed in of.seeds for e in artifact.experiments(seed)] for p, of in runs.items()}
+    record = {
+        "format": FORMAT,
+        "name": artifact.name,
+        "title": artifact.title,
+        "scale": plan.scale.name,
+        "repeats": len(plan.seeds(artifact)),
+        "command": _command(artifact, plan),
+        "parameters": _parameters(artifact, plan),
+        "verdicts": [_verdict(item) for item in tested],
+        "tables": {p: artifact.table(of) for p, of in runs.items()} if artifact.table else {},
+        "runs": {p: list(dict.fromkeys(of)) for p, of in keys.items()},
+        "seconds": sum(of.stored[k].attrs["wall_time"] for p, of in runs.items() for k in dict.fromkeys(keys[p])),
+    }
+    return [
+        _write(folder / f"{artifact.name}.json", json.dumps(record, indent=1, ensure_ascii=False)),
+        _write(folder / f"{artifact.name}.csv", curves(artifact, runs).to_csv(index=False, float_format="%.6g")),
+    ]
+
+
+def read_records(folder: Path) -> list[dict[str, Any]]:
+    """The records of a folder in the paper's order; files that are none are left out."""
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(record, dict) and record.get("format") == FORMAT and record.get("name") == path.stem:
+            found[path.stem] = record
+    order = {name: place for place, name in enumerate(catalogue())}
+    return sorted(found.values(), key=lambda record: order.get(record["name"], len(order)))
+
+
+def curves(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> pd.DataFrame:
+    """Every scalar of every run of an artifact, one row a run and step; fields that all runs share are left out."""
+    rows = pd.DataFrame(_curve_rows(artifact, runs))
+    fields = [c for c in rows.columns if c in Experiment.model_fields and c != "seed"]
+    same = [c for c in fields if rows[c].astype(str).nunique() == 1]
+    return rows.drop(columns=same)
+
+
+def _curve_rows(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> Iterator[dict[str, Any]]:
+    for protocol, of in runs.items():
+        for seed in of.seeds:
+            for experiment in dict.fromkeys(artifact.experiments(seed)):
+                scaled, run = of.scale(experiment.replace(protocol=protocol)), of[experiment]
+                fields = {k: v for k, v in scaled.model_dump(mode="json").items() if k not in _OF_THE_PROTOCOL}
+                kept = [name for name in CURVES if name in run]
+                for step in run.step.values:
+                    at = run[kept].sel(step=step)
+                    values = {name: at[name].item() for name in kept}
+                    yield {"protocol": protocol, "seed": seed, **fields, "step": int(step), **values}
+
+
+def _key(runs: Runs, experiment: Experiment) -> str:
+    return runs.scale(experiment.replace(protocol=runs.protocol)).key
+
+
+def _command(artifact: Artifact, plan: Plan) -> str:
+    words = ["spectail reproduce", artifact.name]
+    words += [] if plan.scale.name == "paper" else ["--scale", plan.scale.name]
+    words += [] if plan.repeats is None else ["--repeats", str(plan.repeats)]
+    if plan.protocols is not None:
+        words += ["--protocol", plan.protocols[0] if len(plan.protocols) == 1 else "both"]
+    return " ".join(words)
+
+
+def _parameters(artifact: Artifact, plan: Plan) -> dict[str, str]:
+    """Fields as they were run: those that all experiments share, and the values of those that vary."""
+    dumped = [plan.scale(e).model_dump(mode="json") for e in artifact.experiments(0)]
+    found = {}
+    for name in Experiment.model_fields:
+        if name in _OF_THE_PROTOCOL:
+            continue
+        values = list(dict.fromkeys(json.dumps(fields[name]) for fields in dumped))
+        found[name] = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in map(json.loads, values))
+    return found
+
+
+def _verdict(item: Tested) -> dict[str, Any]:
+    c = item.claim
+    outcomes = {p: {"verdict": str(o.verdict), "measured": o.measured} for p, o in item.outcomes.items()}
+    said = {"claim": c.number, "where": c.where, "statement": c.statement, "criterion": c.criterion}
+    return {"artifact": item.artifact, **said, "outcomes": outcomes}
+
+
+def _write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}-{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def save_verdicts(records: Sequence[Mapping[str, Any]], path: Path) -> Path:
+    """The verdicts of all records as a CSV file, whole or not at all: one row a claim and protocol."""
+    rows = [
+        {**{k: v for k, v in verdict.items() if k != "outcomes"}, "protocol": protocol, **outcome}
+        for record in records
+        for verdict in record["verdicts"]
+        for protocol, outcome in verdict["outcomes"].items()
+    ]
+    columns = ["artifact", "claim", "where", "statement", "criterion", "protocol", "verdict", "measured"]
+    return _write(path, pd.DataFrame(rows, columns=columns).to_csv(index=False))
