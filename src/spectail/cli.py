@@ -86,6 +86,20 @@ class Sweep:
 
 
 @dataclasses.dataclass(frozen=True)
+class Report:
+    """Write one HTML page of what a folder holds: pictures, verdicts, and an explorer of its runs.
+
+    The page needs no network and no server: open it in a browser, or send it to somebody.
+    Example: spectail report results
+    """
+
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR", help="A folder of results.")]
+    scale: Annotated[
+        str, tyro.conf.arg(metavar="paper|small", help="Which reproductions to show: at the paper's sizes, or small.")
+    ] = "paper"
+
+
+@dataclasses.dataclass(frozen=True)
 class StoreCommand:
     """Verify a folder of runs (check), or remove what is provably incomplete from it (gc).
 
@@ -175,6 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Reproduce: reproduce,
         Show: show,
         Predict: predict,
+        Report: report,
         StoreCommand: store,
     }
     commands: dict[str, Callable[..., Any]] = {
@@ -183,6 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "reproduce": Reproduce,
         "show": Show,
         "predict": Predict,
+        "report": Report,
         "store": StoreCommand,
     }
     chosen = tyro.extras.subcommand_cli_from_dict(
@@ -241,6 +257,20 @@ def predict(options: Predict) -> None:
     from spectail.report.terminal import print_prediction
 
     print_prediction(experiment, rates)
+
+
+def report(options: Report) -> None:
+    """`spectail report`."""
+    if not options.folder.is_dir():
+        raise ValueError(f"{options.folder} is not a folder; expected one that spectail wrote results to")
+    if options.scale not in ("paper", "small"):
+        from spectail.teacher_student.names import unknown_name
+
+        raise ValueError(unknown_name("scale", options.scale, ("paper", "small")))
+    from spectail.report.html import write_report
+    from spectail.report.progress import print_paths
+
+    print_paths([write_report(options.folder, options.scale)])
 
 
 def sweep(options: Sweep) -> None:

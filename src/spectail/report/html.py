@@ -1,0 +1,204 @@
+"""The report: one HTML file of pictures, verdicts and an explorer of runs, which needs no network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import xarray as xr
+from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
+from plotly.offline import get_plotlyjs
+
+from spectail.paper.record import read_records
+from spectail.report.progress import duration
+from spectail.spectra.bulk import MarchenkoPastur
+from spectail.sweeps.store import Store, open_run
+from spectail.teacher_student.dataset import experiment_of
+from spectail.teacher_student.experiment import Experiment
+from spectail.teacher_student.theory import predict_one_step
+
+Values = NDArray[np.float64]
+_SPECTRA_BYTES = 3_500_000  # of all packed spectra together
+_TOP = 40  # eigenvalues that stand singly in a packed spectrum
+_BLOCK = 24  # directions shown of an overlap matrix
+_PICTURE_WIDTH = 1350
+_SERIES = (
+    "train_loss", "test_loss_large", "kta", "alignment", "pl_alpha_hill", "pl_alpha_ks", "ks_xmin", "tail_size",
+    "spectral_gap",
+)  # fmt: skip
+_PLAIN = Experiment()
+
+
+def write_report(root: Path, scale: str = "paper") -> Path:
+    """Write the report of a folder that `spectail reproduce`, `sweep` or `run` filled.
+
+    Args:
+        root: the folder, with `runs` and, if something was reproduced, `figures`.
+        scale: which reproductions it shows: those at the "paper"'s sizes, or the "small" ones.
+
+    Returns:
+        the path of the page: report.html, or report-SCALE.html.
+
+    Raises:
+        ValueError: the folder holds neither runs nor figures.
+    """
+    store, folder = Store(root), "figures" if scale == "paper" else f"figures-{scale}"
+    artifacts = [_artifact(record, root / folder, folder) for record in read_records(root / folder)]
+    keys = list(store.manifest.read()) if store.runs.is_dir() else []
+    if not artifacts and not keys:
+        raise ValueError(f"{root} holds neither runs nor figures; expected a folder that spectail wrote to")
+    wanted = {key for artifact in artifacts for of in artifact["runs"].values() for key in of}
+    chosen = [key for key in keys if not artifacts or key in wanted]
+    points, data = _pack(store, chosen)
+    page = _template().render(
+        title=str(root.resolve().name),
+        small=scale != "paper",
+        artifacts=artifacts,
+        verdicts=[verdict for artifact in artifacts for verdict in artifact["verdicts"]],
+        runs=len(data["runs"]),
+        points=points,
+        plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
+        css=Markup(_resource("page.css")),
+        script=Markup(_resource("page.js")),
+        data=Markup(json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")),
+    )
+    path = root / ("report.html" if scale == "paper" else f"report-{scale}.html")
+    part = path.with_name(f".{path.name}-{os.getpid()}.part")
+    try:
+        part.write_text(page, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def _resource(name: str) -> str:
+    return files("spectail.report").joinpath("page", name).read_text(encoding="utf-8")
+
+
+def _template() -> jinja2.Template:
+    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_resource("page.html"))
+
+
+def _artifact(record: Mapping[str, Any], folder: Path, link: str) -> dict[str, Any]:
+    name = record["name"]
+    pictures = []
+    for protocol in record["runs"]:
+        stem = name if protocol == "published" else f"{name}-{protocol}"
+        if (folder / f"{stem}.png").is_file():
+            pictures.append({"protocol": protocol, "stem": stem, **_picture(folder / f"{stem}.png")})
+    verdicts = [
+        {**v, "outcomes": {p: v["outcomes"].get(p) for p in ("published", "equations")}} for v in record["verdicts"]
+    ]
+    told = [f"Claim {v['claim']}: {o['measured']}." for v in record["verdicts"] for o in v["outcomes"].values()]
+    return {
+        **record,
+        "pictures": pictures,
+        "folder": link,
+        "summary": " ".join(told[:2]),
+        "minutes": duration(record["seconds"]),
+        "verdicts": verdicts,
+    }
+
+
+def _picture(path: Path) -> dict[str, Any]:
+    """A picture at the width of the page, as a data URI: in few colours, which figures have."""
+    with Image.open(path) as picture:
+        image = picture.convert("RGB")
+    if image.width > _PICTURE_WIDTH:
+        height = round(image.height * _PICTURE_WIDTH / image.width)
+        image = image.resize((_PICTURE_WIDTH, height), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    image.save(stream, "WEBP", quality=72, method=4)
+    source = "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
+    return {"source": source, "width": image.width, "height": image.height}
+
+
+def _pack(store: Store, keys: Sequence[str]) -> tuple[int, dict[str, Any]]:
+    """Runs and their spectra for the explorer; equal spectra, as at step 0 of a sweep, once."""
+    spectra: dict[bytes, int] = {}
+    distinct: list[Values] = []
+    runs = []
+    for key in keys:
+        try:
+            run = open_run(store.runs / f"{key}.nc")
+        except (ValueError, OSError):
+            continue  # `store check` says what is wrong with it
+        found = []
+        for values in run.eigenvalues.values:
+            found.append(spectra.setdefault(hashlib.sha256(values.tobytes()).digest(), len(distinct)))
+            if found[-1] == len(distinct):
+                distinct.append(values)
+        if found:
+            runs.append(_run(run, found))
+    runs.sort(key=lambda run: run["label"])
+    points = int(np.clip(_SPECTRA_BYTES / (2.7 * max(len(distinct), 1)), 100, 4000))
+    return points, {"runs": runs, "spectra": [_spectrum(values, points) for values in distinct]}
+
+
+def _spectrum(values: Values, points: int) -> dict[str, Any]:
+    """Eigenvalues as log10 λ in 16 bits: quantiles of the many, and the largest as they are."""
+    logs = np.log10(np.maximum(np.sort(values), values.max() * 1e-12 + 1e-300))
+    top = min(_TOP, len(logs))
+    if len(logs) > points:
+        rest = logs[:-top]
+        logs = np.concatenate([rest[np.linspace(0, len(rest) - 1, points - top).round().astype(int)], logs[-top:]])
+    low, high = float(logs[0]), float(logs[-1]) or 1.0
+    packed = np.round((logs - low) / max(high - low, 1e-12) * 65535).astype("<u2")
+    text = base64.b64encode(packed.tobytes()).decode()
+    return {"lo": round(low, 6), "hi": round(high, 6), "n": len(values), "top": top, "b": text}
+
+
+def _run(run: xr.Dataset, spectra: Sequence[int]) -> dict[str, Any]:
+    e = experiment_of(run)
+    law = MarchenkoPastur(e.h, e.d, e.entry_scale**2)
+    known = e.optimizer in ("gd", "adam", "sign") and e.steps > 0 and not e.weight_normalization
+    prediction = predict_one_step(e) if known else None
+    steps = [int(step) for step in run.step.values]
+    changed = {k: v for k, v in e.model_dump(mode="json").items() if v != getattr(_PLAIN, k)}
+    beside = [f"{k}={v}" for k, v in changed.items() if k in ("teacher", "label_noise", "ridge", "initialization")]
+    beside += ["WN"] if e.weight_normalization else []
+    beside += [f"γ={e.schedule_options.get('gamma')}"] if e.schedule == "StepLR" else []
+    sizes = f"{e.optimizer} η={e.lr:g} n={e.n} d={e.d} h={e.h}"
+    label = f"{sizes} {' '.join(beside)} steps={e.steps} {e.protocol} seed {e.seed}"
+    return {
+        "label": " ".join(label.split()),
+        "config": f"key {e.key}\n{json.dumps(e.model_dump(mode='json'), indent=1)}",
+        "steps": steps,
+        "long": steps[-1] > 200,
+        "series": {name: [_number(value) for value in run[name].values] for name in _SERIES},
+        "phases": [str(phase) for phase in run.phase.values],
+        "law": {"h": e.h, "d": e.d, "variance": e.entry_scale**2, "edge": law.edges[1]},
+        "spectra": list(spectra),
+        "predicted": prediction.top_eigenvalue if prediction and prediction.has_spike else None,
+        "overlaps": list(_overlaps(run)),
+    }
+
+
+def _overlaps(run: xr.Dataset) -> list[dict[str, Any]]:
+    found = []
+    for pair in range(run.sizes.get("pair", 0)):
+        s, t = int(run.w_step[pair]), int(run.m_step[pair])
+        for side, role in (("left", "U"), ("right", "V")):
+            matrix = run[f"overlap_{side}"].values[pair]
+            block = matrix[:_BLOCK, :_BLOCK]
+            packed = np.round(255 * (1 + np.log10(np.clip(block, 1e-4, 1.0)) / 4)).astype(np.uint8)
+            name = f"O({role}_W{s}, {role}_M{t})"
+            text = base64.b64encode(packed.tobytes()).decode()
+            found.append({"name": name, "size": len(block), "max": _number(matrix.max()), "b": text})
+    return found
+
+
+def _number(value: Any) -> float | None:
+    return float(f"{value:.5g}") if np.isfinite(value) else None

@@ -1,0 +1,211 @@
+"use strict";
+// The explorer of runs and the table of verdicts. Text from files reaches the page as text only.
+const data = JSON.parse(document.getElementById("runs-data").textContent);
+const byId = (id) => document.getElementById(id);
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+function bytes(text) {
+  const raw = atob(text), out = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i++) out[i] = raw.charCodeAt(i);
+  return out;
+}
+
+// A spectrum is packed as log10 λ in 16 bits: some points that stand for many eigenvalues each, and the largest singly.
+function spectrum(index) {
+  const packed = data.spectra[index];
+  if (!packed.values) {
+    const raw = new Uint16Array(bytes(packed.b).buffer), span = (packed.hi - packed.lo) / 65535;
+    packed.values = Array.from(raw, (v) => packed.lo + v * span);
+    const rest = raw.length - packed.top;
+    packed.weights = packed.values.map((_, i) => (i < rest ? (packed.n - packed.top) / rest : 1) / packed.n);
+  }
+  return packed;
+}
+
+function density(packed, linear, low, high, bins) {
+  const width = (high - low) / bins, heights = new Array(bins).fill(0), centres = [];
+  packed.values.forEach((value, i) => {
+    const place = Math.floor(((linear ? 10 ** value : value) - low) / width);
+    if (place >= 0 && place < bins) heights[place] += packed.weights[i] / width;
+  });
+  for (let i = 0; i < bins; i++) centres.push(low + (i + 0.5) * width);
+  return { centres, heights, width };
+}
+
+function marchenkoPastur(law, linear) {
+  const b = Math.min(law.h, law.d), big = Math.max(law.h, law.d), unit = law.variance;
+  const low = unit * (Math.sqrt(big) - Math.sqrt(b)) ** 2, high = unit * (Math.sqrt(big) + Math.sqrt(b)) ** 2;
+  const x = [], y = [];
+  for (let i = 1; i < 400; i++) {
+    const start = linear ? low : Math.log10(Math.max(low, 1e-6 * high)), end = linear ? high : Math.log10(high);
+    const at = start + ((end - start) * i) / 400, value = linear ? at : 10 ** at;
+    const here = Math.sqrt(Math.max((high - value) * (value - low), 0)) / (2 * Math.PI * b * unit * value);
+    x.push(at);
+    y.push(linear ? here : here * value * Math.LN10);
+  }
+  return { x, y };
+}
+
+function layout(extra) {
+  const ink = css("--ink"), grid = css("--line");
+  const axis = { gridcolor: grid, zerolinecolor: grid, linecolor: ink, automargin: true };
+  const { xaxis, yaxis, ...rest } = extra;
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: 12 },
+    margin: { l: 55, r: 15, t: 40, b: 45 }, legend: { orientation: "h", y: -0.2 }, bargap: 0,
+    xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
+  };
+}
+const options = { displayModeBar: false, responsive: true };
+const show = (number, digits) => (number === null ? "–" : Number(number).toPrecision(digits || 4));
+
+function drawSpectrum(run, at, linear) {
+  const now = spectrum(run.spectra[at]), first = spectrum(run.spectra[0]);
+  const top = (packed) => packed.values[packed.values.length - 1];
+  const far = Math.max(...now.values.slice(0, now.values.length - now.top).map((v) => 10 ** v), run.law.edge);
+  const low = linear ? 0 : Math.min(now.values[0], first.values[0]);
+  const predicted = run.predicted !== null && run.steps[at] === 1 ? Math.log10(run.predicted) : -Infinity;
+  const most = Math.max(top(now), top(first), predicted);
+  const high = linear ? 1.04 * Math.min(far * 1.5, 10 ** most) : most + 0.02;
+  const traces = [], bins = 80;
+  for (const [packed, name, colour] of [[first, "step " + run.steps[0], "#D55E00"], [now, "step " + run.steps[at], "#0072B2"]]) {
+    const { centres, heights, width } = density(packed, linear, low, high, bins);
+    traces.push({ type: "bar", x: centres, y: heights, width, name, marker: { color: colour }, opacity: 0.6 });
+  }
+  const law = marchenkoPastur(run.law, linear);
+  traces.push({ type: "scatter", mode: "lines", x: law.x, y: law.y, name: "Marchenko–Pastur", line: { color: css("--ink"), width: 1.5 } });
+  const alpha = run.series.pl_alpha_ks[at], xmin = run.series.ks_xmin[at], share = run.series.tail_size[at] / now.n;
+  if (alpha !== null && xmin > 0) {
+    const x = [], y = [];
+    for (let i = 0; i <= 60; i++) {
+      const value = 10 ** (Math.log10(xmin) + ((top(now) - Math.log10(xmin)) * i) / 60);
+      if (linear && value > high) break;
+      const here = (share * (alpha - 1)) / xmin * (value / xmin) ** -alpha;
+      x.push(linear ? value : Math.log10(value));
+      y.push(linear ? here : here * value * Math.LN10);
+    }
+    traces.push({ type: "scatter", mode: "lines", x, y, name: "power law, α = " + show(alpha, 3), line: { color: "#009E73", dash: "dash" } });
+  }
+  const edge = Math.log10(run.law.edge), spikes = now.values.filter((v) => v > edge).map((v) => (linear ? 10 ** v : v)).filter((v) => v <= high);
+  const floor = Math.min(...traces[1].y.filter((v) => v > 0));
+  traces.push({ type: "scatter", mode: "markers", x: spikes, y: spikes.map(() => (linear ? 0 : floor)), name: "λ past the edge", marker: { symbol: "line-ns-open", size: 10, color: "#0072B2" } });
+  const shapes = [], notes = [];
+  if (predicted > -Infinity) {
+    const x = linear ? run.predicted : Math.log10(run.predicted);
+    if (x <= high) {
+      shapes.push({ type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line: { color: "#CC79A7", dash: "dot", width: 2 } });
+      notes.push({ x, y: 1, yref: "paper", text: "predicted λ₁", showarrow: false, xanchor: "right", font: { color: "#CC79A7" } });
+    }
+  }
+  Plotly.react("esd", traces, layout({
+    title: { text: "spectrum of WᵀW, step " + run.steps[at] }, barmode: "overlay", shapes, annotations: notes,
+    xaxis: { title: { text: linear ? "λ" : "log₁₀ λ" }, range: [low, high] },
+    yaxis: { title: { text: "density" }, type: linear ? "linear" : "log" },
+  }), options);
+}
+
+function drawCurves(run, at) {
+  const rows = [["train_loss", "train loss", "#0072B2", "y"], ["test_loss_large", "test loss", "#E69F00", "y"], ["kta", "KTA", "#009E73", "y2"],
+    ["alignment", "sim", "#CC79A7", "y2"], ["pl_alpha_hill", "Hill", "#56B4E9", "y3"], ["pl_alpha_ks", "KS", "#D55E00", "y3"]];
+  const traces = rows.map(([key, name, color, yaxis]) => ({ type: "scatter", mode: "lines+markers", x: run.steps.map((t) => t + (run.long ? 1 : 0)),
+    y: run.series[key], name, yaxis, line: { color }, connectgaps: false }));
+  const grid = css("--line"), axis = { gridcolor: grid, automargin: true };
+  const x = run.steps[at] + (run.long ? 1 : 0);
+  Plotly.react("curves", traces, layout({
+    title: { text: "over steps" }, xaxis: { anchor: "y3", title: { text: run.long ? "step + 1" : "step" }, type: run.long ? "log" : "linear" },
+    yaxis: { domain: [0.7, 1], title: { text: "loss" } }, yaxis2: { ...axis, domain: [0.36, 0.63], title: { text: "alignment" } },
+    yaxis3: { ...axis, domain: [0, 0.29], title: { text: "exponent" }, type: "log" },
+    shapes: [{ type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line: { color: css("--ink"), dash: "dot", width: 1 } }],
+  }), options);
+}
+
+function drawOverlaps(run) {
+  const place = byId("overlaps");
+  place.hidden = byId("overlap-choice").hidden = !run.overlaps.length;
+  if (!run.overlaps.length) return;
+  const chosen = run.overlaps[Math.min(byId("overlap").value || 0, run.overlaps.length - 1)];
+  const raw = bytes(chosen.b), z = [];
+  for (let i = 0; i < chosen.size; i++) z.push(Array.from(raw.slice(i * chosen.size, (i + 1) * chosen.size), (v) => -4 + (4 * v) / 255));
+  Plotly.react("overlaps", [{ type: "heatmap", z, x0: 1, y0: 1, dx: 1, dy: 1, zmin: -4, zmax: 0, colorscale: "Cividis", colorbar: { title: { text: "log₁₀" } } }], layout({
+    title: { text: chosen.name + ", largest " + show(chosen.max, 3) }, xaxis: { title: { text: "direction of M" }, constrain: "domain" },
+    yaxis: { title: { text: "direction of W" }, autorange: "reversed", scaleanchor: "x" },
+  }), options);
+}
+
+let run = null;
+function redraw() {
+  const at = Number(byId("step").value), linear = byId("axis").value === "linear", s = run.series;
+  drawSpectrum(run, at, linear);
+  drawCurves(run, at);
+  byId("step-shown").textContent = "step " + run.steps[at];
+  byId("step").setAttribute("aria-valuetext", "step " + run.steps[at]);
+  byId("state").textContent = "step " + run.steps[at] + ": " + run.phases[at] + " · Hill " + show(s.pl_alpha_hill[at]) + " · KS " + show(s.pl_alpha_ks[at]) +
+    " (" + s.tail_size[at] + " in the tail) · λ₁/λ₊ " + show(s.spectral_gap[at]) + " · train " + show(s.train_loss[at]) + " · test " + show(s.test_loss_large[at]);
+}
+
+function choose() {
+  run = data.runs[Number(byId("run").value)];
+  if (!run) return;
+  const slider = byId("step");
+  slider.max = run.steps.length - 1;
+  slider.value = run.steps.length - 1;
+  const list = byId("overlap");
+  list.replaceChildren(...run.overlaps.map((o, i) => new Option(o.name, i)));
+  byId("config").textContent = run.config;
+  redraw();
+  drawOverlaps(run);
+}
+
+function listRuns() {
+  const words = byId("run-filter").value.toLowerCase().split(/\s+/).filter(Boolean), list = byId("run");
+  const found = data.runs.map((r, i) => [r.label, i]).filter(([label]) => words.every((w) => label.toLowerCase().includes(w)));
+  list.replaceChildren(...found.slice(0, 500).map(([label, i]) => new Option(label, i)));
+  byId("run-count").textContent = found.length + " of " + data.runs.length + " runs" + (found.length > 500 ? "; the first 500 are listed" : "");
+  choose();
+}
+
+if (data.runs.length) {
+  byId("run-filter").addEventListener("input", listRuns);
+  byId("run").addEventListener("change", choose);
+  for (const id of ["step", "axis"]) byId(id).addEventListener("input", redraw);
+  byId("overlap").addEventListener("change", () => drawOverlaps(run));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { redraw(); drawOverlaps(run); });
+  const start = () => {
+    listRuns();
+    const longest = data.runs.reduce((best, r, i) => (r.steps.length > data.runs[best].steps.length ? i : best), 0);
+    if (longest < byId("run").options.length) { byId("run").value = longest; choose(); }
+    document.documentElement.dataset.ready = "yes";
+  };
+  requestAnimationFrame(() => setTimeout(start, 0));
+} else {
+  document.documentElement.dataset.ready = "yes";
+}
+
+// verdicts
+const body = byId("verdict-rows");
+function filterVerdicts() {
+  const words = byId("verdict-filter").value.toLowerCase().split(/\s+/).filter(Boolean), wanted = byId("verdict-kind").value;
+  let shown = 0;
+  for (const row of body.rows) {
+    const kinds = [row.dataset.published, row.dataset.equations];
+    const fits = !wanted || (wanted === "differ" ? kinds[0] && kinds[1] && kinds[0] !== kinds[1] : kinds.includes(wanted));
+    row.hidden = !(fits && words.every((w) => row.textContent.toLowerCase().includes(w)));
+    shown += row.hidden ? 0 : 1;
+  }
+  byId("verdict-count").textContent = shown + " of " + body.rows.length + " claims";
+}
+if (body) {
+  byId("verdict-filter").addEventListener("input", filterVerdicts);
+  byId("verdict-kind").addEventListener("input", filterVerdicts);
+  for (const button of document.querySelectorAll("#verdict-table th button")) {
+    button.addEventListener("click", () => {
+      const head = button.closest("th"), down = head.getAttribute("aria-sort") === "ascending", column = head.cellIndex;
+      for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const text = (row) => row.cells[column].dataset.sort || row.cells[column].textContent.trim();
+      const sorted = Array.from(body.rows).sort((a, b) => text(a).localeCompare(text(b), "en", { numeric: true }));
+      body.append(...(down ? sorted.reverse() : sorted));
+    });
+  }
+  filterVerdicts();
+}
