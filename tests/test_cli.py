@@ -229,3 +229,37 @@ def test_bad_sweeps_are_one_sentence(capsys, tmp_path, monkeypatch, arguments, s
     assert sentence in err
     assert err.count("\n") == 1
     assert not (tmp_path / "results").exists()
+
+
+def test_predict_prints_the_critical_learning_rate_and_what_happens_around_it(capsys):
+    code, out, _ = spectail(capsys, "predict", "--h", "1500", "--d", "1000", "--n", "2000", "--optimizer", "adam")
+    assert code == 0
+    assert "critical learning rate η_c = 0.01472" in out
+    assert "left overlap" in out
+    code, out, _ = spectail(capsys, "predict", "--optimizer", "gd", "--protocol", "published", "--lr", "1000", "2000")
+    assert code == 0
+    assert [line.split("│")[3].strip() for line in out.splitlines() if line.startswith("│")] == ["no", "yes"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--h", "-3"), "h=-3 is not valid"),
+        (("--lr", "0"), "lr=0.0 is not valid"),
+        (("--optimizer", "AdamW"), "optimizer='AdamW' has no prediction; gd, adam and sign have one"),
+    ],
+)
+def test_predict_says_what_it_cannot_use(capsys, arguments, sentence):
+    code, _, err = spectail(capsys, "predict", *arguments)
+    assert code == 2
+    assert sentence in err
+
+
+def test_reproduce_under_a_protocol_of_ones_choice(capsys, tmp_path):
+    common = ("reproduce", "fig2", "--scale", "small", "--repeats", "1", "--out", str(tmp_path))
+    code, out, _ = spectail(capsys, *common, "--protocol", "equations")
+    assert code == 0
+    assert "not run" in out
+    code, _, err = spectail(capsys, *common, "--protocol", "equation")
+    assert code == 2
+    assert "did you mean 'equations'" in err

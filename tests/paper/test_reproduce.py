@@ -1,11 +1,15 @@
 import dataclasses
+import subprocess
+import sys
 
 import pytest
 from matplotlib.figure import Figure
 
+from spectail.cli import main
 from spectail.paper import reproduce as paper
 from spectail.paper.catalogue import catalogue, find
 from spectail.paper.claims import Verdict
+from spectail.paper.lemmas import first_gradient
 from spectail.paper.scale import PAPER, SMALL, Scale
 from spectail.sweeps.store import Store
 from spectail.sweeps.sweep import run_missing
@@ -19,7 +23,7 @@ TINY = Scale("tiny", 25, long=False)  # n = 80, d = 40, h = 60
 def test_the_catalogue_is_in_the_papers_order():
     figures = [f"fig{i}" for i in range(1, 33) if i != 6]  # Fig. 6 is of deep networks
     tables = [f"table{i}" for i in range(1, 6)]
-    assert list(catalogue()) == [*figures, *tables, "table5-full", "evolution", "prediction"]
+    assert list(catalogue()) == [*figures, *tables, "table5-full", "evolution", "precision", "prediction"]
 
 
 def test_names_are_found_once_and_unknown_ones_are_named():
@@ -45,6 +49,11 @@ def test_the_small_scale_keeps_the_spike_where_it_is_relative_to_the_bulk(optimi
     assert SMALL(e).d == e.d / 5
     # mean-field keeps terms of 1/√h = 0.06, most of which cancel
     assert small.theta / small.critical_theta == pytest.approx(large.theta / large.critical_theta, rel=0.02)
+
+
+def test_the_small_scale_cuts_long_trajectories_short_but_keeps_the_first_hundred_steps():
+    e = SMALL(Experiment(steps=10_000, record=(0, 1, 10, 100, 10_000)))
+    assert (e.steps, e.record) == (1000, (0, 1, 10, 100, 1000))
 
 
 def test_the_papers_scale_changes_nothing():
@@ -103,6 +112,42 @@ def test_a_diverged_run_is_drawn_as_such_and_its_claims_do_not_crash(tmp_path):
     plan = paper.Plan([blown], TINY, repeats=1)
     runs = computed(plan, Store(tmp_path))
     assert any("diverged_at" in run.attrs for run in runs.values())
+
+
+def test_the_list_estimates_what_is_missing(tmp_path):
+    store = Store(tmp_path)
+    plan = paper.Plan(find(["fig4"]), TINY)
+    (before,) = paper.costs([plan], store)
+    assert (before.runs, before.missing.runs) == (6, 6)
+    assert before.missing.seconds > 0
+    run_missing(plan.experiments()[:4], store)
+    (after,) = paper.costs([plan], store)
+    assert after.missing.runs == 2
+
+
+def test_two_processes_reproduce_into_one_folder(tmp_path):
+    command = [sys.executable, "-m", "spectail", "reproduce", "fig2", "--scale", "small", "--repeats", "1"]
+    both = [
+        subprocess.Popen([*command, "--out", str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=240) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert main(["store", "check", str(tmp_path)]) is None
+    assert len(list((tmp_path / "runs").glob("*.nc"))) == 8
+    assert not list(tmp_path.rglob("*.part"))
+    assert len((tmp_path / "figures-small" / "claims.csv").read_text().splitlines()) == 1 + 2 * 4
+
+
+@pytest.mark.parametrize("initialization", ["ntk", "mean_field"])
+def test_the_first_gradient_is_close_to_the_rank_one_part_of_the_residual(initialization):
+    # the rest is σ' − E σ', with a norm that falls as the sizes grow at fixed ratios: 0.1 here
+    found = first_gradient(Experiment(n=800, d=400, h=600, initialization=initialization))
+    assert found.error_of_residual < 0.12
+    assert found.zeros == 0
+    assert 0.5 < found.same_sign <= 1.0
+    if initialization == "ntk":  # f₀ is not small beside y there
+        assert found.error > 0.3
 
 
 @pytest.mark.paper
