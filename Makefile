@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 OUT ?= results
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench paper clean
+.PHONY: help demo test small lint types bench paper clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -43,8 +43,13 @@ types: $(VENV)/.installed-dev ## mypy, strict on the package
 bench: $(VENV)/.installed-dev ## the speed table of the README
 	$(BIN)/python -m benchmarks
 
-paper: $(VENV)/.installed ## Figures 1-5 at the paper's size, with the verdicts
-	$(BIN)/spectail reproduce fig1 fig2 fig3 fig4 fig5 --out $(OUT)
+small: $(VENV)/.installed ## every figure and table at a fifth of the size, and the report: under 5 minutes
+	$(BIN)/spectail reproduce all --scale small --workers 2 --out $(OUT)
+	$(BIN)/spectail report $(OUT) --scale small
+
+paper: $(VENV)/.installed ## every figure and table at the paper's size, with verdicts and report: hours
+	$(BIN)/spectail reproduce all --out $(OUT)
+	$(BIN)/spectail report $(OUT)
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

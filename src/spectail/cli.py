@@ -359,7 +359,7 @@ def reproduce(options: Reproduce) -> None:
         return
     artifacts = find(options.names)
     from spectail.paper import reproduce as paper
-    from spectail.paper.record import read_records, save_record, save_verdicts
+    from spectail.paper.record import read_records, save_record, save_verdicts, save_verdicts_as_markdown
     from spectail.paper.runs import StoredRuns
     from spectail.sweeps.store import Store
 
@@ -380,7 +380,9 @@ def reproduce(options: Reproduce) -> None:
         tested += found
         stored.forget()
     terminal.print_verdicts(tested, options.scale)
-    paths.append(save_verdicts(read_records(folder), folder / "claims.csv"))
+    records = read_records(folder)
+    paths.append(save_verdicts(records, folder / "claims.csv"))
+    paths.append(save_verdicts_as_markdown(records, folder / "claims.md"))
     progress.print_paths(paths)
 
 

@@ -96,6 +96,7 @@ def save_figure(figure: Figure, path: Path) -> list[Path]:
             with matplotlib.rc_context(_RC):
                 figure.savefig(part, format=ending, metadata={"CreationDate": None} if ending == "pdf" else {})
             part.replace(target)
+            figure.set_layout_engine("none")  # the layout found for the first file is good for the second
         finally:
             part.unlink(missing_ok=True)
         saved.append(target)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from spectail.paper.catalogue import Artifact, catalogue
 from spectail.paper.reproduce import Plan, Tested
-from spectail.paper.runs import Protocol, Runs
+from spectail.paper.runs import PROTOCOLS, Protocol, Runs
 from spectail.teacher_student.experiment import PROTOCOLS as CONVENTIONS
 from spectail.teacher_student.experiment import Experiment
 
@@ -140,3 +140,16 @@ def save_verdicts(records: Sequence[Mapping[str, Any]], path: Path) -> Path:
     ]
     columns = ["artifact", "claim", "where", "statement", "criterion", "protocol", "verdict", "measured"]
     return _write(path, pd.DataFrame(rows, columns=columns).to_csv(index=False))
+
+
+def save_verdicts_as_markdown(records: Sequence[Mapping[str, Any]], path: Path) -> Path:
+    """The verdicts of all records as a table, one row a claim, the protocols side by side."""
+    lines = ["| claim | says | holds if | published program | printed equations |", "|---|---|---|---|---|"]
+    for record in records:
+        for v in record["verdicts"]:
+            cells = [f"{v['claim']} ({v['where']})", v["statement"], v["criterion"]]
+            for protocol in PROTOCOLS:
+                found = v["outcomes"].get(protocol)
+                cells.append(f"**{found['verdict']}** – {found['measured']}" if found else "not run")
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return _write(path, "\n".join(lines) + "\n")
