@@ -59,8 +59,8 @@ def overlap_panel(
     told = f"max {overlaps.max():.2g}"
     if pair == (1, 0):
         prediction = predict_one_step(runs.scale(experiment.replace(protocol=runs.protocol)))
-        told += f", predicted {prediction.left_overlap if side == 'left' else prediction.right_overlap:.2g}"
-    ax.text(0.97, 0.04, told, ha="right", transform=ax.transAxes, fontsize=7, color="white")
+        told += f"\npredicted {prediction.left_overlap if side == 'left' else prediction.right_overlap:.2g}"
+    ax.text(0.97, 0.04, told, ha="right", transform=ax.transAxes, fontsize=6.5, color="white")
     return image
 
 

@@ -24,7 +24,7 @@ DECAYS = {
     rf"$\gamma$ = {g:g}": BARE.replace(schedule="StepLR", schedule_options={"step_size": 1, "gamma": g})
     for g in (0.2, 0.4, 0.6, 0.8)
 }
-PANELS = {"training points": POINTS, "ridge": RIDGES, "label noise": NOISES, "decay of the learning rate": DECAYS}
+PANELS = {"training points": POINTS, "ridge": RIDGES, "label noise": NOISES, "decay of η": DECAYS}
 
 
 def last(runs: Runs, named: dict[str, Experiment], variable: str) -> Values:
