@@ -29,10 +29,10 @@ from spectail.teacher_student.experiment import Experiment
 from spectail.teacher_student.theory import predict_one_step
 
 Values = NDArray[np.float64]
-_SPECTRA_BYTES = 3_500_000  # of all packed spectra together
+_SPECTRA_BYTES = 2_400_000  # of all packed spectra together
 _TOP = 40  # eigenvalues that stand singly in a packed spectrum
 _BLOCK = 24  # directions shown of an overlap matrix
-_PICTURE_WIDTH = 1350
+_PICTURE_WIDTH = 1150
 _SERIES = (
     "train_loss", "test_loss_large", "kta", "alignment", "pl_alpha_hill", "pl_alpha_ks", "ks_xmin", "tail_size",
     "spectral_gap",
@@ -120,7 +120,7 @@ def _picture(path: Path) -> dict[str, Any]:
         height = round(image.height * _PICTURE_WIDTH / image.width)
         image = image.resize((_PICTURE_WIDTH, height), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
-    image.save(stream, "WEBP", quality=72, method=4)
+    image.save(stream, "WEBP", quality=62, method=4)
     source = "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
     return {"source": source, "width": image.width, "height": image.height}
 
@@ -174,7 +174,7 @@ def _run(run: xr.Dataset, spectra: Sequence[int]) -> dict[str, Any]:
     label = f"{sizes} {' '.join(beside)} steps={e.steps} {e.protocol} seed {e.seed}"
     return {
         "label": " ".join(label.split()),
-        "config": f"key {e.key}\n{json.dumps(e.model_dump(mode='json'), indent=1)}",
+        "config": f"key {e.key}\n{json.dumps(changed, indent=1)}\nall else: defaults",
         "steps": steps,
         "long": steps[-1] > 200,
         "series": {name: [_number(value) for value in run[name].values] for name in _SERIES},
