@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from spectail.sweeps.files import write_whole
 
 # Okabe & Ito (2008), and a distinct marker with each, for print without colour.
 INITIAL = "#D55E00"
@@ -91,13 +93,9 @@ def save_figure(figure: Figure, path: Path) -> list[Path]:
     saved = []
     for ending in ("png", "pdf"):
         target = path.with_name(f"{path.name}.{ending}")
-        part = target.with_name(f".{target.name}-{os.getpid()}.part")
-        try:
-            with matplotlib.rc_context(_RC):
-                figure.savefig(part, format=ending, metadata={"CreationDate": None} if ending == "pdf" else {})
-            part.replace(target)
-            figure.set_layout_engine("none")  # the layout found for the first file is good for the second
-        finally:
-            part.unlink(missing_ok=True)
+        metadata = {"CreationDate": None} if ending == "pdf" else {}
+        with matplotlib.rc_context(_RC):
+            write_whole(target, partial(figure.savefig, format=ending, metadata=metadata))
+        figure.set_layout_engine("none")  # the layout found for the first file is good for the second
         saved.append(target)
     return saved

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pandas as pd
 from spectail.paper.catalogue import Artifact, catalogue
 from spectail.paper.reproduce import Plan, Tested
 from spectail.paper.runs import PROTOCOLS, Protocol, Runs
+from spectail.sweeps.files import write_whole
 from spectail.teacher_student.experiment import PROTOCOLS as CONVENTIONS
 from spectail.teacher_student.experiment import Experiment
 
@@ -120,14 +120,7 @@ def _verdict(item: Tested) -> dict[str, Any]:
 
 
 def _write(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}-{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def save_verdicts(records: Sequence[Mapping[str, Any]], path: Path) -> Path:

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +22,7 @@ from plotly.offline import get_plotlyjs
 from spectail.paper.record import read_records
 from spectail.report.progress import duration
 from spectail.spectra.bulk import MarchenkoPastur
+from spectail.sweeps.files import write_whole
 from spectail.sweeps.store import Store, open_run
 from spectail.teacher_student.dataset import experiment_of
 from spectail.teacher_student.experiment import Experiment
@@ -74,13 +74,7 @@ def write_report(root: Path, scale: str = "paper") -> Path:
         data=Markup(json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")),
     )
     path = root / ("report.html" if scale == "paper" else f"report-{scale}.html")
-    part = path.with_name(f".{path.name}-{os.getpid()}.part")
-    try:
-        part.write_text(page, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    return write_whole(path, lambda part: part.write_text(page, encoding="utf-8"))
 
 
 def _resource(name: str) -> str:

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from spectail.drawing.style import new_figure, shared_legend
 from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim, Outcome, all_of, in_every_repeat, summary
+from spectail.paper.long import is_heavy
 from spectail.paper.panels import describe, esd_panel
 from spectail.paper.runs import Runs
 from spectail.paper.setups import S2
-from spectail.spectra.phases import Phase
 from spectail.teacher_student.experiment import Experiment
 
 STEP = 10
@@ -35,7 +35,7 @@ def draw(runs: Runs) -> Figure:
 
 
 def heavy_tailed(runs: Runs) -> Outcome:
-    heavy = runs.measure(lambda run: run.phase.sel(step=STEP).item() == Phase.HEAVY_TAILED, list(BOTH.values()), STEP)
+    heavy = runs.measure(is_heavy(STEP), list(BOTH.values()), STEP)
     hill = runs.values("pl_alpha_hill", list(BOTH.values()), STEP)
     text = "; ".join(
         f"{name} {int(heavy[:, i].sum())} of {len(heavy)}, Hill {summary(hill[:, i])}" for i, name in enumerate(BOTH)

@@ -7,9 +7,9 @@ import numpy as np
 from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim, Outcome, all_of, in_every_repeat, summary
 from spectail.paper.figures import repeated, spectra
+from spectail.paper.long import is_heavy
 from spectail.paper.runs import Runs, eigenvalues
 from spectail.paper.setups import S2
-from spectail.spectra.phases import Phase
 
 ALL = [
     S2.replace(initialization="mean_field", optimizer="adam", lr=lr, steps=10, record=(0, 10), overlaps=((10, 9),))
@@ -21,7 +21,7 @@ def unchanged_or_heavy(runs: Runs) -> Outcome:
     change = runs.measure(
         lambda run: float(np.max(np.abs(eigenvalues(run, 10) / eigenvalues(run, 0) - 1))), ALL[:1], 10
     )
-    heavy = runs.measure(lambda run: run.phase.sel(step=10).item() == Phase.HEAVY_TAILED, ALL[2:3], 10)
+    heavy = runs.measure(is_heavy(10), ALL[2:3], 10)
     hill = runs.values("pl_alpha_hill", ALL[2:3], 10)
     verdict = all_of([in_every_repeat(change < 0.05), in_every_repeat(heavy == 1)])
     return Outcome(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -13,9 +12,9 @@ from spectail.drawing.style import new_figure, shared_legend
 from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim, Outcome, in_every_repeat, summary
 from spectail.paper.panels import describe, esd_panel
-from spectail.paper.runs import Runs, eigenvalues, top_ratio
+from spectail.paper.runs import Runs, eigenvalues
 from spectail.paper.setups import S2
-from spectail.spectra.phases import count_modes
+from spectail.paper.spikes import SPIKE, humps, spiked
 from spectail.spectra.spikes import visible_edge
 from spectail.teacher_student.experiment import Experiment
 
@@ -51,17 +50,11 @@ def spike(experiment: Experiment, runs: Runs) -> Outcome:
     """λ₁ visibly past the edge of the initial law, and a gap of 10 % below it."""
     edge = visible_edge(runs.law(experiment))
     top = runs.measure(lambda run: eigenvalues(run, 1)[-1], [experiment], 1)[:, 0]
-    ratio = runs.measure(top_ratio(1), [experiment], 1)[:, 0]
+    ratio = runs.ratio(experiment, [1])[:, 0]
     text = f"λ₁ {summary(top)}, λ₁/λ₂ {summary(ratio)}, visible past {edge:.4g}"
-    return Outcome(in_every_repeat((top > edge) & (ratio > 1.1)), text)
+    return Outcome(in_every_repeat(spiked(runs, experiment)), text)
 
 
-def bimodal(runs: Runs) -> Outcome:
-    modes = runs.measure(lambda run: count_modes(torch.from_numpy(eigenvalues(run, 1))), [ADAM_10], 1)
-    return Outcome(in_every_repeat(modes == 2), f"humps of log λ: {', '.join(f'{m:g}' for m in modes[:, 0])}")
-
-
-SPIKE = "λ₁ more than 3 Tracy–Widom scales past the initial edge and λ₁/λ₂ > 1.1, in every repeat"
 ARTIFACT = Artifact(
     name="fig2",
     title="Spectrum after 1 step: GD η=0.1, 2000; FB-Adam η=1, 10",
@@ -87,7 +80,7 @@ ARTIFACT = Artifact(
             "§4.1, Fig. 2d",
             "One FB-Adam step with η=10 makes the bulk bimodal.",
             "the density of log λ has two humps, in every repeat",
-            bimodal,
+            lambda runs: humps(runs, ADAM_10, 2),
         ),
     ),
 )
