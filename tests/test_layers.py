@@ -11,7 +11,7 @@ import spectail
 
 ROOT = Path(spectail.__file__).parent
 # each layer may use itself and those before it
-LAYERS = ["spectra", "teacher_student", "networks", "sweeps", "drawing", "paper", "report", "cli"]
+LAYERS = ["files", "spectra", "teacher_student", "networks", "sweeps", "drawing", "paper", "report", "cli"]
 
 
 def imported_layers(path):

@@ -13,7 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spectail.sweeps.files import write_whole
+from spectail.files import write_whole
 
 # Okabe & Ito (2008), and a distinct marker with each, for print without colour.
 INITIAL = "#D55E00"

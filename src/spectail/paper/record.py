@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
+from spectail.files import write_whole
 from spectail.paper.catalogue import Artifact, catalogue
 from spectail.paper.reproduce import Plan, Tested
 from spectail.paper.runs import PROTOCOLS, Protocol, Runs
-from spectail.sweeps.files import write_whole
 from spectail.teacher_student.experiment import PROTOCOLS as CONVENTIONS
 from spectail.teacher_student.experiment import Experiment
 

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
+from spectail.files import write_whole
 from spectail.paper.record import read_records
 from spectail.report.progress import duration
 from spectail.spectra.bulk import MarchenkoPastur
-from spectail.sweeps.files import write_whole
 from spectail.sweeps.store import Store, open_run
 from spectail.teacher_student.dataset import experiment_of
 from spectail.teacher_student.experiment import Experiment

@@ -13,7 +13,7 @@ from typing import Any
 
 import xarray as xr
 
-from spectail.sweeps.files import write_whole
+from spectail.files import write_whole
 from spectail.teacher_student.dataset import VARIABLES, experiment_of
 
 

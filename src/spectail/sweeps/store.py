@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from spectail.files import write_whole
 from spectail.sweeps.checkpoint import SECONDS, Checkpoint
-from spectail.sweeps.files import write_whole
 from spectail.sweeps.locks import writing
 from spectail.sweeps.manifest import Entry, Manifest
 from spectail.teacher_student.dataset import FORMAT, VARIABLES, checksum, experiment_of

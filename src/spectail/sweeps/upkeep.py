@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spectail.files import PART
 from spectail.sweeps.checkpoint import is_whole
-from spectail.sweeps.files import PART
 from spectail.sweeps.locks import nobody_writing
 from spectail.sweeps.manifest import Entry
 from spectail.sweeps.store import open_run
