@@ -1,0 +1,139 @@
+"""One row of the table: what the spectrum of one matrix says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from spectail.networks.matrices import WeightMatrix
+from spectail.networks.spectrum import SLICE_FACTOR, pooled_eigenvalues
+from spectail.spectra.density import stable_rank
+from spectail.spectra.phases import Phase, classify
+from spectail.spectra.tails import ZERO_SHARE, hill_fit, ks_fit
+
+COLUMNS = (
+    "name", "kind", "rows", "cols", "n_eigenvalues", "pl_alpha_hill", "pl_alpha_ks", "ks_distance", "xmin", "tail_size",
+    "alpha_stderr", "p_value", "null_alpha_hill", "null_alpha_ks", "z_hill", "z_ks", "bulk_edge", "n_spikes",
+    "spectral_gap", "stable_rank", "effective_rank", "spectral_norm", "frobenius_norm", "phase", "note",
+)  # fmt: skip
+"""The columns of `analyze`, in order."""
+
+FEWEST = 10
+"""Below this many eigenvalues a spectrum has no phase, and no null is worth its name."""
+SHORT_TAIL = 50
+"""A KS fit on fewer eigenvalues than this is noted (Clauset et al. 2009 find exponents unreliable below about 50)."""
+
+
+def measure_matrix(
+    matrix: WeightMatrix, *, nulls: bool = True, p_value: bool = False, seed: int = 0
+) -> tuple[dict[str, Any], Float[Tensor, " k"]]:
+    """One row of `analyze`, and the spectrum that it tells of.
+
+    Args:
+        matrix: what to measure.
+        nulls: whether to compare with Gaussian matrices of the shape; those are kept on disk.
+        p_value: whether to bootstrap the goodness of the KS fit, which takes hundreds of fits.
+        seed: of the bootstrap.
+
+    Returns:
+        the row, keyed by `COLUMNS`: NaN where there is nothing to say, and then `note` says why; and the
+        pooled eigenvalues in float64 on the CPU, none where there is no spectrum.
+    """
+    try:
+        spectrum = pooled_eigenvalues(matrix).cpu()
+    except ValueError as error:
+        return _row(matrix, [str(error)]), torch.empty(0, dtype=torch.float64)
+    return measure_spectrum(spectrum, matrix, nulls=nulls, p_value=p_value, seed=seed), spectrum
+
+
+def measure_spectrum(
+    spectrum: Float[Tensor, " k"], matrix: WeightMatrix, *, nulls: bool = True, p_value: bool = False, seed: int = 0
+) -> dict[str, Any]:
+    """The row of a matrix whose pooled eigenvalues are known; arguments as for `measure_matrix`."""
+    norms = _norms(spectrum, matrix)
+    largest = float(spectrum[-1])
+    if largest == 0.0:
+        return _row(matrix, ["all weights are zero"], norms)
+    tail, notes = _tail(spectrum)
+    zeros = int((spectrum <= ZERO_SHARE * largest).sum())
+    if zeros:
+        notes.append(f"{zeros} of {len(spectrum)} eigenvalues are zero")
+    if len(spectrum) < FEWEST:
+        count = f"{len(spectrum)} eigenvalue" + ("s" if len(spectrum) > 1 else "")
+        return _row(matrix, [f"only {count}: no phase and no null", *notes], norms | tail)
+    found = classify(spectrum, matrix.rows, matrix.cols)
+    bulk = {
+        "bulk_edge": found.law.edges[1],
+        "n_spikes": found.n_spikes,
+        "spectral_gap": found.spectral_gap,
+        "phase": str(found.phase),
+    }
+    if found.phase is Phase.RANK_COLLAPSE:  # the law of the median has no width
+        bulk |= {"bulk_edge": math.nan, "n_spikes": math.nan}
+    compared = _compared(tail, matrix) if nulls else {}
+    return _row(matrix, notes, norms | tail | bulk | compared)
+
+
+def effective_rank(spectrum: Float[Tensor, " k"]) -> float:
+    """exp(−Σ p log p) with p = σ/Σσ, the shares of the singular values: between 1 and their number.
+
+    Args:
+        spectrum: eigenvalues σ² of WᵀW, any order.
+
+    Returns:
+        NaN for an all-zero matrix.
+
+    Source: Roy & Vetterli (2007), The effective rank.
+
+    >>> round(effective_rank(torch.tensor([4.0, 4.0, 4.0])), 6)
+    3.0
+    """
+    singular = spectrum.double().clamp_min(0.0).sqrt()
+    shares = singular / singular.sum()
+    return float(torch.special.entr(shares).sum().exp())
+
+
+def _norms(spectrum: Tensor, matrix: WeightMatrix) -> dict[str, Any]:
+    """Norms of the weights as they are, and ranks; no scale is left in the latter."""
+    factor = SLICE_FACTOR if matrix.slices > 1 else 1.0
+    return {
+        "n_eigenvalues": len(spectrum),
+        "stable_rank": float(stable_rank(spectrum)),
+        "effective_rank": effective_rank(spectrum),
+        "spectral_norm": math.sqrt(float(spectrum[-1]) / factor),
+        "frobenius_norm": math.sqrt(float(spectrum.sum()) / factor),
+    }
+
+
+def _tail(spectrum: Tensor) -> tuple[dict[str, Any], list[str]]:
+    """Both exponents, and what a reader must know before trusting them."""
+    hill, ks = hill_fit(spectrum), ks_fit(spectrum)
+    fitted = {
+        "pl_alpha_hill": hill.alpha,
+        "pl_alpha_ks": ks.alpha,
+        "ks_distance": ks.ks_distance,
+        "xmin": ks.xmin,
+        "tail_size": ks.tail_size or math.nan,
+        "alpha_stderr": ks.stderr,
+    }
+    notes = list(dict.fromkeys(note for note in (hill.note, ks.note) if note))
+    if 0 < ks.tail_size < SHORT_TAIL:
+        notes.append(f"KS tail of {ks.tail_size} eigenvalues only")
+    return fitted, notes
+
+
+def _compared(tail: Mapping[str, Any], matrix: WeightMatrix) -> dict[str, Any]:
+    return {}
+
+
+def _row(matrix: WeightMatrix, notes: list[str], measured: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A row with NaN wherever nothing was measured."""
+    row: dict[str, Any] = dict.fromkeys(COLUMNS, math.nan)
+    row |= {"name": matrix.name, "kind": matrix.kind, "rows": matrix.rows, "cols": matrix.cols}
+    row |= {"n_eigenvalues": 0, "phase": str(Phase.UNKNOWN)} | dict(measured or {})
+    return row | {"note": "; ".join(filter(None, [matrix.note, *notes]))}
