@@ -10,9 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spectail.networks.cache import nulls_of_shape
 from spectail.networks.matrices import WeightMatrix
 from spectail.networks.spectrum import SLICE_FACTOR, pooled_eigenvalues
+from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.density import stable_rank
+from spectail.spectra.goodness import bootstrap_p_value
 from spectail.spectra.phases import Phase, classify
 from spectail.spectra.tails import ZERO_SHARE, hill_fit, ks_fit
 
@@ -59,8 +62,9 @@ def measure_spectrum(
     largest = float(spectrum[-1])
     if largest == 0.0:
         return _row(matrix, ["all weights are zero"], norms)
-    tail, notes = _tail(spectrum)
-    zeros = int((spectrum <= ZERO_SHARE * largest).sum())
+    spectrum = torch.where(spectrum > ZERO_SHARE * largest, spectrum, 0.0)  # what rounding left of a lower rank
+    zeros = int((spectrum == 0).sum())
+    tail, notes = _tail(spectrum, p_value, seed)
     if zeros:
         notes.append(f"{zeros} of {len(spectrum)} eigenvalues are zero")
     if len(spectrum) < FEWEST:
@@ -110,7 +114,7 @@ def _norms(spectrum: Tensor, matrix: WeightMatrix) -> dict[str, Any]:
     }
 
 
-def _tail(spectrum: Tensor) -> tuple[dict[str, Any], list[str]]:
+def _tail(spectrum: Tensor, p_value: bool, seed: int) -> tuple[dict[str, Any], list[str]]:
     """Both exponents, and what a reader must know before trusting them."""
     hill, ks = hill_fit(spectrum), ks_fit(spectrum)
     fitted = {
@@ -120,6 +124,7 @@ def _tail(spectrum: Tensor) -> tuple[dict[str, Any], list[str]]:
         "xmin": ks.xmin,
         "tail_size": ks.tail_size or math.nan,
         "alpha_stderr": ks.stderr,
+        "p_value": bootstrap_p_value(spectrum, ks, seed=seed).p_value if p_value else math.nan,
     }
     notes = list(dict.fromkeys(note for note in (hill.note, ks.note) if note))
     if 0 < ks.tail_size < SHORT_TAIL:
@@ -128,7 +133,14 @@ def _tail(spectrum: Tensor) -> tuple[dict[str, Any], list[str]]:
 
 
 def _compared(tail: Mapping[str, Any], matrix: WeightMatrix) -> dict[str, Any]:
-    return {}
+    """The exponents of untrained matrices of the shape, and how far from them these are."""
+    nulls = nulls_of_shape(matrix.rows, matrix.cols, matrix.slices)
+    return {
+        "null_alpha_hill": MarchenkoPastur(matrix.rows, matrix.cols).hill(),
+        "null_alpha_ks": nulls.ks.alpha,
+        "z_hill": nulls.hill.z(tail["pl_alpha_hill"]),
+        "z_ks": nulls.ks.z(tail["pl_alpha_ks"]),
+    }
 
 
 def _row(matrix: WeightMatrix, notes: list[str], measured: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -5,6 +5,11 @@ from .density import eigenvalues_and_top_direction as eigenvalues_and_top_direct
 from .density import gram_matrix as gram_matrix
 from .density import histogram as histogram
 from .density import stable_rank as stable_rank
+from .goodness import GoodnessOfFit as GoodnessOfFit
+from .goodness import bootstrap_p_value as bootstrap_p_value
+from .nulls import ExponentNull as ExponentNull
+from .nulls import Nulls as Nulls
+from .nulls import simulate_nulls as simulate_nulls
 from .overlaps import SingularVectors as SingularVectors
 from .overlaps import participation_ratio as participation_ratio
 from .overlaps import singular_overlaps as singular_overlaps

@@ -1,0 +1,64 @@
+"""Nulls of shapes that were met before, on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from spectail.files import write_whole
+from spectail.spectra.nulls import ExponentNull, Nulls, simulate_nulls
+
+_EDITION = 1
+"""Of the simulation and of the files; a new one finds nothing of the old."""
+
+
+def nulls_of_shape(rows: int, cols: int, slices: int = 1) -> Nulls:
+    """The nulls of matrices of a shape: read if they were simulated before on this machine.
+
+    Where they are kept changes nothing but the time: a file that is damaged, or a folder that cannot be
+    written to, means that they are simulated again, from the same seed.
+
+    Args:
+        rows: of one matrix; it may be exchanged with cols.
+        cols: of one matrix.
+        slices: how many are pooled.
+
+    Raises:
+        ValueError: the spectra have fewer than three eigenvalues.
+    """
+    return _nulls_of_shape(max(rows, cols), min(rows, cols), slices, cache_folder())
+
+
+def cache_folder() -> Path:
+    """Where nulls are kept, as the platform has it: ~/.cache/spectail/nulls on Linux, unless XDG_CACHE_HOME is set."""
+    return user_cache_path("spectail", appauthor=False) / "nulls"
+
+
+@lru_cache(maxsize=4096)
+def _nulls_of_shape(longer: int, shorter: int, slices: int, folder: Path) -> Nulls:
+    path = folder / f"{longer}x{shorter}x{slices}-{_EDITION}.json"
+    found = _read(path)
+    if found is None:
+        found = simulate_nulls(longer, shorter, slices)
+        text = json.dumps(asdict(found), indent=1)
+        with contextlib.suppress(OSError):  # simulated again next time
+            write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+    return found
+
+
+def _read(path: Path) -> Nulls | None:
+    """What a file holds; None where there is none, or it is damaged."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        hill, ks = (ExponentNull(**told[name]) for name in ("hill", "ks"))
+        figures = (hill.mean, hill.spread, ks.mean, ks.spread)
+        sound = all(isinstance(x, float) and math.isfinite(x) for x in figures) and min(hill.spread, ks.spread) > 0
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return Nulls(hill, ks) if sound else None
