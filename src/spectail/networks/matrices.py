@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -67,5 +67,31 @@ class Weights:
 
 
 def open_weights(source: Any, conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES) -> Weights:
-    """The matrices of a model, without reading them yet."""
-    raise NotImplementedError
+    """The matrices of a model, without reading them yet.
+
+    Args:
+        source: a module; a state dict; the path of a `.safetensors` file, of a `.pt`, `.pth` or `.bin` state dict, of
+            the index of a sharded checkpoint, or of a folder that holds one of these; or "package.module:factory".
+        conv: how a convolution's kernel becomes matrices.
+
+    Returns:
+        what it holds, in the order of definition.
+
+    Raises:
+        ValueError: the source is none of these, or a file is not what it says it is.
+        OSError: a file cannot be read.
+    """
+    from torch import nn
+
+    from spectail.networks.modules import module_weights
+    from spectail.networks.states import state_weights
+
+    try:
+        how = ConvMatrix(conv)
+    except ValueError:
+        raise ValueError(f"conv={conv!r} is not known; expected {' or '.join(ConvMatrix)}") from None
+    if isinstance(source, nn.Module):
+        return module_weights(source, how)
+    if isinstance(source, Mapping):
+        return state_weights(source, how)
+    raise ValueError(f"a {type(source).__name__} is no source of weights; expected a module, a state dict or a path")
