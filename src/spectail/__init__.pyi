@@ -1,4 +1,5 @@
 from .drawing import plots as plots
+from .networks.analyze import analyze as analyze
 from .spectra import MarchenkoPastur as MarchenkoPastur
 from .spectra import Phase as Phase
 from .spectra import PhaseEvidence as PhaseEvidence

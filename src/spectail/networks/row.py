@@ -31,6 +31,9 @@ FEWEST = 10
 SHORT_TAIL = 50
 """A KS fit on fewer eigenvalues than this is noted (Clauset et al. 2009 find exponents unreliable below about 50)."""
 
+UNLIKELY = 3.0
+"""Standard deviations from the null that an untrained matrix is not expected to reach."""
+
 
 def measure_matrix(
     matrix: WeightMatrix, *, nulls: bool = True, p_value: bool = False, seed: int = 0
@@ -80,6 +83,8 @@ def measure_spectrum(
     if found.phase is Phase.RANK_COLLAPSE:  # the law of the median has no width
         bulk |= {"bulk_edge": math.nan, "n_spikes": math.nan}
     compared = _compared(tail, matrix) if nulls else {}
+    if found.phase is Phase.HEAVY_TAILED and compared.get("z_hill", -math.inf) > -UNLIKELY:
+        notes.append(f"an untrained matrix of this shape may look heavy-tailed too: z_hill is {compared['z_hill']:.1f}")
     return _row(matrix, notes, norms | tail | bulk | compared)
 
 
