@@ -7,20 +7,18 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import xarray as xr
 from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
-from plotly.offline import get_plotlyjs
 
 from spectail.files import write_whole
 from spectail.paper.record import read_records
+from spectail.report.page import embedded, number, pack_spectrum, plotly, resource, template
 from spectail.report.progress import duration
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.sweeps.store import Store, open_run
@@ -30,7 +28,6 @@ from spectail.teacher_student.theory import predict_one_step
 
 Values = NDArray[np.float64]
 _SPECTRA_BYTES = 2_400_000  # of all packed spectra together
-_TOP = 40  # eigenvalues that stand singly in a packed spectrum
 _BLOCK = 24  # directions shown of an overlap matrix
 _PICTURE_WIDTH = 1150
 _SERIES = (
@@ -61,28 +58,20 @@ def write_report(root: Path, scale: str = "paper") -> Path:
     wanted = {key for artifact in artifacts for of in artifact["runs"].values() for key in of}
     chosen = [key for key in keys if not artifacts or key in wanted]
     points, data = _pack(store, chosen)
-    page = _template().render(
+    page = template("page.html").render(
         title=str(root.resolve().name),
         small=scale != "paper",
         artifacts=artifacts,
         verdicts=[verdict for artifact in artifacts for verdict in artifact["verdicts"]],
         runs=len(data["runs"]),
         points=points,
-        plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
-        css=Markup(_resource("page.css")),
-        script=Markup(_resource("page.js")),
-        data=Markup(json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")),
+        plotly=plotly(),
+        css=Markup(resource("page.css")),
+        script=Markup(resource("spectra.js") + resource("page.js")),
+        data=embedded(data),
     )
     path = root / ("report.html" if scale == "paper" else f"report-{scale}.html")
     return write_whole(path, lambda part: part.write_text(page, encoding="utf-8"))
-
-
-def _resource(name: str) -> str:
-    return files("spectail.report").joinpath("page", name).read_text(encoding="utf-8")
-
-
-def _template() -> jinja2.Template:
-    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_resource("page.html"))
 
 
 def _artifact(record: Mapping[str, Any], folder: Path, link: str) -> dict[str, Any]:
@@ -138,20 +127,7 @@ def _pack(store: Store, keys: Sequence[str]) -> tuple[int, dict[str, Any]]:
             runs.append(_run(run, found))
     runs.sort(key=lambda run: run["label"])
     points = int(np.clip(_SPECTRA_BYTES / (2.7 * max(len(distinct), 1)), 100, 4000))
-    return points, {"runs": runs, "spectra": [_spectrum(values, points) for values in distinct]}
-
-
-def _spectrum(values: Values, points: int) -> dict[str, Any]:
-    """Eigenvalues as log10 λ in 16 bits: quantiles of the many, and the largest as they are."""
-    logs = np.log10(np.maximum(np.sort(values), values.max() * 1e-12 + 1e-300))
-    top = min(_TOP, len(logs))
-    if len(logs) > points:
-        rest = logs[:-top]
-        logs = np.concatenate([rest[np.linspace(0, len(rest) - 1, points - top).round().astype(int)], logs[-top:]])
-    low, high = float(logs[0]), float(logs[-1]) or 1.0
-    packed = np.round((logs - low) / max(high - low, 1e-12) * 65535).astype("<u2")
-    text = base64.b64encode(packed.tobytes()).decode()
-    return {"lo": round(low, 6), "hi": round(high, 6), "n": len(values), "top": top, "b": text}
+    return points, {"runs": runs, "spectra": [pack_spectrum(values, points) for values in distinct]}
 
 
 def _run(run: xr.Dataset, spectra: Sequence[int]) -> dict[str, Any]:
@@ -171,7 +147,7 @@ def _run(run: xr.Dataset, spectra: Sequence[int]) -> dict[str, Any]:
         "config": f"key {e.key}\n{json.dumps(changed, indent=1)}\nall else: defaults",
         "steps": steps,
         "long": steps[-1] > 200,
-        "series": {name: [_number(value) for value in run[name].values] for name in _SERIES},
+        "series": {name: [number(value) for value in run[name].values] for name in _SERIES},
         "phases": [str(phase) for phase in run.phase.values],
         "law": {"h": e.h, "d": e.d, "variance": e.entry_scale**2, "edge": law.edges[1]},
         "spectra": list(spectra),
@@ -190,9 +166,5 @@ def _overlaps(run: xr.Dataset) -> list[dict[str, Any]]:
             packed = np.round(255 * (1 + np.log10(np.clip(block, 1e-4, 1.0)) / 4)).astype(np.uint8)
             name = f"O({role}_W{s}, {role}_M{t})"
             text = base64.b64encode(packed.tobytes()).decode()
-            found.append({"name": name, "size": len(block), "max": _number(matrix.max()), "b": text})
+            found.append({"name": name, "size": len(block), "max": number(matrix.max()), "b": text})
     return found
-
-
-def _number(value: Any) -> float | None:
-    return float(f"{value:.5g}") if np.isfinite(value) else None

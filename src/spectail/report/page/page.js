@@ -1,63 +1,7 @@
 "use strict";
 // The explorer of runs and the table of verdicts. Text from files reaches the page as text only.
 const data = JSON.parse(document.getElementById("runs-data").textContent);
-const byId = (id) => document.getElementById(id);
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
-function bytes(text) {
-  const raw = atob(text), out = new Uint8Array(raw.length);
-  for (let i = 0; i < raw.length; i++) out[i] = raw.charCodeAt(i);
-  return out;
-}
-
-// A spectrum is packed as log10 λ in 16 bits: some points that stand for many eigenvalues each, and the largest singly.
-function spectrum(index) {
-  const packed = data.spectra[index];
-  if (!packed.values) {
-    const raw = new Uint16Array(bytes(packed.b).buffer), span = (packed.hi - packed.lo) / 65535;
-    packed.values = Array.from(raw, (v) => packed.lo + v * span);
-    const rest = raw.length - packed.top;
-    packed.weights = packed.values.map((_, i) => (i < rest ? (packed.n - packed.top) / rest : 1) / packed.n);
-  }
-  return packed;
-}
-
-function density(packed, linear, low, high, bins) {
-  const width = (high - low) / bins, heights = new Array(bins).fill(0), centres = [];
-  packed.values.forEach((value, i) => {
-    const place = Math.floor(((linear ? 10 ** value : value) - low) / width);
-    if (place >= 0 && place < bins) heights[place] += packed.weights[i] / width;
-  });
-  for (let i = 0; i < bins; i++) centres.push(low + (i + 0.5) * width);
-  return { centres, heights, width };
-}
-
-function marchenkoPastur(law, linear) {
-  const b = Math.min(law.h, law.d), big = Math.max(law.h, law.d), unit = law.variance;
-  const low = unit * (Math.sqrt(big) - Math.sqrt(b)) ** 2, high = unit * (Math.sqrt(big) + Math.sqrt(b)) ** 2;
-  const x = [], y = [];
-  for (let i = 1; i < 400; i++) {
-    const start = linear ? low : Math.log10(Math.max(low, 1e-6 * high)), end = linear ? high : Math.log10(high);
-    const at = start + ((end - start) * i) / 400, value = linear ? at : 10 ** at;
-    const here = Math.sqrt(Math.max((high - value) * (value - low), 0)) / (2 * Math.PI * b * unit * value);
-    x.push(at);
-    y.push(linear ? here : here * value * Math.LN10);
-  }
-  return { x, y };
-}
-
-function layout(extra) {
-  const ink = css("--ink"), grid = css("--line");
-  const axis = { gridcolor: grid, zerolinecolor: grid, linecolor: ink, automargin: true };
-  const { xaxis, yaxis, ...rest } = extra;
-  return {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: 12 },
-    margin: { l: 55, r: 15, t: 40, b: 45 }, legend: { orientation: "h", y: -0.2 }, bargap: 0,
-    xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
-  };
-}
-const options = { displayModeBar: false, responsive: true };
-const show = (number, digits) => (number === null ? "–" : Number(number).toPrecision(digits || 4));
+const spectrum = (index) => unpack(data.spectra[index]);
 
 function drawSpectrum(run, at, linear) {
   const now = spectrum(run.spectra[at]), first = spectrum(run.spectra[0]);
@@ -197,15 +141,6 @@ function filterVerdicts() {
 if (body) {
   byId("verdict-filter").addEventListener("input", filterVerdicts);
   byId("verdict-kind").addEventListener("input", filterVerdicts);
-  for (const button of document.querySelectorAll("#verdict-table th button")) {
-    button.addEventListener("click", () => {
-      const head = button.closest("th"), down = head.getAttribute("aria-sort") === "ascending", column = head.cellIndex;
-      for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
-      head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      const text = (row) => row.cells[column].dataset.sort || row.cells[column].textContent.trim();
-      const sorted = Array.from(body.rows).sort((a, b) => text(a).localeCompare(text(b), "en", { numeric: true }));
-      body.append(...(down ? sorted.reverse() : sorted));
-    });
-  }
+  sortable(byId("verdict-table"));
   filterVerdicts();
 }

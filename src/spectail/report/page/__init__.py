@@ -1,0 +1,54 @@
+"""What goes into a page that stands alone: its resources, escaped, and spectra in few bytes."""
+
+from __future__ import annotations
+
+import base64
+import json
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+from plotly.offline import get_plotlyjs
+
+_TOP = 40  # eigenvalues that stand singly in a packed spectrum
+
+
+def resource(name: str) -> str:
+    """A file of this folder."""
+    return files("spectail.report.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def template(name: str) -> jinja2.Template:
+    """A page of this folder, which escapes what it is given."""
+    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(resource(name))
+
+
+def plotly() -> Markup:
+    """Plotly itself, so that the page needs no network."""
+    return Markup(get_plotlyjs().replace("</script", "<\\/script"))
+
+
+def embedded(data: Any) -> Markup:
+    """Data as JSON that no text in it can break out of."""
+    return Markup(json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"))
+
+
+def number(value: Any) -> float | None:
+    """Five digits, or nothing for NaN and inf, which JSON has not."""
+    return float(f"{value:.5g}") if np.isfinite(value) else None
+
+
+def pack_spectrum(values: NDArray[np.float64], points: int) -> dict[str, Any]:
+    """Eigenvalues as log10 λ in 16 bits: quantiles of the many, and the largest as they are."""
+    logs = np.log10(np.maximum(np.sort(values), values.max() * 1e-12 + 1e-300))
+    top = min(_TOP, len(logs))
+    if len(logs) > points:
+        rest = logs[:-top]
+        logs = np.concatenate([rest[np.linspace(0, len(rest) - 1, points - top).round().astype(int)], logs[-top:]])
+    low, high = float(logs[0]), float(logs[-1]) or 1.0
+    packed = np.round((logs - low) / max(high - low, 1e-12) * 65535).astype("<u2")
+    text = base64.b64encode(packed.tobytes()).decode()
+    return {"lo": round(low, 6), "hi": round(high, 6), "n": len(values), "top": top, "b": text}
