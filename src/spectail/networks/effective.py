@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,6 +13,9 @@ from torch.nn.utils import parametrize
 
 from spectail.networks.matrices import Skipped
 from spectail.networks.parameters import Parameter, from_tensor
+
+_Recipe = tuple[str, Callable[[], Tensor], dict[str, Tensor], str]
+"""A weight's name, how it is computed, from what, and what that is called."""
 
 
 def effective_weights(owner: nn.Module, path: str) -> tuple[list[Parameter], dict[str, Skipped]]:
@@ -36,13 +40,16 @@ def effective_weights(owner: nn.Module, path: str) -> tuple[list[Parameter], dic
         except Exception as error:  # whatever a user's own parametrization raises
             consumed[whole] = Skipped(whole, (), f"its parametrization cannot be computed: {error}")
             continue
-        found.append(from_tensor(whole, seen, compute, note=f"{how}: the weight it acts with", resident=False))
+        parameter = from_tensor(whole, seen, compute, resident=False)
+        # what was computed lies in memory that is used again: only the module says what is shared
+        memory = (id(owner), name)
+        found.append(replace(parameter, memory=memory, note=f"{how}: the weight it acts with"))
     return found, consumed
 
 
-def _parametrized(owner: nn.Module) -> list[tuple[str, Callable[[], Tensor], dict[str, Tensor], str]]:
-    """Weights under `torch.nn.utils.parametrize`, with a copy of it in evaluation mode: power iterations go on in training."""
-    found = []
+def _parametrized(owner: nn.Module) -> list[_Recipe]:
+    """Weights under `torch.nn.utils.parametrize`, by a copy of it in evaluation mode: in training, it may change."""
+    found: list[_Recipe] = []
     if not parametrize.is_parametrized(owner):
         return found
     for name, chain in owner.parametrizations.items():  # type: ignore[union-attr,operator]
@@ -57,9 +64,9 @@ def _parametrized(owner: nn.Module) -> list[tuple[str, Callable[[], Tensor], dic
     return found
 
 
-def _hooked(owner: nn.Module) -> list[tuple[str, Callable[[], Tensor], dict[str, Tensor], str]]:
+def _hooked(owner: nn.Module) -> list[_Recipe]:
     """Weights that a hook of `torch.nn.utils` computes before each call: weight_norm, spectral_norm, prune."""
-    found = []
+    found: list[_Recipe] = []
     for hook in owner._forward_pre_hooks.values():
         kind = type(hook).__name__
         name = getattr(hook, "name", None) or getattr(hook, "_tensor_name", None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from jaxtyping import Shaped
@@ -83,6 +85,8 @@ def open_weights(source: Any, conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES)
     """
     from torch import nn
 
+    from spectail.networks.factories import made
+    from spectail.networks.folders import file_weights
     from spectail.networks.modules import module_weights
     from spectail.networks.states import state_weights
 
@@ -90,8 +94,13 @@ def open_weights(source: Any, conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES)
         how = ConvMatrix(conv)
     except ValueError:
         raise ValueError(f"conv={conv!r} is not known; expected {' or '.join(ConvMatrix)}") from None
+    title = "state dict"
+    if isinstance(source, str) and ":" in source and not Path(source).exists():
+        title, source = source, made(source)
     if isinstance(source, nn.Module):
         return module_weights(source, how)
     if isinstance(source, Mapping):
-        return state_weights(source, how)
+        return state_weights(source, how, title)
+    if isinstance(source, str | os.PathLike):
+        return file_weights(Path(source), how)
     raise ValueError(f"a {type(source).__name__} is no source of weights; expected a module, a state dict or a path")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -63,7 +63,7 @@ def _walk(
         yield from _walk(child, inner, module, (*above, module))
 
 
-def _reader(owner: nn.Module, name: str) -> "object":
+def _reader(owner: nn.Module, name: str) -> Callable[[], Tensor]:
     def load() -> Tensor:
         parameter = owner._parameters[name]
         assert parameter is not None
@@ -101,7 +101,7 @@ def _plan(
     if isinstance(owner, nn.Embedding | nn.EmbeddingBag):
         return whole("embedding" if isinstance(owner, nn.Embedding) else "embedding-bag")
     if len(shape) == 2:
-        fused = fused_plan(path + name, shape, heads=_heads(parent))
+        fused = fused_plan(path + name, shape, heads=_heads(parent), around=type(parent).__name__)
         if fused is not None:
             return fused
         if "Conv1D" in _class_names(owner).split():

@@ -6,14 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 
 from spectail.networks.matrices import ConvMatrix
-from spectail.networks.parts import GATES, QKV, Plan, blocks, by_head, kernel, stack, transposed, whole
+from spectail.networks.parts import GATES, QKV, Plan, bilinear, blocks, by_head, kernel, stack, transposed, whole
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 FUSED = frozenset({"qkv", "qkv_proj", "wqkv", "in_proj", "in_proj_weight", "c_attn", "to_qkv", "attn_qkv", "fused_qkv"})
 """What models call one layer that computes query, key and value: one after the other in its output."""
 FUSED_BY_HEAD = frozenset({"query_key_value"})
-"""… and one that computes them head by head."""
+"""… and one that computes them head by head; as layers of other names do in these modules."""
+MODULES_BY_HEAD = frozenset({"DisentangledSelfAttention", "DebertaSelfAttention", "GPTBigCodeAttention"})
 
 _RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l\d+)?(_reverse)?")
 _TRANSPOSED = re.compile(r"transpose|deconv|upconv|up_?conv", re.IGNORECASE)
@@ -42,6 +43,8 @@ def plan_by_name(name: str, shapes: Shapes, conv: ConvMatrix) -> Plan | None:
     recurrent = _RECURRENT.fullmatch(last)
     if recurrent and len(shape) == 2:
         return _recurrent(path, recurrent, shapes)
+    if len(shape) == 3 and last == "weight" and "bilinear" in module.lower():
+        return bilinear(conv)
     if len(shape) in (3, 4, 5) and last == "weight":
         note = "grouped, if its module is: a state dict does not tell" if shape[1] == 1 < shape[0] else ""
         return kernel(shape, conv, transpose=bool(_TRANSPOSED.search(path)), note=note)
@@ -62,13 +65,14 @@ def plan_by_name(name: str, shapes: Shapes, conv: ConvMatrix) -> Plan | None:
     return whole("weight")
 
 
-def fused_plan(name: str, shape: Sequence[int], *, heads: int | None = None) -> Plan | None:
+def fused_plan(name: str, shape: Sequence[int], *, heads: int | None = None, around: str = "") -> Plan | None:
     """Query, key and value of one fused layer, split.
 
     Args:
         name: of the parameter.
         shape: of it, 2-d.
         heads: how many the module has, where that is known.
+        around: the class of the module that the layer is in, where that is known.
 
     Returns:
         the plan; whole and noted where the order inside is not known; None where it is no fused layer.
@@ -78,18 +82,15 @@ def fused_plan(name: str, shape: Sequence[int], *, heads: int | None = None) -> 
     called = next((part for part in reversed(parts) if part != "weight"), "")
     if called == "c_attn" and cols == 3 * rows:
         return blocks("attention", QKV, stored_transposed=True, note="fused q, k, v")
-    if rows != 3 * cols:
+    if rows != 3 * cols or called not in FUSED | FUSED_BY_HEAD:
         return None
-    # DeBERTa's in_proj and CodeGen's qkv_proj are not in the order that their names have elsewhere
-    if called in FUSED_BY_HEAD or (called == "in_proj" and any("deberta" in part for part in parts)):
+    if called in FUSED_BY_HEAD or around in MODULES_BY_HEAD or (called == "in_proj" and "deberta" in parts):
         if heads and cols % heads == 0:
             return by_head(heads, "fused q, k, v, head by head")
         return whole("attention", "fused q, k, v, head by head: not split, as the number of heads is not known")
-    if called == "qkv_proj" and len(parts) > 4 and parts[-5:-3] != [] and "h" in parts:
-        return whole("attention", "fused q, k, v, not split: their order in it is not known")
-    if called in FUSED:
-        return blocks("attention", QKV, note="fused q, k, v")
-    return None
+    if called == "qkv_proj" and "h" in parts:  # CodeGen: in the order of the cores that it was trained on
+        return whole("attention", "fused q, k, v: not split, as their order is not known")
+    return blocks("attention", QKV, note="" if called == "in_proj_weight" else "fused q, k, v")
 
 
 def recurrent_plan(kind: str, part: str) -> Plan:
@@ -116,14 +117,9 @@ def _recurrent(path: str, found: re.Match[str], shapes: Shapes) -> Plan:
     width = projection[-1] if projection else hidden[-1]
     kinds = {len(gates) * width: kind for kind, gates in GATES.items()}
     kind = kinds.get(hidden[0]) if width else None
-    if kind is None or (part == "ih" and shapes[found_name(prefix, found)][0] != hidden[0]):
+    if kind is None or (part == "ih" and shapes[prefix + found.group()][0] != hidden[0]):
         return whole("weight")
     return recurrent_plan(kind, part)
-
-
-def found_name(prefix: str, found: re.Match[str]) -> str:
-    """The full name of a recurrent weight."""
-    return prefix + found.group(0)
 
 
 def _stores_in_by_out(shapes: Shapes) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from spectail.networks.matrices import Skipped, WeightMatrix, Weights
 from spectail.networks.parts import Plan
@@ -36,23 +36,20 @@ class Parameter:
     note: str = ""
 
 
-def from_tensor(
-    name: str, tensor: Tensor, load: Callable[[], Tensor], *, note: str = "", resident: bool = True
-) -> Parameter:
+def from_tensor(name: str, tensor: Tensor, load: Callable[[], Tensor], *, resident: bool = True) -> Parameter:
     """The description of a tensor that is in memory, or mapped into it.
 
     Args:
         name: its full name.
         tensor: looked at, not kept.
         load: gives it again.
-        note: for the rows of its matrices.
         resident: whether what `load` gives stays in memory anyhow.
 
     Returns:
         the description, with a refusal where the tensor cannot be analysed.
     """
     refusal = _why_opaque(tensor)
-    shape = () if isinstance(tensor, UninitializedTensorMixin) else tuple(tensor.shape)
+    shape = () if is_lazy(tensor) else tuple(tensor.shape)
     memory = None
     if not refusal:
         refusal = why_not_values(tensor.dtype) or why_not_matrix(shape) or _why_overlapping(tensor)
@@ -65,7 +62,7 @@ def from_tensor(
             tensor.dtype,
             layout,
         )
-    return Parameter(name, shape, load, refusal, memory, resident, note)
+    return Parameter(name, shape, load, refusal, memory, resident)
 
 
 def why_not_matrix(shape: tuple[int, ...]) -> str:
@@ -95,7 +92,7 @@ def why_not_values(dtype: torch.dtype) -> str:
 
 def _why_opaque(tensor: Tensor) -> str:
     """Why a tensor's values cannot be read as they lie in memory."""
-    if isinstance(tensor, UninitializedTensorMixin):
+    if is_lazy(tensor):
         return "not initialised yet: a lazy module gets its shape from its first batch"
     if type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__:
         return f"a {type(tensor).__name__}, whose values are not plain (sharded or quantised): gather it first"

@@ -75,7 +75,7 @@ def blocks(kind: str, labels: Sequence[str], *, stored_transposed: bool = False,
     def block(index: int) -> View:
         def view(tensor: Shaped[Tensor, "out in"]) -> Shaped[Tensor, "1 rows in"]:
             tensor = tensor.T if stored_transposed else tensor
-            return tensor.unflatten(0, (len(labels), -1))[index][None]
+            return tensor.reshape(len(labels), -1, tensor.shape[1])[index][None]
 
         return view
 
@@ -94,7 +94,7 @@ def by_head(heads: int, note: str = "") -> Plan:
     """
 
     def block(index: int) -> View:
-        return lambda tensor: tensor.unflatten(0, (heads, len(QKV), -1))[:, index].flatten(0, 1)[None]
+        return lambda tensor: tensor.reshape(heads, len(QKV), -1, tensor.shape[1])[:, index].flatten(0, 1)[None]
 
     return Plan("attention", tuple(Part(label, block(index)) for index, label in enumerate(QKV)), note)
 
@@ -115,7 +115,7 @@ def kernel(shape: Sequence[int], conv: ConvMatrix, *, groups: int = 1, transpose
     """
 
     def view(tensor: Shaped[Tensor, "first second *positions"]) -> Shaped[Tensor, "slices rows cols"]:
-        blocks = tensor.unflatten(0, (groups, -1)).flatten(3)
+        blocks = tensor.reshape(groups, -1, *tensor.shape[1:]).flatten(3)
         if transpose:
             blocks = blocks.transpose(1, 2)
         if conv is ConvMatrix.FLATTEN:

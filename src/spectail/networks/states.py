@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from spectail.networks.matrices import ConvMatrix, Skipped, Weights
 from spectail.networks.names import plan_by_name
 from spectail.networks.parameters import Parameter, from_tensor, weights
+from spectail.networks.stored import computed_weights
 
 WRAPPINGS = (
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "module",
-    "net",
-    "network",
-    "params",
-    "weights",
-    "ema",
-    "model_ema",
+    *("state_dict", "model_state_dict", "model", "module", "net", "network", "params", "weights", "ema", "model_ema"),
 )
 """Under which names training scripts keep the state dict in a checkpoint, by precedence."""
 PREFIXES = ("module.", "_orig_mod.")
 """What wrappers for several devices and for compilation put before every name."""
+DEPTH = 3
+"""How deep in a checkpoint its state dict may lie."""
 
 
 def state_weights(source: Mapping[Any, Any], conv: ConvMatrix, title: str = "state dict") -> Weights:
@@ -41,15 +35,15 @@ def state_weights(source: Mapping[Any, Any], conv: ConvMatrix, title: str = "sta
         its matrices, views of its tensors, and what was left out.
 
     Raises:
-        ValueError: there is no tensor in it.
+        ValueError: it holds things, but no tensor by name.
     """
-    state, where, skipped = unwrap(source, title)
 
     def reader(tensor: Tensor) -> Callable[[], Tensor]:
         return lambda: tensor.detach()
 
+    state, keys, skipped = unwrap(source, title)
     found = [from_tensor(name, tensor, reader(tensor)) for name, tensor in state.items()]
-    return named_weights(title + where, found, conv, skipped)
+    return named_weights(inside(title, keys), found, conv, skipped)
 
 
 def named_weights(title: str, found: list[Parameter], conv: ConvMatrix, skipped: list[Skipped]) -> Weights:
@@ -64,19 +58,15 @@ def named_weights(title: str, found: list[Parameter], conv: ConvMatrix, skipped:
     Returns:
         the matrices and what was left out.
     """
-    names, removed = plain_names([parameter.name for parameter in found])
-    found = [_renamed(parameter, name) for parameter, name in zip(found, names, strict=True)]
-    shapes = {parameter.name: parameter.shape for parameter in found}
+    names, removed = plain_names([printable(parameter.name) for parameter in found])
+    named = [replace(parameter, name=name) for parameter, name in zip(found, names, strict=True)]
+    named, parts = computed_weights(named)
+    shapes = {parameter.name: parameter.shape for parameter in named}
     planned = [
-        (parameter, None if parameter.refusal else plan_by_name(parameter.name, shapes, conv)) for parameter in found
+        (parameter, None if parameter.refusal else plan_by_name(parameter.name, shapes, conv)) for parameter in named
     ]
-    return weights(title + (f' (without the prefix "{removed}")' if removed else ""), planned, skipped)
-
-
-def _renamed(parameter: Parameter, name: str) -> Parameter:
-    return Parameter(
-        name, parameter.shape, parameter.load, parameter.refusal, parameter.memory, parameter.resident, parameter.note
-    )
+    title += f' (its names without the prefix "{removed}")' if removed else ""
+    return weights(title, planned, [*parts, *skipped])
 
 
 def plain_names(names: list[str]) -> tuple[list[str], str]:
@@ -89,18 +79,25 @@ def plain_names(names: list[str]) -> tuple[list[str], str]:
         the names; and the prefix that was removed, empty if none.
     """
     removed = ""
-    while names:
-        prefix = next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in names)), None)
-        if prefix is None:
-            break
-        names = [name[len(prefix) :] for name in names]
+    while prefix := next((one for one in PREFIXES if names and all(name.startswith(one) for name in names)), ""):
+        names = [name.removeprefix(prefix) for name in names]
         removed += prefix
     # a compiled part of a model is that part
     inner = [name.replace("_orig_mod.", "") for name in names]
-    return (inner if len(set(inner)) == len(names) else names), removed
+    return (inner if len(set(inner)) == len(set(names)) else names), removed
 
 
-def unwrap(source: Mapping[Any, Any], title: str) -> tuple[dict[str, Tensor], str, list[Skipped]]:
+def printable(name: str) -> str:
+    """A name as it can be shown and written: what a terminal would obey, or UTF-8 cannot hold, is escaped."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
+
+
+def inside(title: str, keys: tuple[str, ...]) -> str:
+    """What the part of a checkpoint under these keys is called."""
+    return title + "".join(f'["{key}"]' for key in keys)
+
+
+def unwrap(source: Mapping[Any, Any], title: str) -> tuple[dict[str, Tensor], tuple[str, ...], list[Skipped]]:
     """The state dict in a checkpoint.
 
     Args:
@@ -108,36 +105,40 @@ def unwrap(source: Mapping[Any, Any], title: str) -> tuple[dict[str, Tensor], st
         title: what it is called.
 
     Returns:
-        the tensors by name; where they were, as ' ["model"]'; what beside them was left out.
+        the tensors by name; under which keys they were; what beside them was left out.
 
     Raises:
-        ValueError: there is no tensor in it.
+        ValueError: it holds things, but no tensor by name.
     """
-    where, skipped, depth = "", [], 0
-    while depth < 4 and not any(isinstance(value, Tensor) for value in source.values()):
-        key = next((key for key in WRAPPINGS if _holds_tensors(source.get(key))), None)
+    keys: tuple[str, ...] = ()
+    skipped: list[Skipped] = []
+    while len(keys) < DEPTH and not any(isinstance(value, Tensor) for value in source.values()):
+        key = next((key for key in WRAPPINGS if _holds_tensors(source.get(key), DEPTH - len(keys))), None)
         if key is None:
             break
         skipped += [
-            Skipped(str(other), (), "beside the state dict in its checkpoint") for other in source if other != key
+            Skipped(_short(other), (), "beside the state dict in its checkpoint") for other in source if other != key
         ]
-        source, where, depth = source[key], f'{where} ["{key}"]', depth + 1
+        source, keys = source[key], (*keys, key)
     state = {str(name): value for name, value in source.items() if isinstance(value, Tensor)}
     if source and not state:
-        known = ", ".join(sorted(str(key) for key in list(source)[:8]))
-        raise ValueError(f"{title} holds no tensor by name, only: {known}; expected a state dict (name → tensor)")
-    skipped += [
-        Skipped(str(name), (), f"not a tensor ({type(value).__name__})")
-        for name, value in source.items()
-        if not isinstance(value, Tensor)
-    ]
-    return state, where, skipped
+        known = ", ".join(_short(key) for key in list(source)[:8])
+        raise ValueError(
+            f"{title} holds no tensor by name, only {known}; expected a state dict, as model.state_dict() gives"
+        )
+    others = [(name, value) for name, value in source.items() if not isinstance(value, Tensor)]
+    skipped += [Skipped(_short(name), (), f"not a tensor ({type(value).__name__})") for name, value in others]
+    return state, keys, skipped
 
 
-def _holds_tensors(value: object, depth: int = 0) -> bool:
+def _short(name: object) -> str:
+    text = name if isinstance(name, str) else f"{name!r:.60}" if isinstance(name, int | float) else type(name).__name__
+    return printable(text[:60])
+
+
+def _holds_tensors(value: object, depth: int) -> bool:
     if not isinstance(value, Mapping):
         return False
-    return any(
-        isinstance(inner, torch.Tensor) or (depth < 3 and key in WRAPPINGS and _holds_tensors(inner, depth + 1))
-        for key, inner in value.items()
-    )
+    if any(isinstance(inner, Tensor) for inner in value.values()):
+        return True
+    return depth > 1 and any(_holds_tensors(value.get(key), depth - 1) for key in WRAPPINGS)

@@ -1,0 +1,124 @@
+"""State dicts as `torch.save` writes them: pickles, of which nothing but tensors and plain values is ever made."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spectail.networks.matrices import Skipped
+from spectail.networks.parameters import Parameter, from_tensor
+from spectail.networks.paths import opened, size_of
+from spectail.networks.states import printable, unwrap
+
+SAFE_WAY = "save model.state_dict(), or a .safetensors file, where you have the model"
+
+
+def checkpoint_parameters(path: Path) -> tuple[list[Parameter], tuple[str, ...], list[Skipped]]:
+    """The tensors of a checkpoint, unread where the file can be mapped; the old format is held in memory.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        what each is, and how to read it; under which keys they were; what beside them was left out.
+
+    Raises:
+        ValueError: the file cannot be read, is no state dict, or is a pickle that would run code: it is not run.
+    """
+    mapped = _is_zip(path)
+    state, keys, skipped = unwrap(_loaded(path, mapped), str(path))
+    _check_sizes(path, state)
+    found = [
+        from_tensor(name, tensor, _reader(path, name) if mapped else _keeper(tensor), resident=not mapped)
+        for name, tensor in state.items()
+    ]
+    return found, keys, skipped
+
+
+def _reader(path: Path, name: str) -> Callable[[], Tensor]:
+    """Maps the file anew for one tensor: a mapping that is kept would come to hold the whole file in memory."""
+
+    def load() -> Tensor:
+        state, _, _ = unwrap(_loaded(path, _is_zip(path)), str(path))
+        if name not in state:
+            raise ValueError(f"{path} has no {printable(name):.200} any more: it has changed since it was opened")
+        _check_sizes(path, {name: state[name]})
+        return state[name].detach().clone()
+
+    return load
+
+
+def _keeper(tensor: Tensor) -> Callable[[], Tensor]:
+    return lambda: tensor.detach()
+
+
+def _is_zip(path: Path) -> bool:
+    """Whether a checkpoint is in the format that can be mapped.
+
+    Raises:
+        ValueError: it is a program, damaged, or something else altogether.
+    """
+    with opened(path) as file:
+        start = file.read(4)
+    if start[:1] == b"\x80":
+        return False
+    if start != b"PK\x03\x04":
+        what = "empty" if not start else f"no checkpoint: it starts with {start!r}"
+        raise ValueError(f"{path} is {what}; expected a file of torch.save or of safetensors")
+    size = size_of(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except Exception as error:  # zipfile raises many, where an archive is damaged
+        raise ValueError(f"{path} is a damaged zip archive: {error!s:.200}") from None
+    if any(entry.compress_type != zipfile.ZIP_STORED or entry.file_size > size for entry in entries):
+        raise ValueError(f"{path} is no checkpoint of torch.save: it is compressed, or claims more bytes than it has")
+    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+        raise ValueError(f"{path} is a TorchScript archive, which is a program; it was not run: {SAFE_WAY}")
+    return True
+
+
+def _loaded(path: Path, mapped: bool) -> Mapping[Any, Any]:
+    """What a checkpoint holds, by PyTorch's restricted unpickler."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # a damaged file may raise any
+        raise ValueError(_refusal(path, error)) from None
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{path} holds a {type(found).__name__}; expected a state dict: {SAFE_WAY}")
+    return found
+
+
+def _refusal(path: Path, error: Exception) -> str:
+    """What PyTorch's refusal of a file means, in one sentence."""
+    text = str(error)
+    named = re.search(r"(?:GLOBAL|[Uu]nsupported class|Unsupported type:?|build) ([\w.]+\.[\w.]+)", text)
+    if isinstance(error, pickle.UnpicklingError) and named:
+        return f"{path} is a pickle that would run code ({named[1]:.80}); it was not run: {SAFE_WAY}"
+    first = text.partition("message from loading:")[2] or text
+    first = next((line.strip() for line in re.split(r"[\n]", first) if line.strip()), type(error).__name__)
+    return f"{path} is damaged, or no state dict: {printable(first[:200])}"
+
+
+def _check_sizes(path: Path, state: Mapping[str, Tensor]) -> None:
+    """No tensor may have more values than the file has bytes for.
+
+    Raises:
+        ValueError: one has.
+    """
+    size = size_of(path)
+    for name, tensor in state.items():
+        if tensor.layout is torch.strided and not tensor.is_meta and tensor.untyped_storage().nbytes() > size:
+            raise ValueError(f"{path} is damaged: {printable(name):.200} claims more bytes than the file has")
