@@ -1,5 +1,7 @@
 from .drawing import plots as plots
 from .networks.analyze import analyze as analyze
+from .networks import SpectralMonitor as SpectralMonitor
+from .networks import open_monitor as open_monitor
 from .spectra import MarchenkoPastur as MarchenkoPastur
 from .spectra import Phase as Phase
 from .spectra import PhaseEvidence as PhaseEvidence
