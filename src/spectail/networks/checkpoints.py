@@ -79,10 +79,10 @@ def _is_zip(path: Path) -> bool:
             entries = archive.infolist()
     except Exception as error:  # zipfile raises many, where an archive is damaged
         raise ValueError(f"{path} is a damaged zip archive: {error!s:.200}") from None
-    if any(entry.compress_type != zipfile.ZIP_STORED or entry.file_size > size for entry in entries):
-        raise ValueError(f"{path} is no checkpoint of torch.save: it is compressed, or claims more bytes than it has")
     if any(entry.filename.endswith("/constants.pkl") for entry in entries):
         raise ValueError(f"{path} is a TorchScript archive, which is a program; it was not run: {SAFE_WAY}")
+    if any(entry.compress_type != zipfile.ZIP_STORED or entry.file_size > size for entry in entries):
+        raise ValueError(f"{path} is no checkpoint of torch.save: it is compressed, or claims more bytes than it has")
     return True
 
 
@@ -107,9 +107,13 @@ def _refusal(path: Path, error: Exception) -> str:
     named = re.search(r"(?:GLOBAL|[Uu]nsupported class|Unsupported type:?|build) ([\w.]+\.[\w.]+)", text)
     if isinstance(error, pickle.UnpicklingError) and named:
         return f"{path} is a pickle that would run code ({named[1]:.80}); it was not run: {SAFE_WAY}"
-    first = text.partition("message from loading:")[2] or text
-    first = next((line.strip() for line in re.split(r"[\n]", first) if line.strip()), type(error).__name__)
-    return f"{path} is damaged, or no state dict: {printable(first[:200])}"
+    if "Unsupported operand" in text:
+        return (
+            f"{path} is a damaged checkpoint, or a pickle of another kind than torch.save's; it was not run: {SAFE_WAY}"
+        )
+    said = text.rpartition("WeightsUnpickler error:")[2].strip().partition("\n")[0]
+    reason = "it ends too early" if isinstance(error, EOFError) else said or type(error).__name__
+    return f"{path} is damaged, or no state dict: {printable(reason[:200])}"
 
 
 def _check_sizes(path: Path, state: Mapping[str, Tensor]) -> None:

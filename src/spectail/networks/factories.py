@@ -39,7 +39,7 @@ def made(name: str) -> nn.Module | Mapping[Any, Any]:
             raise ValueError(f"{name}: {what} is a {type(factory).__name__}, not a function that makes a model")
         try:
             result = factory()
-        except Exception as error:  # whatever a user's own function raises
+        except (Exception, SystemExit) as error:  # whatever a user's own function raises
             raise ValueError(f"{name}: {what}() failed: {_said(error)}") from error
     finally:
         if added and here in sys.path:
@@ -52,7 +52,7 @@ def made(name: str) -> nn.Module | Mapping[Any, Any]:
 def _found(name: str, where: str, what: str) -> Any:
     try:
         found: Any = importlib.import_module(where)
-    except Exception as error:  # importing runs a user's own code
+    except (Exception, SystemExit) as error:  # importing runs a user's own code
         raise ValueError(f"{name}: {where} cannot be imported: {_said(error)}") from error
     for step in what.split("."):
         if not hasattr(found, step):
@@ -61,6 +61,6 @@ def _found(name: str, where: str, what: str) -> Any:
     return found
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     first = str(error).strip().splitlines()
     return f"{type(error).__name__}: {first[0]:.200}" if first else type(error).__name__

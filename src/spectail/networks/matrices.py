@@ -94,13 +94,13 @@ def open_weights(source: Any, conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES)
         how = ConvMatrix(conv)
     except ValueError:
         raise ValueError(f"conv={conv!r} is not known; expected {' or '.join(ConvMatrix)}") from None
-    title = "state dict"
+    title = ""
     if isinstance(source, str) and ":" in source and not Path(source).exists():
         title, source = source, made(source)
     if isinstance(source, nn.Module):
-        return module_weights(source, how)
+        return module_weights(source, how, title)
     if isinstance(source, Mapping):
-        return state_weights(source, how, title)
+        return state_weights(source, how, title or "state dict")
     if isinstance(source, str | os.PathLike):
         return file_weights(Path(source), how)
     raise ValueError(f"a {type(source).__name__} is no source of weights; expected a module, a state dict or a path")

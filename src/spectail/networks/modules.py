@@ -18,12 +18,13 @@ _WRAPPERS = {"DataParallel", "DistributedDataParallel", "OptimizedModule", "Aver
 _HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads")
 
 
-def module_weights(module: nn.Module, conv: ConvMatrix) -> Weights:
+def module_weights(module: nn.Module, conv: ConvMatrix, title: str = "") -> Weights:
     """The matrices of a module, in the order of definition; the module is looked at, never changed.
 
     Args:
         module: any; a wrapper for several devices or for compilation is seen through.
         conv: how kernels become matrices.
+        title: what it is called; its class, if empty.
 
     Returns:
         its matrices, each a view of the parameter as it is when it is read, and what was left out.
@@ -45,7 +46,7 @@ def module_weights(module: nn.Module, conv: ConvMatrix) -> Weights:
             plan = None if parameter.refusal else _plan(owner, parent, name, path, shapes, conv)
             planned.append((parameter, plan))
         skipped += _other_values(owner, path, consumed)
-    return weights(type(module).__name__, planned, skipped)
+    return weights(title or type(module).__name__, planned, skipped)
 
 
 def _walk(
