@@ -54,6 +54,7 @@ def test_simulate_is_the_function_whatever_was_imported_before():
         ["show", "--help"],
         ["sweep", "--help"],
         ["store", "--help"],
+        ["analyze", "--help"],
     ],
 )
 def test_help_imports_neither_torch_nor_matplotlib(arguments):

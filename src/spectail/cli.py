@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -83,6 +84,27 @@ class Sweep:
     ray: Ray = None
     cpus: Cpus = 1.0
     gpus: Gpus = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Analyze:
+    """Say what the spectra of a model show: a table, and with --out CSV, netCDF and one HTML page.
+
+    SOURCE is a .safetensors file, a .pt or .pth state dict, a folder or an index of shards as Hugging Face
+    lays them out, or package.module:factory. With AFTER, the same model later, spectra are of the change.
+    Example: spectail analyze model.safetensors --out analysis
+    """
+
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE", help="The model.")]
+    after: Annotated[
+        str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[AFTER]", help="The same model, later.")
+    ] = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help="Folder for the files and the page.")] = None
+    conv: Annotated[str, tyro.conf.arg(metavar="kernel-slices|flatten", help="How a kernel becomes matrices.")] = (
+        "kernel-slices"
+    )
+    p_value: Annotated[bool, tyro.conf.arg(help="Bootstrap the goodness of each KS fit; takes a while.")] = False
+    seed: Annotated[int, tyro.conf.arg(metavar="INT", help="Of the bootstrap.")] = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,6 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Show: show,
         Predict: predict,
         Report: report,
+        Analyze: analyze,
         StoreCommand: store,
     }
     commands: dict[str, Callable[..., Any]] = {
@@ -199,6 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "show": Show,
         "predict": Predict,
         "report": Report,
+        "analyze": Analyze,
         "store": StoreCommand,
     }
     chosen = tyro.extras.subcommand_cli_from_dict(
@@ -257,6 +281,37 @@ def predict(options: Predict) -> None:
     from spectail.report.terminal import print_prediction
 
     print_prediction(experiment, rates)
+
+
+def analyze(options: Analyze) -> None:
+    """`spectail analyze`."""
+    if options.seed < 0:
+        raise ValueError(f"seed={options.seed} is not valid; expected 0 or more")
+    from spectail.networks.analyze import analyze_with_spectra
+    from spectail.report.analysis import matrix_progress, print_analysis, save_analysis
+    from spectail.report.progress import print_paths
+
+    with matrix_progress() as progress:
+        found = analyze_with_spectra(
+            options.source,
+            after=options.after,
+            conv=options.conv,
+            p_value=options.p_value,
+            seed=options.seed,
+            progress=progress,
+        )
+    if found.frame.empty:
+        count = len(found.frame.attrs["skipped"])
+        raise ValueError(f"{found.title} has no matrix to analyse; all of its {count} parameters were skipped")
+    print_analysis(found)
+    if options.out is not None:
+        given = [
+            options.source,
+            *filter(None, [options.after]),
+            *(["--conv", options.conv] if "flat" in options.conv else []),
+        ]
+        command = shlex.join(["spectail", "analyze", *given, *(["--p-value"] if options.p_value else [])])
+        print_paths(save_analysis(found, options.out, command))
 
 
 def report(options: Report) -> None:

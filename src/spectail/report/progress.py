@@ -51,7 +51,7 @@ class RunProgress(Watcher):
     """One bar over many runs, weighed by their floating-point operations; runs found cost nothing."""
 
     def __init__(self, workers: str = "") -> None:
-        self._bar, self._workers = _bar(), workers
+        self._bar, self._workers = bar(), workers
         self._total, self._kept, self._found, self._part = 0, 0, 0, 0.0
         self._started = time.perf_counter()
 
@@ -99,7 +99,7 @@ class RunProgress(Watcher):
 @contextmanager
 def step_progress(experiment: Experiment) -> Iterator[Callable[[int, int], None]]:
     """A bar over the steps of one run."""
-    with _bar() as progress:
+    with bar() as progress:
         task = progress.add_task("steps", total=max(experiment.steps, 1), text="step 0")
         yield lambda step, steps: progress.update(task, completed=step, text=f"step {step} of {steps}")
 
@@ -139,7 +139,8 @@ def duration(seconds: float) -> str:
     raise AssertionError
 
 
-def _bar() -> Progress:
+def bar() -> Progress:
+    """A bar with what is done, and how long the rest takes; on the standard error of a terminal."""
     columns = (
         TextColumn("{task.fields[text]}"),
         BarColumn(),
