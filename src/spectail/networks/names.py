@@ -20,7 +20,7 @@ _RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l\d+)?(_reverse)?")
 _TRANSPOSED = re.compile(r"transpose|deconv|upconv|up_?conv", re.IGNORECASE)
 _EMBEDDING = re.compile(r"\w*(embed|embedding|embeddings|embed_tokens|emb)s?|wte|wpe|tok_embeddings|shared|embed_\w+")
 _LINEAR = re.compile(
-    r"\w*(linear|dense|proj|fc|head|classifier|out|query|key|value)\d*|[qkvo]|w[qkvo1-3]|(linear|fc|c)_\w+"
+    r"\w*(linear|dense|proj|fc|head|classifier|reduction|out|query|key|value)\d*|[qkvo]|w[qkvo1-3]|(linear|fc|c)_\w+"
 )
 
 
@@ -33,7 +33,7 @@ def plan_by_name(name: str, shapes: Shapes, conv: ConvMatrix) -> Plan | None:
         conv: how a kernel becomes matrices.
 
     Returns:
-        the plan; of kind "weight" where names and shapes do not tell; None where the name says that it is no weight.
+        the plan; of kind "weight" where names and shapes do not tell; None where the name says that it is a mask.
     """
     shape = shapes[name]
     path, _, last = name.rpartition(".")

@@ -116,8 +116,8 @@ def weights(title: str, planned: Iterable[tuple[Parameter, Plan | None]], skippe
 
     Args:
         title: what the source is called.
-        planned: the parameters in the order of definition, each with how it becomes matrices; None for one that
-            holds none.
+        planned: the parameters in the order of definition, each with how it becomes matrices; None for one
+            that is known to be a mask.
         skipped: what was left out before.
 
     Returns:
@@ -130,7 +130,7 @@ def weights(title: str, planned: Iterable[tuple[Parameter, Plan | None]], skippe
     kept: list[tuple[Parameter, Plan]] = []
     for parameter, plan in planned:
         if parameter.refusal or plan is None:
-            left_out.append(Skipped(parameter.name, parameter.shape, parameter.refusal or "holds no matrix"))
+            left_out.append(Skipped(parameter.name, parameter.shape, parameter.refusal or "a mask, not a weight"))
             continue
         known = first.setdefault(parameter.memory, parameter.name) if parameter.memory else parameter.name
         if known != parameter.name:
