@@ -114,7 +114,7 @@ def measure_layers(matrices: Sequence[WeightMatrix], nulls: bool) -> tuple[list[
 @contextmanager
 def unnoticed() -> Iterator[None]:
     """Inside, nothing is recorded for gradients, and every random state is put back at the end."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     words, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())

@@ -1,0 +1,170 @@
+"""What a monitor measured, as one HTML file which needs no network."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from spectail.files import write_whole
+from spectail.networks.recording import open_monitor
+from spectail.report.page import embedded, number, pack_spectrum, plotly, resource, template
+
+_SPECTRA_BYTES = 4_000_000  # of all packed spectra together
+_FEWEST_POINTS = 100  # of one
+_EVENTS = 1000  # that are listed
+_SERIES = (
+    "pl_alpha_hill", "pl_alpha_ks", "alpha_stderr", "xmin", "tail_size", "z_hill", "z_ks", "bulk_edge", "n_spikes",
+    "spectral_gap", "stable_rank",
+)  # fmt: skip
+
+
+def write_monitor_page(path: Path) -> Path:
+    """Write the page of a monitor's file, beside it.
+
+    Args:
+        path: the netCDF file that a `SpectralMonitor` wrote.
+
+    Returns:
+        the path of the page: the same name, ending in .html.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it was not written by a monitor, or is damaged.
+    """
+    found = open_monitor(path)
+    if not found.sizes["step"] or not found.sizes["layer"]:
+        raise ValueError(f"{path} holds no measurement")
+    shown = _shown(found)
+    page = template("monitor.html").render(
+        title=str(found.attrs.get("title", path.stem)),
+        file=path.name,
+        steps=found.step.values.tolist(),
+        rows=_rows(found),
+        events=_events(found)[:_EVENTS],
+        more=max(found.sizes["event"] - _EVENTS, 0),
+        now=Counter(str(phase) for phase in found.phase.values[-1]).most_common(),
+        spectra=len(shown),
+        measuring=float(found.measuring_seconds.sum()),
+        training=float(found.training_seconds.max()),
+        plotly=plotly(),
+        css=Markup(resource("page.css") + resource("monitor.css")),
+        script=Markup(resource("spectra.js") + resource("monitor.js")),
+        data=embedded(_data(found, shown)),
+    )
+    target = path.with_suffix(".html")
+    return write_whole(target, lambda part: part.write_text(page, encoding="utf-8"))
+
+
+def monitor_files(folder: Path) -> list[Path]:
+    """The files of monitors in a folder, by name; files of other kinds are passed over."""
+    found = []
+    for path in sorted(folder.glob("*.nc")):
+        try:
+            open_monitor(path)
+        except (ValueError, OSError):
+            continue
+        found.append(path)
+    return found
+
+
+def _shown(found: xr.Dataset) -> list[int]:
+    """The measurements whose spectra go into the page: all, or as many as keep it small, evenly."""
+    if "eigenvalues" not in found:
+        return []
+    most = max(int(_SPECTRA_BYTES / (2.7 * _FEWEST_POINTS * found.sizes["layer"])), 2)
+    count = found.sizes["step"]
+    chosen: list[int] = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+    return chosen
+
+
+def _data(found: xr.Dataset, shown: list[int]) -> dict[str, Any]:
+    phases = sorted({str(phase) for phase in found.phase.values.ravel()})
+    points = int(np.clip(_SPECTRA_BYTES / (2.7 * max(len(shown) * found.sizes["layer"], 1)), _FEWEST_POINTS, 2000))
+    return {
+        "steps": found.step.values.tolist(),
+        "shown": shown,
+        "phases": phases,
+        "layers": [_layer(found.isel(layer=at), shown, phases, points) for at in range(found.sizes["layer"])],
+    }
+
+
+def _layer(one: xr.Dataset, shown: list[int], phases: list[str], points: int) -> dict[str, Any]:
+    return {
+        "name": str(one.layer.values),
+        "rows": int(one.rows),
+        "cols": int(one.cols),
+        "slices": int(one.slices),
+        "nulls": {which: _null(one, which) for which in ("hill", "ks")},
+        "series": {name: [number(value) for value in one[name].values] for name in _SERIES},
+        "phases": [phases.index(str(phase)) for phase in one.phase.values],
+        "notes": [str(note) for note in one.note.values],
+        "spectra": [_packed(one.eigenvalues.values[at], points) for at in shown],
+    }
+
+
+def _null(one: xr.Dataset, which: str) -> list[float] | None:
+    """The typical exponent of an untrained matrix, and two standard deviations to both sides."""
+    alpha, spread = float(one[f"null_alpha_{which}"]), float(one[f"null_spread_{which}"])
+    if not math.isfinite(alpha * spread):
+        return None
+    return [alpha, 1 + (alpha - 1) * math.exp(-2 * spread), 1 + (alpha - 1) * math.exp(2 * spread)]
+
+
+def _packed(values: NDArray[np.float32], points: int) -> dict[str, Any] | None:
+    """A spectrum in few bytes; none where nothing can be drawn."""
+    there = values[~np.isnan(values)].astype(float)
+    if not len(there) or not np.isfinite(there).all() or there.max() <= 0:
+        return None
+    return pack_spectrum(there, points)
+
+
+def _rows(found: xr.Dataset) -> list[dict[str, Any]]:
+    """The table: each layer at the first and the last measurement."""
+    rows = []
+    for at in range(found.sizes["layer"]):
+        one = found.isel(layer=at)
+        slices = int(one.slices)
+        rows.append(
+            {
+                "name": str(one.layer.values),
+                "kind": str(one.kind.values),
+                "shape": f"{int(one.rows)} × {int(one.cols)}" + (f" × {slices}" if slices > 1 else ""),
+                "first": str(one.phase.values[0]),
+                "last": str(one.phase.values[-1]),
+                "note": str(one.note.values[-1]),
+                "figures": [
+                    number(value)
+                    for value in (
+                        one.null_alpha_hill.item(),
+                        one.pl_alpha_hill.values[-1],
+                        one.z_hill.values[-1],
+                        one.pl_alpha_ks.values[-1],
+                        one.z_ks.values[-1],
+                        one.spectral_gap.values[-1],
+                    )
+                ],
+            }
+        )
+    return rows
+
+
+def _events(found: xr.Dataset) -> list[dict[str, Any]]:
+    steps, layers = found.step.values.tolist(), [str(name) for name in found.layer.values]
+    return [
+        {
+            "at": steps.index(int(found.event_step.values[e])),
+            "layer": layers.index(str(found.event_layer.values[e])),
+            "step": int(found.event_step.values[e]),
+            "name": str(found.event_layer.values[e]),
+            "change": f"{found.event_before.values[e]} → {found.event_after.values[e]}",
+        }
+        for e in range(found.sizes["event"])
+        if int(found.event_step.values[e]) in steps and str(found.event_layer.values[e]) in layers
+    ]
