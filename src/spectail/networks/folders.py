@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +37,7 @@ def file_weights(path: Path, conv: ConvMatrix) -> Weights:
     Raises:
         ValueError: there is no such file, it is not what it should be, or it is not clear which is meant.
     """
-    chosen = _chosen(path) if path.is_dir() else path
+    chosen = _chosen(path) if os.path.isdir(path) else path
     title = chosen.name if chosen == path else f"{path.resolve().name}/{chosen.name}"
     if chosen.name.endswith(".json"):
         return named_weights(title, *_sharded(chosen, conv))
@@ -121,11 +122,12 @@ def _inside(index: Path, name: str) -> Path:
         raise ValueError(f"{shown}, outside its folder; it was not opened")
     try:
         real, home = shard.resolve(), folder.resolve()
-    except (OSError, RuntimeError) as error:
-        raise ValueError(f"{shown}, which cannot be read: {error}") from None
+        missing = not real.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a link to itself, no name of a file
+        raise ValueError(f"{shown}, which cannot be read: {getattr(error, 'strerror', None) or error!s:.80}") from None
     cache = home.parent.parent / "blobs" if home.parent.name == "snapshots" else None
     if home not in real.parents and (cache is None or real.parent != cache):
         raise ValueError(f"{shown}, a link out of its folder; it was not opened")
-    if not real.exists():
+    if missing:
         raise ValueError(f"{shown}, which is missing")
     return shard

@@ -95,7 +95,7 @@ def open_weights(source: Any, conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES)
     except ValueError:
         raise ValueError(f"conv={conv!r} is not known; expected {' or '.join(ConvMatrix)}") from None
     title = ""
-    if isinstance(source, str) and ":" in source and not Path(source).exists():
+    if isinstance(source, str) and ":" in source and not os.path.exists(source):
         title, source = source, made(source)
     if isinstance(source, nn.Module):
         return module_weights(source, how, title)
