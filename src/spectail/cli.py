@@ -111,11 +111,16 @@ class Analyze:
 class Report:
     """Write one HTML page of what a folder holds: pictures, verdicts, and an explorer of its runs.
 
-    The page needs no network and no server: open it in a browser, or send it to somebody.
-    Example: spectail report results
+    The page needs no network and no server: open it in a browser, or send it to somebody. The file of a
+    SpectralMonitor, or each of a folder, has a page of its own beside it.
+    Example: spectail report results; spectail report run.nc
     """
 
-    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR", help="A folder of results.")]
+    folder: Annotated[
+        Path,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="DIR|FILE.nc", help="A folder of results, or the file of a monitor."),
+    ]
     scale: Annotated[
         str, tyro.conf.arg(metavar="paper|small", help="Which reproductions to show: at the paper's sizes, or small.")
     ] = "paper"
@@ -316,16 +321,24 @@ def analyze(options: Analyze) -> None:
 
 def report(options: Report) -> None:
     """`spectail report`."""
-    if not options.folder.is_dir():
-        raise ValueError(f"{options.folder} is not a folder; expected one that spectail wrote results to")
+    if not options.folder.exists():
+        raise ValueError(f"{options.folder} is not a folder or a file; expected one that spectail wrote")
     if options.scale not in ("paper", "small"):
         from spectail.teacher_student.names import unknown_name
 
         raise ValueError(unknown_name("scale", options.scale, ("paper", "small")))
-    from spectail.report.html import write_report
+    from spectail.report.monitor_page import monitor_files, write_monitor_page
     from spectail.report.progress import print_paths
 
-    print_paths([write_report(options.folder, options.scale)])
+    if options.folder.is_file():
+        print_paths([write_monitor_page(options.folder)])
+        return
+    pages = [write_monitor_page(file) for file in monitor_files(options.folder)]
+    if not pages or (options.folder / "runs").is_dir():
+        from spectail.report.html import write_report
+
+        pages.append(write_report(options.folder, options.scale))
+    print_paths(pages)
 
 
 def sweep(options: Sweep) -> None:

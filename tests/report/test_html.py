@@ -65,7 +65,7 @@ def test_a_folder_without_results_is_told_so(tmp_path, capsys):
     assert "holds neither runs nor figures" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["report", str(tmp_path / "none")])
-    assert "is not a folder" in capsys.readouterr().err
+    assert "is not a folder or a file" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -98,7 +98,7 @@ function drawSpectrum() {
     traces.push({ type: "scatter", mode: "lines", x, y, name: "power law, α = " + show(alpha, 3), line: { color: "#009E73", dash: "dash", width: 2.5 } });
   }
   Plotly.react("esd", traces, layout({
-    title, barmode: "overlay", legend: { orientation: "h", y: -0.18, yanchor: "top" },
+    title, barmode: "overlay", legend: { orientation: "h", y: -0.27, yanchor: "top" },
     xaxis: { title: { text: linear ? "λ" : "log₁₀ λ" }, range: [low, high] },
     yaxis: linear ? { title: { text: "density" }, range: [0, height * 1.1] }
       : { title: { text: "density" }, type: "log", dtick: 1, exponentformat: "power", range: [Math.log10(floor * 0.55), Math.log10(height * 1.6)] },
@@ -117,7 +117,7 @@ function drawCurves() {
     if (!null_) continue;
     shapes.push({ type: "rect", xref: "paper", x0: 0, x1: 1, yref, y0: null_[1], y1: null_[2], fillcolor: "rgba(128,128,128,0.25)", line: { width: 0 }, layer: "below" });
     shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, yref, y0: null_[0], y1: null_[0], line: { color: ink, dash: "dot", width: 1.2 }, layer: "below" });
-    notes.push({ xref: "paper", x: 1, xanchor: "right", yref, y: null_[0], yanchor: "bottom", text: "untrained " + show(null_[0], 3), showarrow: false, font: { size: 11 } });
+    notes.push({ xref: "paper", x: 1, xanchor: "right", yref, y: null_[0], yanchor: "bottom", text: "untrained " + show(null_[0], 3), showarrow: false, font: { size: 11 }, bgcolor: css("--paper"), opacity: 0.85 });
   }
   shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, yref: "y3", y0: 1, y1: 1, line: { color: ink, dash: "dot", width: 1.2 }, layer: "below" });
   shapes.push({ type: "line", x0: x[at], x1: x[at], yref: "paper", y0: 0, y1: 1, line: { color: ink, dash: "dash", width: 1 } });
@@ -130,10 +130,10 @@ function drawCurves() {
   const span = x[last] - x[0] || 1;
   Plotly.react("curves", traces, layout({
     title: { text: "over steps" }, showlegend: false, shapes, annotations: notes,
-    xaxis: { ...stepAxis(), anchor: "y3", range: [x[0] - 0.03 * span, x[last] + 0.03 * span] },
+    xaxis: { ...stepAxis(), gridcolor: grid, anchor: "y3", range: [x[0] - 0.03 * span, x[last] + 0.03 * span] },
     yaxis: { ...axis, domain: [0.68, 1], title: { text: "Hill α" }, range: range("pl_alpha_hill", l.nulls.hill) },
     yaxis2: { ...axis, domain: [0.34, 0.64], title: { text: "KS α" }, range: range("pl_alpha_ks", l.nulls.ks, l.series.alpha_stderr) },
-    yaxis3: { ...axis, domain: [0, 0.3], title: { text: "λ₁/λ₊" }, type: wide ? "log" : "linear" },
+    yaxis3: { ...axis, domain: [0, 0.3], title: { text: "λ₁/λ₊" }, ...(wide ? { type: "log", dtick: 1 } : {}) },
   }), options);
 }
 

@@ -1,0 +1,201 @@
+"""The page of a monitor's file, in a headless browser where there is one."""
+
+import json
+import os
+import shutil
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from spectail.cli import main
+from spectail.networks.monitor import SpectralMonitor
+from spectail.report.monitor_page import write_monitor_page
+
+HOSTILE = "<img src=x onerror=document%title='broken in'>"  # a name of a module has no points
+END = "</script><script>document.title='broken in'</script>"
+
+
+def train(path, steps=12, **options):
+    """A small network whose first layer grows a spike, and whose last one has a hostile name."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(60, 40), nn.Tanh(), nn.Linear(40, 30))
+    model.add_module(HOSTILE, nn.Linear(30, 12))
+    model.add_module(END.replace(".", "·"), nn.Linear(12, 12))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    x = torch.randn(64, 60)
+    with SpectralMonitor(model, optimizer, every=1, path=path, **options) as monitor:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            (model(x).sum(1) - x[:, 0]).square().mean().backward()
+            optimizer.step()
+    assert monitor.events
+    return path
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("monitored") / "run.nc")
+
+
+def test_the_command_writes_the_page_beside_the_file(file, capsys):
+    main(["report", str(file)])
+    assert str(file.with_suffix(".html")) in capsys.readouterr().out
+    page = file.with_suffix(".html").read_text()
+    assert HOSTILE not in page
+    assert "<script>document.title" not in page
+    assert "&lt;img src=x" in page
+    assert 'src="http' not in page
+
+
+def test_a_folder_of_monitors_has_a_page_for_each(file, tmp_path, capsys):
+    for name in ("a.nc", "b.nc"):
+        shutil.copy(file, tmp_path / name)
+    (tmp_path / "foreign.nc").write_bytes(b"not a netCDF file")
+    main(["report", str(tmp_path)])
+    assert sorted(path.name for path in tmp_path.glob("*.html")) == ["a.html", "b.html"]
+    capsys.readouterr()
+
+
+def test_another_file_is_told_so(tmp_path, capsys):
+    (tmp_path / "run.nc").write_bytes(b"not a netCDF file")
+    with pytest.raises(SystemExit, match="2"):
+        main(["report", str(tmp_path / "run.nc")])
+    assert "is not a readable netCDF file" in capsys.readouterr().err
+
+
+def test_weights_without_a_spectrum_and_files_without_spectra_have_a_page(tmp_path):
+    model = nn.Sequential(nn.Linear(20, 20), nn.Linear(20, 20))
+    model[0].weight.data.fill_(float("nan"))
+    model[1].weight.data.zero_()
+    SpectralMonitor(model, path=tmp_path / "a.nc", nulls=False).close()
+    SpectralMonitor(model, path=tmp_path / "b.nc", nulls=False, spectra=False).close()
+    assert "NaN" in write_monitor_page(tmp_path / "a.nc").read_text()
+    assert "spectra=False" in write_monitor_page(tmp_path / "b.nc").read_text()
+
+
+@pytest.fixture(scope="module")
+def browser(file, tmp_path_factory):
+    binary = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+    if binary is None or shutil.which("chromedriver") is None:
+        if os.environ.get("SPECTAIL_NEEDS_BROWSER"):
+            pytest.fail("chromium and chromedriver are not installed")
+        pytest.skip("chromium and chromedriver are not installed")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    profile = tmp_path_factory.mktemp("profile")
+    for argument in (
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", f"--user-data-dir={profile}",
+        "--window-size=1300,900",
+    ):  # fmt: skip
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    driver.get(write_monitor_page(file).as_uri())
+    deadline = time.monotonic() + 30
+    while not driver.execute_script("return document.documentElement.dataset.ready"):
+        assert time.monotonic() < deadline, "the page did not get ready"
+        time.sleep(0.05)
+    yield driver
+    driver.quit()
+
+
+def plot(driver, name, what):
+    return driver.execute_script(f"return document.getElementById('{name}').{what}")
+
+
+def choose(driver, element, value):
+    driver.execute_script(
+        "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
+        "e.dispatchEvent(new Event('input', {bubbles: true}))",
+        element,
+        value,
+    )
+
+
+def test_it_opens_without_an_error_or_a_request(browser):
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+    sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
+    assert [url for url in urls if url.startswith(("http", "ws", "ftp"))] == []
+    assert browser.title == "spectail – Sequential while it trained"
+    assert browser.execute_script("return document.images.length") == 0
+
+
+def test_the_slider_redraws_the_spectrum_by_keyboard(browser):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    choose(browser, "layer", 0)
+    choose(browser, "step", 12)
+    before = plot(browser, "esd", "data[1].y")
+    assert plot(browser, "esd", "layout.title.text") == "spectrum of WᵀW, step 12"
+    browser.find_element(By.ID, "step").send_keys(Keys.ARROW_LEFT)
+    assert plot(browser, "esd", "layout.title.text") == "spectrum of WᵀW, step 11"
+    assert plot(browser, "esd", "data[1].y") != before
+    assert "step 11: " in browser.find_element(By.ID, "state").text
+    assert "Marchenko–Pastur" in plot(browser, "esd", "data.map(t => t.name)")
+
+
+def test_the_bars_of_the_spectrum_have_area_one(browser):
+    choose(browser, "layer", 0)
+    choose(browser, "step", 0)
+    heights, width = plot(browser, "esd", "data[0].y"), plot(browser, "esd", "data[0].width")
+    assert sum(heights) * width == pytest.approx(1, abs=1e-9)  # each of the 40 eigenvalues stands singly
+
+
+def test_exponents_stand_beside_those_of_untrained_matrices(browser, file):
+    from spectail.networks.recording import open_monitor
+
+    choose(browser, "layer", 0)
+    found = open_monitor(file).isel(layer=0)
+    assert plot(browser, "curves", "data[0].y") == pytest.approx(found.pl_alpha_hill.values, rel=1e-4)  # five digits
+    lines = [shape["y0"] for shape in plot(browser, "curves", "layout.shapes") if shape["type"] == "line"]
+    assert np.isclose(lines, found.null_alpha_hill.item()).any()
+
+
+def test_the_ribbon_has_the_phases_of_all_layers(browser, file):
+    from spectail.networks.recording import open_monitor
+
+    found = open_monitor(file)
+    names = browser.execute_script("return data.phases")
+    drawn = [[names[at] for at in row] for row in plot(browser, "ribbon", "data[0].z")]
+    assert drawn == found.phase.values.T.tolist()
+    choose(browser, "shown", "z_hill")
+    assert plot(browser, "ribbon", "data[0].colorbar.title.text") == "z"
+    choose(browser, "shown", "phase")
+
+
+def test_an_event_leads_to_its_layer_and_step(browser, file):
+    from selenium.webdriver.common.by import By
+
+    from spectail.networks.recording import open_monitor
+
+    found = open_monitor(file)
+    buttons = browser.find_elements(By.CSS_SELECTOR, "#events button")
+    assert len(buttons) == found.sizes["event"]
+    browser.execute_script("arguments[0].click()", buttons[0])
+    assert (
+        f"step {found.event_step.values[0]}: {found.event_after.values[0]}" in browser.find_element(By.ID, "state").text
+    )
+    assert plot(browser, "ribbon", "layout.shapes[0].y0") + 0.5 == found.layer.values.tolist().index(
+        found.event_layer.values[0]
+    )
+
+
+def test_a_phone_shows_it_without_scrolling_sideways(browser):
+    browser.set_window_size(500, 900)
+    wide = (
+        "const limit = document.documentElement.clientWidth;"
+        "const inside = e => e.closest('.scroll, pre, .js-plotly-plot');"
+        "return Array.from(document.body.querySelectorAll('*')).filter(e => !inside(e) &&"
+        " e.getBoundingClientRect().right > limit + 1).map(e => e.outerHTML.slice(0, 120))"
+    )
+    assert browser.execute_script(wide) == []
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    browser.set_window_size(1300, 900)
