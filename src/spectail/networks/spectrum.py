@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spectail.networks.matrices import WeightMatrix
-from spectail.spectra.density import eigenvalues
+from spectail.spectra.lean import lean_eigenvalues
 
 SLICE_FACTOR = 0.5
 """On the eigenvalues of kernel slices: the convention that the paper's program inherits. No exponent feels it."""
@@ -29,7 +29,7 @@ def pooled_eigenvalues(matrix: WeightMatrix) -> Float[Tensor, " k"]:
     Source: paper §3.2; Zhou et al. (2023) for kernel slices.
     """
     slices = matrix.load().detach()
-    spectra = [eigenvalues(one) for one in slices]
+    spectra = [lean_eigenvalues(one) for one in slices]
     if len(spectra) == 1:
         return spectra[0]
     pooled: Tensor = torch.cat(spectra).sort().values

@@ -102,8 +102,10 @@ function drawSpectrum(m) {
   }
   const packed = unpack(m.spectrum), values = packed.values, top = values[values.length - 1], bins = Math.min(90, Math.max(12, Math.round(Math.sqrt(packed.n) * 2.5)));
   const inBulk = m.law.edge > 0;
-  const floor = Math.max(values[0], top - 10); // what lies below is zero to rounding
-  const low = linear ? 0 : floor - 0.02, high = linear ? Math.min(10 ** top * 1.03, (inBulk ? m.law.edge : 10 ** top) * 2.5) : top + 0.03;
+  const edge = inBulk ? Math.log10(m.law.edge) : top, ends = Math.sqrt(m.law.h / m.law.d);
+  const foot = edge + 2 * Math.log10(Math.max(Math.abs(ends - 1) / (ends + 1), 1e-3)); // the law's lower edge, or far enough towards zero
+  const floor = Math.max(Math.min(values[0], inBulk ? foot : values[0]), top - 10); // what lies below is zero to rounding
+  const low = linear ? 0 : floor - 0.02, high = linear ? Math.max(10 ** edge, Math.min(10 ** top, 2.5 * 10 ** edge)) * 1.03 : Math.max(top, edge) + 0.03;
   const { centres, heights, width } = density(packed, linear, low, high, bins), traces = [], shapes = [], notes = [];
   if (inBulk) {
     const { x, under, over } = gaussianBand(m, linear, low, high, bins), line = { type: "scatter", mode: "lines", x, hoverinfo: "skip", line: { width: 0 } };
