@@ -1,103 +1,69 @@
-"""The deep networks of the paper, for images of 32 × 32, and models of one's own."""
+"""VGG11 and ResNet18 for images of 32 × 32, and whatever a user's own factory makes."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
+from spectail.networks.factories import made
+from spectail.networks.matrices import WeightMatrix, Weights
 from spectail.teacher_student.names import unknown_name
 
-SIZE = 32
-"""Height and width of the images that these networks take."""
+MODELS = ("vgg11", "resnet18")
 
 
 def make_model(name: str, classes: int, seed: int) -> nn.Module:
-    """A new network with random weights.
+    """A network with the initial weights that a seed fixes; the global random state is left alone.
 
     Args:
-        name: "vgg11", "resnet18", or "package.module:factory" for a module of one's own, made without arguments.
-        classes: how many outputs; a factory knows that itself.
-        seed: of the initial weights; the global random state is left as it was.
+        name: one of `MODELS`, or package.module:factory, whose factory is called without arguments.
+        classes: outputs, for the named ones.
+        seed: of torch's default initialisation.
 
     Raises:
-        ValueError: the name is not known, or the factory does not give a module.
-        ModuleNotFoundError: torchvision is not installed.
+        ValueError: the name is not known, the factory makes no module, or torchvision is missing.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if ":" in name:
-            return _from_factory(name)
-        if name not in MODELS:
+            model = made(name)
+            if not isinstance(model, nn.Module):
+                raise ValueError(f"{name} made a state dict; expected a module that can be trained")
+            return model
+        makers = {"vgg11": _vgg11, "resnet18": _resnet18}
+        if name not in makers:
             raise ValueError(unknown_name("model", name, [*MODELS, "package.module:factory"]))
-        return MODELS[name](classes)
+        return makers[name](classes)
 
 
-def vgg11(classes: int) -> nn.Module:
-    """VGG11 with batch normalisation: torchvision's eight convolutions, and one linear layer behind them.
-
-    Initialised as torchvision does: convolutions by He et al. (2015) over their outputs, the linear layer N(0, 0.01²).
-    """
-    vgg = _torchvision("vgg")
-    model = nn.Sequential(
-        OrderedDict(
-            features=vgg.make_layers(vgg.cfgs["A"], batch_norm=True),
-            flatten=nn.Flatten(),
-            classifier=nn.Linear(512, classes),
-        )
-    )
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            _he_normal(module)
-    nn.init.normal_(model.classifier.weight, 0.0, 0.01)
-    nn.init.zeros_(model.classifier.bias)
-    return model
+def _vgg11(classes: int) -> nn.Module:
+    """torchvision's eight convolutions with batch norm, and one linear layer instead of three on 7 × 7."""
+    features = _torchvision().vgg11_bn().features
+    return nn.Sequential(features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, classes))
 
 
-def resnet18(classes: int) -> nn.Module:
-    """torchvision's ResNet18 with the stem for small images: a 3 × 3 convolution of stride one, and no pooling."""
-    model: nn.Module = _torchvision("resnet").resnet18(num_classes=classes)
-    model.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
-    _he_normal(model.conv1)
+def _resnet18(classes: int) -> nn.Module:
+    """torchvision's ResNet18 with a stem for small images: 3 × 3 of stride 1, and no pooling."""
+    model: nn.Module = _torchvision().resnet18(num_classes=classes)
+    model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision does
     model.maxpool = nn.Identity()
     return model
 
 
-MODELS: dict[str, Callable[[int], nn.Module]] = {"vgg11": vgg11, "resnet18": resnet18}
-
-
-def convolutions(model: nn.Module) -> list[str]:
-    """Names of the kernels of the convolutions in the order of definition, without those of shortcuts.
-
-    The paper's layer L is entry L − 1: VGG11's L2 is 128 × 64, L4 256 × 256, L7 512 × 512; ResNet18's L5 is 64 × 64,
-    L8 128 × 128, L10 256 × 128.
-    """
-    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    found = [name for name, module in model.named_modules() if isinstance(module, kinds)]
-    return [f"{name}.weight" for name in found if "downsample" not in name.split(".")]
-
-
-def _he_normal(convolution: nn.Conv2d) -> None:
-    nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
-    if convolution.bias is not None:
-        nn.init.zeros_(convolution.bias)
-
-
-def _from_factory(name: str) -> nn.Module:
-    from spectail.networks.factories import made
-
-    model = made(name)
-    if not isinstance(model, nn.Module):
-        raise ValueError(f"{name} returned a {type(model).__name__}; expected a module to train")
-    return model
-
-
-def _torchvision(architecture: str):  # type: ignore[no-untyped-def]
-    import importlib
-
+def _torchvision() -> Any:
     try:
-        return importlib.import_module(f"torchvision.models.{architecture}")
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(f"{architecture} needs torchvision: pip install 'spectail[vision]'") from None
+        from torchvision import models
+    except ImportError:
+        raise ValueError("vgg11 and resnet18 need torchvision: pip install 'spectail[vision]'") from None
+    return models
+
+
+def convolutions(weights: Weights) -> list[WeightMatrix]:
+    """The convolutions of a network in the order of definition, without the shortcuts of a ResNet.
+
+    The paper's "Layer k" is read as entry k − 1 of this list.
+    """
+    return [m for m in weights.matrices if m.kind.startswith("conv") and "downsample" not in m.name]
