@@ -262,7 +262,7 @@ def _first_step(initial_step: int | None, resume: bool, path: object) -> int:
 
 def _innermost(optimizer: Any) -> Any:
     """An optimizer itself, out of what a trainer wrapped it in."""
-    while optimizer is not None and "_optimizer_step_post_hooks" not in vars(optimizer):
+    while optimizer is not None and "_optimizer_step_post_hooks" not in getattr(optimizer, "__dict__", {}):
         if getattr(optimizer, "optimizer", None) is None:
             kind = type(optimizer).__name__
             raise ValueError(f"a {kind} is not an optimizer of torch; expected one, or None and calls of step()")
