@@ -268,6 +268,44 @@ def test_a_damaged_checkpoint_is_refused(content, reason, tmp_path):
     assert reason in refusal(tmp_path / "x.pt")
 
 
+def long_integer(number):
+    content = number.to_bytes(8, "little")
+    return b"\x8a" + bytes([len(content)]) + content
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["zip", "old"])
+@pytest.mark.parametrize(
+    "greedy",
+    [
+        b"c__builtin__\nbytearray\n" + long_integer(10**11) + b"\x85R",
+        b"c_codecs\nencode\nX\x01\0\0\0aX\x05\0\0\0ascii\x86R",
+        b"ctorch._utils\n_rebuild_device_tensor_from_cpu_tensor\n)R",
+    ],
+    ids=["bytearray", "encode", "rebuild"],
+)
+def test_a_pickle_that_would_fill_the_memory_is_refused(greedy, old, tmp_path):
+    path = tmp_path / "x.pt"
+    content = b"\x80\x02" + greedy + b"."
+    if old:
+        path.write_bytes(content)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x/data.pkl", content)
+            archive.writestr("x/version", "3\n")
+    assert "can fill the memory" in refusal(path)
+
+
+def test_a_checkpoint_with_more_values_than_bytes_is_refused(tmp_path):
+    torch.save({"w": torch.ones(3, 3)}, tmp_path / "x.pt")
+    with zipfile.ZipFile(tmp_path / "x.pt") as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(tmp_path / "y.pt", "w") as archive:
+        for name, content in records.items():
+            shape = long_integer(10**6) * 2 + b"\x86"
+            archive.writestr(name, content.replace(b"K\x03K\x03\x86", shape) if name.endswith(".pkl") else content)
+    assert "damaged" in refusal(tmp_path / "y.pt")
+
+
 def test_a_compressed_archive_is_refused_before_it_is_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.pt", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x/data.pkl", bytes(10**7))

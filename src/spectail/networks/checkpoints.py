@@ -8,7 +8,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import Tensor
@@ -18,6 +18,10 @@ from spectail.networks.parameters import Parameter, from_tensor
 from spectail.networks.paths import opened, size_of
 from spectail.networks.states import printable, unwrap
 
+GREEDY = re.compile(rb"\n(bytearray|encode|_rebuild_device_\w+)\n")
+"""What PyTorch's restricted unpickler allows, no state dict needs, and a few bytes can fill the memory with."""
+LARGEST_PICKLE = 100_000_000
+"""Bytes of names, shapes and places, without the values: more than those of any model."""
 SAFE_WAY = "save model.state_dict(), or a .safetensors file, where you have the model"
 
 
@@ -68,22 +72,61 @@ def _is_zip(path: Path) -> bool:
     """
     with opened(path) as file:
         start = file.read(4)
-    if start[:1] == b"\x80":
-        return False
+        if start[:1] == b"\x80":
+            file.seek(0)
+            _check_greed(path, file)
+            return False
     if start != b"PK\x03\x04":
         what = "empty" if not start else f"no checkpoint: it starts with {start!r}"
         raise ValueError(f"{path} is {what}; expected a file of torch.save or of safetensors")
-    size = size_of(path)
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
+            _check_entries(path, entries)
+            for entry in entries:
+                if entry.filename.endswith(".pkl"):
+                    with archive.open(entry) as file:
+                        _check_greed(path, file)
+    except _RefusedError:
+        raise
     except Exception as error:  # zipfile raises many, where an archive is damaged
         raise ValueError(f"{path} is a damaged zip archive: {error!s:.200}") from None
-    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
-        raise ValueError(f"{path} is a TorchScript archive, which is a program; it was not run: {SAFE_WAY}")
-    if any(entry.compress_type != zipfile.ZIP_STORED or entry.file_size > size for entry in entries):
-        raise ValueError(f"{path} is no checkpoint of torch.save: it is compressed, or claims more bytes than it has")
     return True
+
+
+class _RefusedError(ValueError):
+    """A sentence that says all."""
+
+
+def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> None:
+    """An archive must be one of torch.save, which compresses nothing.
+
+    Raises:
+        ValueError: it is not.
+    """
+    size = size_of(path)
+    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+        raise _RefusedError(f"{path} is a TorchScript archive, which is a program; it was not run: {SAFE_WAY}")
+    if any(entry.compress_type != zipfile.ZIP_STORED or entry.file_size > size for entry in entries):
+        what = "it is compressed, or claims more bytes than it has"
+        raise _RefusedError(f"{path} is no checkpoint of torch.save: {what}")
+    if any(entry.filename.endswith(".pkl") and entry.file_size > LARGEST_PICKLE for entry in entries):
+        raise _RefusedError(f"{path} has a pickle of more than {LARGEST_PICKLE} bytes; it was not run: {SAFE_WAY}")
+
+
+def _check_greed(path: Path, file: IO[bytes]) -> None:
+    """A pickle must not make values that are larger than itself.
+
+    Raises:
+        ValueError: it can.
+    """
+    before = b""
+    while block := file.read(2**20):
+        found = GREEDY.search(before + block)
+        if found:
+            name = found[1].decode()
+            raise _RefusedError(f"{path} is a pickle that can fill the memory ({name}); it was not run: {SAFE_WAY}")
+        before = block[-64:]
 
 
 def _loaded(path: Path, mapped: bool) -> Mapping[Any, Any]:
