@@ -8,6 +8,7 @@ over processes, and rounded once, so that the order of the sum is lost in that r
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,12 +46,25 @@ def chunk_bounds(n: int, micro_batch: int) -> list[tuple[int, int]]:
     count = -(-n // micro_batch)
     small, larger = divmod(n, count)
     starts = [i * small + min(i, larger) for i in range(count + 1)]
-    return list(zip(starts, starts[1:], strict=False))
+    return list(itertools.pairwise(starts))
 
 
 def processes() -> tuple[int, int]:
     """This process's rank, and how many there are."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def agree(step: int, folder: str) -> None:
+    """See that all processes go on from the same step.
+
+    Raises:
+        ValueError: they found different states.
+    """
+    if processes()[1] > 1:
+        steps: list[int] = [0] * processes()[1]
+        dist.all_gather_object(steps, step)
+        if len(set(steps)) > 1:
+            raise ValueError(f"the processes do not see the same files in {folder}; expected a folder that all share")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from spectail.files import write_whole
-from spectail.networks.full_batch import Batch, full_batch, joined, prepare, processes
+from spectail.networks.full_batch import Batch, agree, full_batch, joined, prepare, processes
 from spectail.networks.images import Images, load_images
 from spectail.networks.matrices import WeightMatrix, open_weights
 from spectail.networks.measuring import describe, measure_layers, unnoticed
@@ -93,6 +93,7 @@ class _Run:
         title = f"{training.model} on {training.dataset}, {len(images.images)} images"
         self.recording = Recording(title, layers)
         self.restore()
+        agree(self.step, str(state_path.parent))
 
     def go_on(self, progress: Progress | None) -> None:
         """Train to the end. The last pass is for the loss after the last step."""

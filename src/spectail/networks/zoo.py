@@ -39,13 +39,13 @@ def make_model(name: str, classes: int, seed: int) -> nn.Module:
 
 
 def _vgg11(classes: int) -> nn.Module:
-    """torchvision's eight convolutions with batch norm, and one linear layer instead of three on 7 × 7."""
+    """The eight convolutions of torchvision, with batch norm, and one linear layer instead of three on 7 × 7."""
     features = _torchvision().vgg11_bn().features
     return nn.Sequential(features, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, classes))
 
 
 def _resnet18(classes: int) -> nn.Module:
-    """torchvision's ResNet18 with a stem for small images: 3 × 3 of stride 1, and no pooling."""
+    """The ResNet18 of torchvision with a stem for small images: 3 × 3 of stride 1, and no pooling."""
     model: nn.Module = _torchvision().resnet18(num_classes=classes)
     model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision does
