@@ -112,13 +112,13 @@ print(peak() - before)
 
 @pytest.mark.parametrize("kind", ["safetensors", "pt"])
 def test_reading_takes_the_memory_of_one_matrix_whatever_the_size_of_the_file(kind, tmp_path):
-    state = {f"{number}.weight": torch.ones(512, 512) for number in range(48)}
+    state = {f"{number}.weight": torch.ones(512, 512) for number in range(96)}
     paths = [tmp_path / f"{size}.{kind}" for size in ("large", "small")]
     for path, tensors in zip(paths, (state, {"0.weight": state["0.weight"].clone()}), strict=True):
         (save_file if kind == "safetensors" else torch.save)(tensors, path)
     done = subprocess.run([sys.executable, "-c", MEASURE, *paths], capture_output=True, text=True, check=True)
-    # the file has 48 MiB, a matrix 1 MiB: two of those, and what the allocator keeps
-    assert int(done.stdout) < 6 * 2**20
+    # the file has 96 MiB, a matrix 1 MiB; 8 MiB of a mapped file may stay, and the allocator keeps some
+    assert int(done.stdout) < 14 * 2**20
 
 
 class Runs:
@@ -153,7 +153,7 @@ def test_a_pickle_that_replaces_a_checkpoint_after_it_was_opened_is_not_run_eith
     path = write("one.pt", tmp_path)
     matrix = open_weights(path).matrices[0]
     torch.save({"0.weight": Runs(tmp_path / "made")}, path)
-    with pytest.raises(ValueError, match="would run code"):
+    with pytest.raises(ValueError, match="has changed since it was opened"):
         matrix.load()
     assert not (tmp_path / "made").exists()
 
@@ -238,7 +238,7 @@ def test_a_file_that_changes_or_vanishes_after_it_was_opened_is_refused(kind, tm
     path = write(kind, tmp_path)
     *_, matrix = open_weights(path).matrices
     path.write_bytes(path.read_bytes()[:-300])
-    with pytest.raises(ValueError, match=r"changed|damaged"):
+    with pytest.raises(ValueError, match="has changed since it was opened"):
         matrix.load()
     path.unlink()
     with pytest.raises(ValueError, match="cannot be read: No such file"):

@@ -6,22 +6,26 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from spectail.networks.matrices import Skipped
 from spectail.networks.parameters import Parameter, from_tensor
-from spectail.networks.paths import opened, size_of
+from spectail.networks.paths import Stamp, check_unchanged, opened, size_of, stamp_of
 from spectail.networks.states import printable, unwrap
 
 GREEDY = re.compile(rb"\n(bytearray|encode|_rebuild_device_\w+)\n")
 """What PyTorch's restricted unpickler allows, no state dict needs, and a few bytes can fill the memory with."""
 LARGEST_PICKLE = 100_000_000
 """Bytes of names, shapes and places, without the values: more than those of any model."""
+LEAST_MAPPED = 2**23
+"""Bytes of a mapped file that may stay in memory, however small its tensors are."""
 SAFE_WAY = "save model.state_dict(), or a .safetensors file, where you have the model"
 
 
@@ -37,31 +41,47 @@ def checkpoint_parameters(path: Path) -> tuple[list[Parameter], tuple[str, ...],
     Raises:
         ValueError: the file cannot be read, is no state dict, or is a pickle that would run code: it is not run.
     """
+    stamp = stamp_of(path)
     mapped = _is_zip(path)
     state, keys, skipped = unwrap(_loaded(path, mapped), str(path))
     _check_sizes(path, state)
-    found = [
-        from_tensor(name, tensor, _reader(path, name) if mapped else _keeper(tensor), resident=not mapped)
-        for name, tensor in state.items()
-    ]
+    if not mapped:
+        return [from_tensor(name, tensor, tensor.detach) for name, tensor in state.items()], keys, skipped
+    reader = _MappedReader(path, stamp, state)
+    found = [from_tensor(name, tensor, partial(reader.read, name), resident=False) for name, tensor in state.items()]
     return found, keys, skipped
 
 
-def _reader(path: Path, name: str) -> Callable[[], Tensor]:
-    """Maps the file anew for one tensor: a mapping that is kept would come to hold the whole file in memory."""
+class _MappedReader:
+    """Copies tensors out of a mapped file; it is mapped anew before what was read of it exceeds the largest tensor.
 
-    def load() -> Tensor:
-        state, _, _ = unwrap(_loaded(path, _is_zip(path)), str(path))
-        if name not in state:
-            raise ValueError(f"{path} has no {printable(name):.200} any more: it has changed since it was opened")
-        _check_sizes(path, {name: state[name]})
-        return state[name].detach().clone()
+    A mapping that is kept would come to hold the whole file in memory; one for each tensor reads all names again.
+    """
 
-    return load
+    def __init__(self, path: Path, stamp: Stamp, state: dict[str, Tensor]) -> None:
+        self._path, self._stamp = path, stamp
+        self._state: dict[str, Tensor] | None = state
+        self._most = max(LEAST_MAPPED, *map(_bytes_of, state.values())) if state else 0
+        self._read = 0
+
+    def read(self, name: str) -> Tensor:
+        """A tensor, in memory of its own."""
+        # a mapped file that became shorter ends the process that reads it
+        check_unchanged(self._path, self._stamp)
+        if self._state is None:
+            self._state, self._read = unwrap(_loaded(self._path, mapped=True), str(self._path))[0], 0
+        values = self._state[name].detach().clone()
+        self._read += _bytes_of(values)
+        if self._read >= self._most:
+            self._state = None
+        return values
 
 
-def _keeper(tensor: Tensor) -> Callable[[], Tensor]:
-    return lambda: tensor.detach()
+def _bytes_of(tensor: Tensor) -> int:
+    if is_lazy(tensor) or tensor.is_meta or tensor.layout is not torch.strided:
+        return 0
+    # a system maps some pages around those that are read
+    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()) + 2**16
 
 
 def _is_zip(path: Path) -> bool:

@@ -12,6 +12,10 @@ MOST_MARKS = 4_000_000
 """Commas and brackets in JSON: enough for 500 000 tensors, few enough for a quarter of a gigabyte as objects."""
 
 
+Stamp = tuple[int, int, int]
+"""Of a file at a time: which it is, its bytes, and when it was last written."""
+
+
 def size_of(path: Path) -> int:
     """How many bytes a file has.
 
@@ -22,6 +26,21 @@ def size_of(path: Path) -> int:
         bytes.
 
     Raises:
+        ValueError: it is not there, or no file.
+    """
+    return stamp_of(path)[1]
+
+
+def stamp_of(path: Path) -> Stamp:
+    """What tells whether a file has changed.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        its stamp.
+
+    Raises:
         ValueError: it is not there, or no file: a pipe or a device would be waited for.
     """
     try:
@@ -30,7 +49,21 @@ def size_of(path: Path) -> int:
         raise ValueError(f"{path} cannot be read: {_reason(error)}") from None
     if not stat.S_ISREG(found.st_mode):
         raise ValueError(f"{path} is no file")
-    return found.st_size
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def check_unchanged(path: Path, before: Stamp) -> None:
+    """What was learnt of a file holds for that file only.
+
+    Args:
+        path: of the file.
+        before: its stamp when it was opened.
+
+    Raises:
+        ValueError: it is another now, or gone.
+    """
+    if stamp_of(path) != before:
+        raise ValueError(f"{path} has changed since it was opened: open it again")
 
 
 def opened(path: Path) -> BufferedReader:

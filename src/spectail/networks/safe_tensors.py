@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from spectail.networks.parameters import Parameter, why_not_matrix, why_not_values
-from spectail.networks.paths import opened, parsed, size_of
+from spectail.networks.paths import Stamp, check_unchanged, opened, parsed, size_of, stamp_of
 from spectail.networks.states import printable
 
 LONGEST_HEADER = 100_000_000
@@ -65,6 +65,7 @@ def safetensors_parameters(path: Path) -> list[Parameter]:
     Raises:
         ValueError: the file cannot be read, or its header is not what it must be.
     """
+    stamp = stamp_of(path)
     header, start = _header(path)
     size = size_of(path) - start
     spans = sorted((_span(path, name, entry, size), name) for name, entry in header.items() if name != "__metadata__")
@@ -76,7 +77,7 @@ def safetensors_parameters(path: Path) -> list[Parameter]:
         end = last
     if end != size:
         raise ValueError(f"{path} is damaged: its tensors end at byte {start + end}, the file at {start + size}")
-    return [_parameter(path, name, header[name], start + first, last - first) for (first, last), name in spans]
+    return [_parameter(path, stamp, name, header[name], start + first) for (first, _), name in spans]
 
 
 def _header(path: Path) -> tuple[dict[str, Any], int]:
@@ -127,31 +128,28 @@ def _are_sizes(value: object) -> bool:
     return isinstance(value, list) and all(type(size) is int and 0 <= size < 2**63 for size in value)
 
 
-def _parameter(path: Path, name: str, entry: dict[str, Any], start: int, length: int) -> Parameter:
+def _parameter(path: Path, stamp: Stamp, name: str, entry: dict[str, Any], start: int) -> Parameter:
     shape, dtype = tuple(entry["shape"]), DTYPES[entry["dtype"]][1]
     if dtype is None:
         return Parameter(name, shape, _unreadable, f"quantised and packed ({entry['dtype']})", resident=False)
     refusal = why_not_values(dtype) or why_not_matrix(shape)
-    return Parameter(name, shape, _reader(path, start, length, dtype, shape), refusal, resident=False)
+    return Parameter(name, shape, _reader(path, stamp, start, dtype, shape), refusal, resident=False)
 
 
 def _unreadable() -> Tensor:
     raise ValueError("packed values cannot be read")
 
 
-def _reader(path: Path, start: int, length: int, dtype: torch.dtype, shape: tuple[int, ...]) -> Callable[[], Tensor]:
+def _reader(path: Path, stamp: Stamp, start: int, dtype: torch.dtype, shape: tuple[int, ...]) -> Callable[[], Tensor]:
     """Reads the bytes of one tensor, and no others."""
 
     def load() -> Tensor:
-        values = bytearray(length)
+        check_unchanged(path, stamp)
+        values = bytearray(prod(shape) * dtype.itemsize)
         with opened(path) as file:
             file.seek(start)
-            view, done = memoryview(values), 0
-            while done < length:
-                count = file.readinto(view[done:])
-                if not count:
-                    raise ValueError(f"{path} ended at byte {start + done}: it has changed since it was opened")
-                done += count
+            if file.readinto(values) < len(values):
+                raise ValueError(f"{path} has changed since it was opened: it ends too early")
         return torch.frombuffer(values, dtype=dtype).reshape(shape)
 
     return load
