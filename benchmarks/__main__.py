@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-MODULES = ("laboratory", "tails", "sweeps")
+MODULES = ("laboratory", "tails", "sweeps", "monitor")
 
 
 def main() -> None:

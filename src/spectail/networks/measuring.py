@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,11 +12,11 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from spectail.networks.cache import nulls_of_shape
 from spectail.networks.events import PhaseChange
-from spectail.networks.matrices import WeightMatrix, Weights
+from spectail.networks.matrices import WeightMatrix
 from spectail.networks.row import COLUMNS, FEWEST, measure_matrix
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.phases import Phase
@@ -42,45 +41,6 @@ class Measurement:
     events: tuple[PhaseChange, ...]
     lr: tuple[float, ...]
     seconds: float
-
-
-def choose_layers(weights: Weights, layers: str | Sequence[str] | None) -> tuple[WeightMatrix, ...]:
-    """The matrices whose name is one of the given or fits one of the patterns.
-
-    Args:
-        weights: of the model.
-        layers: names, or patterns as the shell has them: "encoder.*.weight". None takes all.
-
-    Raises:
-        ValueError: nothing is left, or a pattern fits none.
-    """
-    if not weights.matrices:
-        raise ValueError(f"{weights.title} has no weight matrix, so there is nothing to monitor")
-    if layers is None:
-        return weights.matrices
-    patterns = [layers] if isinstance(layers, str) else list(layers)
-    names = [matrix.name for matrix in weights.matrices]
-    chosen: set[str] = set()
-    for pattern in patterns:
-        fits = {name for name in names if name == pattern or fnmatch.fnmatchcase(name, pattern)}
-        if not fits:
-            some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-            raise ValueError(f"layers={pattern!r} fits no matrix of {weights.title}; it has {some}")
-        chosen |= fits
-    if not chosen:
-        raise ValueError("layers is empty; expected names or patterns, or None for all")
-    return tuple(matrix for matrix in weights.matrices if matrix.name in chosen)
-
-
-def check_whole(model: nn.Module) -> None:
-    """Refuse parameters that lie in pieces on several processes.
-
-    Raises:
-        ValueError: one does.
-    """
-    for name, parameter in model.named_parameters():
-        if {kind.__name__ for kind in type(parameter).__mro__} & {"DTensor", "FlatParameter"}:
-            raise ValueError(f"{name} is sharded over processes (FSDP); a monitor needs whole parameters, as DDP has")
 
 
 def describe(matrix: WeightMatrix, nulls: bool) -> dict[str, Any]:

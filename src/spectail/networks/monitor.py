@@ -17,17 +17,17 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from spectail.networks.events import PhaseChange
-from spectail.networks.matrices import ConvMatrix, WeightMatrix, open_weights
-from spectail.networks.measuring import (
-    Measurement,
-    Receiver,
+from spectail.networks.attaching import (
     check_whole,
     choose_layers,
-    describe,
-    measure_layers,
-    unnoticed,
+    difference,
+    first_step,
+    innermost,
+    is_first_process,
 )
+from spectail.networks.events import PhaseChange
+from spectail.networks.matrices import ConvMatrix, WeightMatrix, open_weights
+from spectail.networks.measuring import Measurement, Receiver, describe, measure_layers, unnoticed
 from spectail.networks.recording import Recorded, Recording, open_monitor, recorded
 from spectail.networks.row import COLUMNS
 from spectail.networks.schedules import Budget, choose_schedule
@@ -95,12 +95,12 @@ class SpectralMonitor:
         self._schedule = choose_schedule(every, steps, budget)
         self._receivers = (on_measurement,) if callable(on_measurement) else tuple(on_measurement)
         self._keep_spectra, self._nulls = spectra, nulls
-        self._steps = _first_step(initial_step, resume, path)
+        self._steps = first_step(initial_step, resume, path)
         self._matrices: tuple[WeightMatrix, ...] = ()
         self._recording = Recording(type(model).__name__, [])
         self._hook: Any = None
-        self._optimizer = _innermost(optimizer)
-        self._open = _is_first_process()
+        self._optimizer = innermost(optimizer)
+        self._open = is_first_process()
         if not self._open:
             return
         check_whole(model)
@@ -242,37 +242,11 @@ class SpectralMonitor:
             theirs = found["layer" if name == "name" else name].values.tolist()
             ours = [layer[name] for layer in recording.layers]
             if theirs != ours:
-                raise ValueError(f"{path} has other layers than this model: {_difference(theirs, ours)}")
+                raise ValueError(f"{path} has other layers than this model: {difference(theirs, ours)}")
         if ("eigenvalues" in found) != self._keep_spectra:
             kept = "eigenvalues" in found
             raise ValueError(f"{path} was written with spectra={kept}; expected the same to go on with it")
         recording.measurements = recorded(found, self._steps)
-
-
-def _first_step(initial_step: int | None, resume: bool, path: object) -> int:
-    if resume and path is None:
-        raise ValueError("resume=True needs the path of the file to go on with")
-    if resume and initial_step is None:
-        raise ValueError("resume=True needs initial_step: how many steps the model has made; 0 if it is new")
-    step = 0 if initial_step is None else initial_step
-    if isinstance(step, bool) or not isinstance(step, int) or step < 0:
-        raise ValueError(f"initial_step={step!r} is not a number of steps; expected a whole number, at least 0")
-    return step
-
-
-def _innermost(optimizer: Any) -> Any:
-    """An optimizer itself, out of what a trainer wrapped it in."""
-    while optimizer is not None and "_optimizer_step_post_hooks" not in getattr(optimizer, "__dict__", {}):
-        if getattr(optimizer, "optimizer", None) is None:
-            kind = type(optimizer).__name__
-            raise ValueError(f"a {kind} is not an optimizer of torch; expected one, or None and calls of step()")
-        optimizer = optimizer.optimizer
-    return optimizer
-
-
-def _is_first_process() -> bool:
-    distributed = torch.distributed
-    return not (distributed.is_available() and distributed.is_initialized() and distributed.get_rank() != 0)
 
 
 def _hand(measurement: Measurement, receiver: Receiver) -> None:
@@ -288,10 +262,3 @@ def _save_last(recording: Recording, process: int) -> None:
     """At the end of the program, or when a monitor is forgotten, unless a fork of the program ends."""
     if os.getpid() == process:
         recording.save()
-
-
-def _difference(theirs: list[Any], ours: list[Any]) -> str:
-    for old, new in zip(theirs, ours, strict=False):
-        if old != new:
-            return f"{old} there, {new} here"
-    return f"{len(theirs)} there, {len(ours)} here"

@@ -6,7 +6,7 @@ from typing import Any
 
 _CALLBACKS = {"SpectralCallback": "lightning", "SpectralTrainerCallback": "transformers"}
 
-__all__ = ["SpectralCallback", "SpectralTrainerCallback"]  # noqa: F822 - found by __getattr__
+__all__ = ["SpectralCallback", "SpectralTrainerCallback"]
 
 
 def __getattr__(name: str) -> Any:
