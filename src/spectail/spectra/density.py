@@ -32,7 +32,7 @@ def eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
         without float64).
 
     Raises:
-        ValueError: W is empty, or holds NaN or inf.
+        ValueError: W is empty, or holds NaN, inf, or numbers whose squares are.
 
     Source: paper §3.2, the empirical spectral density (ESD).
 
@@ -59,7 +59,7 @@ def eigenvalues_and_top_direction(
         the eigenvalues as `eigenvalues` gives them, and v₁ in float64, sign arbitrary.
 
     Raises:
-        ValueError: W is empty, or holds NaN or inf.
+        ValueError: W is empty, or holds NaN, inf, or numbers whose squares are.
 
     Source: paper §3.2, sim(W, β*) (where it is written u₁).
     """
@@ -145,6 +145,8 @@ def _scaled_float64(weights: Tensor) -> tuple[Tensor, float]:
     largest = float(matrix.abs().max())
     if not largest < float("inf"):
         raise ValueError("weights hold NaN or inf, so they have no spectrum")
+    if largest > 1e150:
+        raise ValueError(f"weights of {largest:.0e} have eigenvalues beyond the range of float64")
     if 1e-100 < largest < 1e100 or largest == 0.0:
         return matrix, 1.0
     scale = 2.0 ** int(torch.tensor(largest, dtype=torch.float64).log2().floor())

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy.linalg import blas, eigh, lapack, qr
+from scipy.linalg import blas, eigh, lapack, qr, svd
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
@@ -20,7 +20,7 @@ _NOTHING = 5e-11
 _FEW = 1 / 16  # of the eigenvalues: up to this share of small ones, they are refined instead of all computed anew
 _GUARD = 8  # further directions in the iteration, so that those wanted converge fast
 _ROUNDS = 8
-_PART = 512  # columns at a time in float64
+_PART = 256  # columns at a time in float64
 
 Matrix = NDArray[np.float64]
 
@@ -53,7 +53,7 @@ def lean_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
         small = int((values < GRAM_IS_EXACT_ABOVE * values[-1]).sum())
         if small and values[small - 1] > _NOTHING * values[-1]:
             if small > max(_FEW * len(values), 1):
-                return eigenvalues(weights)
+                return torch.from_numpy(_all_singular_values(matrix))
             values[:small] = _smallest(matrix, small)
     return torch.from_numpy(np.maximum(values, 0.0))
 
@@ -86,16 +86,16 @@ def _solved_in_place(gram: Matrix) -> Matrix:
 def _smallest(matrix: Tensor, count: int) -> Matrix:
     """The smallest squared singular values of W, each right to rounding of its own root, ascending.
 
-    Inverse iteration with (AᵀA)⁻¹ on a block of directions, by the triangular factors of the square A = W, or
-    of A = R where W = QR is tall; the singular values of A on that block are those sought.
+    Inverse iteration with (AᵀA)⁻¹ on a block of directions, by the triangular factors of A = W where W is square,
+    of A = R where W = QR is tall; the singular values of W on that block are those sought.
     """
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
-    square = np.array(tall.to(torch.float64).numpy(), order="F")
+    square = _column_major(tall)
     if square.shape[0] > square.shape[1]:
         (square,) = qr(square, mode="r", overwrite_a=True, check_finite=False)
         square = np.asfortranarray(square[: square.shape[1]])
     size = len(square)
-    factors, pivots, _ = lapack.dgetrf(square)
+    factors, pivots, _ = lapack.dgetrf(square, overwrite_a=1)
     diagonal = np.einsum("ii->i", factors)
     diagonal[diagonal == 0.0] = np.finfo(float).eps * np.abs(diagonal).max()
     block = np.random.default_rng(0).standard_normal((size, min(count + _GUARD, size)))
@@ -103,6 +103,23 @@ def _smallest(matrix: Tensor, count: int) -> Matrix:
         for transposed in (1, 0):
             block, _ = lapack.dgetrs(factors, pivots, block, trans=transposed)
             block, _ = np.linalg.qr(block / np.abs(block).max())  # else a null direction drowns the others
-    singular = np.linalg.svd(square @ block, compute_uv=False)
+    directions = torch.from_numpy(block)
+    image = torch.cat([rows.to(torch.float64) @ directions for rows in torch.split(tall, _PART)])
+    singular = np.linalg.svd(image.numpy(), compute_uv=False)
     found: Matrix = np.square(singular[::-1][:count])
     return found
+
+
+def _all_singular_values(matrix: Tensor) -> Matrix:
+    """All squared singular values, ascending, in the memory of one float64 copy of W."""
+    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    singular = svd(_column_major(tall), compute_uv=False, overwrite_a=True, check_finite=False)
+    found: Matrix = np.square(singular[::-1])
+    return found
+
+
+def _column_major(matrix: Tensor) -> Matrix:
+    """A float64 copy in the order that LAPACK works on in place."""
+    copy = np.empty(matrix.shape, order="F")
+    torch.from_numpy(copy).copy_(matrix)
+    return copy

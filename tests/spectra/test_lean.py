@@ -1,0 +1,81 @@
+import pytest
+import torch
+
+from spectail.spectra import lean
+from spectail.spectra.density import eigenvalues
+from spectail.spectra.lean import lean_eigenvalues
+
+
+def with_singular_values(rows, cols, singular, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    u, _ = torch.linalg.qr(torch.randn(rows, len(singular), generator=generator, dtype=torch.float64))
+    v, _ = torch.linalg.qr(torch.randn(cols, len(singular), generator=generator, dtype=torch.float64))
+    return u * singular @ v.T
+
+
+def few_small(*smallest):
+    return torch.cat([torch.linspace(2, 1, 120 - len(smallest)).double(), torch.tensor(smallest).double()])
+
+
+MATRICES = {
+    "tall": torch.randn(300, 200, generator=torch.Generator().manual_seed(1)),
+    "wide": torch.randn(20, 1100, generator=torch.Generator().manual_seed(2)),
+    "square": torch.randn(150, 150, generator=torch.Generator().manual_seed(3)),
+    "half precision": torch.randn(90, 80, generator=torch.Generator().manual_seed(4)).half(),
+    "bfloat16": torch.randn(90, 80, generator=torch.Generator().manual_seed(4)).bfloat16(),
+    "tiny weights": 1e-30 * torch.randn(50, 40, generator=torch.Generator().manual_seed(5)),
+    "huge weights": 1e140 * torch.randn(50, 40, generator=torch.Generator().manual_seed(5), dtype=torch.float64),
+    "few small, tall": with_singular_values(200, 120, few_small(9e-5, 7e-5, 3e-5, 2e-5, 1.5e-5)),
+    "few small, wide": with_singular_values(120, 200, few_small(9e-5, 7e-5, 3e-5, 2e-5)),
+    "few small and a zero, square": with_singular_values(120, 120, few_small(9e-5, 3e-5, 2e-5, 0.0)),
+    "few small, two alike": with_singular_values(120, 120, few_small(5e-5, 5e-5, 2e-5)),
+    "geometric": with_singular_values(150, 100, torch.logspace(0, -6, 100).double()),
+    "of low rank": with_singular_values(150, 100, torch.ones(10).double()),
+    "one row": torch.randn(1, 30, generator=torch.Generator().manual_seed(6)),
+    "one entry": torch.tensor([[3.0]]),
+    "zeros": torch.zeros(4, 6),
+}
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_eigenvalues_are_the_squared_singular_values_of_float64(name):
+    matrix = MATRICES[name]
+    scale = float(matrix.abs().max()) or 1.0
+    exact = torch.linalg.svdvals(matrix.double() / scale).flip(0).square()
+    found = lean_eigenvalues(matrix) / scale / scale
+    above = exact >= 1e-10 * exact[-1]  # down to where `eigenvalues` promises 1e-6 of each
+    torch.testing.assert_close(found[above], exact[above], rtol=1e-6, atol=0)
+    assert bool((found[~above] <= 1e-10 * exact[-1]).all())  # and nothing appears that is not there
+    assert bool((found.diff() >= -1e-12 * exact[-1]).all())
+
+
+def test_the_few_small_ones_do_not_cost_all_singular_values(monkeypatch):
+    monkeypatch.setattr(lean, "eigenvalues", lambda _: pytest.fail("all singular values were computed"))
+    lean_eigenvalues(MATRICES["few small and a zero, square"])
+    lean_eigenvalues(MATRICES["of low rank"])
+
+
+def test_the_weights_are_not_changed():
+    for matrix in MATRICES.values():
+        before = matrix.clone()
+        lean_eigenvalues(matrix)
+        assert torch.equal(before, matrix)
+
+
+def test_a_parameter_is_read_outside_autograd():
+    weights = torch.nn.Parameter(MATRICES["tall"].clone())
+    assert not lean_eigenvalues(weights).requires_grad
+
+
+def test_weights_whose_squares_overflow_are_refused_in_a_sentence():
+    with pytest.raises(ValueError, match="beyond the range of float64"):
+        lean_eigenvalues(torch.full((3, 4), 1e200, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_nan_and_inf_have_no_spectrum(bad):
+    matrix = torch.ones(3, 4)
+    matrix[1, 2] = bad
+    for of in (lean_eigenvalues, eigenvalues):
+        with pytest.raises(ValueError, match="NaN or inf"):
+            of(matrix)
