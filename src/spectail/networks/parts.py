@@ -73,7 +73,7 @@ def blocks(kind: str, labels: Sequence[str], *, stored_transposed: bool = False,
     """
 
     def block(index: int) -> View:
-        def view(tensor: Shaped[Tensor, "out in"]) -> Shaped[Tensor, "1 rows in"]:
+        def view(tensor: Shaped[Tensor, "first second"]) -> Shaped[Tensor, "1 rows cols"]:
             tensor = tensor.T if stored_transposed else tensor
             return tensor.reshape(len(labels), -1, tensor.shape[1])[index][None]
 
