@@ -1,0 +1,199 @@
+"""The page of an analysed model, in a headless browser where there is one."""
+
+import json
+import os
+import shutil
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from spectail.networks.analyze import analyze_with_spectra
+from spectail.report.analysis_page import write_analysis_page
+
+HOSTILE = "<img src=x onerror=\"document.title='broken in'\"></script><script>document.title='broken in'</script>"
+
+
+def analysis():
+    """Two hundred matrices: one with a hostile name, one without a spectrum, one heavy-tailed, one of low rank."""
+    generator = torch.Generator().manual_seed(0)
+    state = {f"blocks.{i}.weight": torch.randn(40, 30, generator=generator) for i in range(196)}
+    state["zeros.weight"] = torch.zeros(20, 20)
+    state["low.weight"] = torch.randn(40, 3, generator=generator) @ torch.randn(3, 30, generator=generator)
+    heavy = torch.randn(60, 60, generator=generator)
+    state["heavy.weight"] = heavy * torch.rand(60, generator=generator)[:, None] ** -0.8
+    state[HOSTILE] = torch.randn(40, 30, generator=generator)
+    state["bias"] = torch.zeros(7)
+    return analyze_with_spectra(state)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    return write_analysis_page(analysis(), tmp_path_factory.mktemp("page") / "analysis.html", "spectail analyze <x>")
+
+
+def test_the_page_stands_alone_and_is_escaped(page):
+    text = page.read_text(encoding="utf-8")
+    assert HOSTILE not in text
+    assert "&lt;img src=x" in text
+    assert "spectail analyze &lt;x&gt;" in text
+    assert 'src="http' not in text
+    assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
+    assert page.stat().st_size < 9_000_000  # Plotly is 4.7 MB of it
+
+
+def test_a_model_of_one_matrix_that_cannot_be_measured_has_a_page(tmp_path):
+    found = analyze_with_spectra(nn.Linear(1, 30))
+    assert "only 1 eigenvalue" in write_analysis_page(found, tmp_path / "one.html").read_text(encoding="utf-8")
+
+
+def test_a_pair_shows_its_overlaps(tmp_path):
+    torch.manual_seed(0)
+    before, after = nn.Linear(30, 20), nn.Linear(30, 20)
+    text = write_analysis_page(analyze_with_spectra(before, after=after), tmp_path / "p.html").read_text(
+        encoding="utf-8"
+    )
+    assert "left overlap" in text
+    assert "W_after − W_before" in text
+
+
+@pytest.fixture(scope="module")
+def browser(page, tmp_path_factory):
+    binary = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+    if not (binary and shutil.which("chromedriver")):
+        if os.environ.get("CI"):
+            pytest.fail("CI has a browser")
+        pytest.skip("needs chromium and chromedriver")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    profile = tmp_path_factory.mktemp("profile")
+    for argument in (
+        "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", f"--user-data-dir={profile}",
+        "--window-size=1300,900",
+    ):  # fmt: skip
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    driver.get(page.as_uri())
+    deadline = time.monotonic() + 30
+    while not driver.execute_script("return document.documentElement.dataset.ready"):
+        assert time.monotonic() < deadline, "the page did not get ready"
+        time.sleep(0.05)
+    yield driver
+    driver.quit()
+
+
+def set_value(driver, element, value):
+    driver.execute_script(
+        "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
+        "e.dispatchEvent(new Event('input', {bubbles: true})); e.dispatchEvent(new Event('change', {bubbles: true}))",
+        element,
+        value,
+    )
+
+
+def title(driver):
+    return driver.execute_script("return document.getElementById('esd').layout.title.text")
+
+
+def trace_names(driver, plot):
+    return driver.execute_script("return document.getElementById(arguments[0]).data.map(t => t.name)", plot)
+
+
+def test_it_opens_without_an_error_or_a_request(browser):
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+    sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    urls = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
+    assert [url for url in urls if url.startswith(("http", "ws", "ftp"))] == []
+    assert browser.title != "broken in"
+    images = browser.execute_script(
+        "return Array.from(document.querySelectorAll('[role=img]'), e => e.getAttribute('aria-label'))"
+    )
+    assert len(images) == 5
+    assert all(images)
+
+
+def test_two_hundred_matrices_open_with_one_spectrum_drawn(browser):
+    assert browser.execute_script("return document.querySelectorAll('.js-plotly-plot').length") == 5
+    assert browser.execute_script("return document.querySelectorAll('#rows tbody tr').length") == 200
+    assert "untrained, ± 2 sd" in trace_names(browser, "hill")
+
+
+def test_choosing_a_matrix_changes_the_drawing(browser):
+    set_value(browser, "filter", "heavy.weight")
+    assert title(browser) == "heavy.weight"
+    names = trace_names(browser, "esd")
+    assert {"eigenvalues", "Marchenko–Pastur", "95 % of Gaussian matrices", "λ past the edge"} <= set(
+        filter(None, names)
+    )
+    assert any(name and name.startswith("power law") for name in names)
+    logarithmic = browser.execute_script("return document.getElementById('esd').data.map(t => t.x.length)")
+    set_value(browser, "axis", "linear")
+    assert browser.execute_script("return document.getElementById('esd').layout.xaxis.title.text").startswith("λ,")
+    assert logarithmic != browser.execute_script("return document.getElementById('esd').data.map(t => t.x[0])")
+    set_value(browser, "axis", "log")
+    set_value(browser, "filter", "")
+
+
+def test_the_bars_of_a_spectrum_have_area_one(browser):
+    set_value(browser, "matrix", "5")
+    area = browser.execute_script(
+        "const bars = document.getElementById('esd').data.find(t => t.type === 'bar');"
+        "return bars.y.reduce((sum, y) => sum + y, 0) * bars.width"
+    )
+    assert area == pytest.approx(1, abs=1e-6)  # every eigenvalue is inside the axis
+
+
+def test_what_has_no_spectrum_says_why(browser):
+    set_value(browser, "filter", "zeros.weight")
+    assert "all weights are zero" in title(browser)
+    set_value(browser, "filter", "low.weight")
+    assert "rank-collapse" in browser.execute_script("return document.getElementById('state').textContent")
+    set_value(browser, "filter", "")
+
+
+def test_a_hostile_name_is_drawn_as_text(browser):
+    set_value(browser, "matrix", "199")
+    assert title(browser).startswith("&lt;img")
+    assert browser.title != "broken in"
+    assert browser.execute_script("return document.querySelectorAll('img').length") == 0
+
+
+def test_the_keyboard_moves_from_matrix_to_matrix(browser):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    set_value(browser, "matrix", "3")
+    browser.find_element(By.ID, "next").send_keys(Keys.ENTER)
+    assert title(browser) == "blocks.4.weight"
+    chosen = "return document.querySelector('#rows tr[aria-selected=true]').dataset.index"
+    assert browser.execute_script(chosen) == "4"
+    browser.find_element(By.CSS_SELECTOR, "#rows tr[data-index='7'] button").send_keys(Keys.ENTER)
+    assert title(browser) == "blocks.7.weight"
+
+
+def test_rows_are_sorted_as_numbers(browser):
+    head = next(
+        i
+        for i, text in enumerate(
+            browser.execute_script("return Array.from(document.querySelectorAll('#rows th'), h => h.textContent)")
+        )
+        if text == "z"
+    )
+    browser.execute_script(f"document.querySelectorAll('#rows th button')[{head}].click()")
+    keys = browser.execute_script(
+        f"return Array.from(document.querySelectorAll('#rows tbody tr'), r => r.cells[{head}].dataset.sort)"
+    )
+    numbers = [float(key) for key in keys if key]
+    assert len(numbers) >= 198
+    assert numbers == sorted(numbers)
+
+
+def test_a_phone_shows_it_without_scrolling_sideways(browser):
+    browser.set_window_size(500, 900)
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    browser.set_window_size(1300, 900)
