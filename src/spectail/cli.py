@@ -60,6 +60,16 @@ class Reproduce:
             help="Conventions to run under; both by default, one where a second would cost hours.",
         ),
     ] = None
+    data: Annotated[
+        Path | None,
+        tyro.conf.arg(
+            metavar="DIR",
+            help="Images for figures 6 and 33-37: mnist.npz, cifar10.npz, svhn.npz, or torchvision's files.",
+        ),
+    ] = None
+    images: Annotated[
+        str | None, tyro.conf.arg(metavar="N|all", help="Training images of those figures; 512 by default.")
+    ] = None
     out: Out = Path("results")
     device: Device = "cpu"
     workers: Workers = None
@@ -132,7 +142,7 @@ class Train:
     lr: Annotated[float, tyro.conf.arg(metavar="FLOAT", help="Learning rate.")] = 0.01
     steps: Annotated[int, tyro.conf.arg(metavar="INT", help="Updates, each from all images.")] = 10
     record: Annotated[
-        tuple[int, ...] | None, tyro.conf.arg(metavar="STEP...", help="Steps to measure; the first and last by default.")
+        tuple[int, ...] | None, tyro.conf.arg(metavar="STEP...", help="Steps to measure; by default first and last.")
     ] = None
     micro_batch: Annotated[int, tyro.conf.arg(metavar="INT", help="Images in memory at once.")] = 128
     batch_norm: Annotated[
@@ -498,16 +508,18 @@ def reproduce(options: Reproduce) -> None:
         if not options.list:
             raise ValueError("reproduce needs the name of a figure or table, such as fig4; or all")
         return
-    artifacts = find(options.names)
+    artifacts = _with_deep(find(options.names), options)
     from spectail.paper import reproduce as paper
     from spectail.paper.record import read_records, save_record, save_verdicts, save_verdicts_as_markdown
-    from spectail.paper.runs import StoredRuns
+    from spectail.paper.runs import TRAININGS, StoredRuns
     from spectail.sweeps.store import Store
 
     store, plan = Store(options.out), _plan(artifacts, options)
     experiments = plan.experiments()
-    _compute(experiments, store, options)
-    stored = StoredRuns({experiment.key: store.path(experiment) for experiment in experiments})
+    if experiments:
+        _compute(experiments, store, options)
+    files = {experiment.key: store.path(experiment) for experiment in experiments}
+    stored = StoredRuns(files | _train_all(plan.trainings(), store.root / TRAININGS, options))
     folder = store.root / ("figures" if options.scale == "paper" else f"figures-{options.scale}")
     tested, paths = [], []
     for artifact in artifacts:
@@ -527,6 +539,55 @@ def reproduce(options: Reproduce) -> None:
     progress.print_paths(paths)
 
 
+def _with_deep(artifacts: Any, options: Reproduce) -> list[Any]:
+    """The artifacts to make; "all" has those of deep networks too, as far as their images are there."""
+    from spectail.networks.images import has_images
+    from spectail.paper.catalogue import find_deep
+
+    def lacking(artifact: Any) -> list[str]:
+        wanted = dict.fromkeys(training.dataset for training in artifact.trainings(0))
+        return [d for d in wanted if options.data is None or not has_images(d, options.data)]
+
+    for artifact in artifacts:
+        if artifact.trainings and options.data is None:
+            raise ValueError(
+                f"{artifact.name} needs images of {', '.join(lacking(artifact))}: say --data DIR, a folder with "
+                f"{lacking(artifact)[0]}.npz, or one that torchvision may download to"
+            )
+    if "all" not in options.names:
+        return list(artifacts)
+    named = {artifact.name for artifact in artifacts}
+    left_out: list[Any] = []
+    chosen = list(artifacts)
+    for artifact in find_deep():
+        if artifact.name not in named:
+            (left_out if lacking(artifact) else chosen).append(artifact)
+    if left_out:
+        missing = ", ".join(dict.fromkeys(name for artifact in left_out for name in lacking(artifact)))
+        names = ", ".join(artifact.name for artifact in left_out)
+        print(f"left out: {names}, which need images of {missing} in --data DIR", file=sys.stderr)
+    return chosen
+
+
+def _train_all(trainings: Any, folder: Path, options: Reproduce) -> dict[str, Path]:
+    """The files of full-batch trainings by key, after those that were missing were done."""
+    if not trainings:
+        return {}
+    from spectail.networks.train import train as train_network
+    from spectail.report.training import training_progress
+    from spectail.teacher_student.simulate import check_device
+
+    paths = {}
+    for number, training in enumerate(trainings, 1):
+        title = f"training {number} of {len(trainings)}: {training.model} on {training.dataset}, "
+        with training_progress(training, title) as progress:
+            device = str(check_device(options.device))
+            paths[training.key], _ = train_network(
+                training, folder, data=options.data, device=device, progress=progress
+            )
+    return paths
+
+
 def _plan(artifacts: Any, options: Reproduce) -> Any:
     """What the options ask for, of some artifacts."""
     from spectail.paper.reproduce import Plan
@@ -541,7 +602,8 @@ def _plan(artifacts: Any, options: Reproduce) -> Any:
     if options.protocol not in (None, "both", *BOTH):
         raise ValueError(unknown_name("protocol", options.protocol, ("both", *BOTH)))
     named = [protocol for protocol in BOTH if options.protocol in ("both", protocol)]
-    return Plan(artifacts, SCALES[options.scale], options.repeats, named or None)
+    images: Any = None if options.images is None else _image_count(options.images) or "all"
+    return Plan(artifacts, SCALES[options.scale], options.repeats, named or None, images)
 
 
 def _draw_run(result: Any, path: Path) -> list[Path]:

@@ -129,7 +129,8 @@ def full_batch(model: nn.Module, data: Images, micro_batch: int, *, gradients: b
         with torch.set_grad_enabled(gradients):
             outputs = _outputs(model, data.images[start:end], data.classes)
             loss = cross_entropy(outputs, labels) * ((end - start) / n)
-        totals += torch.stack([loss.detach(), (outputs.argmax(1) == labels).sum() / n]).to(wide)
+        totals[0] += loss.detach()
+        totals[1] += (outputs.argmax(1) == labels).sum()
         if gradients:
             found = torch.autograd.grad(loss, parameters, allow_unused=True)
             for total, gradient in zip(sums, found, strict=True):
@@ -139,7 +140,7 @@ def full_batch(model: nn.Module, data: Images, micro_batch: int, *, gradients: b
     _average_statistics(norms, len(mine), len(bounds))
     for parameter, total in zip(parameters, sums, strict=False):
         parameter.grad = total.to(parameter.dtype)
-    return Batch(*totals.tolist())
+    return Batch(float(totals[0]), float(totals[1]) / n)
 
 
 def _outputs(model: nn.Module, images: Tensor, classes: int) -> Tensor:

@@ -119,7 +119,7 @@ def _from_npz(path: Path) -> _Arrays:
     if not path.is_file():
         raise ValueError(f"{path} does not exist; expected an .npz file of images and labels")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             for images, labels in _NAMES:
                 if images in file and labels in file:
                     return file[images], file[labels]

@@ -182,11 +182,11 @@ def make_optimizer(training: Training, model: nn.Module) -> Optimizer:
     parameters = [p for p in model.parameters() if p.requires_grad]
     if training.optimizer == "adam":
         return FullBatchAdam(parameters, training.lr, bias_correction=training.bias_correction)
-    known = {"gd": torch.optim.SGD, **_torch_optimizers()}
+    known: dict[str, Callable[..., Optimizer]] = {"gd": torch.optim.SGD, **_torch_optimizers()}
     if training.optimizer not in known:
         raise ValueError(unknown_name("optimizer", training.optimizer, ["adam", *known]))
     try:
-        return known[training.optimizer](parameters, lr=training.lr)  # type: ignore[call-arg]
+        return known[training.optimizer](parameters, lr=training.lr)
     except (TypeError, ValueError) as error:
         raise ValueError(f"optimizer={training.optimizer!r} does not suit this model: {error}") from None
 

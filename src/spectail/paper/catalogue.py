@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from matplotlib.figure import Figure
 
+from spectail.networks.training import Training
 from spectail.paper.claims import Claim
 from spectail.paper.runs import PROTOCOLS, Protocol, Runs
 from spectail.teacher_student.experiment import Experiment
@@ -30,6 +31,7 @@ class Artifact:
         repeats: how many seeds; the paper's number, or enough to decide its claims.
         experiments: the runs it needs, at the paper's size, for one seed; the protocol is set by
             whoever runs them.
+        trainings: the deep networks it needs, in the same way; images for them must be given.
         draw: draws it from the runs of one protocol.
         claims: what it is to show.
         table: further lines to print, headers first.
@@ -46,6 +48,7 @@ class Artifact:
     table: Callable[[Runs], list[tuple[str, ...]]] | None = None
     protocols: tuple[Protocol, ...] = PROTOCOLS
     in_all: bool = True
+    trainings: Callable[[int], Iterable[Training]] | None = None
 
 
 @lru_cache(maxsize=1)
@@ -60,6 +63,8 @@ def catalogue() -> dict[str, Artifact]:
 def find(names: Iterable[str]) -> list[Artifact]:
     """Artifacts by name, or all of them for "all"; each once, in the order given.
 
+    "all" leaves out those of deep networks, which need images: see `find_deep`.
+
     Raises:
         ValueError: a name is not in the catalogue.
     """
@@ -67,12 +72,17 @@ def find(names: Iterable[str]) -> list[Artifact]:
     chosen: dict[str, Artifact] = {}
     for name in names:
         if name == "all":
-            chosen |= {name: artifact for name, artifact in known.items() if artifact.in_all}
+            chosen |= {name: artifact for name, artifact in known.items() if artifact.in_all and not artifact.trainings}
         elif name.lower() in known:
             chosen[name.lower()] = known[name.lower()]
         else:
             raise ValueError(unknown_name("artifact", name, [*known, "all"]))
     return list(chosen.values())
+
+
+def find_deep() -> list[Artifact]:
+    """The artifacts of deep networks, in the paper's order."""
+    return [artifact for artifact in catalogue().values() if artifact.trainings]
 
 
 def _paper_order(name: str) -> tuple[bool, str, int]:

@@ -10,7 +10,9 @@ from typing import Any
 import pandas as pd
 
 from spectail.files import write_whole
+from spectail.networks.training import Training
 from spectail.paper.catalogue import Artifact, catalogue
+from spectail.paper.deep import curves as deep_curves
 from spectail.paper.reproduce import Plan, Tested
 from spectail.paper.runs import PROTOCOLS, Protocol, Runs
 from spectail.teacher_student.experiment import PROTOCOLS as CONVENTIONS
@@ -46,6 +48,10 @@ def save_record(
         "runs": {p: list(dict.fromkeys(of)) for p, of in keys.items()},
         "seconds": sum(of.stored[k].attrs["wall_time"] for p, of in runs.items() for k in dict.fromkeys(keys[p])),
     }
+    if artifact.trainings:
+        used = [(of, list(artifact.trainings(seed))) for of in runs.values() for seed in of.seeds]
+        record["seconds"] = sum(float(of.training(t).attrs["wall_time"]) for of, each in used for t in each)
+        record["parameters"] = _deep_parameters(used)
     return [
         _write(folder / f"{artifact.name}.json", json.dumps(record, indent=1, ensure_ascii=False)),
         _write(folder / f"{artifact.name}.csv", curves(artifact, runs).to_csv(index=False, float_format="%.6g")),
@@ -68,6 +74,9 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
 
 def curves(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> pd.DataFrame:
     """Every scalar of every run of an artifact, one row a run and step; fields that all runs share are left out."""
+    if artifact.trainings:
+        of_seed = [(of, artifact.trainings(seed)) for of in runs.values() for seed in of.seeds]
+        return pd.DataFrame([row for of, trainings in of_seed for row in deep_curves(of, trainings)])
     rows = pd.DataFrame(_curve_rows(artifact, runs))
     fields = [c for c in rows.columns if c in Experiment.model_fields and c != "seed"]
     same = [c for c in fields if rows[c].astype(str).nunique() == 1]
@@ -95,6 +104,8 @@ def _command(artifact: Artifact, plan: Plan) -> str:
     words = ["spectail reproduce", artifact.name]
     words += [] if plan.scale.name == "paper" else ["--scale", plan.scale.name]
     words += [] if plan.repeats is None else ["--repeats", str(plan.repeats)]
+    words += ["--data DIR"] if artifact.trainings else []
+    words += [] if plan.images is None or not artifact.trainings else ["--images", str(plan.images)]
     if plan.protocols is not None:
         words += ["--protocol", plan.protocols[0] if len(plan.protocols) == 1 else "both"]
     return " ".join(words)
@@ -110,6 +121,12 @@ def _parameters(artifact: Artifact, plan: Plan) -> dict[str, str]:
         values = list(dict.fromkeys(json.dumps(fields[name]) for fields in dumped))
         found[name] = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in map(json.loads, values))
     return found
+
+
+def _deep_parameters(used: Sequence[tuple[Runs, Sequence[Training]]]) -> dict[str, str]:
+    """Fields of trainings as they were run; those that vary with all their values."""
+    dumped = [of.as_run(t).model_dump(mode="json") for of, trainings in used for t in trainings]
+    return {name: ", ".join(dict.fromkeys(str(fields[name]) for fields in dumped)) for name in dumped[0]}
 
 
 def _verdict(item: Tested) -> dict[str, Any]:

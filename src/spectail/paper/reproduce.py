@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import xarray as xr
 
 from spectail.drawing.style import figure_style, save_figure
+from spectail.networks.training import Training
 from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim, Outcome
-from spectail.paper.runs import Protocol, Runs
+from spectail.paper.runs import Protocol, Runs, adapted
 from spectail.paper.scale import Scale
 from spectail.sweeps.cost import Estimate, estimate_at, machine_speed
 from spectail.sweeps.store import Store
@@ -27,12 +29,14 @@ class Plan:
         scale: at which they run.
         repeats: how many seeds, or None for each artifact's own number.
         protocols: which to run, or None for each artifact's own.
+        images: of each training of a deep network, or None for the artifact's own number.
     """
 
     artifacts: Sequence[Artifact]
     scale: Scale
     repeats: int | None = None
     protocols: Sequence[Protocol] | None = None
+    images: int | Literal["all"] | None = None
 
     def seeds(self, artifact: Artifact) -> range:
         """The repeats of one artifact."""
@@ -47,6 +51,17 @@ class Plan:
                     for protocol in self.protocols or artifact.protocols:
                         scaled = self.scale(experiment.replace(protocol=protocol))
                         wanted.setdefault(scaled.key, scaled)
+        return list(wanted.values())
+
+    def trainings(self) -> list[Training]:
+        """Every full-batch training of a deep network, as it is to be run."""
+        wanted: dict[str, Training] = {}
+        for artifact in self.artifacts:
+            for seed in self.seeds(artifact):
+                for training in artifact.trainings(seed) if artifact.trainings else ():
+                    for protocol in self.protocols or artifact.protocols:
+                        adjusted = adapted(training, protocol, self.scale, self.images)
+                        wanted.setdefault(adjusted.key, adjusted)
         return list(wanted.values())
 
 
@@ -89,7 +104,7 @@ class Tested:
 def by_protocol(plan: Plan, artifact: Artifact, runs: Mapping[str, xr.Dataset]) -> dict[Protocol, Runs]:
     """An artifact's runs under each protocol that the plan has of it, out of those of a plan by key."""
     protocols = plan.protocols or artifact.protocols
-    return {protocol: Runs(protocol, plan.scale, plan.seeds(artifact), runs) for protocol in protocols}
+    return {protocol: Runs(protocol, plan.scale, plan.seeds(artifact), runs, plan.images) for protocol in protocols}
 
 
 def draw(artifact: Artifact, runs: dict[Protocol, Runs], folder: Path) -> list[Path]:

@@ -11,6 +11,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from spectail.networks.train import open_training
+from spectail.networks.training import Training
 from spectail.paper.scale import Scale
 from spectail.paper.setups import over_learning_rates
 from spectail.spectra.bulk import MarchenkoPastur
@@ -22,6 +24,8 @@ PROTOCOLS: tuple[Protocol, ...] = ("published", "equations")
 Side = Literal["left", "right"]
 SIDES: tuple[Side, Side] = ("left", "right")
 Values = NDArray[np.float64]
+TRAININGS = "trainings"
+"""The folder of full-batch trainings, beside that of the runs."""
 
 
 class StoredRuns(Mapping[str, xr.Dataset]):
@@ -36,7 +40,8 @@ class StoredRuns(Mapping[str, xr.Dataset]):
 
     def __getitem__(self, key: str) -> xr.Dataset:
         if key not in self._open:
-            self._open[key] = open_run(self._paths[key])
+            path = self._paths[key]
+            self._open[key] = open_training(path) if path.parent.name == TRAININGS else open_run(path)
         return self._open[key]
 
     def __iter__(self) -> Iterator[str]:
@@ -59,16 +64,26 @@ class Runs:
         scale: how the experiments were run.
         seeds: one repeat each.
         stored: runs by the key of the experiment that was run.
+        images: of each training, where it is not the artifact's own number.
     """
 
     protocol: Protocol
     scale: Scale
     seeds: Sequence[int]
     stored: Mapping[str, xr.Dataset]
+    images: int | Literal["all"] | None = None
 
     def __getitem__(self, experiment: Experiment) -> xr.Dataset:
         """The run of a paper-size experiment, in this protocol and at this scale."""
         return self.stored[self.scale(experiment.replace(protocol=self.protocol)).key]
+
+    def training(self, training: Training) -> xr.Dataset:
+        """The stored training for one of the paper, in this protocol."""
+        return self.stored[self.as_run(training).key]
+
+    def as_run(self, training: Training) -> Training:
+        """A training of the paper as it was run."""
+        return adapted(training, self.protocol, self.scale, self.images)
 
     def values(self, variable: str, experiments: Sequence[Experiment], step: int) -> Values:
         """A variable at one step of several experiments, for every seed: (seeds × experiments).
@@ -119,6 +134,15 @@ class Runs:
         """The Marchenko–Pastur law of the experiment's initial weights."""
         e = self.scale(experiment)
         return MarchenkoPastur(e.h, e.d, e.entry_scale**2)
+
+
+def adapted(
+    training: Training, protocol: Protocol, scale: Scale, images: int | Literal["all"] | None
+) -> Training:  # fmt: skip
+    """A training of the paper in a protocol's Adam, on so many images, 64 where the scale is small."""
+    count = training.images if images is None else None if images == "all" else images
+    count = 64 if scale.divisor > 1 and images is None else count
+    return training.replace(bias_correction=protocol == "published", images=count)
 
 
 def eigenvalues(run: xr.Dataset, step: int) -> Values:

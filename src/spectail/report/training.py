@@ -31,7 +31,7 @@ def print_training(run: xr.Dataset, path: Path, *, found: bool) -> None:
     """Loss and accuracy after each update, and each layer's exponents before and after."""
     rows: list[tuple[str, ...]] = [("updates", "loss", "accuracy")]
     for update, loss, accuracy in zip(
-        run.update.values, run.train_loss.values, run.train_accuracy.values, strict=True
+        run["update"].values, run.train_loss.values, run.train_accuracy.values, strict=True
     ):
         rows.append((str(update), f"{loss:.4g}", f"{accuracy:.3f}"))
     print_table(run.attrs["title"], rows)

@@ -1,0 +1,164 @@
+"""Deep networks: what Figures 6 and 33–37 share.
+
+The paper leaves open how many images are used, how batch norm sees them, and how a kernel becomes a
+matrix; the fields of `Training` and their defaults say what is done here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from spectail.drawing.esd import draw_esd
+from spectail.drawing.style import LAW, letter, new_figure, shared_legend
+from spectail.networks.training import Training
+from spectail.paper.claims import Claim, Outcome, all_of, in_every_repeat
+from spectail.paper.runs import Runs
+
+VGG11 = Training(model="vgg11", dataset="cifar10", lr=0.01, steps=10, images=512, micro_batch=128)
+RESNET18 = VGG11.replace(model="resnet18")
+NAMES = {"vgg11": "VGG11", "resnet18": "ResNet18", "mnist": "MNIST", "cifar10": "CIFAR10", "svhn": "SVHN"}
+UNLIKELY = 3.0
+"""Standard deviations below the null that count as heavier than an untrained matrix's tail."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution of a network: the paper's number of it, from 1, shortcuts not counted."""
+
+    training: Training
+    number: int
+
+    @property
+    def title(self) -> str:
+        """As the paper names it."""
+        model, dataset = (NAMES.get(name, name) for name in (self.training.model, self.training.dataset))
+        return f"{model}-L{self.number} ({dataset})"
+
+
+def trained(layers: Sequence[Layer]) -> Callable[[int], Iterator[Training]]:
+    """The trainings behind some layers, each once, for a seed."""
+
+    def trainings(seed: int) -> Iterator[Training]:
+        yield from dict.fromkeys(layer.training.replace(seed=seed) for layer in layers)
+
+    return trainings
+
+
+def row(runs: Runs, layer: Layer, seed: int | None = None) -> xr.Dataset:
+    """What was measured of a layer, over steps."""
+    run = runs.training(layer.training.replace(seed=runs.seeds[0] if seed is None else seed))
+    kernels = [
+        i
+        for i, (kind, name) in enumerate(zip(run.kind.values, run.layer.values, strict=True))
+        if str(kind).startswith("conv") and "downsample" not in str(name)
+    ]
+    return run.isel(layer=kernels[layer.number - 1])
+
+
+def draw(label: str, layers: Sequence[Layer]) -> Callable[[Runs], Figure]:
+    """The spectra of some layers before and after training, side by side."""
+
+    def drawn(runs: Runs) -> Figure:
+        rows = 2 if len(layers) > 3 else 1
+        figure, axes = new_figure(rows, -(-len(layers) // rows), 2.7 * rows)
+        for index, (ax, layer) in enumerate(zip(axes, layers, strict=True)):
+            _panel(letter(ax, index, layer.title), row(runs, layer))
+        shared_legend(figure, axes)
+        t = runs.as_run(layers[0].training)
+        count = "all images" if t.images is None else f"{t.images} images"
+        figure.suptitle(
+            f"{label} – {t.steps} full-batch FB-Adam steps, η = {t.lr:g}, {count}; protocol: {runs.protocol}.\n"
+            r"Eigenvalues of $W^\top W$ of each kernel position, pooled. In brackets: initial, then untrained Gaussian",
+            fontsize=8,
+        )
+        return figure
+
+    return drawn
+
+
+def _panel(ax: Axes, layer: xr.Dataset) -> None:
+    first, last = (_spectrum(layer.isel(step=step)) for step in (0, -1))
+    draw_esd(ax, last, initial=first, axis="log10", final_label=f"after {int(layer.step[-1])} steps")
+    hill, ks = layer.pl_alpha_hill.values, layer.pl_alpha_ks.values
+    told = [
+        f"Hill {hill[-1]:.2f} ({hill[0]:.2f}, {float(layer.null_alpha_hill):.2f}), z = {float(layer.z_hill[-1]):.0f}",
+        f"KS {ks[-1]:.2f} ({ks[0]:.2f}, {float(layer.null_alpha_ks):.2f})",
+    ]
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high * (high / low) ** 0.28)  # room for the figures
+    ax.text(0.03, 0.97, "\n".join(told), transform=ax.transAxes, va="top", fontsize=6.2, color=LAW)
+
+
+def _spectrum(layer: xr.Dataset) -> Any:
+    values = layer.eigenvalues.values
+    return values[np.isfinite(values)]
+
+
+def claims(number: str, where: str, layers: Sequence[Layer]) -> tuple[Claim, Claim]:
+    """Claim 40 on some layers: against their own initial spectra, and against untrained matrices."""
+    names = ", ".join(layer.title for layer in layers)
+    return (
+        Claim(
+            f"{number}a",
+            where,
+            f"After 10 full-batch FB-Adam steps the exponents are smaller than at initialisation: {names}.",
+            "PL_Alpha_Hill and PL_Alpha_KS are below the layer's own at step 0, each layer, in every repeat",
+            lambda runs: all_layers(runs, layers, _below_initial),
+        ),
+        Claim(
+            f"{number}b",
+            where,
+            f"After 10 full-batch FB-Adam steps the spectra are heavy-tailed: {names}.",
+            f"PL_Alpha_Hill is at least {UNLIKELY:g} standard deviations below that of untrained Gaussian "
+            "matrices of the shape, each layer, in every repeat",
+            lambda runs: all_layers(runs, layers, _below_null),
+        ),
+    )
+
+
+def all_layers(
+    runs: Runs, layers: Iterable[Layer], test: Callable[[xr.Dataset], tuple[bool, str]]
+) -> Outcome:  # fmt: skip
+    """A test of each layer in each repeat: it holds if every layer passes in every one."""
+    verdicts, told = [], []
+    for layer in layers:
+        found = [test(row(runs, layer, seed)) for seed in runs.seeds]
+        verdicts.append(in_every_repeat([passed for passed, _ in found]))
+        told.append(f"{layer.title}: {verdicts[-1]}, " + ", ".join(dict.fromkeys(text for _, text in found)))
+    return Outcome(all_of(verdicts), "; ".join(told))
+
+
+def _below_initial(layer: xr.Dataset) -> tuple[bool, str]:
+    hill, ks = (layer[name].values[[0, -1]] for name in ("pl_alpha_hill", "pl_alpha_ks"))
+    text = f"Hill {hill[0]:.3f} → {hill[1]:.3f}, KS {ks[0]:.2f} → {ks[1]:.2f}"
+    return bool(hill[1] < hill[0] and ks[1] < ks[0]), text
+
+
+def _below_null(layer: xr.Dataset) -> tuple[bool, str]:
+    z, hill = float(layer.z_hill[-1]), float(layer.pl_alpha_hill[-1])
+    text = f"Hill {hill:.3f}, untrained {float(layer.null_alpha_hill):.3f}, z = {z:.1f}, {layer.phase.values[-1]}"
+    return bool(z <= -UNLIKELY), text
+
+
+def curves(runs: Runs, trainings: Iterable[Training]) -> Iterator[dict[str, Any]]:
+    """Every figure of every layer at every measured step."""
+    for training in trainings:
+        run, t = runs.training(training), runs.as_run(training)
+        names = ("pl_alpha_hill", "pl_alpha_ks", "ks_distance", "tail_size", "z_hill", "z_ks", "bulk_edge", "n_spikes",
+                 "spectral_gap", "stable_rank", "phase")  # fmt: skip
+        for i, layer in enumerate(run.layer.values):
+            for j, step in enumerate(run.step.values):
+                values = {name: run[name].values[j, i] for name in names}
+                null = float(run.null_alpha_hill.values[i])
+                yield {
+                    "protocol": runs.protocol, "seed": t.seed, "model": t.model, "dataset": t.dataset,
+                    "images": int(run.attrs["n_images"]), "layer": str(layer), "step": int(step),
+                    "train_loss": float(run.train_loss.values[step]), **values, "null_alpha_hill": null,
+                }  # fmt: skip
