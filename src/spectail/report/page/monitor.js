@@ -27,8 +27,9 @@ function edges() {
 
 function drawRibbon() {
   const kind = byId("shown").value, { layer, at } = chosen(), x = edges(), count = data.layers.length;
+  const row = count < 20 ? 24 : Math.max(7, 440 / count), every = Math.ceil(11 / row); // all of 60 layers on one screen
   const label = (l, i) => (narrow() ? String(i + 1) : plain(l.name.length > 34 ? "…" + l.name.slice(-33) : l.name));
-  const common = { type: "heatmap", x, y: data.layers.map((_, i) => i), ygap: count < 60 ? 1 : 0 };
+  const common = { type: "heatmap", x, y: data.layers.map((_, i) => i), ygap: row > 12 ? 1 : 0 };
   const text = data.layers.map((l) => steps.map((s, i) => plain(l.name) + "<br>step " + s + ": " + plain(data.phases[l.phases[i]]) +
     "<br>Hill " + show(l.series.pl_alpha_hill[i], 3) + " (z " + show(l.series.z_hill[i], 2) + "), KS " + show(l.series.pl_alpha_ks[i], 3) + " (z " + show(l.series.z_ks[i], 2) + ")"));
   let trace;
@@ -43,9 +44,9 @@ function drawRibbon() {
   byId("chips").hidden = kind !== "phase";
   const box = { type: "rect", x0: x[at], x1: x[at + 1], y0: layer - 0.5, y1: layer + 0.5, line: { color: css("--ink"), width: 2.5 } };
   Plotly.react("ribbon", [{ ...common, ...trace, text, hovertemplate: "%{text}<extra></extra>" }], layout({
-    height: Math.max(150, 75 + count * (count < 30 ? 24 : 15)), margin: { l: 30, r: 15, t: 10, b: 45 }, shapes: [box],
+    height: Math.max(150, 75 + count * row), margin: { l: 30, r: 15, t: 10, b: 45 }, shapes: [box],
     xaxis: { ...stepAxis(), showgrid: false, range: [x[0], x[last + 1]] },
-    yaxis: { autorange: "reversed", showgrid: false, zeroline: false, tickvals: common.y, ticktext: data.layers.map(label), tickfont: { size: count < 30 ? 12 : 10 } },
+    yaxis: { autorange: "reversed", showgrid: false, zeroline: false, tickvals: common.y.filter((i) => i % every === 0), ticktext: data.layers.map(label).filter((_, i) => i % every === 0), tickfont: { size: row > 18 ? 12 : 10 } },
   }), options);
 }
 
@@ -100,7 +101,7 @@ function drawSpectrum() {
   Plotly.react("esd", traces, layout({
     title, barmode: "overlay", legend: { orientation: "h", y: -0.27, yanchor: "top" },
     xaxis: { title: { text: linear ? "λ" : "log₁₀ λ" }, range: [low, high] },
-    yaxis: linear ? { title: { text: "density" }, range: [0, height * 1.1] }
+    yaxis: linear ? { title: { text: "density" }, range: [0, height * 1.25] }
       : { title: { text: "density" }, type: "log", dtick: 1, exponentformat: "power", range: [Math.log10(floor * 0.55), Math.log10(height * 1.6)] },
   }), options);
 }
@@ -144,8 +145,9 @@ function redraw() {
   drawCurves();
   byId("step-shown").textContent = "step " + steps[at];
   byId("step").setAttribute("aria-valuetext", "step " + steps[at] + ", " + data.phases[l.phases[at]]);
-  byId("state").textContent = "step " + steps[at] + ": " + data.phases[l.phases[at]] + " · Hill " + show(s.pl_alpha_hill[at]) + " (z " + show(s.z_hill[at], 3) + ") · KS " +
-    show(s.pl_alpha_ks[at]) + " (" + (s.tail_size[at] === null ? 0 : s.tail_size[at]) + " in the tail, z " + show(s.z_ks[at], 3) + ") · λ₁/λ₊ " + show(s.spectral_gap[at]) +
+  const signed = (z) => show(z, 3).replace("-", "−");
+  byId("state").textContent = "step " + steps[at] + ": " + data.phases[l.phases[at]] + " · Hill " + show(s.pl_alpha_hill[at]) + " (z " + signed(s.z_hill[at]) + ") · KS " +
+    show(s.pl_alpha_ks[at]) + " (" + (s.tail_size[at] === null ? 0 : s.tail_size[at]) + " in the tail, z " + signed(s.z_ks[at]) + ") · λ₁/λ₊ " + show(s.spectral_gap[at]) +
     " · stable rank " + show(s.stable_rank[at], 3) + (l.notes[at] ? " · " + l.notes[at] : "");
 }
 
