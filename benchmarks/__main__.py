@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-MODULES = ("laboratory", "tails", "sweeps", "monitor")
+MODULES = ("laboratory", "tails", "sweeps", "monitor", "networks")
 
 
 def main() -> None:

@@ -1,0 +1,103 @@
+"""The instrument beside the bare eigenvalue calls, and beside WeightWatcher, on the same weights and one thread."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from threadpoolctl import threadpool_limits
+from torch import nn
+
+from benchmarks.timing import Row, in_turn, peak_memory, seconds
+from spectail.networks.analyze import analyze
+from spectail.networks.cache import nulls_of_shape
+from spectail.networks.matrices import WeightMatrix
+from spectail.networks.row import measure_matrix
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from weightwatcher import WeightWatcher
+
+
+def transformer(width: int = 512, blocks: int = 4) -> nn.Module:
+    """The matrices of a Transformer of random weights, a linear layer each, so that WeightWatcher sees them all."""
+    torch.manual_seed(0)
+    shapes = dict.fromkeys(("q", "k", "v", "o"), (width, width)) | {
+        "up": (width, 4 * width),
+        "down": (4 * width, width),
+    }
+    return nn.ModuleList(
+        nn.ModuleDict({name: nn.Linear(*shape) for name, shape in shapes.items()}) for _ in range(blocks)
+    )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """In torch, and in the libraries of numpy and scipy that WeightWatcher uses."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    torch.set_num_threads(threads)
+
+
+def bare(weights: list[torch.Tensor]) -> None:
+    """What no exact answer can do without: the float64 Gram matrix of the shorter side, and its eigenvalues."""
+    for one in weights:
+        matrix = one.double()
+        torch.linalg.eigvalsh(matrix @ matrix.T if matrix.shape[0] < matrix.shape[1] else matrix.T @ matrix)
+
+
+def whole_model() -> Iterator[Row]:
+    model = transformer()
+    weights = [parameter.detach() for parameter in model.parameters() if parameter.ndim == 2]
+    frame = analyze(model)  # the nulls are on disk from here on
+    ours, least, ratio = in_turn(lambda: analyze(model), lambda: bare(weights), 5)
+    detail = f"{len(frame)} matrices of a Transformer, 512 wide: {ours:.2f} s, bare {least:.2f} s, nulls on disk"
+    yield Row("analyze over the bare float64 eigenvalue calls", ratio, "×", "≤ 1.3", ratio <= 1.3, detail)
+
+    watcher = WeightWatcher(model=model, log_level="ERROR")
+    details = watcher.analyze(min_evals=0)
+    difference = float((torch.tensor(details["alpha"].values) - torch.tensor(frame["pl_alpha_ks"].values)).abs().max())
+    theirs, ours, ratio = in_turn(lambda: watcher.analyze(min_evals=0), lambda: analyze(model), 3)
+    detail = f"{ours:.2f} s, WeightWatcher {theirs:.2f} s; α differs by at most {difference:.1e}"
+    yield Row("WeightWatcher over analyze, same weights", ratio, "×", "≥ 2.5", ratio >= 2.5, detail)
+
+
+def large_matrix(side: int = 4096) -> Row:
+    weights = torch.randn(side, side, generator=torch.Generator().manual_seed(0))
+    null = seconds(lambda: nulls_of_shape(side, side))
+    matrix = WeightMatrix("w", "linear", side, side, 1, lambda: weights[None])
+    double = weights.double()
+    gram = double.T @ double
+    del double
+    ours, least, ratio = in_turn(lambda: measure_matrix(matrix), lambda: torch.linalg.eigvalsh(gram), 2)
+    detail = f"{ours:.1f} s, eigvalsh {least:.1f} s without the Gram matrix; its null {null:.1f} s, or found"
+    return Row(f"the row of a {side} × {side} matrix over bare eigvalsh", ratio, "×", "< 1.5", ratio < 1.5, detail)
+
+
+def memory(side: int = 2048) -> Row:
+    """What a file of four matrices adds to the peak of a process that analysed a small one."""
+    code = (
+        "import torch; torch.set_num_threads(1)\nfrom torch import nn\nfrom spectail.networks.analyze import analyze\n"
+        "analyze(nn.Linear(900, 800)); {}"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.safetensors"
+        save_file({f"w{i}": torch.randn(side, side) for i in range(4)}, path)
+        nulls_of_shape(side, side)
+        more = peak_memory(code.format(f"analyze({str(path)!r})")) - peak_memory(code.format("0"))
+    share = more * 2**20 / (side * side * 4)
+    detail = f"4 matrices of {side} × {side} in float32, {more:.0f} MiB above the interpreter"
+    return Row("peak memory of analyze over its largest matrix", share, "×", "< 6", share < 6, detail)
+
+
+def rows() -> list[Row]:
+    with one_thread():
+        return [*whole_model(), large_matrix(), memory()]
