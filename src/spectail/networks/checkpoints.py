@@ -6,10 +6,10 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -94,7 +94,7 @@ def _is_zip(path: Path) -> bool:
         start = file.read(4)
         if start[:1] == b"\x80":
             file.seek(0)
-            _check_greed(path, file)
+            _check_greed(path, file.read)
             return False
     if start != b"PK\x03\x04":
         what = "empty" if not start else f"no checkpoint: it starts with {start!r}"
@@ -106,7 +106,7 @@ def _is_zip(path: Path) -> bool:
             for entry in entries:
                 if entry.filename.endswith(".pkl"):
                     with archive.open(entry) as file:
-                        _check_greed(path, file)
+                        _check_greed(path, file.read)
     except _RefusedError:
         raise
     except Exception as error:  # zipfile raises many, where an archive is damaged
@@ -134,14 +134,14 @@ def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> None:
         raise _RefusedError(f"{path} has a pickle of more than {LARGEST_PICKLE} bytes; it was not run: {SAFE_WAY}")
 
 
-def _check_greed(path: Path, file: IO[bytes]) -> None:
+def _check_greed(path: Path, read: Callable[[int], bytes]) -> None:
     """A pickle must not make values that are larger than itself.
 
     Raises:
         ValueError: it can.
     """
     before = b""
-    while block := file.read(2**20):
+    while block := read(2**20):
         found = GREEDY.search(before + block)
         if found:
             name = found[1].decode()
