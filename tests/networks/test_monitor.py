@@ -145,6 +145,20 @@ def test_the_model_and_the_optimizer_are_let_go():
     assert not any(module._forward_hooks or module._backward_hooks for module in model.modules())
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_weights_of_every_dtype_are_left_as_they_are(dtype):
+    model = nn.Sequential(nn.Linear(30, 20), nn.Linear(20, 40), nn.Conv1d(40, 20, 3)).to(dtype)
+    model[2].weight.data = model[2].weight.data.transpose(0, 1).contiguous().transpose(0, 1)  # another memory layout
+    before = copy.deepcopy(model.state_dict())
+    threads = torch.get_num_threads()
+    with SpectralMonitor(model, every=1, nulls=False) as monitor:
+        monitor.step()
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert {value.dtype for value in model.state_dict().values()} == {dtype}
+    assert torch.get_num_threads() == threads
+    assert monitor.dataset().pl_alpha_hill.notnull().all()
+
+
 def test_a_measurement_is_the_row_of_analyze():
     from spectail.networks import open_weights
 
