@@ -30,8 +30,8 @@ def made(tmp_path_factory):
         layers = [deep.Layer(tiny, 1), deep.Layer(tiny, 2)]
         artifact = Artifact(
             name="fig99", title="A tiny network", repeats=1, experiments=lambda seed: (),
-            trainings=deep.trained(layers), draw=deep.draw("Fig. 99", layers), claims=deep.claims("40.99", "§0", layers),
-            protocols=("published",),
+            trainings=deep.trained(layers), draw=deep.draw("Fig. 99", layers),
+            claims=deep.claims("40.99", "§0", layers), protocols=("published",),
         )  # fmt: skip
         folder = tmp_path_factory.mktemp("store") / TRAININGS
         plan = Plan([artifact], PAPER)
@@ -101,9 +101,9 @@ def test_figures_that_share_a_training_share_its_file():
 
 def test_the_scale_and_the_options_say_how_many_images():
     artifacts = find(["fig33"])
-    counts = [plan.trainings()[0].images for plan in (
-        Plan(artifacts, PAPER), Plan(artifacts, SMALL), Plan(artifacts, PAPER, images=99), Plan(artifacts, PAPER, images="all"),
-    )]  # fmt: skip
+    plans = [Plan(artifacts, PAPER), Plan(artifacts, SMALL)]
+    plans += [Plan(artifacts, PAPER, images=99), Plan(artifacts, PAPER, images="all")]
+    counts = [plan.trainings()[0].images for plan in plans]
     assert counts == [512, 64, 99, None]
 
 

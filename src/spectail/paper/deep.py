@@ -87,8 +87,9 @@ def _panel(ax: Axes, layer: xr.Dataset) -> None:
     first, last = (_spectrum(layer.isel(step=step)) for step in (0, -1))
     draw_esd(ax, last, initial=first, axis="log10", final_label=f"after {int(layer.step[-1])} steps")
     hill, ks = layer.pl_alpha_hill.values, layer.pl_alpha_ks.values
+    z = f"{float(layer.z_hill[-1]):.0f}".replace("-", "\N{MINUS SIGN}")
     told = [
-        f"Hill {hill[-1]:.2f} ({hill[0]:.2f}, {float(layer.null_alpha_hill):.2f}), z = {float(layer.z_hill[-1]):.0f}",
+        f"Hill {hill[-1]:.2f} ({hill[0]:.2f}, {float(layer.null_alpha_hill):.2f}), z = {z}",
         f"KS {ks[-1]:.2f} ({ks[0]:.2f}, {float(layer.null_alpha_ks):.2f})",
     ]
     low, high = ax.get_ylim()
@@ -115,7 +116,7 @@ def claims(number: str, where: str, layers: Sequence[Layer]) -> tuple[Claim, Cla
         Claim(
             f"{number}b",
             where,
-            f"After 10 full-batch FB-Adam steps the spectra are heavy-tailed: {names}.",
+            f"After 10 full-batch FB-Adam steps the tails are heavier than an untrained matrix's: {names}.",
             f"PL_Alpha_Hill is at least {UNLIKELY:g} standard deviations below that of untrained Gaussian "
             "matrices of the shape, each layer, in every repeat",
             lambda runs: all_layers(runs, layers, _below_null),
