@@ -44,14 +44,13 @@ def overhead() -> Row:
             blocks.append((with_it, without))
             monitor._attached += without  # that training is not the monitor's: its clock stands still
         monitor.detach()
-        found = monitor.dataset()
-    theirs = sum(without for _, without in blocks)
-    share = (attached + sum(with_it for with_it, _ in blocks) - theirs) / theirs * 100
-    spent = float(found.measuring_seconds.sum())
+    theirs, ours = sum(without for _, without in blocks), attached + sum(with_it for with_it, _ in blocks)
+    share, count = monitor._spent / theirs * 100, monitor.dataset().sizes["step"]
     detail = (
-        f"{found.sizes['step']} measurements of 3 layers, {spent:.2f} s in {theirs:.0f} s of training; file included"
+        f"{count} measurements of 3 layers and the file, {monitor._spent:.2f} s in {theirs:.0f} s of training;"
+        f" both loops by the clock: {(ours / theirs - 1) * 100:+.1f}%"
     )
-    return Row("a monitor with budget=0.02, over training without one", share, "%", "≤ 2.2", share <= 2.2, detail)
+    return Row("a monitor with budget=0.02, over training without one", share, "%", "≤ 2.1", share <= 2.1, detail)
 
 
 def quiet_step() -> Row:
