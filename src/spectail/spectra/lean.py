@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from contextlib import AbstractContextManager
 from functools import cache
 
@@ -71,9 +72,11 @@ def _as_many_threads_as_torch() -> AbstractContextManager[object]:
 def _lower_gram(matrix: Tensor) -> Matrix:
     """The Gram matrix of the shorter side, column-major, valid at and below the diagonal."""
     short = matrix if matrix.shape[0] < matrix.shape[1] else matrix.T
-    gram = np.zeros((len(short), len(short)), order="F")
+    gram = _own_pages(len(short), len(short))
+    buffer = torch.empty((min(_PART, short.shape[1]), len(short)), dtype=torch.float64)  # one, lest the heap grow
     for start in range(0, short.shape[1], _PART):
-        rows = short[:, start : start + _PART].T.to(torch.float64).contiguous().numpy()
+        part = short[:, start : start + _PART].T
+        rows = buffer[: len(part)].copy_(part).numpy()
         gram = blas.dsyrk(1.0, rows.T, beta=1.0, c=gram, lower=1, overwrite_c=1)
     return gram
 
@@ -120,6 +123,16 @@ def _all_singular_values(matrix: Tensor) -> Matrix:
 
 def _column_major(matrix: Tensor) -> Matrix:
     """A float64 copy in the order that LAPACK works on in place."""
-    copy = np.empty(matrix.shape, order="F")
+    copy = _own_pages(*matrix.shape)
     torch.from_numpy(copy).copy_(matrix)
     return copy
+
+
+def _own_pages(rows: int, cols: int) -> Matrix:
+    """Zeros, column-major, in memory that goes back to the system at once when it is let go.
+
+    The C library keeps freed arrays of tens of megabytes for later ones, and holes between them add up.
+    """
+    pages = mmap.mmap(-1, 8 * rows * cols)
+    zeros: Matrix = np.frombuffer(pages, dtype=np.float64).reshape((rows, cols), order="F")
+    return zeros

@@ -140,7 +140,8 @@ def count_modes(spectrum: Float[Tensor, " b"]) -> int:
         return 1
     bandwidth = 1.06 * width * len(logs) ** -0.2
     grid = torch.linspace(float(logs[0]) - 2 * bandwidth, float(logs[-1]) + 2 * bandwidth, 512, dtype=torch.float64)
-    density = torch.exp(-0.5 * ((grid[:, None] - logs) / bandwidth).square()).mean(1)
+    parts = torch.split(grid[:, None], 32)  # a few hundred kilobytes at a time
+    density = torch.cat([torch.exp(-0.5 * ((part - logs) / bandwidth).square()).mean(1) for part in parts])
     depth = MODE_PROMINENCE * float(density.max())
     modes, high, low, rising = 0, 0.0, 0.0, True
     for value in density.tolist():
