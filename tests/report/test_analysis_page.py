@@ -1,14 +1,10 @@
 """The page of an analysed model, in a headless browser where there is one."""
 
-import json
-import os
-import shutil
-import time
-
 import pytest
 import torch
 from torch import nn
 
+from report.browsing import assert_a_phone_needs_no_sideways_scrolling, assert_no_error_and_no_request, opened, set_value
 from spectail.networks.analyze import analyze_with_spectra
 from spectail.report.analysis_page import write_analysis_page
 
@@ -60,40 +56,8 @@ def test_a_pair_shows_its_overlaps(tmp_path):
 
 @pytest.fixture(scope="module")
 def browser(page, tmp_path_factory):
-    binary = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
-    if not (binary and shutil.which("chromedriver")):
-        if os.environ.get("CI"):
-            pytest.fail("CI has a browser")
-        pytest.skip("needs chromium and chromedriver")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    profile = tmp_path_factory.mktemp("profile")
-    for argument in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", f"--user-data-dir={profile}",
-        "--window-size=1300,900",
-    ):  # fmt: skip
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-    driver.get(page.as_uri())
-    deadline = time.monotonic() + 30
-    while not driver.execute_script("return document.documentElement.dataset.ready"):
-        assert time.monotonic() < deadline, "the page did not get ready"
-        time.sleep(0.05)
-    yield driver
-    driver.quit()
-
-
-def set_value(driver, element, value):
-    driver.execute_script(
-        "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
-        "e.dispatchEvent(new Event('input', {bubbles: true})); e.dispatchEvent(new Event('change', {bubbles: true}))",
-        element,
-        value,
-    )
+    with opened(page, tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 def title(driver):
@@ -105,11 +69,7 @@ def trace_names(driver, plot):
 
 
 def test_it_opens_without_an_error_or_a_request(browser):
-    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
-    sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
-    assert [url for url in urls if url.startswith(("http", "ws", "ftp"))] == []
-    assert browser.title != "broken in"
+    assert_no_error_and_no_request(browser)
     images = browser.execute_script(
         "return Array.from(document.querySelectorAll('[role=img]'), e => e.getAttribute('aria-label'))"
     )
@@ -194,6 +154,4 @@ def test_rows_are_sorted_as_numbers(browser):
 
 
 def test_a_phone_shows_it_without_scrolling_sideways(browser):
-    browser.set_window_size(500, 900)
-    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
-    browser.set_window_size(1300, 900)
+    assert_a_phone_needs_no_sideways_scrolling(browser)

@@ -1,12 +1,10 @@
 """The report, in a headless browser where there is one."""
 
 import json
-import os
-import shutil
-import time
 
 import pytest
 
+from report.browsing import assert_no_error_and_no_request, opened, set_value
 from spectail.cli import main
 from spectail.paper import reproduce as paper
 from spectail.paper.catalogue import find
@@ -70,31 +68,8 @@ def test_a_folder_without_results_is_told_so(tmp_path, capsys):
 
 @pytest.fixture(scope="module")
 def browser(folder, tmp_path_factory):
-    binary = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
-    if binary is None or shutil.which("chromedriver") is None:
-        if os.environ.get("SPECTAIL_NEEDS_BROWSER"):
-            pytest.fail("chromium and chromedriver are not installed")
-        pytest.skip("chromium and chromedriver are not installed")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    profile = tmp_path_factory.mktemp("profile")
-    for argument in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", f"--user-data-dir={profile}",
-        "--window-size=1300,900",
-    ):  # fmt: skip
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-    driver.get(write_report(folder).as_uri())
-    deadline = time.monotonic() + 30
-    while not driver.execute_script("return document.documentElement.dataset.ready"):
-        assert time.monotonic() < deadline, "the page did not get ready"
-        time.sleep(0.05)
-    yield driver
-    driver.quit()
+    with opened(write_report(folder), tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 def drawn(driver):
@@ -102,21 +77,8 @@ def drawn(driver):
     return driver.execute_script("const p = document.getElementById('esd'); return [p.data[1].y, p.layout.title.text]")
 
 
-def set_value(driver, element, value):
-    driver.execute_script(
-        "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
-        "e.dispatchEvent(new Event('input', {bubbles: true})); e.dispatchEvent(new Event('change', {bubbles: true}))",
-        element,
-        value,
-    )
-
-
 def test_it_opens_without_an_error_or_a_request(browser):
-    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
-    sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
-    assert [url for url in urls if url.startswith(("http", "ws", "ftp"))] == []  # chrome: is the browser's own
-    assert browser.title != "broken in"
+    assert_no_error_and_no_request(browser)
     alternatives = browser.execute_script(
         "return Array.from(document.images, i => [i.className, i.getAttribute('alt')])"
     )

@@ -1,15 +1,13 @@
 """The page of a monitor's file, in a headless browser where there is one."""
 
-import json
-import os
 import shutil
-import time
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from report.browsing import assert_no_error_and_no_request, opened, set_value
 from spectail.cli import main
 from spectail.networks.monitor import SpectralMonitor
 from spectail.report.monitor_page import write_monitor_page
@@ -78,51 +76,16 @@ def test_weights_without_a_spectrum_and_files_without_spectra_have_a_page(tmp_pa
 
 @pytest.fixture(scope="module")
 def browser(file, tmp_path_factory):
-    binary = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
-    if binary is None or shutil.which("chromedriver") is None:
-        if os.environ.get("SPECTAIL_NEEDS_BROWSER"):
-            pytest.fail("chromium and chromedriver are not installed")
-        pytest.skip("chromium and chromedriver are not installed")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    profile = tmp_path_factory.mktemp("profile")
-    for argument in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", f"--user-data-dir={profile}",
-        "--window-size=1300,900",
-    ):  # fmt: skip
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-    driver.get(write_monitor_page(file).as_uri())
-    deadline = time.monotonic() + 30
-    while not driver.execute_script("return document.documentElement.dataset.ready"):
-        assert time.monotonic() < deadline, "the page did not get ready"
-        time.sleep(0.05)
-    yield driver
-    driver.quit()
+    with opened(write_monitor_page(file), tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 def plot(driver, name, what):
     return driver.execute_script(f"return document.getElementById('{name}').{what}")
 
 
-def choose(driver, element, value):
-    driver.execute_script(
-        "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
-        "e.dispatchEvent(new Event('input', {bubbles: true}))",
-        element,
-        value,
-    )
-
-
 def test_it_opens_without_an_error_or_a_request(browser):
-    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
-    sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    urls = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
-    assert [url for url in urls if url.startswith(("http", "ws", "ftp"))] == []
+    assert_no_error_and_no_request(browser)
     assert browser.title == "spectail – Sequential while it trained"
     assert browser.execute_script("return document.images.length") == 0
 
@@ -131,8 +94,8 @@ def test_the_slider_redraws_the_spectrum_by_keyboard(browser):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
 
-    choose(browser, "layer", 0)
-    choose(browser, "step", 12)
+    set_value(browser, "layer", 0)
+    set_value(browser, "step", 12)
     before = plot(browser, "esd", "data[1].y")
     assert plot(browser, "esd", "layout.title.text") == "spectrum of WᵀW, step 12"
     browser.find_element(By.ID, "step").send_keys(Keys.ARROW_LEFT)
@@ -143,8 +106,8 @@ def test_the_slider_redraws_the_spectrum_by_keyboard(browser):
 
 
 def test_the_bars_of_the_spectrum_have_area_one(browser):
-    choose(browser, "layer", 0)
-    choose(browser, "step", 0)
+    set_value(browser, "layer", 0)
+    set_value(browser, "step", 0)
     heights, width = plot(browser, "esd", "data[0].y"), plot(browser, "esd", "data[0].width")
     assert sum(heights) * width == pytest.approx(1, abs=1e-9)  # each of the 40 eigenvalues stands singly
 
@@ -152,7 +115,7 @@ def test_the_bars_of_the_spectrum_have_area_one(browser):
 def test_exponents_stand_beside_those_of_untrained_matrices(browser, file):
     from spectail.networks.recording import open_monitor
 
-    choose(browser, "layer", 0)
+    set_value(browser, "layer", 0)
     found = open_monitor(file).isel(layer=0)
     assert plot(browser, "curves", "data[0].y") == pytest.approx(found.pl_alpha_hill.values, rel=1e-4)  # five digits
     lines = [shape["y0"] for shape in plot(browser, "curves", "layout.shapes") if shape["type"] == "line"]
@@ -166,9 +129,9 @@ def test_the_ribbon_has_the_phases_of_all_layers(browser, file):
     names = browser.execute_script("return data.phases")
     drawn = [[names[at] for at in row] for row in plot(browser, "ribbon", "data[0].z")]
     assert drawn == found.phase.values.T.tolist()
-    choose(browser, "shown", "z_hill")
+    set_value(browser, "shown", "z_hill")
     assert plot(browser, "ribbon", "data[0].colorbar.title.text") == "z"
-    choose(browser, "shown", "phase")
+    set_value(browser, "shown", "phase")
 
 
 def test_an_event_leads_to_its_layer_and_step(browser, file):
