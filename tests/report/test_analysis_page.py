@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from report.browsing import assert_a_phone_needs_no_sideways_scrolling, assert_no_error_and_no_request, opened, set_value
+from report.browsing import (
+    assert_a_phone_needs_no_sideways_scrolling,
+    assert_no_error_and_no_request,
+    opened,
+    set_value,
+)
 from spectail.networks.analyze import analyze_with_spectra
 from spectail.report.analysis_page import write_analysis_page
 
