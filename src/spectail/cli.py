@@ -123,7 +123,7 @@ class Train:
     """Train a network on all images at once, exactly, and measure the spectra of its layers on the way.
 
     Runs under torchrun on many processes, with the same result. Killed, the same command goes on where it was.
-    Example: spectail train --model vgg11 --dataset cifar10 --data images --optimizer adam --lr 0.01 --steps 10
+    Example: spectail train --model vgg11 --dataset cifar10 --optimizer adam --lr 0.01 --steps 10
     """
 
     model: Annotated[str, tyro.conf.arg(metavar="vgg11|resnet18|MODULE:FACTORY", help="The network.")] = "vgg11"
@@ -132,8 +132,8 @@ class Train:
         Path | None,
         tyro.conf.arg(
             metavar="DIR|FILE.npz",
-            help="Folder with DATASET.npz or torchvision's files (downloaded if missing), or a file of "
-            "images and labels, which needs no --dataset.",
+            help="Folder with DATASET.npz or torchvision's files (downloaded if missing; by default to the cache), "
+            "or a file of images and labels, which needs no --dataset.",
         ),
     ] = None
     images: Annotated[str, tyro.conf.arg(metavar="N|all", help="How many training images.")] = "512"

@@ -169,7 +169,7 @@ def test_the_command_trains_tells_and_finds_again(tmp_path, capsys):
         (["--images", "none"], "images='none'"),
         (["--model", "vgg12"], "did you mean 'vgg11'"),
         (["--optimizer", "RMSporp"], "did you mean 'RMSprop'"),
-        (["--dataset", "cifar10"], "needs data"),
+        (["--dataset", "cifar100"], "did you mean 'cifar10'"),
         (["--data", "nothing.npz"], "does not exist"),
     ],
 )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from spectail.networks.images import has_images, load_images
+from spectail.networks.images import download_folder, has_images, load_images
 from spectail.networks.matrices import open_weights
 from spectail.networks.zoo import convolutions, make_model
 
@@ -105,11 +105,27 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
 def test_missing_data_are_refused_in_one_sentence(tmp_path):
     with pytest.raises(ValueError, match="does not exist"):
         load_images("", tmp_path / "a.npz", None, 0)
-    with pytest.raises(ValueError, match="needs data"):
-        load_images("cifar10", None, None, 0)
     with pytest.raises(ValueError, match="did you mean 'mnist'"):
         load_images("mnits", None, None, 0)
     with pytest.raises(ValueError, match="holds pixels; expected"):
         load_images("", saved(tmp_path / "b.npz", pixels=np.ones(3)), None, 0)
     with pytest.raises(ValueError, match="name fewer"):
         load_images("digits", None, 5000, 0)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_data_set_is_downloaded_to_the_folder_or_to_the_cache(tmp_path, monkeypatch, given):
+    from torchvision import datasets
+
+    asked = []
+
+    def no_network(root, *, train, download):
+        asked.append((root, train, download))
+        raise RuntimeError("no network\nat all")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(datasets, "CIFAR10", no_network)
+    folder = tmp_path / "images" if given else download_folder()
+    with pytest.raises(ValueError, match=r"could not provide cifar10 in .*: no network$"):
+        load_images("cifar10", folder if given else None, None, 0)
+    assert asked == [(str(folder), True, True)]

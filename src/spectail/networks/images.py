@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
+from platformdirs import user_cache_path
 from torch import Tensor
 
 from spectail.networks.training import DATASETS
@@ -47,7 +48,7 @@ def load_images(dataset: str, data: Path | None, count: int | None, seed: int) -
     Args:
         dataset: a name of `DATASETS`; not used where `data` is an .npz file.
         data: an .npz file; or a folder with DATASET.npz, or with torchvision's files, which are
-            downloaded to it if need be.
+            downloaded to it if need be. None is `download_folder()`.
         count: how many, drawn without replacement; None for all.
         seed: of that draw.
 
@@ -83,9 +84,12 @@ def _arrays(dataset: str, data: Path | None) -> tuple[NDArray[Any], NDArray[Any]
         return *_from_npz(data / f"{dataset}.npz"), str(data / f"{dataset}.npz")
     if dataset == "digits":
         return *_digits(), dataset
-    if data is None:
-        raise ValueError(f"dataset={dataset!r} needs data: a folder for torchvision's files, or with {dataset}.npz")
-    return *_from_torchvision(dataset, data), dataset
+    return *_from_torchvision(dataset, data or download_folder()), dataset
+
+
+def download_folder() -> Path:
+    """Where data sets are downloaded to unless told otherwise: ~/.cache/spectail/data on Linux."""
+    return user_cache_path("spectail", appauthor=False) / "data"
 
 
 def _digits() -> _Arrays:
