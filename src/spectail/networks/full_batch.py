@@ -67,6 +67,12 @@ def agree(step: int, folder: str) -> None:
             raise ValueError(f"the processes do not see the same files in {folder}; expected a folder that all share")
 
 
+def leave_together() -> None:
+    """Wait for all processes: one that ends while another still works can be aborted by its own threads."""
+    if processes()[1] > 1:
+        dist.barrier()
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[torch.device]:
     """Inside, the processes that `torchrun` started work together: gloo on CPU, nccl on GPU.

@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from spectail.files import write_whole
-from spectail.networks.full_batch import Batch, agree, full_batch, joined, prepare, processes
+from spectail.networks.full_batch import Batch, agree, full_batch, joined, leave_together, prepare, processes
 from spectail.networks.images import Images, load_images
 from spectail.networks.matrices import WeightMatrix, open_weights
 from spectail.networks.measuring import describe, measure_layers, unnoticed
@@ -60,6 +60,7 @@ def train(
         if processes()[0] == 0:
             _write(run.dataset(), path)
             run.state_path.unlink(missing_ok=True)
+        leave_together()
     return path, False
 
 
