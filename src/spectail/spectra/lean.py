@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import cache
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,19 +21,23 @@ from spectail.spectra.density import GRAM_IS_EXACT_ABOVE, eigenvalues
 # Below this share of λ_max an eigenvalue counts for nothing; half of the 1e-10 down to which `eigenvalues` is exact.
 _NOTHING = 5e-11
 _FEW = 1 / 16  # of the eigenvalues: up to this share of small ones, they are refined instead of all computed anew
-_GUARD = 8  # further directions in the iteration, so that those wanted converge fast
-_ROUNDS = 8
+_GUARD = 8  # at least so many further directions in the iteration, so that those wanted converge fast
+_ROUNDS = 6
+_FAST = 2048  # columns from which on torch's eigenvalues are a third faster, and their copy of the Gram matrix has room
+_SHIFT = 2e-14  # of λ_max, five times the rounding of a Gram matrix
 _PART = 256  # columns at a time in float64
 
 Matrix = NDArray[np.float64]
+Inverse = tuple[Callable[[Matrix], Matrix], ...]
 
 
 def lean_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
     """The eigenvalues that `eigenvalues` gives, to its accuracy, in less memory and time.
 
     No float64 copy of W is made: its Gram matrix is summed up from a few columns at a time, only below the
-    diagonal, and the eigenvalues overwrite it. Where the smallest ones drown in its rounding, only those are
-    computed again, by inverse iteration on W itself.
+    diagonal. Where the smallest eigenvalues drown in its rounding, only those are computed again: as the singular
+    values of W itself on the directions that belong to them, which inverse iteration finds. The eigenvalues
+    overwrite the Gram matrix, but where W is large enough for a copy of it, which is faster.
 
     Args:
         weights: W, any floating dtype. On a device other than the CPU, `eigenvalues` is called.
@@ -50,12 +56,18 @@ def lean_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
         return eigenvalues(weights)
     matrix = weights.detach()
     with _as_many_threads_as_torch():
-        values = _solved_in_place(_lower_gram(matrix))
+        kept: Matrix | None = None
+        gram = _lower_gram(matrix)
+        if len(gram) >= _FAST and matrix.element_size() > 2:
+            values, kept = torch.linalg.eigvalsh(torch.from_numpy(gram), UPLO="L").numpy(), gram
+        else:
+            values = _solved_in_place(gram)
+        del gram
         small = int((values < GRAM_IS_EXACT_ABOVE * values[-1]).sum())
         if small and values[small - 1] > _NOTHING * values[-1]:
             if small > max(_FEW * len(values), 1):
                 return torch.from_numpy(_all_singular_values(matrix))
-            values[:small] = _smallest(matrix, small)
+            values[:small] = _smallest(matrix, small, _inverse(matrix, kept, float(values[-1])))
     return torch.from_numpy(np.maximum(values, 0.0))
 
 
@@ -86,25 +98,45 @@ def _solved_in_place(gram: Matrix) -> Matrix:
     return found
 
 
-def _smallest(matrix: Tensor, count: int) -> Matrix:
-    """The smallest squared singular values of W, each right to rounding of its own root, ascending.
+def _inverse(matrix: Tensor, gram: Matrix | None, largest: float) -> Inverse:
+    """The two solves that multiply a block with (AᵀA)⁻¹, the Gram matrix of the shorter side; `gram` is used up.
 
-    Inverse iteration with (AᵀA)⁻¹ on a block of directions, by the triangular factors of A = W where W is square,
-    of A = R where W = QR is tall; the singular values of W on that block are those sought.
+    By the Cholesky factor of that matrix where it is still there. Its rounding turns the directions of eigenvalue λ
+    by no more than that rounding over the gap to the others, whose square is nothing beside λ above `_NOTHING`.
     """
+    if gram is not None:
+        np.einsum("ii->i", gram)[:] += _SHIFT * largest  # positive in spite of rounding
+        factor, failed = lapack.dpotrf(gram, lower=1, overwrite_a=1, clean=0)
+        if not failed:
+            return tuple(partial(_half, lapack.dtrtrs, factor, lower=1, trans=trans) for trans in (0, 1))
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
     square = _column_major(tall)
     if square.shape[0] > square.shape[1]:
         (square,) = qr(square, mode="r", overwrite_a=True, check_finite=False)
         square = np.asfortranarray(square[: square.shape[1]])
-    size = len(square)
     factors, pivots, _ = lapack.dgetrf(square, overwrite_a=1)
     diagonal = np.einsum("ii->i", factors)
     diagonal[diagonal == 0.0] = np.finfo(float).eps * np.abs(diagonal).max()
-    block = np.random.default_rng(0).standard_normal((size, min(count + _GUARD, size)))
+    return tuple(partial(_half, lapack.dgetrs, factors, pivots, trans=trans) for trans in (1, 0))
+
+
+def _half(solve: Callable[..., tuple[Matrix, int]], *arrays: NDArray[Any], **options: int) -> Matrix:
+    """One of them, of the arrays of a factorisation and then the block."""
+    solved, _ = solve(*arrays, **options)
+    return solved
+
+
+def _smallest(matrix: Tensor, count: int, inverse: Inverse) -> Matrix:
+    """The smallest squared singular values of W, each right to rounding of its own root, ascending.
+
+    Inverse iteration on a block of directions; the singular values of W on that block are those sought.
+    """
+    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    size = tall.shape[1]
+    block = np.random.default_rng(0).standard_normal((size, min(count + max(count, _GUARD), size)))
     for _ in range(_ROUNDS):
-        for transposed in (1, 0):
-            block, _ = lapack.dgetrs(factors, pivots, block, trans=transposed)
+        for half in inverse:
+            block = half(block)
             block, _ = np.linalg.qr(block / np.abs(block).max())  # else a null direction drowns the others
     directions = torch.from_numpy(block)
     image = torch.cat([rows.to(torch.float64) @ directions for rows in torch.split(tall, _PART)])
