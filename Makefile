@@ -30,7 +30,7 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 demo: $(VENV)/.installed ## the paper's Figure 4 at its own size, and the whole evolution in one picture
 	$(BIN)/spectail reproduce fig4 evolution --out $(OUT)
 
-test: $(VENV)/.installed-dev ## the test suite (under 10 minutes on 2 cores)
+test: $(VENV)/.installed-dev ## the test suite
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed-dev ## format and lint, changing nothing
