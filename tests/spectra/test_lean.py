@@ -51,6 +51,21 @@ def test_eigenvalues_are_the_squared_singular_values_of_float64(name, fast, monk
     assert bool((found.diff() >= -1e-12 * exact[-1]).all())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_the_error_at_worst_is_below_what_rounding_to_the_dtype_does_to_an_eigenvalue_as_a_rule(dtype):
+    """Of 40 matrices with a small eigenvalue, each of them rounded to its dtype: the smallest eigenvalue moves."""
+    errors, moves = [], []
+    for seed in range(40):
+        sharp = with_singular_values(
+            80, 80, torch.cat([torch.linspace(2, 1, 79), torch.tensor([1.5e-5])]).double(), seed
+        )
+        rounded = sharp.to(dtype)
+        exact = float(torch.linalg.svdvals(rounded.double())[-1].square())
+        errors.append(abs(float(lean_eigenvalues(rounded)[0]) - exact))
+        moves.append(abs(exact - 1.5e-5**2))
+    assert max(errors) < torch.tensor(moves).median()
+
+
 def test_the_few_small_ones_do_not_cost_all_singular_values(monkeypatch):
     monkeypatch.setattr(lean, "eigenvalues", lambda _: pytest.fail("all singular values were computed"))
     lean_eigenvalues(MATRICES["few small and a zero, square"])
