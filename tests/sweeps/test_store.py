@@ -5,7 +5,7 @@ import stat
 import pytest
 import xarray as xr
 
-from spectail.sweeps import files as module
+from spectail import files
 from spectail.sweeps.store import Store, open_run, save_run
 from spectail.teacher_student.experiment import Experiment
 from spectail.teacher_student.simulate import simulate
@@ -39,7 +39,7 @@ def test_a_write_that_fails_leaves_what_was_there_and_no_rubbish(tmp_path, run, 
     def full_disk(part):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "flush", full_disk)
+    monkeypatch.setattr(files, "flush", full_disk)
     with pytest.raises(OSError, match="No space left"):
         save_run(run, path)
     assert path.read_bytes() == before
