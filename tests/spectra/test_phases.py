@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from spectail.spectra.density import eigenvalues
-from spectail.spectra.phases import Phase, classify, count_modes
+from spectail.spectra.phases import Phase, _kernel_density, classify, count_modes
 
 ROWS, COLS = 450, 300
 
@@ -93,3 +93,15 @@ def test_a_spectrum_that_is_not_finite_has_no_phase_and_a_reason(bad):
 @pytest.mark.parametrize("values", [torch.zeros(5), torch.tensor([2.0]), torch.ones(6), torch.tensor([0.0, 3.0])])
 def test_degenerate_spectra_get_a_phase_without_an_error(values):
     assert classify(values, 10, len(values)).phase in set(Phase)
+
+
+def test_the_kernel_density_by_fft_is_the_sum_of_its_kernels():
+    """To a thousandth of the peak; also where a far point makes the bandwidth small beside the range."""
+    points = torch.cat([torch.randn(300, generator=torch.Generator().manual_seed(0)).double(), torch.tensor([60.0])])
+    bandwidth = 0.3
+    smooth = _kernel_density(points, bandwidth)
+    low, span = points.min() - 8 * bandwidth, points.max() - points.min() + 16 * bandwidth
+    grid = low + torch.arange(len(smooth)) * span / len(smooth)
+    direct = torch.exp(-0.5 * ((grid[:, None] - points) / bandwidth).square()).sum(1)
+    scale = smooth.max() / direct.max()
+    torch.testing.assert_close(smooth, direct * scale, rtol=0, atol=1e-3 * float(smooth.max()))

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spectail.networks.matrices import WeightMatrix
-from spectail.spectra.lean import lean_eigenvalues
+from spectail.spectra.lean import SMALL, lean_eigenvalues, small_spectra
 
 SLICE_FACTOR = 0.5
 """On the eigenvalues of kernel slices: the convention that the paper's program inherits. No exponent feels it."""
@@ -29,8 +29,11 @@ def pooled_eigenvalues(matrix: WeightMatrix) -> Float[Tensor, " k"]:
     Source: paper §3.2; Zhou et al. (2023) for kernel slices.
     """
     slices = matrix.load().detach()
-    spectra = [lean_eigenvalues(one) for one in slices]
-    if len(spectra) == 1:
-        return spectra[0]
-    pooled: Tensor = torch.cat(spectra).sort().values
+    if len(slices) == 1:
+        return lean_eigenvalues(slices[0])
+    slices = slices.contiguous()  # a slice of a kernel lies scattered over all of it
+    spectra = (
+        small_spectra(slices) if min(slices.shape[1:]) <= SMALL else torch.stack(list(map(lean_eigenvalues, slices)))
+    )
+    pooled: Tensor = spectra.flatten().sort().values
     return pooled * SLICE_FACTOR

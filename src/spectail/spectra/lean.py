@@ -18,6 +18,7 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from spectail.spectra.density import GRAM_ERROR, SHARP, eigenvalues
+from spectail.spectra.precision import float64
 
 # Below this share of λ_max an eigenvalue counts for nothing; half of the 1e-10 down to which `eigenvalues` is exact.
 _NOTHING = 5e-11
@@ -27,9 +28,33 @@ _ROUNDS = 6
 _FAST = 2048  # columns from which on torch's eigenvalues are a third faster, and their copy of the Gram matrix has room
 _SHIFT = 2e-14  # of λ_max, five times the rounding of a Gram matrix
 _PART = 256  # columns at a time in float64
+_BATCH = 2**18  # weights at a time in float64, where matrices are small
+
+SMALL = 64
+"""Up to this shorter side, a call of the solver costs more than its arithmetic."""
 
 Matrix = NDArray[np.float64]
 Inverse = tuple[Callable[[Matrix], Matrix], ...]
+
+
+def small_spectra(matrices: Float[Tensor, "s h d"]) -> Float[Tensor, "s b"]:
+    """`lean_eigenvalues` of many matrices of one shape, in fewer calls: for a shorter side of up to `SMALL`.
+
+    Raises:
+        ValueError: a matrix is empty, or holds NaN or inf.
+    """
+    each = max(_BATCH // max(matrices[0].numel(), 1), 1)
+    return torch.cat([_batch_of_spectra(part) for part in torch.split(matrices, each)])
+
+
+def _batch_of_spectra(matrices: Tensor) -> Tensor:
+    """Those of a few; one by one where the Gram matrices would not do for all of them."""
+    if matrices.device.type == "cpu" and matrices[0].numel() and _squares_are_safe(matrices):
+        short = float64(matrices if matrices.shape[1] < matrices.shape[2] else matrices.mT)
+        values: Tensor = torch.linalg.eigvalsh(short @ short.mT)
+        if bool((values[:, 0] >= GRAM_ERROR / SHARP * values[:, -1]).all()):
+            return values
+    return torch.stack([lean_eigenvalues(matrix) for matrix in matrices])
 
 
 def lean_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
@@ -54,9 +79,7 @@ def lean_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
     """
     if weights.device.type != "cpu" or weights.ndim != 2 or weights.numel() == 0:
         return eigenvalues(weights)
-    low, high = (float(value) for value in torch.aminmax(weights.detach()))
-    largest = max(-low, high)
-    if not 1e-100 < largest < 1e100:  # zero, NaN, inf, or a square that would overflow
+    if not _squares_are_safe(weights.detach()):
         return eigenvalues(weights)
     matrix = weights.detach()
     with _as_many_threads_as_torch():
@@ -73,6 +96,12 @@ def lean_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
                 return torch.from_numpy(_all_singular_values(matrix))
             values[:small] = _smallest(matrix, small, _inverse(matrix, kept, float(values[-1])))
     return torch.from_numpy(np.maximum(values, 0.0))
+
+
+def _squares_are_safe(weights: Tensor) -> bool:
+    """Not where all are zero, one is NaN or inf, or a square would overflow or vanish."""
+    low, high = (float(value) for value in torch.aminmax(weights))
+    return 1e-100 < max(-low, high) < 1e100
 
 
 def _sharp_above(values: Matrix, matrix: Tensor) -> float:

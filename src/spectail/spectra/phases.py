@@ -139,9 +139,7 @@ def count_modes(spectrum: Float[Tensor, " b"]) -> int:
     if width == 0.0:
         return 1
     bandwidth = 1.06 * width * len(logs) ** -0.2
-    grid = torch.linspace(float(logs[0]) - 2 * bandwidth, float(logs[-1]) + 2 * bandwidth, 512, dtype=torch.float64)
-    parts = torch.split(grid[:, None], 32)  # a few hundred kilobytes at a time
-    density = torch.cat([torch.exp(-0.5 * ((part - logs) / bandwidth).square()).mean(1) for part in parts])
+    density = _kernel_density(logs, bandwidth)
     depth = MODE_PROMINENCE * float(density.max())
     modes, high, low, rising = 0, 0.0, 0.0, True
     for value in density.tolist():
@@ -154,6 +152,25 @@ def count_modes(spectrum: Float[Tensor, " b"]) -> int:
             if value > low + depth:
                 rising, high = True, value
     return max(modes, 1)
+
+
+def _kernel_density(points: Tensor, bandwidth: float) -> Tensor:
+    """A Gaussian kernel estimate on an even grid, up to a factor, by FFT of the points shared out to their neighbours.
+
+    Sharing out is exact to (cell/bandwidth)²/8, which is below 1e-3 on this grid.
+    """
+    low = float(points.min()) - 8 * bandwidth  # so far out that nothing wraps around
+    span = float(points.max()) + 8 * bandwidth - low
+    cells = 2 ** min(math.ceil(math.log2(16 * span / bandwidth)), 20)
+    place = (points - low) * (cells / span)
+    left = place.floor().long()
+    right_share = place - left
+    weights = torch.cat([1 - right_share, right_share])
+    counts = torch.bincount(torch.cat([left, left + 1]), weights, minlength=cells)
+    frequencies = torch.fft.rfftfreq(cells, span / cells, dtype=points.dtype)
+    kernel = torch.exp(-0.5 * (2 * math.pi * bandwidth * frequencies).square())
+    smooth: Tensor = torch.fft.irfft(torch.fft.rfft(counts) * kernel, cells)
+    return smooth
 
 
 def _past_the_edge(spectrum: Tensor, law: MarchenkoPastur) -> tuple[int, int]:
