@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a folder can be written to without xarray
+    import xarray as xr
 
 PART = ".part"
 """Ending of a file that is being written; one that nobody writes any more was cut off."""
@@ -40,6 +44,43 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
         part.unlink(missing_ok=True)
         raise
     return path
+
+
+def write_netcdf(dataset: xr.Dataset, path: Path, *, compressed: Iterable[str] = ()) -> Path:
+    """Write a Dataset as netCDF, as `write_whole` does.
+
+    Args:
+        dataset: what to write.
+        path: where to; its folder is made if need be.
+        compressed: names of variables that are worth it, if there are such.
+
+    Returns:
+        the path.
+
+    Raises:
+        OSError: the folder cannot be made or written to, or the disk is full.
+    """
+    encoding = {name: {"zlib": True, "complevel": 1} for name in compressed if name in dataset}
+
+    def write(part: Path) -> None:
+        try:
+            dataset.to_netcdf(part, engine="netcdf4", encoding=encoding)
+        except RuntimeError as error:  # how HDF5 reports a write that failed, without saying why
+            raise OSError(f"cannot write to {path.parent}: {_why_not(part) or error}") from error
+
+    return write_whole(path, write)
+
+
+def _why_not(part: Path) -> str | None:
+    """What kept HDF5 from writing a file, found by writing as much beside it; None if that can be done."""
+    try:
+        with tempfile.TemporaryFile(dir=part.parent) as file:
+            file.write(bytes(max(part.stat().st_size, 1 << 20)))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return None
 
 
 def flush(path: Path) -> None:

@@ -465,10 +465,10 @@ def test_a_write_that_fails_is_a_warning_while_training_and_an_error_at_the_end(
     monitor = SpectralMonitor(model, optimizer, every=1, path=tmp_path / "run.nc", nulls=False, save_seconds=0.0)
     monitor._recording._saved_at = -1e9  # long ago
 
-    def full(path, write):
+    def full(dataset, path, compressed):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(recording, "write_whole", full)
+    monkeypatch.setattr(recording, "write_netcdf", full)
     with pytest.warns(UserWarning, match="were not written, training goes on: no space left"):
         go_on(model, optimizer, 1)
     with pytest.raises(OSError, match="no space left"):

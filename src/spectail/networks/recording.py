@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from spectail.files import write_whole
+from spectail.files import write_netcdf
 from spectail.networks.events import PhaseChange, phase_changes
 
 FORMAT = 1
@@ -129,17 +129,7 @@ class Recording:
             return
         if not now and start - self._saved_at < max(self.seconds, 50 * self._cost):
             return
-        dataset = self.dataset()
-        packed = {"eigenvalues": {"zlib": True, "complevel": 1}} if "eigenvalues" in dataset else {}
-        folder = self.path.parent
-
-        def write(part: Path) -> None:
-            try:
-                dataset.to_netcdf(part, engine="netcdf4", encoding=packed)
-            except RuntimeError as error:  # how HDF5 reports a disk that is full
-                raise OSError(f"cannot write to {folder}: {error}") from error
-
-        write_whole(self.path, write)
+        write_netcdf(self.dataset(), self.path, compressed=["eigenvalues"])
         self._pending, self._saved_at = False, time.perf_counter()
         self._cost = self._saved_at - start
 

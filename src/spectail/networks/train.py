@@ -14,7 +14,7 @@ import xarray as xr
 from torch import nn
 from torch.optim import Optimizer
 
-from spectail.files import write_whole
+from spectail.files import write_netcdf, write_whole
 from spectail.networks.full_batch import Batch, agree, full_batch, joined, leave_together, prepare, processes
 from spectail.networks.images import Images, load_images
 from spectail.networks.matrices import WeightMatrix, open_weights
@@ -58,7 +58,7 @@ def train(
         run = _Run(training, images, where, folder / f"{training.key}.state")
         run.go_on(progress)
         if processes()[0] == 0:
-            _write(run.dataset(), path)
+            write_netcdf(run.dataset(), path, compressed=["eigenvalues"])
             run.state_path.unlink(missing_ok=True)
         leave_together()
     return path, False
@@ -212,13 +212,3 @@ def _to_state(one: Recorded) -> dict[str, Any]:
 def _from_state(state: dict[str, Any]) -> Recorded:
     spectra = [values.numpy() for values in state["spectra"]]
     return Recorded(state["step"], state["rows"], spectra, tuple(state["lr"]), state["clocks"])
-
-
-def _write(dataset: xr.Dataset, path: Path) -> None:
-    def write(part: Path) -> None:
-        try:
-            dataset.to_netcdf(part, engine="netcdf4", encoding={"eigenvalues": {"zlib": True, "complevel": 1}})
-        except RuntimeError as error:  # how HDF5 reports a disk that is full
-            raise OSError(f"cannot write to {path.parent}: {error}") from error
-
-    write_whole(path, write)

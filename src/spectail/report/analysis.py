@@ -14,7 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from spectail.files import write_whole
+from spectail.files import write_netcdf, write_whole
 from spectail.networks.analyze import Analysis, Progress
 from spectail.networks.change import OVERLAPS
 from spectail.networks.row import SHORT_TAIL
@@ -81,11 +81,10 @@ def save_analysis(analysis: Analysis, folder: Path, command: str) -> list[Path]:
     frame = analysis.frame
     skipped = pd.DataFrame(frame.attrs["skipped"], columns=["name", "shape", "reason"])
     skipped["shape"] = ["×".join(map(str, shape)) for shape in skipped["shape"]]
-    spectra = spectra_dataset(analysis)
     return [
         write_whole(folder / "analysis.csv", lambda part: frame.to_csv(part, index=False)),
         write_whole(folder / "skipped.csv", lambda part: skipped.to_csv(part, index=False)),
-        write_whole(folder / "spectra.nc", lambda part: spectra.to_netcdf(part, engine="netcdf4")),
+        write_netcdf(spectra_dataset(analysis), folder / "spectra.nc"),
         write_analysis_page(analysis, folder / "analysis.html", command),
     ]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from spectail.files import write_whole
+from spectail.files import write_netcdf, write_whole
 from spectail.sweeps.checkpoint import SECONDS, Checkpoint
 from spectail.sweeps.locks import writing
 from spectail.sweeps.manifest import Entry, Manifest
@@ -39,15 +39,7 @@ def save_run(run: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     Raises:
         OSError: the folder cannot be made or written to, or the disk is full.
     """
-    whole = run.assign_attrs(checksum=checksum(run))
-
-    def write(part: Path) -> None:
-        try:
-            whole.to_netcdf(part, engine="netcdf4")
-        except RuntimeError as error:  # how HDF5 reports a write that failed, without saying why
-            _why_not(part.parent, os.path.getsize(part), error)
-
-    return write_whole(Path(path), write)
+    return write_netcdf(run.assign_attrs(checksum=checksum(run)), Path(path))
 
 
 def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
@@ -243,15 +235,6 @@ def _cannot_write(folder: Path, error: OSError) -> OSError:
     found = type(error)(f"cannot write to {folder}: {reason[0].lower()}{reason[1:]}")
     found.__cause__ = error
     return found
-
-
-def _why_not(folder: Path, size: int, error: RuntimeError) -> None:
-    """Find out what kept HDF5 from writing, by writing as much ourselves; raises OSError."""
-    with tempfile.TemporaryFile(dir=folder) as file:
-        file.write(bytes(max(size, 1 << 20)))
-        file.flush()
-        os.fsync(file.fileno())
-    raise OSError(f"cannot write to {folder}: {error}") from error
 
 
 def _free_name(path: Path) -> Path:
