@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from spectail.files import write_netcdf
+from spectail.files import check_variables, read_netcdf, write_netcdf
 
 OLD = xr.Dataset({"eigenvalues": ("index", np.zeros(3))})
 NEW = xr.Dataset({"eigenvalues": ("index", np.random.default_rng(0).random(10**6))})
@@ -49,3 +49,37 @@ def test_hdf5_does_not_say_why_a_write_failed_but_we_do(tmp_path):
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["run.nc"]
     xr.testing.assert_identical(xr.load_dataset(write_netcdf(NEW, path), engine="netcdf4"), NEW)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "sentence"),
+    [
+        ({}, "is not the file of a song: its attribute verses is missing"),
+        ({"verses": "two"}, "is not the file of a song"),
+        ({"verses": 3}, r"has format 3, newer than this spectail reads \(2\); please upgrade"),
+    ],
+)
+def test_a_file_of_another_kind_or_of_the_future_is_refused_in_a_sentence(tmp_path, attributes, sentence):
+    path = write_netcdf(OLD.assign_attrs(attributes), tmp_path / "song.nc")
+    with pytest.raises(ValueError, match=rf"song\.nc {sentence}"):
+        read_netcdf(path, "a song", "verses", 2)
+
+
+@pytest.mark.parametrize("size", [0, 1000])
+def test_a_file_that_was_cut_off_is_refused_in_a_sentence(tmp_path, size):
+    path = write_netcdf(OLD.assign_attrs(verses=2), tmp_path / "song.nc")
+    xr.testing.assert_identical(read_netcdf(path, "a song", "verses", 2), OLD.assign_attrs(verses=2))
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(ValueError, match=r"song\.nc is not a readable netCDF file"):
+        read_netcdf(path, "a song", "verses", 2)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"song\.nc does not exist; expected the netCDF file of a song"):
+        read_netcdf(tmp_path / "song.nc", "a song", "verses", 2)
+
+
+def test_variables_that_are_missing_or_of_other_dimensions_are_named(tmp_path):
+    check_variables(OLD, tmp_path, "a song", {"eigenvalues": ("index",)})
+    with pytest.raises(ValueError, match="not the whole file of a song: eigenvalues, pitch missing"):
+        check_variables(OLD, tmp_path, "a song", {"eigenvalues": ("step", "index"), "pitch": ("step",)})

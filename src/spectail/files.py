@@ -1,14 +1,15 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and of which a reader says in a sentence what is wrong with them."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # a folder can be written to without xarray
+if TYPE_CHECKING:  # most files are written without xarray
     import xarray as xr
 
 PART = ".part"
@@ -81,6 +82,49 @@ def _why_not(part: Path) -> str | None:
     except OSError as error:
         return (error.strerror or str(error)).lower()
     return None
+
+
+def read_netcdf(path: Path, kind: str, attribute: str, newest: int) -> xr.Dataset:
+    """Read a Dataset back, whole, into memory.
+
+    Args:
+        path: of the file.
+        kind: what it should be the file of, with an article.
+        attribute: which holds the version of its layout, and marks its kind.
+        newest: of the versions that can be read.
+
+    Returns:
+        what the file holds; of a version up to `newest`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, of another kind, or of a newer version.
+    """
+    import xarray as xr
+
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist; expected the netCDF file of {kind}")
+    try:
+        found = xr.load_dataset(path, engine="netcdf4")
+    except Exception as error:  # netCDF4 and xarray raise a dozen kinds for damaged files
+        raise ValueError(f"{path} is not a readable netCDF file: it is damaged, or of another kind") from error
+    version = found.attrs.get(attribute)
+    if not isinstance(version, Integral):
+        raise ValueError(f"{path} is not the file of {kind}: its attribute {attribute} is missing")
+    if int(version) > newest:
+        raise ValueError(f"{path} has format {version}, newer than this spectail reads ({newest}); please upgrade")
+    return found
+
+
+def check_variables(found: xr.Dataset, path: Path, kind: str, dims: Mapping[str, tuple[str, ...]]) -> None:
+    """See that a Dataset has the variables it should have, over the right dimensions.
+
+    Raises:
+        ValueError: some are missing, or over others.
+    """
+    wrong = [name for name, over in dims.items() if name not in found.variables or found[name].dims != over]
+    if wrong:
+        raise ValueError(f"{path} is not the whole file of {kind}: {', '.join(wrong)} missing or of other dimensions")
 
 
 def flush(path: Path) -> None:

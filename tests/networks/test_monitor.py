@@ -428,7 +428,7 @@ def test_a_file_from_elsewhere_is_told_apart(tmp_path):
     with pytest.raises(ValueError, match="please upgrade"):
         open_monitor(tmp_path / "newer.nc")
     xr.Dataset({"a": ("x", [1.0])}).to_netcdf(tmp_path / "other.nc")
-    with pytest.raises(ValueError, match="was not written by a monitor"):
+    with pytest.raises(ValueError, match="is not the file of a monitor"):
         open_monitor(tmp_path / "other.nc")
     with pytest.raises(FileNotFoundError):
         open_monitor(tmp_path / "none.nc")

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from spectail.files import write_netcdf
+from spectail.files import check_variables, read_netcdf, write_netcdf
 from spectail.networks.events import PhaseChange, phase_changes
 
 FORMAT = 1
@@ -194,24 +194,12 @@ def open_monitor(path: str | os.PathLike[str]) -> xr.Dataset:
         ValueError: the file is damaged, was not written by a monitor, or by a newer version.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist; expected the netCDF file of a monitor")
-    try:
-        found = xr.load_dataset(path, engine="netcdf4")
-    except Exception as error:  # netCDF4 and xarray raise a dozen kinds for damaged files
-        raise ValueError(f"{path} is not a readable netCDF file: it is damaged, or of another kind") from error
-    version = found.attrs.get("spectail_monitor_format")
-    if not isinstance(version, int | np.integer):
-        raise ValueError(f"{path} was not written by a monitor: its attribute spectail_monitor_format is missing")
-    if version > FORMAT:
-        raise ValueError(f"{path} has format {version}, newer than this spectail reads ({FORMAT}); please upgrade")
+    found = read_netcdf(path, "a monitor", "spectail_monitor_format", FORMAT)
     over = {**dict.fromkeys((*VARIABLES, *WORDS), ("step", "layer")), **dict.fromkeys(STATIC, ("layer",))}
     over |= dict.fromkeys(CLOCKS, ("step",)) | {"lr": ("step", "group"), "step": ("step",), "layer": ("layer",)}
     over |= dict.fromkeys(("event_step", "event_layer", "event_before", "event_after"), ("event",))
     over |= {"eigenvalues": ("step", "layer", "index")} if "eigenvalues" in found else {}
-    wrong = [name for name, dims in over.items() if name not in found.variables or found[name].dims != dims]
-    if wrong:
-        raise ValueError(f"{path} is not a whole file of a monitor: {', '.join(wrong)} missing or of other dimensions")
+    check_variables(found, path, "a monitor", over)
     return found
 
 

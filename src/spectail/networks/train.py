@@ -14,7 +14,7 @@ import xarray as xr
 from torch import nn
 from torch.optim import Optimizer
 
-from spectail.files import write_netcdf, write_whole
+from spectail.files import check_variables, write_netcdf, write_whole
 from spectail.networks.full_batch import Batch, agree, full_batch, joined, leave_together, prepare, processes
 from spectail.networks.images import Images, load_images
 from spectail.networks.matrices import WeightMatrix, open_weights
@@ -72,8 +72,9 @@ def open_training(path: Path) -> xr.Dataset:
         ValueError: it is damaged, or not the file of a training.
     """
     found = open_monitor(path)
-    if "training" not in found.attrs or "images_sha256" not in found.attrs or "train_loss" not in found:
+    if "training" not in found.attrs or "images_sha256" not in found.attrs:
         raise ValueError(f"{path} is not the file of a training")
+    check_variables(found, path, "a training", dict.fromkeys(("train_loss", "train_accuracy"), ("update",)))
     return found
 
 

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import xarray as xr
 
-from spectail.files import write_netcdf, write_whole
+from spectail.files import check_variables, read_netcdf, write_netcdf, write_whole
 from spectail.sweeps.checkpoint import SECONDS, Checkpoint
 from spectail.sweeps.locks import writing
 from spectail.sweeps.manifest import Entry, Manifest
@@ -55,22 +54,10 @@ def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
         ValueError: the file is damaged, is not a run of spectail, or was written by another version.
     """
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; expected the netCDF file of a run")
-    try:
-        run = xr.load_dataset(path, engine="netcdf4")
-    except Exception as error:  # netCDF4 and xarray raise a dozen kinds for damaged files
-        raise ValueError(f"{path} is not a readable netCDF file: it is damaged, or of another kind") from error
-    version = run.attrs.get("spectail_format")
-    if not isinstance(version, int | np.integer):
-        raise ValueError(f"{path} is not a run of spectail: its attribute spectail_format is missing")
-    if version > FORMAT:
-        raise ValueError(f"{path} has format {version}, newer than this spectail reads ({FORMAT}); please upgrade")
-    if version < FORMAT:
+    run = read_netcdf(path, "a run", "spectail_format", FORMAT)
+    if (version := run.attrs["spectail_format"]) < FORMAT:
         raise ValueError(f"{path} has format {version}, from before runs had a checksum; it must be computed again")
-    missing = [name for name in (*VARIABLES, "eigenvalues") if name not in run or "step" not in run[name].dims]
-    if missing:
-        raise ValueError(f"{path} is not a whole run of spectail: {', '.join(missing)} missing or without steps")
+    check_variables(run, path, "a run", dict.fromkeys(VARIABLES, ("step",)) | {"eigenvalues": ("step", "index")})
     try:
         experiment_of(run)
     except ValueError as error:
