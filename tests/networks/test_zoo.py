@@ -15,7 +15,8 @@ from spectail.networks.zoo import convolutions, make_model
     ],
 )  # fmt: skip
 def test_layers_are_counted_from_one_over_convolutions_without_shortcuts(name, number, shape):
-    layers = convolutions(open_weights(make_model(name, 10, 0)))
+    matrices = open_weights(make_model(name, 10, 0)).matrices
+    layers = [matrices[at] for at in convolutions([m.kind for m in matrices], [m.name for m in matrices])]
     assert len(layers) == {"vgg11": 8, "resnet18": 17}[name]
     layer = layers[number - 1]
     assert (layer.rows, layer.cols, layer.slices) == (*shape, 9)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
 from spectail.networks.factories import made
-from spectail.networks.matrices import WeightMatrix, Weights
 from spectail.teacher_student.names import unknown_name
 
 MODELS = ("vgg11", "resnet18")
@@ -61,9 +61,10 @@ def _torchvision() -> Any:
     return models
 
 
-def convolutions(weights: Weights) -> list[WeightMatrix]:
-    """The convolutions of a network in the order of definition, without the shortcuts of a ResNet.
+def convolutions(kinds: Iterable[str], names: Iterable[str]) -> list[int]:
+    """Which layers of a network are convolutions, in the order of definition, without the shortcuts of a ResNet.
 
     The paper's "Layer k" is read as entry k − 1 of this list.
     """
-    return [m for m in weights.matrices if m.kind.startswith("conv") and "downsample" not in m.name]
+    layers = enumerate(zip(kinds, names, strict=True))
+    return [at for at, (kind, name) in layers if kind.startswith("conv") and "downsample" not in name]

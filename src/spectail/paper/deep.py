@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from spectail.drawing.esd import draw_esd
 from spectail.drawing.style import LAW, letter, new_figure, shared_legend
 from spectail.networks.training import Training
+from spectail.networks.zoo import convolutions
 from spectail.paper.claims import Claim, Outcome, all_of, in_every_repeat
 from spectail.paper.runs import Runs
 
@@ -54,12 +55,7 @@ def trained(layers: Sequence[Layer]) -> Callable[[int], Iterator[Training]]:
 def row(runs: Runs, layer: Layer, seed: int | None = None) -> xr.Dataset:
     """What was measured of a layer, over steps."""
     run = runs.training(layer.training.replace(seed=runs.seeds[0] if seed is None else seed))
-    kernels = [
-        i
-        for i, (kind, name) in enumerate(zip(run.kind.values, run.layer.values, strict=True))
-        if str(kind).startswith("conv") and "downsample" not in str(name)
-    ]
-    return run.isel(layer=kernels[layer.number - 1])
+    return run.isel(layer=convolutions(run.kind.values, run.layer.values)[layer.number - 1])
 
 
 def draw(label: str, layers: Sequence[Layer]) -> Callable[[Runs], Figure]:
