@@ -1,4 +1,5 @@
 import dataclasses
+import math
 import subprocess
 import sys
 
@@ -6,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from spectail.cli import main
+from spectail.networks import cost
 from spectail.paper import reproduce as paper
 from spectail.paper.catalogue import catalogue, find
 from spectail.paper.claims import Verdict
@@ -123,6 +125,17 @@ def test_the_list_estimates_what_is_missing(tmp_path):
     run_missing(plan.experiments()[:4], store)
     (after,) = paper.costs([plan], store)
     assert after.missing.runs == 2
+
+
+def test_the_list_counts_trainings_too_and_says_what_it_cannot_know(tmp_path, monkeypatch):
+    store, plan = Store(tmp_path), paper.Plan(find(["fig33"]), PAPER)
+    (known,) = paper.costs([plan], store)
+    assert (known.runs, known.missing.runs) == (1, 1)
+    assert known.missing.seconds > 1
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    cost._operations_of_an_image.cache_clear()
+    (unknown,) = paper.costs([plan], store)
+    assert math.isnan(unknown.missing.seconds)
 
 
 def test_two_processes_reproduce_into_one_folder(tmp_path):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,7 @@ from spectail.drawing.style import figure_style, save_figure
 from spectail.networks.training import Training
 from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim, Outcome
-from spectail.paper.runs import Protocol, Runs, adapted
+from spectail.paper.runs import TRAININGS, Protocol, Runs, adapted
 from spectail.paper.scale import Scale
 from spectail.sweeps.cost import Estimate, estimate_at, machine_speed
 from spectail.sweeps.store import Store
@@ -71,7 +72,7 @@ class Cost:
 
     Attributes:
         artifact: which.
-        runs: how many it needs.
+        runs: how many it needs, trainings of deep networks among them.
         missing: what is still to be computed of them.
     """
 
@@ -86,10 +87,23 @@ def costs(plans: Sequence[Plan], store: Store, workers: int = 1) -> list[Cost]:
     speed = machine_speed(entries.values())
     found = []
     for plan in plans:
-        experiments = plan.experiments()
-        missing = [experiment for experiment in experiments if experiment.key not in entries]
-        found.append(Cost(plan.artifacts[0], len(experiments), estimate_at(speed, missing, workers)))
+        experiments, trainings = plan.experiments(), plan.trainings()
+        missing = estimate_at(speed, [e for e in experiments if e.key not in entries], workers)
+        if untrained := [t for t in trainings if not (store.root / TRAININGS / f"{t.key}.nc").exists()]:
+            more = _operations(untrained) / speed.operations_per_second
+            missing = replace(missing, runs=missing.runs + len(untrained), seconds=missing.seconds + more)
+        found.append(Cost(plan.artifacts[0], len(experiments) + len(trainings), missing))
     return found
+
+
+def _operations(trainings: Iterable[Training]) -> float:
+    """Of all of them; NaN where a network cannot be made, since torchvision is missing."""
+    from spectail.networks.cost import training_operations
+
+    try:
+        return sum(map(training_operations, trainings))
+    except ValueError:
+        return math.nan
 
 
 @dataclass(frozen=True)

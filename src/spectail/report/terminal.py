@@ -111,6 +111,7 @@ def print_catalogue(costs: Sequence[Cost], scale: str) -> None:
     for cost in costs:
         a = cost.artifact
         takes = duration(cost.missing.seconds) if cost.missing.runs else "–"
+        takes = "needs torchvision" if math.isnan(cost.missing.seconds) else takes
         figures = (str(len(a.claims)), str(a.repeats), str(cost.runs), str(cost.missing.runs), takes)
         rows.append((a.name, a.title, *figures))
     print_table(f"spectail reproduce NAME... --scale {scale}", rows)
