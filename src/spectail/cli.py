@@ -137,7 +137,7 @@ class Train:
         ),
     ] = None
     images: Annotated[str, tyro.conf.arg(metavar="N|all", help="How many training images.")] = "512"
-    optimizer: Annotated[str, tyro.conf.arg(metavar="NAME", help="adam, gd, or one of torch.optim.")] = "adam"
+    optimizer: Annotated[str, tyro.conf.arg(metavar="NAME", help="adam, gd, sign, or one of torch.optim.")] = "adam"
     bias_correction: Annotated[bool, tyro.conf.arg(help="Of adam; without, the paper's equations (4)-(5).")] = True
     lr: Annotated[float, tyro.conf.arg(metavar="FLOAT", help="Learning rate.")] = 0.01
     steps: Annotated[int, tyro.conf.arg(metavar="INT", help="Updates, each from all images.")] = 10

@@ -48,7 +48,7 @@ def test_a_training_learns_and_is_found_again(tmp_path):
     assert train(TINY, tmp_path) == (path, True)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "gd", "RMSprop"])
+@pytest.mark.parametrize("optimizer", ["adam", "gd", "sign", "RMSprop"])
 @pytest.mark.parametrize("cut", [1, 3])
 def test_a_training_that_was_cut_off_goes_on_to_the_same_bits(tmp_path, optimizer, cut):
     training = TINY.replace(optimizer=optimizer)

@@ -22,7 +22,7 @@ from spectail.networks.measuring import describe, measure_layers, unnoticed
 from spectail.networks.recording import Recorded, Recording, open_monitor
 from spectail.networks.training import Training
 from spectail.networks.zoo import make_model
-from spectail.teacher_student.names import unknown_name
+from spectail.teacher_student.updates import optimizer_maker
 
 Progress = Callable[[int, int, float], None]
 """Called after each step with the step, how many there are, and the loss before it."""
@@ -174,21 +174,14 @@ class _Run:
 
 
 def make_optimizer(training: Training, model: nn.Module) -> Optimizer:
-    """The optimizer of a training: adam with or without bias correction, gd, or one of torch.optim by name.
+    """The optimizer of a training, on all parameters of a model that learn.
 
     Raises:
-        ValueError: the name is not known.
+        ValueError: the name is not known, or the optimizer does not suit the model.
     """
-    from spectail.teacher_student.updates import FullBatchAdam, _torch_optimizers
-
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if training.optimizer == "adam":
-        return FullBatchAdam(parameters, training.lr, bias_correction=training.bias_correction)
-    known: dict[str, Callable[..., Optimizer]] = {"gd": torch.optim.SGD, **_torch_optimizers()}
-    if training.optimizer not in known:
-        raise ValueError(unknown_name("optimizer", training.optimizer, ["adam", *known]))
+    maker = optimizer_maker(training.optimizer, training.bias_correction)
     try:
-        return known[training.optimizer](parameters, lr=training.lr)
+        return maker([p for p in model.parameters() if p.requires_grad], lr=training.lr)
     except (TypeError, ValueError) as error:
         raise ValueError(f"optimizer={training.optimizer!r} does not suit this model: {error}") from None
 

@@ -29,7 +29,7 @@ class Training(BaseModel):
     dataset: str = "digits"
     """A name of `DATASETS`, or that of an .npz file without its ending."""
     optimizer: str = "adam"
-    """adam, gd, or any optimizer of torch.optim by name."""
+    """adam, gd, sign, or any optimizer of torch.optim by name."""
     lr: float = Field(0.01, gt=0, allow_inf_nan=False)
     steps: int = Field(10, ge=0)
     bias_correction: bool = True

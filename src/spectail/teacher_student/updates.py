@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from spectail.spectra.spikes import frobenius_norm
 from spectail.teacher_student.experiment import Experiment
-from spectail.teacher_student.names import UPDATE_NAMES, unknown_name
+from spectail.teacher_student.names import unknown_name
 
 # A fused Adam counts its steps in a tensor; past this many, 1 − β^t is 1 for every β below 1 − 1e-16.
 _BIAS_FORGOTTEN = 1e18
@@ -67,23 +67,40 @@ class SignDescent(Optimizer):
                     p.add_(p.grad.sign(), alpha=-group["lr"])
 
 
+def optimizer_maker(name: str, bias_correction: bool) -> Callable[..., Optimizer]:
+    """What makes an optimizer by name: gd, adam, sign, or a class of torch.optim.
+
+    Args:
+        name: of the optimizer.
+        bias_correction: of adam.
+
+    Returns:
+        called with parameters, `lr` and the optimizer's own options.
+
+    Raises:
+        ValueError: the name is not known.
+    """
+    own: dict[str, Callable[..., Optimizer]] = {
+        "gd": lambda params, lr, **options: torch.optim.SGD(params, lr=lr, **{"fused": True, **options}),
+        "adam": lambda params, lr, **options: FullBatchAdam(params, lr, bias_correction=bias_correction, **options),
+        "sign": SignDescent,
+    }
+    makers = own | _torch_optimizers()
+    if name not in makers:
+        raise ValueError(unknown_name("optimizer", name, makers))
+    return makers[name]
+
+
 def make_optimizer(experiment: Experiment, weights: Tensor) -> Optimizer:
     """The optimizer of an experiment, on the first layer.
 
     Raises:
         ValueError: its name or its options are not known to torch, or are out of range.
     """
-    name, lr, options = experiment.optimizer, experiment.lr, dict(experiment.optimizer_options)
-    makers: dict[str, Callable[..., Optimizer]] = {
-        "gd": lambda params, lr, **o: torch.optim.SGD(params, lr=lr, **{"fused": True, **o}),
-        "adam": lambda params, lr, **o: FullBatchAdam(params, lr, bias_correction=experiment.bias_correction, **o),
-        "sign": SignDescent,
-    }
-    maker = makers.get(name) or _torch_optimizers().get(name)
-    if maker is None:
-        raise ValueError(unknown_name("optimizer", name, [*UPDATE_NAMES, *_torch_optimizers()]))
+    name, options = experiment.optimizer, dict(experiment.optimizer_options)
+    maker = optimizer_maker(name, experiment.bias_correction)
     try:
-        return maker([weights], lr=lr, **options)  # type: ignore[call-arg]
+        return maker([weights], lr=experiment.lr, **options)
     except (TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"optimizer_options={options} do not suit optimizer={name!r}: {error}") from None
 
