@@ -141,7 +141,11 @@ def test_the_first_step_of_adam_follows_the_convention(corrected):
         ({"lr": -1}, "lr=-1"),
         ({"images": 0}, "images=0"),
         ({"record": (7,)}, "steps 0 to 5"),
-        ({"colour": 1}, "colour"),
+        ({"colour": 1}, "field='colour' is not known"),
+        ({"steps": 1.5}, "steps=1.5 is not a whole number"),
+        ({"record": ("two",)}, "record='two' is not a whole number"),
+        ({"dtype": "float46"}, "did you mean 'float64'"),
+        ({"conv": "flaten"}, "did you mean 'flatten'"),
     ],
 )
 def test_a_wrong_field_is_named_in_one_sentence(fields, sentence):

@@ -9,10 +9,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from spectail.networks.matrices import ConvMatrix
-from spectail.teacher_student.names import unknown_name
+from spectail.teacher_student.names import complaint
 
 DATASETS = ("digits", "mnist", "cifar10", "svhn")
-BATCH_NORMS = ("chunk", "frozen")
 
 
 class Training(BaseModel):
@@ -50,18 +49,16 @@ class Training(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise ValueError(_sentence(error)) from None
+            raise ValueError(complaint(error, Training.model_fields)) from None
 
     @field_validator("batch_norm", mode="before")
     @classmethod
-    def _known_batch_norm(cls, value: Any) -> Any:
+    def _not_full(cls, value: Any) -> Any:
         if value == "full":
             raise ValueError(
                 "batch_norm='full' is not offered: statistics of all images at once need all activations at once; "
                 "a micro_batch of all images gives them, where there is memory for it"
             )
-        if value not in BATCH_NORMS:
-            raise ValueError(unknown_name("batch_norm", value, BATCH_NORMS))
         return value
 
     @model_validator(mode="after")
@@ -89,13 +86,3 @@ class Training(BaseModel):
     def replace(self, **changes: Any) -> Training:
         """A copy with some fields changed, validated anew."""
         return Training(**{**self.model_dump(), **changes})
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "value_error":
-        return first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        return unknown_name("field", field, Training.model_fields)
-    return f"{field}={first.get('input')!r} is not valid; {first['msg'][0].lower()}{first['msg'][1:]}"

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from spectail.teacher_student.names import ACTIVATION_NAMES, UPDATE_NAMES, unknown_name
+from spectail.teacher_student.names import ACTIVATION_NAMES, UPDATE_NAMES, complaint, unknown_name
 
 # What separates the method as the paper's text states it from the method as its published program
 # ran it. They give different losses and, for some claims, different verdicts.
@@ -224,20 +224,7 @@ def _check_torch_names(experiment: Experiment) -> None:
 
 
 def _sentence(error: ValidationError) -> str:
-    """The first complaint of pydantic as one sentence that names the field and the value."""
     first = error.errors()[0]
-    message, value = first["msg"], first.get("input")
-    field = ".".join(str(part) for part in first["loc"] if isinstance(part, str) and part in Experiment.model_fields)
-    match first["type"]:
-        case "value_error":
-            return message.removeprefix("Value error, ")
-        case "extra_forbidden":
-            return unknown_name("field", first["loc"][0], Experiment.model_fields)
-        case "literal_error" if field != "record":
-            expected = str(first.get("ctx", {}).get("expected", "")).replace("'", "").replace(" or ", ", ")
-            return unknown_name(field, value, expected.split(", "))
-        case "int_parsing" | "int_from_float" | "int_type" if field != "record":
-            return f"{field}={value!r} is not a whole number"
-    if field == "record":
-        return f'record={value!r} is not understood; expected steps that are whole numbers ≥ 0, or "log"'
-    return f"{field}={value!r} is not valid; {message[0].lower()}{message[1:]}"
+    if first["loc"][:1] == ("record",):
+        return f'record={first["input"]!r} is not understood; expected steps that are whole numbers ≥ 0, or "log"'
+    return complaint(error, Experiment.model_fields)
