@@ -1,24 +1,44 @@
 """Gather what `spectail reproduce` wrote into a folder for publication: verdicts, curves, small pictures.
 
 python docs/results/collect.py results/figures docs/results
+
+Artifacts that the folder does not have stay as they were published.
 """
 
 import json
+import re
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 from PIL import Image
 
+from spectail.paper.catalogue import catalogue
 from spectail.paper.record import read_records, save_verdicts, save_verdicts_as_markdown
+
+CLAIM = ["artifact", "claim", "where", "statement", "criterion"]
+
+
+def published(path: Path) -> dict:
+    """The verdicts of claims.csv by artifact, as records have them."""
+    table = pd.read_csv(path, dtype=str) if path.exists() else pd.DataFrame(columns=[*CLAIM, "protocol"])
+    found = {}
+    for claim, rows in table.groupby(CLAIM, sort=False):
+        outcomes = {row.protocol: {"verdict": row.verdict, "measured": row.measured} for row in rows.itertuples()}
+        found.setdefault(claim[0], []).append(dict(zip(CLAIM, claim, strict=True)) | {"outcomes": outcomes})
+    return found
 
 
 def collect(source: Path, target: Path) -> None:
     records = read_records(source)
+    times_path = target / "times.md"
+    lines = times_path.read_text(encoding="utf-8").splitlines() if times_path.exists() else []
+    times = {found[1]: line for line in lines if (found := re.match(r"\| ([\w-]+):", line))}
+    verdicts = published(target / "claims.csv")
     for folder in ("figures", "curves"):
-        shutil.rmtree(target / folder, ignore_errors=True)
-        (target / folder).mkdir(parents=True)
-    times = ["| artifact | runs | computing |", "|---|---|---|"]
+        (target / folder).mkdir(parents=True, exist_ok=True)
     for record in records:
         name = record["name"]
         shutil.copy(source / f"{name}.csv", target / "curves")
@@ -26,16 +46,15 @@ def collect(source: Path, target: Path) -> None:
             with Image.open(picture) as image:  # half the size, and as sharp
                 image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(target / "figures" / picture.name)
         runs = sum(len(keys) for keys in record["runs"].values())
-        times.append(f"| {name}: {record['title']} | {runs} | {record['seconds'] / 60:.1f} min |")
-    save_verdicts(records, target / "claims.csv")
-    save_verdicts_as_markdown(records, target / "claims.md")
-    (target / "times.md").write_text("\n".join(times) + "\n", encoding="utf-8")
-    tally = {}
-    for record in records:
-        for verdict in record["verdicts"]:
-            for protocol, outcome in verdict["outcomes"].items():
-                counts = tally.setdefault(protocol, {})
-                counts[outcome["verdict"]] = counts.get(outcome["verdict"], 0) + 1
+        times[name] = f"| {name}: {record['title']} | {runs} | {record['seconds'] / 60:.1f} min |"
+        verdicts[name] = record["verdicts"]
+    ordered = [{"verdicts": verdicts[name]} for name in catalogue() if name in verdicts]
+    save_verdicts(ordered, target / "claims.csv")
+    save_verdicts_as_markdown(ordered, target / "claims.md")
+    rows = ["| artifact | runs | computing |", "|---|---|---|", *(times[name] for name in catalogue() if name in times)]
+    times_path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    all_outcomes = [(p, o["verdict"]) for r in ordered for v in r["verdicts"] for p, o in v["outcomes"].items()]
+    tally = {protocol: Counter(v for p, v in all_outcomes if p == protocol) for protocol, _ in all_outcomes}
     print(json.dumps(tally, indent=1))
 
 
