@@ -1,4 +1,4 @@
-"""Long trajectories: when a spectrum becomes heavy-tailed (claim 37)."""
+"""Long trajectories: their tables, and when a spectrum becomes heavy-tailed (claim 37)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from itertools import pairwise
 
 import xarray as xr
 
-from spectail.paper.claims import Outcome, Verdict, all_of, in_every_repeat, summary
+from spectail.drawing.style import OPTIMIZER_NAME
+from spectail.paper.catalogue import Artifact
+from spectail.paper.claims import Claim, Outcome, Verdict, all_of, in_every_repeat, summary
+from spectail.paper.figures import repeated, spectra_table
 from spectail.paper.runs import Runs
+from spectail.paper.setups import S2
 from spectail.spectra.phases import Phase
 from spectail.teacher_student.experiment import Experiment
 
@@ -17,6 +21,28 @@ HEAVY = (
     "heavy-tailed is the phase of that name: one hump, and Hill at most 2.25 where an untrained matrix has 2.449 "
     "(KS will not do: a lone spike keeps it above 5)"
 )
+STEPS = (1, 10, 100, 10_000)
+
+
+def trajectories(optimizer: str, rates: Sequence[float]) -> list[Experiment]:
+    """Ten thousand steps with each learning rate, measured at `STEPS` and before."""
+    return [S2.replace(optimizer=optimizer, lr=lr, steps=STEPS[-1], record=(0, *STEPS)) for lr in rates]
+
+
+def trajectories_table(number: int, experiments: Sequence[Experiment], claims: tuple[Claim, ...]) -> Artifact:
+    """The table of some `trajectories`, one column a learning rate."""
+    first, last = experiments[0], experiments[-1]
+    name = OPTIMIZER_NAME[first.optimizer]
+    return Artifact(
+        name=f"table{number}",
+        title=f"Spectrum at t = 1, 10, 100, 10,000 under {name}, η={first.lr:g} to {last.lr:g} (phase, Hill, λ₁/λ₊)",
+        repeats=1,
+        experiments=repeated(experiments),
+        draw=spectra_table(f"Table {number} – {name}", experiments, STEPS),
+        table=lambda runs: rows(runs, experiments, STEPS),
+        protocols=("published",),
+        claims=claims,
+    )
 
 
 def heavy_at(runs: Runs, expected: Mapping[tuple[Experiment, int], bool]) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
@@ -16,7 +17,7 @@ from spectail.drawing.style import OPTIMIZER_NAME, OPTIMIZER_STYLE, SERIES_COLOU
 from spectail.paper.runs import Runs, Side, eigenvalues
 from spectail.paper.setups import LEARNING_RATES, OPTIMIZERS, over_learning_rates
 from spectail.teacher_student.experiment import Experiment
-from spectail.teacher_student.theory import predict_one_step
+from spectail.teacher_student.theory import predict_one_step, predicted_spike
 
 
 def esd_panel(
@@ -31,14 +32,16 @@ def esd_panel(
     name = OPTIMIZER_NAME[experiment.optimizer]
     letter(ax, index, rf"{name}, $\eta$ = {lr:.4g}, $t$ = {step}")
     if step not in run.step.values:
-        ax.text(0.5, 0.5, f"diverged at step {run.attrs['diverged_at']}", ha="center", transform=ax.transAxes)
-        return ax
-    predicted = None
-    if step == 1 and not experiment.weight_normalization:
-        prediction = predict_one_step(runs.scale(experiment.replace(protocol=runs.protocol)))
-        predicted = prediction.top_eigenvalue if prediction.has_spike else None
+        return say_diverged(ax, run)
+    predicted = predicted_spike(runs.scale(experiment.replace(protocol=runs.protocol))) if step == 1 else None
     first = eigenvalues(run, 0) if initial else None
     return draw_esd(ax, eigenvalues(run, step), initial=first, law=runs.law(experiment), axis=axis, predicted=predicted)
+
+
+def say_diverged(ax: Axes, run: xr.Dataset) -> Axes:
+    """Say in an empty panel when its run diverged."""
+    ax.text(0.5, 0.5, f"diverged at step {run.attrs['diverged_at']}", ha="center", transform=ax.transAxes)
+    return ax
 
 
 def overlap_panel(
@@ -53,7 +56,7 @@ def overlap_panel(
     overlaps = runs.overlaps(experiment, pair, side)
     letter(ax, index, rf"$O({role}_{{W_{{{s}}}}}, {role}_{{M_{{{t}}}}})$")
     if not overlaps.size:
-        ax.text(0.5, 0.5, "diverged", ha="center", transform=ax.transAxes)
+        say_diverged(ax, runs[experiment])
         return None
     image = draw_overlaps(ax, overlaps)
     told = f"max {overlaps.max():.2g}"

@@ -24,7 +24,7 @@ from spectail.spectra.bulk import MarchenkoPastur
 from spectail.sweeps.store import Store, open_run
 from spectail.teacher_student.dataset import experiment_of
 from spectail.teacher_student.experiment import Experiment
-from spectail.teacher_student.theory import predict_one_step
+from spectail.teacher_student.theory import predicted_spike
 
 Values = NDArray[np.float64]
 _SPECTRA_BYTES = 2_400_000  # of all packed spectra together
@@ -133,8 +133,6 @@ def _pack(store: Store, keys: Sequence[str]) -> tuple[int, dict[str, Any]]:
 def _run(run: xr.Dataset, spectra: Sequence[int]) -> dict[str, Any]:
     e = experiment_of(run)
     law = MarchenkoPastur(e.h, e.d, e.entry_scale**2)
-    known = e.optimizer in ("gd", "adam", "sign") and e.steps > 0 and not e.weight_normalization
-    prediction = predict_one_step(e) if known else None
     steps = [int(step) for step in run.step.values]
     changed = {k: v for k, v in e.model_dump(mode="json").items() if v != getattr(_PLAIN, k)}
     beside = [f"{k}={v}" for k, v in changed.items() if k in ("teacher", "label_noise", "ridge", "initialization")]
@@ -151,7 +149,7 @@ def _run(run: xr.Dataset, spectra: Sequence[int]) -> dict[str, Any]:
         "phases": [str(phase) for phase in run.phase.values],
         "law": {"h": e.h, "d": e.d, "variance": e.entry_scale**2, "edge": law.edges[1]},
         "spectra": list(spectra),
-        "predicted": prediction.top_eigenvalue if prediction and prediction.has_spike else None,
+        "predicted": predicted_spike(e),
         "overlaps": list(_overlaps(run)),
     }
 

@@ -27,6 +27,7 @@ import torch
 from spectail.spectra.spikes import critical_strength, spike_eigenvalue
 from spectail.teacher_student.activations import ACTIVATIONS
 from spectail.teacher_student.experiment import Experiment
+from spectail.teacher_student.names import UPDATE_NAMES
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,20 @@ def predict_one_step(experiment: Experiment) -> OneStepPrediction:
     if experiment.optimizer in ("adam", "sign"):
         return _predict_sign(experiment)
     raise ValueError(f"optimizer={experiment.optimizer!r} has no prediction; gd, adam and sign have one")
+
+
+def predicted_spike(experiment: Experiment) -> float | None:
+    """λ₁ after the first update, where a spike is expected.
+
+    Returns:
+        None where no spike is expected, or where theory says nothing: of other optimizers, without a
+        step, and with weight normalisation.
+    """
+    e = experiment
+    if e.optimizer not in UPDATE_NAMES or e.steps == 0 or e.weight_normalization:
+        return None
+    prediction = predict_one_step(e)
+    return prediction.top_eigenvalue if prediction.has_spike else None
 
 
 def critical_lr(experiment: Experiment) -> float:

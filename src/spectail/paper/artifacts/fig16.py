@@ -2,29 +2,6 @@
 
 from __future__ import annotations
 
-from spectail.paper.catalogue import Artifact
-from spectail.paper.claims import Claim
-from spectail.paper.figures import overlaps, repeated
-from spectail.paper.runs import SIDES
-from spectail.paper.setups import S2
-from spectail.paper.spikes import OUTLIER, both, outliers
+from spectail.paper.first_update import first_update
 
-RUN = S2.replace(optimizer="gd", lr=0.1, steps=1, record=(0, 1), overlaps=((0, 0), (1, 0)))
-PANELS = [(RUN, (pair, side)) for pair in RUN.overlaps for side in SIDES]
-
-ARTIFACT = Artifact(
-    name="fig16",
-    title="Overlaps with the first GD update, η=0.1",
-    repeats=3,
-    experiments=repeated([RUN]),
-    draw=overlaps("Fig. 16 – GD, η = 0.1", PANELS),
-    claims=(
-        Claim(
-            "14d",
-            "App. F.1, Fig. 16",
-            "The overlaps with the update have no outlier, before or after the step.",
-            OUTLIER,
-            lambda runs: both(outliers(runs, RUN, (0, 0), expected=False), outliers(runs, RUN, (1, 0), expected=False)),
-        ),
-    ),
-)
+ARTIFACT = first_update(16, "14d", "App. F.1", "gd", 0.1, expected=False)

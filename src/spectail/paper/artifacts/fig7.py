@@ -10,7 +10,7 @@ from spectail.drawing.style import FINAL, LAW, OPTIMIZER_NAME, letter, new_figur
 from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim, Outcome, all_of, mean_inside, summary
 from spectail.paper.figures import repeated
-from spectail.paper.panels import describe, esd_panel
+from spectail.paper.panels import describe, esd_panel, say_diverged
 from spectail.paper.runs import Runs, eigenvalues
 from spectail.paper.setups import S2
 
@@ -36,7 +36,7 @@ def _survival(ax: Axes, index: int, runs: Runs, experiment) -> None:  # type: ig
     run = runs[experiment]
     letter(ax, index, f"{OPTIMIZER_NAME[experiment.optimizer]}, power-law fit")
     if STEP not in run.step.values:
-        ax.text(0.5, 0.5, "diverged", ha="center", transform=ax.transAxes)
+        say_diverged(ax, run)
         return
     values, at = eigenvalues(run, STEP), run.sel(step=STEP)
     share = 1 - np.arange(len(values)) / len(values)

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim
-from spectail.paper.figures import repeated, spectra_table
-from spectail.paper.long import rows
-from spectail.paper.runs import Runs
-from spectail.paper.setups import S2
+from spectail.paper.long import trajectories, trajectories_table
 from spectail.paper.spikes import SPIKE, spikes_only
 
-STEPS = (1, 10, 100, 10_000)
-ALL = [S2.replace(optimizer="adam", lr=lr, steps=STEPS[-1], record=(0, *STEPS)) for lr in (0.01, 0.1, 1.0, 10.0, 100.0)]
-
-
-def table(runs: Runs) -> list[tuple[str, ...]]:
-    return rows(runs, ALL, STEPS)
-
-
-ARTIFACT = Artifact(
-    name="table4",
-    title="Spectrum at t = 1, 10, 100, 10,000 under FB-Adam, η=0.01 to 100 (phase, Hill, λ₁/λ₊)",
-    repeats=1,
-    experiments=repeated(ALL),
-    draw=spectra_table("Table 4 – FB-Adam", ALL, STEPS),
-    table=table,
-    protocols=("published",),
+ALL = trajectories("adam", (0.01, 0.1, 1.0, 10.0, 100.0))
+ARTIFACT = trajectories_table(
+    4,
+    ALL,
     claims=(
         Claim(
             "5b",
