@@ -1,11 +1,22 @@
-"""Shapes in signatures are checked while the tests run; workers do not fight over cores."""
+"""Types and shapes in signatures are checked while the tests run; workers do not fight over cores."""
 
 import os
 
+import jaxtyping
+import pytest
 import torch
-from jaxtyping import install_import_hook
 
-install_import_hook(["spectail.spectra", "spectail.teacher_student"], "typechecker.check")
+jaxtyping.install_import_hook(
+    ["spectail.spectra", "spectail.teacher_student", "spectail.networks"], "typechecker.check"
+)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def unchecked():
+    """Without that check: it would speak before the code that says what is wrong, and it draws random numbers."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

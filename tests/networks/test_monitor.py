@@ -66,6 +66,7 @@ def go_on(model, optimizer, steps):
         optimizer.step()
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("kind", ["sgd", "adam", "groups", "lbfgs"])
 def test_training_is_the_same_bit_for_bit(kind, tmp_path):
     outcomes = []
@@ -220,6 +221,7 @@ def test_schedules_are_chosen_by_what_is_given():
         ({"resume": True, "path": "a.nc"}, "resume=True needs initial_step"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_a_wrong_option_is_told_in_one_sentence(options, sentence):
     model, optimizer = small()
     with pytest.raises(ValueError, match=re.escape(sentence)):
@@ -227,6 +229,7 @@ def test_a_wrong_option_is_told_in_one_sentence(options, sentence):
     assert not optimizer._optimizer_step_post_hooks
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_a_model_without_a_matrix_and_what_is_no_optimizer_are_told_so():
     with pytest.raises(ValueError, match="BatchNorm1d has no weight matrix"):
         SpectralMonitor(nn.BatchNorm1d(20))
