@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,9 +13,7 @@ from spectail.paper.reproduce import Plan
 from spectail.paper.scale import Scale
 from spectail.sweeps.store import Store
 from spectail.sweeps.sweep import run_missing
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "sweeps"))
-from sweeping import THREADS, finish, wait_until
+from sweeps.sweeping import THREADS, finish, wait_until
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 PLAN = Plan(find(["fig4"]), Scale("small", 20, long=False), repeats=6, protocols=("published",))

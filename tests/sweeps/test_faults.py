@@ -6,13 +6,11 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-from sweeping import RUNS, children, finish, results, start, wait_until, whole
+from sweeps.sweeping import RUNS, children, finish, results, start, wait_until, whole
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and locks of POSIX")
 

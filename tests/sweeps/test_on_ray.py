@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-from sweeping import GRID, THREADS, results, whole
+from sweeps.sweeping import GRID, THREADS, results, whole
 
 pytest.importorskip("ray")
 fcntl = pytest.importorskip("fcntl")
@@ -44,7 +43,7 @@ def run(folder, body):
     done = subprocess.run(
         [sys.executable, "-c", PRELUDE + textwrap.dedent(body), str(folder)],
         capture_output=True, text=True, timeout=240, check=False,
-        env={**os.environ, **THREADS, "PYTHONPATH": str(Path(__file__).parent), "RAY_USAGE_STATS_ENABLED": "0"},
+        env={**os.environ, **THREADS, "PYTHONPATH": str(Path(__file__).parent.parent), "RAY_USAGE_STATS_ENABLED": "0"},
     )  # fmt: skip
     assert done.returncode == 0, f"returncode {done.returncode}" + done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
@@ -90,7 +89,7 @@ def test_a_worker_process_that_is_killed_is_replaced(tmp_path, undisturbed):
     out = run(
         tmp_path,
         """
-        from sweeping import children
+        from sweeps.sweeping import children
         ray.init(address="local", num_cpus=2, log_to_driver=False)
         def kill():
             for pid in children(os.getpid()):
