@@ -319,6 +319,19 @@ def test_a_checkpoint_of_anything_else_is_refused(tmp_path):
     assert "holds no tensor by name, only epoch" in refusal(tmp_path / "x.pt")
 
 
+@pytest.mark.parametrize("new", [True, False])
+def test_a_checkpoint_of_a_training_is_read_in_both_formats(tmp_path, new):
+    model = nn.Linear(3, 4)
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    whole = {"step": 1, "model_state": model.state_dict(), "optimizer_state": optimizer.state_dict()}
+    torch.save(whole, tmp_path / "x.pt", _use_new_zipfile_serialization=new)
+    weights = open_weights(tmp_path / "x.pt")
+    assert weights.title == 'x.pt["model_state"]'
+    torch.testing.assert_close(weights.matrices[0].read().squeeze(), model.weight.detach(), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize(
     "where", ["../out.safetensors", "/etc/out.safetensors", "a/../../out.safetensors", "", "..", "a\0"]
 )

@@ -386,6 +386,30 @@ def test_a_checkpoint_is_unwrapped_and_says_so():
     assert {"epoch", "optimizer"} <= {left_out.name for left_out in weights.skipped}
 
 
+OPTIMIZER = {"state": {0: {"exp_avg": torch.ones(4, 3)}}, "param_groups": [{"lr": 0.1}], "fp32": torch.ones(4, 3)}
+
+
+@pytest.mark.parametrize("key", ["model_state", "generator"])
+def test_the_only_state_dict_of_a_checkpoint_is_found_whatever_its_name(key):
+    state = nn.Linear(3, 4).state_dict()
+    weights = open_weights({"step": 3, "optimizer_state": OPTIMIZER, key: state})
+    assert [matrix.name for matrix in weights.matrices] == ["weight"]
+    assert weights.title == f'state dict["{key}"]'
+    assert {"step", "optimizer_state"} <= {left_out.name for left_out in weights.skipped}
+
+
+def test_of_several_state_dicts_that_of_a_usual_name_is_taken_and_others_are_named():
+    state = nn.Linear(3, 4).state_dict()
+    several = {"generator": state, "critic": state, "optimizer": OPTIMIZER}
+    assert open_weights({**several, "model_state": state}).title == 'state dict["model_state"]'
+    with pytest.raises(ValueError, match="state dict holds several state dicts, generator, critic; expected one"):
+        open_weights(several)
+
+
+def test_a_name_that_a_terminal_would_obey_is_escaped_in_the_title():
+    assert open_weights({"\x1b[31m": nn.Linear(3, 4).state_dict()}).title == r'state dict["\x1b[31m"]'
+
+
 def test_what_holds_no_tensor_is_refused_and_an_empty_model_is_not():
     with pytest.raises(ValueError, match="holds no tensor by name, only epoch, lr; expected a state dict"):
         open_weights({"epoch": 3, "lr": 0.1})

@@ -14,7 +14,8 @@ from spectail.networks.parameters import Parameter, from_tensor, weights
 from spectail.networks.stored import computed_weights
 
 WRAPPINGS = (
-    *("state_dict", "model_state_dict", "model", "module", "net", "network", "params", "weights", "ema", "model_ema"),
+    *("state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "params", "weights"),
+    *("ema", "model_ema"),
 )
 """Under which names training scripts keep the state dict in a checkpoint, by precedence."""
 PREFIXES = ("module.", "_orig_mod.")
@@ -94,28 +95,33 @@ def printable(name: str) -> str:
 
 def inside(title: str, keys: tuple[str, ...]) -> str:
     """What the part of a checkpoint under these keys is called."""
-    return title + "".join(f'["{key}"]' for key in keys)
+    return title + "".join(f'["{_short(key)}"]' for key in keys)
 
 
 def unwrap(source: Mapping[Any, Any], title: str) -> tuple[dict[str, Tensor], tuple[str, ...], list[Skipped]]:
     """The state dict in a checkpoint.
 
     Args:
-        source: tensors by name; or a mapping that holds such a mapping under a usual name.
+        source: tensors by name; or a mapping that holds such a mapping under a usual name, or one of another name.
         title: what it is called.
 
     Returns:
         the tensors by name; under which keys they were; what beside them was left out.
 
     Raises:
-        ValueError: it holds things, but no tensor by name.
+        ValueError: it holds things, but no tensor by name, or several mappings of which none has a usual name.
     """
     keys: tuple[str, ...] = ()
     skipped: list[Skipped] = []
     while len(keys) < DEPTH and not any(isinstance(value, Tensor) for value in source.values()):
-        key = next((key for key in WRAPPINGS if _holds_tensors(source.get(key), DEPTH - len(keys))), None)
-        if key is None:
+        held = [key for key, value in source.items() if isinstance(key, str) and _holds_state(value, DEPTH - len(keys))]
+        usual = [key for key in WRAPPINGS if key in held]
+        if len(held) > 1 and not usual:
+            several = ", ".join(map(_short, held[:8]))
+            raise ValueError(f"{title} holds several state dicts, {several}; expected one: save the one that you mean")
+        if not held:
             break
+        key = (usual or held)[0]
         skipped += [
             Skipped(_short(other), (), "beside the state dict in its checkpoint") for other in source if other != key
         ]
@@ -136,9 +142,10 @@ def _short(name: object) -> str:
     return printable(text[:60])
 
 
-def _holds_tensors(value: object, depth: int) -> bool:
-    if not isinstance(value, Mapping):
+def _holds_state(value: object, depth: int) -> bool:
+    """Whether a value is a state dict of a model, or holds one under a usual name."""
+    if not isinstance(value, Mapping) or {"state", "param_groups"} <= value.keys():
         return False
     if any(isinstance(inner, Tensor) for inner in value.values()):
         return True
-    return depth > 1 and any(_holds_tensors(value.get(key), depth - 1) for key in WRAPPINGS)
+    return depth > 1 and any(_holds_state(value.get(key), depth - 1) for key in WRAPPINGS)
