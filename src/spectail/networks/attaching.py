@@ -1,15 +1,17 @@
-"""What a monitor finds out before it is attached: the optimizer, the layers, the step, and who measures."""
+"""What a monitor finds out before it is attached: optimizer, layers, step, who measures, and what was measured."""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from spectail.networks.matrices import WeightMatrix, Weights
+from spectail.networks.recording import Recorded, open_monitor, recorded
 
 
 def first_step(initial_step: int | None, resume: bool, path: object) -> int:
@@ -46,14 +48,6 @@ def is_first_process() -> bool:
     """Whether this process is the one that measures, where several train one model."""
     distributed = torch.distributed
     return not (distributed.is_available() and distributed.is_initialized() and distributed.get_rank() != 0)
-
-
-def difference(theirs: list[Any], ours: list[Any]) -> str:
-    """Where two lists differ first, in words."""
-    for old, new in zip(theirs, ours, strict=False):
-        if old != new:
-            return f"{old} there, {new} here"
-    return f"{len(theirs)} there, {len(ours)} here"
 
 
 def choose_layers(weights: Weights, layers: str | Sequence[str] | None) -> tuple[WeightMatrix, ...]:
@@ -93,3 +87,47 @@ def check_whole(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
         if {kind.__name__ for kind in type(parameter).__mro__} & {"DTensor", "FlatParameter"}:
             raise ValueError(f"{name} is sharded over processes (FSDP); a monitor needs whole parameters, as DDP has")
+
+
+def measured_before(
+    path: Path, layers: Sequence[Mapping[str, Any]], spectra: bool, until: int, resume: bool, overwrite: bool
+) -> list[Recorded]:
+    """The measurements in a file that is there already, to go on with.
+
+    Args:
+        path: of the file.
+        layers: of the model, as `describe` gives them.
+        spectra: whether eigenvalues are kept.
+        until: the last step that counts.
+        resume: whether to go on with the file.
+        overwrite: whether it may be replaced.
+
+    Returns:
+        those of the file, where it is to be gone on with; else none.
+
+    Raises:
+        FileExistsError: neither was asked for.
+        ValueError: the file is not one of this model, or of a monitor.
+    """
+    if not resume and not overwrite:
+        raise FileExistsError(f"{path} exists; expected resume=True with initial_step, overwrite=True, or another path")
+    if not resume:
+        return []
+    found = open_monitor(path)
+    for name in ("name", "rows", "cols", "slices"):
+        theirs = found["layer" if name == "name" else name].values.tolist()
+        ours = [layer[name] for layer in layers]
+        if theirs != ours:
+            raise ValueError(f"{path} has other layers than this model: {_difference(theirs, ours)}")
+    kept = "eigenvalues" in found
+    if kept != spectra:
+        raise ValueError(f"{path} was written with spectra={kept}; expected the same to go on with it")
+    return recorded(found, until)
+
+
+def _difference(theirs: list[Any], ours: list[Any]) -> str:
+    """Where two lists differ first, in words."""
+    for old, new in zip(theirs, ours, strict=False):
+        if old != new:
+            return f"{old} there, {new} here"
+    return f"{len(theirs)} there, {len(ours)} here"

@@ -20,15 +20,15 @@ from torch import Tensor, nn
 from spectail.networks.attaching import (
     check_whole,
     choose_layers,
-    difference,
     first_step,
     innermost,
     is_first_process,
+    measured_before,
 )
 from spectail.networks.events import PhaseChange
 from spectail.networks.matrices import ConvMatrix, WeightMatrix, open_weights
 from spectail.networks.measuring import Measurement, Receiver, describe, measure_layers, unnoticed
-from spectail.networks.recording import Recorded, Recording, open_monitor, recorded
+from spectail.networks.recording import Recorded, Recording
 from spectail.networks.row import COLUMNS
 from spectail.networks.schedules import Budget, choose_schedule
 
@@ -112,7 +112,7 @@ class SpectralMonitor:
         self._recording = Recording(weights.title, described, where, save_seconds)
         self._devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
         if where is not None and where.exists():
-            self._take_over(where, resume, overwrite)
+            self._recording.measurements = measured_before(where, described, spectra, self._steps, resume, overwrite)
         self._spent = self._cost = 0.0
         self._attached = time.perf_counter()
         if not self._recording.measurements or self._recording.measurements[-1].step < self._steps:
@@ -229,24 +229,6 @@ class SpectralMonitor:
             self._recording.save(now=False)
         except OSError as error:
             warnings.warn(f"the measurements were not written, training goes on: {error}", stacklevel=2)
-
-    def _take_over(self, path: Path, resume: bool, overwrite: bool) -> None:
-        if not resume and not overwrite:
-            raise FileExistsError(
-                f"{path} exists; expected resume=True with initial_step, overwrite=True, or another path"
-            )
-        if not resume:
-            return
-        found, recording = open_monitor(path), self._recording
-        for name in ("name", "rows", "cols", "slices"):
-            theirs = found["layer" if name == "name" else name].values.tolist()
-            ours = [layer[name] for layer in recording.layers]
-            if theirs != ours:
-                raise ValueError(f"{path} has other layers than this model: {difference(theirs, ours)}")
-        if ("eigenvalues" in found) != self._keep_spectra:
-            kept = "eigenvalues" in found
-            raise ValueError(f"{path} was written with spectra={kept}; expected the same to go on with it")
-        recording.measurements = recorded(found, self._steps)
 
 
 def _hand(measurement: Measurement, receiver: Receiver) -> None:
