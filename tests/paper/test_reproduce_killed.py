@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -13,37 +11,20 @@ from spectail.paper.reproduce import Plan
 from spectail.paper.scale import Scale
 from spectail.sweeps.store import Store
 from spectail.sweeps.sweep import run_missing
-from sweeps.sweeping import THREADS, finish, wait_until
+from sweeps.sweeping import command, finish, stored, wait_until
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 PLAN = Plan(find(["fig4"]), Scale("small", 20, long=False), repeats=6, protocols=("published",))
-CODE = """
-import sys, torch
-import spectail.paper.scale as scales, spectail.sweeps.store as stores
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    scales.SCALES["small"] = scales.Scale("small", 20, long=False)  # n = 100, d = 50, h = 75
-    original = stores.Store.__init__
-    stores.Store.__init__ = lambda self, root, seconds=0.0: original(self, root, 0.0)  # a checkpoint at every step
-    from spectail.cli import main
-    main(sys.argv[1:])
+SMALL = """
+import spectail.paper.scale as scales
+scales.SCALES["small"] = scales.Scale("small", 20, long=False)  # n = 100, d = 50, h = 75
 """
 
 
 def start(folder):
-    """`spectail reproduce` into a folder, on one thread, in a process group of its own."""
-    folder.mkdir(parents=True, exist_ok=True)
-    script = folder / "command.py"
-    script.write_text(CODE)
+    """`spectail reproduce` into a folder."""
     options = ["--scale", "small", "--repeats", "6", "--protocol", "published", "--out", str(folder / "out")]
-    return subprocess.Popen(
-        [sys.executable, str(script), "reproduce", "fig4", *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, start_new_session=True, env={**os.environ, **THREADS},
-    )  # fmt: skip
-
-
-def stored(folder):
-    return len(list((folder / "out" / "runs").glob("*.nc")))
+    return command(folder, "reproduce", "fig4", *options, setup=SMALL)
 
 
 def pictures(folder):
@@ -78,10 +59,10 @@ def undisturbed(tmp_path_factory):
 def test_kill_9_among_the_runs_and_among_the_pictures(tmp_path, undisturbed):
     for happened in (lambda: stored(tmp_path) > 0, lambda: pictures(tmp_path)):
         process = start(tmp_path)
-        wait_until(lambda happened=happened, p=process: happened() or p.poll() is not None)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
+        wait_until(lambda happened=happened, p=process: happened() or not p.is_alive())
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
     assert len(pictures(tmp_path)) < 2  # not drawn to the end
     assert whole(tmp_path) == undisturbed
 

@@ -1,12 +1,13 @@
 """A sweep in a process of its own, that the tests can kill."""
 
 import contextlib
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
+import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 import spectail.sweeps.store as stores
 from spectail.sweeps.grid import Grid
@@ -27,39 +28,61 @@ seed = [0, 1, 2]
 """
 RUNS = 24
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+NEEDED = ["spectail.sweeps.grid", "spectail.sweeps.sweep", "spectail.teacher_student.simulate", "netCDF4", "tyro"]
+NEEDED += ["spectail.paper.reproduce", "torch._dynamo"]  # the latter is what the first step of an optimizer imports
 
 
 def start(folder, *options, setup="", grid=GRID):
-    """`spectail sweep` with checkpoints at every step, on one thread, in a process group of its own."""
+    """`spectail sweep` with checkpoints at every step.
+
+    Args:
+        folder: where it works.
+        options: of the command.
+        setup: Python to run first.
+        grid: as TOML.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "grid.toml").write_text(grid)
-    code = (
-        "import sys, torch\n"
-        "import spectail.sweeps.store as s, spectail.sweeps.checkpoint as c\n"
-        "if __name__ == '__main__':\n"
-        "    torch.set_num_threads(1)\n"
-        f"    {setup or 'pass'}\n"
-        "    original = s.Store.__init__\n"
-        "    s.Store.__init__ = lambda self, root, seconds=0.0: original(self, root, 0.0)\n"
-        "    from spectail.cli import main; main(sys.argv[1:])\n"
-    )
-    script = folder / "command.py"
-    script.write_text(code)
-    command = [sys.executable, str(script), "sweep", str(folder / "grid.toml"), "--out", str(folder / "out"), *options]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        env={**os.environ, **THREADS},
-    )  # fmt: skip
+    return command(folder, "sweep", str(folder / "grid.toml"), "--out", str(folder / "out"), *options, setup=setup)
+
+
+def command(folder, *arguments, setup=""):
+    """A command of spectail on one thread, with checkpoints at every step, in a process group of its own.
+
+    The process is forked from one that has imported what it needs, and so begins at once. What it prints
+    is kept beside the folder, in a file that the process is named after.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(NEEDED)
+    output = tempfile.mkstemp(prefix=f"{folder.name}-", suffix=".txt", dir=folder.parent)[1]
+    process = context.Process(target=_run, args=(arguments, setup, output), name=output)
+    with mock.patch.dict(os.environ, THREADS):
+        process.start()
+    return process
+
+
+def _run(arguments, setup, output):
+    os.setsid()
+    for stream in (1, 2):
+        os.dup2(os.open(output, os.O_WRONLY | os.O_APPEND), stream)
+    import torch
+
+    from spectail.cli import main
+
+    torch.set_num_threads(1)
+    exec(setup)
+    original = stores.Store.__init__
+    stores.Store.__init__ = lambda self, root, seconds=0.0: original(self, root, 0.0)
+    main(arguments)
 
 
 def finish(process, timeout=120):
     """Exit code and output."""
-    try:
-        output, _ = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
+    process.join(timeout)
+    if process.exitcode is None:
         os.killpg(process.pid, signal.SIGKILL)
-        raise
-    return process.returncode, output
+        raise TimeoutError(Path(process.name).read_text())
+    return process.exitcode, Path(process.name).read_text()
 
 
 def whole(folder, *options, **more):
@@ -77,6 +100,11 @@ def results(folder, grid=GRID):
     found = {e.key: store.get(e) for e in Grid.read(path).experiments()}
     assert all(run is not None for run in found.values())
     return {key: run.checksum for key, run in found.items()}
+
+
+def stored(folder):
+    """How many runs are kept."""
+    return len(list((folder / "out" / "runs").glob("*.nc")))
 
 
 def wait_until(condition, seconds=60):

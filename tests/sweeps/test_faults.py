@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sweeps.sweeping import RUNS, children, finish, results, start, wait_until, whole
+from sweeps.sweeping import RUNS, children, finish, results, start, stored, wait_until, whole
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and locks of POSIX")
 
@@ -22,14 +22,10 @@ def undisturbed(tmp_path_factory):
     return results(folder)
 
 
-def stored(folder):
-    return len(list((folder / "out" / "runs").glob("*.nc")))
-
-
 def kill(process):
     with contextlib.suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.join()
 
 
 def test_kill_9_at_twenty_random_moments(tmp_path, undisturbed):
@@ -40,9 +36,8 @@ def test_kill_9_at_twenty_random_moments(tmp_path, undisturbed):
         process = start(tmp_path)
         before = stored(tmp_path)
         if before < RUNS:
-            wait_until(lambda before=before, p=process: stored(tmp_path) > before or p.poll() is not None)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(moments.random() * 0.1)
+            wait_until(lambda before=before, p=process: stored(tmp_path) > before or not p.is_alive())
+            process.join(moments.random() * 0.1)
         kill(process)
         kills += 1
         if stored(tmp_path) == RUNS:  # done before twenty: lose some runs, and go on
@@ -53,14 +48,13 @@ def test_kill_9_at_twenty_random_moments(tmp_path, undisturbed):
 
 
 def test_kill_9_within_a_long_run_goes_on_from_its_checkpoint(tmp_path):
-    grid = "[fixed]\nn = 200\nd = 80\nh = 100\nsteps = 1500\nrecord = [0, 700, 1500]\n"
+    grid = "[fixed]\nn = 200\nd = 80\nh = 100\nsteps = 500\nrecord = [0, 250, 500]\n"
     whole(tmp_path / "calm", grid=grid)
     folder = tmp_path / "killed"
     for size in (1, 2):
         process = start(folder, grid=grid)
         wait_until(lambda: list((folder / "out" / "checkpoints").glob("*.ckpt")))
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.3 * size)
+        process.join(0.1 * size)
         kill(process)
         assert stored(folder) == 0
     whole(folder, grid=grid)
@@ -83,7 +77,7 @@ def test_kill_9_of_a_worker_and_then_of_the_parent(tmp_path, undisturbed):
     below = children(process.pid)
     kill(process)
     wait_until(lambda: not any(alive(pid) for pid in below))  # no worker is left behind
-    whole(tmp_path, "--workers", "2")
+    whole(tmp_path)
     assert results(tmp_path) == undisturbed
 
 
@@ -156,7 +150,7 @@ def test_ctrl_c_once_finishes_the_current_runs_and_twice_stops_now(tmp_path, und
     code, output = finish(process, timeout=20)
     assert code == 130, output
     assert "Traceback" not in output
-    whole(tmp_path, *options)
+    whole(tmp_path)
     assert results(tmp_path) == undisturbed
 
 
@@ -186,6 +180,6 @@ def test_a_full_disk_is_one_sentence_and_with_room_the_sweep_goes_on(small_disk,
     assert kept < RUNS
     ballast.unlink()
     subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
-    whole(small_disk, *options)
+    whole(small_disk)
     assert not list((small_disk / "out" / "runs").glob(".*.part"))
     assert results(small_disk) == undisturbed
