@@ -150,13 +150,38 @@ class Processes:
 
     def _shut_down(self) -> None:
         if self._pool is not None:
-            processes = list((self._pool._processes or {}).values())
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            for process in processes:
-                process.kill()
-            for process in processes:
-                process.join()
+            _kill(self._pool)
             self._pool = None
+
+
+@contextmanager
+def worker_pool(workers: int, begin: Callable[[], object]) -> Iterator[ProcessPoolExecutor]:
+    """Processes for other work than runs, which divide the machine's threads and go away as those of `Processes` do.
+
+    Args:
+        workers: how many.
+        begin: called in each before its first piece of work.
+
+    Yields:
+        the pool; what it is at when the context is left is cut off.
+    """
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    pool = ProcessPoolExecutor(workers, _context(), _begin, (threads, begin))
+    try:
+        with _thread_limit(threads):
+            pool.submit(os.getpid).result()
+        yield pool
+    finally:
+        _kill(pool)
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    processes = list((pool._processes or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.kill()
+    for process in processes:
+        process.join()
 
 
 def _context() -> Any:
@@ -164,7 +189,8 @@ def _context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["spectail.teacher_student.simulate", "spectail.sweeps.executors", "netCDF4"])
+    needed = ["spectail.teacher_student.simulate", "spectail.sweeps.executors", "netCDF4"]
+    context.set_forkserver_preload([*needed, "torch._dynamo"])  # which the first step of an optimizer would import
     return context
 
 
@@ -186,6 +212,12 @@ _worker: Worker | None = None  # of a worker process, set once when it starts
 
 def _start_worker(root: Path, checkpoint_seconds: float, device: str, threads: int, stopping: Any) -> None:
     global _worker
+    _begin(threads)
+    _worker = Worker(Store(root, checkpoint_seconds), device, lambda: bool(stopping.value))
+
+
+def _begin(threads: int, begin: Callable[[], object] = lambda: None) -> None:
+    """What a process of ours does first."""
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
@@ -194,7 +226,7 @@ def _start_worker(root: Path, checkpoint_seconds: float, device: str, threads: i
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
-    _worker = Worker(Store(root, checkpoint_seconds), device, lambda: bool(stopping.value))
+    begin()
 
 
 def _follow(parent: int) -> None:
