@@ -509,9 +509,9 @@ def reproduce(options: Reproduce) -> None:
             raise ValueError("reproduce needs the name of a figure or table, such as fig4; or all")
         return
     artifacts = _with_deep(find(options.names), options)
-    from spectail.paper import reproduce as paper
-    from spectail.paper.record import read_records, save_record, save_verdicts, save_verdicts_as_markdown
-    from spectail.paper.runs import TRAININGS, StoredRuns
+    from spectail.paper.making import make_all
+    from spectail.paper.record import read_records, save_verdicts, save_verdicts_as_markdown
+    from spectail.paper.runs import TRAININGS
     from spectail.sweeps.store import Store
 
     store, plan = Store(options.out), _plan(artifacts, options)
@@ -519,19 +519,14 @@ def reproduce(options: Reproduce) -> None:
     if experiments:
         _compute(experiments, store, options)
     files = {experiment.key: store.path(experiment) for experiment in experiments}
-    stored = StoredRuns(files | _train_all(plan.trainings(), store.root / TRAININGS, options))
+    files |= _train_all(plan.trainings(), store.root / TRAININGS, options)
     folder = store.root / ("figures" if options.scale == "paper" else f"figures-{options.scale}")
     tested, paths = [], []
-    for artifact in artifacts:
-        runs = paper.by_protocol(plan, artifact, stored)
-        paths += paper.draw(artifact, runs, folder)
-        if artifact.table is not None:
-            for protocol, of_protocol in runs.items():
-                progress.print_table(f"{artifact.title} – {protocol}", artifact.table(of_protocol))
-        found = paper.verify(artifact, runs)
-        paths += save_record(artifact, plan, runs, found, folder)
-        tested += found
-        stored.forget()
+    for made in make_all(plan, files, store, folder, options.workers or os.cpu_count() or 1):
+        for protocol, rows in made.tables.items():
+            progress.print_table(f"{catalogue()[made.name].title} – {protocol}", rows)
+        tested += made.tested
+        paths += made.paths
     terminal.print_verdicts(tested, options.scale)
     records = read_records(folder)
     paths.append(save_verdicts(records, folder / "claims.csv"))

@@ -39,7 +39,6 @@ _RC: dict[Any, Any] = {
     "lines.markersize": 3.5,
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
-    "figure.constrained_layout.use": True,
     "savefig.dpi": 200,
 }
 
@@ -96,6 +95,6 @@ def save_figure(figure: Figure, path: Path) -> list[Path]:
         metadata = {"CreationDate": None} if ending == "pdf" else {}
         with matplotlib.rc_context(_RC):
             write_whole(target, partial(figure.savefig, format=ending, metadata=metadata))
-        figure.set_layout_engine("none")  # the layout found for the first file is good for the second
+        figure.set_layout_engine(None)  # the layout found for the first file is good for the second
         saved.append(target)
     return saved

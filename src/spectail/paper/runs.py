@@ -29,7 +29,7 @@ TRAININGS = "trainings"
 
 
 class StoredRuns(Mapping[str, xr.Dataset]):
-    """Runs of a store by key, each opened when it is first looked up, and kept until `forget`.
+    """Runs of a store by key, each opened when it is first looked up, and kept.
 
     Args:
         paths: the file of each run by key.
@@ -49,10 +49,6 @@ class StoredRuns(Mapping[str, xr.Dataset]):
 
     def __len__(self) -> int:
         return len(self._paths)
-
-    def forget(self) -> None:
-        """Let go of the runs that were opened."""
-        self._open.clear()
 
 
 @dataclass(frozen=True)

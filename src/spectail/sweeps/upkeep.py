@@ -118,7 +118,7 @@ def clear_parts(store: Store) -> None:
 
 
 def _parts(store: Store) -> list[Path]:
-    folders = (store.root, store.runs, store.checkpoints)
+    folders = (store.root, store.runs, store.checkpoints, *store.root.glob("figures*"))
     return sorted(path for folder in folders for path in folder.glob(f".*{PART}"))
 
 
