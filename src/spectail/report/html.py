@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,8 @@ from spectail.paper.record import read_records
 from spectail.report.page import embedded, number, pack_spectrum, plotly, resource, template
 from spectail.report.progress import duration
 from spectail.spectra.bulk import MarchenkoPastur
+from spectail.sweeps.executors import worker_pool
+from spectail.sweeps.locks import writing
 from spectail.sweeps.store import Store, open_run
 from spectail.teacher_student.dataset import experiment_of
 from spectail.teacher_student.experiment import Experiment
@@ -28,6 +33,7 @@ from spectail.teacher_student.theory import predicted_spike
 
 Values = NDArray[np.float64]
 _SPECTRA_BYTES = 2_400_000  # of all packed spectra together
+_FEW = 300  # runs, which are read before a process has started
 _BLOCK = 24  # directions shown of an overlap matrix
 _PICTURE_WIDTH = 1150
 _SERIES = (
@@ -71,7 +77,8 @@ def write_report(root: Path, scale: str = "paper") -> Path:
         data=embedded(data),
     )
     path = root / ("report.html" if scale == "paper" else f"report-{scale}.html")
-    return write_whole(path, lambda part: part.write_text(page, encoding="utf-8"))
+    with writing(store.writing):
+        return write_whole(path, lambda part: part.write_text(page, encoding="utf-8"))
 
 
 def _artifact(record: Mapping[str, Any], folder: Path, link: str) -> dict[str, Any]:
@@ -113,24 +120,35 @@ def _pack(store: Store, keys: Sequence[str]) -> tuple[int, dict[str, Any]]:
     spectra: dict[bytes, int] = {}
     distinct: list[Values] = []
     runs = []
-    for key in keys:
-        try:
-            run = open_run(store.runs / f"{key}.nc")
-        except (ValueError, OSError):
-            continue  # `store check` says what is wrong with it
+    for told, values in _read_all([store.runs / f"{key}.nc" for key in keys]):
         found = []
-        for values in run.eigenvalues.values:
-            found.append(spectra.setdefault(hashlib.sha256(values.tobytes()).digest(), len(distinct)))
+        for spectrum in values:
+            found.append(spectra.setdefault(hashlib.sha256(spectrum.tobytes()).digest(), len(distinct)))
             if found[-1] == len(distinct):
-                distinct.append(values)
-        if found:
-            runs.append(_run(run, found))
+                distinct.append(spectrum)
+        runs.append({**told, "spectra": found})
     runs.sort(key=lambda run: run["label"])
     points = int(np.clip(_SPECTRA_BYTES / (2.7 * max(len(distinct), 1)), 100, 4000))
     return points, {"runs": runs, "spectra": [pack_spectrum(values, points) for values in distinct]}
 
 
-def _run(run: xr.Dataset, spectra: Sequence[int]) -> dict[str, Any]:
+def _read_all(paths: Sequence[Path]) -> Iterator[tuple[dict[str, Any], Values]]:
+    """Runs for the explorer with their spectra (steps × index), without those that cannot be read or have no step."""
+    workers = min(os.cpu_count() or 1, 1 + len(paths) // _FEW)
+    with worker_pool(workers, gc.freeze) if workers > 1 else nullcontext() as pool:
+        found = pool.map(_read, paths, chunksize=16) if pool else map(_read, paths)
+        yield from (run for run in found if run is not None)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Values] | None:
+    try:
+        run = open_run(path)
+    except (ValueError, OSError):
+        return None  # `store check` says what is wrong with it
+    return (_run(run), run.eigenvalues.values) if run.sizes["step"] else None
+
+
+def _run(run: xr.Dataset) -> dict[str, Any]:
     e = experiment_of(run)
     law = MarchenkoPastur(e.h, e.d, e.entry_scale**2)
     steps = [int(step) for step in run.step.values]
@@ -148,7 +166,6 @@ def _run(run: xr.Dataset, spectra: Sequence[int]) -> dict[str, Any]:
         "series": {name: [number(value) for value in run[name].values] for name in _SERIES},
         "phases": [str(phase) for phase in run.phase.values],
         "law": {"h": e.h, "d": e.d, "variance": e.entry_scale**2, "edge": law.edges[1]},
-        "spectra": list(spectra),
         "predicted": predicted_spike(e),
         "overlaps": list(_overlaps(run)),
     }

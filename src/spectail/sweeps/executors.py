@@ -138,14 +138,7 @@ class Processes:
     def _running(self) -> ProcessPoolExecutor:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(self.slots, self._context, _start_worker, self._arguments)
-            try:
-                with _thread_limit(self._threads):
-                    self._pool.submit(os.getpid).result()  # the first worker starts while the limit is set
-            except BrokenProcessPool:
-                raise RuntimeError(
-                    "worker processes cannot start; a script that uses workers must call spectail.sweep "
-                    "inside `if __name__ == '__main__':`"
-                ) from None
+            _start(self._pool, self._threads)
         return self._pool
 
     def _shut_down(self) -> None:
@@ -168,11 +161,21 @@ def worker_pool(workers: int, begin: Callable[[], object]) -> Iterator[ProcessPo
     threads = max(1, (os.cpu_count() or 1) // workers)
     pool = ProcessPoolExecutor(workers, _context(), _begin, (threads, begin))
     try:
-        with _thread_limit(threads):
-            pool.submit(os.getpid).result()
+        _start(pool, threads)
         yield pool
     finally:
         _kill(pool)
+
+
+def _start(pool: ProcessPoolExecutor, threads: int) -> None:
+    try:
+        with _thread_limit(threads):
+            pool.submit(os.getpid).result()  # the first worker starts while the limit is set
+    except BrokenProcessPool:
+        raise RuntimeError(
+            "worker processes cannot start; a script that uses workers must call spectail inside "
+            "`if __name__ == '__main__':`"
+        ) from None
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:
