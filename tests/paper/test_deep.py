@@ -120,7 +120,7 @@ def test_without_images_a_named_figure_is_refused(capsys, tmp_path):
 
 
 def test_all_leaves_out_what_has_no_images(tmp_path, capsys):
-    from spectail.cli import Reproduce, _with_deep
+    from spectail.cli.reproduce import Reproduce, _with_deep
 
     (tmp_path / "mnist.npz").touch()
     chosen = _with_deep(find(["all"]), Reproduce(names=("all",), data=tmp_path))

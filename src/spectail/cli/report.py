@@ -1,0 +1,49 @@
+"""`spectail report`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Write one HTML page of what a folder holds: pictures, verdicts, and an explorer of its runs.
+
+    The page needs no network and no server: open it in a browser, or send it to somebody. The file of a
+    SpectralMonitor, or each of a folder, has a page of its own beside it.
+    Example: spectail report results; spectail report run.nc
+    """
+
+    folder: Annotated[
+        Path,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="DIR|FILE.nc", help="A folder of results, or the file of a monitor."),
+    ]
+    scale: Annotated[
+        str, tyro.conf.arg(metavar="paper|small", help="Which reproductions to show: at the paper's sizes, or small.")
+    ] = "paper"
+
+    def __call__(self) -> None:
+        """Write the page, or several."""
+        if not self.folder.exists():
+            raise ValueError(f"{self.folder} is not a folder or a file; expected one that spectail wrote")
+        if self.scale not in ("paper", "small"):
+            from spectail.teacher_student.names import unknown_name
+
+            raise ValueError(unknown_name("scale", self.scale, ("paper", "small")))
+        from spectail.report.monitor_page import monitor_files, write_monitor_page
+        from spectail.report.progress import print_paths
+
+        if self.folder.is_file():
+            print_paths([write_monitor_page(self.folder)])
+            return
+        pages = [write_monitor_page(file) for file in monitor_files(self.folder)]
+        if not pages or (self.folder / "runs").is_dir():
+            from spectail.report.html import write_report
+
+            pages.append(write_report(self.folder, self.scale))
+        print_paths(pages)

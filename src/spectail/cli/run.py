@@ -1,0 +1,120 @@
+"""`spectail run`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import tyro
+from pydantic_core import PydanticUndefined
+
+from spectail.cli.options import Device, Out
+from spectail.teacher_student.experiment import PROTOCOLS, Experiment
+
+_COLLECTIONS = {
+    "optimizer_options": "JSON",
+    "schedule_options": "JSON",
+    "record": "log|STEP...",
+    "overlaps": "S:T...",
+}
+
+
+def _run(options: Any) -> None:
+    experiment = Experiment(**_experiment_fields(options))
+    from spectail.report.progress import step_progress
+    from spectail.report.terminal import print_run
+    from spectail.sweeps.store import Store
+    from spectail.teacher_student.simulate import check_device, simulate
+
+    device, store = check_device(options.device), Store(options.out)
+    store.check_writable()
+    with step_progress(experiment) as progress:
+        result, found = store.get_or_run(experiment, lambda e: simulate(e, device=device, progress=progress))
+    path = store.path(experiment)
+    print_run(result, [path, *draw_beside(result, path)], found=found)
+
+
+def draw_beside(result: Any, path: Path) -> list[Path]:
+    """Draw a run into files named after a path; they are returned."""
+    from spectail.drawing.run import draw_run
+    from spectail.drawing.style import figure_style, save_figure
+
+    saved = []
+    with figure_style():
+        for name, figure in draw_run(result).items():
+            saved += save_figure(figure, path.with_name(f"{path.stem}-{name}"))
+    return saved
+
+
+def _experiment_fields(options: Any) -> dict[str, Any]:
+    """The options given on the command line, with collections read from their text."""
+    fields = {name: getattr(options, name) for name in Experiment.model_fields}
+    fields = {name: value for name, value in fields.items() if value is not None}
+    for name in ("optimizer_options", "schedule_options"):
+        if name in fields:
+            fields[name] = _json_object(name, fields[name])
+    if "record" in fields:
+        steps = fields["record"]
+        fields["record"] = "log" if steps == ("log",) else [_whole(s) for s in steps]
+    if "overlaps" in fields:
+        fields["overlaps"] = [_pair(text) for text in fields["overlaps"]]
+    return fields
+
+
+def _whole(text: str) -> int | str:
+    return int(text) if text.lstrip("-").isdigit() else text
+
+
+def _pair(text: str) -> tuple[int, int]:
+    left, _, right = text.partition(":")
+    if not (left.isdigit() and right.isdigit()):
+        raise ValueError(f"overlaps={text!r} is not understood; expected S:T for the overlaps of W_S with M_T")
+    return int(left), int(right)
+
+
+def _json_object(name: str, text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ValueError(f"""{name}={text!r} is not understood; expected JSON such as '{{"betas": [0.9, 0.999]}}'""")
+    return value
+
+
+def _run_command() -> type[Any]:
+    """The options of `run`: the fields of Experiment, as text; Experiment itself says what is wrong with them."""
+    options: list[tuple[str, Any, Any]] = []
+    for name, field in Experiment.model_fields.items():
+        metavar = _COLLECTIONS.get(name) or _metavar(field.annotation)
+        kind: Any = tuple[str, ...] | None if name in ("record", "overlaps") else str | None
+        hint = tyro.conf.arg(metavar=metavar, help=field.description, help_behavior_hint=_default_hint(name, field))
+        options.append((name, Annotated[kind, hint], None))
+    options += [("out", Out, Path("results")), ("device", Device, "cpu")]
+    command = dataclasses.make_dataclass("Run", options, frozen=True, namespace={"__call__": _run})
+    command.__doc__ = (
+        "Run one experiment: table, figures and netCDF file.\n\n"
+        "A run that is already in DIR is found again instead of computed.\n"
+        "Example: spectail run --optimizer gd --lr 2000 --steps 10 --record 0 1 10"
+    )
+    return command
+
+
+def _metavar(annotation: Any) -> str:
+    base = get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
+    choices = [c for c in get_args(base) if isinstance(c, str)]
+    if choices:
+        return "|".join(choices)
+    return {int: "INT", float: "FLOAT", bool: "true|false"}.get(base, "NAME")
+
+
+def _default_hint(name: str, field: Any) -> str:
+    if name in PROTOCOLS["equations"]:
+        return "(from --protocol)"
+    default = field.default if field.default is not PydanticUndefined else {}
+    return f"(default: {'none' if default in (None, (), {}) else default})"
+
+
+Run = _run_command()

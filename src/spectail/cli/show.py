@@ -1,0 +1,31 @@
+"""`spectail show`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from spectail.cli.run import draw_beside
+
+
+@dataclasses.dataclass(frozen=True)
+class Show:
+    """Print a stored run, and draw it again beside its file or in DIR.
+
+    Example: spectail show results/runs/0123456789abcdef.nc
+    """
+
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE", help="The netCDF file of a run.")]
+    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help="Folder for the figures.")] = None
+
+    def __call__(self) -> None:
+        """Print and draw."""
+        from spectail.report.terminal import print_run
+        from spectail.sweeps.store import open_run
+
+        result = open_run(self.file)
+        beside = self.file if self.out is None else self.out / self.file.name
+        print_run(result, draw_beside(result, beside), found=False)

@@ -1,0 +1,42 @@
+"""`spectail store`."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclasses.dataclass(frozen=True)
+class StoreCommand:
+    """Verify a folder of runs (check), or remove what is provably incomplete from it (gc).
+
+    Example: spectail store check results
+    """
+
+    action: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="check|gc", help="What to do.")]
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR", help="The folder.")]
+
+    def __call__(self) -> None:
+        """Verify, or remove, and say what was found."""
+        from spectail.report import progress
+        from spectail.sweeps import upkeep
+        from spectail.sweeps.store import Store
+        from spectail.teacher_student.names import unknown_name
+
+        kept = Store(self.folder)
+        if self.action == "check":
+            findings = upkeep.check(kept)
+            progress.print_findings(findings, len(kept.manifest.read()))
+            if any(finding.harmful for finding in findings):
+                sys.exit(1)
+        elif self.action == "gc":
+            removed = upkeep.collect_garbage(kept)
+            for path in removed:
+                print(f"removed {path}")
+            print(f"{len(removed)} files removed")
+        else:
+            raise ValueError(unknown_name("action", self.action, ("check", "gc")))

@@ -1,0 +1,52 @@
+"""`spectail sweep`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from spectail.cli.computing import compute
+from spectail.cli.options import Cpus, Device, Gpus, Out, Ray, Workers
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """Run a grid of experiments, or what is missing of it.
+
+    Runs are kept in DIR/runs as soon as they are there; interrupted, killed or out of disk, the same
+    command goes on where it was. Ctrl-C finishes the current runs, a second one stops now.
+    Example: spectail sweep grid.toml --workers 2
+    """
+
+    grid: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="GRID", help="The grid, in TOML.")]
+    dry_run: Annotated[bool, tyro.conf.arg(help="Say how many runs, time and disk it takes, and stop.")] = False
+    out: Out = Path("results")
+    device: Device = "cpu"
+    workers: Workers = None
+    ray: Ray = None
+    cpus: Cpus = 1.0
+    gpus: Gpus = 0.0
+
+    def __call__(self) -> None:
+        """Compute what is missing, or estimate it."""
+        from spectail.sweeps.grid import Grid
+        from spectail.sweeps.store import Store
+
+        experiments = Grid.read(self.grid).experiments()
+        store = Store(self.out)
+        if self.dry_run:
+            from spectail.report.progress import print_estimate
+            from spectail.sweeps.cost import estimate
+
+            entries = store.manifest.read()
+            missing = [experiment for experiment in experiments if experiment not in store]
+            known = [entries[e.key] for e in experiments if e.key in entries]
+            print_estimate(estimate(missing, known, self.workers or 1), len(experiments), store)
+            return
+        compute(experiments, store, self.device, self.workers, self.ray, self.cpus, self.gpus)
+        from spectail.report.progress import print_paths
+
+        print_paths([store.runs])
