@@ -126,10 +126,11 @@ def test_a_command_on_a_local_cluster_that_is_killed_is_resumed_by_the_same_comm
     wait_until(lambda: stored(tmp_path) >= 4)
     os.kill(process.pid, signal.SIGKILL)
     process.join()
+    left = set((tmp_path / "out").glob(".sweep-*"))  # a killed driver could not take its token along
     found = re.search(r"24 runs: (\d+) found", whole(tmp_path, "--ray", "local"))
     assert 4 <= int(found[1]) < 24
     assert results(tmp_path) == undisturbed
-    assert not list((tmp_path / "out").glob(".sweep-*"))
+    assert set((tmp_path / "out").glob(".sweep-*")) <= left
 
 
 def test_what_the_cluster_cannot_do_is_one_sentence(tmp_path):
