@@ -105,3 +105,9 @@ def test_the_kernel_density_by_fft_is_the_sum_of_its_kernels():
     direct = torch.exp(-0.5 * ((grid[:, None] - points) / bandwidth).square()).sum(1)
     scale = smooth.max() / direct.max()
     torch.testing.assert_close(smooth, direct * scale, rtol=0, atol=1e-3 * float(smooth.max()))
+
+
+def test_a_far_outlier_of_a_matrix_all_but_orthogonal_is_no_second_hump():
+    """The bandwidth is then 1e-17 of the range, far below any grid: that of the last bits of the others."""
+    alike = torch.tensor([1.0, 1.0 + torch.finfo(torch.float64).eps], dtype=torch.float64).repeat(100)
+    assert count_modes(torch.cat([alike, torch.tensor([1e10], dtype=torch.float64)])) == 1

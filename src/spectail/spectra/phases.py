@@ -157,11 +157,14 @@ def count_modes(spectrum: Float[Tensor, " b"]) -> int:
 def _kernel_density(points: Tensor, bandwidth: float) -> Tensor:
     """A Gaussian kernel estimate on an even grid, up to a factor, by FFT of the points shared out to their neighbours.
 
-    Sharing out is exact to (cell/bandwidth)²/8, which is below 1e-3 on this grid.
+    Sharing out is exact to (cell/bandwidth)²/8, which is below 1e-3 on this grid. A bandwidth that would need
+    more than a million cells is widened.
     """
-    low = float(points.min()) - 8 * bandwidth  # so far out that nothing wraps around
-    span = float(points.max()) + 8 * bandwidth - low
-    cells = 2 ** min(math.ceil(math.log2(16 * span / bandwidth)), 20)
+    spread = float(points.max() - points.min())
+    bandwidth = max(bandwidth, spread * 2**-15)
+    span = spread + 16 * bandwidth  # so far out that nothing wraps around
+    low = float(points.min()) - 8 * bandwidth
+    cells = 2 ** math.ceil(math.log2(16 * span / bandwidth))
     place = (points - low) * (cells / span)
     left = place.floor().long()
     right_share = place - left
