@@ -63,13 +63,13 @@ def trained() -> nn.Module | None:
     if package is None or package.origin is None:
         return None
     state = torch.load(Path(package.origin).parent / "assets" / "full.pth", weights_only=True)
+    weights = {name: weight for name, weight in state.items() if weight.ndim > 1}
     layers = nn.ModuleDict()
-    for name, weight in state.items():
-        if weight.ndim == 4:
-            layers[name.split(".")[0]] = nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2:], bias=False)
-        elif weight.ndim == 2:
-            layers[name.split(".")[0]] = nn.Linear(weight.shape[1], weight.shape[0], bias=False)
-    layers.load_state_dict({name: weight for name, weight in state.items() if weight.ndim in (2, 4)})
+    for name, weight in weights.items():
+        outputs, inputs, *kernel = weight.shape
+        layer = nn.Conv2d(inputs, outputs, kernel, bias=False) if kernel else nn.Linear(inputs, outputs, bias=False)
+        layers[name.removesuffix(".weight")] = layer
+    layers.load_state_dict(weights)
     return layers
 
 

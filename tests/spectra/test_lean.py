@@ -3,7 +3,7 @@ import torch
 
 from spectail.spectra import lean
 from spectail.spectra.density import eigenvalues
-from spectail.spectra.lean import lean_eigenvalues, small_spectra
+from spectail.spectra.lean import lean_eigenvalues, lean_spectra
 
 
 def with_singular_values(rows, cols, singular, seed=0):
@@ -105,7 +105,7 @@ def test_many_small_matrices_at_once_have_the_spectra_that_each_has(shape, monke
     kernel[2] = 0.0
     kernel[1, :, 0] = 0.0  # of low rank, where it is square
     each = torch.stack([lean_eigenvalues(one) for one in kernel])
-    together = small_spectra(kernel)
+    together = lean_spectra(kernel)
     torch.testing.assert_close(together, each, rtol=1e-6, atol=1e-14 * float(each.max()))
     assert together.dtype == torch.float64
 
@@ -114,4 +114,4 @@ def test_nan_in_one_of_many_is_refused_as_in_one():
     kernel = torch.ones(5, 3, 4)
     kernel[3, 0, 0] = float("nan")
     with pytest.raises(ValueError, match="NaN or inf"):
-        small_spectra(kernel)
+        lean_spectra(kernel)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from spectail.networks.matrices import WeightMatrix
-from spectail.spectra.lean import SMALL, lean_eigenvalues, small_spectra
+from spectail.spectra.lean import lean_spectra
 
 SLICE_FACTOR = 0.5
 """On the eigenvalues of kernel slices: the convention that the paper's program inherits. No exponent feels it."""
@@ -30,10 +29,7 @@ def pooled_eigenvalues(matrix: WeightMatrix) -> Float[Tensor, " k"]:
     """
     slices = matrix.load().detach()
     if len(slices) == 1:
-        return lean_eigenvalues(slices[0])
-    slices = slices.contiguous()  # a slice of a kernel lies scattered over all of it
-    spectra = (
-        small_spectra(slices) if min(slices.shape[1:]) <= SMALL else torch.stack(list(map(lean_eigenvalues, slices)))
-    )
+        return lean_spectra(slices)[0]
+    spectra = lean_spectra(slices.contiguous())  # a slice of a kernel lies scattered over all of it
     pooled: Tensor = spectra.flatten().sort().values
     return pooled * SLICE_FACTOR

@@ -32,10 +32,10 @@ def trajectories(optimizer: str, rates: Sequence[float]) -> list[Experiment]:
 def trajectories_table(number: int, experiments: Sequence[Experiment], claims: tuple[Claim, ...]) -> Artifact:
     """The table of some `trajectories`, one column a learning rate."""
     first, last = experiments[0], experiments[-1]
-    name = OPTIMIZER_NAME[first.optimizer]
+    name, steps = OPTIMIZER_NAME[first.optimizer], ", ".join(f"{t:,}" for t in STEPS)
     return Artifact(
         name=f"table{number}",
-        title=f"Spectrum at t = 1, 10, 100, 10,000 under {name}, η={first.lr:g} to {last.lr:g} (phase, Hill, λ₁/λ₊)",
+        title=f"Spectrum at t = {steps} under {name}, η={first.lr:g} to {last.lr:g} (phase, Hill, λ₁/λ₊)",
         repeats=1,
         experiments=repeated(experiments),
         draw=spectra_table(f"Table {number} – {name}", experiments, STEPS),

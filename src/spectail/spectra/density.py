@@ -13,10 +13,10 @@ from spectail.spectra.precision import float64
 
 # The error of an eigenvalue from a float64 Gram matrix is a few units of rounding of the largest one: measured, at
 # most 4e-15 λ_max up to 4096 columns of noise, and 1e-14 λ_max where nearly all eigenvalues are equal. Below
-# GRAM_ERROR / SHARP of λ_max it would exceed SHARP of the eigenvalue itself; the singular values of W are
+# GRAM_IS_EXACT_ABOVE of λ_max it would exceed 1e-6 of the eigenvalue itself; the singular values of W are
 # computed instead.
 GRAM_ERROR = 1e-14
-SHARP = 1e-6
+GRAM_IS_EXACT_ABOVE = GRAM_ERROR / 1e-6
 
 
 def eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
@@ -162,7 +162,7 @@ def _short_gram(matrix: Tensor) -> Tensor:
 
 def _eigenvalues(matrix: Tensor, from_gram: Tensor) -> Tensor:
     """The Gram matrix's eigenvalues where they are exact enough, else squared singular values."""
-    if from_gram[-1] > 0 and from_gram[0] < GRAM_ERROR / SHARP * from_gram[-1]:
+    if from_gram[-1] > 0 and from_gram[0] < GRAM_IS_EXACT_ABOVE * from_gram[-1]:
         singular: Tensor = torch.linalg.svdvals(matrix)
         return singular.flip(0).square_()
     return from_gram.clamp_min(0.0)

@@ -17,7 +17,7 @@ from scipy.linalg import blas, eigh, lapack, qr, svd
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
-from spectail.spectra.density import GRAM_ERROR, SHARP, eigenvalues
+from spectail.spectra.density import GRAM_ERROR, GRAM_IS_EXACT_ABOVE, eigenvalues
 from spectail.spectra.precision import float64
 
 # Below this share of λ_max an eigenvalue counts for nothing; half of the 1e-10 down to which `eigenvalues` is exact.
@@ -26,33 +26,31 @@ _FEW = 1 / 16  # of the eigenvalues: up to this share of small ones, they are re
 _GUARD = 8  # at least so many further directions in the iteration, so that those wanted converge fast
 _ROUNDS = 6
 _FAST = 2048  # columns from which on torch's eigenvalues are a third faster, and their copy of the Gram matrix has room
-_SHIFT = 2e-14  # of λ_max, five times the rounding of a Gram matrix
+_SHIFT = 2 * GRAM_ERROR  # of λ_max
 _PART = 256  # columns at a time in float64
+_SMALL = 64  # up to this shorter side, a call of the solver costs more than its arithmetic
 _BATCH = 2**18  # weights at a time in float64, where matrices are small
-
-SMALL = 64
-"""Up to this shorter side, a call of the solver costs more than its arithmetic."""
 
 Matrix = NDArray[np.float64]
 Inverse = tuple[Callable[[Matrix], Matrix], ...]
 
 
-def small_spectra(matrices: Float[Tensor, "s h d"]) -> Float[Tensor, "s b"]:
-    """`lean_eigenvalues` of many matrices of one shape, in fewer calls: for a shorter side of up to `SMALL`.
+def lean_spectra(matrices: Float[Tensor, "s h d"]) -> Float[Tensor, "s b"]:
+    """`lean_eigenvalues` of several matrices of one shape; in fewer calls, where they are small.
 
     Raises:
         ValueError: a matrix is empty, or holds NaN or inf.
     """
-    each = max(_BATCH // max(matrices[0].numel(), 1), 1)
+    each = max(_BATCH // max(matrices[0].numel(), 1), 1) if min(matrices.shape[1:]) <= _SMALL else 1
     return torch.cat([_batch_of_spectra(part) for part in torch.split(matrices, each)])
 
 
 def _batch_of_spectra(matrices: Tensor) -> Tensor:
     """Those of a few; one by one where the Gram matrices would not do for all of them."""
-    if matrices.device.type == "cpu" and matrices[0].numel() and _squares_are_safe(matrices):
+    if len(matrices) > 1 and matrices.device.type == "cpu" and matrices[0].numel() and _squares_are_safe(matrices):
         short = float64(matrices if matrices.shape[1] < matrices.shape[2] else matrices.mT)
         values: Tensor = torch.linalg.eigvalsh(short @ short.mT)
-        if bool((values[:, 0] >= GRAM_ERROR / SHARP * values[:, -1]).all()):
+        if bool((values[:, 0] >= GRAM_IS_EXACT_ABOVE * values[:, -1]).all()):
             return values
     return torch.stack([lean_eigenvalues(matrix) for matrix in matrices])
 
@@ -79,9 +77,9 @@ def lean_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
     """
     if weights.device.type != "cpu" or weights.ndim != 2 or weights.numel() == 0:
         return eigenvalues(weights)
-    if not _squares_are_safe(weights.detach()):
-        return eigenvalues(weights)
     matrix = weights.detach()
+    if not _squares_are_safe(matrix):
+        return eigenvalues(weights)
     with _as_many_threads_as_torch():
         kept: Matrix | None = None
         gram = _lower_gram(matrix)
@@ -114,7 +112,7 @@ def _sharp_above(values: Matrix, matrix: Tensor) -> float:
     error = GRAM_ERROR * float(values[-1])
     rms = math.sqrt(float(np.maximum(values, 0.0).sum()) / matrix.numel())
     rounding = torch.finfo(matrix.dtype).eps * rms
-    return min(error / SHARP, (error / rounding) ** 2)
+    return min(GRAM_IS_EXACT_ABOVE * float(values[-1]), (error / rounding) ** 2)
 
 
 @cache

@@ -7,6 +7,7 @@ from spectail.paper.catalogue import Artifact
 from spectail.paper.claims import Claim, Outcome, Verdict, listing
 from spectail.paper.figures import repeated, spectra_table
 from spectail.paper.long import HEAVY, heavy_at, rows, sooner
+from spectail.paper.long import STEPS as MEASURED
 from spectail.paper.runs import Runs
 
 STEPS = (1, 100, 10_000)
@@ -15,7 +16,7 @@ SLOW, MIDDLE, FAST = ALL
 
 
 def table(runs: Runs) -> list[tuple[str, ...]]:
-    return rows(runs, ALL, (1, 10, 100, 10_000))
+    return rows(runs, ALL, MEASURED)
 
 
 def spike_returns(runs: Runs) -> Outcome:
