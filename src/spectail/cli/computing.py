@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from spectail.cli.options import Device, Out
 
 
-def compute(
-    experiments: Any, store: Any, device: str, workers: int | None, ray: str | None, cpus: float, gpus: float
-) -> None:
-    """Compute what a store lacks, with a progress bar; exits where runs failed or it was to stop."""
-    from spectail.report.progress import RunProgress
-    from spectail.sweeps.on_ray import Resources
-    from spectail.sweeps.sweep import Where, run_missing
+@dataclasses.dataclass(frozen=True)
+class Computing:
+    """Where runs are kept, and who computes them."""
 
-    where = Where(device, workers, ray, Resources(cpus, gpus))
-    with RunProgress() as progress:
-        summary = run_missing(experiments, store, where, progress)
-    progress.print_summary(summary)
-    if summary.stopped:
-        raise KeyboardInterrupt
-    if summary.failures:
-        sys.exit(1)
+    out: Out = Path("results")
+    device: Device = "cpu"
+    workers: Annotated[
+        int | None,
+        tyro.conf.arg(metavar="N", help="Processes beside each other, for small problems; default: one run."),
+    ] = None
+    ray: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="[ADDRESS]", help="Run on a Ray cluster: the one that is running, or else a local one."),
+    ] = None
+    cpus: Annotated[float, tyro.conf.arg(metavar="FLOAT", help="Cores of the Ray cluster that each run takes.")] = 1.0
+    gpus: Annotated[float, tyro.conf.arg(metavar="FLOAT", help="GPUs of the Ray cluster that each run takes.")] = 0.0
+
+    def compute(self, experiments: Any, store: Any) -> None:
+        """Compute what a store lacks, with a progress bar; exits where runs failed or it was to stop."""
+        from spectail.report.progress import RunProgress
+        from spectail.sweeps.on_ray import Resources
+        from spectail.sweeps.sweep import Where, run_missing
+
+        where = Where(self.device, self.workers, self.ray, Resources(self.cpus, self.gpus))
+        with RunProgress() as progress:
+            summary = run_missing(experiments, store, where, progress)
+        progress.print_summary(summary)
+        if summary.stopped:
+            raise KeyboardInterrupt
+        if summary.failures:
+            sys.exit(1)

@@ -9,15 +9,6 @@ import tyro
 
 Device = Annotated[str, tyro.conf.arg(metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps.")]
 Out = Annotated[Path, tyro.conf.arg(metavar="DIR", help="Folder for runs and figures.")]
-Workers = Annotated[
-    int | None, tyro.conf.arg(metavar="N", help="Processes beside each other, for small problems; default: one run.")
-]
-Ray = Annotated[
-    str | None,
-    tyro.conf.arg(metavar="[ADDRESS]", help="Run on a Ray cluster: the one that is running, or else a local one."),
-]
-Cpus = Annotated[float, tyro.conf.arg(metavar="FLOAT", help="Cores of the Ray cluster that each run takes.")]
-Gpus = Annotated[float, tyro.conf.arg(metavar="FLOAT", help="GPUs of the Ray cluster that each run takes.")]
 
 
 def image_count(text: str) -> int | None:

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from spectail.cli.computing import compute
-from spectail.cli.options import Cpus, Device, Gpus, Out, Ray, Workers, image_count
+from spectail.cli.computing import Computing
+from spectail.cli.options import image_count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +47,7 @@ class Reproduce:
     images: Annotated[
         str | None, tyro.conf.arg(metavar="N|all", help="Training images of those figures; 512 by default.")
     ] = None
-    out: Out = Path("results")
-    device: Device = "cpu"
-    workers: Workers = None
-    ray: Ray = None
-    cpus: Cpus = 1.0
-    gpus: Gpus = 0.0
+    where: tyro.conf.OmitArgPrefixes[Computing] = dataclasses.field(default_factory=Computing)
 
     def __call__(self) -> None:
         """Compute what is missing, draw, test, and keep the verdicts."""
@@ -64,7 +59,7 @@ class Reproduce:
             from spectail.sweeps.store import Store
 
             plans = [_plan([artifact], self) for artifact in catalogue().values()]
-            terminal.print_catalogue(paper.costs(plans, Store(self.out), self.workers or 1), self.scale)
+            terminal.print_catalogue(paper.costs(plans, Store(self.where.out), self.where.workers or 1), self.scale)
             if not self.list:
                 raise ValueError("reproduce needs the name of a figure or table, such as fig4; or all")
             return
@@ -74,15 +69,15 @@ class Reproduce:
         from spectail.paper.runs import TRAININGS
         from spectail.sweeps.store import Store
 
-        store, plan = Store(self.out), _plan(artifacts, self)
+        store, plan = Store(self.where.out), _plan(artifacts, self)
         experiments = plan.experiments()
         if experiments:
-            compute(experiments, store, self.device, self.workers, self.ray, self.cpus, self.gpus)
+            self.where.compute(experiments, store)
         files = {experiment.key: store.path(experiment) for experiment in experiments}
         files |= _train_all(plan.trainings(), store.root / TRAININGS, self)
         folder = store.root / ("figures" if self.scale == "paper" else f"figures-{self.scale}")
         tested, paths = [], []
-        for made in make_all(plan, files, store, folder, self.workers or os.cpu_count() or 1):
+        for made in make_all(plan, files, store, folder, self.where.workers or os.cpu_count() or 1):
             for protocol, rows in made.tables.items():
                 progress.print_table(f"{catalogue()[made.name].title} – {protocol}", rows)
             tested += made.tested
@@ -136,7 +131,7 @@ def _train_all(trainings: Any, folder: Path, options: Reproduce) -> dict[str, Pa
     for number, training in enumerate(trainings, 1):
         title = f"training {number} of {len(trainings)}: {training.model} on {training.dataset}, "
         with training_progress(training, title) as progress:
-            device = str(check_device(options.device))
+            device = str(check_device(options.where.device))
             paths[training.key], _ = train_network(
                 training, folder, data=options.data, device=device, progress=progress
             )

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from spectail.cli.computing import compute
-from spectail.cli.options import Cpus, Device, Gpus, Out, Ray, Workers
+from spectail.cli.computing import Computing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,12 +22,7 @@ class Sweep:
 
     grid: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="GRID", help="The grid, in TOML.")]
     dry_run: Annotated[bool, tyro.conf.arg(help="Say how many runs, time and disk it takes, and stop.")] = False
-    out: Out = Path("results")
-    device: Device = "cpu"
-    workers: Workers = None
-    ray: Ray = None
-    cpus: Cpus = 1.0
-    gpus: Gpus = 0.0
+    where: tyro.conf.OmitArgPrefixes[Computing] = dataclasses.field(default_factory=Computing)
 
     def __call__(self) -> None:
         """Compute what is missing, or estimate it."""
@@ -36,7 +30,7 @@ class Sweep:
         from spectail.sweeps.store import Store
 
         experiments = Grid.read(self.grid).experiments()
-        store = Store(self.out)
+        store = Store(self.where.out)
         if self.dry_run:
             from spectail.report.progress import print_estimate
             from spectail.sweeps.cost import estimate
@@ -44,9 +38,9 @@ class Sweep:
             entries = store.manifest.read()
             missing = [experiment for experiment in experiments if experiment not in store]
             known = [entries[e.key] for e in experiments if e.key in entries]
-            print_estimate(estimate(missing, known, self.workers or 1), len(experiments), store)
+            print_estimate(estimate(missing, known, self.where.workers or 1), len(experiments), store)
             return
-        compute(experiments, store, self.device, self.workers, self.ray, self.cpus, self.gpus)
+        self.where.compute(experiments, store)
         from spectail.report.progress import print_paths
 
         print_paths([store.runs])
