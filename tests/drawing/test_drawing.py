@@ -81,6 +81,14 @@ def test_columns_of_the_evolution_touch_and_hold_their_step():
         assert edges[k] < np.log1p(step) < edges[k + 1]
 
 
+def test_a_bulk_that_has_left_its_place_is_not_marked_as_spikes():
+    """All of it lies past the edge, above a gap; only the eigenvalue far from the rest is a spike."""
+    values = np.append(np.geomspace(3.0, 300.0, 200), 3000.0) * LAW.edges[1]
+    ax = draw_esd(axes(), np.append(LAW.edges[0], values), law=LAW)
+    (triangles,) = (line for line in ax.lines if line.get_marker() == "v")
+    assert triangles.get_xdata() == pytest.approx([np.log10(values[-1])])
+
+
 def test_the_largest_overlap_is_marked():
     overlaps = np.full((60, 60), 1e-3)
     overlaps[2, 4] = 0.9

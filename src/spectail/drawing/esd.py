@@ -16,6 +16,7 @@ Axis = Literal["linear", "log10"]
 Values = NDArray[np.float64]
 # Past this many bulk edges an eigenvalue would squeeze a linear axis: it is named at the margin.
 FAR = 3.0
+MOST_SPIKES = 10
 
 
 def draw_esd(
@@ -135,7 +136,7 @@ def _draw_law(ax: Axes, law: MarchenkoPastur, axis: Axis) -> None:
 def _mark_spikes(ax: Axes, final: Values, law: MarchenkoPastur, axis: Axis) -> None:
     """A tick on the axis for each eigenvalue past the edge, since its bar can be a pixel high.
 
-    Those above a gap of a tenth, the spikes, get a triangle.
+    Those above a gap of a tenth, the spikes, get a triangle; more than `MOST_SPIKES` are a bulk of their own.
     """
     edge = law.edges[1] + 3 * law.edge_fluctuation
     past = final[final > edge]
@@ -146,7 +147,9 @@ def _mark_spikes(ax: Axes, final: Values, law: MarchenkoPastur, axis: Axis) -> N
     below = np.concatenate([final[final <= edge][-1:], past[:-1]])
     if len(below) < len(past):
         below = np.concatenate([past[:1], below])
-    detached = np.maximum.accumulate(past > 1.1 * below)
+    gap = past > 1.1 * below
+    gap[:-MOST_SPIKES] = False
+    detached = np.maximum.accumulate(gap)
     x = np.log10(past) if axis == "log10" else past
     across: dict[str, Any] = {"transform": ax.get_xaxis_transform(), "clip_on": False, "color": FINAL, "ls": "none"}
     ax.plot(x, np.full(len(x), 0.02), "|", ms=5, mew=0.5, zorder=5, label=r"$\lambda$ past the edge", **across)
