@@ -1,9 +1,13 @@
+import os
+import time
+
 import pytest
 
 from spectail.paper.catalogue import find
 from spectail.paper.making import make_all
 from spectail.paper.reproduce import Plan
 from spectail.paper.scale import Scale
+from spectail.sweeps.executors import worker_pool
 from spectail.sweeps.locks import writing
 from spectail.sweeps.store import Store
 from spectail.sweeps.sweep import run_missing
@@ -43,3 +47,8 @@ def test_what_a_kill_left_beside_the_pictures_is_removed_unless_somebody_draws(s
     assert left.exists()
     made(store, "figures-small", 1)
     assert not left.exists()
+
+
+def test_a_worker_that_is_killed_is_one_sentence():
+    with pytest.raises(OSError, match="a worker process was killed"), worker_pool(2, time.time) as pool:
+        list(pool.map(os._exit, [1]))

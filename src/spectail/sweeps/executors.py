@@ -157,12 +157,19 @@ def worker_pool(workers: int, begin: Callable[[], object]) -> Iterator[ProcessPo
 
     Yields:
         the pool; what it is at when the context is left is cut off.
+
+    Raises:
+        OSError: a process was killed at its work.
     """
     threads = max(1, (os.cpu_count() or 1) // workers)
     pool = ProcessPoolExecutor(workers, _context(), _begin, (threads, begin))
     try:
         _start(pool, threads)
         yield pool
+    except BrokenProcessPool:
+        raise OSError(
+            "a worker process was killed, perhaps for lack of memory; the same command goes on where it was"
+        ) from None
     finally:
         _kill(pool)
 
