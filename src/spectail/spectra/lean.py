@@ -27,6 +27,7 @@ _GUARD = 8  # at least so many further directions in the iteration, so that thos
 _ROUNDS = 6
 _FAST = 2048  # columns from which on torch's eigenvalues are a third faster, and their copy of the Gram matrix has room
 _SHIFT = 2 * GRAM_ERROR  # of λ_max
+_MANY_THREADS = 1024  # columns from which on more than one is faster
 _PART = 256  # columns at a time in float64
 _SMALL = 64  # up to this shorter side, a call of the solver costs more than its arithmetic
 _BATCH = 2**18  # weights at a time in float64, where matrices are small
@@ -80,7 +81,7 @@ def lean_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
     matrix = weights.detach()
     if not _squares_are_safe(matrix):
         return eigenvalues(weights)
-    with _as_many_threads_as_torch():
+    with _threads_for(min(matrix.shape)):
         kept: Matrix | None = None
         gram = _lower_gram(matrix)
         if len(gram) >= _FAST and matrix.element_size() > 2:
@@ -120,8 +121,10 @@ def _pools() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _as_many_threads_as_torch() -> AbstractContextManager[object]:
-    limited: AbstractContextManager[object] = _pools().limit(limits=torch.get_num_threads(), user_api="blas")
+def _threads_for(size: int) -> AbstractContextManager[object]:
+    """As many as torch has, or one for a small matrix: others would gain nothing, and then wait in a busy loop."""
+    threads = torch.get_num_threads() if size >= _MANY_THREADS else 1
+    limited: AbstractContextManager[object] = _pools().limit(limits=threads, user_api="blas")
     return limited
 
 
