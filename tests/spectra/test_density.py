@@ -7,9 +7,16 @@ from hypothesis import strategies as st
 from spectail.spectra.density import (
     eigenvalues,
     eigenvalues_and_top_direction,
-    gram_matrix,
     histogram,
     stable_rank,
+)
+from spectail.spectra.symmetric import (
+    FAST_IN_TORCH,
+    cholesky,
+    gram_matrix,
+    lower_gram,
+    symmetric_eigenvalues,
+    symmetric_norm,
 )
 
 
@@ -97,9 +104,32 @@ def test_an_empty_matrix_is_refused():
 @settings(deadline=None, max_examples=20)
 @given(rows=st.integers(1, 40), cols=st.integers(1, 40), block=st.integers(1, 50), cut=st.integers(0, 40))
 def test_gram_matrix_is_the_product_in_any_blocks_and_parts(rows, cols, block, cut):
-    z = torch.randn(rows, cols, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    torch.testing.assert_close(gram_matrix(z, block), z @ z.T)
-    torch.testing.assert_close(gram_matrix([z[:, :cut], z[:, cut:]], block), z @ z.T)
+    exact = torch.randn(rows, cols, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    for z in (exact, exact.float(), exact.T.contiguous().T):  # by SciPy, by torch, and by SciPy of columns
+        torch.testing.assert_close(gram_matrix(z, block), z @ z.T)
+        torch.testing.assert_close(gram_matrix([z[:, :cut], z[:, cut:]], block), z @ z.T)
+
+
+@pytest.mark.parametrize("size", [1, 30, FAST_IN_TORCH])
+def test_eigenvalues_of_a_symmetric_matrix_are_those_of_its_lower_half(size):
+    matrix = gram_matrix(torch.randn(size, 40, generator=torch.Generator().manual_seed(6), dtype=torch.float64))
+    lower, before = matrix.tril(), matrix.clone()
+    exact = torch.linalg.eigvalsh(matrix)
+    for half in (matrix, lower, lower.T.contiguous().T):
+        torch.testing.assert_close(symmetric_eigenvalues(half), exact, rtol=0, atol=1e-13 * float(exact[-1]))
+    torch.testing.assert_close(matrix, before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("size", [1, 30, 200])
+def test_the_lower_half_is_enough_for_norm_and_factor(size):
+    z = torch.randn(size, 300, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    lower, full = lower_gram(z), z @ z.T
+    assert not lower.triu(1).any()
+    torch.testing.assert_close(symmetric_norm(lower), torch.linalg.matrix_norm(full))
+    factor = cholesky(lower)
+    torch.testing.assert_close(factor.tril(), torch.linalg.cholesky(full))
+    lower[-1, -1] = -1.0
+    assert cholesky(lower) is None
 
 
 def test_stable_rank_counts_equal_directions_and_ignores_scale():

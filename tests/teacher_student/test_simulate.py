@@ -10,7 +10,7 @@ from spectail.spectra.density import eigenvalues
 from spectail.spectra.overlaps import singular_overlaps
 from spectail.spectra.tails import hill_fit, ks_fit
 from spectail.teacher_student.dataset import VARIABLES, experiment_of
-from spectail.teacher_student.experiment import Experiment
+from spectail.teacher_student.experiment import PROTOCOLS, Experiment
 from spectail.teacher_student.problem import Problem
 from spectail.teacher_student.simulate import simulate, simulate_many
 
@@ -70,11 +70,24 @@ def test_a_one_step_run_measures_what_a_longer_one_does_after_its_first_step(opt
 
 def test_runs_of_a_problem_share_step_0_and_the_first_gradient(monkeypatch):
     module = importlib.import_module("spectail.teacher_student.simulate")
-    calls = []
-    monkeypatch.setattr(module, "measure", lambda e, p, s, w, real=module.measure: calls.append(1) or real(e, p, s, w))
-    experiments = [SMALL.replace(lr=lr, steps=1, record=(0, 1)) for lr in (0.1, 1.0, 10.0)]
+    calls = {"measure_readout": 0, "measure_spectrum": 0}
+
+    def count(name):
+        real = getattr(module, name)
+
+        def counted(*arguments):
+            calls[name] += 1
+            return real(*arguments)
+
+        monkeypatch.setattr(module, name, counted)
+
+    for name in calls:
+        count(name)
+    conventions = [SMALL.replace(steps=1, record=(0, 1), protocol=protocol) for protocol in PROTOCOLS]
+    experiments = [e.replace(lr=lr) for e in conventions for lr in (0.1, 1.0, 10.0)]
     list(simulate_many(experiments))
-    assert len(calls) == 1 + len(experiments)
+    # the readout at step 0 depends on the scale of the features, the spectrum on nothing
+    assert calls == {"measure_readout": len(experiments) + len(conventions), "measure_spectrum": len(experiments) + 1}
 
 
 def test_the_dataset_has_every_variable_labelled_and_knows_its_experiment():

@@ -29,6 +29,13 @@ class Computing:
     cpus: Annotated[float, tyro.conf.arg(metavar="FLOAT", help="Cores of the Ray cluster that each run takes.")] = 1.0
     gpus: Annotated[float, tyro.conf.arg(metavar="FLOAT", help="GPUs of the Ray cluster that each run takes.")] = 0.0
 
+    def prepare(self) -> None:
+        """Let worker processes begin to import what they need, beside what this one imports."""
+        if self.workers is not None and self.workers > 0 and self.ray is None:
+            from spectail.sweeps.origin import start_early
+
+            start_early(self.workers)
+
     def compute(self, experiments: Any, store: Any) -> None:
         """Compute what a store lacks, with a progress bar; exits where runs failed or it was to stop."""
         from spectail.report.progress import RunProgress

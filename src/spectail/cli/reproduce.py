@@ -51,6 +51,8 @@ class Reproduce:
 
     def __call__(self) -> None:
         """Compute what is missing, draw, test, and keep the verdicts."""
+        if self.names and not self.list:
+            self.where.prepare()
         from spectail.paper.catalogue import catalogue, find
         from spectail.report import progress, terminal
 

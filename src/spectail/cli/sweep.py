@@ -26,6 +26,8 @@ class Sweep:
 
     def __call__(self) -> None:
         """Compute what is missing, or estimate it."""
+        if not self.dry_run:
+            self.where.prepare()
         from spectail.sweeps.grid import Grid
         from spectail.sweeps.store import Store
 

@@ -2,7 +2,7 @@ from .bulk import MarchenkoPastur as MarchenkoPastur
 from .bulk import fit_marchenko_pastur as fit_marchenko_pastur
 from .density import eigenvalues as eigenvalues
 from .density import eigenvalues_and_top_direction as eigenvalues_and_top_direction
-from .density import gram_matrix as gram_matrix
+from .symmetric import gram_matrix as gram_matrix
 from .density import histogram as histogram
 from .density import stable_rank as stable_rank
 from .goodness import GoodnessOfFit as GoodnessOfFit

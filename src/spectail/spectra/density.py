@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -10,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spectail.spectra.precision import float64
+from spectail.spectra.symmetric import cholesky, lower_gram, symmetric_eigenvalues
 
 # The error of an eigenvalue from a float64 Gram matrix is a few units of rounding of the largest one: measured, at
 # most 4e-15 λ_max up to 4096 columns of noise, and 1e-14 λ_max where nearly all eigenvalues are equal. Below
@@ -42,7 +42,7 @@ def eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
     [1.0, 4.0, 9.0]
     """
     matrix, scale = _scaled_float64(weights)
-    return _eigenvalues(matrix, torch.linalg.eigvalsh(_short_gram(matrix))) * scale**2
+    return _eigenvalues(matrix, symmetric_eigenvalues(_short_gram(matrix))) * scale**2
 
 
 def eigenvalues_and_top_direction(
@@ -52,7 +52,7 @@ def eigenvalues_and_top_direction(
 
     v₁ is the first principal component of W: the direction in input space that a spike points to.
     It is found by inverse iteration on the Gram matrix that the eigenvalues came from, which costs
-    one factorisation instead of all eigenvectors.
+    one Cholesky factorisation instead of all eigenvectors.
 
     Args:
         weights: W, any floating dtype, on any device.
@@ -67,7 +67,7 @@ def eigenvalues_and_top_direction(
     """
     matrix, scale = _scaled_float64(weights)
     gram = _short_gram(matrix)
-    values = torch.linalg.eigvalsh(gram)
+    values = symmetric_eigenvalues(gram)
     vector = _top_eigenvector(gram, values[-1])
     if matrix.shape[0] < matrix.shape[1] and values[-1] > 0:
         vector = matrix.T @ vector
@@ -75,28 +75,6 @@ def eigenvalues_and_top_direction(
     elif matrix.shape[0] < matrix.shape[1]:
         vector = matrix.new_full((matrix.shape[1],), matrix.shape[1] ** -0.5)
     return _eigenvalues(matrix, values) * scale**2, vector
-
-
-def gram_matrix(rows: Float[Tensor, "k m"] | Iterable[Float[Tensor, "k _"]], block: int = 192) -> Float[Tensor, "k k"]:
-    """Z Zᵀ, with each product below the diagonal computed once.
-
-    A general matrix product does the same work twice, and torch offers no symmetric one.
-
-    Args:
-        rows: Z, one vector a row; or its columns in several parts, one after the other, so that a
-            large Z need not be in memory in this dtype at once.
-        block: rows at a time; any value gives the same result to rounding.
-    """
-    parts = [rows] if isinstance(rows, Tensor) else rows
-    gram: Tensor | None = None
-    for part in parts:
-        k = len(part)
-        gram = part.new_zeros(k, k) if gram is None else gram
-        for start in range(0, k, block):
-            gram[start:, start : start + block].addmm_(part[start:], part[start : start + block].T)
-    if gram is None:
-        raise ValueError("a Gram matrix needs at least one part")
-    return gram.tril_().add_(gram.tril(-1).T)
 
 
 def stable_rank(spectrum: Float[Tensor, "*batch b"]) -> Float[Tensor, "*batch"]:
@@ -156,8 +134,8 @@ def _scaled_float64(weights: Tensor) -> tuple[Tensor, float]:
 
 
 def _short_gram(matrix: Tensor) -> Tensor:
-    """The Gram matrix of the shorter side."""
-    return gram_matrix(matrix if matrix.shape[0] < matrix.shape[1] else matrix.T)
+    """The lower half of the Gram matrix of the shorter side."""
+    return lower_gram(matrix if matrix.shape[0] < matrix.shape[1] else matrix.T)
 
 
 def _eigenvalues(matrix: Tensor, from_gram: Tensor) -> Tensor:
@@ -176,12 +154,20 @@ def _top_eigenvector(gram: Tensor, top: Tensor) -> Tensor:
     if top <= 0:
         unit: Tensor = start / start.norm()
         return unit
-    shifted = gram.neg()
-    shifted.diagonal().add_(top * (1 + 1e-13))
-    factors, pivots = torch.linalg.lu_factor(shifted)
-    factors.diagonal()[factors.diagonal() == 0] = torch.finfo(gram.dtype).tiny
     vector: Tensor = start[:, None]
+    factor = _factor_above(gram, top)
     for _ in range(3):
-        vector = torch.linalg.lu_solve(factors, pivots, vector)
+        vector = torch.cholesky_solve(vector, factor)
         vector = vector / vector.norm()
     return vector[:, 0]
+
+
+def _factor_above(gram: Tensor, top: Tensor) -> Tensor:
+    """The Cholesky factor of sI − G, with s as little above the largest eigenvalue as rounding allows."""
+    distance, factor = 1e-13, None
+    while factor is None:
+        shifted = gram.neg()
+        shifted.diagonal().add_(top * (1 + distance))
+        factor = cholesky(shifted)
+        distance *= 10
+    return factor

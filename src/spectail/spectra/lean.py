@@ -5,29 +5,26 @@ from __future__ import annotations
 import math
 import mmap
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy.linalg import blas, eigh, lapack, qr, svd
-from threadpoolctl import ThreadpoolController
+from scipy.linalg import lapack, qr, svd
 from torch import Tensor
 
 from spectail.spectra.density import GRAM_ERROR, GRAM_IS_EXACT_ABOVE, eigenvalues
 from spectail.spectra.precision import float64
+from spectail.spectra.symmetric import FAST_IN_TORCH, add_product, solved, threads_for
 
 # Below this share of λ_max an eigenvalue counts for nothing; half of the 1e-10 down to which `eigenvalues` is exact.
 _NOTHING = 5e-11
 _FEW = 1 / 16  # of the eigenvalues: up to this share of small ones, they are refined instead of all computed anew
 _GUARD = 8  # at least so many further directions in the iteration, so that those wanted converge fast
 _ROUNDS = 6
-_FAST = 2048  # columns from which on torch's eigenvalues are a third faster, and their copy of the Gram matrix has room
 _SHIFT = 2 * GRAM_ERROR  # of λ_max
-_MANY_THREADS = 1024  # columns from which on more than one is faster
 _PART = 256  # columns at a time in float64
 _SMALL = 64  # up to this shorter side, a call of the solver costs more than its arithmetic
 _BATCH = 2**18  # weights at a time in float64, where matrices are small
@@ -81,13 +78,13 @@ def lean_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
     matrix = weights.detach()
     if not _squares_are_safe(matrix):
         return eigenvalues(weights)
-    with _threads_for(min(matrix.shape)):
+    with threads_for(min(matrix.shape)):
         kept: Matrix | None = None
         gram = _lower_gram(matrix)
-        if len(gram) >= _FAST and matrix.element_size() > 2:
+        if len(gram) >= FAST_IN_TORCH and matrix.element_size() > 2:
             values, kept = torch.linalg.eigvalsh(torch.from_numpy(gram), UPLO="L").numpy(), gram
         else:
-            values = _solved_in_place(gram)
+            values = solved(gram, overwrite=True)
         del gram
         small = int((values < _sharp_above(values, matrix)).sum())
         if small and values[small - 1] > _NOTHING * values[-1]:
@@ -116,18 +113,6 @@ def _sharp_above(values: Matrix, matrix: Tensor) -> float:
     return min(GRAM_IS_EXACT_ABOVE * float(values[-1]), (error / rounding) ** 2)
 
 
-@cache
-def _pools() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-def _threads_for(size: int) -> AbstractContextManager[object]:
-    """As many as torch has, or one for a small matrix: others would gain nothing, and then wait in a busy loop."""
-    threads = torch.get_num_threads() if size >= _MANY_THREADS else 1
-    limited: AbstractContextManager[object] = _pools().limit(limits=threads, user_api="blas")
-    return limited
-
-
 def _lower_gram(matrix: Tensor) -> Matrix:
     """The Gram matrix of the shorter side, column-major, valid at and below the diagonal."""
     short = matrix if matrix.shape[0] < matrix.shape[1] else matrix.T
@@ -136,13 +121,8 @@ def _lower_gram(matrix: Tensor) -> Matrix:
     for start in range(0, short.shape[1], _PART):
         part = short[:, start : start + _PART].T
         rows = buffer[: len(part)].copy_(part).numpy()
-        gram = blas.dsyrk(1.0, rows.T, beta=1.0, c=gram, lower=1, overwrite_c=1)
+        add_product(gram, rows.T)
     return gram
-
-
-def _solved_in_place(gram: Matrix) -> Matrix:
-    found: Matrix = eigh(gram, lower=True, eigvals_only=True, overwrite_a=True, check_finite=False, driver="evd")
-    return found
 
 
 def _inverse(matrix: Tensor, gram: Matrix | None, largest: float) -> Inverse:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
+from spectail.sweeps.origin import thread_limit, threads_each, worker_context
 from spectail.sweeps.store import Store
 from spectail.sweeps.work import Chunk, Failure, Worker
 from spectail.teacher_student.experiment import Experiment
@@ -107,9 +108,9 @@ class Processes:
 
     def __init__(self, store: Store, workers: int, device: str = "cpu") -> None:
         self.slots = workers
-        self._context = _context()
+        self._context = worker_context()
         self._stopping = self._context.RawValue(ctypes.c_bool, False)
-        threads = max(1, (os.cpu_count() or 1) // workers)
+        threads = threads_each(workers)
         self._arguments = (store.root, store.checkpoint_seconds, device, threads, self._stopping)
         self._threads = threads
         self._pool: ProcessPoolExecutor | None = None
@@ -161,8 +162,8 @@ def worker_pool(workers: int, begin: Callable[[], object]) -> Iterator[ProcessPo
     Raises:
         OSError: a process was killed at its work.
     """
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    pool = ProcessPoolExecutor(workers, _context(), _begin, (threads, begin))
+    threads = threads_each(workers)
+    pool = ProcessPoolExecutor(workers, worker_context(), _begin, (threads, begin))
     try:
         _start(pool, threads)
         yield pool
@@ -176,7 +177,7 @@ def worker_pool(workers: int, begin: Callable[[], object]) -> Iterator[ProcessPo
 
 def _start(pool: ProcessPoolExecutor, threads: int) -> None:
     try:
-        with _thread_limit(threads):
+        with thread_limit(threads):
             pool.submit(os.getpid).result()  # the first worker starts while the limit is set
     except BrokenProcessPool:
         raise RuntimeError(
@@ -192,29 +193,6 @@ def _kill(pool: ProcessPoolExecutor) -> None:
         process.kill()
     for process in processes:
         process.join()
-
-
-def _context() -> Any:
-    """Workers fork from a process that has imported torch and nothing else, where that can be had."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    needed = ["spectail.teacher_student.simulate", "spectail.sweeps.executors", "netCDF4"]
-    context.set_forkserver_preload([*needed, "torch._dynamo"])  # which the first step of an optimizer would import
-    return context
-
-
-@contextmanager
-def _thread_limit(threads: int) -> Iterator[None]:
-    """What NumPy's linear algebra reads when a process starts."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, str(threads)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 _worker: Worker | None = None  # of a worker process, set once when it starts

@@ -11,7 +11,8 @@ from spectail.sweeps.store import Store
 from spectail.sweeps.work import Chunk
 from spectail.teacher_student.experiment import Experiment
 
-_CHUNK = 16
+_MOST = 32  # runs that are claimed at once: what another sweep on the same store cannot take
+_NEARLY = 1 + 1e-6  # sums of work are floats
 
 
 class Queue:
@@ -69,25 +70,44 @@ class Queue:
 
 
 def chunks(experiments: Sequence[Experiment], slots: int) -> list[Chunk]:
-    """Runs of one problem together, large problems first, in as many pieces as keep all workers busy.
+    """Runs of one problem together, the most work first, in as few pieces as keep all workers busy to the end.
 
-    A piece has at most 16 runs, and a problem is cut into more pieces only where there are too few
-    problems to go round. Runs of one kind of update lie next to each other, since they share most.
+    Whoever gets a piece of a problem draws it, and measures it at step 0. So a problem stays whole while
+    it is no more than a worker's share of what is left; the last ones are cut, into pieces of half that
+    share. Runs of one kind of update lie next to each other, since they share most.
     """
     from spectail.sweeps.cost import operations
 
-    groups: dict[tuple[object, ...], list[Experiment]] = {}
+    groups: dict[tuple[object, ...], list[_Weighed]] = {}
     for experiment in experiments:
-        groups.setdefault(_problem_key(experiment), []).append(experiment)
-    found: list[Chunk] = []
-    pieces = 1 if slots == 1 else math.ceil(3 * slots / max(len(groups), 1))
-    for group in groups.values():
-        group.sort(key=lambda e: (e.protocol, e.activation, e.optimizer))
-        size = min(_CHUNK, math.ceil(len(group) / pieces))
-        found += [group[start : start + size] for start in range(0, len(group), size)]
+        groups.setdefault(_problem_key(experiment), []).append((operations(experiment), experiment))
+    left = sum(map(_work, groups.values()))
+    pieces: list[list[_Weighed]] = []
+    for group in sorted(groups.values(), key=_work, reverse=True):
+        group.sort(key=lambda weighed: (weighed[1].protocol, weighed[1].activation, weighed[1].optimizer))
+        share = left / slots
+        pieces += _cut(group, math.inf if _work(group) <= _NEARLY * share else share / 2)
+        left -= _work(group)
     if slots > 1:  # the longest first, so that no worker is left with it at the end
-        found.sort(key=lambda chunk: -sum(operations(e) for e in chunk))
-    return found
+        pieces.sort(key=_work, reverse=True)
+    return [[experiment for _, experiment in piece] for piece in pieces]
+
+
+_Weighed = tuple[float, Experiment]
+
+
+def _cut(group: Sequence[_Weighed], most: float) -> list[list[_Weighed]]:
+    """Pieces of so much work at most, but of one run at least."""
+    pieces: list[list[_Weighed]] = []
+    for weighed in group:
+        if not pieces or len(pieces[-1]) == _MOST or _work(pieces[-1]) + weighed[0] > _NEARLY * most:
+            pieces.append([])
+        pieces[-1].append(weighed)
+    return pieces
+
+
+def _work(runs: Sequence[_Weighed]) -> float:
+    return sum(operations for operations, _ in runs)
 
 
 def _problem_key(experiment: Experiment) -> tuple[object, ...]:

@@ -23,26 +23,14 @@ Measurement = dict[str, Any]
 Hidden = Callable[[str, slice], Tensor]
 
 
-def measure(experiment: Experiment, problem: Problem, hidden: Hidden, weights: Float[Tensor, "h d"]) -> Measurement:
-    """Every per-step variable of a run's Dataset that depends on W alone.
-
-    Args:
-        experiment: whose conventions apply.
-        problem: the hold-out and test points, and β*.
-        hidden: σ(c W_t Xᵀ) (h × k) for a slice of a role's points, with the c that the experiment's
-            `feature_scale` asks for (`hidden_of` makes one); it may be overwritten.
-        weights: W_t.
-
-    Returns:
-        scalars by name, and `eigenvalues` (b) in float64.
-    """
-    learned, spectral = _learned(experiment, problem, hidden), _spectral(experiment, problem, weights)
-    notes = [note for note in (learned.pop("note"), spectral.pop("note")) if note]
+def measured(learned: Measurement, spectral: Measurement) -> Measurement:
+    """Every per-step variable of a run's Dataset that depends on W alone: both parts, with the notes of both."""
+    notes = [part["note"] for part in (learned, spectral) if part["note"]]
     return {**learned, **spectral, "note": "; ".join(notes)}
 
 
 def hidden_of(experiment: Experiment, problem: Problem, student: Student, weights: Float[Tensor, "h d"]) -> Hidden:
-    """The hidden units of a student with weights W, for `measure`."""
+    """The hidden units of a student with weights W, for `measure_readout`."""
     extra = extra_scale(experiment)
     return lambda role, points: student.hidden(weights, getattr(problem, role).x[points], extra)
 
@@ -52,7 +40,18 @@ def extra_scale(experiment: Experiment) -> float:
     return 1.0 / math.sqrt(experiment.d) if experiment.feature_scale == "extra_sqrt_d" else 1.0
 
 
-def _learned(experiment: Experiment, problem: Problem, hidden: Hidden) -> Measurement:
+def measure_readout(experiment: Experiment, problem: Problem, hidden: Hidden) -> Measurement:
+    """What is learned: the readout's losses, and KTA.
+
+    Args:
+        experiment: whose conventions apply.
+        problem: the hold-out and test points.
+        hidden: σ(c W_t Xᵀ) (h × k) for a slice of a role's points, with the c that the experiment's
+            `feature_scale` asks for (`hidden_of` makes one); it may be overwritten.
+
+    Returns:
+        scalars by name, and a `note`.
+    """
     output_scale = 1.0 / math.sqrt(experiment.h)
 
     def features(role: str, points: slice = slice(None)) -> Tensor:
@@ -68,11 +67,20 @@ def _learned(experiment: Experiment, problem: Problem, hidden: Hidden) -> Measur
     }
 
 
-def _spectral(experiment: Experiment, problem: Problem, weights: Tensor) -> Measurement:
+def measure_spectrum(problem: Problem, weights: Float[Tensor, "h d"]) -> Measurement:
+    """What the spectrum of W_t says, and its alignment with β*.
+
+    Args:
+        problem: which has β*.
+        weights: W_t.
+
+    Returns:
+        scalars by name, `eigenvalues` (b) in float64, and a `note`.
+    """
     spectrum, top = eigenvalues_and_top_direction(weights)
     spectrum = spectrum.cpu()
     hill, ks = hill_fit(spectrum), ks_fit(spectrum)
-    evidence = classify(spectrum, experiment.h, experiment.d)
+    evidence = classify(spectrum, *weights.shape)
     return {
         "note": "; ".join(dict.fromkeys(note for note in (hill.note, ks.note, evidence.note) if note)),
         "eigenvalues": np.asarray(spectrum),

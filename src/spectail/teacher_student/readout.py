@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spectail.spectra.density import gram_matrix
 from spectail.spectra.precision import float64, like
+from spectail.spectra.symmetric import cholesky, lower_gram, symmetric_norm
 
 # Points whose features are held in float64 at a time.
 SLICE = 2000
@@ -51,15 +51,22 @@ def fit_readout(features: Float[Tensor, "h n"], y: Float[Tensor, " n"], ridge: f
     """
     h, n = features.shape
     y = float64(y)
-    gram = gram_matrix(float64(features[:, part]) for part in _slices(n))
-    projected = torch.stack([float64(features[:, part]) @ y[part] for part in _slices(n)]).sum(0)
-    kta = float(projected.square().sum() / (torch.linalg.matrix_norm(gram) * y.square().sum()))
+    projected = y.new_zeros(h)
+
+    def in_float64() -> Iterator[Tensor]:
+        for part in _slices(n):
+            z = float64(features[:, part])
+            projected.add_(z @ y[part])
+            yield z
+
+    gram = lower_gram(in_float64())
+    kta = float(projected.square().sum() / (symmetric_norm(gram) * y.square().sum()))
     if not math.isfinite(kta):
         return Readout(torch.full_like(projected, math.nan), math.nan, math.nan)
 
     gram.diagonal().add_(ridge * n / h)
-    factor, failed = torch.linalg.cholesky_ex(gram)
-    if int(failed) == 0:
+    factor = cholesky(gram)
+    if factor is not None:
         a_hat = torch.cholesky_solve(projected[:, None], factor)[:, 0]
     else:
         a_hat = _least_squares(float64(features), y, ridge * n / h)

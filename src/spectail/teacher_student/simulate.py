@@ -18,7 +18,15 @@ from spectail.spectra.spikes import frobenius_norm, spectral_norm
 from spectail.teacher_student.dataset import to_dataset
 from spectail.teacher_student.experiment import Experiment
 from spectail.teacher_student.first_step import FirstStep
-from spectail.teacher_student.measure import Hidden, Measurement, extra_scale, hidden_of, measure
+from spectail.teacher_student.measure import (
+    Hidden,
+    Measurement,
+    extra_scale,
+    hidden_of,
+    measure_readout,
+    measure_spectrum,
+    measured,
+)
 from spectail.teacher_student.problem import Problem
 from spectail.teacher_student.student import Student
 from spectail.teacher_student.updates import make_optimizer, make_schedule, normalize_
@@ -232,11 +240,18 @@ class _Run:
     def _measure(self, step: int) -> Measurement:
         e = self.experiment
 
-        def take() -> Measurement:
-            return measure(e, self.problem, self._hidden(step), self.weights)
+        def readout() -> Measurement:
+            return measure_readout(e, self.problem, self._hidden(step))
 
-        name = ("measurement", e.activation, e.ridge, e.feature_scale, self.first_step is None)
-        return {"step": step, **(take() if step else self._shared(name, take)), **self._last_update}
+        def spectrum() -> Measurement:
+            return measure_spectrum(self.problem, self.weights)
+
+        if step == 0:
+            name = ("readout", e.activation, e.ridge, e.feature_scale, self.first_step is None)
+            found = measured(self._shared(name, readout), self._shared(("spectrum",), spectrum))
+        else:
+            found = measured(readout(), spectrum())
+        return {"step": step, **found, **self._last_update}
 
     def _hidden(self, step: int) -> Hidden:
         first = self.first_step
