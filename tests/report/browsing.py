@@ -65,11 +65,66 @@ def set_value(driver, element, value):
 
 
 def assert_a_phone_needs_no_sideways_scrolling(driver):
-    """Narrow the window, let the plots follow it, and widen it again."""
-    driver.set_window_size(500, 900)
-    fits = "return document.documentElement.scrollWidth <= window.innerWidth"
-    deadline = time.monotonic() + 20
-    while not driver.execute_script(fits):
-        assert time.monotonic() < deadline, "the page stays wider than the window"
-        time.sleep(0.05)
-    driver.set_window_size(1300, 900)
+    """Narrow the window to a phone's, let the plots follow it, and widen it again; nothing may stick out."""
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    sticking_out = (
+        "const limit = document.documentElement.clientWidth;"
+        "const scrolls = e => e.closest('.scroll, .table-window, pre');"
+        "const found = Array.from(document.body.querySelectorAll('*')).filter(e => !scrolls(e) &&"
+        " e.getBoundingClientRect().right > limit + 1).map(e => e.outerHTML.slice(0, 120));"
+        "return document.documentElement.scrollWidth > 390 ? ['the page', ...found] : found"
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while found := driver.execute_script(sticking_out):
+            assert time.monotonic() < deadline, f"wider than a phone: {found}"
+            time.sleep(0.05)
+    finally:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def assert_text_is_readable(driver, scheme):
+    """All visible text, in plots too, stands out from what is behind it by 4.5 to 1, as WCAG 2.1 AA asks.
+
+    Args:
+        driver: with the page.
+        scheme: light or dark, which the reader's system prefers.
+    """
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    try:
+        deadline = time.monotonic() + 20
+        while found := driver.execute_script(_FAINT):
+            assert time.monotonic() < deadline, f"hard to read in the {scheme}: {found}"
+            time.sleep(0.05)  # plots take on the new colours a little later
+        ink = driver.execute_script("return getComputedStyle(document.body).color")
+        assert (ink == "rgb(232, 232, 232)") == (scheme == "dark")
+    finally:
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+_FAINT = """
+const numbers = text => { const n = text.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n };
+const over = (front, alpha, back) => [0, 1, 2].map(i => alpha * front[i] + (1 - alpha) * back[i]);
+const linear = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+const luminance = c => 0.2126 * linear(c[0]) + 0.7152 * linear(c[1]) + 0.0722 * linear(c[2]);
+function behind(e) {
+  if (!e) return [255, 255, 255];
+  const colour = numbers(getComputedStyle(e).backgroundColor);
+  return colour[3] === 1 ? colour : over(colour, colour[3], behind(e.parentElement));
+}
+function opacity(e) { return e ? Number(getComputedStyle(e).opacity) * opacity(e.parentElement) : 1; }
+const found = new Set();
+const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (words.nextNode()) {
+  const e = words.currentNode.parentElement, style = getComputedStyle(e);
+  if (!words.currentNode.data.trim() || e.matches("script, style, option") || !e.getClientRects().length) continue;
+  if (style.visibility === "hidden" || opacity(e) === 0) continue;
+  const colour = numbers(e instanceof SVGElement ? style.fill : style.color), back = behind(e);
+  const pair = [luminance(over(colour, colour[3] * opacity(e), back)), luminance(back)].sort((a, b) => b - a);
+  const ratio = (pair[0] + 0.05) / (pair[1] + 0.05);
+  if (ratio < 4.5) found.add(`${ratio.toFixed(2)}: <${e.tagName} ${e.className}> ${e.textContent.slice(0, 39)}`);
+}
+return Array.from(found).slice(0, 12);
+"""

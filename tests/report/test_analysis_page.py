@@ -7,6 +7,7 @@ from torch import nn
 from report.browsing import (
     assert_a_phone_needs_no_sideways_scrolling,
     assert_no_error_and_no_request,
+    assert_text_is_readable,
     opened,
     set_value,
 )
@@ -160,3 +161,8 @@ def test_rows_are_sorted_as_numbers(browser):
 
 def test_a_phone_shows_it_without_scrolling_sideways(browser):
     assert_a_phone_needs_no_sideways_scrolling(browser)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable(browser, scheme):
+    assert_text_is_readable(browser, scheme)

@@ -4,7 +4,13 @@ import json
 
 import pytest
 
-from report.browsing import assert_no_error_and_no_request, opened, set_value
+from report.browsing import (
+    assert_a_phone_needs_no_sideways_scrolling,
+    assert_no_error_and_no_request,
+    assert_text_is_readable,
+    opened,
+    set_value,
+)
 from spectail.cli import main
 from spectail.paper import reproduce as paper
 from spectail.paper.catalogue import find
@@ -133,13 +139,9 @@ def test_verdicts_are_filtered_and_sorted(browser):
 
 
 def test_a_phone_shows_it_without_scrolling_sideways(browser):
-    browser.set_window_size(500, 900)
-    wide = (
-        "const limit = document.documentElement.clientWidth;"
-        "const inside = e => e.closest('.scroll, pre, .js-plotly-plot');"
-        "return Array.from(document.body.querySelectorAll('*')).filter(e => !inside(e) &&"
-        " e.getBoundingClientRect().right > limit + 1).map(e => e.outerHTML.slice(0, 120))"
-    )
-    assert browser.execute_script(wide) == []
-    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
-    browser.set_window_size(1300, 900)
+    assert_a_phone_needs_no_sideways_scrolling(browser)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable(browser, scheme):
+    assert_text_is_readable(browser, scheme)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 from torch import Tensor
 
 from spectail.files import write_whole
@@ -17,7 +16,7 @@ from spectail.networks.analyze import Analysis
 from spectail.networks.cache import nulls_of_shape
 from spectail.networks.change import OVERLAPS
 from spectail.networks.row import FEWEST
-from spectail.report.page import embedded, number, pack_spectrum, plotly, resource, template
+from spectail.report.page import number, pack_spectrum, page
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.nulls import ExponentNull
 
@@ -65,7 +64,9 @@ def write_analysis_page(analysis: Analysis, path: Path, command: str = "") -> Pa
     points = int(np.clip(_SPECTRA_BYTES / (2.7 * max(len(frame), 1)), 100, 4000))
     rows = [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
     data = [_matrix(row, spectrum, points) for row, spectrum in zip(rows, analysis.spectra, strict=True)]
-    page = template("analysis.html").render(
+    text = page(
+        "analysis",
+        data,
         title=analysis.title,
         command=command,
         columns=list(_shown(frame).values()),
@@ -74,12 +75,8 @@ def write_analysis_page(analysis: Analysis, path: Path, command: str = "") -> Pa
         skipped=frame.attrs["skipped"],
         changed=OVERLAPS[0] in frame,
         points=points,
-        plotly=plotly(),
-        css=Markup(resource("page.css") + resource("analysis.css")),
-        script=Markup(resource("spectra.js") + resource("analysis.js")),
-        data=embedded(data),
     )
-    return write_whole(path, lambda part: part.write_text(page, encoding="utf-8"))
+    return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def _shown(frame: pd.DataFrame) -> dict[str, str]:

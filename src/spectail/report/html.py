@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
 from spectail.files import write_whole
 from spectail.paper.record import read_records
-from spectail.report.page import embedded, number, pack_spectrum, plotly, resource, template
+from spectail.report.page import number, pack_spectrum, page
 from spectail.report.progress import duration
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.sweeps.executors import worker_pool
@@ -64,21 +63,19 @@ def write_report(root: Path, scale: str = "paper") -> Path:
     wanted = {key for artifact in artifacts for of in artifact["runs"].values() for key in of}
     chosen = [key for key in keys if not artifacts or key in wanted]
     points, data = _pack(store, chosen)
-    page = template("page.html").render(
+    text = page(
+        "report",
+        data,
         title=str(root.resolve().name),
         small=scale != "paper",
         artifacts=artifacts,
         verdicts=[verdict for artifact in artifacts for verdict in artifact["verdicts"]],
         runs=len(data["runs"]),
         points=points,
-        plotly=plotly(),
-        css=Markup(resource("page.css")),
-        script=Markup(resource("spectra.js") + resource("page.js")),
-        data=embedded(data),
     )
     path = root / ("report.html" if scale == "paper" else f"report-{scale}.html")
     with writing(store.writing):
-        return write_whole(path, lambda part: part.write_text(page, encoding="utf-8"))
+        return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def _artifact(record: Mapping[str, Any], folder: Path, link: str) -> dict[str, Any]:

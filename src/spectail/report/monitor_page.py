@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from spectail.files import write_whole
 from spectail.networks.recording import open_monitor
-from spectail.report.page import embedded, number, pack_spectrum, plotly, resource, template
+from spectail.report.page import number, pack_spectrum, page
 
 _SPECTRA_BYTES = 4_000_000  # of all packed spectra together
 _FEWEST_POINTS = 100  # of one
@@ -42,7 +41,9 @@ def write_monitor_page(path: Path) -> Path:
     if not found.sizes["step"] or not found.sizes["layer"]:
         raise ValueError(f"{path} holds no measurement")
     shown = _shown(found)
-    page = template("monitor.html").render(
+    text = page(
+        "monitor",
+        _data(found, shown),
         title=str(found.attrs.get("title", path.stem)),
         file=path.name,
         steps=found.step.values.tolist(),
@@ -53,13 +54,9 @@ def write_monitor_page(path: Path) -> Path:
         spectra=len(shown),
         measuring=float(found.measuring_seconds.sum()),
         training=float(found.training_seconds.max()),
-        plotly=plotly(),
-        css=Markup(resource("page.css") + resource("monitor.css")),
-        script=Markup(resource("spectra.js") + resource("monitor.js")),
-        data=embedded(_data(found, shown)),
     )
     target = path.with_suffix(".html")
-    return write_whole(target, lambda part: part.write_text(page, encoding="utf-8"))
+    return write_whole(target, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def monitor_files(folder: Path) -> list[Path]:

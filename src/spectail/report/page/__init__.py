@@ -1,4 +1,4 @@
-"""What goes into a page that stands alone: its resources, escaped, and spectra in few bytes."""
+"""Pages that stand alone, and what goes into them: spectra in few bytes."""
 
 from __future__ import annotations
 
@@ -16,24 +16,28 @@ from plotly.offline import get_plotlyjs
 _TOP = 40  # eigenvalues that stand singly in a packed spectrum
 
 
-def resource(name: str) -> str:
-    """A file of this folder."""
+def page(name: str, data: Any, **shown: Any) -> str:
+    """A page that needs no network: its text, style, scripts, Plotly and data in one.
+
+    Args:
+        name: report, analysis or monitor: of its files in this folder.
+        data: what its script draws, as JSON that no text in it can break out of.
+        **shown: what its text shows, escaped.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_resource), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template(f"{name}.html").render(
+        **shown,
+        css=Markup(_resource("base.css") + _resource(f"{name}.css")),
+        plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
+        data=Markup(json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")),
+        script=Markup(_resource("spectra.js") + _resource(f"{name}.js")),
+    )
+
+
+def _resource(name: str) -> str:
     return files("spectail.report.page").joinpath(name).read_text(encoding="utf-8")
-
-
-def template(name: str) -> jinja2.Template:
-    """A page of this folder, which escapes what it is given."""
-    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(resource(name))
-
-
-def plotly() -> Markup:
-    """Plotly itself, so that the page needs no network."""
-    return Markup(get_plotlyjs().replace("</script", "<\\/script"))
-
-
-def embedded(data: Any) -> Markup:
-    """Data as JSON that no text in it can break out of."""
-    return Markup(json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"))
 
 
 def number(value: Any) -> float | None:

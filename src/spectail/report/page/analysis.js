@@ -1,6 +1,6 @@
 
 // Matrices over depth, and the spectrum of the one that is chosen. Text from files reaches the page as text only.
-const matrices = JSON.parse(byId("matrices").textContent);
+const matrices = JSON.parse(byId("data").textContent);
 const BLUE = "#0072B2", ORANGE = "#D55E00", GREEN = "#009E73", PURPLE = "#CC79A7", BAND = "rgba(128,128,128,0.28)";
 // Okabe and Ito's colours for the eye, symbols for who cannot tell them
 const PHASES = { "random-like": ["#999999", "circle"], "bleeding-out": ["#56B4E9", "triangle-down"], "bulk+spike": [BLUE, "diamond"],

@@ -1,6 +1,6 @@
 
 // One training run: phases of all layers over steps, and the spectrum of the one that is chosen. Text from files is text only.
-const data = JSON.parse(byId("monitor-data").textContent);
+const data = JSON.parse(byId("data").textContent);
 const steps = data.steps, last = steps.length - 1;
 // Okabe and Ito's colours; the chips and the hover say in words what they mean
 const COLOURS = { "random-like": "#999999", "bleeding-out": "#56B4E9", "bulk+spike": "#0072B2", "bulk-decay": "#009E73",

@@ -1,6 +1,7 @@
 "use strict";
 // The explorer of runs and the table of verdicts. Text from files reaches the page as text only.
-const data = JSON.parse(document.getElementById("runs-data").textContent);
+for (const small of document.querySelectorAll("img[data-of]")) small.src = document.getElementById(small.dataset.of).src;
+const data = JSON.parse(document.getElementById("data").textContent);
 const spectrum = (index) => unpack(data.spectra[index]);
 
 function drawSpectrum(run, at, linear) {
@@ -38,7 +39,7 @@ function drawSpectrum(run, at, linear) {
     const x = linear ? run.predicted : Math.log10(run.predicted);
     if (x <= high) {
       shapes.push({ type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line: { color: "#CC79A7", dash: "dot", width: 2 } });
-      notes.push({ x, y: 1, yref: "paper", text: "predicted λ₁", showarrow: false, xanchor: "right", font: { color: "#CC79A7" } });
+      notes.push({ x, y: 1, yref: "paper", text: "predicted λ₁", showarrow: false, xanchor: "right" });
     }
   }
   Plotly.react("esd", traces, layout({
@@ -58,7 +59,7 @@ function drawCurves(run, at) {
   Plotly.react("curves", traces, layout({
     title: { text: "over steps" }, xaxis: { anchor: "y3", title: { text: run.long ? "step + 1" : "step" }, type: run.long ? "log" : "linear" },
     yaxis: { domain: [0.7, 1], title: { text: "loss" } }, yaxis2: { ...axis, domain: [0.36, 0.63], title: { text: "alignment" } },
-    yaxis3: { ...axis, domain: [0, 0.29], title: { text: "exponent" }, type: "log" },
+    yaxis3: { ...axis, domain: [0, 0.29], title: { text: "exponent" }, type: "log", tickvals: [1, 2, 5, 10, 20, 50, 100] },
     shapes: [{ type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line: { color: css("--ink"), dash: "dot", width: 1 } }],
   }), options);
 }
