@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from spectail import __version__
 from spectail.cli import main
 from spectail.sweeps.store import open_run
 from spectail.teacher_student.dataset import experiment_of
@@ -155,6 +156,10 @@ def test_a_file_that_is_not_ours_is_refused(capsys, tmp_path):
 def test_an_unknown_option_or_command_exits_with_2(capsys):
     for arguments in (["run", "--lrr", "1"], ["fly"], []):
         assert spectail(capsys, *arguments)[0] == 2
+
+
+def test_it_tells_its_version(capsys):
+    assert spectail(capsys, "--version") == (0, f"spectail {__version__}\n", "")
 
 
 def test_the_installed_command_starts(tmp_path):

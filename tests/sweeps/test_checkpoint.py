@@ -5,7 +5,7 @@ import pickle
 import pytest
 import torch
 
-from spectail.sweeps.checkpoint import Checkpoint, from_bytes, to_bytes
+from spectail.sweeps.checkpoint import Checkpoint, Left, from_bytes, to_bytes
 from spectail.teacher_student.experiment import Experiment
 from spectail.teacher_student.simulate import simulate
 from spectail.teacher_student.updates import _torch_optimizers, _torch_schedules
@@ -70,6 +70,26 @@ def test_every_schedule_goes_on_to_the_same_bits(schedule, optimizer):
     options = SCHEDULES[schedule] | ({"cycle_momentum": False} if schedule in ("CyclicLR", "OneCycleLR") else {})
     experiment = RUN.replace(optimizer=optimizer, schedule=schedule, schedule_options=options)
     assert resumed(experiment, 4).checksum == simulate(experiment).checksum
+
+
+def test_a_long_run_is_left_where_it_is_and_goes_on_to_the_same_bits():
+    memory, asked = Memory(), []
+
+    def stopping():
+        asked.append(True)
+        return len(asked) == 3
+
+    with pytest.raises(Left):
+        simulate(RUN, checkpoint=Checkpoint(lambda: memory.content, memory.write, seconds=0, stopping=stopping))
+    assert from_bytes(memory.content)["step"] == 2
+    assert simulate(RUN, checkpoint=memory.checkpoint()).checksum == simulate(RUN).checksum
+
+
+def test_a_short_run_goes_on_to_its_end():
+    memory = Memory()
+    stop = Checkpoint(lambda: memory.content, memory.write, seconds=60, stopping=lambda: True)
+    assert simulate(RUN, checkpoint=stop).checksum == simulate(RUN).checksum
+    assert memory.content is None
 
 
 def test_a_run_that_diverges_does_so_after_a_resume_too():

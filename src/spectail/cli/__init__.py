@@ -9,6 +9,7 @@ from typing import Any
 
 import tyro
 
+from spectail import __version__
 from spectail.cli.analyze import Analyze
 from spectail.cli.predict import Predict
 from spectail.cli.report import Report
@@ -34,10 +35,14 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point. Exit codes: 0 done, 2 bad input or a disk that refuses, 130 interrupted."""
+    """Entry point; `--version` alone prints the version. Exit codes: 0 done, 2 bad input or a disk that refuses, 130 interrupted."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given == ["--version"]:
+        print(f"spectail {__version__}")
+        return
     chosen = tyro.extras.subcommand_cli_from_dict(
         COMMANDS,
-        args=_with_address(sys.argv[1:] if arguments is None else arguments),
+        args=_with_address(given),
         prog="spectail",
         description="How the spectrum of a neural network's weights evolves while it trains.",
     )
@@ -52,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail("there is not enough memory for an experiment of this size; make n, d or h smaller")
     except KeyboardInterrupt:
         many = type(chosen) in (Reproduce, Sweep)
-        kept = "; finished runs are kept, and the same command goes on from there" if many else ""
+        kept = "; what was computed is kept, and the same command goes on from there" if many else ""
         print(f"interrupted{kept}", file=sys.stderr)
         sys.exit(130)
 

@@ -16,7 +16,8 @@ class Sweep:
     """Run a grid of experiments, or what is missing of it.
 
     Runs are kept in DIR/runs as soon as they are there; interrupted, killed or out of disk, the same
-    command goes on where it was. Ctrl-C finishes the current runs, a second one stops now.
+    command goes on where it was. Ctrl-C finishes the current runs, or keeps where they are if they are long;
+    a second one stops now.
     Example: spectail sweep grid.toml --workers 2
     """
 

@@ -81,7 +81,9 @@ class RunProgress(Watcher):
 
     def stopping(self) -> None:
         """Say what happens now."""
-        self._bar.console.print("finishing the current runs; press Ctrl-C again to stop now", style="yellow")
+        self._bar.console.print(
+            "finishing the current runs, or keeping where long ones are; Ctrl-C again stops now", style="yellow"
+        )
 
     def print_summary(self, summary: Summary) -> None:
         """What was found and computed, and each run that failed."""

@@ -12,7 +12,12 @@ State = dict[str, Any]
 SECONDS = 60.0
 """Between two checkpoints of a run; a shorter run writes none."""
 
+_ASK = 1.0  # seconds between two questions whether to stop, which can go over a network
 _MAGIC = b"spectail checkpoint 1\n"
+
+
+class Left(Exception):  # noqa: N818 - it says what happened
+    """A run was left at a step whose state is kept."""
 
 
 class Checkpoint:
@@ -26,13 +31,20 @@ class Checkpoint:
         read: the bytes that were kept, or None.
         write: keeps bytes, whole or not at all.
         seconds: between two checkpoints, by a clock that nobody can set back.
+        stopping: asked at a step, once a second at most. Where it is true, a run that has been going on for
+            as long as that is left there; a shorter one goes on to its end.
     """
 
     def __init__(
-        self, read: Callable[[], bytes | None], write: Callable[[bytes], object], seconds: float = SECONDS
+        self,
+        read: Callable[[], bytes | None],
+        write: Callable[[bytes], object],
+        seconds: float = SECONDS,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._read, self._write, self.seconds = read, write, seconds
+        self._read, self._write, self.seconds, self._stopping = read, write, seconds, stopping
         self._last = time.monotonic()
+        self._ask_at = self._last + seconds
 
     def load(self) -> State | None:
         """The state that was kept; None where there is none, or it is damaged or of another kind."""
@@ -40,17 +52,24 @@ class Checkpoint:
         return None if content is None else from_bytes(content)
 
     def save_if_due(self, state: Callable[[], State]) -> None:
-        """Keep the state if the last time was long enough ago.
+        """Keep the state if the last time was long enough ago, or if the run is to be left.
 
         Args:
             state: called only then.
 
         Raises:
             OSError: it cannot be written.
+            Left: the run is to be left; its state is kept.
         """
-        if time.monotonic() - self._last >= self.seconds:
+        now = time.monotonic()
+        leaving = now >= self._ask_at and self._stopping()
+        if leaving or now - self._last >= self.seconds:
             self._write(to_bytes(state()))
             self._last = time.monotonic()
+        if leaving:
+            raise Left
+        if now >= self._ask_at:
+            self._ask_at = now + min(self.seconds, _ASK)
 
 
 def to_bytes(state: State) -> bytes:

@@ -1,4 +1,4 @@
-"""Ctrl-C once: finish the current runs and stop. Twice: stop now."""
+"""Ctrl-C once: finish the current runs, or keep where the long ones are, and stop. Twice: stop now."""
 
 from __future__ import annotations
 

@@ -186,12 +186,13 @@ class Letters:
         """Send a run, and wait until it is kept."""
         self._call(self._office.put.remote(run))
 
-    def checkpoint(self, experiment: Experiment) -> Checkpoint:
+    def checkpoint(self, experiment: Experiment, stopping: Callable[[], bool] = lambda: False) -> Checkpoint:
         """Keeps the state of a long run beside the driver."""
         return Checkpoint(
             lambda: self._call(self._office.read_checkpoint.remote(experiment)),
             lambda content: self._call(self._office.write_checkpoint.remote(experiment, content)),
             self._seconds,
+            stopping,
         )
 
 

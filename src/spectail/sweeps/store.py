@@ -180,12 +180,13 @@ class Store:
         except OSError as error:
             raise _cannot_write(self.checkpoints, error) from None
 
-    def checkpoint(self, experiment: Experiment) -> Checkpoint:
-        """Keeps the state of a long run here while `simulate` computes it."""
+    def checkpoint(self, experiment: Experiment, stopping: Callable[[], bool] = lambda: False) -> Checkpoint:
+        """Keeps the state of a long run here while `simulate` computes it; `stopping` as for `Checkpoint`."""
         return Checkpoint(
             lambda: self.read_checkpoint(experiment),
             lambda content: self.write_checkpoint(experiment, content),
             self.checkpoint_seconds,
+            stopping,
         )
 
     def get_or_run(

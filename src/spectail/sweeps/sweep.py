@@ -40,7 +40,7 @@ class Watcher:
         """A run is kept."""
 
     def stopping(self) -> None:
-        """It was asked to stop after the current runs."""
+        """It was asked to stop; runs that are not long are finished first."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def sweep(
         ValueError: the grid or an option is not valid.
         OSError: the folder cannot be written to, or the disk is full.
         RuntimeError: some runs failed; the others are kept.
-        KeyboardInterrupt: it was interrupted; finished runs are kept.
+        KeyboardInterrupt: it was interrupted; what was computed is kept.
 
     >>> import tempfile
     >>> tiny = {"fixed": {"n": 40, "n_test": 9, "n_test_large": 9, "d": 20, "h": 30, "steps": 1}}

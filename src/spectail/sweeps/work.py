@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from spectail.sweeps.checkpoint import Checkpoint
+from spectail.sweeps.checkpoint import Checkpoint, Left
 from spectail.teacher_student.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ class Keeper(Protocol):
     def put(self, run: xr.Dataset) -> object:
         """Keep a run."""
 
-    def checkpoint(self, experiment: Experiment) -> Checkpoint:
-        """Keeps the state of a long run."""
+    def checkpoint(self, experiment: Experiment, stopping: Callable[[], bool]) -> Checkpoint:
+        """Keeps the state of a long run, and leaves it where it is to stop."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class Worker:
     Args:
         keeper: where runs go.
         device: where they are computed.
-        stopping: asked between runs; once it is true no further one is begun.
+        stopping: once it is true no further run is begun, and one that is long already is left at its next
+            step, with its state kept.
     """
 
     def __init__(self, keeper: Keeper, device: str = "cpu", stopping: Callable[[], bool] = lambda: False) -> None:
@@ -83,6 +84,8 @@ class Worker:
             if experiment not in self.keeper:
                 try:
                     run = self._simulate(experiment, progress)
+                except Left:
+                    break
                 except (MemoryError, RuntimeError, ValueError, ArithmeticError) as error:
                     short = isinstance(error, MemoryError) or "memory" in str(error)
                     failures.append(Failure.of(experiment, "there is not enough memory" if short else str(error)))
@@ -103,5 +106,5 @@ class Worker:
             device=self.device,
             problem=self._problem,
             progress=lambda step, steps: progress(experiment, step),
-            checkpoint=self.keeper.checkpoint(experiment),
+            checkpoint=self.keeper.checkpoint(experiment, self.stopping),
         )
