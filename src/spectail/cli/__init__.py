@@ -35,7 +35,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point; `--version` alone prints the version. Exit codes: 0 done, 2 bad input or a disk that refuses, 130 interrupted."""
+    """Entry point. Exit codes: 0 done, 2 bad input or a disk that refuses, 130 interrupted."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given == ["--version"]:
         print(f"spectail {__version__}")
