@@ -77,7 +77,7 @@ def test_kill_9_of_a_worker_and_then_of_the_parent(tmp_path, undisturbed):
     below = children(process.pid)
     kill(process)
     wait_until(lambda: not any(alive(pid) for pid in below))  # no worker is left behind
-    whole(tmp_path)
+    whole(tmp_path, "--workers", "2")
     assert results(tmp_path) == undisturbed
 
 
@@ -150,7 +150,7 @@ def test_ctrl_c_once_finishes_the_current_runs_and_twice_stops_now(tmp_path, und
     code, output = finish(process, timeout=20)
     assert code == 130, output
     assert "Traceback" not in output
-    whole(tmp_path)
+    whole(tmp_path, *options)
     assert results(tmp_path) == undisturbed
 
 
