@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from spectail.drawing.style import FINAL, INITIAL, LAW, PREDICTED
@@ -75,6 +76,7 @@ def _draw_log(ax: Axes, final: Values, initial: Values | None, label: str, bins:
         ax.stairs(heights, edges, fill=True, color=colour, alpha=0.55, label=name, zorder=order)
         lowest.append(heights[heights > 0].min())
     ax.set_yscale("log")
+    ax.yaxis.set_minor_formatter(NullFormatter())
     if lowest:
         ax.set_ylim(bottom=0.5 * min(lowest))
     ax.set_xlabel(r"$\log_{10}\,\lambda$")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -66,7 +67,8 @@ def shared_legend(figure: Figure, axes: Iterable[Axes]) -> None:
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=min(len(entries), 5))
+    columns = math.ceil(len(entries) / math.ceil(len(entries) / 5))  # rows of one length
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)
 
 
 def letter(ax: Axes, index: int, title: str) -> Axes:

@@ -63,7 +63,8 @@ def overlap_panel(
     if pair == (1, 0):
         prediction = predict_one_step(runs.scale(experiment.replace(protocol=runs.protocol)))
         told += f"\npredicted {prediction.left_overlap if side == 'left' else prediction.right_overlap:.2g}"
-    ax.text(0.97, 0.04, told, ha="right", transform=ax.transAxes, fontsize=6.5, color="white")
+    label = ax.text(0.97, 0.04, told, ha="right", transform=ax.transAxes, fontsize=6.5, color="white")
+    label.set_bbox({"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 1.5})
     return image
 
 

@@ -20,10 +20,14 @@ def draw(runs: Runs) -> Figure:
     figure, axes = new_figure(2, 4, 4.0)
     for index in range(8):
         ax = esd_panel(axes[index], index, runs, ALL[index % 4], 10, "log10", initial=index < 4)
-        ax.set_title(ax.get_title("left").replace("FB-Adam, ", ""), loc="left")
+        shorter = ax.get_title("left").replace("FB-Adam, ", "").removesuffix(f", $t$ = {runs.scale.step(10)}")
+        ax.set_title(shorter, loc="left")
         ax.set_ylabel(ax.get_ylabel() if index % 4 == 0 else "")
     shared_legend(figure, axes)
-    figure.suptitle(f"Fig. 24 – FB-Adam; below without the initial spectrum. {describe(runs, TEN)}", fontsize=8)
+    figure.suptitle(
+        f"Fig. 24 – FB-Adam, t = {runs.scale.step(10)}; below without the initial spectrum.\n{describe(runs, TEN)}",
+        fontsize=8,
+    )
     return figure
 
 
