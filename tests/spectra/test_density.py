@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spectail.spectra import density
 from spectail.spectra.density import (
     eigenvalues,
     eigenvalues_and_top_direction,
@@ -12,6 +13,7 @@ from spectail.spectra.density import (
 )
 from spectail.spectra.symmetric import (
     FAST_IN_TORCH,
+    add_product,
     cholesky,
     gram_matrix,
     lower_gram,
@@ -102,15 +104,44 @@ def test_an_empty_matrix_is_refused():
 
 
 @settings(deadline=None, max_examples=20)
-@given(rows=st.integers(1, 40), cols=st.integers(1, 40), block=st.integers(1, 50), cut=st.integers(0, 40))
+@given(rows=st.integers(0, 90), cols=st.integers(0, 40), block=st.integers(1, 50), cut=st.integers(0, 40))
 def test_gram_matrix_is_the_product_in_any_blocks_and_parts(rows, cols, block, cut):
     exact = torch.randn(rows, cols, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    for z in (exact, exact.float(), exact.T.contiguous().T):  # by SciPy, by torch, and by SciPy of columns
-        torch.testing.assert_close(gram_matrix(z, block), z @ z.T)
-        torch.testing.assert_close(gram_matrix([z[:, :cut], z[:, cut:]], block), z @ z.T)
+    # from 65 rows on by SciPy, by torch, and by SciPy of columns; not as a part of anybody's graph
+    for z in (exact.requires_grad_(), exact.float(), exact.T.contiguous().T):
+        product = (z @ z.T).detach()
+        torch.testing.assert_close(gram_matrix(z, block), product)
+        torch.testing.assert_close(gram_matrix([z[:, :cut], z[:, cut:]], block), product)
 
 
-@pytest.mark.parametrize("size", [1, 30, FAST_IN_TORCH])
+def test_a_product_cannot_get_lost_in_a_copy():
+    with pytest.raises(AssertionError, match="copy"):
+        add_product(np.zeros((3, 3)), np.ones((3, 2)))
+
+
+@pytest.mark.parametrize("scale", [1e-140, 1e-80, 1.0, 1e80, 1e140])
+def test_the_top_direction_does_not_depend_on_the_scale(scale):
+    matrix = torch.randn(90, 70, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
+    exact = torch.linalg.svd(matrix).Vh[0]
+    _, direction = eigenvalues_and_top_direction(scale * matrix)
+    assert float((direction @ exact).abs()) == pytest.approx(1, abs=1e-12)
+
+
+def test_the_top_direction_is_found_from_farther_away_where_rounding_asks_for_it(monkeypatch):
+    matrix = torch.randn(90, 70, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
+    refused = []
+
+    def fails_twice(shifted):
+        refused.append(shifted)
+        return None if len(refused) < 3 else cholesky(shifted)
+
+    monkeypatch.setattr(density, "cholesky", fails_twice)
+    _, direction = eigenvalues_and_top_direction(matrix)
+    assert len(refused) == 3
+    assert float((direction @ torch.linalg.svd(matrix).Vh[0]).abs()) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 90, FAST_IN_TORCH])
 def test_eigenvalues_of_a_symmetric_matrix_are_those_of_its_lower_half(size):
     matrix = gram_matrix(torch.randn(size, 40, generator=torch.Generator().manual_seed(6), dtype=torch.float64))
     lower, before = matrix.tril(), matrix.clone()

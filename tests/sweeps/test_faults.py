@@ -12,6 +12,7 @@ import pytest
 
 from sweeps.sweeping import RUNS, children, finish, results, start, stored, wait_until, whole
 
+LONG = "[fixed]\nn = 200\nd = 80\nh = 100\nsteps = 500\nrecord = [0, 250, 500]\n"
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and locks of POSIX")
 
 
@@ -20,6 +21,13 @@ def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
     whole(folder)
     return results(folder)
+
+
+@pytest.fixture(scope="module")
+def long_undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("long_undisturbed")
+    whole(folder, grid=LONG)
+    return results(folder, LONG)
 
 
 def kill(process):
@@ -47,18 +55,16 @@ def test_kill_9_at_twenty_random_moments(tmp_path, undisturbed):
     assert results(tmp_path) == undisturbed
 
 
-def test_kill_9_within_a_long_run_goes_on_from_its_checkpoint(tmp_path):
-    grid = "[fixed]\nn = 200\nd = 80\nh = 100\nsteps = 500\nrecord = [0, 250, 500]\n"
-    whole(tmp_path / "calm", grid=grid)
+def test_kill_9_within_a_long_run_goes_on_from_its_checkpoint(tmp_path, long_undisturbed):
     folder = tmp_path / "killed"
     for size in (1, 2):
-        process = start(folder, grid=grid)
+        process = start(folder, grid=LONG)
         wait_until(lambda: list((folder / "out" / "checkpoints").glob("*.ckpt")))
         process.join(0.1 * size)
         kill(process)
         assert stored(folder) == 0
-    whole(folder, grid=grid)
-    assert results(folder, grid) == results(tmp_path / "calm", grid)
+    whole(folder, grid=LONG)
+    assert results(folder, LONG) == long_undisturbed
     assert not list((folder / "out" / "checkpoints").glob("*.ckpt"))
 
 
@@ -152,6 +158,31 @@ def test_ctrl_c_once_finishes_the_current_runs_and_twice_stops_now(tmp_path, und
     assert "Traceback" not in output
     whole(tmp_path, *options)
     assert results(tmp_path) == undisturbed
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")])
+def test_ctrl_c_leaves_a_long_run_where_it_is(tmp_path, long_undisturbed, options):
+    process = start(tmp_path, *options, grid=LONG)
+    wait_until(lambda: list((tmp_path / "out" / "checkpoints").glob("*.ckpt")))
+    os.killpg(process.pid, signal.SIGINT)
+    code, output = finish(process)
+    assert code == 130, output
+    assert stored(tmp_path) == 0
+    assert list((tmp_path / "out" / "checkpoints").glob("*.ckpt"))
+    whole(tmp_path, *options, grid=LONG)
+    assert results(tmp_path, LONG) == long_undisturbed
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds workers in /proc")
+@pytest.mark.parametrize("seconds", [0.0, 0.7, 2.0])
+def test_ctrl_c_while_workers_start_is_no_traceback(tmp_path, seconds):
+    process = start(tmp_path, "--workers", "2")
+    wait_until(lambda: children(process.pid))
+    process.join(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    code, output = finish(process)
+    assert code == 130, output
+    assert "Traceback" not in output
 
 
 @pytest.fixture

@@ -32,9 +32,9 @@ class Computing:
     def prepare(self) -> None:
         """Let worker processes begin to import what they need, beside what this one imports."""
         if self.workers is not None and self.workers > 0 and self.ray is None:
-            from spectail.sweeps.origin import start_early
+            from spectail.sweeps.origin import start_early, threads_each
 
-            start_early(self.workers)
+            start_early(threads_each(self.workers))
 
     def compute(self, experiments: Any, store: Any) -> None:
         """Compute what a store lacks, with a progress bar; exits where runs failed or it was to stop."""

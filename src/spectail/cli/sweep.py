@@ -27,12 +27,13 @@ class Sweep:
 
     def __call__(self) -> None:
         """Compute what is missing, or estimate it."""
-        if not self.dry_run:
-            self.where.prepare()
         from spectail.sweeps.grid import Grid
-        from spectail.sweeps.store import Store
 
         experiments = Grid.read(self.grid).experiments()
+        if not self.dry_run:
+            self.where.prepare()
+        from spectail.sweeps.store import Store
+
         store = Store(self.where.out)
         if self.dry_run:
             from spectail.report.progress import print_estimate

@@ -67,6 +67,8 @@ def shared_legend(figure: Figure, axes: Iterable[Axes]) -> None:
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
+    if not entries:
+        return
     columns = math.ceil(len(entries) / math.ceil(len(entries) / 5))  # rows of one length
     figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)
 

@@ -2,7 +2,6 @@ from .bulk import MarchenkoPastur as MarchenkoPastur
 from .bulk import fit_marchenko_pastur as fit_marchenko_pastur
 from .density import eigenvalues as eigenvalues
 from .density import eigenvalues_and_top_direction as eigenvalues_and_top_direction
-from .symmetric import gram_matrix as gram_matrix
 from .density import histogram as histogram
 from .density import stable_rank as stable_rank
 from .goodness import GoodnessOfFit as GoodnessOfFit
@@ -26,6 +25,7 @@ from .spikes import spike_eigenvalue as spike_eigenvalue
 from .spikes import spike_overlap_left as spike_overlap_left
 from .spikes import spike_overlap_right as spike_overlap_right
 from .spikes import visible_edge as visible_edge
+from .symmetric import gram_matrix as gram_matrix
 from .tails import PowerLawFit as PowerLawFit
 from .tails import hill_fit as hill_fit
 from .tails import ks_fit as ks_fit

@@ -127,7 +127,7 @@ def _scaled_float64(weights: Tensor) -> tuple[Tensor, float]:
         raise ValueError("weights hold NaN or inf, so they have no spectrum")
     if largest > 1e150:
         raise ValueError(f"weights of {largest:.0e} have eigenvalues beyond the range of float64")
-    if 1e-100 < largest < 1e100 or largest == 0.0:
+    if 1e-50 < largest < 1e50 or largest == 0.0:  # else inverse iteration would leave the range of floats
         return matrix, 1.0
     scale = 2.0 ** int(torch.tensor(largest, dtype=torch.float64).log2().floor())
     return matrix / scale, scale
@@ -164,10 +164,11 @@ def _top_eigenvector(gram: Tensor, top: Tensor) -> Tensor:
 
 def _factor_above(gram: Tensor, top: Tensor) -> Tensor:
     """The Cholesky factor of sI − G, with s as little above the largest eigenvalue as rounding allows."""
-    distance, factor = 1e-13, None
-    while factor is None:
+    for exponent in range(-13, 2):
         shifted = gram.neg()
-        shifted.diagonal().add_(top * (1 + distance))
+        shifted.diagonal().add_(top * (1 + 10.0**exponent))
         factor = cholesky(shifted)
-        distance *= 10
-    return factor
+        del shifted
+        if factor is not None:
+            return factor
+    raise ArithmeticError(f"{float(top):g} is not the largest eigenvalue of the matrix")

@@ -18,6 +18,7 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 FAST_IN_TORCH = 2048  # columns from which on torch's eigenvalues are a third faster; below, SciPy's are
+_SMALL = 64  # rows up to which a call of SciPy costs more than it gains
 _MANY_THREADS = 1024  # columns from which on more than one is faster
 
 
@@ -29,8 +30,8 @@ def gram_matrix(rows: Float[Tensor, "k m"] | Iterable[Float[Tensor, "k _"]], blo
     Args:
         rows: Z, one vector a row; or its columns in several parts, one after the other, so that a
             large Z need not be in memory in this dtype at once.
-        block: rows at a time, where SciPy cannot be used: on other devices than the CPU, and for other
-            dtypes than float64. Any value gives the same result to rounding.
+        block: rows at a time, where SciPy is not used: on other devices than the CPU, for other dtypes
+            than float64, and for few rows. Any value gives the same result to rounding.
 
     Raises:
         ValueError: there is no part.
@@ -43,8 +44,9 @@ def lower_gram(rows: Float[Tensor, "k m"] | Iterable[Float[Tensor, "k _"]], bloc
     """The lower half of `gram_matrix`, with zeros above the diagonal."""
     gram: Tensor | None = None
     for part in [rows] if isinstance(rows, Tensor) else rows:
+        part = part.detach()
         gram = part.new_zeros(len(part), len(part)).T if gram is None else gram
-        if part.device.type == "cpu" and part.dtype == torch.float64:
+        if _by_scipy(part) and part.numel():
             with threads_for(min(part.shape)):
                 add_product(gram.numpy(), part.numpy())
         else:
@@ -59,6 +61,7 @@ def lower_gram(rows: Float[Tensor, "k m"] | Iterable[Float[Tensor, "k _"]], bloc
 
 def add_product(gram: NDArray[np.float64], part: NDArray[np.float64]) -> None:
     """Add Z Zᵀ to a column-major matrix, in place, at and below the diagonal."""
+    assert gram.flags.f_contiguous, "the product would go to a copy"
     rows_are_contiguous = bool(part.flags.c_contiguous)
     blas.dsyrk(
         1.0, part.T if rows_are_contiguous else part, beta=1.0, c=gram, trans=rows_are_contiguous, lower=1,
@@ -68,7 +71,7 @@ def add_product(gram: NDArray[np.float64], part: NDArray[np.float64]) -> None:
 
 def symmetric_eigenvalues(matrix: Float[Tensor, "k k"]) -> Float[Tensor, " k"]:
     """The eigenvalues of a symmetric float64 matrix, ascending, from its lower half."""
-    if matrix.device.type != "cpu" or len(matrix) >= FAST_IN_TORCH:
+    if not _by_scipy(matrix) or len(matrix) >= FAST_IN_TORCH:
         values: Tensor = torch.linalg.eigvalsh(matrix, UPLO="L")
         return values
     with threads_for(len(matrix)):
@@ -76,11 +79,11 @@ def symmetric_eigenvalues(matrix: Float[Tensor, "k k"]) -> Float[Tensor, " k"]:
 
 
 def cholesky(matrix: Float[Tensor, "k k"]) -> Float[Tensor, "k k"] | None:
-    """The lower factor L of a symmetric float64 matrix L Lᵀ, from its lower half; None where it is not positive.
+    """The lower factor L of a symmetric, finite float64 matrix L Lᵀ, from its lower half; None if it is not positive.
 
     What is above the diagonal of the factor is not defined.
     """
-    if matrix.device.type != "cpu":
+    if not _by_scipy(matrix):
         factor, failed = torch.linalg.cholesky_ex(matrix)
         return None if int(failed) else factor
     with threads_for(len(matrix)):
@@ -96,11 +99,15 @@ def symmetric_norm(matrix: Float[Tensor, "k k"]) -> Float[Tensor, ""]:
 
 
 def solved(matrix: NDArray[np.float64], *, overwrite: bool = False) -> NDArray[np.float64]:
-    """The same of an array, by SciPy; `overwrite` lets the eigenvalues take its memory."""
+    """`symmetric_eigenvalues` of an array, by SciPy; `overwrite` lets it use up the array's memory."""
     found: NDArray[np.float64] = eigh(
         matrix, lower=True, eigvals_only=True, overwrite_a=overwrite, check_finite=False, driver="evd"
     )
     return found
+
+
+def _by_scipy(matrix: Tensor) -> bool:
+    return matrix.device.type == "cpu" and matrix.dtype == torch.float64 and len(matrix) > _SMALL
 
 
 def threads_for(size: int) -> AbstractContextManager[object]:

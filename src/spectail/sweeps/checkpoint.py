@@ -31,8 +31,8 @@ class Checkpoint:
         read: the bytes that were kept, or None.
         write: keeps bytes, whole or not at all.
         seconds: between two checkpoints, by a clock that nobody can set back.
-        stopping: asked at a step, once a second at most. Where it is true, a run that has been going on for
-            as long as that is left there; a shorter one goes on to its end.
+        stopping: asked at each step, but once a second at most, when the run has been going on for `seconds`
+            since it was begun or resumed; where it is true, the run is left there. Before that, it goes on.
     """
 
     def __init__(

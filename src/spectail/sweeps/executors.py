@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from spectail.sweeps.origin import thread_limit, threads_each, worker_context
+from spectail.sweeps.origin import start_early, thread_limit, threads_each, worker_context
 from spectail.sweeps.store import Store
 from spectail.sweeps.work import Chunk, Failure, Worker
 from spectail.teacher_student.experiment import Experiment
@@ -43,7 +43,7 @@ class Executor(Protocol):
         """
 
     def stop(self) -> None:
-        """Begin no further run."""
+        """Begin no further run, and leave long ones where they are."""
 
     def __enter__(self) -> object: ...
 
@@ -83,7 +83,7 @@ class InProcess:
         return result
 
     def stop(self) -> None:
-        """Begin no further run."""
+        """Begin no further run, and leave long ones where they are."""
         self._stopping = True
 
     def __enter__(self) -> InProcess:
@@ -125,7 +125,7 @@ class Processes:
         return _with_deaths(future)
 
     def stop(self) -> None:
-        """Begin no further run."""
+        """Begin no further run, and leave long ones where they are."""
         self._stopping.value = True
 
     def __enter__(self) -> Processes:
@@ -176,10 +176,11 @@ def worker_pool(workers: int, begin: Callable[[], object]) -> Iterator[ProcessPo
 
 
 def _start(pool: ProcessPoolExecutor, threads: int) -> None:
+    start_early(threads)
     try:
         with thread_limit(threads):
             pool.submit(os.getpid).result()  # the first worker starts while the limit is set
-    except BrokenProcessPool:
+    except (BrokenProcessPool, EOFError):
         raise RuntimeError(
             "worker processes cannot start; a script that uses workers must call spectail inside "
             "`if __name__ == '__main__':`"

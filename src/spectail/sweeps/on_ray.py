@@ -117,7 +117,7 @@ class OnRay:
         return result
 
     def stop(self) -> None:
-        """Begin no further run."""
+        """Begin no further run, and leave long ones where they are."""
         self._office.stop.remote()
 
     def __enter__(self) -> OnRay:
@@ -165,7 +165,7 @@ class Office:
         self._store.write_checkpoint(experiment, content)
 
     def stop(self) -> None:
-        """Begin no further run."""
+        """Begin no further run, and leave long ones where they are."""
         self._stopping = True
 
     def stopping(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,19 +22,30 @@ def worker_context() -> Any:
     return context
 
 
-def start_early(workers: int) -> None:
+def start_early(threads: int) -> None:
     """Let that process import what workers need, while this one goes on with something else.
 
-    It takes seconds. Where workers are not forks, nothing happens.
+    It takes seconds, in which Ctrl-C is left to this process. Where workers are not forks, nothing happens.
 
     Args:
-        workers: how many there will be.
+        threads: of each worker.
     """
     if worker_context().get_start_method() == "forkserver":
-        from multiprocessing import forkserver
+        from multiprocessing import forkserver, resource_tracker
 
-        with thread_limit(threads_each(workers)):
+        resource_tracker.ensure_running()  # it would let SIGINT through again
+        with thread_limit(threads), _ctrl_c_held_back():
             forkserver.ensure_running()
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """SIGINT reaches this process afterwards, and those that are started within never."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def threads_each(workers: int) -> int:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
+from itertools import accumulate
 
 from spectail.sweeps.locks import Claims
 from spectail.sweeps.store import Store
 from spectail.sweeps.work import Chunk
 from spectail.teacher_student.experiment import Experiment
 
-_MOST = 32  # runs that are claimed at once: what another sweep on the same store cannot take
+# Runs that are claimed at once, which another sweep on the same store cannot take: more for a worker, who gets a
+# problem for one chunk only, than for a sweep without workers, which keeps it for the next.
+_MOST, _MOST_ALONE = 32, 16
+_Weighed = tuple[float, Experiment]  # with its work, in operations
 _NEARLY = 1 + 1e-6  # sums of work are floats
 
 
@@ -81,26 +85,24 @@ def chunks(experiments: Sequence[Experiment], slots: int) -> list[Chunk]:
     groups: dict[tuple[object, ...], list[_Weighed]] = {}
     for experiment in experiments:
         groups.setdefault(_problem_key(experiment), []).append((operations(experiment), experiment))
-    left = sum(map(_work, groups.values()))
+    problems = sorted(groups.values(), key=_work)
+    left = list(accumulate(map(_work, problems)))  # of each and all smaller ones
     pieces: list[list[_Weighed]] = []
-    for group in sorted(groups.values(), key=_work, reverse=True):
+    for group, work in zip(reversed(problems), reversed(left), strict=True):
         group.sort(key=lambda weighed: (weighed[1].protocol, weighed[1].activation, weighed[1].optimizer))
-        share = left / slots
-        pieces += _cut(group, math.inf if _work(group) <= _NEARLY * share else share / 2)
-        left -= _work(group)
+        share = work / slots
+        most = math.inf if _work(group) <= _NEARLY * share else share / 2
+        pieces += _cut(group, most, _MOST if slots > 1 else _MOST_ALONE)
     if slots > 1:  # the longest first, so that no worker is left with it at the end
         pieces.sort(key=_work, reverse=True)
     return [[experiment for _, experiment in piece] for piece in pieces]
 
 
-_Weighed = tuple[float, Experiment]
-
-
-def _cut(group: Sequence[_Weighed], most: float) -> list[list[_Weighed]]:
-    """Pieces of so much work at most, but of one run at least."""
+def _cut(group: Sequence[_Weighed], most: float, runs: int) -> list[list[_Weighed]]:
+    """Pieces of so much work and so many runs at most, but of one run at least."""
     pieces: list[list[_Weighed]] = []
     for weighed in group:
-        if not pieces or len(pieces[-1]) == _MOST or _work(pieces[-1]) + weighed[0] > _NEARLY * most:
+        if not pieces or len(pieces[-1]) == runs or _work(pieces[-1]) + weighed[0] > _NEARLY * most:
             pieces.append([])
         pieces[-1].append(weighed)
     return pieces

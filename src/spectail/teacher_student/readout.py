@@ -53,7 +53,7 @@ def fit_readout(features: Float[Tensor, "h n"], y: Float[Tensor, " n"], ridge: f
     y = float64(y)
     projected = y.new_zeros(h)
 
-    def in_float64() -> Iterator[Tensor]:
+    def in_float64() -> Iterator[Tensor]:  # each part once, for both sums
         for part in _slices(n):
             z = float64(features[:, part])
             projected.add_(z @ y[part])

@@ -68,7 +68,8 @@ def simulate(
             together with its step-0 measurement and first gradient; drawn anew without it.
         progress: called as progress(step, steps) after each step.
         checkpoint: where the run's state is kept while it goes on, and found again if it was cut
-            off: the result has the same bits as if it had not been. Runs of one step keep none.
+            off: the result has the same bits as if it had not been. Runs of one step keep none. What it
+            raises ends the run.
 
     Returns:
         variables over `step`, as described in `spectail.teacher_student.dataset.VARIABLES`;
