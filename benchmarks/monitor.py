@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -29,6 +30,11 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor) ->
     optimizer.step()
 
 
+def repeat(times: int, work: Callable[[], None]) -> None:
+    for _ in range(times):
+        work()
+
+
 def overhead() -> Row:
     """Blocks of steps with the monitor and without it, in turn, so that a drift of the machine hits both."""
     x, blocks = torch.randn(512, 256), []
@@ -39,8 +45,8 @@ def overhead() -> Row:
         monitor = SpectralMonitor(watched, optimizer, budget=BUDGET, path=Path(folder) / "run.nc")
         attached = time.perf_counter() - start
         while time.perf_counter() - start < 2 * SECONDS:
-            with_it = seconds(lambda: [step(watched, optimizer, x) for _ in range(100)])
-            without = seconds(lambda: [step(*bare, x) for _ in range(100)])
+            with_it = seconds(lambda: repeat(100, lambda: step(watched, optimizer, x)))
+            without = seconds(lambda: repeat(100, lambda: step(*bare, x)))
             blocks.append((with_it, without))
             monitor._attached += without  # that training is not the monitor's: its clock stands still
         monitor.detach()
@@ -57,7 +63,7 @@ def quiet_step() -> Row:
     """The hook of a step that is not measured."""
     parameter = nn.Linear(20, 20)
     monitor = SpectralMonitor(parameter, every=10**9, nulls=False)
-    calls = [seconds(lambda: [monitor.step() for _ in range(1000)]) * 1e3 for _ in range(20)]
+    calls = [seconds(lambda: repeat(1000, monitor.step)) * 1e3 for _ in range(20)]
     time_of_one = statistics.median(calls)
     monitor.detach()
     return Row(
