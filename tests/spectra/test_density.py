@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spectail.spectra import density
@@ -103,11 +103,21 @@ def test_an_empty_matrix_is_refused():
         eigenvalues(torch.empty(0, 4))
 
 
-@settings(deadline=None, max_examples=20)
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    """On one thread SciPy computes, on several torch does."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.integers(0, 90), cols=st.integers(0, 40), block=st.integers(1, 50), cut=st.integers(0, 40))
 def test_gram_matrix_is_the_product_in_any_blocks_and_parts(rows, cols, block, cut):
     exact = torch.randn(rows, cols, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
-    # from 65 rows on by SciPy, by torch, and by SciPy of columns; not as a part of anybody's graph
+    # on one thread from 65 rows on by SciPy, by torch, and by SciPy of columns; not as a part of anybody's graph
     for z in (exact.requires_grad_(), exact.float(), exact.T.contiguous().T):
         product = (z @ z.T).detach()
         torch.testing.assert_close(gram_matrix(z, block), product)
@@ -141,6 +151,7 @@ def test_the_top_direction_is_found_from_farther_away_where_rounding_asks_for_it
     assert float((direction @ torch.linalg.svd(matrix).Vh[0]).abs()) == pytest.approx(1, abs=1e-12)
 
 
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("size", [1, 90, FAST_IN_TORCH])
 def test_eigenvalues_of_a_symmetric_matrix_are_those_of_its_lower_half(size):
     matrix = gram_matrix(torch.randn(size, 40, generator=torch.Generator().manual_seed(6), dtype=torch.float64))
@@ -151,6 +162,7 @@ def test_eigenvalues_of_a_symmetric_matrix_are_those_of_its_lower_half(size):
     torch.testing.assert_close(matrix, before, rtol=0, atol=0)
 
 
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("size", [1, 30, 200])
 def test_the_lower_half_is_enough_for_norm_and_factor(size):
     z = torch.randn(size, 300, generator=torch.Generator().manual_seed(7), dtype=torch.float64)

@@ -83,8 +83,8 @@ def test_runs_of_a_problem_share_step_0_and_the_first_gradient(monkeypatch):
 
     for name in calls:
         count(name)
-    conventions = [SMALL.replace(steps=1, record=(0, 1), protocol=protocol) for protocol in PROTOCOLS]
-    experiments = [e.replace(lr=lr) for e in conventions for lr in (0.1, 1.0, 10.0)]
+    conventions = [SMALL.replace(record=(0, 1), protocol=protocol) for protocol in PROTOCOLS]
+    experiments = [e.replace(steps=steps, lr=lr) for e in conventions for steps in (1, 2) for lr in (0.1, 1.0, 10.0)]
     list(simulate_many(experiments))
     # the readout at step 0 depends on the scale of the features, the spectrum on nothing
     assert calls == {"measure_readout": len(experiments) + len(conventions), "measure_spectrum": len(experiments) + 1}

@@ -1,4 +1,8 @@
-"""Gram matrices, their eigenvalues and factors, by what is fastest at them: SciPy on the CPU, torch elsewhere.
+"""Gram matrices, their eigenvalues and factors, by what is fastest at them.
+
+That is SciPy on one thread of a CPU, and torch on other devices. On several threads it is torch again, but for small
+eigenvalue problems: SciPy's library would be as fast, but its threads wait in a busy loop for tens of milliseconds,
+and what torch does next has to share the cores with them.
 
 Of a symmetric matrix only the lower half is computed, and only that is read.
 """
@@ -30,8 +34,8 @@ def gram_matrix(rows: Float[Tensor, "k m"] | Iterable[Float[Tensor, "k _"]], blo
     Args:
         rows: Z, one vector a row; or its columns in several parts, one after the other, so that a
             large Z need not be in memory in this dtype at once.
-        block: rows at a time, where SciPy is not used: on other devices than the CPU, for other dtypes
-            than float64, and for few rows. Any value gives the same result to rounding.
+        block: rows at a time, where SciPy is not used: on several threads or another device, for other
+            dtypes than float64, and for few rows. Any value gives the same result to rounding.
 
     Raises:
         ValueError: there is no part.
@@ -47,7 +51,7 @@ def lower_gram(rows: Float[Tensor, "k m"] | Iterable[Float[Tensor, "k _"]], bloc
         part = part.detach()
         gram = part.new_zeros(len(part), len(part)).T if gram is None else gram
         if _by_scipy(part) and part.numel():
-            with threads_for(min(part.shape)):
+            with threads_for(len(part)):
                 add_product(gram.numpy(), part.numpy())
         else:
             for start in range(0, len(part), block):
@@ -71,7 +75,8 @@ def add_product(gram: NDArray[np.float64], part: NDArray[np.float64]) -> None:
 
 def symmetric_eigenvalues(matrix: Float[Tensor, "k k"]) -> Float[Tensor, " k"]:
     """The eigenvalues of a symmetric float64 matrix, ascending, from its lower half."""
-    if not _by_scipy(matrix) or len(matrix) >= FAST_IN_TORCH:
+    small = len(matrix) < (FAST_IN_TORCH if torch.get_num_threads() == 1 else _MANY_THREADS)
+    if matrix.device.type != "cpu" or len(matrix) <= _SMALL or not small:
         values: Tensor = torch.linalg.eigvalsh(matrix, UPLO="L")
         return values
     with threads_for(len(matrix)):
@@ -107,7 +112,8 @@ def solved(matrix: NDArray[np.float64], *, overwrite: bool = False) -> NDArray[n
 
 
 def _by_scipy(matrix: Tensor) -> bool:
-    return matrix.device.type == "cpu" and matrix.dtype == torch.float64 and len(matrix) > _SMALL
+    exact = matrix.dtype == torch.float64 and matrix.device.type == "cpu"
+    return exact and len(matrix) > _SMALL and torch.get_num_threads() == 1
 
 
 def threads_for(size: int) -> AbstractContextManager[object]:

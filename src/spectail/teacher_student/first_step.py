@@ -1,4 +1,4 @@
-"""What the one-step runs of a problem have in common, whatever their learning rate."""
+"""What the runs of a problem have in common: the start, and the direction of the first step."""
 
 from __future__ import annotations
 
@@ -15,6 +15,37 @@ from spectail.teacher_student.student import Student
 from spectail.teacher_student.updates import make_optimizer
 
 ROLES = ("train", "holdout", "test", "test_large")
+
+
+class Start:
+    """Pre-activations of W₀, P = s W₀Xᵀ: one product a role, so that every run measures step 0 to the same bits.
+
+    Args:
+        problem: whose `shared` has P where a run of one step has kept it.
+        student: whose workspace is used.
+    """
+
+    def __init__(self, problem: Problem, student: Student) -> None:
+        self._problem, self._student = problem, student
+        self._latest: tuple[str, Tensor] | None = None
+
+    def preactivations(self, role: str, step: int = 0, points: slice = slice(None)) -> Tensor:
+        """S W₀ Xᵀ of some points of a role, in a buffer that the next call overwrites."""
+        kept = self._problem.shared.get(("P", role))
+        start = (kept[1] if kept else self._product(role))[:, points]
+        return self._student.workspace(start.shape[1]).copy_(start)
+
+    def _product(self, role: str) -> Tensor:
+        if self._latest is None or self._latest[0] != role:
+            self._latest = None  # free it before the next is made
+            self._latest = role, product(self._problem, self._student, self._problem.w0, role)
+        return self._latest[1]
+
+
+def product(problem: Problem, student: Student, weights: Tensor, role: str) -> Tensor:
+    """S W Xᵀ of all points of a role."""
+    x = getattr(problem, role).x
+    return student.preactivations(weights, x, out=weights.new_empty(len(weights), len(x)))
 
 
 class FirstStep:
@@ -65,9 +96,6 @@ class FirstStep:
         kept = self._problem.shared.get((name, role))
         if kept is None or kept[0] != kind:
             self._problem.shared.pop((name, role), None)  # free it before the next is made
-            x = getattr(self._problem, role).x
-            product = weights.new_empty(len(weights), len(x))
-            self._student.preactivations(weights, x, out=product)
-            kept = self._problem.shared[name, role] = (kind, product)
+            kept = self._problem.shared[name, role] = (kind, product(self._problem, self._student, weights, role))
         found: Tensor = kept[1]
         return found

@@ -17,7 +17,7 @@ from spectail.spectra.precision import float64, like
 from spectail.spectra.spikes import frobenius_norm, spectral_norm
 from spectail.teacher_student.dataset import to_dataset
 from spectail.teacher_student.experiment import Experiment
-from spectail.teacher_student.first_step import FirstStep
+from spectail.teacher_student.first_step import FirstStep, Start
 from spectail.teacher_student.measure import (
     Hidden,
     Measurement,
@@ -248,18 +248,18 @@ class _Run:
             return measure_spectrum(self.problem, self.weights)
 
         if step == 0:
-            name = ("readout", e.activation, e.ridge, e.feature_scale, self.first_step is None)
+            name = ("readout", e.activation, e.ridge, e.feature_scale)
             found = measured(self._shared(name, readout), self._shared(("spectrum",), spectrum))
         else:
             found = measured(readout(), spectrum())
         return {"step": step, **found, **self._last_update}
 
     def _hidden(self, step: int) -> Hidden:
-        first = self.first_step
-        if first is None:
+        if self.first_step is None and step > 0:
             return hidden_of(self.experiment, self.problem, self.student, self.weights)
+        products = self.first_step or Start(self.problem, self.student)
         sigma, extra = self.student.activation, extra_scale(self.experiment)
-        return lambda role, points: sigma.value_(first.preactivations(role, step, points).mul_(extra))
+        return lambda role, points: sigma.value_(products.preactivations(role, step, points).mul_(extra))
 
     def _forward(self, step: int) -> tuple[float, Tensor | None]:
         """The training objective, loss_factor/n ‖y − f(X)‖², and the residual for the gradient.
