@@ -85,10 +85,10 @@ def chunks(experiments: Sequence[Experiment], slots: int) -> list[Chunk]:
     groups: dict[tuple[object, ...], list[_Weighed]] = {}
     for experiment in experiments:
         groups.setdefault(_problem_key(experiment), []).append((operations(experiment), experiment))
-    problems = sorted(groups.values(), key=_work)
-    left = list(accumulate(map(_work, problems)))  # of each and all smaller ones
+    problems = sorted(groups.values(), key=_work, reverse=True)
+    left = list(accumulate(map(_work, reversed(problems))))  # of each and all after it, from the end
     pieces: list[list[_Weighed]] = []
-    for group, work in zip(reversed(problems), reversed(left), strict=True):
+    for group, work in zip(problems, reversed(left), strict=True):
         group.sort(key=lambda weighed: (weighed[1].protocol, weighed[1].activation, weighed[1].optimizer))
         share = work / slots
         most = math.inf if _work(group) <= _NEARLY * share else share / 2
