@@ -21,10 +21,18 @@ scales.SCALES["small"] = scales.Scale("small", 20, long=False)  # n = 100, d = 5
 """
 
 
-def start(folder):
-    """`spectail reproduce` into a folder."""
+SLOWLY = """
+import time
+from spectail.sweeps.work import Worker
+at_once = Worker._simulate
+Worker._simulate = lambda self, *arguments: time.sleep(1) or at_once(self, *arguments)
+"""
+
+
+def start(folder, setup=""):
+    """`spectail reproduce` into a folder; with Python to run first."""
     options = ["--scale", "small", "--repeats", "6", "--protocol", "published", "--out", str(folder / "out")]
-    return command(folder, "reproduce", "fig4", *options, setup=SMALL)
+    return command(folder, "reproduce", "fig4", *options, setup=SMALL + setup)
 
 
 def pictures(folder):
@@ -68,7 +76,7 @@ def test_kill_9_among_the_runs_and_among_the_pictures(tmp_path, undisturbed):
 
 
 def test_ctrl_c_among_the_runs(tmp_path, undisturbed):
-    process = start(tmp_path)
+    process = start(tmp_path, SLOWLY)  # lest all runs are done before the signal comes
     wait_until(lambda: stored(tmp_path) > 0)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
     code, output = finish(process)

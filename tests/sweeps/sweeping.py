@@ -70,7 +70,7 @@ def _run(arguments, setup, output):
     from spectail.cli import main
 
     torch.set_num_threads(1)
-    exec(setup)
+    exec(setup, {})  # as a module of its own, whose functions see its names
     original = stores.Store.__init__
     stores.Store.__init__ = lambda self, root, seconds=0.0: original(self, root, 0.0)
     main(arguments)

@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 
@@ -33,6 +35,20 @@ def test_what_is_missing_is_computed_once_and_is_what_simulate_gives(tmp_path):
     for e in EXPERIMENTS:
         assert store.get(e).checksum == simulate(e).checksum
     assert run_missing(EXPERIMENTS, store).computed == 0
+
+
+def test_ctrl_c_in_the_last_run_stops_what_would_come_next(tmp_path, monkeypatch):
+    original = Worker._simulate
+
+    def interrupted(self, experiment, progress):
+        run = original(self, experiment, progress)
+        if experiment == EXPERIMENTS[0]:
+            os.kill(os.getpid(), signal.SIGINT)
+        return run
+
+    monkeypatch.setattr(Worker, "_simulate", interrupted)
+    summary = run_missing(EXPERIMENTS[:1], Store(tmp_path))
+    assert (summary.computed, summary.stopped) == (1, True)
 
 
 def test_a_run_that_fails_is_named_and_the_others_are_kept(tmp_path, monkeypatch):

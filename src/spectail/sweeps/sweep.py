@@ -93,7 +93,7 @@ class Summary:
         found: how many were there before.
         computed: how many were added, by this sweep or by another on the same store.
         failures: runs that could not be computed.
-        stopped: whether it was asked to stop before the end.
+        stopped: whether it was asked to stop, be it in the last run: what would come next is not to begin.
     """
 
     runs: int = 0
@@ -200,7 +200,7 @@ class _Drive:
                 self._look()
                 for result in done:
                     self._collect(self.running.pop(result), result)
-            self.summary.stopped = interrupt.requested and not self.queue.empty
+            self.summary.stopped = interrupt.requested
 
     def _asked_to_stop(self) -> None:
         self.executor.stop()
