@@ -88,6 +88,20 @@ def test_only_the_last_problems_are_cut_so_that_few_are_drawn_twice_and_no_worke
         assert max(busy) - min(busy) <= max(busy) / 6 + 1
 
 
+def test_processes_of_other_code_can_be_interrupted_though_workers_were_prepared_for():
+    code = """
+import signal
+from concurrent.futures import ProcessPoolExecutor
+from spectail.sweeps.origin import start_early, worker_context
+start_early(1)
+with ProcessPoolExecutor(1, worker_context()) as pool:
+    assert signal.SIGINT not in pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result()
+    assert pool.submit(signal.getsignal, signal.SIGINT).result() is signal.default_int_handler
+assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
 def test_an_estimate_counts_what_is_missing(tmp_path):
     nothing = estimate([], [])
     assert (nothing.runs, nothing.seconds, nothing.bytes) == (0, 0.0, 0)

@@ -11,6 +11,7 @@ from typing import Any
 
 _NEEDED = ("spectail.teacher_student.simulate", "spectail.sweeps.executors", "netCDF4")
 _BY_OPTIMIZERS = "torch._dynamo"  # which the first step of one would import
+_LAST = "spectail.sweeps.preloaded"
 
 
 def worker_context() -> Any:
@@ -18,7 +19,7 @@ def worker_context() -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*_NEEDED, _BY_OPTIMIZERS])
+    context.set_forkserver_preload([*_NEEDED, _BY_OPTIMIZERS, _LAST])
     return context
 
 
@@ -40,7 +41,7 @@ def start_early(threads: int) -> None:
 
 @contextmanager
 def _ctrl_c_held_back() -> Iterator[None]:
-    """SIGINT reaches this process afterwards, and those that are started within never."""
+    """SIGINT reaches this process afterwards, and those that are started within when they let it through."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
