@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,31 +13,36 @@ from spectail.teacher_student.problem import Problem
 from spectail.teacher_student.student import Student
 from spectail.teacher_student.updates import make_optimizer
 
-ROLES = ("train", "holdout", "test", "test_large")
-
 
 class Start:
     """Pre-activations of W₀, P = s W₀Xᵀ: one product a role, so that every run measures step 0 to the same bits.
 
     Args:
-        problem: whose `shared` has P where a run of one step has kept it.
+        problem: whose `shared` has P where it was kept.
         student: whose workspace is used.
+        keep: keep P there, for the runs of one step.
     """
 
-    def __init__(self, problem: Problem, student: Student) -> None:
-        self._problem, self._student = problem, student
+    def __init__(self, problem: Problem, student: Student, *, keep: bool = False) -> None:
+        self._problem, self._student, self._keep = problem, student, keep
         self._latest: tuple[str, Tensor] | None = None
 
-    def preactivations(self, role: str, step: int = 0, points: slice = slice(None)) -> Tensor:
-        """S W₀ Xᵀ of some points of a role, in a buffer that the next call overwrites."""
-        kept = self._problem.shared.get(("P", role))
-        start = (kept[1] if kept else self._product(role))[:, points]
+    def preactivations(self, role: str, step: int, points: slice = slice(None)) -> Tensor:
+        """S W₀ Xᵀ of some points of a role, at step 0, in a buffer that the next call overwrites."""
+        assert step == 0
+        start = self.product(role)[:, points]
         return self._student.workspace(start.shape[1]).copy_(start)
 
-    def _product(self, role: str) -> Tensor:
+    def product(self, role: str) -> Tensor:
+        """P of all points of a role; only the latest is at hand, unless they are kept."""
+        kept: Tensor | None = self._problem.shared.get(("P", role))
+        if kept is not None:
+            return kept
         if self._latest is None or self._latest[0] != role:
             self._latest = None  # free it before the next is made
             self._latest = role, product(self._problem, self._student, self._problem.w0, role)
+        if self._keep:
+            self._problem.shared["P", role] = self._latest[1]
         return self._latest[1]
 
 
@@ -64,6 +68,7 @@ class FirstStep:
     def __init__(self, experiment: Experiment, problem: Problem, gradient: Callable[[], Tensor]) -> None:
         self._experiment, self._problem, self._gradient = experiment, problem, gradient
         self._student = Student(problem.a, experiment.d, experiment.activation, experiment.initialization)
+        self._start = Start(problem, self._student, keep=True)
 
     @staticmethod
     def applies(experiment: Experiment) -> bool:
@@ -74,11 +79,10 @@ class FirstStep:
 
     def preactivations(self, role: str, step: int, points: slice = slice(None)) -> Tensor:
         """S W_t Xᵀ of some points of a role, at step 0 or 1, in a buffer that the next call overwrites."""
-        start = self._once("P", (), self._problem.w0, role)[:, points]
-        out = self._student.workspace(start.shape[1])
         if step == 0:
-            return out.copy_(start)
-        return torch.sub(start, self._slope(role)[:, points], alpha=self._experiment.lr, out=out)
+            return self._start.preactivations(role, step, points)
+        start, slope = self._start.product(role)[:, points], self._slope(role)[:, points]
+        return torch.sub(start, slope, alpha=self._experiment.lr, out=self._student.workspace(start.shape[1]))
 
     def _slope(self, role: str) -> Tensor:
         e = self._experiment
@@ -89,13 +93,9 @@ class FirstStep:
             weights.grad = self._gradient()
             make_optimizer(e.replace(lr=1.0), weights).step()
             shared["direction"] = (kind, weights.neg_())
-        return self._once("Q", kind, shared["direction"][1], role)
-
-    def _once(self, name: str, kind: tuple[Any, ...], weights: Tensor, role: str) -> Tensor:
-        """The product for one role, from `shared` if it is there for this kind of update."""
-        kept = self._problem.shared.get((name, role))
+        kept = shared.get(("Q", role))
         if kept is None or kept[0] != kind:
-            self._problem.shared.pop((name, role), None)  # free it before the next is made
-            kept = self._problem.shared[name, role] = (kind, product(self._problem, self._student, weights, role))
+            shared.pop(("Q", role), None)  # free it before the next is made
+            kept = shared["Q", role] = (kind, product(self._problem, self._student, shared["direction"][1], role))
         found: Tensor = kept[1]
         return found
