@@ -15,17 +15,17 @@ from scipy.linalg import blas, eigh, lapack
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.timing import Row, in_turn, peak_memory, seconds
-from spectail.paper.artifacts.fig3 import ARTIFACT as FIG3
-from spectail.paper.setups import OPTIMIZERS, over_learning_rates
-from spectail.spectra import symmetric
-from spectail.sweeps.store import Store
+from spectail.experiments.experiment import Experiment
+from spectail.experiments.optimizers import make_optimizer
+from spectail.experiments.two_layer.measure import hidden_of, measure_readout, measure_spectrum
+from spectail.experiments.two_layer.problem import Problem
+from spectail.experiments.two_layer.run import simulate, simulate_many
+from spectail.experiments.two_layer.student import Student
+from spectail.spectra import gram as symmetric
+from spectail.store.store import Store
+from spectail.study.figures.fig03 import FIG3
+from spectail.study.settings import OPTIMIZERS, over_learning_rates
 from spectail.sweeps.sweep import run_missing
-from spectail.teacher_student.experiment import Experiment
-from spectail.teacher_student.measure import hidden_of, measure_readout, measure_spectrum
-from spectail.teacher_student.problem import Problem
-from spectail.teacher_student.simulate import simulate, simulate_many
-from spectail.teacher_student.student import Student
-from spectail.teacher_student.updates import make_optimizer
 
 S2 = Experiment(protocol="published")  # n = 2000, d = 1000, h = 1500, float32
 # Operators of torch that are matrix products, factorisations and what solves with them.

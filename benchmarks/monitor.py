@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from benchmarks.timing import Row, seconds
-from spectail.networks.monitor import SpectralMonitor
+from spectail.monitor.monitor import SpectralMonitor
 
 BUDGET = 0.02
 SECONDS = 60.0

@@ -17,10 +17,10 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from benchmarks.timing import Row, in_turn, peak_memory, seconds
-from spectail.networks.analyze import analyze
-from spectail.networks.cache import nulls_of_shape
-from spectail.networks.matrices import WeightMatrix
-from spectail.networks.row import measure_matrix
+from spectail.analysis.model import analyze
+from spectail.analysis.null_cache import nulls_of_shape
+from spectail.analysis.row import measure_matrix
+from spectail.weights.matrix import WeightMatrix
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -116,7 +116,7 @@ def large_matrix(side: int = 4096) -> Row:
 def memory(side: int = 2048) -> Row:
     """What a file of four matrices adds to the peak of a process that analysed a small one."""
     code = (
-        "import torch; torch.set_num_threads(1)\nfrom torch import nn\nfrom spectail.networks.analyze import analyze\n"
+        "import torch; torch.set_num_threads(1)\nfrom torch import nn\nfrom spectail.analysis.model import analyze\n"
         "analyze(nn.Linear(900, 800)); {}"
     )
     with tempfile.TemporaryDirectory() as folder:

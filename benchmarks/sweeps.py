@@ -12,13 +12,14 @@ from pathlib import Path
 import torch
 
 from benchmarks.timing import Row, in_turn, seconds
+from spectail.experiments.experiment import Experiment
+from spectail.experiments.two_layer.problem import Problem
+from spectail.experiments.two_layer.run import simulate
+from spectail.running.scheduler import Where
+from spectail.store.results import open_results
+from spectail.store.store import Store
 from spectail.sweeps.grid import Grid
-from spectail.sweeps.results import open_results
-from spectail.sweeps.store import Store
-from spectail.sweeps.sweep import Where, run_missing
-from spectail.teacher_student.experiment import Experiment
-from spectail.teacher_student.problem import Problem
-from spectail.teacher_student.simulate import simulate
+from spectail.sweeps.sweep import run_missing
 
 SMALL = {"n": 400, "d": 200, "h": 300, "protocol": "published"}
 

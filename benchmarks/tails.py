@@ -9,7 +9,7 @@ import warnings
 import torch
 
 from benchmarks.timing import Row, in_turn, peak_memory
-from spectail.spectra.density import eigenvalues
+from spectail.spectra.eigen import eigenvalues
 from spectail.spectra.tails import ks_fit
 
 with warnings.catch_warnings():

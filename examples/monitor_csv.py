@@ -5,7 +5,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from spectail import SpectralMonitor
-from spectail.networks import to_csv
+from spectail.monitor.loggers import to_csv
 
 digits = load_digits()
 x, y = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)

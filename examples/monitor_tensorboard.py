@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from spectail import SpectralMonitor
-from spectail.networks import Measurement
+from spectail.monitor.loggers import Measurement
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from spectail import SpectralMonitor
-from spectail.networks import Measurement
+from spectail.monitor.loggers import Measurement
 
 FIGURES = ["pl_alpha_hill", "z_hill", "pl_alpha_ks", "z_ks", "spectral_gap", "stable_rank"]
 

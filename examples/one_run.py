@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from spectail import Experiment, MarchenkoPastur, simulate
-from spectail.drawing.run import draw_run
-from spectail.drawing.style import figure_style, save_figure
+from spectail.plots.look import figure_style, save_figure
+from spectail.plots.recording_plot import draw_run
 
 experiment = Experiment(n=400, d=200, h=300, optimizer="gd", lr=400, steps=10, protocol="published")
 run = simulate(experiment)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from spectail import open_results, plots
-from spectail.drawing.style import figure_style, letter, new_figure, save_figure
+from spectail.plots.look import figure_style, letter, new_figure, save_figure
 
 
 def draw(folder: Path, out: Path) -> None:

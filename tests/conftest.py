@@ -6,9 +6,8 @@ import jaxtyping
 import pytest
 import torch
 
-jaxtyping.install_import_hook(
-    ["spectail.spectra", "spectail.teacher_student", "spectail.networks"], "typechecker.check"
-)
+CHECKED = ["spectra", "weights", "analysis", "monitor", "experiments"]
+jaxtyping.install_import_hook([f"spectail.{room}" for room in CHECKED], "typechecker.check")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)

@@ -8,8 +8,8 @@ import pytest
 
 from spectail import __version__
 from spectail.cli import main
-from spectail.sweeps.store import open_run
-from spectail.teacher_student.dataset import experiment_of
+from spectail.experiments.experiment import experiment_of
+from spectail.recording.reading import open_run
 
 SIZES = ["--n", "40", "--n-test", "10", "--n-test-large", "20", "--d", "15", "--h", "20"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from spectail.files import check_variables, read_netcdf, write_netcdf
+from spectail.recording.netcdf import check_variables, read_netcdf, write_netcdf
 
 OLD = xr.Dataset({"eigenvalues": ("index", np.zeros(3))})
 NEW = xr.Dataset({"eigenvalues": ("index", np.random.default_rng(0).random(10**6))})

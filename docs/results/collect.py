@@ -15,8 +15,8 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from spectail.paper.catalogue import catalogue
-from spectail.paper.record import read_records, save_verdicts, save_verdicts_as_markdown
+from spectail.study.catalogue import catalogue
+from spectail.study.records import read_records, save_verdicts, save_verdicts_as_markdown
 
 CLAIM = ["artifact", "claim", "where", "statement", "criterion"]
 

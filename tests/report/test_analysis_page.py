@@ -11,8 +11,8 @@ from report.browsing import (
     opened,
     set_value,
 )
-from spectail.networks.analyze import analyze_with_spectra
-from spectail.report.analysis_page import write_analysis_page
+from spectail.analysis.model import analyze_with_spectra
+from spectail.report.pages.recording import write_analysis_page
 
 HOSTILE = "<img src=x onerror=\"document.title='broken in'\"></script><script>document.title='broken in'</script>"
 

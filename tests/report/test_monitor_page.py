@@ -15,8 +15,8 @@ from report.browsing import (
     set_value,
 )
 from spectail.cli import main
-from spectail.networks.monitor import SpectralMonitor
-from spectail.report.monitor_page import write_monitor_page
+from spectail.monitor.monitor import SpectralMonitor
+from spectail.report.pages.recording import write_monitor_page
 
 HOSTILE = "<img src=x onerror=document%title='broken in'>"  # a name of a module has no points
 END = "</script><script>document.title='broken in'</script>"
@@ -119,7 +119,7 @@ def test_the_bars_of_the_spectrum_have_area_one(browser):
 
 
 def test_exponents_stand_beside_those_of_untrained_matrices(browser, file):
-    from spectail.networks.recording import open_monitor
+    from spectail.recording.reading import open_monitor
 
     set_value(browser, "layer", 0)
     found = open_monitor(file).isel(layer=0)
@@ -129,7 +129,7 @@ def test_exponents_stand_beside_those_of_untrained_matrices(browser, file):
 
 
 def test_the_ribbon_has_the_phases_of_all_layers(browser, file):
-    from spectail.networks.recording import open_monitor
+    from spectail.recording.reading import open_monitor
 
     found = open_monitor(file)
     names = browser.execute_script("return data.phases")
@@ -143,7 +143,7 @@ def test_the_ribbon_has_the_phases_of_all_layers(browser, file):
 def test_an_event_leads_to_its_layer_and_step(browser, file):
     from selenium.webdriver.common.by import By
 
-    from spectail.networks.recording import open_monitor
+    from spectail.recording.reading import open_monitor
 
     found = open_monitor(file)
     buttons = browser.find_elements(By.CSS_SELECTOR, "#events button")

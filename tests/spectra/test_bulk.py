@@ -6,7 +6,7 @@ import torch
 from scipy.integrate import quad
 
 from spectail.spectra.bulk import MarchenkoPastur, fit_marchenko_pastur
-from spectail.spectra.density import eigenvalues
+from spectail.spectra.eigen import eigenvalues
 from spectail.spectra.tails import pl_alpha_hill
 
 SHAPES = [(1500, 1000), (1000, 1500), (700, 700), (3000, 500), (5, 2000)]

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from spectail.networks import cache
+from spectail.analysis import null_cache as cache
 from spectail.spectra.bulk import MarchenkoPastur
-from spectail.spectra.density import eigenvalues
-from spectail.spectra.goodness import bootstrap_p_value
+from spectail.spectra.eigen import eigenvalues
 from spectail.spectra.nulls import ExponentNull, gaussian_spectrum, simulate_nulls
+from spectail.spectra.tail_tests import bootstrap_p_value
 from spectail.spectra.tails import ks_fit, pl_alpha_hill
 
 

@@ -3,8 +3,9 @@ import math
 import pytest
 import torch
 
-from spectail.spectra.density import eigenvalues
-from spectail.spectra.phases import Phase, _kernel_density, classify, count_modes
+from spectail.spectra.density import _kernel_density, count_modes
+from spectail.spectra.eigen import eigenvalues
+from spectail.spectra.phases import Phase, classify
 
 ROWS, COLS = 450, 300
 

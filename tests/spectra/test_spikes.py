@@ -6,13 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spectail.spectra.bulk import MarchenkoPastur
-from spectail.spectra.density import eigenvalues_and_top_direction
+from spectail.spectra.eigen import eigenvalues_and_top_direction
+from spectail.spectra.norms import frobenius_norm, spectral_norm
 from spectail.spectra.spikes import (
     count_spikes,
     critical_strength,
-    frobenius_norm,
     spectral_gap,
-    spectral_norm,
     spike_eigenvalue,
     spike_overlap_left,
     spike_overlap_right,

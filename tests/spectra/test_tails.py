@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from references import naive
-from spectail.spectra.density import eigenvalues
+from spectail.spectra.eigen import eigenvalues
 from spectail.spectra.tails import hill_fit, ks_fit, pl_alpha_hill
 
 with warnings.catch_warnings():

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from unittest import mock
 
-import spectail.sweeps.store as stores
+import spectail.store.store as stores
 from spectail.sweeps.grid import Grid
 
 GRID = """
@@ -28,8 +28,8 @@ seed = [0, 1, 2]
 """
 RUNS = 24
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-NEEDED = ["spectail.sweeps.grid", "spectail.sweeps.sweep", "spectail.teacher_student.simulate", "netCDF4", "tyro"]
-NEEDED += ["spectail.paper.reproduce", "torch._dynamo"]  # the latter is what the first step of an optimizer imports
+NEEDED = ["spectail.sweeps.grid", "spectail.sweeps.sweep", "spectail.experiments.two_layer.run", "netCDF4", "tyro"]
+NEEDED += ["spectail.study.plan", "torch._dynamo"]  # the latter is what the first step of an optimizer imports
 
 
 def start(folder, *options, setup="", grid=GRID):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spectail.experiments.experiment import Experiment
 from spectail.sweeps.grid import Grid
-from spectail.teacher_student.experiment import Experiment
 
 EXAMPLE = """
 [fixed]

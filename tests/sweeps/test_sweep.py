@@ -5,15 +5,17 @@ import sys
 
 import pytest
 
-from spectail.sweeps.cost import disk_bytes, estimate, operations
+from spectail.experiments.cost import disk_bytes, operations
+from spectail.experiments.experiment import Experiment
+from spectail.experiments.two_layer.problem import Problem
+from spectail.experiments.two_layer.run import simulate
+from spectail.running.queue import chunks
+from spectail.running.scheduler import Where
+from spectail.store.store import Store
+from spectail.sweeps.estimate import estimate
 from spectail.sweeps.grid import Grid
-from spectail.sweeps.queue import chunks
-from spectail.sweeps.store import Store
-from spectail.sweeps.sweep import Watcher, Where, run_missing, sweep
-from spectail.sweeps.work import Worker
-from spectail.teacher_student.experiment import Experiment
-from spectail.teacher_student.problem import Problem
-from spectail.teacher_student.simulate import simulate
+from spectail.sweeps.sweep import Watcher, run_missing, sweep
+from spectail.sweeps.worker import Worker
 
 TINY = {"n": 20, "n_test": 5, "n_test_large": 5, "d": 10, "h": 12, "steps": 2}
 GRID = {"fixed": TINY, "axes": {"lr": [0.1, 0.2, 0.3], "seed": [0, 1]}}
@@ -92,7 +94,7 @@ def test_processes_of_other_code_can_be_interrupted_though_workers_were_prepared
     code = """
 import signal
 from concurrent.futures import ProcessPoolExecutor
-from spectail.sweeps.origin import start_early, worker_context
+from spectail.running.forkserver import start_early, worker_context
 start_early(1)
 with ProcessPoolExecutor(1, worker_context()) as pool:
     assert signal.SIGINT not in pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result()

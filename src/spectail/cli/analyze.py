@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
+
+if TYPE_CHECKING:
+    from spectail.analysis.model import Analysis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +37,10 @@ class Analyze:
         """Analyse, print, and write the files."""
         if self.seed < 0:
             raise ValueError(f"seed={self.seed} is not valid; expected 0 or more")
-        from spectail.networks.analyze import analyze_with_spectra
-        from spectail.report.analysis import matrix_progress, print_analysis, save_analysis
-        from spectail.report.progress import print_paths
+        from spectail.analysis.model import analyze_with_spectra
+        from spectail.progress import matrix_progress
+        from spectail.report.terminal.recording import print_analysis
+        from spectail.report.terminal.tables import print_paths
 
         with matrix_progress() as progress:
             found = analyze_with_spectra(
@@ -59,3 +63,35 @@ class Analyze:
             ]
             command = shlex.join(["spectail", "analyze", *given, *(["--p-value"] if self.p_value else [])])
             print_paths(save_analysis(found, self.out, command))
+
+
+def save_analysis(analysis: Analysis, folder: Path, command: str) -> list[Path]:
+    """Write analysis.csv, skipped.csv, spectra.nc and analysis.html.
+
+    Args:
+        analysis: what to write.
+        folder: where to; made if need be.
+        command: that the page says it was made by.
+
+    Returns:
+        the paths.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    import pandas as pd
+
+    from spectail.files import write_whole
+    from spectail.recording.layout import spectra_dataset
+    from spectail.recording.netcdf import write_netcdf
+    from spectail.report.pages.recording import write_analysis_page
+
+    frame = analysis.frame
+    skipped = pd.DataFrame(frame.attrs["skipped"], columns=["name", "shape", "reason"])
+    skipped["shape"] = ["×".join(map(str, shape)) for shape in skipped["shape"]]
+    return [
+        write_whole(folder / "analysis.csv", lambda part: frame.to_csv(part, index=False)),
+        write_whole(folder / "skipped.csv", lambda part: skipped.to_csv(part, index=False)),
+        write_netcdf(spectra_dataset(analysis), folder / "spectra.nc"),
+        write_analysis_page(analysis, folder / "analysis.html", command),
+    ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from spectail.teacher_student.experiment import Experiment
+from spectail.experiments.experiment import Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +38,6 @@ class Predict:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "lr"}
         experiment = Experiment(**fields, steps=1, record=(0, 1))
         rates = [experiment.replace(lr=lr).lr for lr in self.lr]
-        from spectail.report.terminal import print_prediction
+        from spectail.report.terminal.prediction import print_prediction
 
         print_prediction(experiment, rates)

@@ -32,18 +32,18 @@ class Report:
         if not self.folder.exists():
             raise ValueError(f"{self.folder} is not a folder or a file; expected one that spectail wrote")
         if self.scale not in ("paper", "small"):
-            from spectail.teacher_student.names import unknown_name
+            from spectail.errors import unknown_name
 
             raise ValueError(unknown_name("scale", self.scale, ("paper", "small")))
-        from spectail.report.monitor_page import monitor_files, write_monitor_page
-        from spectail.report.progress import print_paths
+        from spectail.report.pages.recording import monitor_files, write_monitor_page
+        from spectail.report.terminal.tables import print_paths
 
         if self.folder.is_file():
             print_paths([write_monitor_page(self.folder)])
             return
         pages = [write_monitor_page(file) for file in monitor_files(self.folder)]
         if not pages or (self.folder / "runs").is_dir():
-            from spectail.report.html import write_report
+            from spectail.report.pages.study import write_report
 
             pages.append(write_report(self.folder, self.scale))
         print_paths(pages)

@@ -11,7 +11,8 @@ import tyro
 from pydantic_core import PydanticUndefined
 
 from spectail.cli.options import Device, Out
-from spectail.teacher_student.experiment import PROTOCOLS, Experiment
+from spectail.experiments.experiment import Experiment
+from spectail.experiments.protocols import PROTOCOLS
 
 _COLLECTIONS = {
     "optimizer_options": "JSON",
@@ -23,29 +24,19 @@ _COLLECTIONS = {
 
 def _run(options: Any) -> None:
     experiment = Experiment(**_experiment_fields(options))
-    from spectail.report.progress import step_progress
-    from spectail.report.terminal import print_run
-    from spectail.sweeps.store import Store
-    from spectail.teacher_student.simulate import check_device, simulate
+    from spectail.experiments.two_layer.run import simulate
+    from spectail.plots.recording_plot import draw_beside
+    from spectail.progress import step_progress
+    from spectail.report.terminal.recording import print_run
+    from spectail.spectra.precision import check_device
+    from spectail.store.store import Store
 
     device, store = check_device(options.device), Store(options.out)
     store.check_writable()
-    with step_progress(experiment) as progress:
+    with step_progress(experiment.steps) as progress:
         result, found = store.get_or_run(experiment, lambda e: simulate(e, device=device, progress=progress))
     path = store.path(experiment)
     print_run(result, [path, *draw_beside(result, path)], found=found)
-
-
-def draw_beside(result: Any, path: Path) -> list[Path]:
-    """Draw a run into files named after a path; they are returned."""
-    from spectail.drawing.run import draw_run
-    from spectail.drawing.style import figure_style, save_figure
-
-    saved = []
-    with figure_style():
-        for name, figure in draw_run(result).items():
-            saved += save_figure(figure, path.with_name(f"{path.stem}-{name}"))
-    return saved
 
 
 def _experiment_fields(options: Any) -> dict[str, Any]:

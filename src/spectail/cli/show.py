@@ -8,8 +8,6 @@ from typing import Annotated
 
 import tyro
 
-from spectail.cli.run import draw_beside
-
 
 @dataclasses.dataclass(frozen=True)
 class Show:
@@ -23,8 +21,9 @@ class Show:
 
     def __call__(self) -> None:
         """Print and draw."""
-        from spectail.report.terminal import print_run
-        from spectail.sweeps.store import open_run
+        from spectail.plots.recording_plot import draw_beside
+        from spectail.recording.reading import open_run
+        from spectail.report.terminal.recording import print_run
 
         result = open_run(self.file)
         beside = self.file if self.out is None else self.out / self.file.name

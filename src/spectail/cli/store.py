@@ -22,10 +22,10 @@ class StoreCommand:
 
     def __call__(self) -> None:
         """Verify, or remove, and say what was found."""
-        from spectail.report import progress
-        from spectail.sweeps import upkeep
-        from spectail.sweeps.store import Store
-        from spectail.teacher_student.names import unknown_name
+        from spectail.errors import unknown_name
+        from spectail.report.terminal import sweep as progress
+        from spectail.store import upkeep
+        from spectail.store.store import Store
 
         kept = Store(self.folder)
         if self.action == "check":

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from spectail.cli.computing import Computing
+from spectail.cli.options import Computing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Sweep:
         experiments = Grid.read(self.grid).experiments()
         if not self.dry_run:
             self.where.prepare()
-        from spectail.sweeps.store import Store
+        from spectail.store.store import Store
 
         store = Store(self.where.out)
         if self.dry_run:
-            from spectail.report.progress import print_estimate
-            from spectail.sweeps.cost import estimate
+            from spectail.report.terminal.sweep import print_estimate
+            from spectail.sweeps.estimate import estimate
 
             entries = store.manifest.read()
             missing = [experiment for experiment in experiments if experiment not in store]
@@ -45,6 +45,6 @@ class Sweep:
             print_estimate(estimate(missing, known, self.where.workers or 1), len(experiments), store)
             return
         self.where.compute(experiments, store)
-        from spectail.report.progress import print_paths
+        from spectail.report.terminal.tables import print_paths
 
         print_paths([store.runs])

@@ -52,7 +52,7 @@ class Train:
 
     def __call__(self) -> None:
         """Train, or find the training, and print it."""
-        from spectail.networks.training import Training
+        from spectail.experiments.deep.training import Training
 
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         device, out, data = fields.pop("device"), fields.pop("out"), fields.pop("data")
@@ -60,12 +60,13 @@ class Train:
         if data is not None and data.suffix == ".npz":
             fields["dataset"] = data.stem
         training = Training(**fields)
-        from spectail.networks.train import open_training
-        from spectail.networks.train import train as train_network
-        from spectail.report.training import print_training, training_progress
-        from spectail.teacher_student.simulate import check_device
+        from spectail.experiments.deep.run import train as train_network
+        from spectail.progress import training_progress
+        from spectail.recording.reading import open_training
+        from spectail.report.terminal.recording import print_training
+        from spectail.spectra.precision import check_device
 
-        with training_progress(training) as progress:
+        with training_progress(training.steps) as progress:
             path, found = train_network(
                 training, out / "trainings", data=data, device=str(check_device(device)), progress=progress
             )

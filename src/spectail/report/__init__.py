@@ -1,1 +1,4 @@
-"""What a person reads: tables and progress on the terminal."""
+"""Recordings, results and the study for eyes: pages and the terminal.
+
+Not here: pictures of matplotlib (plots/), and anything that measures.
+"""

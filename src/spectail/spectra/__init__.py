@@ -1,4 +1,7 @@
-"""What the spectrum of one matrix says. Pure functions of tensors, on any device."""
+"""Everything one spectrum says: pure functions of tensors and arrays, on any device.
+
+Not here: files, models, drawings.
+"""
 
 import lazy_loader as _lazy
 

@@ -1,95 +1,15 @@
-"""Eigenvalues of WᵀW, exactly and safely, and their densities."""
+"""Histogram, kernel density and modes of a spectrum."""
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spectail.spectra.precision import float64
-from spectail.spectra.symmetric import cholesky, lower_gram, symmetric_eigenvalues
-
-# The error of an eigenvalue from a float64 Gram matrix is a few units of rounding of the largest one: measured, at
-# most 4e-15 λ_max up to 4096 columns of noise, and 1e-14 λ_max where nearly all eigenvalues are equal. Below
-# GRAM_IS_EXACT_ABOVE of λ_max it would exceed 1e-6 of the eigenvalue itself; the singular values of W are
-# computed instead.
-GRAM_ERROR = 1e-14
-GRAM_IS_EXACT_ABOVE = GRAM_ERROR / 1e-6
-
-
-def eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
-    """All b = min(h, d) eigenvalues of WᵀW that can differ from zero, ascending.
-
-    They come from the float64 Gram matrix of the shorter side. Where the smallest ones would drown
-    in its rounding, they come from float64 singular values instead, so that every eigenvalue above
-    1e-10 of the largest is right to 1e-6 of itself.
-
-    Args:
-        weights: W, any floating dtype, on any device.
-
-    Returns:
-        float64, squared units of the weights, on the device of W (on the CPU for a device
-        without float64).
-
-    Raises:
-        ValueError: W is empty, or holds NaN, inf, or numbers whose squares are.
-
-    Source: paper §3.2, the empirical spectral density (ESD).
-
-    >>> eigenvalues(torch.diag(torch.tensor([3.0, 1.0, 2.0]))).tolist()
-    [1.0, 4.0, 9.0]
-    """
-    matrix, scale = _scaled_float64(weights)
-    return _eigenvalues(matrix, symmetric_eigenvalues(_short_gram(matrix))) * scale**2
-
-
-def eigenvalues_and_top_direction(
-    weights: Float[Tensor, "h d"],
-) -> tuple[Float[Tensor, " b"], Float[Tensor, " d"]]:
-    """The eigenvalues of WᵀW, and the unit eigenvector v₁ of the largest.
-
-    v₁ is the first principal component of W: the direction in input space that a spike points to.
-    It is found by inverse iteration on the Gram matrix that the eigenvalues came from, which costs
-    one Cholesky factorisation instead of all eigenvectors.
-
-    Args:
-        weights: W, any floating dtype, on any device.
-
-    Returns:
-        the eigenvalues as `eigenvalues` gives them, and v₁ in float64, sign arbitrary.
-
-    Raises:
-        ValueError: W is empty, or holds NaN, inf, or numbers whose squares are.
-
-    Source: paper §3.2, sim(W, β*) (where it is written u₁).
-    """
-    matrix, scale = _scaled_float64(weights)
-    gram = _short_gram(matrix)
-    values = symmetric_eigenvalues(gram)
-    vector = _top_eigenvector(gram, values[-1])
-    if matrix.shape[0] < matrix.shape[1] and values[-1] > 0:
-        vector = matrix.T @ vector
-        vector /= vector.norm()
-    elif matrix.shape[0] < matrix.shape[1]:
-        vector = matrix.new_full((matrix.shape[1],), matrix.shape[1] ** -0.5)
-    return _eigenvalues(matrix, values) * scale**2, vector
-
-
-def stable_rank(spectrum: Float[Tensor, "*batch b"]) -> Float[Tensor, "*batch"]:
-    """‖W‖_F² / ‖W‖₂² = Σλ / λ_max: about how many directions carry the weight.
-
-    Args:
-        spectrum: eigenvalues of WᵀW, any order.
-
-    Returns:
-        between 1 and b; NaN for an all-zero matrix.
-
-    >>> stable_rank(torch.tensor([2.0, 2.0, 4.0])).item()
-    2.0
-    """
-    return spectrum.sum(-1) / spectrum.amax(-1)
+from spectail.spectra.precision import ZERO_SHARE, float64
 
 
 def histogram(
@@ -117,58 +37,61 @@ def histogram(
     return density, edges
 
 
-def _scaled_float64(weights: Tensor) -> tuple[Tensor, float]:
-    """W in float64, divided by a power of two near its largest entry, and that power."""
-    if weights.ndim != 2 or weights.numel() == 0:
-        raise ValueError(f"weights must be a matrix that is not empty, got shape {tuple(weights.shape)}")
-    matrix = float64(weights)
-    largest = float(matrix.abs().max())
-    if not largest < float("inf"):
-        raise ValueError("weights hold NaN or inf, so they have no spectrum")
-    if largest > 1e150:
-        raise ValueError(f"weights of {largest:.0e} have eigenvalues beyond the range of float64")
-    if 1e-50 < largest < 1e50 or largest == 0.0:  # else inverse iteration would leave the range of floats
-        return matrix, 1.0
-    scale = 2.0 ** int(torch.tensor(largest, dtype=torch.float64).log2().floor())
-    return matrix / scale, scale
+# Two humps of log λ count as two modes if the valley between them is this share of the peak deep.
+MODE_PROMINENCE = 0.1
 
 
-def _short_gram(matrix: Tensor) -> Tensor:
-    """The lower half of the Gram matrix of the shorter side."""
-    return lower_gram(matrix if matrix.shape[0] < matrix.shape[1] else matrix.T)
+def count_modes(spectrum: Float[Tensor, " b"]) -> int:
+    """How many humps the density of log λ has.
+
+    A Gaussian kernel estimate at Silverman's bandwidth; a hump counts if the valley towards a higher
+    one is at least `MODE_PROMINENCE` of the peak deep, so that neither a lone spike nor the roughness
+    of a few hundred eigenvalues does.
+
+    Args:
+        spectrum: eigenvalues, any order; zeros are left out.
+    """
+    values = float64(spectrum).cpu()
+    logs = values[values > values.max() * ZERO_SHARE].log()
+    if len(logs) < 10:
+        return 1
+    quartiles = logs.quantile(torch.tensor([0.25, 0.75], dtype=torch.float64))
+    width = min(float(logs.std()), float(quartiles[1] - quartiles[0]) / 1.34)
+    if width == 0.0:
+        return 1
+    bandwidth = 1.06 * width * len(logs) ** -0.2
+    density = _kernel_density(logs, bandwidth)
+    depth = MODE_PROMINENCE * float(density.max())
+    modes, high, low, rising = 0, 0.0, 0.0, True
+    for value in density.tolist():
+        if rising:
+            high = max(high, value)
+            if value < high - depth:
+                modes, rising, low = modes + 1, False, value
+        else:
+            low = min(low, value)
+            if value > low + depth:
+                rising, high = True, value
+    return max(modes, 1)
 
 
-def _eigenvalues(matrix: Tensor, from_gram: Tensor) -> Tensor:
-    """The Gram matrix's eigenvalues where they are exact enough, else squared singular values."""
-    if from_gram[-1] > 0 and from_gram[0] < GRAM_IS_EXACT_ABOVE * from_gram[-1]:
-        singular: Tensor = torch.linalg.svdvals(matrix)
-        return singular.flip(0).square_()
-    return from_gram.clamp_min(0.0)
+def _kernel_density(points: Tensor, bandwidth: float) -> Tensor:
+    """A Gaussian kernel estimate on an even grid, up to a factor, by FFT of the points shared out to their neighbours.
 
-
-def _top_eigenvector(gram: Tensor, top: Tensor) -> Tensor:
-    """Unit eigenvector of the largest eigenvalue of a symmetric matrix, by three inverse iterations."""
-    size = gram.shape[0]
-    # irregular, so that no eigenvector of any structure is orthogonal to it
-    start = torch.arange(1, size + 1, dtype=gram.dtype, device=gram.device).sin_().add_(2.0)
-    if top <= 0:
-        unit: Tensor = start / start.norm()
-        return unit
-    vector: Tensor = start[:, None]
-    factor = _factor_above(gram, top)
-    for _ in range(3):
-        vector = torch.cholesky_solve(vector, factor)
-        vector = vector / vector.norm()
-    return vector[:, 0]
-
-
-def _factor_above(gram: Tensor, top: Tensor) -> Tensor:
-    """The Cholesky factor of sI − G, with s as little above the largest eigenvalue as rounding allows."""
-    for exponent in range(-13, 2):
-        shifted = gram.neg()
-        shifted.diagonal().add_(top * (1 + 10.0**exponent))
-        factor = cholesky(shifted)
-        del shifted
-        if factor is not None:
-            return factor
-    raise ArithmeticError(f"{float(top):g} is not the largest eigenvalue of the matrix")
+    Sharing out is exact to (cell/bandwidth)²/8, which is below 1e-3 on this grid. A bandwidth that would need
+    more than a million cells is widened.
+    """
+    spread = float(points.max() - points.min())
+    bandwidth = max(bandwidth, spread * 2**-15)
+    span = spread + 16 * bandwidth  # so far out that nothing wraps around
+    low = float(points.min()) - 8 * bandwidth
+    cells = 2 ** math.ceil(math.log2(16 * span / bandwidth))
+    place = (points - low) * (cells / span)
+    left = place.floor().long()
+    right_share = place - left
+    weights = torch.cat([1 - right_share, right_share])
+    counts = torch.bincount(torch.cat([left, left + 1]), weights, minlength=cells)
+    frequencies = torch.fft.rfftfreq(cells, span / cells, dtype=points.dtype)
+    kernel = torch.exp(-0.5 * (2 * math.pi * bandwidth * frequencies).square())
+    smooth: Tensor = torch.fft.irfft(torch.fft.rfft(counts) * kernel, cells)
+    return smooth

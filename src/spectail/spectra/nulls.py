@@ -14,7 +14,9 @@ from torch import Tensor
 from spectail.spectra.tails import ks_fit, pl_alpha_hill
 
 MOST_DRAWS = 200
+
 FEWEST_DRAWS = 16
+
 _WORK = 1.6e8  # of all draws together, in slices · b²: about three seconds
 
 

@@ -6,29 +6,31 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from spectail.spectra.bulk import MarchenkoPastur, fit_marchenko_pastur
-from spectail.spectra.precision import float64
+from spectail.spectra.density import count_modes
+from spectail.spectra.precision import ZERO_SHARE, float64
 from spectail.spectra.spikes import count_spikes, spectral_gap, visible_edge
-from spectail.spectra.tails import ZERO_SHARE, pl_alpha_hill
+from spectail.spectra.tails import pl_alpha_hill
 
 # Heavy-tailed: log λ above the median spreads by this factor more than in the Marchenko–Pastur law.
 # For 1500 × 1000 that is Hill α ≤ 2.25, where the law has 2.449; stated for every shape alike.
 HEAVY_TAIL_SPREAD = 1.16
+
 # The bulk no longer follows the law of its own median: the Kolmogorov–Smirnov distance is this, or
 # this many eigenvalues where b is small. Eigenvalues of a Gaussian matrix are rigid: in 150 draws of
 # five shapes, 100 to 1000 eigenvalues, their distance stayed below 5/b.
 DECAYED_BULK_DISTANCE = 0.0075
+
 DECAYED_BULK_COUNT = 7.5
+
 # Neighbours further apart than this ratio, past the edge, are a gap: what lies above is detached.
 DETACHED_RATIO = 1.1
+
 # Half of the spectrum zero to rounding.
 COLLAPSED_SHARE = 0.5
-# Two humps of log λ count as two modes if the valley between them is this share of the peak deep.
-MODE_PROMINENCE = 0.1
 
 
 class Phase(StrEnum):
@@ -118,62 +120,6 @@ def classify(spectrum: Float[Tensor, " b"], rows: int, cols: int) -> PhaseEviden
     else:
         phase = Phase.BLEEDING_OUT if seeped else Phase.RANDOM
     return PhaseEvidence(phase, law, n_spikes, gap, distance, spread)
-
-
-def count_modes(spectrum: Float[Tensor, " b"]) -> int:
-    """How many humps the density of log λ has.
-
-    A Gaussian kernel estimate at Silverman's bandwidth; a hump counts if the valley towards a higher
-    one is at least `MODE_PROMINENCE` of the peak deep, so that neither a lone spike nor the roughness
-    of a few hundred eigenvalues does.
-
-    Args:
-        spectrum: eigenvalues, any order; zeros are left out.
-    """
-    values = float64(spectrum).cpu()
-    logs = values[values > values.max() * ZERO_SHARE].log()
-    if len(logs) < 10:
-        return 1
-    quartiles = logs.quantile(torch.tensor([0.25, 0.75], dtype=torch.float64))
-    width = min(float(logs.std()), float(quartiles[1] - quartiles[0]) / 1.34)
-    if width == 0.0:
-        return 1
-    bandwidth = 1.06 * width * len(logs) ** -0.2
-    density = _kernel_density(logs, bandwidth)
-    depth = MODE_PROMINENCE * float(density.max())
-    modes, high, low, rising = 0, 0.0, 0.0, True
-    for value in density.tolist():
-        if rising:
-            high = max(high, value)
-            if value < high - depth:
-                modes, rising, low = modes + 1, False, value
-        else:
-            low = min(low, value)
-            if value > low + depth:
-                rising, high = True, value
-    return max(modes, 1)
-
-
-def _kernel_density(points: Tensor, bandwidth: float) -> Tensor:
-    """A Gaussian kernel estimate on an even grid, up to a factor, by FFT of the points shared out to their neighbours.
-
-    Sharing out is exact to (cell/bandwidth)²/8, which is below 1e-3 on this grid. A bandwidth that would need
-    more than a million cells is widened.
-    """
-    spread = float(points.max() - points.min())
-    bandwidth = max(bandwidth, spread * 2**-15)
-    span = spread + 16 * bandwidth  # so far out that nothing wraps around
-    low = float(points.min()) - 8 * bandwidth
-    cells = 2 ** math.ceil(math.log2(16 * span / bandwidth))
-    place = (points - low) * (cells / span)
-    left = place.floor().long()
-    right_share = place - left
-    weights = torch.cat([1 - right_share, right_share])
-    counts = torch.bincount(torch.cat([left, left + 1]), weights, minlength=cells)
-    frequencies = torch.fft.rfftfreq(cells, span / cells, dtype=points.dtype)
-    kernel = torch.exp(-0.5 * (2 * math.pi * bandwidth * frequencies).square())
-    smooth: Tensor = torch.fft.irfft(torch.fft.rfft(counts) * kernel, cells)
-    return smooth
 
 
 def _past_the_edge(spectrum: Tensor, law: MarchenkoPastur) -> tuple[int, int]:

@@ -15,3 +15,23 @@ def float64(values: Tensor) -> Tensor:
 def like(values: Tensor, other: Tensor) -> Tensor:
     """The values in another tensor's dtype, on its device; rounded before they move, so that it needs no float64."""
     return values.to(other.dtype).to(other.device)
+
+
+# Eigenvalues at or below this share of the largest are rounding, not spectrum: they count as zero.
+ZERO_SHARE = 1e-14
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """A device that exists here.
+
+    Raises:
+        ValueError: torch does not know it, or cannot use it on this machine.
+    """
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError, ValueError):
+        raise ValueError(
+            f"device={str(device)!r} is not available here; expected cpu, cuda or mps, as the machine has them"
+        ) from None
+    return found

@@ -9,10 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spectail.spectra.precision import float64
-
-# Eigenvalues at or below this share of the largest are rounding, not spectrum: they count as zero.
-ZERO_SHARE = 1e-14
+from spectail.spectra.precision import ZERO_SHARE, float64
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,4 @@
-"""Many runs: the store that keeps them."""
+"""Computes what a store lacks: grids of experiments, and who runs them.
 
-import lazy_loader as _lazy
-
-__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+Not here: how processes are kept busy (running/), how runs are kept (store/).
+"""

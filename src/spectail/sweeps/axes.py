@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from spectail.teacher_student.experiment import Experiment
-from spectail.teacher_student.names import unknown_name
+from spectail.errors import unknown_name
+from spectail.experiments.experiment import Experiment
 
 Whole = Literal["n", "n_test", "n_test_large", "d", "h", "steps", "seed"]
+
 Fields = dict[str, Any]
 
 
@@ -22,8 +23,11 @@ def _is_field(name: str) -> str:
 
 
 FieldName = Annotated[str, AfterValidator(_is_field)]
+
 Points = Annotated[int, Field(ge=2)]
+
 Number = Annotated[float, Field(allow_inf_nan=False)]
+
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 

@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from spectail.errors import unknown_name
+from spectail.experiments.experiment import Experiment
 from spectail.sweeps.axes import Axis, FieldName, Fields, Interval, Proportional, Rule, axis_values, is_axis, whole
-from spectail.teacher_student.experiment import Experiment
-from spectail.teacher_student.names import unknown_name
 
 LARGEST = 1_000_000
 """Combinations beyond which a grid is taken for a slip of the pen."""

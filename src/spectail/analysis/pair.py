@@ -1,0 +1,103 @@
+"""What changed between two models: the difference of each matrix, and how far its strongest directions turned."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from scipy.sparse.linalg import ArpackError, svds
+from torch import Tensor
+
+from spectail.recording.quantities import OVERLAPS
+from spectail.weights.matrix import Skipped, WeightMatrix, Weights
+
+Pair = tuple[WeightMatrix, WeightMatrix]
+
+_SMALL = 32  # the shorter side up to which all singular vectors are computed
+
+
+def change_between(before: Weights, after: Weights) -> tuple[Weights, dict[str, Pair]]:
+    """The matrices W_after − W_before of two models, read when asked for.
+
+    Args:
+        before: one model.
+        after: the other.
+
+    Returns:
+        the differences of the matrices that both have, by name and shape; the rest is listed as skipped.
+        And by name, the two matrices behind each difference.
+    """
+    late = {matrix.name: matrix for matrix in after.matrices}
+    matrices, pairs = [], {}
+    skipped = {one.name: one for one in (*after.skipped, *before.skipped)}
+    for matrix in before.matrices:
+        partner = late.pop(matrix.name, None)
+        if partner is None:
+            skipped[matrix.name] = Skipped(matrix.name, _shape(matrix), "only in the model before")
+        elif _shape(partner) != _shape(matrix):
+            reason = f"its shape is {_shape(partner)} in the model after"
+            skipped[matrix.name] = Skipped(matrix.name, _shape(matrix), reason)
+        else:
+            pairs[matrix.name] = (matrix, partner)
+            matrices.append(replace(matrix, load=_Difference(matrix, partner)))
+    for name, matrix in late.items():
+        skipped[name] = Skipped(name, _shape(matrix), "only in the model after")
+    title = f"{before.title} → {after.title}"
+    return Weights(title, tuple(matrices), tuple(skipped.values())), pairs
+
+
+class _Difference:
+    """Reads W_after − W_before in float64, where fp16 weights of nearly equal size differ exactly."""
+
+    def __init__(self, before: WeightMatrix, after: WeightMatrix) -> None:
+        self._before, self._after = before, after
+
+    def __call__(self) -> Tensor:
+        change = self._after.load().detach().to("cpu", torch.float64, copy=True)
+        change -= self._before.load().detach().cpu()
+        return change
+
+
+def measure_overlaps(before: WeightMatrix, after: WeightMatrix) -> dict[str, float]:
+    """The squared cosines between the strongest singular vectors of two matrices, over slices averaged.
+
+    1 where the strongest direction did not turn; about 1/rows (1/cols) where it turned to a random one.
+
+    Args:
+        before: one matrix, or the slices of a kernel.
+        after: another of the same shape.
+
+    Returns:
+        `overlap_left` of the left vectors, `overlap_right` of the right; NaN where one is zero, or holds
+        NaN or inf.
+    """
+    found = []
+    for early, late in zip(before.load(), after.load(), strict=True):
+        old, new = _top_vectors(early), _top_vectors(late)
+        found.append([float(u @ v) ** 2 for u, v in zip(old, new, strict=True)] if old and new else [math.nan] * 2)
+    return dict(zip(OVERLAPS, np.mean(found, axis=0).tolist(), strict=True))
+
+
+def _top_vectors(weights: Float[Tensor, "rows cols"]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """The strongest pair of singular vectors; None for a matrix that has none."""
+    matrix = weights.detach().to("cpu", torch.float64).numpy()
+    if not np.isfinite(matrix).all() or not matrix.any():
+        return None
+    if min(matrix.shape) <= _SMALL:
+        u, _, vh = np.linalg.svd(matrix, full_matrices=False)
+        return u[:, 0], vh[0]
+    start = 2.0 + np.sin(np.arange(1, min(matrix.shape) + 1))  # orthogonal to no vector of any structure
+    try:
+        u, _, vh = svds(matrix, k=1, v0=start)
+    except ArpackError:  # no convergence: two directions are equally strong
+        return None
+    return u[:, 0], vh[0]
+
+
+def _shape(matrix: WeightMatrix) -> tuple[int, ...]:
+    each = (matrix.rows, matrix.cols)
+    return each if matrix.slices == 1 else (matrix.slices, *each)

@@ -1,0 +1,46 @@
+"""What a user can mend, in a sentence."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+
+def unknown_name(field: str, value: object, known: Iterable[str]) -> str:
+    """One sentence that says which names are known, and the nearest one.
+
+    >>> unknown_name("teacher", "sofplus", ("softplus", "tanh"))
+    "teacher='sofplus' is not known; did you mean 'softplus'? (softplus, tanh)"
+    """
+    names = list(known)
+    folded = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(str(value).lower(), folded, n=1, cutoff=0.5)
+    hint = f"; did you mean '{folded[near[0]]}'?" if near else "; known names are"
+    return f"{field}={value!r} is not known{hint} ({', '.join(names)})"
+
+
+def complaint(error: ValidationError, fields: Iterable[str]) -> str:
+    """The first complaint of pydantic as one sentence that names the field and the value.
+
+    Args:
+        error: of pydantic.
+        fields: of the model that it is about.
+    """
+    fields, first = list(fields), error.errors()[0]
+    message, value = first["msg"], first.get("input")
+    field = ".".join(str(part) for part in first["loc"] if part in fields)
+    match first["type"]:
+        case "value_error":
+            return message.removeprefix("Value error, ")
+        case "extra_forbidden":
+            return unknown_name("field", first["loc"][0], fields)
+        case "literal_error" | "enum":
+            expected = str(first.get("ctx", {}).get("expected", "")).replace("'", "").replace(" or ", ", ")
+            return unknown_name(field, value, expected.split(", "))
+        case "int_parsing" | "int_from_float" | "int_type":
+            return f"{field}={value!r} is not a whole number"
+    return f"{field}={value!r} is not valid; {message[0].lower()}{message[1:]}"

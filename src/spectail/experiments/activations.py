@@ -1,0 +1,98 @@
+"""Activations and links: σ of the student, σ* of the teacher. Any may be either.
+
+Importing this does not wait for torch, so that experiments are checked at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A function σ and its slope σ', both written over their argument.
+
+    Attributes:
+        value_: overwrites x with σ(x).
+        slope_: overwrites with σ'(x) what `slope_from` names: σ(x) itself, which saves the hot loop
+            a buffer, or the input x.
+    """
+
+    value_: Callable[[Tensor], Tensor]
+    slope_: Callable[[Tensor], Tensor]
+    slope_from: Literal["value", "input"]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """σ(x), leaving x as it is."""
+        return self.value_(x.clone())
+
+    def slope(self, x: Tensor) -> Tensor:
+        """σ'(x), leaving x as it is."""
+        return self.slope_(self(x) if self.slope_from == "value" else x.clone())
+
+
+def _softplus_(x: Tensor) -> Tensor:
+    from torch.nn.functional import softplus
+
+    return x.copy_(softplus(x))
+
+
+def _gelu_(x: Tensor) -> Tensor:
+    from torch.nn.functional import gelu
+
+    return x.copy_(gelu(x))
+
+
+def _gelu_slope_(x: Tensor) -> Tensor:
+    density = (x * x).mul_(-0.5).exp_().mul_(1.0 / math.sqrt(2 * math.pi))
+    density *= x
+    return x.mul_(1.0 / math.sqrt(2.0)).erf_().add_(1.0).mul_(0.5).add_(density)
+
+
+def _erf_slope_(x: Tensor) -> Tensor:
+    return x.square_().neg_().exp_().mul_(2.0 / math.sqrt(math.pi))
+
+
+def _he3_(x: Tensor) -> Tensor:
+    return x.mul_(x.square().sub_(3.0))
+
+
+def _he4_(x: Tensor) -> Tensor:
+    squared = x.square_()
+    return squared.mul_(squared.sub(6.0)).add_(3.0)
+
+
+def _he4_slope_(x: Tensor) -> Tensor:
+    return _he3_(x).mul_(4.0)
+
+
+def _one_(x: Tensor) -> Tensor:
+    return x.fill_(1.0)
+
+
+def _same_(x: Tensor) -> Tensor:
+    return x
+
+
+# Probabilists' Hermite polynomials: He_k' = k He_{k-1}, and E[He_j(z) He_k(z)] = k! δ_jk for z ~ N(0, 1).
+ACTIVATIONS: dict[str, Activation] = {
+    "softplus": Activation(_softplus_, lambda v: v.neg_().expm1_().neg_(), "value"),
+    "tanh": Activation(lambda x: x.tanh_(), lambda v: v.square_().neg_().add_(1.0), "value"),
+    "relu": Activation(lambda x: x.relu_(), lambda v: v.copy_(v > 0), "value"),
+    "gelu": Activation(_gelu_, _gelu_slope_, "input"),
+    "erf": Activation(lambda x: x.erf_(), _erf_slope_, "input"),
+    "sigmoid": Activation(lambda x: x.sigmoid_(), lambda v: v.sub_(v.square()), "value"),
+    "identity": Activation(_same_, _one_, "value"),
+    "sine": Activation(lambda x: x.sin_(), lambda x: x.cos_(), "input"),
+    "he0": Activation(_one_, lambda x: x.zero_(), "value"),
+    "he1": Activation(_same_, _one_, "value"),
+    "he2": Activation(lambda x: x.square_().sub_(1.0), lambda x: x.mul_(2.0), "input"),
+    "he3": Activation(_he3_, lambda x: x.square_().sub_(1.0).mul_(3.0), "input"),
+    "he4": Activation(_he4_, _he4_slope_, "input"),
+}

@@ -1,0 +1,51 @@
+"""What a full-batch training costs, before it is run."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from spectail.experiments.deep.models import make_model
+from spectail.experiments.deep.training import Training
+from spectail.experiments.experiment import Experiment
+
+_ALL_IMAGES = {"mnist": 60_000, "cifar10": 50_000, "svhn": 73_257}
+
+
+def training_operations(training: Training) -> float:
+    """Floating-point operations of a training of a network for 3 × 32 × 32 images: of its forward and backward passes.
+
+    Raises:
+        ValueError: the model or the number of its images is not known.
+    """
+    images = training.images or _ALL_IMAGES.get(training.dataset)
+    if images is None:
+        raise ValueError(f"how many images {training.dataset} has is not known; name a number of images")
+    return float(training.steps * images * _operations_of_an_image(training.model))
+
+
+@cache
+def _operations_of_an_image(model: str) -> float:
+    """Counted on tensors without numbers in them, and on two images, since batch norm needs that many."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        make_model(model, 10, seed=0)(torch.empty(2, 3, 32, 32)).sum().backward()
+    return float(counter.get_total_flops()) / 2
+
+
+_FILE_BYTES = 30_000  # of a run's file besides eigenvalues and overlaps: its 22 scalars and their descriptions
+
+
+def operations(experiment: Experiment) -> float:
+    """Floating-point operations of a run, near enough to weigh it: products of steps and measurements."""
+    e = experiment
+    step = 4.0 * e.n * e.h * e.d
+    measurement = 2.0 * (e.n + e.n_test + e.n_test_large) * e.h * e.d + 2.0 * e.n * e.h**2 + 10.0 * min(e.h, e.d) ** 3
+    return e.steps * step + sum(t > 0 for t in e.recorded_steps) * measurement
+
+
+def disk_bytes(experiment: Experiment) -> int:
+    """Size of a run's file, near enough."""
+    b = min(experiment.h, experiment.d)
+    return _FILE_BYTES + 8 * b * len(experiment.recorded_steps) + 8 * b * b * len(experiment.overlaps)

@@ -1,0 +1,181 @@
+"""Exact full-batch gradients, accumulated over chunks of the images, on one process or many.
+
+The loss is the mean over all images, so that each chunk's mean counts by its size. Chunks are fixed by the
+number of images and the micro-batch alone, and go to processes as wholes: statistics of batch norm, which are
+of a chunk, do not depend on how many processes there are. Gradients are summed in float64, over chunks and
+over processes, and rounded once, so that the order of the sum is lost in that rounding.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from spectail.experiments.deep.images import Images
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one pass over all images found.
+
+    Attributes:
+        loss: the mean cross-entropy over all images.
+        accuracy: the share of images whose largest output is their label.
+    """
+
+    loss: float
+    accuracy: float
+
+
+def chunk_bounds(n: int, micro_batch: int) -> list[tuple[int, int]]:
+    """Chunks of n images: as few as a micro-batch allows, of sizes that differ by one at most.
+
+    >>> chunk_bounds(10, 4)
+    [(0, 4), (4, 7), (7, 10)]
+    """
+    count = -(-n // micro_batch)
+    small, larger = divmod(n, count)
+    starts = [i * small + min(i, larger) for i in range(count + 1)]
+    return list(itertools.pairwise(starts))
+
+
+def processes() -> tuple[int, int]:
+    """This process's rank, and how many there are."""
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def agree(step: int, folder: str) -> None:
+    """See that all processes go on from the same step.
+
+    Raises:
+        ValueError: they found different states.
+    """
+    if processes()[1] > 1:
+        steps: list[int] = [0] * processes()[1]
+        dist.all_gather_object(steps, step)
+        if len(set(steps)) > 1:
+            raise ValueError(f"the processes do not see the same files in {folder}; expected a folder that all share")
+
+
+def leave_together() -> None:
+    """Wait for all processes: one that ends while another still works can be aborted by its own threads."""
+    if processes()[1] > 1:
+        dist.barrier()
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[torch.device]:
+    """Inside, the processes that `torchrun` started work together: gloo on CPU, nccl on GPU.
+
+    Yields:
+        the device of this process: on GPUs, that of its local rank.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        yield device
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()
+
+
+def prepare(model: nn.Module, batch_norm: str) -> None:
+    """Put a model into the mode that it is trained in.
+
+    Dropout is off: a full batch has no noise. With batch_norm "chunk", each chunk is normalised by its own
+    statistics, and the running ones are the averages over the chunks of the latest pass; with "frozen", by
+    the running ones as they are.
+    """
+    model.train()
+    for layer in model.modules():
+        if isinstance(layer, _DropoutNd) or (isinstance(layer, _BatchNorm) and batch_norm == "frozen"):
+            layer.eval()
+        elif isinstance(layer, _BatchNorm):
+            layer.momentum = None  # a plain average, whose order does not matter
+
+
+def full_batch(model: nn.Module, data: Images, micro_batch: int, *, gradients: bool = True) -> Batch:
+    """Loss and accuracy over all images; and with gradients, p.grad of every parameter becomes the loss's.
+
+    Args:
+        model: after `prepare`, the same on every process.
+        data: all images, on every process; each works on its share of the chunks.
+        micro_batch: images of a chunk, at most.
+        gradients: whether to compute them.
+
+    Raises:
+        ValueError: the model's outputs are not one number for each class.
+    """
+    rank, world = processes()
+    bounds, n = chunk_bounds(len(data.images), micro_batch), len(data.images)
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training and m.track_running_stats]
+    for norm in norms:
+        norm.reset_running_stats()
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    wide = torch.float32 if data.images.device.type == "mps" else torch.float64  # mps has no float64
+    sums = [torch.zeros_like(p, dtype=wide) for p in parameters] if gradients else []
+    totals = torch.zeros(2, dtype=wide, device=data.images.device)
+    mine = bounds[rank::world]
+    for start, end in mine:
+        labels = data.labels[start:end]
+        with torch.set_grad_enabled(gradients):
+            outputs = _outputs(model, data.images[start:end], data.classes)
+            loss = cross_entropy(outputs, labels) * ((end - start) / n)
+        totals[0] += loss.detach()
+        totals[1] += (outputs.argmax(1) == labels).sum()
+        if gradients:
+            found = torch.autograd.grad(loss, parameters, allow_unused=True)
+            for total, gradient in zip(sums, found, strict=True):
+                if gradient is not None:
+                    total += gradient
+    _sum_over_processes([totals, *sums])
+    _average_statistics(norms, len(mine), len(bounds))
+    for parameter, total in zip(parameters, sums, strict=False):
+        parameter.grad = total.to(parameter.dtype)
+    return Batch(float(totals[0]), float(totals[1]) / n)
+
+
+def _outputs(model: nn.Module, images: Tensor, classes: int) -> Tensor:
+    try:
+        outputs = model(images)
+    except RuntimeError as error:
+        if "memory" in str(error):
+            raise
+        raise ValueError(f"the model does not take images of {tuple(images.shape[1:])}: {error!s:.200}") from error
+    shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or outputs.shape[1] < classes:
+        raise ValueError(f"the model's output is {shape} for {len(images)} images; expected {classes} numbers each")
+    return outputs
+
+
+def _sum_over_processes(tensors: list[Tensor]) -> None:
+    if processes()[1] > 1:
+        for tensor in tensors:
+            dist.all_reduce(tensor)
+
+
+def _average_statistics(norms: list[_BatchNorm], mine: int, chunks: int) -> None:
+    """Running statistics over the chunks of all processes; each holds the average over its own."""
+    if processes()[1] == 1:
+        return
+    for norm in norms:
+        for buffer in (norm.running_mean, norm.running_var):
+            if buffer is not None:
+                buffer.mul_(mine / chunks)
+                dist.all_reduce(buffer)
+        if norm.num_batches_tracked is not None:
+            norm.num_batches_tracked.fill_(chunks)

@@ -1,0 +1,168 @@
+"""Images and labels to train on: scikit-learn's digits, torchvision's data sets, or an .npz file."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from platformdirs import user_cache_path
+from torch import Tensor
+
+from spectail.errors import unknown_name
+from spectail.experiments.deep.training import DATASETS
+
+SIDE = 32
+"""Of an image; smaller ones are enlarged by a whole factor, and padded with black."""
+
+_NAMES = (("train_images", "train_labels"), ("images", "labels"))
+
+_Arrays = tuple[NDArray[Any], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a network is trained on.
+
+    Attributes:
+        images: standardised: mean 0 and variance 1 in each channel, over all of them.
+        labels: from 0.
+        classes: how many labels the whole data set has.
+        sha256: of the pixels and labels that were chosen.
+    """
+
+    images: Float[Tensor, "n 3 height width"]
+    labels: Int[Tensor, " n"]
+    classes: int
+    sha256: str
+
+
+def load_images(dataset: str, data: Path | None, count: int | None, seed: int) -> Images:
+    """The training images of a data set, or some of them.
+
+    Args:
+        dataset: a name of `DATASETS`; not used where `data` is an .npz file.
+        data: an .npz file; or a folder with DATASET.npz, or with torchvision's files, which are
+            downloaded to it if need be. None is `download_folder()`.
+        count: how many, drawn without replacement; None for all.
+        seed: of that draw.
+
+    Raises:
+        ValueError: the data are not there, are no images and labels, or are too few.
+    """
+    images, labels, name = _arrays(dataset, data)
+    images, labels = _checked(images, labels, name)
+    classes = int(labels.max()) + 1
+    if count is not None:
+        if count > len(images):
+            raise ValueError(f"images={count}, but {name} has {len(images)}; name fewer, or all")
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:count])
+        images, labels = images[chosen], labels[chosen]
+    digest = hashlib.sha256(repr((images.shape, images.dtype.str)).encode())
+    digest.update(np.ascontiguousarray(images).tobytes())
+    digest.update(labels.tobytes())
+    return Images(_standardised(images, name), torch.from_numpy(labels), classes, digest.hexdigest())
+
+
+def has_images(dataset: str, data: Path) -> bool:
+    """Whether a folder has a data set as DATASET.npz, or in the files that torchvision downloads."""
+    marks = {"mnist": "MNIST", "cifar10": "cifar-10-batches-py", "svhn": "train_32x32.mat"}
+    return (data / f"{dataset}.npz").is_file() or (data / marks.get(dataset, "\0")).exists()
+
+
+def _arrays(dataset: str, data: Path | None) -> tuple[NDArray[Any], NDArray[Any], str]:
+    if data is not None and data.suffix == ".npz":
+        return *_from_npz(data), str(data)
+    if dataset not in DATASETS:
+        raise ValueError(unknown_name("dataset", dataset, DATASETS))
+    if data is not None and (data / f"{dataset}.npz").is_file():
+        return *_from_npz(data / f"{dataset}.npz"), str(data / f"{dataset}.npz")
+    if dataset == "digits":
+        return *_digits(), dataset
+    return *_from_torchvision(dataset, data or download_folder()), dataset
+
+
+def download_folder() -> Path:
+    """Where data sets are downloaded to unless told otherwise: ~/.cache/spectail/data on Linux."""
+    return user_cache_path("spectail", appauthor=False) / "data"
+
+
+def _digits() -> _Arrays:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise ValueError("the digits need scikit-learn: pip install 'spectail[vision]'") from None
+    images, labels = load_digits().images, load_digits().target
+    return images, labels
+
+
+def _from_torchvision(dataset: str, folder: Path) -> _Arrays:
+    try:
+        from torchvision import datasets
+    except ImportError:
+        raise ValueError(f"{dataset} needs torchvision: pip install 'spectail[vision]'") from None
+    try:
+        if dataset == "svhn":
+            found: Any = datasets.SVHN(str(folder), split="train", download=True)
+            return found.data.transpose(0, 2, 3, 1), found.labels
+        made = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10}[dataset]
+        found = made(str(folder), train=True, download=True)
+    except Exception as error:  # no network, a full disk, a damaged file: torchvision raises many
+        first = str(error).strip().splitlines() or [type(error).__name__]
+        raise ValueError(f"torchvision could not provide {dataset} in {folder}: {first[0]:.200}") from None
+    return np.asarray(found.data), np.asarray(found.targets)
+
+
+def _from_npz(path: Path) -> _Arrays:
+    """Images and labels of an .npz file. No pickle in it is ever read."""
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; expected an .npz file of images and labels")
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            for images, labels in _NAMES:
+                if images in file and labels in file:
+                    return file[images], file[labels]
+            held = ", ".join(file.files) or "nothing"
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not a readable .npz file of plain arrays: {error}") from None
+    raise ValueError(f"{path} holds {held}; expected train_images and train_labels, or images and labels")
+
+
+def _checked(images: NDArray[Any], labels: NDArray[Any], name: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Images as n × height × width × channels, labels as integers."""
+    if images.dtype.kind not in "uif" or images.ndim not in (3, 4):
+        raise ValueError(f"{name}: images of shape {images.shape}, {images.dtype}; expected numbers, n × h × w [× 3]")
+    if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[3] not in (1, 3):
+        images = images.transpose(0, 2, 3, 1)
+    images = images[..., None] if images.ndim == 3 else images
+    if images.shape[3] not in (1, 3) or 0 in images.shape:
+        raise ValueError(f"{name}: images of shape {images.shape}; expected at least one, of 1 or 3 channels")
+    if labels.shape != (len(images),) or labels.dtype.kind not in "ui":
+        raise ValueError(
+            f"{name}: labels of shape {labels.shape}, {labels.dtype}; expected {len(images)} whole numbers"
+        )
+    if labels.min() < 0 or labels.max() > 100_000:
+        raise ValueError(f"{name}: labels from {labels.min()} to {labels.max()}; expected them to count from 0")
+    if images.dtype.kind == "f" and not np.isfinite(images).all():
+        raise ValueError(f"{name}: some pixels are NaN or inf; expected finite numbers")
+    return images, labels.astype(np.int64)
+
+
+def _standardised(images: NDArray[Any], name: str) -> Float[Tensor, "n 3 height width"]:
+    pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2)).astype(np.float32)
+    factor = max(1, SIDE // max(pixels.shape[2:]))
+    pixels = pixels.repeat(factor, axis=2).repeat(factor, axis=3)
+    gaps = [max(0, SIDE - side) for side in pixels.shape[2:]]
+    pixels = np.pad(pixels, ((0, 0), (0, 0), *((gap // 2, gap - gap // 2) for gap in gaps)))
+    mean = pixels.mean((0, 2, 3), dtype=np.float64, keepdims=True)
+    spread = pixels.std((0, 2, 3), dtype=np.float64, keepdims=True)
+    if not (spread > 0).all():
+        raise ValueError(f"{name}: all pixels of a channel are equal; there is nothing to learn from")
+    standard = ((pixels - mean) / spread).astype(np.float32)
+    return torch.from_numpy(standard.repeat(3 // standard.shape[1], axis=1))

@@ -1,0 +1,198 @@
+"""Full-batch training of a network, its spectra measured on the way: Training -> one netCDF file."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import nn
+from torch.optim import Optimizer
+
+from spectail.analysis.row import describe, measure_layers
+from spectail.analysis.undisturbed import unnoticed
+from spectail.experiments.deep.full_batch import Batch, agree, full_batch, joined, leave_together, prepare, processes
+from spectail.experiments.deep.images import Images, load_images
+from spectail.experiments.deep.models import make_model
+from spectail.experiments.deep.training import Training
+from spectail.experiments.optimizers import optimizer_maker
+from spectail.files import write_whole
+from spectail.recording.journal import Recorded, Recording
+from spectail.recording.netcdf import write_netcdf
+from spectail.recording.reading import open_training
+from spectail.weights.matrix import WeightMatrix
+from spectail.weights.opening import open_weights
+
+Progress = Callable[[int, int, float], None]
+"""Called after each step with the step, how many there are, and the loss before it."""
+
+
+def train(
+    training: Training, folder: Path, *, data: Path | None = None, device: str = "cpu", progress: Progress | None = None
+) -> tuple[Path, bool]:
+    """Train a network, or find the training that was done; under torchrun, on all of its processes.
+
+    After each step the whole state is kept in FOLDER/KEY.state, so that the same call goes on where a
+    killed one was, to the same bits; it is removed at the end.
+
+    Args:
+        training: what to train.
+        folder: where KEY.nc is or will be.
+        data: where the images are, as for `load_images`.
+        device: where to compute.
+        progress: called after each step.
+
+    Returns:
+        the file, and whether it was found.
+
+    Raises:
+        ValueError: a name or the data are not as expected, or the file is another data set's.
+        OSError: the folder cannot be written to.
+    """
+    images = load_images(training.dataset, data, training.images, training.seed)
+    path = folder / f"{training.key}.nc"
+    if path.exists() and open_training(path).attrs["images_sha256"] == images.sha256:
+        return path, True
+    with joined(torch.device(device)) as where:
+        run = _Run(training, images, where, folder / f"{training.key}.state")
+        run.go_on(progress)
+        if processes()[0] == 0:
+            write_netcdf(run.dataset(), path, compressed=["eigenvalues"])
+            run.state_path.unlink(missing_ok=True)
+        leave_together()
+    return path, False
+
+
+class _Run:
+    """A training between its steps."""
+
+    def __init__(self, training: Training, images: Images, device: torch.device, state_path: Path) -> None:
+        self.training, self.state_path = training, state_path
+        dtype = getattr(torch, training.dtype)
+        moved = images.images.to(device, dtype), images.labels.to(device)
+        self.images = dataclasses.replace(images, images=moved[0], labels=moved[1])
+        self.model = make_model(training.model, images.classes, training.seed).to(device, dtype)
+        prepare(self.model, training.batch_norm)
+        self.optimizer = make_optimizer(training, self.model)
+        self.step, self.batches, self.seconds = 0, list[Batch](), 0.0
+        self.matrices = _matrices(self.model, training)
+        layers = [describe(matrix, True) for matrix in self.matrices] if processes()[0] == 0 else []
+        title = f"{training.model} on {training.dataset}, {len(images.images)} images"
+        self.recording = Recording(title, layers)
+        self.restore()
+        agree(self.step, str(state_path.parent))
+
+    def go_on(self, progress: Progress | None) -> None:
+        """Train to the end. The last pass is for the loss after the last step."""
+        if not self.recording.measurements:
+            self.measure()
+        while self.step < self.training.steps:
+            started = time.perf_counter()
+            batch = full_batch(self.model, self.images, self.training.micro_batch)
+            self.optimizer.step()
+            self.step += 1
+            self.batches.append(batch)
+            self.seconds += time.perf_counter() - started
+            self.measure()
+            self.keep()
+            if progress is not None:
+                progress(self.step, self.training.steps, batch.loss)
+        self.batches.append(full_batch(self.model, self.images, self.training.micro_batch, gradients=False))
+
+    def measure(self) -> None:
+        """Measure the spectra, where this step is one of those asked for."""
+        if processes()[0] != 0 or self.step not in self.training.recorded_steps:
+            return
+        started = time.perf_counter()
+        with unnoticed():
+            rows, spectra = measure_layers(self.matrices, True)
+        rows = [{name: _plain(value) for name, value in row.items()} for row in rows]
+        clocks = {"measuring_seconds": time.perf_counter() - started, "training_seconds": self.seconds}
+        kept = [values.numpy().astype(np.float32) for values in spectra]
+        self.recording.add(Recorded(self.step, rows, kept, (self.training.lr,), clocks))
+
+    def keep(self) -> None:
+        """Keep the state, in plain values and tensors that torch's loader of weights reads."""
+        if processes()[0] != 0:
+            return
+        state = {
+            "training": self.training.canonical_json,
+            "images": self.images.sha256,
+            "step": self.step,
+            "seconds": self.seconds,
+            "batches": [(batch.loss, batch.accuracy) for batch in self.batches],
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "measured": [_to_state(one) for one in self.recording.measurements],
+        }
+        write_whole(self.state_path, lambda part: torch.save(state, part))
+
+    def restore(self) -> None:
+        """Go on from the state that was kept, if it is this training's and whole; else from the beginning."""
+        try:
+            state = torch.load(self.state_path, map_location="cpu", weights_only=True)
+            if (state["training"], state["images"]) != (self.training.canonical_json, self.images.sha256):
+                return
+        except Exception:  # there is none, or it is damaged, which can raise anything
+            return
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.batches = [Batch(*batch) for batch in state["batches"]]
+        self.recording.measurements = [_from_state(one) for one in state["measured"]]
+
+    def dataset(self) -> xr.Dataset:
+        """What was found, labelled."""
+        found = self.recording.dataset()
+        texts = {"loss": "mean cross-entropy over all images", "accuracy": "share of the images classified rightly"}
+        for name, text in texts.items():
+            values = np.array([getattr(batch, name) for batch in self.batches])
+            found[f"train_{name}"] = ("update", values, {"long_name": f"{text}, after so many updates"})
+        found["update"] = np.arange(len(self.batches))
+        return found.assign_attrs(
+            training=self.training.canonical_json,
+            images_sha256=self.images.sha256,
+            n_images=len(self.images.images),
+            wall_time=self.seconds,
+            device=str(self.images.images.device),
+        )
+
+
+def make_optimizer(training: Training, model: nn.Module) -> Optimizer:
+    """The optimizer of a training, on all parameters of a model that learn.
+
+    Raises:
+        ValueError: the name is not known, or the optimizer does not suit the model.
+    """
+    maker = optimizer_maker(training.optimizer, training.bias_correction)
+    try:
+        return maker([p for p in model.parameters() if p.requires_grad], lr=training.lr)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"optimizer={training.optimizer!r} does not suit this model: {error}") from None
+
+
+def _matrices(model: nn.Module, training: Training) -> tuple[WeightMatrix, ...]:
+    found = open_weights(model, training.conv).matrices
+    if not found:
+        raise ValueError(f"model={training.model!r} has no weight matrix; there is no spectrum to measure")
+    return found
+
+
+def _plain(value: Any) -> float | str:
+    return value if isinstance(value, str) else float(value)
+
+
+def _to_state(one: Recorded) -> dict[str, Any]:
+    spectra = [torch.from_numpy(values) for values in one.spectra or ()]
+    rows = [dict(row) for row in one.rows]
+    return {"step": one.step, "rows": rows, "spectra": spectra, "lr": list(one.lr), "clocks": one.clocks}
+
+
+def _from_state(state: dict[str, Any]) -> Recorded:
+    spectra = [values.numpy() for values in state["spectra"]]
+    return Recorded(state["step"], state["rows"], spectra, tuple(state["lr"]), state["clocks"])

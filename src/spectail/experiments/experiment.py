@@ -1,0 +1,242 @@
+"""One frozen, validated description of a run of the paper's two-layer experiment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from spectail.errors import complaint, unknown_name
+from spectail.experiments.activations import ACTIVATIONS
+from spectail.experiments.protocols import PROTOCOLS
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_CAME_LATER = {"precision": "full"}  # fields that the first stored runs did not have
+
+Size = Annotated[int, Field(ge=1)]
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Experiment(BaseModel):
+    """A two-layer student that learns a single-index teacher by full-batch updates (paper §3).
+
+    Defaults are the paper's (App. F). Equal experiments have equal `key`s, whatever way they were
+    written down; the key names the stored run.
+
+    Raises:
+        ValueError: a field is out of range or not known; one sentence says which, and what is expected.
+
+    >>> Experiment(optimizer="gd", lr=2000, steps=1).protocol
+    'equations'
+    >>> Experiment(teacher="sofplus")
+    Traceback (most recent call last):
+    ...
+    ValueError: teacher='sofplus' is not known; did you mean 'softplus'? (softplus, tanh, relu, gelu, erf, ...
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    n: Size = 2000
+    """Training points, and as many hold-out points for the readout."""
+    n_test: Size = 200
+    """Test points, as many as the paper has."""
+    n_test_large: Size = 5000
+    """Points of a second test set, because 200 cannot separate the paper's claims."""
+    d: Size = 1000
+    """Dimension of the inputs."""
+    h: Size = 1500
+    """Hidden units of the student."""
+    teacher: str = "softplus"
+    """Link σ* of the teacher."""
+    activation: str = "tanh"
+    """Activation σ of the student."""
+    label_noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.3
+    """Standard deviation ρ_e of the label noise."""
+    ridge: Positive = 0.01
+    """Regularisation λ of the readout (eq. 6)."""
+    initialization: Literal["ntk", "mean_field"] = "ntk"
+    """Scale of the network at the start: eq. 2 (ntk) or eq. 37 (mean_field)."""
+    optimizer: str = "adam"
+    """gd, adam (full-batch Adam), sign, or the name of a class in torch.optim."""
+    lr: Positive = 1.0
+    """Learning rate η."""
+    optimizer_options: dict[str, Any] = Field(default_factory=dict)
+    """Further options of the optimizer, such as {"betas": [0.9, 0.999]}."""
+    schedule: str | None = None
+    """Name of a class in torch.optim.lr_scheduler, such as StepLR; it is stepped after each update."""
+    schedule_options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the schedule, such as {"step_size": 1, "gamma": 0.4}."""
+    weight_normalization: bool = False
+    """Whether W is kept at its expected initial Frobenius norm (App. F.4)."""
+    steps: Annotated[int, Field(ge=0)] = 10
+    """How many updates."""
+    record: Literal["log"] | tuple[Annotated[int, Field(ge=0)], ...] = "log"
+    """Steps to measure: a list, or "log" for 0, 1, 2, 5, 10, 20, 50, ... and the last."""
+    overlaps: tuple[tuple[int, int], ...] = ()
+    """Pairs (s, t) for which the overlaps of W_s with the update M_t = W_{t+1} − W_t are kept."""
+    protocol: Literal["equations", "published", "custom"] = "equations"
+    """Preset of the four conventions below: the paper's equations, or its published program."""
+    loss_factor: Positive = 0.5
+    """The loss is this over n times the squared error: 0.5 in the equations, 1 in the program."""
+    bias_correction: bool = False
+    """Whether adam corrects the bias of its moments; eqs. 4-5 do not, the program does."""
+    feature_scale: Literal["model", "extra_sqrt_d"] = "model"
+    """Hidden features in the readout: the network's own (eq. 6), or divided by √d once more."""
+    normalize_when: Literal["after_update", "before_forward"] = "after_update"
+    """When weight normalisation acts, if it does."""
+    dtype: Literal["float32", "float64"] = "float32"
+    """Precision of training; eigenvalues and the readout are float64 always."""
+    precision: Literal["full", "bfloat16"] = "full"
+    """Of the two large products of a training step: as dtype, or rounded to bfloat16 for speed."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Fixes teacher, data and initial weights, each through a stream of its own."""
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise ValueError(_sentence(error)) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_protocol(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict):
+            return fields
+        fields = {name: value for name, value in fields.items() if value is not None}
+        preset = PROTOCOLS.get(fields.get("protocol", "equations"), PROTOCOLS["equations"])
+        return {**preset, **fields}
+
+    @model_validator(mode="after")
+    def _name_the_protocol(self) -> Experiment:
+        """The preset's name where all four conventions are its own, else "custom"."""
+        for name, preset in PROTOCOLS.items():
+            if all(getattr(self, field) == value for field, value in preset.items()):
+                object.__setattr__(self, "protocol", name)
+                return self
+        object.__setattr__(self, "protocol", "custom")
+        return self
+
+    @field_validator("teacher", "activation", mode="after")
+    @classmethod
+    def _known_activation(cls, value: str, info: Any) -> str:
+        if value not in ACTIVATIONS:
+            raise ValueError(unknown_name(info.field_name, value, ACTIVATIONS))
+        return value
+
+    @field_validator("record", mode="before")
+    @classmethod
+    def _distinct_steps(cls, value: Any) -> Any:
+        if isinstance(value, (list, tuple, set, range)):
+            try:
+                return tuple(sorted(set(value)))
+            except TypeError:
+                return tuple(value)
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Experiment:
+        if self.record != "log":
+            if not self.record:
+                raise ValueError("record names no step to measure; expected at least one")
+            if self.record[-1] > self.steps:
+                raise ValueError(f"record asks for step {self.record[-1]}, but the run ends at step {self.steps}")
+        for s, t in self.overlaps:
+            if not (0 <= t < self.steps and 0 <= s <= self.steps):
+                raise ValueError(
+                    f"overlaps asks for (W_{s}, M_{t}), but the run has W_0 to W_{self.steps}"
+                    + (f" and M_0 to M_{self.steps - 1}" if self.steps else " and no update")
+                )
+        if self.schedule is None and self.schedule_options:
+            raise ValueError("schedule_options are given, but no schedule to use them")
+        _check_torch_names(self)
+        return self
+
+    def __hash__(self) -> int:
+        return hash(self.canonical_json)  # pydantic's own cannot hash the options
+
+    @property
+    def recorded_steps(self) -> tuple[int, ...]:
+        """The steps that are measured, ascending."""
+        if self.record != "log":
+            return self.record
+        decades = range(len(str(self.steps)))
+        log = {m * 10**e for e in decades for m in (1, 2, 5) if m * 10**e <= self.steps}
+        return tuple(sorted({0, self.steps} | log))
+
+    @property
+    def entry_scale(self) -> float:
+        """Standard deviation of an entry of W₀: 1 (ntk) or 1/√d (mean_field)."""
+        return 1.0 if self.initialization == "ntk" else 1.0 / math.sqrt(self.d)
+
+    @property
+    def canonical_json(self) -> str:
+        """Every field in one fixed spelling; equal for equal experiments.
+
+        Fields that came later are left out at their default, so that the runs made before them are found.
+        """
+        fields = self.model_dump(mode="json")
+        later = {name for name, value in _CAME_LATER.items() if fields[name] == value}
+        return json.dumps(
+            {name: value for name, value in fields.items() if name not in later}, sort_keys=True, separators=(",", ":")
+        )
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits that name the experiment: a hash of its canonical JSON."""
+        return hashlib.sha256(self.canonical_json.encode()).hexdigest()[:16]
+
+    def replace(self, **changes: Any) -> Experiment:
+        """A copy with some fields changed, validated anew.
+
+        A change of `protocol` sets its four conventions, save those that are changed too.
+        """
+        fields = self.model_dump()
+        if "protocol" in changes:
+            for name in PROTOCOLS["equations"]:
+                fields.pop(name)
+        return Experiment(**{**fields, **changes})
+
+
+def _check_torch_names(experiment: Experiment) -> None:
+    """Ask torch about names that are its own; the common names do not wait for its import."""
+    plain = experiment.optimizer in UPDATE_NAMES and not experiment.optimizer_options and not experiment.schedule
+    if not plain:
+        from spectail.experiments.optimizers import check_update
+
+        check_update(experiment)
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    if first["loc"][:1] == ("record",):
+        return f'record={first["input"]!r} is not understood; expected steps that are whole numbers ≥ 0, or "log"'
+    return complaint(error, Experiment.model_fields)
+
+
+UPDATE_NAMES = ("gd", "adam", "sign")
+
+PROBLEM_FIELDS = ("n", "n_test", "n_test_large", "d", "h", "teacher", "label_noise", "initialization", "dtype", "seed")
+"""The fields of an experiment that decide its problem: teacher, data and initial weights."""
+
+
+def experiment_of(run: xr.Dataset) -> Experiment:
+    """The experiment that a run's Dataset came from.
+
+    Raises:
+        ValueError: the Dataset carries no valid experiment.
+    """
+    try:
+        fields = json.loads(run.attrs["experiment"])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError("the data set carries no experiment, so it is not a run of spectail") from None
+    return Experiment(**fields)
+
+
+def _problem_key(experiment: Experiment) -> tuple[object, ...]:
+    return tuple(getattr(experiment, name) for name in PROBLEM_FIELDS)

@@ -1,0 +1,241 @@
+"""What one update does to the spectrum, predicted: spikes, alignment and critical learning rates.
+
+The derivation, in units where W₀ has entries of variance one (mean-field spectra are multiplied by d).
+An update adds a nearly rank-one matrix. With p its unit left direction and u = W₁ᵀp, the rows of W₀
+orthogonal to p form a Wishart matrix S that is independent of u, so the largest eigenvalue solves
+uᵀ(λ − S)⁻¹u = 1. That is the information-plus-noise model of Benaych-Georges & Nadakuditi (2012) with
+strength θ² = ‖u‖² − d: a spike appears where θ > θ_c = (hd)^{1/4}, and there
+
+    λ₁ = (θ² + h)(θ² + d)/θ²,
+    (u₁·p)² = (θ⁴ − hd)/(θ²(θ² + h)),        left,
+    (v₁·u)²/‖u‖² = 1 − hd/θ⁴,                right,
+
+so that the overlap with the update's own right direction q, and with β*, is the right one times
+(u·q)²/‖u‖² and (u·β*)²/‖u‖². With entries of variance v instead of one, h and d become vh and vd.
+What is left is u, one section a kind of update: `_predict_gd` and `_predict_sign`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from spectail.experiments.activations import ACTIVATIONS
+from spectail.experiments.experiment import UPDATE_NAMES, Experiment
+from spectail.spectra.spikes import critical_strength, spike_eigenvalue
+
+
+@dataclass(frozen=True)
+class OneStepPrediction:
+    """What the first update is expected to do, as h, d, n → ∞ at fixed ratios.
+
+    Attributes:
+        theta: effective strength θ of the perturbation, in units of the entries of W₀.
+        critical_theta: (hd)^{1/4}, times what the update adds to the bulk's noise.
+        top_eigenvalue: λ₁ of W₁ᵀW₁, in the units of W₁ᵀW₁ itself; the bulk's edge without a spike.
+        alignment: |v₁·β*|, 0 without a spike.
+        left_overlap: (u₁·p₁)² of the top left singular vectors of W₁ and of the update M₀; 0 without a spike.
+        right_overlap: (v₁·q₁)² of the top right ones; 0 without a spike.
+        norm_ratio: ‖G̃₀‖₂/√(hd) of the update direction for adam and sign; NaN for gd.
+    """
+
+    theta: float
+    critical_theta: float
+    top_eigenvalue: float
+    alignment: float
+    left_overlap: float
+    right_overlap: float
+    norm_ratio: float = math.nan
+
+    @property
+    def has_spike(self) -> bool:
+        """Whether an eigenvalue is expected to detach from the bulk."""
+        return self.theta > self.critical_theta
+
+
+@dataclass(frozen=True)
+class GaussianMoments:
+    """Moments of a function of z ~ N(0, 1), by Gauss–Hermite quadrature.
+
+    Attributes:
+        mean: E f. square: E f². linear: E z f(z), the first Hermite coefficient.
+        slope_variance: Var f'(z).
+    """
+
+    mean: float
+    square: float
+    linear: float
+    slope_variance: float
+
+
+@lru_cache(maxsize=64)
+def gaussian_moments(name: str) -> GaussianMoments:
+    """Moments of an activation or link.
+
+    Args:
+        name: one of `ACTIVATIONS`.
+
+    >>> round(gaussian_moments("tanh").linear, 6)
+    0.605706
+    """
+    nodes, weights = np.polynomial.hermite_e.hermegauss(180)
+    z, w = torch.from_numpy(nodes), torch.from_numpy(weights / math.sqrt(2 * math.pi))
+    f = ACTIVATIONS[name]
+    value, slope = f(z), f.slope(z)
+    mean_slope = float(w @ slope)
+    return GaussianMoments(
+        float(w @ value), float(w @ value.square()), float(w @ (z * value)), float(w @ slope.square()) - mean_slope**2
+    )
+
+
+def predict_one_step(experiment: Experiment) -> OneStepPrediction:
+    """The spike and the alignment that the first update makes.
+
+    Exact in the limit for an activation that is odd, as tanh: the student's output at the start has
+    then no constant part.
+
+    Args:
+        experiment: with optimizer "gd", "adam" or "sign"; its first learning rate counts, options of
+            the optimizer are taken into account only through adam's betas.
+
+    Raises:
+        ValueError: the optimizer is another.
+    """
+    if experiment.optimizer == "gd":
+        return _predict_gd(experiment)
+    if experiment.optimizer in ("adam", "sign"):
+        return _predict_sign(experiment)
+    raise ValueError(f"optimizer={experiment.optimizer!r} has no prediction; gd, adam and sign have one")
+
+
+def predicted_spike(experiment: Experiment) -> float | None:
+    """λ₁ after the first update, where a spike is expected.
+
+    Returns:
+        None where no spike is expected, or where theory says nothing: of other optimizers, without a
+        step, and with weight normalisation.
+    """
+    e = experiment
+    if e.optimizer not in UPDATE_NAMES or e.steps == 0 or e.weight_normalization:
+        return None
+    prediction = predict_one_step(e)
+    return prediction.top_eigenvalue if prediction.has_spike else None
+
+
+def critical_lr(experiment: Experiment) -> float:
+    """The learning rate above which the first update makes a spike, by bisection on the prediction.
+
+    Args:
+        experiment: whose learning rate is left aside.
+
+    Returns:
+        η_c; inf where no learning rate makes a spike, as with an activation without a linear part.
+
+    Raises:
+        ValueError: as `predict_one_step`.
+    """
+    low, high = 1e-12, 1e12
+    if not predict_one_step(experiment.replace(lr=high, record="log")).has_spike:
+        return math.inf
+    while high / low > 1 + 1e-9:
+        middle = math.sqrt(low * high)
+        if predict_one_step(experiment.replace(lr=middle)).has_spike:
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def _predict_gd(e: Experiment) -> OneStepPrediction:
+    """‖u‖² and u·β* of u = w − κ XᵀX/n w + step·[Xᵀy/n − Xᵀf₀⊥/n], with p = a/‖a‖, w = W₀ᵀp.
+
+    f₀'s linear part is μ₁ wᵀx/√d, which makes the step shrink W₀ along p by κ; the rest of f₀ acts as
+    label noise.
+    """
+    mu1, rest, n, d, h = *_student_parts(e), e.n, e.d, e.h
+    alpha1, second = _teacher_parts(e)
+    lr = 2 * e.loss_factor * e.lr
+    if e.initialization == "ntk":
+        kappa, step = lr * mu1**2 / d, (lr * mu1) ** 2 / d
+    else:
+        kappa, step, rest = lr * mu1**2 / h, (lr * mu1) ** 2 * d / h, rest / h
+    u2 = d * ((1 - kappa) ** 2 + kappa**2 * d / n) + step * (alpha1**2 + d / n * (second + rest))
+    theta2 = max(0.0, u2 - d)
+    update2 = u2 - d + 2 * kappa * d  # ‖u − w‖², since w·(u − w) = −κd
+    right = (u2 - d + kappa * d) ** 2 / (update2 * u2)
+    return _spike(e, theta2, step * alpha1**2 / u2, 1.0, right, variance=1.0)
+
+
+def _predict_sign(e: Experiment) -> OneStepPrediction:
+    """sign(G₀) is rank one along sign(a), up to entrywise noise that widens the bulk (arcsine law)."""
+    moments = gaussian_moments(e.activation)
+    mu1, n, d, h = moments.linear, e.n, e.d, e.h
+    alpha1, second = _teacher_parts(e)
+    ntk = e.initialization == "ntk"
+    m = mu1 if ntk else mu1 / math.sqrt(h)
+    residual2 = second + (moments.square if ntk else moments.square / h)
+    tau2 = (alpha1**2 + m**2 + d / n * residual2) / d  # variance of an entry of g = Xᵀr/n
+    noise = residual2 * moments.slope_variance / n
+    signal_share = mu1**2 * tau2 / (mu1**2 * tau2 + noise) if mu1 else 0.0
+    ratio = math.sqrt(2 / math.pi * math.asin(signal_share))
+    size = e.lr * _first_step_size(e) * (1.0 if ntk else math.sqrt(d))
+    variance = 1 + size**2 * (1 - ratio**2)
+    theta = size * ratio * math.sqrt(h * d)
+    if ratio == 0.0:
+        return _spike(e, 0.0, 0.0, 0.0, 0.0, variance, ratio)
+    half = math.sqrt(2 / math.pi)
+    along = math.sqrt(signal_share) / ratio
+    omega = -m / math.sqrt(tau2) * half * along  # w·v₀: W₀'s own part of the residual
+    u2 = d + 2 * theta * half * omega + theta**2
+    beside = math.sqrt(1 - 2 / math.pi) * omega  # the part of a that is orthogonal to sign(a)
+    cross = theta * beside
+    top = 0.5 * (u2 + d) + math.sqrt(0.25 * (u2 - d) ** 2 + cross**2)  # of [[u², c], [c, d]]
+    toward = theta * half * along * alpha1 / math.sqrt(d * tau2)
+    angle = math.atan2(cross, top - d)  # of its eigenvector, from p
+    right = (math.cos(angle) * (theta + half * omega) + math.sin(angle) * beside) ** 2 / top
+    return _spike(e, max(0.0, top - d), toward**2 / u2, math.cos(angle) ** 2, right, variance, ratio)
+
+
+def _spike(
+    e: Experiment, theta2: float, teacher: float, left: float, right: float, variance: float, ratio: float = math.nan
+) -> OneStepPrediction:
+    """All figures from θ² and the bulk's entry variance.
+
+    `teacher`, `left` and `right` are the squared cosines of the spike's directions, without the
+    bulk's part in them, with β* and with the update's left and right directions.
+    """
+    h, d = e.h * variance, e.d * variance
+    critical = critical_strength(h, d)
+    theta = math.sqrt(theta2)
+    top = spike_eigenvalue(theta, h, d) * e.entry_scale**2
+    if theta <= critical:
+        return OneStepPrediction(theta, critical, top, 0.0, 0.0, 0.0, ratio)
+    right_share = 1 - h * d / theta2**2
+    left_share = (theta2**2 - h * d) / (theta2 * (theta2 + h))
+    return OneStepPrediction(
+        theta, critical, top, math.sqrt(right_share * teacher), left_share * left, right_share * right, ratio
+    )
+
+
+def _first_step_size(e: Experiment) -> float:
+    """c_β = (1 − β₁)/√(1 − β₂) of eq. 9; 1 with bias correction, and for sign descent."""
+    if e.optimizer == "sign" or e.bias_correction:
+        return 1.0
+    beta1, beta2 = e.optimizer_options.get("betas", (0.9, 0.999))
+    return float((1 - beta1) / math.sqrt(1 - beta2))
+
+
+def _student_parts(e: Experiment) -> tuple[float, float]:
+    """μ₁ = E zσ(z), and E σ² − μ₁², what is not linear in the student's output at the start."""
+    moments = gaussian_moments(e.activation)
+    return moments.linear, moments.square - moments.linear**2
+
+
+def _teacher_parts(e: Experiment) -> tuple[float, float]:
+    """α₁ = E zσ*(z), and E y² with the label noise."""
+    moments = gaussian_moments(e.teacher)
+    return moments.linear, moments.square + e.label_noise**2

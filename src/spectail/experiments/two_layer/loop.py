@@ -1,0 +1,235 @@
+"""What a run does between its first step and its last."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from spectail.experiments.experiment import Experiment
+from spectail.experiments.optimizers import make_optimizer, make_schedule
+from spectail.experiments.two_layer.measure import (
+    Hidden,
+    Measurement,
+    extra_scale,
+    hidden_of,
+    measure_readout,
+    measure_spectrum,
+    measured,
+)
+from spectail.experiments.two_layer.problem import Problem
+from spectail.experiments.two_layer.step_zero import FirstStep, Start
+from spectail.experiments.two_layer.student import Student
+from spectail.spectra.norms import frobenius_norm, spectral_norm
+from spectail.spectra.overlaps import SingularVectors, singular_vectors, squared_overlaps
+from spectail.spectra.precision import float64, like
+
+
+def normalize_(weights: Tensor, experiment: Experiment) -> None:
+    """Scale W to the Frobenius norm √(hd) (times 1/√d in mean-field) that W₀ has on average.
+
+    Source: paper App. F.4 (weight normalisation; Huang et al., 2023).
+    """
+    target = experiment.entry_scale * math.sqrt(experiment.h * experiment.d)
+    weights.mul_(target / frobenius_norm(weights))
+
+
+Progress = Callable[[int, int], None]
+
+Shared = TypeVar("Shared")
+
+State = dict[str, Any]
+
+
+class _Run:
+    """The state of one run: weights, optimizer, and what was measured so far."""
+
+    def __init__(self, experiment: Experiment, problem: Problem) -> None:
+        self.experiment = experiment
+        self.problem = problem
+        self.student = Student(
+            problem.a, experiment.d, experiment.activation, experiment.initialization, experiment.precision
+        )
+        self.weights = problem.w0.clone()
+        self.weights.grad = torch.empty_like(self.weights)
+        self.optimizer = make_optimizer(experiment, self.weights)
+        self.schedule = make_schedule(experiment, self.optimizer)
+        self.labels = like(problem.train.y, self.weights)
+        one_step = FirstStep.applies(experiment)
+        self.first_step = FirstStep(experiment, problem, self._first_gradient) if one_step else None
+        self.records: list[Measurement] = []
+        self.diverged_at: int | None = None
+        self.next_step = 0
+        self._vectors: dict[tuple[str, int], SingularVectors] = {}
+        self._last_update: Measurement = dict.fromkeys(("update_norm_2", "update_norm_fro", "update_lr"), math.nan)
+
+    def train(self, progress: Progress, at_step: Callable[[int], None]) -> None:
+        """Alternate measurement and update until the last step, or until the run diverges.
+
+        Args:
+            progress: called after each step.
+            at_step: called before each step, when `state` is what the rest of the run depends on.
+        """
+        steps, recorded = self.experiment.steps, set(self.experiment.recorded_steps)
+        for step in range(self.next_step, steps + 1):
+            at_step(step)
+            if not bool(self.weights.sum().isfinite() or self.weights.isfinite().all()):
+                self.diverged_at = step
+                return
+            self._keep_vectors("W", step, self.weights)
+            record = self._measure(step) if step in recorded else None
+            if record is None and step == steps:
+                return
+            objective, residual = self._forward(step)
+            if not math.isfinite(objective):
+                self.diverged_at = step
+                return
+            if record is not None:
+                self.records.append({**record, "objective": objective})
+            if step < steps:
+                self._update(step, objective, residual, measured=step + 1 in recorded)
+            progress(step, steps)
+
+    def state(self, step: int, seconds: float) -> State:
+        """Everything that the rest of the run depends on, before a step, in plain types and tensors.
+
+        Args:
+            step: that comes next.
+            seconds: that the run took so far.
+        """
+        return {
+            "experiment": self.experiment.canonical_json,
+            "step": step,
+            "seconds": seconds,
+            "weights": self.weights.detach(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "records": [{**r, "eigenvalues": torch.from_numpy(r["eigenvalues"])} for r in self.records],
+            "vectors": [(role, t, v.left, v.right) for (role, t), v in self._vectors.items()],
+            "last_update": self._last_update,
+        }
+
+    def restore(self, state: State) -> float:
+        """Go on from a state, if it is this experiment's.
+
+        Returns:
+            the seconds that it took to get there; 0 where the state is another's, and is not used.
+        """
+        if state.get("experiment") != self.experiment.canonical_json or self.first_step is not None:
+            return 0.0
+        device = self.weights.device
+        self.next_step = state["step"]
+        self.weights.copy_(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.records = [{**r, "eigenvalues": r["eigenvalues"].numpy()} for r in state["records"]]
+        self._vectors = {
+            (role, t): SingularVectors(left.to(device), right.to(device)) for role, t, left, right in state["vectors"]
+        }
+        self._last_update = state["last_update"]
+        return float(state["seconds"])
+
+    def overlaps(self) -> dict[tuple[int, int], tuple[Tensor, Tensor]]:
+        """O(U_W, U_M) and O(V_W, V_M) of each pair (s, t) that the run reached."""
+        found = {}
+        for s, t in self.experiment.overlaps:
+            w, m = self._vectors.get(("W", s)), self._vectors.get(("M", t))
+            if w and m:
+                found[s, t] = squared_overlaps(w.left, m.left), squared_overlaps(w.right, m.right)
+        return found
+
+    def _measure(self, step: int) -> Measurement:
+        e = self.experiment
+
+        def readout() -> Measurement:
+            return measure_readout(e, self.problem, self._hidden(step))
+
+        def spectrum() -> Measurement:
+            return measure_spectrum(self.problem, self.weights)
+
+        if step == 0:
+            name = ("readout", e.activation, e.ridge, e.feature_scale)
+            found = measured(self._shared(name, readout), self._shared(("spectrum",), spectrum))
+        else:
+            found = measured(readout(), spectrum())
+        return {"step": step, **found, **self._last_update}
+
+    def _hidden(self, step: int) -> Hidden:
+        if self.first_step is None and step > 0:
+            return hidden_of(self.experiment, self.problem, self.student, self.weights)
+        products = self.first_step or Start(self.problem, self.student)
+        sigma, extra = self.student.activation, extra_scale(self.experiment)
+        return lambda role, points: sigma.value_(products.preactivations(role, step, points).mul_(extra))
+
+    def _forward(self, step: int) -> tuple[float, Tensor | None]:
+        """The training objective, loss_factor/n ‖y − f(X)‖², and the residual for the gradient.
+
+        At step 0 both may be known from another run; the residual is then not needed.
+        """
+        e = self.experiment
+        if e.weight_normalization and e.normalize_when == "before_forward":
+            normalize_(self.weights, e)
+        if step == 0:
+            mean_square, _ = self._start()
+            return e.loss_factor * mean_square, None
+        residual = self._residual(step)
+        return e.loss_factor * float(float64(residual).square().mean()), residual
+
+    def _residual(self, step: int) -> Tensor:
+        if self.first_step is not None:
+            return self.student.residual_at(self.first_step.preactivations("train", step), self.labels)
+        return self.student.residual(self.weights, self.problem.train.x, self.labels)
+
+    def _update(self, step: int, objective: float, residual: Tensor | None, *, measured: bool) -> None:
+        """W ← W + M, and what is to be known of M: its norms where the next step is measured."""
+        e, gradient = self.experiment, self.weights.grad
+        assert gradient is not None
+        if residual is None:
+            gradient.copy_(self._first_gradient())
+        else:
+            self.student.gradient(residual, self.problem.train.x, out=gradient).mul_(2 * e.loss_factor)
+        wanted = measured or any(t == step for _, t in e.overlaps)
+        before = self.weights.clone() if wanted else None
+        lr = float(self.optimizer.param_groups[0]["lr"])
+        self.optimizer.step()
+        self.schedule(objective)
+        if before is not None:
+            update = torch.sub(self.weights, before, out=before)
+            self._keep_vectors("M", step, update)
+            self._last_update = {
+                "update_norm_2": spectral_norm(update),
+                "update_norm_fro": frobenius_norm(update),
+                "update_lr": lr,
+            }
+        if e.weight_normalization and e.normalize_when == "after_update":
+            normalize_(self.weights, e)
+
+    def _first_gradient(self) -> Tensor:
+        """Of the loss that is minimised; the closed form is of R, with 1/(2n)."""
+        return self._start()[1] * (2 * self.experiment.loss_factor)
+
+    def _start(self) -> tuple[float, Tensor]:
+        """Mean squared residual and ∇R at the first forward pass, shared by all runs of the problem."""
+        e = self.experiment
+        normalized = e.weight_normalization and e.normalize_when == "before_forward"
+
+        def compute() -> tuple[float, Tensor]:
+            residual = self._residual(0)
+            return float(float64(residual).square().mean()), self.student.gradient(residual, self.problem.train.x)
+
+        return self._shared(("start", e.activation, normalized, e.precision), compute)
+
+    def _shared(self, name: tuple[Any, ...], compute: Callable[[], Shared]) -> Shared:
+        shared = self.problem.shared
+        if name not in shared:
+            shared[name] = compute()
+        found: Shared = shared[name]
+        return found
+
+    def _keep_vectors(self, role: str, step: int, matrix: Tensor) -> None:
+        wanted = {("W", s) for s, _ in self.experiment.overlaps} | {("M", t) for _, t in self.experiment.overlaps}
+        if (role, step) in wanted and bool(matrix.isfinite().all()):
+            self._vectors[role, step] = singular_vectors(matrix)

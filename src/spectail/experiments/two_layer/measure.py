@@ -1,0 +1,102 @@
+"""One full measurement of a student: what is learned, and what its spectrum says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from spectail.experiments.experiment import Experiment
+from spectail.experiments.two_layer.problem import Problem
+from spectail.experiments.two_layer.readout import fit_readout, readout_loss
+from spectail.experiments.two_layer.student import Student
+from spectail.spectra.eigen import eigenvalues_and_top_direction
+from spectail.spectra.norms import stable_rank
+from spectail.spectra.phases import classify
+from spectail.spectra.tails import hill_fit, ks_fit
+
+Measurement = dict[str, Any]
+
+Hidden = Callable[[str, slice], Tensor]
+
+
+def measured(learned: Measurement, spectral: Measurement) -> Measurement:
+    """Every per-step variable of a run's Dataset that depends on W alone: both parts, with the notes of both."""
+    notes = [part["note"] for part in (learned, spectral) if part["note"]]
+    return {**learned, **spectral, "note": "; ".join(notes)}
+
+
+def hidden_of(experiment: Experiment, problem: Problem, student: Student, weights: Float[Tensor, "h d"]) -> Hidden:
+    """The hidden units of a student with weights W, for `measure_readout`."""
+    extra = extra_scale(experiment)
+    return lambda role, points: student.hidden(weights, getattr(problem, role).x[points], extra)
+
+
+def extra_scale(experiment: Experiment) -> float:
+    """What the readout multiplies pre-activations by: 1 (eq. 6), or 1/√d as in the published program."""
+    return 1.0 / math.sqrt(experiment.d) if experiment.feature_scale == "extra_sqrt_d" else 1.0
+
+
+def measure_readout(experiment: Experiment, problem: Problem, hidden: Hidden) -> Measurement:
+    """What is learned: the readout's losses, and KTA.
+
+    Args:
+        experiment: whose conventions apply.
+        problem: the hold-out and test points.
+        hidden: σ(c W_t Xᵀ) (h × k) for a slice of a role's points, with the c that the experiment's
+            `feature_scale` asks for (`hidden_of` makes one); it may be overwritten.
+
+    Returns:
+        scalars by name, and a `note`.
+    """
+    output_scale = 1.0 / math.sqrt(experiment.h)
+
+    def features(role: str, points: slice = slice(None)) -> Tensor:
+        return hidden(role, points).mul_(output_scale)
+
+    readout = fit_readout(features("holdout"), problem.holdout.y, experiment.ridge)
+    return {
+        "note": "" if math.isfinite(readout.kta) else "the hidden features overflowed",
+        "train_loss": readout.train_loss,
+        "test_loss": readout_loss(readout, partial(features, "test"), problem.test.y),
+        "test_loss_large": readout_loss(readout, partial(features, "test_large"), problem.test_large.y),
+        "kta": readout.kta,
+    }
+
+
+def measure_spectrum(problem: Problem, weights: Float[Tensor, "h d"]) -> Measurement:
+    """What the spectrum of W_t says, and its alignment with β*.
+
+    Args:
+        problem: which has β*.
+        weights: W_t.
+
+    Returns:
+        scalars by name, `eigenvalues` (b) in float64, and a `note`.
+    """
+    spectrum, top = eigenvalues_and_top_direction(weights)
+    spectrum = spectrum.cpu()
+    hill, ks = hill_fit(spectrum), ks_fit(spectrum)
+    evidence = classify(spectrum, *weights.shape)
+    return {
+        "note": "; ".join(dict.fromkeys(note for note in (hill.note, ks.note, evidence.note) if note)),
+        "eigenvalues": np.asarray(spectrum),
+        "alignment": float((top.cpu() @ problem.beta.cpu()).abs()),
+        "pl_alpha_hill": hill.alpha,
+        "pl_alpha_ks": ks.alpha,
+        "ks_distance": ks.ks_distance,
+        "ks_xmin": ks.xmin,
+        "tail_size": ks.tail_size,
+        "bulk_edge": evidence.law.edges[1],
+        "bulk_variance": evidence.law.variance,
+        "bulk_distance": evidence.bulk_distance,
+        "n_spikes": evidence.n_spikes,
+        "spectral_gap": evidence.spectral_gap,
+        "stable_rank": float(stable_rank(spectrum)),
+        "phase": str(evidence.phase),
+    }

@@ -1,0 +1,102 @@
+"""The second stage: ridge readout on the hold-out set, its losses, and kernel–target alignment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from spectail.spectra.gram import cholesky, lower_gram, symmetric_norm
+from spectail.spectra.precision import float64, like
+
+# Points whose features are held in float64 at a time.
+SLICE = 2000
+
+
+@dataclass(frozen=True)
+class Readout:
+    """The ridge solution on the hold-out features, and what it says of them.
+
+    Attributes:
+        a_hat: â, the new second layer (h), float64.
+        train_loss: (1/n)‖ȳ − Z̄ᵀâ‖², without penalty and without ½.
+        kta: kernel–target alignment of the conjugate kernel K = Z̄ᵀZ̄ (eq. 7).
+    """
+
+    a_hat: Float[Tensor, " h"]
+    train_loss: float
+    kta: float
+
+
+def fit_readout(features: Float[Tensor, "h n"], y: Float[Tensor, " n"], ridge: float) -> Readout:
+    """Ridge regression of the labels on the features, and their kernel–target alignment.
+
+    â = (Z̄Z̄ᵀ + (λn/h) I)⁻¹ Z̄ȳ, by Cholesky in float64; where rounding makes the matrix indefinite,
+    by least squares on [Z̄ᵀ; √(λn/h) I], which has the same solution. Everything comes from the
+    h × h Gram matrix: ⟨K, ȳȳᵀ⟩ = ‖Z̄ȳ‖² and ‖K‖_F = ‖Z̄Z̄ᵀ‖_F; no n × n matrix is formed.
+
+    Args:
+        features: Z̄ (h × n), 1/√h included, any floating dtype.
+        y: labels (n).
+        ridge: λ > 0.
+
+    Returns:
+        the readout; its figures are NaN where the features hold NaN or inf.
+
+    Source: paper eqs. (6) and (7).
+    """
+    h, n = features.shape
+    y = float64(y)
+    projected = y.new_zeros(h)
+
+    def in_float64() -> Iterator[Tensor]:  # each part once, for both sums
+        for part in _slices(n):
+            z = float64(features[:, part])
+            projected.add_(z @ y[part])
+            yield z
+
+    gram = lower_gram(in_float64())
+    kta = float(projected.square().sum() / (symmetric_norm(gram) * y.square().sum()))
+    if not math.isfinite(kta):
+        return Readout(torch.full_like(projected, math.nan), math.nan, math.nan)
+
+    gram.diagonal().add_(ridge * n / h)
+    factor = cholesky(gram)
+    if factor is not None:
+        a_hat = torch.cholesky_solve(projected[:, None], factor)[:, 0]
+    else:
+        a_hat = _least_squares(float64(features), y, ridge * n / h)
+    errors = (y[part] - float64(features[:, part]).T @ a_hat for part in _slices(n))
+    return Readout(a_hat, sum(float(error.square().sum()) for error in errors) / n, kta)
+
+
+def readout_loss(readout: Readout, features: Callable[[slice], Float[Tensor, "h k"]], y: Float[Tensor, " m"]) -> float:
+    """Mean squared error of ŷ = âᵀz on further points, without ½.
+
+    Args:
+        readout: a fitted readout.
+        features: the hidden features (h × k) of a slice of the points, 1/√h included.
+        y: labels of all points.
+    """
+    squares = 0.0
+    for part in _slices(len(y)):
+        z = features(part)
+        prediction = z.T @ like(readout.a_hat, z)
+        squares += float((float64(y[part]) - float64(prediction)).square().sum())
+    return squares / len(y)
+
+
+def _slices(n: int) -> list[slice]:
+    return [slice(start, start + SLICE) for start in range(0, n, SLICE)]
+
+
+def _least_squares(features: Tensor, y: Tensor, penalty: float) -> Tensor:
+    h = len(features)
+    stacked = torch.cat([features.T, math.sqrt(penalty) * torch.eye(h, dtype=features.dtype, device=features.device)])
+    target = torch.cat([y, y.new_zeros(h)])
+    solution: Tensor = torch.linalg.lstsq(stacked, target[:, None]).solution[:, 0]
+    return solution

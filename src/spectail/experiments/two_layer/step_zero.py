@@ -1,0 +1,100 @@
+"""What the runs of a problem have in common: the start, and the direction of the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from spectail.experiments.experiment import UPDATE_NAMES, Experiment
+from spectail.experiments.optimizers import make_optimizer
+from spectail.experiments.two_layer.problem import Problem
+from spectail.experiments.two_layer.student import Student
+
+
+class Start:
+    """Pre-activations of W₀, P = s W₀Xᵀ: one product a role, so that every run measures step 0 to the same bits.
+
+    Args:
+        problem: whose `shared` has P where it was kept.
+        student: whose workspace is used.
+        keep: keep P there, for the runs of one step.
+    """
+
+    def __init__(self, problem: Problem, student: Student, *, keep: bool = False) -> None:
+        self._problem, self._student, self._keep = problem, student, keep
+        self._latest: tuple[str, Tensor] | None = None
+
+    def preactivations(self, role: str, step: int, points: slice = slice(None)) -> Tensor:
+        """S W₀ Xᵀ of some points of a role, at step 0, in a buffer that the next call overwrites."""
+        assert step == 0
+        start = self.product(role)[:, points]
+        return self._student.workspace(start.shape[1]).copy_(start)
+
+    def product(self, role: str) -> Tensor:
+        """P of all points of a role; only the latest is at hand, unless they are kept."""
+        kept: Tensor | None = self._problem.shared.get(("P", role))
+        if kept is not None:
+            return kept
+        if self._latest is None or self._latest[0] != role:
+            self._latest = None  # free it before the next is made
+            self._latest = role, product(self._problem, self._student, self._problem.w0, role)
+        if self._keep:
+            self._problem.shared["P", role] = self._latest[1]
+        return self._latest[1]
+
+
+def product(problem: Problem, student: Student, weights: Tensor, role: str) -> Tensor:
+    """S W Xᵀ of all points of a role."""
+    x = getattr(problem, role).x
+    return student.preactivations(weights, x, out=weights.new_empty(len(weights), len(x)))
+
+
+class FirstStep:
+    """Pre-activations after one step, W₁ = W₀ − ηD, as P − ηQ.
+
+    With P = s W₀Xᵀ and Q = s DXᵀ, neither depends on η, and Q only on the kind of update: a sweep of
+    one-step runs over learning rates needs these large products once. Every run of one step takes
+    this way, alone or in a sweep, so that it has the same bits either way.
+
+    Args:
+        experiment: of one step; see `applies`.
+        problem: whose `shared` keeps P, and Q of the latest kind of update.
+        gradient: the first gradient, of the loss that is minimised; called if D is not known yet.
+    """
+
+    def __init__(self, experiment: Experiment, problem: Problem, gradient: Callable[[], Tensor]) -> None:
+        self._experiment, self._problem, self._gradient = experiment, problem, gradient
+        self._student = Student(problem.a, experiment.d, experiment.activation, experiment.initialization)
+        self._start = Start(problem, self._student, keep=True)
+
+    @staticmethod
+    def applies(experiment: Experiment) -> bool:
+        """Whether a run has one step, and one along a direction that does not depend on η."""
+        along = experiment.optimizer in UPDATE_NAMES and "weight_decay" not in experiment.optimizer_options
+        plain = not experiment.weight_normalization and experiment.precision == "full"
+        return experiment.steps == 1 and along and plain
+
+    def preactivations(self, role: str, step: int, points: slice = slice(None)) -> Tensor:
+        """S W_t Xᵀ of some points of a role, at step 0 or 1, in a buffer that the next call overwrites."""
+        if step == 0:
+            return self._start.preactivations(role, step, points)
+        start, slope = self._start.product(role)[:, points], self._slope(role)[:, points]
+        return torch.sub(start, slope, alpha=self._experiment.lr, out=self._student.workspace(start.shape[1]))
+
+    def _slope(self, role: str) -> Tensor:
+        e = self._experiment
+        kind = (e.activation, e.optimizer, str(e.optimizer_options), e.bias_correction, e.loss_factor)
+        shared = self._problem.shared
+        if shared.get("direction", (None, None))[0] != kind:
+            weights = torch.zeros_like(self._problem.w0)
+            weights.grad = self._gradient()
+            make_optimizer(e.replace(lr=1.0), weights).step()
+            shared["direction"] = (kind, weights.neg_())
+        kept = shared.get(("Q", role))
+        if kept is None or kept[0] != kind:
+            shared.pop(("Q", role), None)  # free it before the next is made
+            kept = shared["Q", role] = (kind, product(self._problem, self._student, shared["direction"][1], role))
+        found: Tensor = kept[1]
+        return found

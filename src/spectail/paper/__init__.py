@@ -1,1 +1,0 @@
-"""The catalogue of the paper's figures and tables, and its claims."""

@@ -1,0 +1,8 @@
+"""Recordings and results as matplotlib axes.
+
+Not here: what is measured, and pages.
+"""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

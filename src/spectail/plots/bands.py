@@ -1,0 +1,46 @@
+"""Curves with bands over repeats."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from spectail.plots.colours import LAW
+
+
+def draw_band(
+    ax: Axes, x: ArrayLike, repeats: ArrayLike, *, color: str, marker: str = "o", linestyle: str = "-", label: str = ""
+) -> Axes:
+    """Mean over repeats, with a band of ± one population standard deviation (ddof 0, as in the paper).
+
+    Args:
+        ax: where to draw.
+        x: positions (k).
+        repeats: values (repeats × k); NaN where a run has none.
+        color: of the mean and its band.
+        marker: of the mean.
+        linestyle: of the mean.
+        label: legend entry of the mean.
+    """
+    values = np.atleast_2d(np.asarray(repeats, dtype=np.float64))
+    x = np.asarray(x, dtype=np.float64)
+    seen = np.isfinite(values).any(0)
+    mean, std = np.full(len(x), np.nan), np.full(len(x), np.nan)
+    mean[seen], std[seen] = np.nanmean(values[:, seen], 0), np.nanstd(values[:, seen], 0)
+    ax.plot(x, mean, color=color, marker=marker, ls=linestyle, label=label)
+    ax.fill_between(x, mean - std, mean + std, color=color, alpha=0.18, lw=0)
+    return ax
+
+
+def lr_axis(ax: Axes, note: str = "") -> Axes:
+    """A logarithmic axis of learning rates."""
+    ax.set_xscale("log")
+    ax.set_xlabel(rf"learning rate $\eta${note}")
+    return ax
+
+
+def draw_untrained_hill(ax: Axes, alpha: float) -> Axes:
+    """The Hill exponent of the Marchenko–Pastur law: what an untrained matrix of the shape has."""
+    ax.axhline(alpha, color=LAW, lw=0.9, ls="--", label=f"untrained (Marchenko–Pastur) {alpha:.3f}")
+    return ax

@@ -1,0 +1,100 @@
+"""The whole evolution of a spectrum in one image."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+
+from spectail.plots.colours import PHASE_COLOURS
+from spectail.spectra.bulk import MarchenkoPastur
+
+
+def step_edges(steps: np.ndarray) -> np.ndarray:
+    """Boundaries between recorded steps on the axis log(1 + step)."""
+    position = np.log1p(steps.astype(float))
+    if len(position) == 1:
+        return np.array([position[0] - 0.5, position[0] + 0.5])
+    middle = 0.5 * (position[1:] + position[:-1])
+    return np.concatenate([[2 * position[0] - middle[0]], middle, [2 * position[-1] - middle[-1]]])
+
+
+def draw_evolution(ax: Axes, run: xr.Dataset, law: MarchenkoPastur) -> QuadMesh:
+    """Density of log₁₀ λ (colour) against the step, with the outliers one by one.
+
+    Args:
+        ax: where to draw; its x axis becomes log(1 + step).
+        run: a run's Dataset.
+        law: of the initial weights; its two edges are drawn in.
+
+    Returns:
+        the image, for a colour bar.
+    """
+    steps, eigenvalues = run.step.values, run.eigenvalues.values
+    logs = np.log10(np.where(eigenvalues > 0, eigenvalues, np.nan))
+    low, high = np.nanmin(logs), np.nanmax(logs)
+    if low == high:  # a single eigenvalue that never changed
+        low, high = low - 0.5, high + 0.5
+    bins = int(np.clip(logs.shape[1] / 7, 30, 140))
+    edges = np.linspace(low - 0.02 * (high - low), high + 0.04 * (high - low), bins + 1)
+    density = np.stack([np.histogram(row[np.isfinite(row)], edges, density=True)[0] for row in logs], 1)
+    masked = np.ma.masked_equal(density, 0.0)
+    image = ax.pcolormesh(step_edges(steps), edges, masked, cmap="cividis", vmin=0, rasterized=True)
+    for step, row, edge in zip(steps, logs, run.bulk_edge.values, strict=True):
+        past = row[row > np.log10(1.0165 * edge)]
+        ax.plot(np.full(len(past), np.log1p(step)), past, ".", color="#D55E00", ms=2.2, mew=0)
+    for edge in law.edges:
+        if edge > 0:
+            ax.axhline(np.log10(edge), color="black", lw=0.8, ls=":")
+    ax.set_ylabel(r"$\log_{10}\,\lambda$")
+    step_axis(ax, int(steps[-1]))
+    return image
+
+
+def draw_phases(ax: Axes, run: xr.Dataset) -> Axes:
+    """A strip that names the phase at each step; share its x axis with `draw_evolution`."""
+    edges, phases = step_edges(run.step.values), [str(p) for p in run.phase.values]
+    start = 0
+    for stop in range(1, len(phases) + 1):
+        if stop == len(phases) or phases[stop] != phases[start]:
+            left, right = edges[start], edges[stop]
+            colour = PHASE_COLOURS.get(phases[start], "#FFFFFF")
+            ax.axvspan(left, right, color=colour, lw=0)
+            if right - left > 0.09 * (edges[-1] - edges[0]):
+                dark = phases[start] not in ("bulk-decay", "bleeding-out", "unknown")
+                ax.text(
+                    0.5 * (left + right), 0.45, phases[start], ha="center", va="center", fontsize=7,
+                    color="white" if dark else "black",
+                )  # fmt: skip
+            start = stop
+    ax.set_yticks([])
+    ax.set_ylim(0, 1)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    ax.tick_params(bottom=False, labelbottom=False)
+    return ax
+
+
+def draw_evolution_and_phases(strip: Axes, density: Axes, run: xr.Dataset, law: MarchenkoPastur) -> None:
+    """`draw_phases` above `draw_evolution`, with a colour bar; a panel below is to carry the step axis.
+
+    Args:
+        strip: low axes for the phases.
+        density: axes below, which share its x axis.
+        run: a run's Dataset.
+        law: of the initial weights.
+    """
+    image = draw_evolution(density, run, law)
+    draw_phases(strip, run)
+    density.tick_params(labelbottom=False)
+    density.set_xlabel("")
+    density.figure.colorbar(image, ax=density, label=r"density of $\log_{10}\,\lambda$", pad=0.01)
+
+
+def step_axis(ax: Axes, last: int) -> Axes:
+    """Ticks at 0, 1, 2, 5, 10, ... on the axis log(1 + step)."""
+    ticks = [0] + [m * 10**e for e in range(len(str(max(last, 1)))) for m in (1, 2, 5) if m * 10**e <= last]
+    ax.set_xticks(np.log1p(ticks), [str(tick) for tick in ticks])
+    ax.set_xlabel("step $t$")
+    return ax

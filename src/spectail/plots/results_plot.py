@@ -1,0 +1,247 @@
+"""Drawings of many runs: any variable against any axis, and phase diagrams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm, ListedColormap, LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from spectail.errors import unknown_name
+from spectail.plots.bands import draw_band
+from spectail.plots.colours import COLOURS, MARKERS, PHASE_COLOURS
+from spectail.plots.look import figure_style, new_figure
+from spectail.recording.quantities import LABELS
+from spectail.store.results import experiment_at
+
+
+def curves(
+    results: xr.Dataset,
+    variable: str,
+    against: str = "lr",
+    *,
+    by: str | None = None,
+    over: str | Sequence[str] = "seed",
+    ax: Axes | None = None,
+    **at: Any,
+) -> Axes:
+    """A variable against an axis: the mean over repeats, in a band of ± one standard deviation.
+
+    Args:
+        results: of `spectail.open_results`.
+        variable: such as "test_loss_large".
+        against: the axis below; logarithmic if its values are spread so.
+        by: an axis with a curve for each of its values.
+        over: the axes that are repeats.
+        ax: where to draw; a new figure without it.
+        **at: the values of the other axes, such as step=10; by default the last step.
+
+    Returns:
+        the axes drawn on.
+
+    Raises:
+        ValueError: a name is not known, or an axis is left without a value.
+    """
+    values = _selected(results, variable, at)
+    repeats = [name for name in ([over] if isinstance(over, str) else over) if name in values.dims]
+    _need(values, [against, *([by] if by else []), *repeats])
+    ax = ax or _new_axes()
+    groups = values[by].values if by else [None]
+    for number, group in enumerate(groups):
+        one = values.sel({by: group}) if by else values
+        rows = one.transpose(*repeats, against).values.reshape(-1, values.sizes[against])
+        seen = np.isfinite(rows).any(0)
+        label = "" if group is None else _told(by, group)
+        style = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
+        draw_band(ax, values[against].values[seen], rows[:, seen], label=label, **style)
+    _scale(ax, "x", values[against].values)
+    ax.set_xlabel(LABELS.get(against, against))
+    ax.set_ylabel(LABELS.get(variable, variable.replace("_", " ")))
+    if by:
+        ax.legend()
+    return ax
+
+
+def phase_diagram(
+    results: xr.Dataset,
+    x: str = "lr",
+    y: str = "h",
+    *,
+    colour: str = "phase",
+    over: str = "seed",
+    critical: bool = True,
+    ax: Axes | None = None,
+    **at: Any,
+) -> Axes:
+    """One cell for each pair of values of two axes, coloured by the phase or by a variable's mean.
+
+    Where repeats have different phases, the cell is divided between them. The curve is the critical
+    learning rate of the first step that theory predicts for each y.
+
+    Args:
+        results: of `spectail.open_results`.
+        x: the axis below.
+        y: the axis beside.
+        colour: "phase", or a variable such as "pl_alpha_hill".
+        over: the axis of repeats.
+        critical: whether to draw the predicted curve, where x is lr.
+        ax: where to draw; a new figure without it.
+        **at: the values of the other axes, such as optimizer="adam"; by default the last step.
+
+    Returns:
+        the axes drawn on; a mappable for a colour bar, for a variable, is its last image.
+
+    Raises:
+        ValueError: a name is not known, or an axis is left without a value.
+    """
+    values = _selected(results, colour, at)
+    _need(values, [x, y, *([over] if over in values.dims else [])])
+    values = values.transpose(y, x, ...)
+    empty = (values == "").values if colour == "phase" else np.isnan(values.values)
+    keep = np.asarray(~empty.reshape(values.sizes[y], values.sizes[x], -1).all(2))
+    values = values.isel({x: keep.any(0), y: keep.any(1)})
+    ax = ax or _new_axes()
+    columns, rows = _edges(values[x].values), _edges(values[y].values)
+    if colour == "phase":
+        _draw_phases(ax, columns, rows, values.values.reshape(*values.shape[:2], -1))
+    else:
+        mean = values.mean(over) if over in values.dims else values
+        image = ax.pcolormesh(columns, rows, mean.values, cmap="cividis", norm=_norm(mean.values), rasterized=True)
+        ax.figure.colorbar(image, ax=ax, label=LABELS.get(colour, colour.replace("_", " ")))
+    for name, axis in ((x, "x"), (y, "y")):
+        _scale(ax, axis, values[name].values)
+    ax.set_xlim(columns[0], columns[-1])
+    ax.set_ylim(rows[0], rows[-1])
+    if critical and x == "lr":
+        _draw_critical(ax, results, values, y, at)
+    ax.set_xlabel(LABELS.get(x, x))
+    ax.set_ylabel(LABELS.get(y, y))
+    return ax
+
+
+def phase_legend(figure: Figure, results: xr.Dataset, **where: Any) -> None:
+    """A legend below a figure with the phases that occur.
+
+    Args:
+        figure: with phase diagrams.
+        results: drawn in it.
+        **where: as `figure.legend` takes.
+    """
+    present = set(map(str, results.phase.values.ravel()))
+    patches: list[Any] = [
+        Patch(facecolor=c, edgecolor="#888888", lw=0.5, label=name)
+        for name, c in PHASE_COLOURS.items()
+        if name in present
+    ]
+    lines = [line for ax in figure.axes for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
+    options: dict[str, Any] = {"loc": "outside lower center", "ncols": 4, **where}
+    figure.legend(handles=[*patches, *lines[:1]], **options)
+
+
+def _selected(results: xr.Dataset, variable: str, at: dict[str, Any]) -> xr.DataArray:
+    if variable not in results:
+        raise ValueError(unknown_name("variable", variable, map(str, results.data_vars)))
+    for name in at:
+        if name not in results.dims:
+            raise ValueError(unknown_name("axis", name, map(str, results.dims)))
+    values = results[variable]
+    for name, value in at.items():
+        if value not in results[name].values.tolist():
+            raise ValueError(f"there is no run at {name}={value!r}; there are {results[name].values.tolist()}")
+        values = values.sel({name: value}) if name in values.dims else values
+    return values.isel(step=-1) if "step" in values.dims and "step" not in at else values
+
+
+def _need(values: xr.DataArray, wanted: Sequence[str]) -> None:
+    for name in wanted:
+        if name not in values.dims:
+            raise ValueError(unknown_name("axis", name, map(str, values.dims)))
+    if left := [str(name) for name in values.dims if name not in wanted]:
+        raise ValueError(f"{', '.join(left)} needs a value, such as {left[0]}={values[left[0]].values.tolist()[0]!r}")
+
+
+def _new_axes() -> Axes:
+    with figure_style():
+        return new_figure(1, 1, 3.0)[1][0]
+
+
+def _told(name: str | None, value: Any) -> str:
+    return str(value) if isinstance(value, str) else f"{name} = {value:g}"
+
+
+def _spread(values: np.ndarray[Any, Any]) -> bool:
+    """Whether values lie evenly on a logarithmic axis rather than on a linear one."""
+    return len(values) > 2 and values.min() > 0 and values.max() / values.min() > 4
+
+
+def _scale(ax: Axes, axis: str, values: np.ndarray[Any, Any]) -> None:
+    if not np.issubdtype(values.dtype, np.number):
+        return
+    if _spread(values):
+        getattr(ax, f"set_{axis}scale")("log")
+    if len(values) <= 10 and np.issubdtype(values.dtype, np.integer):
+        getattr(ax, f"set_{axis}ticks")(values, [str(v) for v in values])
+        getattr(ax, f"set_{axis}ticks")([], minor=True)
+
+
+def _edges(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Boundaries of cells around values, halfway between them on the axis that `_scale` chooses."""
+    spread = _spread(values)
+    at = np.log(values) if spread else values.astype(np.float64)
+    if len(at) == 1:
+        edges = np.array([at[0] - 0.5, at[0] + 0.5])
+    else:
+        middle = 0.5 * (at[1:] + at[:-1])
+        edges = np.concatenate([[2 * at[0] - middle[0]], middle, [2 * at[-1] - middle[-1]]])
+    return np.exp(edges) if spread else edges
+
+
+def _draw_phases(
+    ax: Axes, columns: np.ndarray[Any, Any], rows: np.ndarray[Any, Any], phases: np.ndarray[Any, Any]
+) -> None:
+    """Cells in the colours of their phases; each is a stack of one stripe a repeat."""
+    names = list(PHASE_COLOURS)
+    order = {name: i for i, name in enumerate(names)}
+    stripes = phases.shape[2]
+    log = rows[0] > 0 and rows[-1] / rows[0] > 4
+    low, high = (np.log(rows[:-1]), np.log(rows[1:])) if log else (rows[:-1], rows[1:])
+    fine = np.concatenate([low + (high - low) * k / stripes for k in range(stripes)]).reshape(stripes, -1).T.ravel()
+    fine = np.append(fine, high[-1])
+    index = np.vectorize(lambda p: order.get(str(p), np.nan), otypes=[float])(phases)
+    stacked = np.sort(index, 2).transpose(0, 2, 1).reshape(-1, phases.shape[1])
+    colours = ListedColormap([PHASE_COLOURS[name] for name in names])
+    norm = BoundaryNorm(np.arange(len(names) + 1) - 0.5, len(names))
+    masked = np.ma.masked_invalid(stacked)
+    ax.pcolormesh(columns, np.exp(fine) if log else fine, masked, cmap=colours, norm=norm, rasterized=True)
+
+
+def _norm(values: np.ndarray[Any, Any]) -> Normalize:
+    finite = values[np.isfinite(values)]
+    if len(finite) and finite.min() > 0 and finite.max() / finite.min() > 50:
+        return LogNorm(finite.min(), finite.max())
+    return Normalize(*(np.percentile(finite, [2, 98]) if len(finite) else (0, 1)))
+
+
+def _draw_critical(ax: Axes, results: xr.Dataset, values: xr.DataArray, y: str, at: dict[str, Any]) -> None:
+    """The predicted critical learning rate for each y, where theory has one."""
+    from spectail.experiments.theory import critical_lr
+
+    axes = {str(d): results[d].values[0] for d in results.key.dims}
+    axes |= {name: value for name, value in at.items() if name in axes}
+    points = []
+    for row in values[y].values:
+        for lr in values["lr"].values:
+            cell = {**axes, y: row, "lr": lr}
+            if results.key.sel(cell).item():
+                try:
+                    points.append((critical_lr(experiment_at(results, **cell)), row))
+                except ValueError:
+                    return  # no theory for this optimizer
+                break
+    if points:
+        ax.plot(*np.array(points, float).T, color="black", lw=1.6, label=r"predicted critical $\eta$ of the first step")

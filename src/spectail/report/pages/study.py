@@ -1,0 +1,188 @@
+"""The report: one HTML file of pictures, verdicts and an explorer of runs, which needs no network."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from PIL import Image
+
+from spectail.experiments.experiment import Experiment, experiment_of
+from spectail.experiments.theory import predicted_spike
+from spectail.files import write_whole
+from spectail.recording.reading import open_run
+from spectail.report.pages.template import number, pack_spectrum, page
+from spectail.report.wording import duration
+from spectail.running.processes import worker_pool
+from spectail.spectra.bulk import MarchenkoPastur
+from spectail.store.locks import writing
+from spectail.store.store import Store
+from spectail.study.records import read_records
+
+Values = NDArray[np.float64]
+
+_SPECTRA_BYTES = 2_400_000  # of all packed spectra together
+
+_FEW = 300  # runs, which are read before a process has started
+
+_BLOCK = 24  # directions shown of an overlap matrix
+
+_PICTURE_WIDTH = 1150
+
+_SERIES = (
+    "train_loss", "test_loss_large", "kta", "alignment", "pl_alpha_hill", "pl_alpha_ks", "ks_xmin", "tail_size",
+    "spectral_gap",
+)  # fmt: skip
+
+_PLAIN = Experiment()
+
+
+def write_report(root: Path, scale: str = "paper") -> Path:
+    """Write the report of a folder that `spectail reproduce`, `sweep` or `run` filled.
+
+    Args:
+        root: the folder, with `runs` and, if something was reproduced, `figures`.
+        scale: which reproductions it shows: those at the "paper"'s sizes, or the "small" ones.
+
+    Returns:
+        the path of the page: report.html, or report-SCALE.html.
+
+    Raises:
+        ValueError: the folder holds neither runs nor figures.
+    """
+    store, folder = Store(root), "figures" if scale == "paper" else f"figures-{scale}"
+    artifacts = [_artifact(record, root / folder, folder) for record in read_records(root / folder)]
+    keys = list(store.manifest.read()) if store.runs.is_dir() else []
+    if not artifacts and not keys:
+        raise ValueError(f"{root} holds neither runs nor figures; expected a folder that spectail wrote to")
+    wanted = {key for artifact in artifacts for of in artifact["runs"].values() for key in of}
+    chosen = [key for key in keys if not artifacts or key in wanted]
+    points, data = _pack(store, chosen)
+    text = page(
+        "report",
+        data,
+        title=str(root.resolve().name),
+        small=scale != "paper",
+        artifacts=artifacts,
+        verdicts=[verdict for artifact in artifacts for verdict in artifact["verdicts"]],
+        runs=len(data["runs"]),
+        points=points,
+    )
+    path = root / ("report.html" if scale == "paper" else f"report-{scale}.html")
+    with writing(store.writing):
+        return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def _artifact(record: Mapping[str, Any], folder: Path, link: str) -> dict[str, Any]:
+    name = record["name"]
+    pictures = []
+    for protocol in record["runs"]:
+        stem = name if protocol == "published" else f"{name}-{protocol}"
+        if (folder / f"{stem}.png").is_file():
+            pictures.append({"protocol": protocol, "stem": stem, **_picture(folder / f"{stem}.png")})
+    verdicts = [
+        {**v, "outcomes": {p: v["outcomes"].get(p) for p in ("published", "equations")}} for v in record["verdicts"]
+    ]
+    told = [f"Claim {v['claim']}: {o['measured']}." for v in record["verdicts"] for o in v["outcomes"].values()]
+    return {
+        **record,
+        "pictures": pictures,
+        "folder": link,
+        "summary": " ".join(told[:2]),
+        "minutes": duration(record["seconds"]),
+        "verdicts": verdicts,
+    }
+
+
+def _picture(path: Path) -> dict[str, Any]:
+    """A picture at the width of the page, as a data URI: in few colours, which figures have."""
+    with Image.open(path) as picture:
+        image = picture.convert("RGB")
+    if image.width > _PICTURE_WIDTH:
+        height = round(image.height * _PICTURE_WIDTH / image.width)
+        image = image.resize((_PICTURE_WIDTH, height), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    image.save(stream, "WEBP", quality=62, method=4)
+    source = "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
+    return {"source": source, "width": image.width, "height": image.height}
+
+
+def _pack(store: Store, keys: Sequence[str]) -> tuple[int, dict[str, Any]]:
+    """Runs and their spectra for the explorer; equal spectra, as at step 0 of a sweep, once."""
+    spectra: dict[bytes, int] = {}
+    distinct: list[Values] = []
+    runs = []
+    for told, values in _read_all([store.runs / f"{key}.nc" for key in keys]):
+        found = []
+        for spectrum in values:
+            found.append(spectra.setdefault(hashlib.sha256(spectrum.tobytes()).digest(), len(distinct)))
+            if found[-1] == len(distinct):
+                distinct.append(spectrum)
+        runs.append({**told, "spectra": found})
+    runs.sort(key=lambda run: run["label"])
+    points = int(np.clip(_SPECTRA_BYTES / (2.7 * max(len(distinct), 1)), 100, 4000))
+    return points, {"runs": runs, "spectra": [pack_spectrum(values, points) for values in distinct]}
+
+
+def _read_all(paths: Sequence[Path]) -> Iterator[tuple[dict[str, Any], Values]]:
+    """Runs for the explorer with their spectra (steps × index), without those that cannot be read or have no step."""
+    workers = min(os.cpu_count() or 1, 1 + len(paths) // _FEW)
+    with worker_pool(workers, gc.freeze) if workers > 1 else nullcontext() as pool:
+        found = pool.map(_read, paths, chunksize=16) if pool else map(_read, paths)
+        yield from (run for run in found if run is not None)
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Values] | None:
+    try:
+        run = open_run(path)
+    except (ValueError, OSError):
+        return None  # `store check` says what is wrong with it
+    return (_run(run), run.eigenvalues.values) if run.sizes["step"] else None
+
+
+def _run(run: xr.Dataset) -> dict[str, Any]:
+    e = experiment_of(run)
+    law = MarchenkoPastur(e.h, e.d, e.entry_scale**2)
+    steps = [int(step) for step in run.step.values]
+    changed = {k: v for k, v in e.model_dump(mode="json").items() if v != getattr(_PLAIN, k)}
+    beside = [f"{k}={v}" for k, v in changed.items() if k in ("teacher", "label_noise", "ridge", "initialization")]
+    beside += ["WN"] if e.weight_normalization else []
+    beside += [f"γ={e.schedule_options.get('gamma')}"] if e.schedule == "StepLR" else []
+    sizes = f"{e.optimizer} η={e.lr:g} n={e.n} d={e.d} h={e.h}"
+    label = f"{sizes} {' '.join(beside)} steps={e.steps} {e.protocol} seed {e.seed}"
+    return {
+        "label": " ".join(label.split()),
+        "config": f"key {e.key}\n{json.dumps(changed, indent=1)}\nall else: defaults",
+        "steps": steps,
+        "long": steps[-1] > 200,
+        "series": {name: [number(value) for value in run[name].values] for name in _SERIES},
+        "phases": [str(phase) for phase in run.phase.values],
+        "law": {"h": e.h, "d": e.d, "variance": e.entry_scale**2, "edge": law.edges[1]},
+        "predicted": predicted_spike(e),
+        "overlaps": list(_overlaps(run)),
+    }
+
+
+def _overlaps(run: xr.Dataset) -> list[dict[str, Any]]:
+    found = []
+    for pair in range(run.sizes.get("pair", 0)):
+        s, t = int(run.w_step[pair]), int(run.m_step[pair])
+        for side, role in (("left", "U"), ("right", "V")):
+            matrix = run[f"overlap_{side}"].values[pair]
+            block = matrix[:_BLOCK, :_BLOCK]
+            packed = np.round(255 * (1 + np.log10(np.clip(block, 1e-4, 1.0)) / 4)).astype(np.uint8)
+            name = f"O({role}_W{s}, {role}_M{t})"
+            text = base64.b64encode(packed.tobytes()).decode()
+            found.append({"name": name, "size": len(block), "max": number(matrix.max()), "b": text})
+    return found

@@ -1,0 +1,58 @@
+"""Pages that stand alone, and what goes into them: spectra in few bytes."""
+
+from __future__ import annotations
+
+import base64
+import json
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+from plotly.offline import get_plotlyjs
+
+_TOP = 40  # eigenvalues that stand singly in a packed spectrum
+
+
+def page(name: str, data: Any, **shown: Any) -> str:
+    """A page that needs no network: its text, style, scripts, Plotly and data in one.
+
+    Args:
+        name: report, analysis or monitor: of its files in this folder.
+        data: what its script draws, as JSON that no text in it can break out of.
+        **shown: what its text shows, escaped.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_resource), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template(f"{name}.html").render(
+        **shown,
+        css=Markup(_resource("base.css") + _resource(f"{name}.css")),
+        plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
+        data=Markup(json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")),
+        script=Markup(_resource("spectra.js") + _resource(f"{name}.js")),
+    )
+
+
+def _resource(name: str) -> str:
+    return files("spectail.report.pages").joinpath(name).read_text(encoding="utf-8")
+
+
+def number(value: Any) -> float | None:
+    """Five digits, or nothing for NaN and inf, which JSON has not."""
+    return float(f"{value:.5g}") if np.isfinite(value) else None
+
+
+def pack_spectrum(values: NDArray[np.float64], points: int) -> dict[str, Any]:
+    """Eigenvalues as log10 λ in 16 bits: quantiles of the many, and the largest as they are."""
+    logs = np.log10(np.maximum(np.sort(values), values.max() * 1e-12 + 1e-300))
+    top = min(_TOP, len(logs))
+    if len(logs) > points:
+        rest = logs[:-top]
+        logs = np.concatenate([rest[np.linspace(0, len(rest) - 1, points - top).round().astype(int)], logs[-top:]])
+    low, high = float(logs[0]), float(logs[-1]) or 1.0
+    packed = np.round((logs - low) / max(high - low, 1e-12) * 65535).astype("<u2")
+    text = base64.b64encode(packed.tobytes()).decode()
+    return {"lo": round(low, 6), "hi": round(high, 6), "n": len(values), "top": top, "b": text}

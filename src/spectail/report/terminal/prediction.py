@@ -1,0 +1,53 @@
+"""What theory says of a first step, on the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from spectail.experiments.experiment import Experiment
+from spectail.experiments.theory import critical_lr, predict_one_step
+from spectail.report.terminal.tables import console, print_table
+from spectail.spectra.bulk import MarchenkoPastur
+
+_AROUND = (0.5, 1.0, 1.5, 2.0, 5.0, 20.0)  # of the critical learning rate
+
+
+def print_prediction(experiment: Experiment, rates: Sequence[float]) -> None:
+    """The critical learning rate of an experiment's first step, and what theory says of some learning rates.
+
+    Raises:
+        ValueError: the optimizer has no prediction.
+    """
+    e, law = experiment, MarchenkoPastur(experiment.h, experiment.d, experiment.entry_scale**2)
+    critical = critical_lr(e)
+    title = f"first step: {e.optimizer}, {e.initialization}, h={e.h}, d={e.d}, n={e.n}, protocol {e.protocol}"
+    rows: list[tuple[str, ...]] = [("η", "η/η_c", "spike", "λ₁", "λ₁/λ₊", "left overlap", "right overlap", "sim")]
+    for lr in rates or [factor * critical for factor in _AROUND if math.isfinite(critical)]:
+        p = predict_one_step(e.replace(lr=lr))
+        top = p.top_eigenvalue
+        figures = (p.left_overlap, p.right_overlap, p.alignment)
+        rows.append(
+            (
+                f"{lr:.4g}",
+                f"{lr / critical:.3g}",
+                "yes" if p.has_spike else "no",
+                f"{top:.4g}",
+                f"{top / law.edges[1]:.3f}",
+                *(f"{figure:.3f}" for figure in figures),
+            )
+        )
+    out = console()
+    if math.isinf(critical):
+        out.print("No learning rate makes a spike: the activation has no linear part.")
+    else:
+        out.print(f"critical learning rate η_c = {critical:.4g}")
+        out.print(
+            f"critical strength (hd)^(1/4) = {(e.h * e.d) ** 0.25:.4g}; edges of the initial bulk "
+            f"{law.edges[0]:.4g}, {law.edges[1]:.4g}"
+        )
+        if e.optimizer != "gd":
+            out.print(f"‖update direction‖₂/√(hd) = {predict_one_step(e).norm_ratio:.4f} (1 for one of rank one)")
+    if len(rows) > 1:
+        print_table(title, rows)
+    out.print("left, right: (u₁·p₁)² and (v₁·q₁)² of the top singular vectors of W₁ and of the update M₀", style="dim")

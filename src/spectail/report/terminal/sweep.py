@@ -1,0 +1,94 @@
+"""Progress, estimates and findings on the terminal, for commands that may have nothing to compute.
+
+Nothing here waits for torch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.text import Text
+
+from spectail.experiments.cost import operations
+from spectail.experiments.experiment import Experiment
+from spectail.progress import bar
+from spectail.report.terminal.tables import console, print_table
+from spectail.report.wording import duration
+from spectail.store.store import Store
+from spectail.store.upkeep import Finding
+from spectail.sweeps.estimate import Estimate
+from spectail.sweeps.sweep import Summary, Watcher
+
+
+class RunProgress(Watcher):
+    """One bar over many runs, weighed by their floating-point operations; runs found cost nothing."""
+
+    def __init__(self, workers: str = "") -> None:
+        self._bar, self._workers = bar(), workers
+        self._total, self._kept, self._found, self._part = 0, 0, 0, 0.0
+        self._started = time.perf_counter()
+
+    def __enter__(self) -> RunProgress:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._bar.__exit__(*error)
+
+    def begin(self, missing: Sequence[Experiment], found: int) -> None:
+        """Show how much there is to do."""
+        self._total, self._found = len(missing), found
+        self._task = self._bar.add_task("runs", total=max(sum(map(operations, missing)), 1.0), text=self._text())
+
+    def step(self, experiment: Experiment, step: int) -> None:
+        """Move on by a step of a run in this process."""
+        part = operations(experiment) * step / max(experiment.steps, 1)
+        self._bar.advance(self._task, part - self._part)
+        self._part = part
+
+    def kept(self, experiment: Experiment) -> None:
+        """Move on by a run."""
+        self._kept += 1
+        self._bar.update(self._task, advance=operations(experiment) - self._part, text=self._text())
+        self._part = 0.0
+
+    def stopping(self) -> None:
+        """Say what happens now."""
+        self._bar.console.print(
+            "finishing the current runs, or keeping where long ones are; Ctrl-C again stops now", style="yellow"
+        )
+
+    def print_summary(self, summary: Summary) -> None:
+        """What was found and computed, and each run that failed."""
+        taken = time.perf_counter() - self._started
+        out = console()
+        told = f"{summary.runs} runs: {summary.found} found, {summary.computed} computed in {taken:.1f} s"
+        out.print(told + self._workers, style="dim")
+        for failure in summary.failures:
+            out.print(Text(f"failed: {failure.sentence}", style="red"))
+
+    def _text(self) -> str:
+        return f"{self._kept} of {self._total} runs" + (f" ({self._found} found)" if self._found else "")
+
+
+def print_estimate(estimate: Estimate, runs: int, store: Store) -> None:
+    """What a sweep is about to do."""
+    basis = "from the runs in the store" if estimate.measured else "from a quick matrix product; within a factor of 2"
+    rows = [("runs", "in the store", "to compute", "time", "disk")]
+    size = f"{estimate.bytes / 1e6:,.1f} MB" if estimate.bytes < 1e9 else f"{estimate.bytes / 1e9:,.1f} GB"
+    done = runs - estimate.runs
+    rows.append((str(runs), str(done), str(estimate.runs), duration(estimate.seconds), size))
+    print_table(f"dry run into {store.root}", rows)
+    if estimate.runs:
+        console().print(f"time: {basis}", style="dim")
+
+
+def print_findings(findings: Sequence[Finding], runs: int) -> None:
+    """What `spectail store check` found."""
+    out = console()
+    for finding in findings:
+        out.print(Text(("damaged: " if finding.harmful else "note: ") + finding.what), soft_wrap=True)
+    harmful = sum(finding.harmful for finding in findings)
+    out.print(f"{runs} runs are whole; {harmful} are not" if harmful else f"{runs} runs, all whole")

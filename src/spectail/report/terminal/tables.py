@@ -1,0 +1,34 @@
+"""Tables and lists of files on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def console() -> Console:
+    """Standard output; 120 columns where that is no terminal, so that tables are not torn."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=120)
+
+
+def print_table(title: str, rows: Sequence[tuple[str, ...]]) -> None:
+    """A table; its first row holds the headers."""
+    table = Table(title=Text(title), title_justify="left", title_style="bold")
+    for index, header in enumerate(rows[0]):
+        table.add_column(Text(header), justify="left" if index < 2 else "right")
+    for row in rows[1:]:
+        table.add_row(*(Text(cell) for cell in row))
+    console().print(table)
+
+
+def print_paths(paths: Sequence[Path]) -> None:
+    """Where the files are, one a line, so that a terminal can open them."""
+    out = console()
+    out.print("written:")
+    for path in paths:
+        out.print(f"  {path}", soft_wrap=True)

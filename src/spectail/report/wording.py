@@ -1,0 +1,51 @@
+"""Numbers, times and lists in words, for the terminal and for pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words that fit them.
+
+    >>> duration(0.4), duration(75), duration(7500), duration(198000)
+    ('0.4 s', '1 min 15 s', '2 h 5 min', '2 d 7 h')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    for size, unit, lower, small in ((60, "min", 1, "s"), (3600, "h", 60, "min"), (86400, "d", 3600, "h")):
+        if seconds < size * (60 if size == 60 else 24) or unit == "d":
+            return f"{int(seconds // size)} {unit} {round(seconds % size // lower)} {small}"
+    raise AssertionError
+
+
+def figure(value: Any, digits: int = 4) -> str:
+    """A number as a table shows it: some digits, a whole number whole, nothing as a dash.
+
+    >>> figure(2.44912), figure(0.01234), figure(12345.6), figure(7), figure(float("nan"))
+    ('2.449', '0.012', '12346', '7', '–')
+    """
+    if pd.isna(value):
+        return "–"
+    if isinstance(value, int | np.integer):
+        return str(value)
+    size = abs(value)
+    if 1e-3 <= size < 10**digits:
+        return f"{value:.{max(digits - 1 - max(math.floor(math.log10(size)), 0), 0)}f}"
+    return "0" if size == 0 else f"{value:.0f}" if 1 <= size < 1e6 else f"{value:.{digits - 2}g}"
+
+
+def summary_of(skipped: Sequence[Mapping[str, Any]], shown: int = 3) -> list[tuple[str, str]]:
+    """Skipped parameters by reason: the reason, and how many there are with the first names."""
+    by_reason: dict[str, list[str]] = {}
+    for one in skipped:
+        by_reason.setdefault(str(one["reason"]), []).append(str(one["name"]))
+    return [
+        (reason, f"{len(names)}: {', '.join(names[:shown])}{', …' if len(names) > shown else ''}")
+        for reason, names in by_reason.items()
+    ]

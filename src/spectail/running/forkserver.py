@@ -1,0 +1,69 @@
+"""Where worker processes come from: one process that has imported what they need, and that they are forks of."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_NEEDED = ("spectail.experiments.two_layer.run", "spectail.running.processes", "netCDF4")
+
+_BY_OPTIMIZERS = "torch._dynamo"  # which the first step of one would import
+
+_LAST = "spectail.running.forkserver_ready"
+
+
+def worker_context() -> Any:
+    """How worker processes start: forked from a process that has imported torch and little else, where that can be."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*_NEEDED, _BY_OPTIMIZERS, _LAST])
+    return context
+
+
+def start_early(threads: int) -> None:
+    """Let that process import what workers need, while this one goes on with something else.
+
+    It takes seconds, in which Ctrl-C is left to this process. Where workers are not forks, nothing happens.
+
+    Args:
+        threads: of each worker.
+    """
+    if worker_context().get_start_method() == "forkserver":
+        from multiprocessing import forkserver, resource_tracker
+
+        resource_tracker.ensure_running()  # it would let SIGINT through again
+        with thread_limit(threads), _ctrl_c_held_back():
+            forkserver.ensure_running()
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """SIGINT reaches this process afterwards, and those that are started within when they let it through."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def threads_each(workers: int) -> int:
+    """The threads of one of so many workers: they divide the machine's between them."""
+    return max(1, (os.cpu_count() or 1) // workers)
+
+
+@contextmanager
+def thread_limit(threads: int) -> Iterator[None]:
+    """What NumPy's linear algebra reads when a process starts."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})

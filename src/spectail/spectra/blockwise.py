@@ -1,0 +1,205 @@
+"""Eigenvalues of WᵀW for a large W, in little more memory than one float64 Gram matrix."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from scipy.linalg import lapack, qr, svd
+from torch import Tensor
+
+from spectail.spectra.eigen import eigenvalues
+from spectail.spectra.gram import FAST_IN_TORCH, GRAM_ERROR, GRAM_IS_EXACT_ABOVE, add_product, solved, threads_for
+from spectail.spectra.precision import float64
+
+# Below this share of λ_max an eigenvalue counts for nothing; half of the 1e-10 down to which `eigenvalues` is exact.
+_NOTHING = 5e-11
+
+_FEW = 1 / 16  # of the eigenvalues: up to this share of small ones, they are refined instead of all computed anew
+
+_GUARD = 8  # at least so many further directions in the iteration, so that those wanted converge fast
+
+_ROUNDS = 6
+
+_SHIFT = 2 * GRAM_ERROR  # of λ_max
+
+_PART = 256  # columns at a time in float64
+
+_SMALL = 64  # up to this shorter side, a call of the solver costs more than its arithmetic
+
+_BATCH = 2**18  # weights at a time in float64, where matrices are small
+
+Matrix = NDArray[np.float64]
+
+Inverse = tuple[Callable[[Matrix], Matrix], ...]
+
+
+def lean_spectra(matrices: Float[Tensor, "s h d"]) -> Float[Tensor, "s b"]:
+    """`lean_eigenvalues` of several matrices of one shape; in fewer calls, where they are small.
+
+    Raises:
+        ValueError: a matrix is empty, or holds NaN or inf.
+    """
+    each = max(_BATCH // max(matrices[0].numel(), 1), 1) if min(matrices.shape[1:]) <= _SMALL else 1
+    return torch.cat([_batch_of_spectra(part) for part in torch.split(matrices, each)])
+
+
+def _batch_of_spectra(matrices: Tensor) -> Tensor:
+    """Those of a few; one by one where the Gram matrices would not do for all of them."""
+    if len(matrices) > 1 and matrices.device.type == "cpu" and matrices[0].numel() and _squares_are_safe(matrices):
+        short = float64(matrices if matrices.shape[1] < matrices.shape[2] else matrices.mT)
+        values: Tensor = torch.linalg.eigvalsh(short @ short.mT)
+        if bool((values[:, 0] >= GRAM_IS_EXACT_ABOVE * values[:, -1]).all()):
+            return values
+    return torch.stack([lean_eigenvalues(matrix) for matrix in matrices])
+
+
+def lean_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
+    """The eigenvalues that `eigenvalues` gives, as sharp as the dtype of W, in less memory and time.
+
+    Each above 1e-10 of the largest is right to 1e-6 of itself, or to what the rounding of W to its dtype leaves
+    of it, where that is less: the smallest of a square matrix in float32 are known to five digits or so.
+
+    No float64 copy of W is made: its Gram matrix is summed up from a few columns at a time, only below the
+    diagonal. Where the smallest eigenvalues drown in its rounding, only those are computed again: as the singular
+    values of W itself on the directions that belong to them, which inverse iteration finds. The eigenvalues
+    overwrite the Gram matrix, but where W is large enough for a copy of it, which is faster.
+
+    Args:
+        weights: W, any floating dtype. On a device other than the CPU, `eigenvalues` is called.
+
+    Returns:
+        float64, ascending, squared units of the weights.
+
+    Raises:
+        ValueError: W is empty, or holds NaN or inf.
+    """
+    if weights.device.type != "cpu" or weights.ndim != 2 or weights.numel() == 0:
+        return eigenvalues(weights)
+    matrix = weights.detach()
+    if not _squares_are_safe(matrix):
+        return eigenvalues(weights)
+    with threads_for(min(matrix.shape)):
+        kept: Matrix | None = None
+        gram = _lower_gram(matrix)
+        if len(gram) >= FAST_IN_TORCH and matrix.element_size() > 2:
+            values, kept = torch.linalg.eigvalsh(torch.from_numpy(gram), UPLO="L").numpy(), gram
+        else:
+            values = solved(gram, overwrite=True)
+        del gram
+        small = int((values < _sharp_above(values, matrix)).sum())
+        if small and values[small - 1] > _NOTHING * values[-1]:
+            if small > max(_FEW * len(values), 1):
+                return torch.from_numpy(_all_singular_values(matrix))
+            values[:small] = _smallest(matrix, small, _inverse(matrix, kept, float(values[-1])))
+    return torch.from_numpy(np.maximum(values, 0.0))
+
+
+def _squares_are_safe(weights: Tensor) -> bool:
+    """Not where all are zero, one is NaN or inf, or a square would overflow or vanish."""
+    low, high = (float(value) for value in torch.aminmax(weights))
+    return 1e-100 < max(-low, high) < 1e100
+
+
+def _sharp_above(values: Matrix, matrix: Tensor) -> float:
+    """The eigenvalue down to which those of the Gram matrix are as sharp as promised.
+
+    Rounding to unit u moves each entry of W by u times itself at most, and a singular value σ by about u times the
+    root mean square of the entries, since roundings of independent sign average out over its two directions. The
+    eigenvalue σ² is thus known to 2u·rms·σ.
+    """
+    error = GRAM_ERROR * float(values[-1])
+    rms = math.sqrt(float(np.maximum(values, 0.0).sum()) / matrix.numel())
+    rounding = torch.finfo(matrix.dtype).eps * rms
+    return min(GRAM_IS_EXACT_ABOVE * float(values[-1]), (error / rounding) ** 2)
+
+
+def _lower_gram(matrix: Tensor) -> Matrix:
+    """The Gram matrix of the shorter side, column-major, valid at and below the diagonal."""
+    short = matrix if matrix.shape[0] < matrix.shape[1] else matrix.T
+    gram = _own_pages(len(short), len(short))
+    buffer = torch.empty((min(_PART, short.shape[1]), len(short)), dtype=torch.float64)  # one, lest the heap grow
+    for start in range(0, short.shape[1], _PART):
+        part = short[:, start : start + _PART].T
+        rows = buffer[: len(part)].copy_(part).numpy()
+        add_product(gram, rows.T)
+    return gram
+
+
+def _inverse(matrix: Tensor, gram: Matrix | None, largest: float) -> Inverse:
+    """The two solves that multiply a block with (AᵀA)⁻¹, the Gram matrix of the shorter side; `gram` is used up.
+
+    By the Cholesky factor of that matrix where it is still there. Its rounding turns the directions of eigenvalue λ
+    by no more than that rounding over the gap to the others, whose square is nothing beside λ above `_NOTHING`.
+    """
+    if gram is not None:
+        np.einsum("ii->i", gram)[:] += _SHIFT * largest  # positive in spite of rounding
+        factor, failed = lapack.dpotrf(gram, lower=1, overwrite_a=1, clean=0)
+        if not failed:
+            return tuple(partial(_half, lapack.dtrtrs, factor, lower=1, trans=trans) for trans in (0, 1))
+    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    square = _column_major(tall)
+    if square.shape[0] > square.shape[1]:
+        (square,) = qr(square, mode="r", overwrite_a=True, check_finite=False)
+        square = np.asfortranarray(square[: square.shape[1]])
+    factors, pivots, _ = lapack.dgetrf(square, overwrite_a=1)
+    diagonal = np.einsum("ii->i", factors)
+    diagonal[diagonal == 0.0] = np.finfo(float).eps * np.abs(diagonal).max()
+    return tuple(partial(_half, lapack.dgetrs, factors, pivots, trans=trans) for trans in (1, 0))
+
+
+def _half(solve: Callable[..., tuple[Matrix, int]], *arrays: NDArray[Any], **options: int) -> Matrix:
+    """One of them, of the arrays of a factorisation and then the block."""
+    solved, _ = solve(*arrays, **options)
+    return solved
+
+
+def _smallest(matrix: Tensor, count: int, inverse: Inverse) -> Matrix:
+    """The smallest squared singular values of W, each right to rounding of its own root, ascending.
+
+    Inverse iteration on a block of directions; the singular values of W on that block are those sought.
+    """
+    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    size = tall.shape[1]
+    block = np.random.default_rng(0).standard_normal((size, min(count + max(count, _GUARD), size)))
+    for _ in range(_ROUNDS):
+        for half in inverse:
+            block = half(block)
+            block, _ = np.linalg.qr(block / np.abs(block).max())  # else a null direction drowns the others
+    directions = torch.from_numpy(block)
+    image = torch.cat([rows.to(torch.float64) @ directions for rows in torch.split(tall, _PART)])
+    singular = np.linalg.svd(image.numpy(), compute_uv=False)
+    found: Matrix = np.square(singular[::-1][:count])
+    return found
+
+
+def _all_singular_values(matrix: Tensor) -> Matrix:
+    """All squared singular values, ascending, in the memory of one float64 copy of W."""
+    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    singular = svd(_column_major(tall), compute_uv=False, overwrite_a=True, check_finite=False)
+    found: Matrix = np.square(singular[::-1])
+    return found
+
+
+def _column_major(matrix: Tensor) -> Matrix:
+    """A float64 copy in the order that LAPACK works on in place."""
+    copy = _own_pages(*matrix.shape)
+    torch.from_numpy(copy).copy_(matrix)
+    return copy
+
+
+def _own_pages(rows: int, cols: int) -> Matrix:
+    """Zeros, column-major, in memory that goes back to the system at once when it is let go.
+
+    The C library keeps freed arrays of tens of megabytes for later ones, and holes between them add up.
+    """
+    pages = mmap.mmap(-1, 8 * rows * cols)
+    zeros: Matrix = np.frombuffer(pages, dtype=np.float64).reshape((rows, cols), order="F")
+    return zeros

@@ -1,0 +1,125 @@
+"""Eigenvalues of WᵀW, exactly and safely, and their densities."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from spectail.spectra.gram import GRAM_IS_EXACT_ABOVE, cholesky, lower_gram, symmetric_eigenvalues
+from spectail.spectra.precision import float64
+
+
+def eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
+    """All b = min(h, d) eigenvalues of WᵀW that can differ from zero, ascending.
+
+    They come from the float64 Gram matrix of the shorter side. Where the smallest ones would drown
+    in its rounding, they come from float64 singular values instead, so that every eigenvalue above
+    1e-10 of the largest is right to 1e-6 of itself.
+
+    Args:
+        weights: W, any floating dtype, on any device.
+
+    Returns:
+        float64, squared units of the weights, on the device of W (on the CPU for a device
+        without float64).
+
+    Raises:
+        ValueError: W is empty, or holds NaN, inf, or numbers whose squares are.
+
+    Source: paper §3.2, the empirical spectral density (ESD).
+
+    >>> eigenvalues(torch.diag(torch.tensor([3.0, 1.0, 2.0]))).tolist()
+    [1.0, 4.0, 9.0]
+    """
+    matrix, scale = _scaled_float64(weights)
+    return _eigenvalues(matrix, symmetric_eigenvalues(_short_gram(matrix))) * scale**2
+
+
+def eigenvalues_and_top_direction(
+    weights: Float[Tensor, "h d"],
+) -> tuple[Float[Tensor, " b"], Float[Tensor, " d"]]:
+    """The eigenvalues of WᵀW, and the unit eigenvector v₁ of the largest.
+
+    v₁ is the first principal component of W: the direction in input space that a spike points to.
+    It is found by inverse iteration on the Gram matrix that the eigenvalues came from, which costs
+    one Cholesky factorisation instead of all eigenvectors.
+
+    Args:
+        weights: W, any floating dtype, on any device.
+
+    Returns:
+        the eigenvalues as `eigenvalues` gives them, and v₁ in float64, sign arbitrary.
+
+    Raises:
+        ValueError: W is empty, or holds NaN, inf, or numbers whose squares are.
+
+    Source: paper §3.2, sim(W, β*) (where it is written u₁).
+    """
+    matrix, scale = _scaled_float64(weights)
+    gram = _short_gram(matrix)
+    values = symmetric_eigenvalues(gram)
+    vector = _top_eigenvector(gram, values[-1])
+    if matrix.shape[0] < matrix.shape[1] and values[-1] > 0:
+        vector = matrix.T @ vector
+        vector /= vector.norm()
+    elif matrix.shape[0] < matrix.shape[1]:
+        vector = matrix.new_full((matrix.shape[1],), matrix.shape[1] ** -0.5)
+    return _eigenvalues(matrix, values) * scale**2, vector
+
+
+def _scaled_float64(weights: Tensor) -> tuple[Tensor, float]:
+    """W in float64, divided by a power of two near its largest entry, and that power."""
+    if weights.ndim != 2 or weights.numel() == 0:
+        raise ValueError(f"weights must be a matrix that is not empty, got shape {tuple(weights.shape)}")
+    matrix = float64(weights)
+    largest = float(matrix.abs().max())
+    if not largest < float("inf"):
+        raise ValueError("weights hold NaN or inf, so they have no spectrum")
+    if largest > 1e150:
+        raise ValueError(f"weights of {largest:.0e} have eigenvalues beyond the range of float64")
+    if 1e-50 < largest < 1e50 or largest == 0.0:  # else inverse iteration would leave the range of floats
+        return matrix, 1.0
+    scale = 2.0 ** int(torch.tensor(largest, dtype=torch.float64).log2().floor())
+    return matrix / scale, scale
+
+
+def _short_gram(matrix: Tensor) -> Tensor:
+    """The lower half of the Gram matrix of the shorter side."""
+    return lower_gram(matrix if matrix.shape[0] < matrix.shape[1] else matrix.T)
+
+
+def _eigenvalues(matrix: Tensor, from_gram: Tensor) -> Tensor:
+    """The Gram matrix's eigenvalues where they are exact enough, else squared singular values."""
+    if from_gram[-1] > 0 and from_gram[0] < GRAM_IS_EXACT_ABOVE * from_gram[-1]:
+        singular: Tensor = torch.linalg.svdvals(matrix)
+        return singular.flip(0).square_()
+    return from_gram.clamp_min(0.0)
+
+
+def _top_eigenvector(gram: Tensor, top: Tensor) -> Tensor:
+    """Unit eigenvector of the largest eigenvalue of a symmetric matrix, by three inverse iterations."""
+    size = gram.shape[0]
+    # irregular, so that no eigenvector of any structure is orthogonal to it
+    start = torch.arange(1, size + 1, dtype=gram.dtype, device=gram.device).sin_().add_(2.0)
+    if top <= 0:
+        unit: Tensor = start / start.norm()
+        return unit
+    vector: Tensor = start[:, None]
+    factor = _factor_above(gram, top)
+    for _ in range(3):
+        vector = torch.cholesky_solve(vector, factor)
+        vector = vector / vector.norm()
+    return vector[:, 0]
+
+
+def _factor_above(gram: Tensor, top: Tensor) -> Tensor:
+    """The Cholesky factor of sI − G, with s as little above the largest eigenvalue as rounding allows."""
+    for exponent in range(-13, 2):
+        shifted = gram.neg()
+        shifted.diagonal().add_(top * (1 + 10.0**exponent))
+        factor = cholesky(shifted)
+        del shifted
+        if factor is not None:
+            return factor
+    raise ArithmeticError(f"{float(top):g} is not the largest eigenvalue of the matrix")

@@ -1,0 +1,122 @@
+"""What a store holds, in one file that is quick to read and can always be made again from the runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from spectail.experiments.experiment import experiment_of
+from spectail.files import write_whole
+from spectail.recording.quantities import RUN_VARIABLES
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run: its file, its experiment, and every scalar that it measured.
+
+    Attributes:
+        key: of the experiment; the file is KEY.nc.
+        size: of the file, bytes. sha256: of the file.
+        checksum: of the result (`spectail.recording.netcdf.checksum`).
+        experiment: its fields.
+        steps: that were measured. eigenvalues: how many each has.
+        scalars: a value a step, by name.
+        wall_time: of the run, seconds.
+        diverged_at: the step at which it stopped being finite, or None.
+    """
+
+    key: str
+    size: int
+    sha256: str
+    checksum: str
+    experiment: dict[str, Any]
+    steps: list[int]
+    eigenvalues: int
+    scalars: dict[str, list[Any]]
+    wall_time: float
+    diverged_at: int | None
+
+    @classmethod
+    def of(cls, run: xr.Dataset, path: Path) -> Entry:
+        """Describe a run and the file that holds it."""
+        diverged_at = run.attrs.get("diverged_at")
+        return cls(
+            key=experiment_of(run).key,
+            size=path.stat().st_size,
+            sha256=file_hash(path),
+            checksum=str(run.attrs["checksum"]),
+            experiment=json.loads(run.attrs["experiment"]),
+            steps=[int(step) for step in run.step.values],
+            eigenvalues=run.sizes["index"],
+            scalars={name: run[name].values.tolist() for name in RUN_VARIABLES},
+            wall_time=float(run.attrs.get("wall_time", 0.0)),
+            diverged_at=None if diverged_at is None else int(diverged_at),
+        )
+
+    def describes(self, path: Path) -> bool:
+        """Whether a file has, byte for byte, what this entry was made from."""
+        try:
+            return path.stat().st_size == self.size and file_hash(path) == self.sha256
+        except OSError:
+            return False
+
+
+class Manifest:
+    """The entries of a store, one JSON object a line.
+
+    Lines are only ever added, each in one piece, so that several processes may write at once; the
+    last line of a key counts. A line that was cut off or torn is passed over: its run is read anew.
+
+    Args:
+        path: of the file; it need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> dict[str, Entry]:
+        """Every entry by key."""
+        try:
+            lines = self.path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return {}
+        entries = {}
+        for line in lines:
+            try:
+                entry = Entry(**json.loads(line))
+            except (ValueError, TypeError):
+                continue
+            entries[entry.key] = entry
+        return entries
+
+    def add(self, entry: Entry) -> None:
+        """Add a line. Raises OSError where the disk is full or the folder cannot be written to."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(handle, b"\n" + _line(entry))  # a line that was cut off before this one ends here
+        finally:
+            os.close(handle)
+
+    def replace(self, entries: Iterable[Entry]) -> None:
+        """Write the whole file anew."""
+        text = b"".join(_line(entry) for entry in entries)
+        write_whole(self.path, lambda part: part.write_bytes(text))
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _line(entry: Entry) -> bytes:
+    return json.dumps(dataclasses.asdict(entry), separators=(",", ":")).encode() + b"\n"

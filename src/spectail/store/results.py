@@ -1,0 +1,277 @@
+"""Every run of a folder at once: labelled arrays over what varies between them, or a tidy table."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from spectail.errors import unknown_name
+from spectail.experiments.experiment import Experiment
+from spectail.experiments.protocols import PROTOCOLS
+from spectail.recording.quantities import RUN_VARIABLES
+from spectail.recording.reading import open_run
+from spectail.store.manifest import Entry
+from spectail.store.store import Store
+
+_LARGEST = 50_000_000  # cells; beyond it the runs are no grid, and most cells would be empty
+
+Where = Mapping[str, Any]
+
+Selection = Where | Iterable[Experiment] | None
+
+
+def open_results(path: str | os.PathLike[str], select: Selection = None) -> xr.Dataset:
+    """Every run of a folder in one Dataset, with what varies between them as dimensions.
+
+    Scalars are there at once, from the folder's manifest; `eigenvalues` are read from the files when
+    they are used, those that are asked for. A field that goes with another, as n with d where
+    n = 2d, is a coordinate along it. Cells without a run hold NaN, 0 (whole numbers: then NaN), or "".
+
+    Args:
+        path: the folder; it has a folder `runs`.
+        select: only these runs: experiments, or values of fields such as {"optimizer": "adam",
+            "seed": [0, 1]}.
+
+    Returns:
+        variables of `spectail.recording.quantities.RUN_VARIABLES` over the axes and `step`;
+        `eigenvalues` over the axes, `step` and `index`, ascending, with NaN behind the spectrum of a
+        smaller matrix; `wall_time`, `diverged_at` (−1 where it did not) and `key` over the axes.
+        Attributes: the fields that all runs share.
+
+    Raises:
+        FileNotFoundError: the folder has no runs, or none is selected.
+        ValueError: the runs are too far from a grid; take `results_frame` or a selection.
+    """
+    store, entries = _entries(path, select)
+    fields = [_plain(entry.experiment) for entry in entries]
+    shared = {name: fields[0][name] for name in fields[0] if all(f[name] == fields[0][name] for f in fields)}
+    axes, along = _axes([{k: v for k, v in f.items() if k not in shared} for f in fields])
+    shape = tuple(len(values) for values in axes.values())
+    steps = sorted({step for entry in entries for step in entry.steps})
+    if math.prod(shape) * len(steps) > _LARGEST:
+        told = " × ".join(f"{name} {len(values)}" for name, values in axes.items())
+        raise ValueError(
+            f"{len(entries)} runs do not fill the grid {told}; give `select`, such as "
+            "{'optimizer': 'adam'}, or take spectail.results_frame"
+        )
+    places = [tuple(axes[name].index(f[name]) for name in axes) for f in fields]
+    variables = _scalars(entries, places, shape, steps, tuple(axes))
+    lazy = _Spectra(store, entries, places, shape, steps)
+    variables["eigenvalues"] = xr.Variable(
+        (*axes, "step", "index"),
+        indexing.LazilyIndexedArray(lazy),
+        {"long_name": "eigenvalues of WᵀW, ascending"},
+    )
+    coordinates: dict[str, Any] = {name: (name, values) for name, values in axes.items()}
+    coordinates |= {name: (axis, values) for name, (axis, values) in along.items()}
+    return xr.Dataset(variables, {**coordinates, "step": steps}, {**shared, "runs": len(entries)})
+
+
+def results_frame(path: str | os.PathLike[str], select: Selection = None) -> pd.DataFrame:
+    """Every run of a folder as a tidy table: one row a run and step.
+
+    Args:
+        path: as for `open_results`.
+        select: as for `open_results`.
+
+    Returns:
+        the fields that vary between the runs, `step`, every scalar, and the run's `key`;
+        `attrs` holds the fields that all runs share.
+
+    Raises:
+        FileNotFoundError: the folder has no runs, or none is selected.
+    """
+    _, entries = _entries(path, select)
+    fields = [_plain(entry.experiment) for entry in entries]
+    shared = {name: fields[0][name] for name in fields[0] if all(f[name] == fields[0][name] for f in fields)}
+    lengths = [len(entry.steps) for entry in entries]
+    columns: dict[str, Any] = {
+        name: np.repeat(np.array([f[name] for f in fields], dtype=None if _numeric(fields, name) else object), lengths)
+        for name in fields[0]
+        if name not in shared
+    }
+    columns["step"] = [step for entry in entries for step in entry.steps]
+    columns |= {name: [v for entry in entries for v in entry.scalars[name]] for name in RUN_VARIABLES}
+    columns["key"] = np.repeat([entry.key for entry in entries], lengths)
+    frame = pd.DataFrame(columns)
+    frame.attrs = shared
+    return frame
+
+
+def experiment_at(results: xr.Dataset, **axes: Any) -> Experiment:
+    """The experiment of one cell of the results.
+
+    Args:
+        results: of `open_results`.
+        **axes: a value for each axis.
+    """
+    fields = {name: value for name, value in results.attrs.items() if name in Experiment.model_fields}
+    cell = results.sel(axes)
+    names = (name for name in map(str, cell.coords) if name in Experiment.model_fields)
+    fields |= {name: cell.coords[name].item() for name in names}
+    return Experiment(**{name: _structured(name, value) for name, value in fields.items()})
+
+
+class _Spectra(BackendArray):
+    """The eigenvalues of all runs as one array, read from the files that are asked for."""
+
+    def __init__(
+        self, store: Store, entries: Sequence[Entry], places: Sequence[tuple[int, ...]], axes: tuple[int, ...],
+        steps: Sequence[int],
+    ) -> None:  # fmt: skip
+        self._paths = {place: store.runs / f"{entry.key}.nc" for place, entry in zip(places, entries, strict=True)}
+        self._steps = steps
+        self.shape = (*axes, len(steps), max(entry.eigenvalues for entry in entries))
+        self.dtype = np.dtype(np.float64)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        *axes, step, index = key
+        chosen = [np.atleast_1d(np.arange(size)[k]) for k, size in zip(axes, self.shape, strict=False)]
+        found = np.full((*(len(c) for c in chosen), len(self._steps), self.shape[-1]), np.nan)
+        for cell in np.ndindex(*(len(c) for c in chosen)):
+            path = self._paths.get(tuple(int(c[i]) for c, i in zip(chosen, cell, strict=True)))
+            if path is not None:
+                run = open_run(path)
+                rows = [self._steps.index(int(t)) for t in run.step.values]
+                found[(*cell, rows, slice(run.sizes["index"]))] = run.eigenvalues.values
+        whole = tuple(0 if isinstance(k, int | np.integer) else slice(None) for k in axes)
+        return found[whole][..., step, :][..., index]
+
+
+def _entries(path: str | os.PathLike[str], select: Selection) -> tuple[Store, list[Entry]]:
+    """The manifest's entries of the runs that are there, with those added that it did not have."""
+    store = Store(path)
+    if not store.runs.is_dir():
+        raise FileNotFoundError(f"{path} holds no results: it has no folder runs")
+    known = store.manifest.read()
+    entries = []
+    for file in sorted(os.scandir(store.runs), key=lambda file: file.name):
+        key, ending = os.path.splitext(file.name)
+        if ending != ".nc" or key.startswith("."):
+            continue
+        entry = known.get(key)
+        if entry is None or file.stat().st_size != entry.size:
+            entry = _read_anew(store, Path(file.path))
+        if entry is not None:
+            entries.append(entry)
+    wanted = _chosen(entries, select)
+    if not wanted:
+        raise FileNotFoundError(f"{path} holds {len(entries)} runs, none of them among those asked for")
+    return store, wanted
+
+
+def _read_anew(store: Store, path: Path) -> Entry | None:
+    try:
+        entry = Entry.of(open_run(path), path)
+    except ValueError:
+        return None  # a sweep sets it aside and computes it again
+    with suppress(OSError):  # a folder to read only
+        store.manifest.add(entry)
+    return entry
+
+
+def _chosen(entries: list[Entry], select: Selection) -> list[Entry]:
+    if select is None:
+        return entries
+    if not isinstance(select, Mapping):
+        keys = {experiment.key for experiment in select}
+        return [entry for entry in entries if entry.key in keys]
+    for name in select:
+        if name not in Experiment.model_fields:
+            raise ValueError(unknown_name("select", name, Experiment.model_fields))
+    wanted = {name: value if isinstance(value, list | tuple | set) else [value] for name, value in select.items()}
+    return [entry for entry in entries if all(entry.experiment[name] in values for name, values in wanted.items())]
+
+
+def _plain(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields as values that can label an axis: lists and tables as JSON."""
+    return {k: json.dumps(v) if isinstance(v, list | dict) else "" if v is None else v for k, v in experiment.items()}
+
+
+def _structured(name: str, value: Any) -> Any:
+    """The opposite of `_plain`."""
+    if name in ("optimizer_options", "schedule_options", "overlaps") or (name == "record" and value != "log"):
+        return json.loads(value) if isinstance(value, str) else value
+    return None if name == "schedule" and value == "" else value
+
+
+def _axes(varying: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[Any]], dict[str, tuple[str, list[Any]]]]:
+    """Fields that are axes, and those that go with one: where each value of the axis has one value of theirs."""
+    names = sorted(varying[0], key=_importance)
+    axes: dict[str, list[Any]] = {}
+    along: dict[str, tuple[str, list[Any]]] = {}
+    for name in names:
+        for axis in axes:
+            partner = {run[axis]: run[name] for run in varying}
+            if all(partner[run[axis]] == run[name] for run in varying):
+                along[name] = (axis, [partner[value] for value in axes[axis]])
+                break
+        else:
+            axes[name] = sorted({run[name] for run in varying}, key=lambda v: (isinstance(v, str), v))
+    return _in_order(axes, varying), along
+
+
+def _in_order(axes: dict[str, list[Any]], varying: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Axes without those that no run needs to be told from the others, such as `record`."""
+    for name in reversed(list(axes)):
+        others = [other for other in axes if other != name]
+        if len({tuple(run[other] for other in others) for run in varying}) == len(varying) and name in ("record",):
+            del axes[name]
+    return axes
+
+
+_FIRST = ("protocol", "optimizer", "activation", "teacher", "initialization", "h", "d", "n", "lr")
+
+_LAST = ("seed", *PROTOCOLS["equations"], "record")
+
+
+def _importance(name: str) -> tuple[int, int]:
+    """Which of two fields that go together is the axis; and in which order axes come."""
+    if name in _FIRST:
+        return 0, _FIRST.index(name)
+    return (2, _LAST.index(name)) if name in _LAST else (1, list(Experiment.model_fields).index(name))
+
+
+def _numeric(fields: Sequence[Mapping[str, Any]], name: str) -> bool:
+    return all(isinstance(f[name], int | float) for f in fields)
+
+
+def _scalars(
+    entries: Sequence[Entry], places: Sequence[tuple[int, ...]], shape: tuple[int, ...], steps: Sequence[int],
+    axes: tuple[str, ...],
+) -> dict[str, Any]:  # fmt: skip
+    """Every scalar over the axes and steps, and what each run is known by over the axes."""
+    row = {step: i for i, step in enumerate(steps)}
+    cells = [[row[step] for step in entry.steps] for entry in entries]
+    whole = math.prod(shape) == len(entries) and all(len(c) == len(steps) for c in cells)
+    variables: dict[str, Any] = {}
+    for name, (kind, text) in RUN_VARIABLES.items():
+        found: np.ndarray[Any, Any] = np.full((*shape, len(steps)), "" if kind is str else np.nan, object)
+        if kind is not str:
+            found = found.astype(np.float64)
+        for entry, place, rows in zip(entries, places, cells, strict=True):
+            found[place][rows] = entry.scalars[name]
+        if kind is int and whole:
+            found = found.astype(np.int64)
+        variables[name] = ((*axes, "step"), found, {"long_name": text})
+    about = {"wall_time": np.full(shape, np.nan), "diverged_at": np.full(shape, -1), "key": np.full(shape, "", object)}
+    for entry, place in zip(entries, places, strict=True):
+        about["wall_time"][place] = entry.wall_time
+        about["diverged_at"][place] = -1 if entry.diverged_at is None else entry.diverged_at
+        about["key"][place] = entry.key
+    about["wall_time"] = np.asarray(about["wall_time"])
+    return variables | {name: (axes, values) for name, values in about.items()}

@@ -1,0 +1,188 @@
+"""Runs on disk: one netCDF file each, named by the experiment's key, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import xarray as xr
+
+from spectail.experiments.experiment import Experiment, experiment_of
+from spectail.experiments.resume import SECONDS, Checkpoint
+from spectail.files import write_whole
+from spectail.recording.netcdf import checksum, save_run
+from spectail.recording.reading import open_run
+from spectail.store.locks import writing
+from spectail.store.manifest import Entry, Manifest
+
+if TYPE_CHECKING:
+    from spectail.store.upkeep import Finding
+
+
+class Store:
+    """A folder of runs, each found again by its experiment.
+
+    The runs lie in `root/runs`, the states of unfinished long ones in `root/checkpoints`, and
+    `root/manifest.jsonl` sums up the runs; it can be removed, and is made again from them.
+
+    Args:
+        root: the folder.
+        checkpoint_seconds: between two checkpoints of a run.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], checkpoint_seconds: float = SECONDS) -> None:
+        self.root = Path(root)
+        self.checkpoint_seconds = checkpoint_seconds
+        self.manifest = Manifest(self.root / "manifest.jsonl")
+        self.runs = self.root / "runs"
+        self.checkpoints = self.root / "checkpoints"
+        self.claims = self.root / ".claims"
+        self.writing = self.root / ".writing"
+
+    def path(self, experiment: Experiment) -> Path:
+        """Where the run of an experiment is, or would be."""
+        return self.runs / f"{experiment.key}.nc"
+
+    def __contains__(self, experiment: Experiment) -> bool:
+        return self.path(experiment).exists()
+
+    def check_writable(self) -> None:
+        """See that runs can be written, before hours are spent on computing one.
+
+        Raises:
+            OSError: they cannot; one sentence says where and why.
+        """
+        try:
+            self.runs.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.runs) as file:
+                file.write(bytes(4096))
+        except OSError as error:
+            raise _cannot_write(self.runs, error) from None
+
+    def get(self, experiment: Experiment) -> xr.Dataset | None:
+        """The stored run of an experiment, or None.
+
+        A file under its name that cannot be read, or that holds something else, is set aside under
+        another name with a warning, never deleted, and counts as missing.
+        """
+        path = self.path(experiment)
+        if not path.exists():
+            return None
+        try:
+            run = open_run(path)
+            if experiment_of(run) == experiment:
+                return run
+            reason = f"{path} holds the run of another experiment"
+        except ValueError as error:
+            reason = str(error)
+        aside = _free_name(path)
+        path.replace(aside)
+        warnings.warn(f"{reason}; it was set aside as {aside.name} and is computed again", stacklevel=2)
+        return None
+
+    def put(self, run: xr.Dataset) -> Path:
+        """Keep a run under its experiment's key, and sum it up in the manifest.
+
+        Raises:
+            OSError: as `save_run`; the store is then as it was.
+        """
+        experiment = experiment_of(run)
+        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            with writing(self.writing):
+                path = save_run(run, self.path(experiment))
+                self.manifest.add(Entry.of(run.assign_attrs(checksum=checksum(run)), path))
+        except OSError as error:
+            raise _cannot_write(self.runs, error) from None
+        self.checkpoint_path(experiment).unlink(missing_ok=True)
+        return path
+
+    def missing(self, experiments: Iterable[Experiment]) -> list[Experiment]:
+        """Those whose runs are not here, whole; each stored file is compared with its checksum.
+
+        Damaged files are set aside, as `get` does. Runs that the manifest does not know are added.
+        """
+        entries, lacking = self.manifest.read(), []
+        for experiment in experiments:
+            entry, path = entries.get(experiment.key), self.path(experiment)
+            if entry is not None and entry.describes(path):
+                continue
+            run = self.get(experiment)
+            if run is None:
+                lacking.append(experiment)
+            else:
+                self.manifest.add(Entry.of(run, path))
+        return lacking
+
+    def checkpoint_path(self, experiment: Experiment) -> Path:
+        """Where the state of an unfinished run is, or would be."""
+        return self.checkpoints / f"{experiment.key}.ckpt"
+
+    def read_checkpoint(self, experiment: Experiment) -> bytes | None:
+        """The state of an unfinished run, as bytes, or None."""
+        path = self.checkpoint_path(experiment)
+        return path.read_bytes() if path.exists() else None
+
+    def write_checkpoint(self, experiment: Experiment, content: bytes) -> None:
+        """Keep the state of an unfinished run, whole or not at all. Raises OSError as `save_run` does."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with writing(self.writing):
+                write_whole(self.checkpoint_path(experiment), lambda part: part.write_bytes(content))
+        except OSError as error:
+            raise _cannot_write(self.checkpoints, error) from None
+
+    def checkpoint(self, experiment: Experiment, stopping: Callable[[], bool] = lambda: False) -> Checkpoint:
+        """Keeps the state of a long run here while `simulate` computes it; `stopping` as for `Checkpoint`."""
+        return Checkpoint(
+            lambda: self.read_checkpoint(experiment),
+            lambda content: self.write_checkpoint(experiment, content),
+            self.checkpoint_seconds,
+            stopping,
+        )
+
+    def get_or_run(
+        self, experiment: Experiment, simulate: Callable[[Experiment], xr.Dataset]
+    ) -> tuple[xr.Dataset, bool]:
+        """The run of an experiment, computed only if it is not there yet.
+
+        Args:
+            experiment: which.
+            simulate: computes it; its result is stored.
+
+        Returns:
+            the run, and whether it was found.
+        """
+        found = self.get(experiment)
+        if found is not None:
+            return found, True
+        run = simulate(experiment)
+        self.put(run)
+        return run, False
+
+    def check(self) -> list[Finding]:
+        """Verify every file, and make the manifest anew; see `spectail.store.upkeep.check`."""
+        from spectail.store.upkeep import check
+
+        return check(self)
+
+
+def _cannot_write(folder: Path, error: OSError) -> OSError:
+    """The same error as one sentence, unless it is one already."""
+    if error.errno is None:
+        return error
+    reason = error.strerror or str(error)
+    found = type(error)(f"cannot write to {folder}: {reason[0].lower()}{reason[1:]}")
+    found.__cause__ = error
+    return found
+
+
+def _free_name(path: Path) -> Path:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.set-aside-{number}")).exists():
+        number += 1
+    return aside

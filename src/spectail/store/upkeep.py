@@ -1,0 +1,127 @@
+"""Verify a store, and remove what is provably incomplete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spectail.experiments.experiment import experiment_of
+from spectail.experiments.resume import is_whole
+from spectail.files import PART
+from spectail.recording.reading import open_run
+from spectail.store.locks import nobody_writing
+from spectail.store.manifest import Entry
+
+if TYPE_CHECKING:
+    from spectail.store.store import Store
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be.
+
+    Attributes:
+        path: of the file.
+        what: one sentence.
+        harmful: whether a result is lost or wrong; otherwise it only takes up room.
+    """
+
+    path: Path
+    what: str
+    harmful: bool
+
+
+def check(store: Store) -> list[Finding]:
+    """Read every run of a store, compare it with its checksum, its name and the manifest.
+
+    Afterwards the manifest is made anew, if it was not right, from the runs that are.
+
+    Args:
+        store: of which no file is changed but the manifest.
+
+    Returns:
+        what was found, the harmful first; empty for a store in order.
+
+    Raises:
+        FileNotFoundError: the folder holds no runs.
+        OSError: the manifest cannot be written.
+    """
+    if not store.runs.is_dir():
+        raise FileNotFoundError(f"{store.root} is not a store: it has no folder runs")
+    findings, entries, known = [], [], store.manifest.read()
+    for path in sorted(store.runs.glob("*.nc")):
+        try:
+            run = open_run(path)
+            key = experiment_of(run).key
+            if key != path.stem:
+                raise ValueError(f"{path} holds the run of another experiment, {key}")
+        except ValueError as error:
+            findings.append(Finding(path, str(error), True))
+            continue
+        entry = Entry.of(run, path)
+        entries.append(entry)
+        if path.stem not in known:
+            findings.append(Finding(path, f"{path} was not in the manifest; it is now", False))
+        elif repr(known[path.stem]) != repr(entry):  # NaN is not equal to itself
+            findings.append(Finding(path, f"{path} was not as the manifest said; it says so now", False))
+    gone = sorted(known.keys() - {entry.key for entry in entries})
+    findings += [_gone(store, key) for key in gone if not (store.runs / f"{key}.nc").exists()]
+    if gone or any(not finding.harmful for finding in findings):
+        store.manifest.replace(entries)
+    findings += [Finding(path, what, False) for path, what in leftovers(store)]
+    findings += [
+        Finding(path, f"{path} was set aside, since it could not be read as a run", False)
+        for path in sorted(store.runs.glob("*.set-aside-*"))
+    ]
+    return sorted(findings, key=lambda finding: not finding.harmful)
+
+
+def leftovers(store: Store) -> Iterator[tuple[Path, str]]:
+    """Files that are provably of no use: cut off while written, or the state of a finished run."""
+    for path in _parts(store):
+        yield path, f"{path} was cut off while it was written"
+    for path in sorted(store.checkpoints.glob("*.ckpt")):
+        if (store.runs / f"{path.stem}.nc").exists():
+            yield path, f"{path} is the state of a run that is finished"
+        elif not is_whole(path.read_bytes()):
+            yield path, f"{path} is a damaged checkpoint"
+
+
+def collect_garbage(store: Store) -> list[Path]:
+    """Remove what `leftovers` names, if nobody is writing to the store.
+
+    Returns:
+        the paths of the files that were removed.
+
+    Raises:
+        FileNotFoundError: the folder holds no runs.
+        ValueError: a process is writing to the store.
+    """
+    if not store.runs.is_dir():
+        raise FileNotFoundError(f"{store.root} is not a store: it has no folder runs")
+    with nobody_writing(store.writing) as granted:
+        if not granted:
+            raise ValueError(f"{store.root} is being written to; nothing was removed, try again afterwards")
+        removed = [path for path, _ in leftovers(store)]
+        for path in removed:
+            path.unlink(missing_ok=True)
+    return removed
+
+
+def clear_parts(store: Store) -> None:
+    """Remove files that were cut off while they were written, if nobody is writing."""
+    with nobody_writing(store.writing) as granted:
+        for path in _parts(store) if granted else ():
+            path.unlink(missing_ok=True)
+
+
+def _parts(store: Store) -> list[Path]:
+    folders = (store.root, store.runs, store.checkpoints, *store.root.glob("figures*"))
+    return sorted(path for folder in folders for path in folder.glob(f".*{PART}"))
+
+
+def _gone(store: Store, key: str) -> Finding:
+    path = store.runs / f"{key}.nc"
+    return Finding(path, f"{path} is in the manifest, but the file is gone", True)

@@ -1,0 +1,46 @@
+"""A figure or table of the paper: what it runs, draws and claims."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from spectail.experiments.deep.training import Training
+from spectail.experiments.experiment import Experiment
+from spectail.study.claims import Claim
+from spectail.study.runs import PROTOCOLS, Protocol, Runs
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A figure or table of the paper, and what it claims.
+
+    To add one, put a module in `artifacts` whose `ARTIFACT` is an instance; nothing else is to be
+    touched.
+
+    Attributes:
+        name: as on the command line.
+        title: one line, what it shows.
+        repeats: how many seeds; the paper's number, or enough to decide its claims.
+        experiments: the runs it needs, at the paper's size, for one seed; the protocol is set by
+            whoever runs them.
+        trainings: the deep networks it needs, in the same way; images for them must be given.
+        draw: draws it from the runs of one protocol.
+        claims: what it is to show.
+        table: further lines to print, headers first.
+        protocols: under which it is run unless asked otherwise; one where a second would cost hours.
+        in_all: whether "all" means it too; not where it runs for a day.
+    """
+
+    name: str
+    title: str
+    repeats: int
+    experiments: Callable[[int], Iterable[Experiment]]
+    draw: Callable[[Runs], Figure]
+    claims: tuple[Claim, ...] = ()
+    table: Callable[[Runs], list[tuple[str, ...]]] | None = None
+    protocols: tuple[Protocol, ...] = PROTOCOLS
+    in_all: bool = True
+    trainings: Callable[[int], Iterable[Training]] | None = None

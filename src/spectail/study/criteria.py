@@ -1,0 +1,110 @@
+"""Tests that many claims share: spikes, humps and overlaps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+import xarray as xr
+
+from spectail.experiments.experiment import Experiment
+from spectail.spectra.density import count_modes
+from spectail.spectra.phases import Phase
+from spectail.spectra.spikes import visible_edge
+from spectail.study.claims import Outcome, Verdict, all_of, in_every_repeat, summary
+from spectail.study.runs import SIDES, Runs, Values, eigenvalues
+
+SPIKE = "λ₁ more than 3 Tracy–Widom scales past the initial edge and λ₁/λ₂ > 1.1, in every repeat"
+
+OUTLIER = (
+    "an outlier is a largest overlap above 0.1, where random directions have about 4 log(b)/b = 0.03; "
+    "in every repeat, left and right"
+)
+
+_LEAST_OUTLIER = 0.1
+
+
+def spiked(runs: Runs, experiment: Experiment, step: int = 1) -> Values:
+    """Whether a run has a spike after a step, by `SPIKE`: one flag a repeat."""
+    edge = visible_edge(runs.law(experiment))
+    top = runs.measure(lambda run: eigenvalues(run, runs.scale.step(step))[-1], [experiment], step)[:, 0]
+    flags: Values = ((top > edge) & (runs.ratio(experiment, [step])[:, 0] > 1.1)).astype(np.float64)
+    return flags
+
+
+def spikes_only(runs: Runs, spiking: Sequence[Experiment], bare: Sequence[Experiment]) -> Outcome:
+    """Whether some experiments have a spike after one step, and others none, in every repeat."""
+    found = {e: spiked(runs, e) for e in (*spiking, *bare)}
+    verdicts = [in_every_repeat(found[e] == (e in spiking)) for e in found]
+    text = ", ".join(f"η={e.lr:g} in {int(flags.sum())} of {len(flags)}" for e, flags in found.items())
+    return Outcome(all_of(verdicts), f"spike at {text}")
+
+
+def humps(runs: Runs, experiment: Experiment, expected: int, step: int = 1) -> Outcome:
+    """How many humps the density of log λ has."""
+    at = runs.scale.step(step)
+    modes = runs.measure(lambda run: count_modes(torch.from_numpy(eigenvalues(run, at))), [experiment], step)[:, 0]
+    return Outcome(in_every_repeat(modes == expected), f"humps of log λ: {', '.join(f'{m:g}' for m in modes)}")
+
+
+def outliers(runs: Runs, experiment: Experiment, pair: tuple[int, int], *, expected: bool) -> Outcome:
+    """Whether overlaps have an outlier, by `OUTLIER`; a run that diverged before decides nothing."""
+    verdicts, text = [], []
+    for side in SIDES:
+        largest = runs.largest_overlap(experiment, pair, side)
+        whole = bool(np.isfinite(largest).all())
+        verdicts.append(in_every_repeat((largest > _LEAST_OUTLIER) == expected) if whole else Verdict.UNDECIDED)
+        text.append(f"{side} {summary(largest, 2)}")
+    s, t = pair
+    return Outcome(all_of(verdicts), f"largest overlap of W_{s} with M_{t}: {', '.join(text)}")
+
+
+def both(*outcomes: Outcome) -> Outcome:
+    """Several parts of one claim: it holds if all do."""
+    return Outcome(all_of([o.verdict for o in outcomes]), "; ".join(o.measured for o in outcomes))
+
+
+HEAVY = (
+    "heavy-tailed is the phase of that name: one hump, and Hill at most 2.25 where an untrained matrix has 2.449 "
+    "(KS will not do: a lone spike keeps it above 5)"
+)
+
+
+def heavy_at(runs: Runs, expected: Mapping[tuple[Experiment, int], bool]) -> Outcome:
+    """Whether runs are heavy-tailed at some steps, and not at others, as expected."""
+    verdicts, text = [], []
+    for (experiment, step), wanted in expected.items():
+        at = runs.scale.step(step)
+        heavy = runs.measure(is_heavy(at), [experiment], step)
+        hill = runs.values("pl_alpha_hill", [experiment], step)[:, 0]
+        verdicts.append(in_every_repeat((heavy == 1) == wanted))
+        phase = runs[experiment.replace(seed=runs.seeds[0])].phase
+        seen = phase.sel(step=at).item() if at in phase.step.values else "diverged"
+        text.append(f"η={experiment.lr:g}, t={at:,}: {seen}, Hill {summary(hill)}")
+    return Outcome(all_of(verdicts), "; ".join(text))
+
+
+def is_heavy(step: int) -> Callable[[xr.Dataset], float]:
+    """Whether a run is heavy-tailed at a step, for `Runs.measure`."""
+    return lambda run: float(run.phase.sel(step=step).item() == Phase.HEAVY_TAILED)
+
+
+def first_heavy(runs: Runs, experiment: Experiment) -> float:
+    """The first measured step at which the first repeat is heavy-tailed; inf if none is."""
+    run = runs[experiment.replace(seed=runs.seeds[0])]
+    steps = [int(t) for t, phase in zip(run.step.values, run.phase.values, strict=True) if phase == Phase.HEAVY_TAILED]
+    return min(steps, default=math.inf)
+
+
+def sooner(runs: Runs, experiments: Sequence[Experiment]) -> Outcome:
+    """Whether the first heavy-tailed step falls as the learning rate grows."""
+    first = [first_heavy(runs, e) for e in experiments]
+    ordered = all(a > b for a, b in pairwise(first))
+    named = zip(experiments, first, strict=True)
+    text = ", ".join(f"η={e.lr:g}: {'none' if math.isinf(t) else f'{t:,.0f}'}" for e, t in named)
+    return Outcome(
+        Verdict.HOLDS if ordered else Verdict.DOES_NOT_HOLD, f"first heavy-tailed step of those measured: {text}"
+    )

@@ -1,0 +1,74 @@
+"""Figure 15: further spectra after one step."""
+
+from __future__ import annotations
+
+from spectail.study.artifact import Artifact
+from spectail.study.claims import Claim
+from spectail.study.criteria import SPIKE, humps, spikes_only
+from spectail.study.figure_kinds import first_update, one_step_sweep, repeated, spectra, sweep_experiments
+from spectail.study.settings import S2
+
+GD = [S2.replace(optimizer="gd", lr=lr, steps=1, record=(0, 1)) for lr in (1, 10)]
+
+ADAM = [S2.replace(optimizer="adam", lr=lr, steps=1, record=(0, 1)) for lr in (1, 2000)]
+
+ALL = [*GD, *ADAM]
+
+FIG15 = Artifact(
+    name="fig15",
+    title="Spectrum after 1 step: GD η=1, 10; FB-Adam η=1, 2000",
+    repeats=5,
+    experiments=repeated(ALL),
+    draw=spectra("Fig. 15 – after one step", [(e, 1) for e in ALL]),
+    claims=(
+        Claim(
+            "4b",
+            "App. F.1, Fig. 15d",
+            "One FB-Adam step with η=2000 makes the spectrum clearly bimodal.",
+            "the density of log λ has two humps, in every repeat",
+            lambda runs: humps(runs, ADAM[1], 2),
+        ),
+        Claim(
+            "1b",
+            "App. F.1, Fig. 15a,b",
+            "One GD step with η=1 or 10 makes no spike, one FB-Adam step with η=1 does.",
+            f"{SPIKE}, for FB-Adam; in no repeat for GD",
+            lambda runs: spikes_only(runs, ADAM[:1], GD),
+        ),
+    ),
+)
+
+FIG16 = first_update(16, "14d", "App. F.1", "gd", 0.1, expected=False)
+
+FIG17 = first_update(17, "14e", "App. F.1", "adam", 0.1, expected=True)
+
+FIG18 = first_update(18, "14f", "App. F.1", "gd", 2000, expected=True)
+
+FIG19_RUN = S2.replace(n=4000, steps=1, record=(0, 1))
+
+FIG19 = Artifact(
+    name="fig19",
+    title="Losses, KTA and sim after 1 step over 9 learning rates, n=4000",
+    repeats=5,
+    experiments=sweep_experiments(FIG19_RUN),
+    draw=one_step_sweep("Fig. 19", FIG19_RUN),
+)
+
+FIG20_RUN = S2.replace(n=8000, steps=1, record=(0, 1))
+
+FIG20 = Artifact(
+    name="fig20",
+    title="Losses, KTA and sim after 1 step over 9 learning rates, n=8000",
+    repeats=5,
+    experiments=sweep_experiments(FIG20_RUN),
+    draw=one_step_sweep("Fig. 20", FIG20_RUN),
+)
+
+ARTIFACTS = (
+    FIG15,
+    FIG16,
+    FIG17,
+    FIG18,
+    FIG19,
+    FIG20,
+)

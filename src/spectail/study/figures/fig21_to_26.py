@@ -1,0 +1,210 @@
+"""Figure 21: losses, spectrum and overlaps along ten GD steps."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from spectail.experiments.experiment import Experiment
+from spectail.plots.look import new_figure, shared_legend
+from spectail.study.artifact import Artifact
+from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, listing, mean_inside, rises, summary
+from spectail.study.figure_kinds import repeated, sweep_experiments, ten_step_sweep, trajectory_spectrum_overlaps
+from spectail.study.panels import describe, esd_panel
+from spectail.study.runs import SIDES, Runs, Values
+from spectail.study.settings import (
+    AFTER,
+    FIG25_RUN,
+    HIGH,
+    ONE,
+    S2,
+    TEN,
+    over_learning_rates,
+)
+from spectail.study.settings import (
+    FIG25_RUN as LOW,
+)
+from spectail.study.settings import (
+    TEN as FIG5,
+)
+
+FIRST = ONE.replace(optimizer="gd", lr=2000)  # of Fig. 18
+
+RUN = S2.replace(optimizer="gd", lr=2000, steps=10, record=tuple(range(11)), overlaps=((10, 9),))
+
+
+def overlaps_shrink(runs: Runs) -> Outcome:
+    verdicts, text = [], []
+    for side in SIDES:
+        first, last = (runs.largest_overlap(e, p, side) for e, p in ((FIRST, AFTER), (RUN, (10, 9))))
+        verdicts.append(in_every_repeat(last < 0.5 * first))
+        text.append(f"{side} {summary(first, 2)} → {summary(last, 2)}")
+    return Outcome(all_of(verdicts), f"largest overlap at t=1 and 10: {', '.join(text)}")
+
+
+FIG21 = Artifact(
+    name="fig21",
+    title="Losses, spectrum and overlaps over 10 GD steps, η=2000",
+    repeats=3,
+    experiments=repeated([RUN, FIRST]),
+    draw=trajectory_spectrum_overlaps("Fig. 21", RUN, (10, 9)),
+    claims=(
+        Claim(
+            "24",
+            "App. F.2, Fig. 21",
+            "The outliers of the overlaps after one GD step (Fig. 18) are much smaller after ten.",
+            "the largest overlap at t=10 is below half of that at t=1, in every repeat, both sides",
+            overlaps_shrink,
+        ),
+    ),
+)
+
+FIG22_RUN = S2.replace(steps=10, record=(0, 10))
+
+FEW, MANY = (setup.replace(optimizer="adam", lr=1.0) for setup in (FIG22_RUN, FIG5))
+
+SWEEP = [e for optimizer in ("gd", "adam") for e in over_learning_rates(FIG22_RUN, optimizer)]
+
+
+def hill_and_gap(runs: Runs, experiment: Experiment, hill: float, low: float, high: float) -> Outcome:
+    values, ratio = runs.values("pl_alpha_hill", [experiment], 10), runs.ratio(experiment, [10])[:, 0]
+    near = mean_inside(values, hill - 0.1, hill + 0.1)
+    text = f"Hill {summary(values[:, 0], 4)}, λ₁/λ₂ {summary(ratio)}"
+    return Outcome(all_of([near, in_every_repeat((ratio >= low) & (ratio < high))]), text)
+
+
+FIG22 = Artifact(
+    name="fig22",
+    title="Losses, KTA, Hill and KS after 10 steps over 9 learning rates, n=2000",
+    repeats=5,
+    experiments=repeated([*SWEEP, MANY]),
+    draw=ten_step_sweep("Fig. 22", FIG22_RUN),
+    claims=(
+        Claim(
+            "22a",
+            "App. F.4, Fig. 22",
+            "With n=2000, FB-Adam η=1 has Hill 1.8 after ten steps, and its spike is almost an order of magnitude off.",
+            "mean Hill in 1.8 ± 0.1 by 3 standard errors, and 5 ≤ λ₁/λ₂ < 15 in every repeat",
+            lambda runs: hill_and_gap(runs, FEW, 1.8, 5.0, 15.0),
+        ),
+        Claim(
+            "22b",
+            "App. F.4, Fig. 25",
+            "With n=8000 Hill is 1.9, and the bulk has consumed the spike.",
+            "mean Hill in 1.9 ± 0.1 by 3 standard errors, and λ₁/λ₂ < 1.25 in every repeat",
+            lambda runs: hill_and_gap(runs, MANY, 1.9, 1.0, 1.25),
+        ),
+    ),
+)
+
+FIG23_RUN = S2.replace(n=4000, steps=10, record=(0, 10))
+
+FIG23 = Artifact(
+    name="fig23",
+    title="Losses, KTA, Hill and KS after 10 steps over 9 learning rates, n=4000",
+    repeats=5,
+    experiments=sweep_experiments(FIG23_RUN),
+    draw=ten_step_sweep("Fig. 23", FIG23_RUN),
+)
+
+ALL = [TEN.replace(optimizer="adam", lr=lr) for lr in (1.0, 10.0, 100.0, 1000.0)]
+
+
+def draw(runs: Runs) -> Figure:
+    figure, axes = new_figure(2, 4, 4.0)
+    for index in range(8):
+        ax = esd_panel(axes[index], index, runs, ALL[index % 4], 10, "log10", initial=index < 4)
+        shorter = ax.get_title("left").replace("FB-Adam, ", "").removesuffix(f", $t$ = {runs.scale.step(10)}")
+        ax.set_title(shorter, loc="left")
+        ax.set_ylabel(ax.get_ylabel() if index % 4 == 0 else "")
+    shared_legend(figure, axes)
+    figure.suptitle(
+        f"Fig. 24 – FB-Adam, t = {runs.scale.step(10)}; below without the initial spectrum.\n{describe(runs, TEN)}",
+        fontsize=8,
+    )
+    return figure
+
+
+def spike_recedes(runs: Runs) -> Outcome:
+    ratios = np.concatenate([runs.ratio(e, [10]) for e in ALL], axis=1)
+    return Outcome(rises(np.log(ratios)), f"λ₁/λ₂ at η=1, 10, 100, 1000: {listing(ratios)}")
+
+
+FIG24 = Artifact(
+    name="fig24",
+    title="Spectrum after 10 FB-Adam steps, η=1, 10, 100, 1000, n=8000",
+    repeats=5,
+    experiments=repeated(ALL),
+    draw=draw,
+    claims=(
+        Claim(
+            "23",
+            "App. F.2, Fig. 24",
+            "The larger the learning rate, the farther the spike is from the bulk.",
+            "log λ₁/λ₂ rises from η=1 to 10, 100, 1000, by 3 standard errors each",
+            spike_recedes,
+        ),
+    ),
+)
+
+FIG25 = Artifact(
+    name="fig25",
+    title="Losses, spectrum and overlaps over 10 FB-Adam steps, η=1, n=8000, ρ_e=0.3",
+    repeats=5,
+    experiments=repeated([FIG25_RUN]),
+    draw=trajectory_spectrum_overlaps("Fig. 25 – label noise 0.3", FIG25_RUN, (10, 9)),
+)
+
+
+def largest(runs: Runs) -> dict[str, Values]:
+    """Largest overlaps (seeds × the two noises), by side."""
+    return {
+        "left": np.stack([runs.largest_overlap(e, (10, 9), "left") for e in (LOW, HIGH)], axis=1),
+        "right": np.stack([runs.largest_overlap(e, (10, 9), "right") for e in (LOW, HIGH)], axis=1),
+    }
+
+
+def larger(runs: Runs) -> Outcome:
+    found = largest(runs)
+    text = "; ".join(f"{side} {summary(v[:, 0], 2)} and {summary(v[:, 1], 2)}" for side, v in found.items())
+    return Outcome(all_of([rises(v) for v in found.values()]), f"largest overlap at ρ=0.3 and 0.7: {text}")
+
+
+def half(runs: Runs) -> Outcome:
+    ratios = {side: v[:, :1] / v[:, 1:] for side, v in largest(runs).items()}
+    text = ", ".join(f"{side} {summary(v[:, 0], 2)}" for side, v in ratios.items())
+    return Outcome(all_of([mean_inside(v, 0.4, 0.6) for v in ratios.values()]), f"ratio of largest overlaps: {text}")
+
+
+FIG26 = Artifact(
+    name="fig26",
+    title="Losses, spectrum and overlaps over 10 FB-Adam steps, η=1, n=8000, ρ_e=0.7",
+    repeats=5,
+    experiments=repeated([HIGH, LOW]),
+    draw=trajectory_spectrum_overlaps("Fig. 26 – label noise 0.7", HIGH, (10, 9)),
+    claims=(
+        Claim(
+            "26a",
+            "App. F.2, Figs. 25, 26",
+            "The largest overlaps are larger with label noise 0.7 than with 0.3.",
+            "larger by 3 standard errors, left and right",
+            larger,
+        ),
+        Claim(
+            "26b",
+            "App. F.4, Figs. 25, 26",
+            "The largest overlaps with label noise 0.3 are almost half of those with 0.7.",
+            "the mean ratio lies in 0.5 ± 0.1 by 3 standard errors, left and right",
+            half,
+        ),
+    ),
+)
+
+ARTIFACTS = (
+    FIG21,
+    FIG22,
+    FIG23,
+    FIG24,
+    FIG25,
+    FIG26,
+)

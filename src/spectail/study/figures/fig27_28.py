@@ -1,0 +1,199 @@
+"""Figure 27: the spike falls between steps 5 and 6 of GD."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from spectail.experiments.experiment import Experiment
+from spectail.plots.look import new_figure, shared_legend
+from spectail.study.artifact import Artifact
+from spectail.study.claims import Claim, Outcome, all_of, falls, in_every_repeat, listing, rises, summary
+from spectail.study.figure_kinds import repeated, trajectories
+from spectail.study.panels import describe, esd_panel, overlap_panel
+from spectail.study.runs import Runs, Values, eigenvalues
+from spectail.study.settings import FIG25_RUN, HIGH, S2
+
+RUN = S2.replace(optimizer="gd", lr=2000, steps=6, record=(0, 5, 6), overlaps=((5, 5), (6, 5)))
+
+
+def draw(runs: Runs) -> Figure:
+    figure, axes = new_figure(2, 2, 4.6)
+    for row, (step, pair) in enumerate(zip((5, 6), RUN.overlaps, strict=True)):
+        esd_panel(axes[2 * row], 2 * row, runs, RUN, step, "log10")
+        image = overlap_panel(axes[2 * row + 1], 2 * row + 1, runs, RUN, pair, "left")
+        if image is not None:
+            figure.colorbar(image, ax=axes[2 * row + 1], label="squared overlap", extend="min")
+    shared_legend(figure, axes)
+    figure.suptitle(f"Fig. 27. {describe(runs, RUN)}", fontsize=8)
+    return figure
+
+
+def top(runs: Runs, factor: float) -> Outcome:
+    before = runs.measure(lambda run: float(eigenvalues(run, 5)[-1]), [RUN], 5)[:, 0]
+    after = runs.measure(lambda run: float(eigenvalues(run, 6)[-1]), [RUN], 6)[:, 0]
+    text = f"λ₁ at t=5, 6: {summary(before)}, {summary(after)}; a factor of {summary(before / after, 2)}"
+    return Outcome(in_every_repeat(before >= factor * after), text)
+
+
+def rotated(runs: Runs) -> Outcome:
+    before, after = (runs.largest_overlap(RUN, pair, "left") for pair in RUN.overlaps)
+    text = f"largest overlap of M₅ with W₅, W₆: {summary(before, 2)}, {summary(after, 2)}"
+    return Outcome(in_every_repeat(before > after), text)
+
+
+FIG27 = Artifact(
+    name="fig27",
+    title="Spectrum and overlaps at steps 5 and 6 of GD, η=2000",
+    repeats=3,
+    experiments=repeated([RUN]),
+    draw=draw,
+    claims=(
+        Claim(
+            "25a",
+            "App. F.3, Fig. 27a,c",
+            "λ₁ falls strongly between steps 5 and 6.",
+            "by a factor of 3 or more, in every repeat",
+            lambda runs: top(runs, 3.0),
+        ),
+        Claim(
+            "25b",
+            "App. F.3, Fig. 27a,c",
+            "λ₁ falls by an order of magnitude between steps 5 and 6.",
+            "by a factor of 8 or more, in every repeat",
+            lambda runs: top(runs, 8.0),
+        ),
+        Claim(
+            "25c",
+            "App. F.3, Fig. 27b,d",
+            "With it the largest left overlap with the update falls.",
+            "the largest entry of O(U_W5, U_M5) is above that of O(U_W6, U_M5), in every repeat",
+            rotated,
+        ),
+    ),
+)
+
+BARE = FIG25_RUN.replace(overlaps=())
+
+# Runs of Figs. 25 and 26 are taken as they are, with their overlaps.
+POINTS = {f"n = {n}": FIG25_RUN if n == FIG25_RUN.n else BARE.replace(n=n) for n in (500, 2000, 4000, 8000)}
+
+RIDGES = {
+    rf"$\lambda$ = {r:g}": FIG25_RUN if r == FIG25_RUN.ridge else BARE.replace(ridge=r)
+    for r in (1e-1, 1e-2, 1e-3, 1e-4)
+}
+
+NOISES = {
+    rf"$\rho_e$ = {rho:g}": {FIG25_RUN.label_noise: FIG25_RUN, HIGH.label_noise: HIGH}.get(
+        rho, BARE.replace(label_noise=rho)
+    )
+    for rho in (0.1, 0.3, 0.5, 0.7)
+}
+
+DECAYS = {
+    rf"$\gamma$ = {g:g}": BARE.replace(schedule="StepLR", schedule_options={"step_size": 1, "gamma": g})
+    for g in (0.2, 0.4, 0.6, 0.8)
+}
+
+PANELS = {"training points": POINTS, "ridge": RIDGES, "label noise": NOISES, "decay of η": DECAYS}
+
+
+def last(runs: Runs, named: dict[str, Experiment], variable: str) -> Values:
+    """A variable after ten steps: (seeds × values)."""
+    return runs.values(variable, list(named.values()), FIG25_RUN.steps)
+
+
+def more_points(runs: Runs) -> Outcome:
+    train, test = (last(runs, POINTS, v) for v in ("train_loss", "test_loss_large"))
+    gap = test - train
+    best = falls(np.stack([test[:, :-1].min(1), test[:, -1]], axis=1))
+    return Outcome(
+        all_of([best, falls(gap[:, [0, -1]])]), f"n=500, 2000, 4000, 8000: test {listing(test)}; train {listing(train)}"
+    )
+
+
+def train_improves(runs: Runs) -> Outcome:
+    run = runs.over_steps("train_loss", FIG25_RUN, (0, FIG25_RUN.steps))
+    by_size = last(runs, POINTS, "train_loss")
+    return Outcome(falls(run), f"n=8000: train loss at t=0, 10: {listing(run)}; at t=10 over n: {listing(by_size)}")
+
+
+def less_ridge(runs: Runs) -> Outcome:
+    train, test = (last(runs, RIDGES, v) for v in ("train_loss", "test_loss_large"))
+    gap = test - train
+    verdicts = []
+    for column in (2, 3):
+        verdicts += [falls(values[:, [1, column]]) for values in (train, test)]
+        verdicts.append(rises(gap[:, [1, column]]))
+    return Outcome(all_of(verdicts), f"λ=0.1, 0.01, 0.001, 0.0001: train {listing(train)}; test {listing(test)}")
+
+
+def more_noise(runs: Runs) -> Outcome:
+    train, test = (last(runs, NOISES, v) for v in ("train_loss", "test_loss_large"))
+    return Outcome(
+        all_of([rises(train), rises(test)]), f"ρ=0.1, 0.3, 0.5, 0.7: train {listing(train)}; test {listing(test)}"
+    )
+
+
+def slow_decay(runs: Runs) -> Outcome:
+    """Variation of the test loss over steps 2 to 5, the sum of its absolute changes."""
+    steps = (2, 3, 4, 5)
+    variation = np.stack(
+        [np.abs(np.diff(runs.over_steps("test_loss_large", e, steps), axis=1)).sum(1) for e in DECAYS.values()], axis=1
+    )
+    calm, restless = variation[:, :2].max(1), variation[:, 2:].min(1)
+    verdict = rises(np.stack([calm, restless], axis=1))
+    return Outcome(verdict, f"variation of the test loss over steps 2 to 5, γ=0.2, 0.4, 0.6, 0.8: {listing(variation)}")
+
+
+FIG28 = Artifact(
+    name="fig28",
+    title="Losses over 10 FB-Adam steps, η=1, for several n, λ, ρ_e and γ",
+    repeats=3,
+    experiments=repeated([e for named in PANELS.values() for e in named.values()]),
+    draw=trajectories("Fig. 28 – FB-Adam, η = 1", PANELS),
+    claims=(
+        Claim(
+            "29a",
+            "App. F.4, Fig. 28a",
+            "The test loss is best with most data, and few data overfit.",
+            "at t=10, n=8000 has a lower test loss than the best other n, and a smaller gap than n=500, "
+            "by 3 standard errors",
+            more_points,
+        ),
+        Claim(
+            "29b",
+            "App. F.4, Fig. 28a",
+            "With n=8000 the train loss improves too.",
+            "it falls from t=0 to t=10 by 3 standard errors",
+            train_improves,
+        ),
+        Claim(
+            "30",
+            "App. F.4, Fig. 28b",
+            "λ=1e-3 and 1e-4 lower the train and the test loss against 1e-2, and widen the gap between them.",
+            "both losses lower and the gap larger at t=10, by 3 standard errors each",
+            less_ridge,
+        ),
+        Claim(
+            "31",
+            "App. F.4, Fig. 28c",
+            "Losses grow with the label noise.",
+            "train and test loss at t=10 rise along ρ=0.1, 0.3, 0.5, 0.7, by 3 standard errors each",
+            more_noise,
+        ),
+        Claim(
+            "32",
+            "App. F.4, Fig. 28d",
+            "Fast decays of the learning rate (γ=0.2, 0.4) give stable losses, slow ones (0.6, 0.8) unstable ones.",
+            "the smaller variation of the test loss over steps 2 to 5 of the slow pair exceeds the larger of the fast "
+            "pair, by 3 standard errors",
+            slow_decay,
+        ),
+    ),
+)
+
+ARTIFACTS = (
+    FIG27,
+    FIG28,
+)

@@ -1,0 +1,227 @@
+"""Figure 29: spectra after 64 steps with weight normalisation."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from spectail.experiments.theory import gaussian_moments
+from spectail.plots.look import letter, new_figure, shared_legend
+from spectail.study.artifact import Artifact
+from spectail.study.claims import (
+    Claim,
+    Outcome,
+    Verdict,
+    all_of,
+    falls,
+    in_every_repeat,
+    listing,
+    mean_inside,
+    paired_score,
+    rises,
+    summary,
+)
+from spectail.study.figure_kinds import repeated, spectra, sweep_experiments, ten_step_sweep
+from spectail.study.panels import describe, esd_panel
+from spectail.study.runs import Runs, eigenvalues
+from spectail.study.settings import OPTIMIZERS, S2, TEN, over_learning_rates
+
+STEPS = 64
+
+GRID = (("gd", 0.1), ("gd", 2000.0), ("adam", 0.1), ("adam", 1.0))
+
+PLAIN = [S2.replace(optimizer=o, lr=lr, steps=STEPS, record=(0, STEPS)) for o, lr in GRID]
+
+FIG29_RUNS = [e.replace(weight_normalization=True) for e in PLAIN]
+
+
+def norm_is_kept(runs: Runs) -> Outcome:
+    def deviation(run: xr.Dataset) -> float:
+        e = runs.scale(FIG29_RUNS[0])
+        return float(abs(np.sqrt(eigenvalues(run, STEPS).sum() / (e.h * e.d)) - 1))
+
+    found = runs.measure(deviation, FIG29_RUNS, STEPS)
+    return Outcome(in_every_repeat(found < 1e-4), f"|‖W‖_F/√(hd) − 1| of the measured W₆₄: up to {found.max():.2g}")
+
+
+def wider(runs: Runs) -> Outcome:
+    """Decades from the median singular value to the largest, with normalisation against without."""
+
+    def decades(run: xr.Dataset) -> float:
+        values = eigenvalues(run, STEPS)
+        return float(0.5 * np.log10(values[-1] / np.median(values)))
+
+    large = [1, 3]
+    normalized, plain = (runs.measure(decades, [es[i] for i in large], STEPS) for es in (FIG29_RUNS, PLAIN))
+    text = "; ".join(
+        f"{name} {summary(normalized[:, i])}, without {summary(plain[:, i])}"
+        for i, name in enumerate(("GD", "FB-Adam"))
+    )
+    return Outcome(in_every_repeat(normalized > plain), f"decades from the median to the top: {text}")
+
+
+FIG29 = Artifact(
+    name="fig29",
+    title="Spectrum after 64 steps with weight normalisation: GD η=0.1, 2000; FB-Adam η=0.1, 1",
+    repeats=3,
+    experiments=repeated([*FIG29_RUNS, *PLAIN]),
+    draw=spectra("Fig. 29 – weight normalisation", [(e, STEPS) for e in FIG29_RUNS]),
+    claims=(
+        Claim(
+            "33a",
+            "App. F.4",
+            "Weight normalisation keeps ‖W‖_F = √(hd).",
+            "within 1e-4 at t=64, in every repeat; before_forward measures W before it is normalised",
+            norm_is_kept,
+        ),
+        Claim(
+            "33b",
+            "App. F.4, Fig. 29",
+            "At large η, 64 normalised steps spread the spectrum over a wider range than without.",
+            "more decades from the median singular value to the largest, in every repeat, GD η=2000 and FB-Adam η=1",
+            wider,
+        ),
+    ),
+)
+
+FIG30_RUN = TEN.replace(weight_normalization=True)
+
+SWEEP = [e for optimizer in OPTIMIZERS for e in over_learning_rates(FIG30_RUN, optimizer)]
+
+COMPARED = [e for e in over_learning_rates(TEN, "adam") if 10 <= e.lr <= 100]
+
+
+def lower_hill(runs: Runs) -> Outcome:
+    normalized, plain = (runs.over_lr("pl_alpha_hill", setup, "adam", 10, 100) for setup in (FIG30_RUN, TEN))
+    verdict = all_of([falls(np.stack([p, n], axis=1)) for p, n in zip(plain.T, normalized.T, strict=True)])
+    return Outcome(verdict, f"Hill at η=10, 100: {listing(normalized, 4)}; without {listing(plain, 4)}")
+
+
+def benign(runs: Runs) -> Outcome:
+    hill = runs.over_lr("pl_alpha_hill", FIG30_RUN, "adam", 0.01, 100)
+    test = runs.over_lr("test_loss_large", FIG30_RUN, "adam", 0.01, 100)
+    start = runs.values("test_loss_large", SWEEP[9:10], 0)
+    worse = any(paired_score(column) > 3 for column in (test - start).T)
+    verdict = all_of([mean_inside(hill, 1.0, 2.45), Verdict.DOES_NOT_HOLD if worse else Verdict.HOLDS])
+    text = f"η=0.01 to 100: Hill {listing(hill, 4)}; test {listing(test)}, untrained {listing(start)}"
+    return Outcome(verdict, text)
+
+
+FIG30 = Artifact(
+    name="fig30",
+    title="Losses, KTA, Hill and KS after 10 steps with weight normalisation, n=8000",
+    repeats=5,
+    experiments=repeated([*SWEEP, *COMPARED]),
+    draw=ten_step_sweep("Fig. 30 – weight normalisation", FIG30_RUN),
+    claims=(
+        Claim(
+            "33c",
+            "App. F.4, Fig. 30",
+            "For 10 ≤ η ≤ 100, Hill is lower with weight normalisation than without.",
+            "lower by 3 standard errors at η=10 and 100, FB-Adam",
+            lower_hill,
+        ),
+        Claim(
+            "33d",
+            "App. F.4, Fig. 30",
+            "With weight normalisation, FB-Adam has heavy tails and generalises for 0.01 ≤ η ≤ 100.",
+            "mean Hill below 2.45, the untrained value, at η=0.01 to 100 by 3 standard errors; no test loss above the "
+            "untrained one by 3 standard errors",
+            benign,
+        ),
+    ),
+)
+
+GAMMAS = (0.2, 0.4, 0.6, 0.8)
+
+FIG31_RUNS = [
+    S2.replace(
+        optimizer="adam", lr=1, steps=10, record=(0, 10), weight_normalization=True,
+        schedule="StepLR", schedule_options={"step_size": 1, "gamma": gamma},
+    )
+    for gamma in GAMMAS
+]  # fmt: skip
+
+
+def draw(runs: Runs) -> Figure:
+    figure, axes = new_figure(2, 2, 4.4)
+    for index, (gamma, experiment) in enumerate(zip(GAMMAS, FIG31_RUNS, strict=True)):
+        esd_panel(axes[index], index, runs, experiment, 10, "log10")
+        letter(axes[index], index, rf"$\gamma$ = {gamma:g}, $t$ = 10")
+    shared_legend(figure, axes)
+    figure.suptitle(f"Fig. 31 – weight normalisation, FB-Adam η = 1 γ^(t−1). {describe(runs, S2)}", fontsize=8)
+    return figure
+
+
+def monotone(runs: Runs) -> Outcome:
+    ratios = np.concatenate([runs.ratio(e, [10]) for e in FIG31_RUNS], axis=1)
+    ways = [rises(ratios), falls(ratios)]
+    verdict = Verdict.HOLDS if Verdict.HOLDS in ways else all_of(ways)
+    return Outcome(verdict, f"λ₁/λ₂ at γ=0.2, 0.4, 0.6, 0.8: {listing(ratios)}")
+
+
+FIG31 = Artifact(
+    name="fig31",
+    title="Spectrum after 10 FB-Adam steps with weight normalisation and StepLR, γ=0.2 to 0.8",
+    repeats=5,
+    experiments=repeated(FIG31_RUNS),
+    draw=draw,
+    claims=(
+        Claim(
+            "34",
+            "App. F.4, Fig. 31",
+            "The decay of the learning rate controls the spike.",
+            "λ₁/λ₂ rises, or falls, along γ=0.2, 0.4, 0.6, 0.8, by 3 standard errors each",
+            monotone,
+        ),
+    ),
+)
+
+FIG32_RUN = TEN.replace(teacher="tanh")
+
+
+def floor(runs: Runs) -> Outcome:
+    moments, noise = gaussian_moments("tanh"), FIG32_RUN.label_noise**2
+    test = runs.over_lr("test_loss_large", FIG32_RUN, "gd", 0.001, 3000)
+    text = f"over the grid: {listing(test)}; the noise alone {noise:g}, with a linear readout "
+    return Outcome(mean_inside(test, 0.15, 0.25), f"{text}{noise + moments.square - moments.linear**2:.3f}")
+
+
+def worse(runs: Runs) -> Outcome:
+    train, test = (runs.over_lr(v, FIG32_RUN, "adam", 0.01, 10) for v in ("train_loss", "test_loss_large"))
+    hill = runs.over_lr("pl_alpha_hill", FIG32_RUN, "adam", 0.01, 10)
+    text = f"η=0.01, 0.1, 1, 10: train {listing(train)}; test {listing(test)}; Hill {listing(hill, 4)}"
+    return Outcome(all_of([rises(test[:, 1:]), rises(train[:, 1:])]), text)
+
+
+FIG32 = Artifact(
+    name="fig32",
+    title="Losses, KTA, Hill and KS after 10 steps with a tanh teacher, n=8000",
+    repeats=5,
+    experiments=sweep_experiments(FIG32_RUN),
+    draw=ten_step_sweep("Fig. 32 – tanh teacher", FIG32_RUN),
+    claims=(
+        Claim(
+            "35",
+            "App. F.5, Fig. 32a",
+            "With a tanh teacher GD's test loss is about 0.2.",
+            "the mean on 5,000 points lies in 0.2 ± 0.05 for every η, by 3 standard errors",
+            floor,
+        ),
+        Claim(
+            "36",
+            "App. F.5, Fig. 32",
+            "With a tanh teacher FB-Adam's losses get worse for η ≥ 0.1.",
+            "train and test loss rise from η=0.1 to 1 to 10, by 3 standard errors each",
+            worse,
+        ),
+    ),
+)
+
+ARTIFACTS = (
+    FIG29,
+    FIG30,
+    FIG31,
+    FIG32,
+)

@@ -1,0 +1,133 @@
+"""Panels that several figures of the paper share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from spectail.experiments.experiment import Experiment
+from spectail.experiments.theory import predict_one_step, predicted_spike
+from spectail.plots.bands import draw_band, draw_untrained_hill, lr_axis
+from spectail.plots.colours import OPTIMIZER_NAME, OPTIMIZER_STYLE, SERIES_COLOURS
+from spectail.plots.look import letter
+from spectail.plots.overlaps_plot import draw_overlaps
+from spectail.plots.spectrum_plot import Axis, draw_esd
+from spectail.study.runs import Runs, Side, eigenvalues
+from spectail.study.settings import LEARNING_RATES, OPTIMIZERS, over_learning_rates
+
+
+def esd_panel(
+    ax: Axes, index: int, runs: Runs, experiment: Experiment, step: int, axis: Axis, *, initial: bool = True
+) -> Axes:  # fmt: skip
+    """The spectrum of one run at a step, with its initial one and the law of that.
+
+    After one step, the spike that theory predicts is drawn in. A run that diverged before the step is
+    said to have done so, in its panel.
+    """
+    run, lr, step = runs[experiment], runs.scale(experiment).lr, runs.scale.step(step)
+    name = OPTIMIZER_NAME[experiment.optimizer]
+    letter(ax, index, rf"{name}, $\eta$ = {lr:.4g}, $t$ = {step}")
+    if step not in run.step.values:
+        return say_diverged(ax, run)
+    predicted = predicted_spike(runs.scale(experiment.replace(protocol=runs.protocol))) if step == 1 else None
+    first = eigenvalues(run, 0) if initial else None
+    return draw_esd(ax, eigenvalues(run, step), initial=first, law=runs.law(experiment), axis=axis, predicted=predicted)
+
+
+def say_diverged(ax: Axes, run: xr.Dataset) -> Axes:
+    """Say in an empty panel when its run diverged."""
+    ax.text(0.5, 0.5, f"diverged at step {run.attrs['diverged_at']}", ha="center", transform=ax.transAxes)
+    return ax
+
+
+def overlap_panel(
+    ax: Axes, index: int, runs: Runs, experiment: Experiment, pair: tuple[int, int], side: Side
+) -> QuadMesh | None:
+    """The leading block of an overlap matrix, its largest entry, and what theory predicts of it after one step.
+
+    Returns:
+        the image, for a colour bar; None where the run diverged before.
+    """
+    role, (s, t) = "U" if side == "left" else "V", pair
+    overlaps = runs.overlaps(experiment, pair, side)
+    letter(ax, index, rf"$O({role}_{{W_{{{s}}}}}, {role}_{{M_{{{t}}}}})$")
+    if not overlaps.size:
+        say_diverged(ax, runs[experiment])
+        return None
+    image = draw_overlaps(ax, overlaps)
+    told = f"max {overlaps.max():.2g}"
+    if pair == (1, 0):
+        prediction = predict_one_step(runs.scale(experiment.replace(protocol=runs.protocol)))
+        told += f"\npredicted {prediction.left_overlap if side == 'left' else prediction.right_overlap:.2g}"
+    label = ax.text(0.97, 0.04, told, ha="right", transform=ax.transAxes, fontsize=6.5, color="white")
+    label.set_bbox({"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 1.5})
+    return image
+
+
+def trajectory_panel(ax: Axes, runs: Runs, named: Mapping[str, Experiment]) -> Axes:
+    """Readout losses over the steps of some experiments: solid on the hold-out set, dashed on 5,000 test points."""
+    for (label, experiment), colour, marker in zip(named.items(), cycle(SERIES_COLOURS), cycle("osD^"), strict=False):
+        steps = experiment.recorded_steps
+        for variable, style in (("train_loss", "-"), ("test_loss_large", "--")):
+            draw_band(
+                ax, steps, runs.over_steps(variable, experiment, steps), color=colour, marker=marker,
+                linestyle=style, label=label if style == "-" else "_",
+            )  # fmt: skip
+    ax.set_xlabel("step $t$")
+    ax.set_ylabel("readout loss")
+    return ax
+
+
+def lr_panel(
+    ax: Axes, runs: Runs, setup: Experiment, step: int, variable: str, optimizers: Sequence[str] = OPTIMIZERS,
+    linestyle: str = "-",
+) -> Axes:  # fmt: skip
+    """A variable of a setup's runs against the learning rate, one line an optimizer, with bands over repeats."""
+    for optimizer in optimizers:
+        colour, marker = OPTIMIZER_STYLE[optimizer]
+        values = runs.values(variable, over_learning_rates(setup, optimizer), step)
+        draw_band(
+            ax, LEARNING_RATES, values, color=colour, marker=marker, linestyle=linestyle,
+            label=OPTIMIZER_NAME[optimizer] if linestyle == "-" else "_",
+        )  # fmt: skip
+    note = "" if runs.scale.divisor == 1 else " (at the paper's size)"
+    return lr_axis(ax, note)
+
+
+def loss_panel(ax: Axes, runs: Runs, setup: Experiment, step: int, optimizers: Sequence[str] = OPTIMIZERS) -> Axes:
+    """Readout losses against the learning rate: solid on the hold-out set, dashed on 5,000 test points."""
+    lr_panel(ax, runs, setup, step, "train_loss", optimizers)
+    lr_panel(ax, runs, setup, step, "test_loss_large", optimizers, "--")
+    ax.set_ylabel("readout loss")
+    return ax
+
+
+def hill_panel(ax: Axes, runs: Runs, setup: Experiment, step: int) -> Axes:
+    """The Hill exponent against the learning rate, and what an untrained matrix has."""
+    lr_panel(ax, runs, setup, step, "pl_alpha_hill")
+    draw_untrained_hill(ax, runs.law(setup).hill())
+    ax.set_ylabel("PL_Alpha_Hill")
+    return ax
+
+
+def ks_panel(ax: Axes, runs: Runs, setup: Experiment, step: int) -> Axes:
+    """The KS exponent against the learning rate, on a logarithmic axis: a bare bulk has 10 to 50."""
+    lr_panel(ax, runs, setup, step, "pl_alpha_ks")
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.set_ylabel("PL_Alpha_KS")
+    return ax
+
+
+def describe(runs: Runs, setup: Experiment) -> str:
+    """The sizes and the protocol, for a figure's title."""
+    e = runs.scale(setup)
+    small = "" if runs.scale.divisor == 1 else f", small scale ({runs.scale.divisor}× smaller, η scaled to match)"
+    return f"n = {e.n}, d = {e.d}, h = {e.h}; protocol: {runs.protocol}{small}"

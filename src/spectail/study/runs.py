@@ -1,0 +1,165 @@
+"""The stored runs behind an artifact, looked up by the experiment of the paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from spectail.experiments.deep.training import Training
+from spectail.experiments.experiment import Experiment
+from spectail.recording.reading import open_run, open_training
+from spectail.spectra.bulk import MarchenkoPastur
+from spectail.study.settings import Scale, over_learning_rates
+
+Protocol = Literal["published", "equations"]
+
+PROTOCOLS: tuple[Protocol, ...] = ("published", "equations")
+
+Side = Literal["left", "right"]
+
+SIDES: tuple[Side, Side] = ("left", "right")
+
+Values = NDArray[np.float64]
+
+TRAININGS = "trainings"
+"""The folder of full-batch trainings, beside that of the runs."""
+
+
+class StoredRuns(Mapping[str, xr.Dataset]):
+    """Runs of a store by key, each opened when it is first looked up, and kept.
+
+    Args:
+        paths: the file of each run by key.
+    """
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self._paths, self._open = paths, dict[str, xr.Dataset]()
+
+    def __getitem__(self, key: str) -> xr.Dataset:
+        if key not in self._open:
+            path = self._paths[key]
+            self._open[key] = open_training(path) if path.parent.name == TRAININGS else open_run(path)
+        return self._open[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs of one protocol at one scale, by the experiment written down at the paper's size.
+
+    Attributes:
+        protocol: the convention that every run follows.
+        scale: how the experiments were run.
+        seeds: one repeat each.
+        stored: runs by the key of the experiment that was run.
+        images: of each training, where it is not the artifact's own number.
+    """
+
+    protocol: Protocol
+    scale: Scale
+    seeds: Sequence[int]
+    stored: Mapping[str, xr.Dataset]
+    images: int | Literal["all"] | None = None
+
+    def __getitem__(self, experiment: Experiment) -> xr.Dataset:
+        """The run of a paper-size experiment, in this protocol and at this scale."""
+        return self.stored[self.scale(experiment.replace(protocol=self.protocol)).key]
+
+    def training(self, training: Training) -> xr.Dataset:
+        """The stored training for one of the paper, in this protocol."""
+        return self.stored[self.as_run(training).key]
+
+    def as_run(self, training: Training) -> Training:
+        """A training of the paper as it was run."""
+        return adapted(training, self.protocol, self.scale, self.images)
+
+    def values(self, variable: str, experiments: Sequence[Experiment], step: int) -> Values:
+        """A variable at one step of several experiments, for every seed: (seeds × experiments).
+
+        NaN where a run diverged before the step.
+        """
+        return self.measure(at(variable, self.scale.step(step)), experiments, step)
+
+    def over_steps(self, variable: str, experiment: Experiment, steps: Sequence[int]) -> Values:
+        """A variable along the steps of one experiment, for every seed: (seeds × steps)."""
+        return np.concatenate([self.values(variable, [experiment], step) for step in steps], axis=1)
+
+    def over_lr(self, variable: str, setup: Experiment, optimizer: str, low: float, high: float) -> Values:
+        """A variable after a setup's last step, for the paper's learning rates in [low, high]: (seeds × rates)."""
+        chosen = [e for e in over_learning_rates(setup, optimizer) if low <= e.lr <= high]
+        return self.values(variable, chosen, setup.steps)
+
+    def ratio(self, experiment: Experiment, steps: Sequence[int]) -> Values:
+        """λ₁/λ₂ along the steps of one experiment, for every seed: (seeds × steps)."""
+        columns = [self.measure(top_ratio(self.scale.step(step)), [experiment], step) for step in steps]
+        return np.concatenate(columns, axis=1)
+
+    def overlaps(self, experiment: Experiment, pair: tuple[int, int], side: Side) -> Values:
+        """O(U_Ws, U_Mt) (left) or O(V_Ws, V_Mt) (right) of one run; of no size if it diverged before."""
+        run = self[experiment]
+        if "pair" not in run.sizes:
+            return np.empty((0, 0))
+        found = np.flatnonzero((run.w_step.values == pair[0]) & (run.m_step.values == pair[1]))
+        if not len(found):
+            return np.empty((0, 0))
+        block: Values = run[f"overlap_{side}"].isel(pair=int(found[0])).values
+        return block
+
+    def largest_overlap(self, experiment: Experiment, pair: tuple[int, int], side: Side) -> Values:
+        """The largest entry of an overlap matrix, for every seed: (seeds); NaN if a run diverged before."""
+        blocks = (self.overlaps(experiment.replace(seed=seed), pair, side) for seed in self.seeds)
+        return np.array([block.max() if block.size else np.nan for block in blocks])
+
+    def measure(self, of: Callable[[xr.Dataset], float], experiments: Sequence[Experiment], step: int) -> Values:
+        """A figure of each run that reached the step, for every seed: (seeds × experiments)."""
+        rows = []
+        for seed in self.seeds:
+            runs = [self[e.replace(seed=seed)] for e in experiments]
+            rows.append([of(run) if self.scale.step(step) in run.step.values else np.nan for run in runs])
+        return np.array(rows, dtype=np.float64)
+
+    def law(self, experiment: Experiment) -> MarchenkoPastur:
+        """The Marchenko–Pastur law of the experiment's initial weights."""
+        e = self.scale(experiment)
+        return MarchenkoPastur(e.h, e.d, e.entry_scale**2)
+
+
+def adapted(
+    training: Training, protocol: Protocol, scale: Scale, images: int | Literal["all"] | None
+) -> Training:  # fmt: skip
+    """A training of the paper in a protocol's Adam, on so many images, 64 where the scale is small."""
+    count = training.images if images is None else None if images == "all" else images
+    count = 64 if scale.divisor > 1 and images is None else count
+    return training.replace(bias_correction=protocol == "published", images=count)
+
+
+def eigenvalues(run: xr.Dataset, step: int) -> Values:
+    """The spectrum at a step, ascending."""
+    values: Values = run.eigenvalues.sel(step=step).values
+    return values
+
+
+def top_ratio(step: int) -> Callable[[xr.Dataset], float]:
+    """λ₁/λ₂ at a step, as a figure of a run for `Runs.measure`."""
+
+    def ratio(run: xr.Dataset) -> float:
+        spectrum = eigenvalues(run, step)
+        return float(spectrum[-1] / spectrum[-2])
+
+    return ratio
+
+
+def at(variable: str, step: int) -> Callable[[xr.Dataset], Any]:
+    """A variable at a step, as a figure of a run for `Runs.measure`."""
+    return lambda run: run[variable].sel(step=step).item()

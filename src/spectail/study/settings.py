@@ -1,0 +1,87 @@
+"""The paper's standard settings, at its own sizes (App. F, "Hyperparameters")."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from spectail.experiments.experiment import Experiment
+
+S2 = Experiment(n=2000, n_test=200, d=1000, h=1500, teacher="softplus", activation="tanh", label_noise=0.3, ridge=0.01)
+
+S8 = S2.replace(n=8000)
+
+LEARNING_RATES = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0, 2000.0, 3000.0)
+
+OPTIMIZERS = ("gd", "adam")
+
+
+def over_learning_rates(setup: Experiment, optimizer: str, **fields: object) -> list[Experiment]:
+    """One experiment for each learning rate of the paper's sweeps."""
+    return [setup.replace(optimizer=optimizer, lr=lr, **fields) for lr in LEARNING_RATES]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How an experiment of the paper is run: at its own size, or with n, d and h divided.
+
+    Learning rates follow the critical one (`theory.critical_lr`), whose dependence on d at fixed h/d
+    and n/d is a power: GD's is ∝ d (ntk) or √d (mean_field); of FB-Adam and sign descent ∝ d^(-1/2)
+    or d^(-1). Both keep the spike where it is relative to the bulk's edge.
+
+    Attributes:
+        name: "paper" or "small".
+        divisor: what n, d and h are divided by.
+        long: whether trajectories of more than 100 steps have the paper's length, or are cut short.
+    """
+
+    name: str
+    divisor: int
+    long: bool = True
+
+    def step(self, step: int) -> int:
+        """The step that stands for one of the paper: itself, or beyond 100 its geometric mean with 100.
+
+        >>> SMALL.step(10), SMALL.step(10_000), PAPER.step(10_000)
+        (10, 1000, 10000)
+        """
+        return step if self.long or step <= _SHORT else math.isqrt(_SHORT * step)
+
+    def __call__(self, experiment: Experiment) -> Experiment:
+        """The experiment to run for one that is written down at the paper's size."""
+        if self.divisor == 1 and self.long:
+            return experiment
+        e, k = experiment, self.divisor
+        ntk = e.initialization == "ntk"
+        gd, adaptive = (1 / k, math.sqrt(k)) if ntk else (1 / math.sqrt(k), float(k))
+        factor = gd if e.optimizer == "gd" else adaptive
+        record = e.record if e.record == "log" else [self.step(t) for t in e.record]
+        sizes = {"n": e.n // k, "d": e.d // k, "h": e.h // k}
+        return e.replace(**sizes, lr=e.lr * factor, steps=self.step(e.steps), record=record)
+
+
+_SHORT = 100
+
+PAPER = Scale("paper", 1)
+
+QUARTER = Scale("quarter", 4)
+
+SMALL = Scale("small", 5, long=False)
+
+SCALES = {scale.name: scale for scale in (PAPER, SMALL)}
+
+STEP = 10
+
+TEN = S8.replace(steps=STEP, record=(0, STEP))
+
+FIG4_STEPS = (1, 5, 10, 50)
+
+FIG4_RUN = S2.replace(optimizer="adam", lr=0.2, steps=50, record=(0, *FIG4_STEPS))
+
+BEFORE, AFTER = (0, 0), (1, 0)
+
+ONE = S2.replace(steps=1, record=(0, 1), overlaps=(BEFORE, AFTER))
+
+FIG25_RUN = S8.replace(optimizer="adam", lr=1.0, steps=10, record=tuple(range(11)), overlaps=((10, 9),))
+
+HIGH = FIG25_RUN.replace(label_noise=0.7)

@@ -1,9 +1,0 @@
-from .grid import Grid as Grid
-from .results import experiment_at as experiment_at
-from .results import open_results as open_results
-from .results import results_frame as results_frame
-from .store import Store as Store
-from .store import open_run as open_run
-from .store import save_run as save_run
-from .sweep import Where as Where
-from .sweep import run_missing as run_missing

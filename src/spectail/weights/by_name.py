@@ -1,0 +1,135 @@
+"""What a parameter is, told by its name, its shape and its neighbours: all that a state dict knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from spectail.weights.matrix import ConvMatrix
+from spectail.weights.splitting import GATES, QKV, Plan, bilinear, blocks, by_head, kernel, stack, transposed, whole
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+FUSED = frozenset({"qkv", "qkv_proj", "wqkv", "in_proj", "in_proj_weight", "c_attn", "to_qkv", "attn_qkv", "fused_qkv"})
+"""What models call one layer that computes query, key and value: one after the other in its output."""
+
+FUSED_BY_HEAD = frozenset({"query_key_value"})
+"""… and one that computes them head by head; as layers of other names do in these modules."""
+
+MODULES_BY_HEAD = frozenset({"DisentangledSelfAttention", "DebertaSelfAttention", "GPTBigCodeAttention"})
+
+_RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l\d+)?(_reverse)?")
+
+_TRANSPOSED = re.compile(r"transpose|deconv|upconv|up_?conv", re.IGNORECASE)
+
+_EMBEDDING = re.compile(r"\w*(embed|embedding|embeddings|embed_tokens|emb)s?|wte|wpe|tok_embeddings|shared|embed_\w+")
+
+_LINEAR = re.compile(
+    r"\w*(linear|dense|proj|fc|head|classifier|reduction|out|query|key|value)\d*|[qkvo]|w[qkvo1-3]|(linear|fc|c)_\w+"
+)
+
+
+def plan_by_name(name: str, shapes: Shapes, conv: ConvMatrix) -> Plan | None:
+    """How a parameter becomes matrices, as far as its name and its neighbours tell.
+
+    Args:
+        name: of the parameter.
+        shapes: of every parameter of the model, by name.
+        conv: how a kernel becomes matrices.
+
+    Returns:
+        the plan; of kind "weight" where names and shapes do not tell; None where the name says that it is a mask.
+    """
+    shape = shapes[name]
+    path, _, last = name.rpartition(".")
+    module = path.rpartition(".")[2]
+    if last == "bias" and len(shape) == 4 and shape[:2] == (1, 1) and shape[2] == shape[3]:
+        return None  # a causal mask, as old checkpoints of GPT-2 keep it
+    recurrent = _RECURRENT.fullmatch(last)
+    if recurrent and len(shape) == 2:
+        return _recurrent(path, recurrent, shapes)
+    if len(shape) == 3 and last == "weight" and "bilinear" in module.lower():
+        return bilinear(conv)
+    if len(shape) in (3, 4, 5) and last == "weight":
+        note = "grouped, if its module is: a state dict does not tell" if shape[1] == 1 < shape[0] else ""
+        return kernel(shape, conv, transpose=bool(_TRANSPOSED.search(path)), note=note)
+    if len(shape) != 2:
+        return stack()
+    if last in {"q_proj_weight", "k_proj_weight", "v_proj_weight"}:
+        return whole("attention")
+    fused = fused_plan(name, shape)
+    if fused is not None:
+        return fused
+    if last == "weight" and re.fullmatch(r"c_attn|c_fc|c_proj|q_attn", module) and _stores_in_by_out(shapes):
+        return transposed("linear")
+    if last == "weight" and _EMBEDDING.fullmatch(module):
+        return whole("embedding")
+    bias = shapes.get(f"{path}.bias" if path else "bias")
+    if last == "weight" and (bias == (shape[0],) or _LINEAR.fullmatch(module)):
+        return whole("linear")
+    return whole("weight")
+
+
+def fused_plan(name: str, shape: Sequence[int], *, heads: int | None = None, around: str = "") -> Plan | None:
+    """Query, key and value of one fused layer, split.
+
+    Args:
+        name: of the parameter.
+        shape: of it, 2-d.
+        heads: how many the module has, where that is known.
+        around: the class of the module that the layer is in, where that is known.
+
+    Returns:
+        the plan; whole and noted where the order inside is not known; None where it is no fused layer.
+    """
+    rows, cols = shape
+    parts = name.lower().split(".")
+    called = next((part for part in reversed(parts) if part != "weight"), "")
+    if called == "c_attn" and cols == 3 * rows:
+        return blocks("attention", QKV, stored_transposed=True, note="fused q, k, v")
+    if rows != 3 * cols or called not in FUSED | FUSED_BY_HEAD:
+        return None
+    if called in FUSED_BY_HEAD or around in MODULES_BY_HEAD or (called == "in_proj" and "deberta" in parts):
+        if heads and cols % heads == 0:
+            return by_head(heads, "fused q, k, v, head by head")
+        return whole("attention", "fused q, k, v, head by head: not split, as the number of heads is not known")
+    if called == "qkv_proj" and "h" in parts:  # CodeGen: in the order of the cores that it was trained on
+        return whole("attention", "fused q, k, v: not split, as their order is not known")
+    return blocks("attention", QKV, note="" if called == "in_proj_weight" else "fused q, k, v")
+
+
+def recurrent_plan(kind: str, part: str) -> Plan:
+    """The gates of a recurrent layer's weights.
+
+    Args:
+        kind: "rnn", "gru" or "lstm".
+        part: "ih" and "hh" have a block of rows for each gate; "hr" projects the hidden state.
+
+    Returns:
+        one matrix a gate, or the one of the projection.
+    """
+    if part == "hr":
+        return whole(kind, "projection of the hidden state")
+    return blocks(kind, GATES[kind])
+
+
+def _recurrent(path: str, found: re.Match[str], shapes: Shapes) -> Plan:
+    """Gates told by how many times taller the hidden-to-hidden weight is than the hidden state is wide."""
+    part, layer, direction = (group or "" for group in found.groups())
+    prefix = f"{path}." if path else ""
+    hidden = shapes.get(f"{prefix}weight_hh{layer}{direction}", (0, 0))
+    projection = shapes.get(f"{prefix}weight_hr{layer}{direction}")
+    width = projection[-1] if projection else hidden[-1]
+    kinds = {len(gates) * width: kind for kind, gates in GATES.items()}
+    kind = kinds.get(hidden[0]) if width else None
+    if kind is None or (part == "ih" and shapes[prefix + found.group()][0] != hidden[0]):
+        return whole("weight")
+    return recurrent_plan(kind, part)
+
+
+def _stores_in_by_out(shapes: Shapes) -> bool:
+    """Whether a GPT-2 keeps its linear layers in × out, as Hugging Face's does: its c_attn tells."""
+    return any(
+        name.endswith("c_attn.weight") and len(shape) == 2 and shape[1] == 3 * shape[0]
+        for name, shape in shapes.items()
+    )

@@ -1,0 +1,194 @@
+"""State dicts as `torch.save` writes them: pickles, of which nothing but tensors and plain values is ever made."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.parameter import is_lazy
+
+from spectail.weights.matrix import Skipped
+from spectail.weights.parameter import Parameter, from_tensor
+from spectail.weights.state_dict import unwrap
+from spectail.weights.untrusted import Stamp, check_unchanged, opened, printable, size_of, stamp_of
+
+GREEDY = re.compile(rb"\n(bytearray|encode|_rebuild_device_\w+)\n")
+"""What PyTorch's restricted unpickler allows, no state dict needs, and a few bytes can fill the memory with."""
+
+LARGEST_PICKLE = 100_000_000
+"""Bytes of names, shapes and places, without the values: more than those of any model."""
+
+LEAST_MAPPED = 2**23
+"""Bytes of a mapped file that may stay in memory, however small its tensors are."""
+
+SAFE_WAY = "save model.state_dict(), or a .safetensors file, where you have the model"
+
+
+def checkpoint_parameters(path: Path) -> tuple[list[Parameter], tuple[str, ...], list[Skipped]]:
+    """The tensors of a checkpoint, unread where the file can be mapped; the old format is held in memory.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        what each is, and how to read it; under which keys they were; what beside them was left out.
+
+    Raises:
+        ValueError: the file cannot be read, is no state dict, or is a pickle that would run code: it is not run.
+    """
+    stamp = stamp_of(path)
+    mapped = _is_zip(path)
+    state, keys, skipped = unwrap(_loaded(path, mapped), str(path))
+    _check_sizes(path, state)
+    if not mapped:
+        return [from_tensor(name, tensor, tensor.detach) for name, tensor in state.items()], keys, skipped
+    reader = _MappedReader(path, stamp, state)
+    found = [from_tensor(name, tensor, partial(reader.read, name), resident=False) for name, tensor in state.items()]
+    return found, keys, skipped
+
+
+class _MappedReader:
+    """Copies tensors out of a mapped file; it is mapped anew before what was read of it exceeds the largest tensor.
+
+    A mapping that is kept would come to hold the whole file in memory; one for each tensor reads all names again.
+    """
+
+    def __init__(self, path: Path, stamp: Stamp, state: dict[str, Tensor]) -> None:
+        self._path, self._stamp = path, stamp
+        self._state: dict[str, Tensor] | None = state
+        self._most = max(LEAST_MAPPED, *map(_bytes_of, state.values())) if state else 0
+        self._read = 0
+
+    def read(self, name: str) -> Tensor:
+        """A tensor, in memory of its own."""
+        # a mapped file that became shorter ends the process that reads it
+        check_unchanged(self._path, self._stamp)
+        if self._state is None:
+            self._state, self._read = unwrap(_loaded(self._path, mapped=True), str(self._path))[0], 0
+        values = self._state[name].detach().clone()
+        self._read += _bytes_of(values)
+        if self._read >= self._most:
+            self._state = None
+        return values
+
+
+def _bytes_of(tensor: Tensor) -> int:
+    if is_lazy(tensor) or tensor.is_meta or tensor.layout is not torch.strided:
+        return 0
+    # a system maps some pages around those that are read
+    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()) + 2**16
+
+
+def _is_zip(path: Path) -> bool:
+    """Whether a checkpoint is in the format that can be mapped.
+
+    Raises:
+        ValueError: it is a program, damaged, or something else altogether.
+    """
+    with opened(path) as file:
+        start = file.read(4)
+        if start[:1] == b"\x80":
+            file.seek(0)
+            _check_greed(path, file.read)
+            return False
+    if start != b"PK\x03\x04":
+        what = "empty" if not start else f"no checkpoint: it starts with {start!r}"
+        raise ValueError(f"{path} is {what}; expected a file of torch.save or of safetensors")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            _check_entries(path, entries)
+            for entry in entries:
+                if entry.filename.endswith(".pkl"):
+                    with archive.open(entry) as file:
+                        _check_greed(path, file.read)
+    except _RefusedError:
+        raise
+    except Exception as error:  # zipfile raises many, where an archive is damaged
+        raise ValueError(f"{path} is a damaged zip archive: {error!s:.200}") from None
+    return True
+
+
+class _RefusedError(ValueError):
+    """A sentence that says all."""
+
+
+def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> None:
+    """An archive must be one of torch.save, which compresses nothing.
+
+    Raises:
+        ValueError: it is not.
+    """
+    size = size_of(path)
+    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
+        raise _RefusedError(f"{path} is a TorchScript archive, which is a program; it was not run: {SAFE_WAY}")
+    if any(entry.compress_type != zipfile.ZIP_STORED or entry.file_size > size for entry in entries):
+        what = "it is compressed, or claims more bytes than it has"
+        raise _RefusedError(f"{path} is no checkpoint of torch.save: {what}")
+    if any(entry.filename.endswith(".pkl") and entry.file_size > LARGEST_PICKLE for entry in entries):
+        raise _RefusedError(f"{path} has a pickle of more than {LARGEST_PICKLE} bytes; it was not run: {SAFE_WAY}")
+
+
+def _check_greed(path: Path, read: Callable[[int], bytes]) -> None:
+    """A pickle must not make values that are larger than itself.
+
+    Raises:
+        ValueError: it can.
+    """
+    before = b""
+    while block := read(2**20):
+        found = GREEDY.search(before + block)
+        if found:
+            name = found[1].decode()
+            raise _RefusedError(f"{path} is a pickle that can fill the memory ({name}); it was not run: {SAFE_WAY}")
+        before = block[-64:]
+
+
+def _loaded(path: Path, mapped: bool) -> Mapping[Any, Any]:
+    """What a checkpoint holds, by PyTorch's restricted unpickler."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
+    except Exception as error:  # a damaged file may raise any
+        raise ValueError(_refusal(path, error)) from None
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{path} holds a {type(found).__name__}; expected a state dict: {SAFE_WAY}")
+    return found
+
+
+def _refusal(path: Path, error: Exception) -> str:
+    """What PyTorch's refusal of a file means, in one sentence."""
+    text = str(error)
+    named = re.search(r"(?:GLOBAL|[Uu]nsupported class|Unsupported type:?|build) ([\w.]+\.[\w.]+)", text)
+    if isinstance(error, pickle.UnpicklingError) and named:
+        return f"{path} is a pickle that would run code ({named[1]:.80}); it was not run: {SAFE_WAY}"
+    if "Unsupported operand" in text:
+        return (
+            f"{path} is a damaged checkpoint, or a pickle of another kind than torch.save's; it was not run: {SAFE_WAY}"
+        )
+    said = text.rpartition("WeightsUnpickler error:")[2].strip().partition("\n")[0]
+    reason = "it ends too early" if isinstance(error, EOFError) else said or type(error).__name__
+    return f"{path} is damaged, or no state dict: {printable(reason[:200])}"
+
+
+def _check_sizes(path: Path, state: Mapping[str, Tensor]) -> None:
+    """No tensor may have more values than the file has bytes for.
+
+    Raises:
+        ValueError: one has.
+    """
+    size = size_of(path)
+    for name, tensor in state.items():
+        if tensor.layout is torch.strided and not tensor.is_meta and tensor.untyped_storage().nbytes() > size:
+            raise ValueError(f"{path} is damaged: {printable(name):.200} claims more bytes than the file has")

@@ -1,0 +1,155 @@
+"""Files of the safetensors format: a checked header, and one tensor read at a time.
+
+The header is read here, and not by the library that writes such files, because that maps the whole file into memory:
+what is read here is the bytes of one tensor, and nothing stays.
+
+Source: https://github.com/huggingface/safetensors#format.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spectail.weights.parameter import Parameter, why_not_matrix, why_not_values
+from spectail.weights.untrusted import Stamp, check_unchanged, opened, parsed, printable, size_of, stamp_of
+
+LONGEST_HEADER = 100_000_000
+"""Bytes: the format's own limit."""
+
+MOST_DIMENSIONS = 64
+"""As many as a tensor of PyTorch may have."""
+
+DTYPES: dict[str, tuple[int, torch.dtype | None]] = {
+    "F64": (64, torch.float64),
+    "F32": (32, torch.float32),
+    "F16": (16, torch.float16),
+    "BF16": (16, torch.bfloat16),
+    "F8_E4M3": (8, torch.float8_e4m3fn),
+    "F8_E5M2": (8, torch.float8_e5m2),
+    "F8_E4M3FNUZ": (8, torch.float8_e4m3fnuz),
+    "F8_E5M2FNUZ": (8, torch.float8_e5m2fnuz),
+    "F8_E8M0": (8, torch.float8_e8m0fnu),
+    "F6_E2M3": (6, None),
+    "F6_E3M2": (6, None),
+    "F4": (4, None),
+    "C64": (64, torch.complex64),
+    "I64": (64, torch.int64),
+    "I32": (32, torch.int32),
+    "I16": (16, torch.int16),
+    "I8": (8, torch.int8),
+    "U64": (64, torch.uint64),
+    "U32": (32, torch.uint32),
+    "U16": (16, torch.uint16),
+    "U8": (8, torch.uint8),
+    "BOOL": (8, torch.bool),
+}
+"""Bits of a value, and its dtype where PyTorch has one."""
+
+
+def safetensors_parameters(path: Path) -> list[Parameter]:
+    """The tensors of a file, unread, in the order in which they are stored.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        what each is, and how to read it.
+
+    Raises:
+        ValueError: the file cannot be read, or its header is not what it must be.
+    """
+    stamp = stamp_of(path)
+    header, start = _header(path)
+    size = size_of(path) - start
+    spans = sorted((_span(path, name, entry, size), name) for name, entry in header.items() if name != "__metadata__")
+    end = 0
+    for (first, last), name in spans:
+        if first != end:
+            wrong = "overlap others" if first < end else f"leave {first - end} bytes before them to nobody"
+            raise ValueError(f"{path} is damaged: the values of {printable(name)} {wrong}")
+        end = last
+    if end != size:
+        raise ValueError(f"{path} is damaged: its tensors end at byte {start + end}, the file at {start + size}")
+    return [_parameter(path, stamp, name, header[name], start + first) for (first, _), name in spans]
+
+
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """The header of a file, and where the values start."""
+    size = size_of(path)
+    with opened(path) as file:
+        count = file.read(8)
+        if len(count) < 8:
+            raise ValueError(f"{path} is no safetensors file: it has {size} bytes, fewer than the length of a header")
+        length = int.from_bytes(count, "little")
+        if length > min(size - 8, LONGEST_HEADER):
+            what = f"the file has {size} bytes" if length > size - 8 else f"at most {LONGEST_HEADER} are allowed"
+            raise ValueError(f"{path} is damaged, or no safetensors file: it claims a header of {length} bytes; {what}")
+        text = file.read(length)
+    header = parsed(path, text, "the header of a safetensors file")
+    metadata = header.get("__metadata__", {})
+    if not isinstance(metadata, dict):
+        raise ValueError(f"{path} is damaged: its __metadata__ is no JSON object")
+    return header, 8 + length
+
+
+def _span(path: Path, name: str, entry: object, size: int) -> tuple[int, int]:
+    """Where a tensor's values lie, from the end of the header; checked against the file, its dtype and its shape."""
+    where = f"{path} is damaged: {printable(name):.200}"
+    if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
+        raise ValueError(f"{where} is described without its dtype, shape and data_offsets")
+    shape, offsets, dtype = entry["shape"], entry["data_offsets"], entry["dtype"]
+    if not _are_sizes(shape) or len(shape) > MOST_DIMENSIONS:
+        raise ValueError(
+            f"{where} has the shape {json.dumps(shape):.80}; expected a list of whole numbers, none negative"
+        )
+    if not _are_sizes(offsets) or len(offsets) != 2 or not offsets[0] <= offsets[1] <= size:
+        raise ValueError(
+            f"{where} is said to lie at bytes {json.dumps(offsets):.80}; expected two ascending, of at most {size}"
+        )
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise ValueError(f"{where} has the dtype {json.dumps(dtype):.40}; expected one of {', '.join(DTYPES)}")
+    bits = prod(shape) * DTYPES[dtype][0]
+    if bits != 8 * (offsets[1] - offsets[0]):
+        raise ValueError(
+            f"{where} takes {offsets[1] - offsets[0]} bytes, but {dtype} of the shape {shape!s:.80} takes {bits / 8:g}"
+        )
+    return offsets[0], offsets[1]
+
+
+def _are_sizes(value: object) -> bool:
+    # a boolean is an integer to Python; no size of a file that exists has 63 bits
+    return isinstance(value, list) and all(type(size) is int and 0 <= size < 2**63 for size in value)
+
+
+def _parameter(path: Path, stamp: Stamp, name: str, entry: dict[str, Any], start: int) -> Parameter:
+    shape, dtype = tuple(entry["shape"]), DTYPES[entry["dtype"]][1]
+    if dtype is None:
+        return Parameter(name, shape, _unreadable, f"quantised and packed ({entry['dtype']})", resident=False)
+    refusal = why_not_values(dtype) or why_not_matrix(shape)
+    return Parameter(name, shape, _reader(path, stamp, start, dtype, shape), refusal, resident=False)
+
+
+def _unreadable() -> Tensor:
+    raise ValueError("packed values cannot be read")
+
+
+def _reader(path: Path, stamp: Stamp, start: int, dtype: torch.dtype, shape: tuple[int, ...]) -> Callable[[], Tensor]:
+    """Reads the bytes of one tensor, and no others."""
+
+    def load() -> Tensor:
+        check_unchanged(path, stamp)
+        values = bytearray(prod(shape) * dtype.itemsize)
+        with opened(path) as file:
+            file.seek(start)
+            if file.readinto(values) < len(values):
+                raise ValueError(f"{path} has changed since it was opened: it ends too early")
+        return torch.frombuffer(values, dtype=dtype).reshape(shape)
+
+    return load

@@ -1,0 +1,210 @@
+"""Weights that a module computes from others: what it acts with, without changing it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from spectail.weights.matrix import Skipped
+from spectail.weights.parameter import Parameter, from_tensor
+
+_Recipe = tuple[str, Callable[[], Tensor], dict[str, Tensor], str]
+"""A weight's name, how it is computed, from what, and what that is called."""
+
+
+def effective_weights(owner: nn.Module, path: str) -> tuple[list[Parameter], dict[str, Skipped]]:
+    """The weights that a module computes before it acts: parametrized, normalised or pruned.
+
+    Args:
+        owner: the module; its submodules are not looked at.
+        path: of it, with the point at its end.
+
+    Returns:
+        the weights it acts with; and, by name, the parameters and buffers that they are made of.
+    """
+    found: list[Parameter] = []
+    consumed: dict[str, Skipped] = {}
+    for name, compute, sources, how in (*_parametrized(owner), *_hooked(owner)):
+        whole = path + name
+        for source, tensor in sources.items():
+            shape = tuple(tensor.shape)
+            consumed[path + source] = Skipped(path + source, shape, f"a part of {whole}, analysed as it acts ({how})")
+        try:
+            seen = compute()
+        except Exception as error:  # whatever a user's own parametrization raises
+            consumed[whole] = Skipped(whole, (), f"its parametrization cannot be computed: {error}")
+            continue
+        parameter = from_tensor(whole, seen, compute, resident=False)
+        # what was computed lies in memory that is used again: only the module says what is shared
+        memory = (id(owner), name)
+        found.append(replace(parameter, memory=memory, note=f"{how}: the weight it acts with"))
+    return found, consumed
+
+
+def _parametrized(owner: nn.Module) -> list[_Recipe]:
+    """Weights under `torch.nn.utils.parametrize`, by a copy of it in evaluation mode: in training, it may change."""
+    found: list[_Recipe] = []
+    if not parametrize.is_parametrized(owner):
+        return found
+    for name, chain in owner.parametrizations.items():  # type: ignore[union-attr,operator]
+
+        def compute(name: str = name) -> Tensor:
+            chain = copy.deepcopy(owner.parametrizations[name]).eval()  # type: ignore[index,union-attr]
+            with torch.no_grad():
+                return _plain(chain())
+
+        sources = {f"parametrizations.{name}.{inner}": tensor for inner, tensor in _values(chain)}
+        found.append((name, compute, sources, "+".join(_called(step) for step in chain)))
+    return found
+
+
+def _hooked(owner: nn.Module) -> list[_Recipe]:
+    """Weights that a hook of `torch.nn.utils` computes before each call: weight_norm, spectral_norm, prune."""
+    found: list[_Recipe] = []
+    for hook in owner._forward_pre_hooks.values():
+        kind = type(hook).__name__
+        name = getattr(hook, "name", None) or getattr(hook, "_tensor_name", None)
+        ends = {"WeightNorm": ("_g", "_v"), "SpectralNorm": ("_orig", "_u", "_v")}.get(kind)
+        if hasattr(hook, "apply_mask"):
+            kind, ends = "pruned", ("_orig", "_mask")
+        if name is None or ends is None:
+            continue
+
+        def compute(hook: Any = hook, kind: str = kind) -> Tensor:
+            with torch.no_grad():
+                if kind == "pruned":
+                    return _plain(hook.apply_mask(owner))
+                if kind == "SpectralNorm":
+                    return _plain(hook.compute_weight(owner, do_power_iteration=False))
+                return _plain(hook.compute_weight(owner))
+
+        held = owner._parameters | owner._buffers
+        sources = {name + end: tensor for end in ends if (tensor := held.get(name + end)) is not None}
+        found.append((name, compute, sources, _called(hook) if kind != "pruned" else kind))
+    return found
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach()
+
+
+def _values(module: nn.Module) -> list[tuple[str, Tensor]]:
+    return [*module.named_parameters(), *module.named_buffers()]
+
+
+def _called(step: object) -> str:
+    name = type(step).__name__
+    return {"_WeightNorm": "weight_norm", "WeightNorm": "weight_norm", "_SpectralNorm": "spectral_norm"}.get(
+        name, {"SpectralNorm": "spectral_norm", "_Orthogonal": "orthogonal"}.get(name, name)
+    )
+
+
+# the ending of a weight's main part, and of what it is computed with; which way, in the order in which they are tried
+_WAYS = (
+    ("parametrizations.{}.original1", ("parametrizations.{}.original0",), "weight_norm"),
+    ("{}_v", ("{}_g",), "weight_norm"),
+    ("parametrizations.{}.original", ("parametrizations.{}.0._u", "parametrizations.{}.0._v"), "spectral_norm"),
+    ("{}_orig", ("{}_u", "{}_v"), "spectral_norm"),
+    ("{}_orig", ("{}_mask",), "pruned"),
+)
+
+
+def computed_weights(found: Iterable[Parameter]) -> tuple[list[Parameter], list[Skipped]]:
+    """Put the weight that a layer acts with in the place of what it is stored as.
+
+    Args:
+        found: the parameters of a state dict.
+
+    Returns:
+        the parameters, with weights under weight_norm, spectral_norm and prune computed; and what they came from.
+    """
+    known = {parameter.name: parameter for parameter in found}
+    result: dict[str, Parameter] = {}
+    used: dict[str, Skipped] = {}
+    for main in known.values():
+        made = _made(main, known)
+        if made is None or made[0].name in known:
+            result[main.name] = main
+            continue
+        weight, sources, how = made
+        result[main.name] = weight
+        for source in (main, *sources):
+            reason = f"a part of {weight.name}, analysed as it acts ({how})"
+            used[source.name] = Skipped(source.name, source.shape, reason)
+    kept = [weight for name, weight in result.items() if name not in used or weight.name != name]
+    return [_as_it_is(parameter) for parameter in kept], list(used.values())
+
+
+def _made(main: Parameter, known: dict[str, Parameter]) -> tuple[Parameter, list[Parameter], str] | None:
+    """The weight of which a parameter is the main part, if it is one."""
+    path, last = _last_steps(main.name)
+    for pattern, others, how in _WAYS:
+        before, after = pattern.split("{}")
+        if main.refusal or not (last.startswith(before) and last.endswith(after) and len(last) > len(before + after)):
+            continue
+        name = last[len(before) : len(last) - len(after)]
+        sources = [source for other in others if (source := known.get(path + other.format(name))) is not None]
+        compute = _computation(how, main, sources) if len(sources) == len(others) else None
+        if compute is not None:
+            note = f"{how}: the weight it acts with"
+            weight = replace(main, name=path + name, load=compute, memory=None, resident=False, note=note)
+            return weight, sources, how
+    return None
+
+
+def _last_steps(name: str) -> tuple[str, str]:
+    """A name before and after the module that the weight belongs to."""
+    path, point, last = name.rpartition("parametrizations.")
+    if point:
+        return path, point + last
+    path, point, last = name.rpartition(".")
+    return path + point, last
+
+
+def _computation(how: str, main: Parameter, sources: list[Parameter]) -> Callable[[], Tensor] | None:
+    """How to compute the weight; None where the shapes are not those that it needs."""
+    shapes = [source.shape for source in sources]
+    if how == "weight_norm":
+        g = shapes[0]
+        fits = g == () or (len(g) == len(main.shape) and all(a in (1, b) for a, b in zip(g, main.shape, strict=True)))
+        return (lambda: _weight_norm(main.load(), sources[0].load())) if fits else None
+    if how == "pruned":
+        return (lambda: main.load() * sources[0].load()) if shapes[0] == main.shape else None
+    axis = next((axis for axis in (0, 1) if (main.shape[axis],) == shapes[0]), None)
+    size = 1
+    for length in main.shape:
+        size *= length
+    if axis is None or shapes[1] != (size // main.shape[axis],):
+        return None
+    return lambda: _spectral_norm(main.load(), sources[0].load(), sources[1].load(), axis)
+
+
+def _weight_norm(v: Float[Tensor, "*shape"], g: Float[Tensor, "*scales"]) -> Float[Tensor, "*shape"]:
+    """Of g · v / ‖v‖, the norm over every dimension that g does not have."""
+    over = [axis for axis in range(v.ndim) if g.ndim == 0 or g.shape[axis] == 1]
+    scaled: Tensor = v * (g / v.norm(dim=over, keepdim=True))
+    return scaled
+
+
+def _spectral_norm(
+    weight: Float[Tensor, "*shape"], u: Float[Tensor, " a"], v: Float[Tensor, " b"], axis: int
+) -> Float[Tensor, "*shape"]:
+    """Divided by σ = uᵀWv, with the singular vectors that training has left."""
+    sigma = u @ (weight.movedim(axis, 0).flatten(1) @ v)
+    return weight / sigma
+
+
+def _as_it_is(parameter: Parameter) -> Parameter:
+    """What other parametrizations keep is named as the weight, and noted."""
+    path, last = _last_steps(parameter.name)
+    if not (last.startswith("parametrizations.") and last.endswith(".original")) or parameter.note:
+        return parameter
+    name = last.removeprefix("parametrizations.").removesuffix(".original")
+    return replace(parameter, name=path + name, note="as stored: its parametrization is not known")

@@ -1,0 +1,270 @@
+"""One row per matrix, in a module, in a file, and between two of them."""
+
+import math
+import subprocess
+import sys
+import warnings
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from spectail import analyze
+from spectail.analysis import null_cache as cache
+from spectail.analysis.model import analyze_with_spectra
+from spectail.analysis.row import COLUMNS, SLICE_FACTOR, measure_matrix
+from spectail.cli import main
+from spectail.weights.matrix import WeightMatrix
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from weightwatcher.WW_powerlaw import WWFit
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache, "cache_folder", lambda: folder)
+        yield
+
+
+def model(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(60, 40), nn.Conv2d(12, 16, 3), nn.LayerNorm(8), nn.Linear(40, 50, bias=False))
+
+
+def matrix_of(weights, name="w", kind="linear", note=""):
+    slices = weights if weights.ndim == 3 else weights[None]
+    return WeightMatrix(name, kind, slices.shape[1], slices.shape[2], slices.shape[0], lambda: slices, note)
+
+
+def row_of(weights, **options):
+    return measure_matrix(matrix_of(weights), **options)[0]
+
+
+def test_the_columns_are_those_promised_in_order():
+    frame = analyze(model())
+    assert ",".join(frame.columns) == (
+        "name,kind,rows,cols,n_eigenvalues,pl_alpha_hill,pl_alpha_ks,ks_distance,xmin,tail_size,alpha_stderr,p_value,"
+        "null_alpha_hill,null_alpha_ks,z_hill,z_ks,bulk_edge,n_spikes,spectral_gap,stable_rank,effective_rank,"
+        "spectral_norm,frobenius_norm,phase,note"
+    )
+    assert frame["name"].tolist() == ["0.weight", "1.weight", "3.weight"]
+    assert frame["n_eigenvalues"].tolist() == [40, 12 * 9, 40]
+    assert {one["name"] for one in frame.attrs["skipped"]} == {"0.bias", "1.bias", "2.weight", "2.bias"}
+    assert all(one["reason"] for one in frame.attrs["skipped"])
+
+
+def test_exponents_are_those_of_weightwatchers_fit_of_the_same_eigenvalues():
+    found = analyze_with_spectra(model())
+    for alpha, xmin, spectrum in zip(found.frame["pl_alpha_ks"], found.frame["xmin"], found.spectra, strict=True):
+        reference = WWFit(spectrum.numpy())
+        assert alpha == pytest.approx(reference.alpha, rel=1e-6)
+        assert xmin == pytest.approx(reference.xmin, rel=1e-6)
+
+
+def test_a_whole_model_has_the_exponents_that_weightwatcher_gives_it():
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Linear(120, 90), nn.Linear(90, 70))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import weightwatcher
+
+        details = weightwatcher.WeightWatcher(model=net, log_level="ERROR").analyze(min_evals=0, detX=False)
+    assert analyze(net)["pl_alpha_ks"].tolist() == pytest.approx(
+        details["alpha"].tolist(), rel=1e-5
+    )  # its SVD is float32
+
+
+def test_norms_and_ranks_are_numpys():
+    weights = torch.randn(5, 30, 20, generator=torch.Generator().manual_seed(0))
+    row = row_of(weights)
+    singular = torch.linalg.svdvals(weights.double())
+    shares = singular.flatten() / singular.sum()
+    assert row["spectral_norm"] == pytest.approx(float(singular.max()), rel=1e-12)
+    assert row["frobenius_norm"] == pytest.approx(float(weights.double().norm()), rel=1e-12)
+    assert row["stable_rank"] == pytest.approx(float(weights.double().norm() ** 2 / singular.max() ** 2), rel=1e-12)
+    assert row["effective_rank"] == pytest.approx(float((-(shares * shares.log()).sum()).exp()), rel=1e-10)
+
+
+def test_slices_are_pooled_with_the_factor_of_the_convention():
+    weights = torch.randn(4, 20, 15, generator=torch.Generator().manual_seed(0))
+    _, spectrum = measure_matrix(matrix_of(weights))
+    by_hand = torch.linalg.svdvals(weights.double()).square().flatten().sort().values * SLICE_FACTOR
+    torch.testing.assert_close(spectrum, by_hand, rtol=1e-9, atol=0)  # Gram matrices of condition 1e4
+
+
+@pytest.mark.parametrize("factor", [1e-4, 1000.0, 1e-25])
+def test_only_what_has_units_changes_with_the_scale_of_the_weights(factor):
+    weights = torch.randn(60, 40, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    weights[0] += 3
+    plain, scaled = row_of(weights), row_of(weights * factor)
+    units = {"xmin": 2, "bulk_edge": 2, "spectral_norm": 1, "frobenius_norm": 1}
+    for name in COLUMNS:
+        if isinstance(plain[name], str):
+            assert scaled[name] == plain[name]
+        else:
+            expected = plain[name] * factor ** units.get(name, 0)
+            assert scaled[name] == pytest.approx(expected, rel=1e-9, nan_ok=True)  # Gram matrix of condition 1e4
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_every_precision_is_read_as_the_numbers_it_holds(dtype):
+    weights = torch.randn(50, 30, generator=torch.Generator().manual_seed(3)).to(dtype)
+    assert row_of(weights)["pl_alpha_hill"] == pytest.approx(row_of(weights.double())["pl_alpha_hill"], rel=1e-12)
+
+
+def broken(value):
+    weights = torch.randn(20, 12, generator=torch.Generator().manual_seed(4))
+    weights[3, 4] = value
+    return weights
+
+
+UNMEASURABLE = {
+    "NaN": (broken(math.nan), "NaN or inf", "unknown"),
+    "inf": (broken(math.inf), "NaN or inf", "unknown"),
+    "zeros": (torch.zeros(15, 12), "all weights are zero", "unknown"),
+    "one row": (torch.ones(1, 40), "only 1 eigenvalue", "unknown"),
+    "one column": (torch.ones(40, 1), "only 1 eigenvalue", "unknown"),
+    "three rows": (torch.randn(3, 40, generator=torch.Generator().manual_seed(5)), "only 3 eigenvalues", "unknown"),
+    "low rank": (torch.ones(30, 3) @ torch.ones(3, 20), "19 of 20 eigenvalues are zero", "rank-collapse"),
+    "all equal": (torch.eye(30), "all equal", None),
+}
+
+
+@pytest.mark.parametrize("name", UNMEASURABLE)
+@pytest.mark.parametrize("p_value", [False, True])
+def test_what_cannot_be_measured_is_nan_with_a_note_and_never_minus_one(name, p_value):
+    weights, reason, phase = UNMEASURABLE[name]
+    row = row_of(weights, p_value=p_value)
+    assert reason in row["note"]
+    assert phase in (row["phase"], None)
+    assert name == "three rows" or math.isnan(row["pl_alpha_ks"])
+    assert -1 not in [row[column] for column in COLUMNS]
+    assert list(row) == list(COLUMNS)
+
+
+def test_a_short_tail_is_noted_and_so_is_what_the_matrix_itself_says():
+    row, _ = measure_matrix(
+        matrix_of(torch.randn(40, 30, generator=torch.Generator().manual_seed(6)), note="tied to x")
+    )
+    assert row["tail_size"] < 50
+    assert row["note"].startswith("tied to x; ")
+    assert f"KS tail of {row['tail_size']} eigenvalues only" in row["note"]
+
+
+def test_a_row_without_nulls_has_none_and_a_p_value_only_where_it_is_asked_for():
+    weights = torch.randn(40, 30, generator=torch.Generator().manual_seed(7))
+    row = row_of(weights, nulls=False)
+    assert math.isnan(row["z_hill"])
+    assert math.isnan(row["p_value"])
+    asked = row_of(weights, p_value=True, seed=1)
+    assert 0 <= asked["p_value"] <= 1
+    assert asked == row_of(weights, p_value=True, seed=1) or math.isnan(asked["z_hill"])
+
+
+def test_a_model_keeps_its_weights_its_mode_and_its_hooks():
+    net = model()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    state = torch.get_rng_state()
+    analyze(net)
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    assert torch.equal(state, torch.get_rng_state())
+    assert net.training
+    assert all(p.grad is None and p.requires_grad for p in net.parameters())
+
+
+def test_a_model_without_a_matrix_gives_no_rows_and_says_what_it_skipped():
+    frame = analyze(nn.LayerNorm(8))
+    assert frame.empty
+    assert list(frame.columns) == list(COLUMNS)
+    assert len(frame.attrs["skipped"]) == 2
+
+
+def test_the_change_of_a_model_is_that_of_its_matrices():
+    before, after = model(), model()
+    with torch.no_grad():
+        after[0].weight += 5 * torch.outer(torch.ones(40), torch.ones(60)) / math.sqrt(2400)
+        after[3] = nn.Linear(41, 50)
+        after.append(nn.Linear(30, 30))
+    frame = analyze(before, after=after)
+    assert frame["name"].tolist() == ["0.weight", "1.weight"]
+    assert frame["spectral_norm"][0] == pytest.approx(5, rel=1e-5)  # float32 weights
+    assert frame["stable_rank"][0] == pytest.approx(1, rel=1e-5)
+    assert frame["note"][1] == "unchanged"
+    assert frame["overlap_left"][1] == pytest.approx(1)  # the same direction before and after
+    _, _, old = torch.linalg.svd(before[0].weight.detach().double())
+    _, _, new = torch.linalg.svd(after[0].weight.detach().double())
+    assert frame["overlap_right"][0] == pytest.approx(float(old[0] @ new[0]) ** 2, abs=1e-9)
+    reasons = {one["name"]: one["reason"] for one in frame.attrs["skipped"]}
+    assert "shape" in reasons["3.weight"]
+    assert reasons["4.weight"] == "only in the model after"
+
+
+def test_the_command_writes_a_table_and_files(tmp_path, capsys):
+    save_file(model().state_dict(), tmp_path / "m.safetensors")
+    main(["analyze", str(tmp_path / "m.safetensors"), "--out", str(tmp_path / "out"), "--conv", "flatten"])
+    told = capsys.readouterr().out
+    assert "0.weight" in told
+    assert "skipped 4 parameters" in told
+    for name in ("analysis.csv", "skipped.csv", "spectra.nc", "analysis.html"):
+        assert (tmp_path / "out" / name).is_file()
+        assert name in told
+    table = pd.read_csv(tmp_path / "out" / "analysis.csv")
+    assert list(table.columns) == list(COLUMNS)
+    assert table.set_index("name")["cols"]["1.weight"] == 108
+    assert len(pd.read_csv(tmp_path / "out" / "skipped.csv")) == 4
+
+
+def test_spectra_are_kept_by_the_name_of_their_matrix(tmp_path):
+    import xarray as xr
+
+    save_file(model().state_dict(), tmp_path / "m.safetensors")
+    main(["analyze", str(tmp_path / "m.safetensors"), "--out", str(tmp_path)])
+    with xr.open_dataset(tmp_path / "spectra.nc", engine="netcdf4") as kept:
+        values = kept.eigenvalues.values[kept.layer.values == "0.weight"]
+    expected = torch.linalg.svdvals(model()[0].weight.double()).flip(0).square()
+    assert values == pytest.approx(expected.detach().numpy(), rel=1e-9)  # Gram matrix of condition 1e2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["missing.safetensors"], "missing.safetensors"),
+        (["vector.safetensors"], "no matrix"),
+        (["m.safetensors", "--conv", "fold"], "kernel-slices or flatten"),
+        (["m.safetensors", "--seed", "-1"], "seed=-1"),
+    ],
+)
+def test_bad_input_is_one_sentence(tmp_path, monkeypatch, capsys, arguments, sentence):
+    monkeypatch.chdir(tmp_path)
+    save_file({"b": torch.ones(3)}, "vector.safetensors")
+    save_file(model().state_dict(), "m.safetensors")
+    with pytest.raises(SystemExit) as stopped:
+        main(["analyze", *arguments])
+    assert stopped.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+# in two bytes an entry a matrix has to be larger for what is of one size whatever the matrix not to count
+@pytest.mark.parametrize(("dtype", "side"), [(torch.float32, 1280), (torch.float32, 2048), (torch.bfloat16, 2048)])
+def test_peak_memory_is_below_six_times_the_largest_matrix(tmp_path, dtype, side):
+    generator = torch.Generator().manual_seed(0)
+    many = {f"w{i}": torch.randn(side, side, generator=generator).to(dtype) for i in range(3)}
+    save_file(many, tmp_path / "m.safetensors")
+    del many
+    peak = (
+        "import torch; torch.set_num_threads(1)\nfrom spectail.analysis import row\nrow._compared = lambda *_: {}\n"
+        "from spectail.analysis.model import analyze\n"
+        "def peak():\n    lines = open('/proc/self/status').read().splitlines()\n"
+        "    return next(int(line.split()[1]) for line in lines if line.startswith('VmHWM'))\n"
+        "from torch import nn; analyze(nn.Linear(800, 700)); before = peak()\n"
+        f"assert len(analyze({str(tmp_path / 'm.safetensors')!r})) == 3; print(peak() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", peak], capture_output=True, text=True, check=True)
+    # what a small matrix took first is the interpreter: libraries, and the buffers of linear algebra
+    assert int(done.stdout) * 1024 < 6 * dtype.itemsize * side * side

@@ -1,0 +1,185 @@
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from spectail.cli import main
+from spectail.experiments.deep.run import make_optimizer, train
+from spectail.experiments.deep.training import Training
+from spectail.recording.reading import open_training
+
+HERE = Path(__file__).parent
+TINY = Training(model="trained_models:normed", images=40, micro_batch=16, steps=5, record=(0, 2, 5))
+
+
+@pytest.fixture(autouse=True)
+def models_are_found(monkeypatch):
+    monkeypatch.syspath_prepend(HERE)
+
+
+class CutOffError(Exception):
+    """The process ends here."""
+
+
+def same(one, two):
+    clocks = ["measuring_seconds", "training_seconds"]
+    one, two = one.drop_vars(clocks), two.drop_vars(clocks)
+    assert set(one.variables) == set(two.variables)
+    for name in one.variables:
+        if one[name].dtype.kind == "f":
+            np.testing.assert_array_equal(one[name].values, two[name].values, err_msg=name)
+        else:
+            assert one[name].values.tolist() == two[name].values.tolist(), name
+
+
+def test_a_training_learns_and_is_found_again(tmp_path):
+    path, found = train(TINY, tmp_path)
+    run = open_training(path)
+    assert not found
+    assert run.step.values.tolist() == [0, 2, 5]
+    assert run.layer.values.tolist() == ["0.weight", "4.weight", "9.weight"]
+    assert run.sizes["update"] == 6
+    assert run.train_loss.values[-1] < run.train_loss.values[0]
+    assert list(tmp_path.iterdir()) == [path], "the state was not removed"
+    assert train(TINY, tmp_path) == (path, True)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "gd", "sign", "RMSprop"])
+@pytest.mark.parametrize("cut", [1, 3])
+def test_a_training_that_was_cut_off_goes_on_to_the_same_bits(tmp_path, optimizer, cut):
+    training = TINY.replace(optimizer=optimizer)
+    whole, _ = train(training, tmp_path / "whole")
+    steps = []
+
+    def stop(step, steps, loss):
+        if step == cut:
+            raise CutOffError
+
+    with pytest.raises(CutOffError):
+        train(training, tmp_path / "cut", progress=stop)
+    path, _ = train(training, tmp_path / "cut", progress=lambda step, *_: steps.append(step))
+    assert steps == list(range(cut + 1, 6)), "it began anew, or did not go on"
+    same(open_training(whole), open_training(path))
+
+
+def test_a_killed_process_loses_nothing(tmp_path):
+    training = TINY.replace(steps=60, record=(0, 60))
+    code = (
+        "import sys, pathlib, torch; torch.set_num_threads(1)\n"
+        "from spectail.experiments.deep.run import train; from spectail.experiments.deep.training import Training\n"
+        "say = lambda step, *_: print(step, flush=True)\n"
+        "train(Training.model_validate_json(sys.argv[1]), pathlib.Path(sys.argv[2]), progress=say)"
+    )
+    command = [sys.executable, "-c", code, training.canonical_json, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env={"PYTHONPATH": str(HERE)}, text=True)
+    for line in process.stdout:
+        if int(line) >= 5:
+            process.send_signal(signal.SIGKILL)
+            break
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    steps = []
+    path, found = train(training, tmp_path, progress=lambda step, *_: steps.append(step))
+    assert not found
+    assert steps[0] > 5
+    whole, _ = train(training, tmp_path / "whole")
+    same(open_training(whole), open_training(path))
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense", b"PK\x03\x04"])
+def test_a_damaged_state_is_not_used(tmp_path, damage):
+    (tmp_path / f"{TINY.key}.state").write_bytes(damage)
+    steps = []
+    train(TINY, tmp_path, progress=lambda step, *_: steps.append(step))
+    assert steps == [1, 2, 3, 4, 5]
+
+
+def test_no_code_in_a_state_is_run(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (exec, ("raise SystemExit('the file ran code')",))
+
+    torch.save({"training": TINY.canonical_json, "images": Bomb()}, tmp_path / f"{TINY.key}.state")
+    train(TINY, tmp_path)
+
+
+def test_other_images_under_one_name_are_trained_anew(tmp_path):
+    rng = np.random.default_rng(0)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        pixels = rng.integers(0, 255, (50, 32, 32, 3), dtype=np.uint8)
+        np.savez(tmp_path / folder / "mine.npz", images=pixels, labels=np.arange(50) % 10)
+    training = TINY.replace(dataset="mine", steps=1, record=None)
+    first, _ = train(training, tmp_path, data=tmp_path / "a" / "mine.npz")
+    loss = open_training(first).train_loss.values[0]
+    second, found = train(training, tmp_path, data=tmp_path / "b" / "mine.npz")
+    assert not found
+    assert open_training(second).train_loss.values[0] != loss
+
+
+@pytest.mark.parametrize("corrected", [True, False])
+def test_the_first_step_of_adam_follows_the_convention(corrected):
+    model = nn.Linear(3, 2, bias=False)
+    before = model.weight.detach().clone()
+    optimizer = make_optimizer(TINY.replace(bias_correction=corrected, lr=0.01), model)
+    model.weight.grad = torch.tensor([[1.0, -2.0, 3.0], [-4.0, 5.0, 6.0]])
+    optimizer.step()
+    # |M|/√V is 1 with the correction, (1 − 0.9)/√(1 − 0.999) without
+    length = 0.01 * (1.0 if corrected else 0.1 / np.sqrt(0.001))
+    assert (before - model.weight).abs().flatten().tolist() == pytest.approx([length] * 6, rel=1e-4)  # float32
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"batch_norm": "full"}, "micro_batch of all images"),
+        ({"batch_norm": "chnk"}, "did you mean 'chunk'"),
+        ({"lr": -1}, "lr=-1"),
+        ({"images": 0}, "images=0"),
+        ({"record": (7,)}, "steps 0 to 5"),
+        ({"colour": 1}, "field='colour' is not known"),
+        ({"steps": 1.5}, "steps=1.5 is not a whole number"),
+        ({"record": ("two",)}, "record='two' is not a whole number"),
+        ({"dtype": "float46"}, "did you mean 'float64'"),
+        ({"conv": "flaten"}, "did you mean 'flatten'"),
+    ],
+)
+def test_a_wrong_field_is_named_in_one_sentence(fields, sentence):
+    with pytest.raises(ValueError, match=sentence) as error:
+        TINY.replace(**fields)
+    assert "\n" not in str(error.value)
+
+
+def test_the_command_trains_tells_and_finds_again(tmp_path, capsys):
+    command = ["train", "--model", "trained_models:dense", "--images", "30", "--steps", "2", "--out", str(tmp_path)]
+    main(command)
+    first = capsys.readouterr().out
+    assert "1.weight" in first
+    assert "found, not computed again" not in first
+    main(command)
+    assert "found, not computed again" in capsys.readouterr().out
+    (path,) = (tmp_path / "trainings").glob("*.nc")
+    main(["report", str(path)])
+    assert list((tmp_path / "trainings").glob("*.html"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--images", "none"], "images='none'"),
+        (["--model", "vgg12"], "did you mean 'vgg11'"),
+        (["--optimizer", "RMSporp"], "did you mean 'RMSprop'"),
+        (["--dataset", "cifar100"], "did you mean 'cifar10'"),
+        (["--data", "nothing.npz"], "does not exist"),
+    ],
+)
+def test_the_command_refuses_what_it_does_not_know(tmp_path, capsys, arguments, sentence):
+    with pytest.raises(SystemExit) as left:
+        main(["train", "--steps", "1", "--out", str(tmp_path), *arguments])
+    assert left.value.code == 2
+    assert sentence in capsys.readouterr().err

@@ -1,0 +1,110 @@
+import math
+
+import pytest
+import torch
+
+from spectail.experiments.experiment import Experiment
+from spectail.experiments.optimizers import make_optimizer, make_schedule
+from spectail.experiments.two_layer.loop import normalize_
+
+SHAPE = (4, 3)
+
+
+def gradients(count, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(SHAPE, generator=generator, dtype=torch.float64) for _ in range(count)]
+
+
+def run(experiment, count=6):
+    weights = torch.ones(SHAPE, dtype=torch.float64)
+    optimizer = make_optimizer(experiment, weights)
+    for gradient in gradients(count):
+        weights.grad = gradient.clone()
+        optimizer.step()
+    return weights
+
+
+def adam_by_hand(lr, beta1, beta2, eps, corrected, count=6):
+    """Eqs. (4)-(5), written out; with bias correction where asked for."""
+    w, m, v = torch.ones(SHAPE, dtype=torch.float64), 0.0, 0.0
+    for t, g in enumerate(gradients(count), 1):
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        m_hat = m / (1 - beta1**t) if corrected else m
+        v_hat = v / (1 - beta2**t) if corrected else v
+        w = w - lr * m_hat / (v_hat.sqrt() + eps)
+    return w
+
+
+@pytest.mark.parametrize("corrected", [False, True])
+@pytest.mark.parametrize("betas", [(0.9, 0.999), (0.0, 0.5), (0.5, 0.999999)])
+def test_full_batch_adam_is_the_papers_equations_with_and_without_bias_correction(corrected, betas):
+    e = Experiment(lr=0.1, bias_correction=corrected, optimizer_options={"betas": betas, "eps": 1e-6})
+    torch.testing.assert_close(run(e), adam_by_hand(0.1, *betas, 1e-6, corrected), rtol=1e-10, atol=1e-12)
+
+
+def test_the_first_uncorrected_step_is_c_beta_times_the_sign():
+    e = Experiment(lr=1.0, optimizer_options={"eps": 0.0})
+    expected = 1.0 - 0.1 / math.sqrt(0.001) * gradients(1)[0].sign()  # eq. 9: c_β = 3.162
+    torch.testing.assert_close(run(e, 1), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_gradient_descent_and_sign_descent():
+    total = sum(gradients(6))
+    torch.testing.assert_close(run(Experiment(optimizer="gd", lr=0.5)), 1 - 0.5 * total)
+    signs = sum(g.sign() for g in gradients(6))
+    torch.testing.assert_close(run(Experiment(optimizer="sign", lr=0.5)), 1 - 0.5 * signs)
+
+
+def test_momentum_is_torchs_sgd_with_options():
+    weights = torch.ones(SHAPE, dtype=torch.float64)
+    reference = torch.optim.SGD([weights], lr=0.1, momentum=0.9, nesterov=True)
+    for gradient in gradients(6):
+        weights.grad = gradient.clone()
+        reference.step()
+    e = Experiment(optimizer="SGD", lr=0.1, optimizer_options={"momentum": 0.9, "nesterov": True})
+    torch.testing.assert_close(run(e), weights)
+
+
+@pytest.mark.parametrize("name", ["AdamW", "RMSprop", "Adagrad", "NAdam", "Rprop", "Adafactor", "Muon"])
+def test_optimizers_of_torch_work_by_name(name):
+    if not hasattr(torch.optim, name):
+        pytest.skip(f"this torch has no {name}")
+    moved = run(Experiment(optimizer=name, lr=0.01)) - 1
+    assert moved.isfinite().all()
+    assert moved.abs().max() > 0
+
+
+def learning_rates(schedule, options, lr=1.0, steps=5):
+    e = Experiment(optimizer="gd", lr=lr, schedule=schedule, schedule_options=options)
+    weights = torch.ones(SHAPE)
+    optimizer = make_optimizer(e, weights)
+    advance = make_schedule(e, optimizer)
+    used = []
+    for _ in range(steps):
+        used.append(optimizer.param_groups[0]["lr"])
+        weights.grad = torch.zeros(SHAPE)
+        optimizer.step()
+        advance(1.0)
+    return used
+
+
+def test_step_lr_decays_after_each_update_so_step_t_uses_gamma_to_the_t_minus_1():
+    assert learning_rates("StepLR", {"step_size": 1, "gamma": 0.4}) == pytest.approx([0.4**t for t in range(5)])
+
+
+def test_schedules_of_torch_work_by_name_and_plateau_sees_the_objective():
+    assert learning_rates("ExponentialLR", {"gamma": 0.5})[-1] == pytest.approx(0.5**4)
+    constant_objective = learning_rates("ReduceLROnPlateau", {"patience": 1, "factor": 0.1})
+    assert constant_objective[-1] < constant_objective[0]
+
+
+def test_without_a_schedule_the_learning_rate_stays():
+    assert learning_rates(None, {}) == [1.0] * 5
+
+
+@pytest.mark.parametrize(("initialization", "norm"), [("ntk", math.sqrt(12)), ("mean_field", math.sqrt(12 / 3))])
+def test_weight_normalization_gives_the_norm_that_initial_weights_have_on_average(initialization, norm):
+    weights = 5 * gradients(1)[0]
+    normalize_(weights, Experiment(h=4, d=3, initialization=initialization))
+    assert float(weights.norm()) == pytest.approx(norm, rel=1e-6)

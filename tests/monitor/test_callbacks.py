@@ -1,0 +1,108 @@
+"""The callbacks, each in a real training by its library where that is installed."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from spectail.recording.reading import open_monitor
+
+
+def data():
+    generator = torch.Generator().manual_seed(0)
+    return TensorDataset(torch.randn(48, 30, generator=generator), torch.randn(48, 12, generator=generator))
+
+
+@pytest.mark.parametrize(
+    ("name", "library"), [("SpectralCallback", "lightning"), ("SpectralTrainerCallback", "transformers")]
+)
+def test_a_missing_library_is_named_with_its_extra(name, library):
+    code = (
+        f"import sys; sys.modules[{library!r}] = None\n"
+        f"try:\n    from spectail import {name}\n"
+        "except ImportError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert f"pip install 'spectail[{library}]'" in done.stdout
+
+
+def test_a_name_that_is_no_callback_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="Nothing"):
+        importlib.import_module("spectail").Nothing  # noqa: B018
+
+
+@pytest.mark.filterwarnings("ignore")  # of lightning itself
+def test_lightning_trains_as_without_and_leaves_a_file(tmp_path):
+    lightning = pytest.importorskip("lightning.pytorch")
+    from spectail.moved import SpectralCallback
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.net = nn.Sequential(nn.Linear(30, 20), nn.Dropout(0.5), nn.Linear(20, 12))
+
+        def training_step(self, batch, _):
+            return nn.functional.mse_loss(self.net(batch[0]), batch[1])
+
+        def configure_optimizers(self):
+            return torch.optim.Adam(self.parameters(), lr=0.01)
+
+    def fit(callbacks):
+        module = Module()
+        torch.manual_seed(1)
+        trainer = lightning.Trainer(
+            max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            enable_model_summary=False, accelerator="cpu", callbacks=callbacks, default_root_dir=tmp_path,
+        )  # fmt: skip
+        trainer.fit(module, DataLoader(data(), batch_size=12, shuffle=True))
+        return module.state_dict()
+
+    callback = SpectralCallback(every=3, path=tmp_path / "run.nc", nulls=False)
+    bare, watched = fit([]), fit([callback])
+    assert all(torch.equal(bare[name], watched[name]) for name in bare)
+    found = open_monitor(tmp_path / "run.nc")
+    assert found.step.values.tolist() == [0, 3, 6, 8]
+    assert found.layer.values.tolist() == ["net.0.weight", "net.2.weight"]
+    assert found.lr.values[1:, 0].tolist() == [0.01] * 3
+
+
+@pytest.mark.filterwarnings("ignore")  # of transformers itself
+def test_the_hugging_face_trainer_trains_as_without_and_leaves_a_file(tmp_path):
+    pytest.importorskip("accelerate")
+    transformers = pytest.importorskip("transformers")
+    from spectail.moved import SpectralTrainerCallback
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.net = nn.Sequential(nn.Linear(30, 20), nn.Dropout(0.5), nn.Linear(20, 12))
+
+        def forward(self, x, y):
+            out = self.net(x)
+            return {"loss": nn.functional.mse_loss(out, y), "logits": out}
+
+    rows = [{"x": x, "y": y} for x, y in data()]
+
+    def fit(callbacks):
+        model = Model()
+        arguments = transformers.TrainingArguments(
+            output_dir=str(tmp_path / "out"), num_train_epochs=2, per_device_train_batch_size=6, use_cpu=True,
+            gradient_accumulation_steps=2, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
+            seed=1, remove_unused_columns=False,
+        )  # fmt: skip
+        transformers.Trainer(model=model, args=arguments, train_dataset=rows, callbacks=callbacks).train()
+        return model.state_dict()
+
+    callback = SpectralTrainerCallback(every=3, path=tmp_path / "run.nc", nulls=False)
+    bare, watched = fit([]), fit([callback])
+    assert all(torch.equal(bare[name], watched[name]) for name in bare)
+    found = open_monitor(tmp_path / "run.nc")
+    assert found.step.values.tolist() == [0, 3, 6, 8]
+    assert found.layer.values.tolist() == ["net.0.weight", "net.2.weight"]
+    assert callback.monitor.steps == 8

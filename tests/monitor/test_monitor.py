@@ -1,0 +1,622 @@
+"""A monitor sees every step that it should, and the training does not see the monitor."""
+
+import copy
+import math
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from torch import nn
+
+from spectail import SpectralMonitor, open_monitor
+from spectail.analysis.row import COLUMNS, measure_matrix
+from spectail.monitor.loggers import Measurement, to_csv
+from spectail.monitor.when import Budget, EverySteps, ListedSteps, LogSteps, choose_schedule
+from spectail.recording.events import PhaseChange
+
+
+class Net(nn.Module):
+    """Dropout and batch norm, so that random states and modes matter."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(1, 12, 3)
+        self.norm = nn.BatchNorm2d(12)
+        self.drop = nn.Dropout(0.3)
+        self.first = nn.utils.parametrizations.spectral_norm(nn.Linear(12 * 16, 30))
+        self.head = nn.Linear(30, 10)
+
+    def forward(self, x):
+        x = self.drop(self.norm(self.conv(x)).relu().flatten(1))
+        return self.head(self.first(x).relu())
+
+
+def loss_of(model):
+    x = torch.randn(16, 1, 6, 6)
+    return nn.functional.cross_entropy(model(x), torch.arange(16) % 10)
+
+
+def train(model, optimizer, steps=6, scheduler=None):
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss_of(model).backward()
+        optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
+
+
+def small(n=30, m=20):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(n, m), nn.Linear(m, 12))
+    return model, torch.optim.SGD(model.parameters(), lr=0.1)
+
+
+def go_on(model, optimizer, steps):
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(torch.ones(4, 30)).square().mean().backward()
+        optimizer.step()
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("kind", ["sgd", "adam", "groups", "lbfgs"])
+def test_training_is_the_same_bit_for_bit(kind, tmp_path):
+    outcomes = []
+    for watched in (False, True):
+        model = Net()
+        torch.manual_seed(1), np.random.seed(1), random.seed(1)  # noqa: NPY002
+        parameters = list(model.parameters())
+        if kind == "groups":
+            optimizer = torch.optim.AdamW([{"params": parameters[:2]}, {"params": parameters[2:], "lr": 0.1}], lr=0.01)
+        elif kind == "lbfgs":
+            optimizer = torch.optim.LBFGS(parameters, lr=0.1, max_iter=2)
+        else:
+            optimizer = (torch.optim.SGD if kind == "sgd" else torch.optim.Adam)(parameters, lr=0.05)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
+
+        def noisy(measurement):  # a receiver that draws random numbers
+            torch.randn(3), np.random.rand(3), random.random()  # noqa: NPY002
+
+        monitor = None
+        if watched:
+            monitor = SpectralMonitor(
+                model, optimizer, every=1, path=tmp_path / "a.nc", on_measurement=noisy, nulls=False
+            )
+        if kind == "lbfgs":
+            for _ in range(3):
+
+                def closure(model=model, optimizer=optimizer):
+                    optimizer.zero_grad()
+                    loss = loss_of(model)
+                    loss.backward()
+                    return loss
+
+                optimizer.step(closure)
+        else:
+            train(model, optimizer, scheduler=scheduler)
+        if monitor is not None:
+            assert model.training
+            monitor.close()
+            assert monitor.dataset().sizes["step"] == (4 if kind == "lbfgs" else 7)
+        grads = {f"grad {name}": p.grad for name, p in model.named_parameters()}
+        states = {"torch": torch.get_rng_state(), "numpy": torch.tensor(np.random.get_state()[1].astype(np.int64))}  # noqa: NPY002
+        states["python"] = torch.tensor(random.getstate()[1])
+        outcomes.append(copy.deepcopy(model.state_dict() | grads | states))
+    assert outcomes[0].keys() == outcomes[1].keys()
+    for name, value in outcomes[0].items():
+        assert torch.equal(value, outcomes[1][name]), name
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.cuda
+def test_training_on_a_gpu_is_the_same_bit_for_bit():
+    outcomes = []
+    for watched in (False, True):
+        model = Net().cuda()
+        torch.manual_seed(1)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
+        with SpectralMonitor(model, optimizer, steps=[2, 4] if watched else [0], nulls=False):
+            for _ in range(5):
+                optimizer.zero_grad()
+                loss = model(torch.randn(16, 1, 6, 6, device="cuda")).square().mean()
+                loss.backward()
+                optimizer.step()
+        outcomes.append([*model.state_dict().values(), torch.cuda.get_rng_state()])
+    assert all(torch.equal(a, b) for a, b in zip(*outcomes, strict=True))
+
+
+def test_the_model_and_the_optimizer_are_let_go():
+    model, optimizer = small()
+    hooks = len(optimizer._optimizer_step_post_hooks)
+    with SpectralMonitor(model, optimizer, every=1, nulls=False) as monitor:
+        assert len(optimizer._optimizer_step_post_hooks) == hooks + 1
+        go_on(model, optimizer, 2)
+    assert len(optimizer._optimizer_step_post_hooks) == hooks
+    go_on(model, optimizer, 2)
+    assert monitor.dataset().step.values.tolist() == [0, 1, 2]
+    monitor.close()  # a second time does nothing
+    assert not any(module._forward_hooks or module._backward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_weights_of_every_dtype_are_left_as_they_are(dtype):
+    model = nn.Sequential(nn.Linear(30, 20), nn.Linear(20, 40), nn.Conv1d(40, 20, 3)).to(dtype)
+    model[2].weight.data = model[2].weight.data.transpose(0, 1).contiguous().transpose(0, 1)  # another memory layout
+    before = copy.deepcopy(model.state_dict())
+    threads = torch.get_num_threads()
+    with SpectralMonitor(model, every=1, nulls=False) as monitor:
+        monitor.step()
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert {value.dtype for value in model.state_dict().values()} == {dtype}
+    assert torch.get_num_threads() == threads
+    assert monitor.dataset().pl_alpha_hill.notnull().all()
+
+
+def test_a_measurement_is_the_row_of_analyze():
+    from spectail.weights.opening import open_weights
+
+    model, optimizer = small()
+    given = []
+    with SpectralMonitor(model, optimizer, steps=[3], on_measurement=given.append):
+        go_on(model, optimizer, 3)
+    assert [type(one) for one in given] == [Measurement] * 2
+    assert [one.step for one in given] == [0, 3]
+    last = given[-1]
+    assert list(last.frame.columns) == list(COLUMNS)
+    row, spectrum = measure_matrix(open_weights(model).matrices[0])
+    for name, value in row.items():
+        found = last.frame[name][0]
+        assert found == value or (math.isnan(found) and math.isnan(value)), name
+    assert torch.equal(last.spectra["0.weight"], spectrum)
+    assert last.lr == (0.1,)
+    assert last.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "measured"),
+    [
+        ({"every": 4}, [0, 4, 8, 11]),
+        ({"steps": "log"}, [0, 1, 2, 3, 5, 10, 11]),
+        ({"steps": [2, 7]}, [0, 2, 7, 11]),
+    ],
+)
+def test_the_schedule_is_kept_and_the_last_step_is_measured(options, measured):
+    model, optimizer = small()
+    with SpectralMonitor(model, optimizer, nulls=False, **options) as monitor:
+        go_on(model, optimizer, 11)
+    assert monitor.dataset().step.values.tolist() == measured
+
+
+def test_schedules_are_chosen_by_what_is_given():
+    assert choose_schedule() == Budget(0.02)
+    assert choose_schedule(every=3) == EverySteps(3)
+    assert choose_schedule(steps="log") == LogSteps()
+    assert choose_schedule(steps=range(3)) == ListedSteps(frozenset({0, 1, 2}))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"every": 0}, "every=0 is not a number of steps"),
+        ({"every": True}, "every=True"),
+        ({"every": 2.5}, "every=2.5"),
+        ({"steps": "often"}, "steps='often' is not known"),
+        ({"steps": [1, -2]}, "none negative"),
+        ({"budget": 0.0}, "budget=0.0 is not a share"),
+        ({"budget": 2}, "budget=2 is not a share"),
+        ({"every": 2, "budget": 0.1}, "every and budget exclude each other"),
+        ({"layers": "encoder.*"}, "fits no matrix of Sequential; it has 0.weight, 1.weight"),
+        ({"layers": []}, "layers is empty"),
+        ({"conv": "slices"}, "conv='slices' is not known"),
+        ({"initial_step": -1}, "initial_step=-1"),
+        ({"resume": True}, "resume=True needs the path"),
+        ({"resume": True, "path": "a.nc"}, "resume=True needs initial_step"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_a_wrong_option_is_told_in_one_sentence(options, sentence):
+    model, optimizer = small()
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        SpectralMonitor(model, optimizer, **options)
+    assert not optimizer._optimizer_step_post_hooks
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_model_without_a_matrix_and_what_is_no_optimizer_are_told_so():
+    with pytest.raises(ValueError, match="BatchNorm1d has no weight matrix"):
+        SpectralMonitor(nn.BatchNorm1d(20))
+    with pytest.raises(ValueError, match="a list is not an optimizer of torch"):
+        SpectralMonitor(nn.Linear(20, 20), [])
+
+
+def test_a_budget_spends_no_more_than_its_share():
+    schedule, spent, clock = Budget(0.02), 0.0, 0.0
+    for step in range(1, 20_000):  # steps of 10 ms, measurements of 0.1 to 0.3 s
+        clock += 0.01
+        cost = 0.1 + 0.2 * (step % 7) / 6
+        if schedule.due(step, clock, spent, 0.3):
+            spent += cost
+    assert spent <= 0.02 * clock
+    assert spent > 0.018 * clock  # and uses it: one measurement is 0.15 % of it
+
+
+def test_steps_that_a_scaler_skips_do_not_count():
+    model, optimizer = small()
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+    with SpectralMonitor(model, optimizer, every=1, nulls=False) as monitor:
+        for step in range(4):
+            optimizer.zero_grad()
+            x = torch.full((4, 30), float("inf") if step == 1 else 1.0)
+            scaler.scale(model(x).square().mean()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+    assert monitor.dataset().step.values.tolist() == [0, 1, 2, 3]
+
+
+def test_a_fused_optimizer_that_skips_a_step_does_not_count_it():
+    model, _ = small()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+    with SpectralMonitor(model, optimizer, every=1, nulls=False) as monitor:
+        for step in range(3):
+            optimizer.zero_grad()
+            x = torch.full((4, 30), float("inf") if step == 1 else 1.0)
+            scaler.scale(model(x).square().mean()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+    assert monitor.steps == 2
+
+
+def test_learning_rates_are_those_of_the_step():
+    model, _ = small()
+    groups = [{"params": model[0].parameters()}, {"params": model[1].parameters(), "lr": 0.5}]
+    optimizer = torch.optim.SGD(groups, lr=torch.tensor(1.0))
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    with SpectralMonitor(model, optimizer, every=1, nulls=False) as monitor:
+        for _ in range(3):
+            go_on(model, optimizer, 1)
+            scheduler.step()
+    assert monitor.dataset().lr.values.tolist() == [[1.0, 0.5], [1.0, 0.5], [0.5, 0.25], [0.25, 0.125]]
+
+
+def test_what_a_receiver_raises_is_a_warning_and_the_others_are_called():
+    model, optimizer = small()
+    given = []
+
+    def broken(measurement):
+        raise RuntimeError("no such server")
+
+    with pytest.warns(UserWarning, match=r"broken failed at step 0, training goes on: RuntimeError: no such server"):
+        monitor = SpectralMonitor(model, optimizer, every=2, on_measurement=[broken, given.append], nulls=False)
+    with pytest.warns(UserWarning, match=r"broken failed at step 2"):
+        go_on(model, optimizer, 2)
+    assert [one.step for one in given] == [0, 2]
+    monitor.detach()
+
+
+def test_weights_that_are_nan_give_a_noted_row():
+    model, optimizer = small()
+    with SpectralMonitor(model, optimizer, every=1, nulls=False) as monitor:
+        go_on(model, optimizer, 1)
+        with torch.no_grad():
+            model[0].weight[3, 3] = float("nan")
+        go_on(model, optimizer, 1)
+    found = monitor.dataset().sel(step=2, layer="0.weight")
+    assert "NaN" in found.note.item()
+    assert found.phase.item() == "unknown"
+    assert math.isnan(found.pl_alpha_hill.item())
+    assert found.eigenvalues.isnull().all()
+
+
+def test_a_row_that_cannot_be_measured_is_noted_and_the_others_are_there(monkeypatch):
+    from spectail.analysis import row as measuring
+
+    def broken(matrix, **options):
+        if matrix.name == "0.weight":
+            raise RuntimeError("CUDA out of memory\nand more")
+        return measure_matrix(matrix, **options)
+
+    monkeypatch.setattr(measuring, "measure_matrix", broken)
+    model, optimizer = small()
+    with SpectralMonitor(model, optimizer, every=1, nulls=False) as monitor:
+        go_on(model, optimizer, 1)
+    notes = monitor.dataset().note.values[:, 0].tolist()
+    assert notes == ["not measured: CUDA out of memory"] * 2
+    assert monitor.dataset().pl_alpha_hill.values[:, 1].min() > 1
+
+
+def test_events_tell_which_layer_changed_its_phase_and_when(tmp_path):
+    model, optimizer = small(200, 150)
+    events = []
+    path = tmp_path / "run.nc"
+    with SpectralMonitor(
+        model, optimizer, every=1, path=path, nulls=False, on_measurement=lambda one: events.extend(one.events)
+    ) as monitor:
+        model[0].weight.grad = torch.zeros_like(model[0].weight)
+        optimizer.step()
+        with torch.no_grad():
+            model[0].weight += 40 * torch.outer(torch.ones(150) / 150**0.5, torch.ones(200) / 200**0.5)
+        optimizer.step()
+    change = PhaseChange(2, "0.weight", "random-like", "bulk+spike")
+    assert change in events
+    assert monitor.events == events
+    assert str(change) == "0.weight: random-like → bulk+spike at step 2"
+    found = open_monitor(path)
+    assert (2, "0.weight", "random-like", "bulk+spike") in zip(
+        found.event_step.values,
+        found.event_layer.values,
+        found.event_before.values,
+        found.event_after.values,
+        strict=True,
+    )
+
+
+def test_the_file_holds_what_was_measured(tmp_path):
+    model, optimizer = small()
+    with SpectralMonitor(model, optimizer, every=2, path=tmp_path / "new" / "run.nc") as monitor:
+        go_on(model, optimizer, 4)
+    found = open_monitor(tmp_path / "new" / "run.nc")
+    xr.testing.assert_equal(found, monitor.dataset())
+    assert dict(found.sizes) == {"step": 3, "layer": 2, "group": 1, "index": 20, "event": found.sizes["event"]}
+    assert found.attrs["title"] == "Sequential"
+    assert found.eigenvalues.sel(layer="1.weight").notnull().sum("index").values.tolist() == [12] * 3
+    assert (found.null_alpha_hill > 1).all()
+    assert os.listdir(tmp_path / "new") == ["run.nc"]
+
+
+def test_a_file_that_is_there_is_neither_lost_nor_mistaken(tmp_path):
+    path = tmp_path / "run.nc"
+    model, optimizer = small()
+    SpectralMonitor(model, optimizer, every=1, path=path, nulls=False).close()
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        SpectralMonitor(model, optimizer, every=1, path=path, nulls=False)
+    with pytest.raises(ValueError, match=r"has other layers than this model: 0\.weight there, weight here"):
+        SpectralMonitor(nn.Linear(30, 20), every=1, path=path, resume=True, initial_step=1, nulls=False)
+    with pytest.raises(ValueError, match=r"other layers than this model: 30 there, 40 here"):
+        SpectralMonitor(small(40)[0], every=1, path=path, resume=True, initial_step=1, nulls=False)
+    with pytest.raises(ValueError, match="spectra=True"):
+        SpectralMonitor(model, every=1, path=path, resume=True, initial_step=1, nulls=False, spectra=False)
+    assert path.read_bytes() == before
+    (tmp_path / "foreign.nc").write_bytes(b"something else")
+    with pytest.raises(ValueError, match="not a readable netCDF file"):
+        SpectralMonitor(model, every=1, path=tmp_path / "foreign.nc", resume=True, initial_step=1, nulls=False)
+    SpectralMonitor(model, optimizer, every=1, path=path, nulls=False, overwrite=True).close()
+    with pytest.raises(OSError, match="nowhere"):
+        SpectralMonitor(model, optimizer, every=1, path="/proc/nowhere/run.nc", nulls=False)
+
+
+def test_a_resumed_run_has_the_measurements_of_one_that_was_not_interrupted(tmp_path):
+    def run(path, stops):
+        model, optimizer = small()
+        start = 0
+        for stop in stops:
+            monitor = SpectralMonitor(
+                model, optimizer, every=2, path=path, resume=True, initial_step=start, nulls=False
+            )
+            state = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
+            go_on(model, optimizer, stop - start)
+            monitor.close()
+            if stop == 7:  # the checkpoint of step 4 is what is left: step 6 and 7 were in vain
+                start = 4
+                model.load_state_dict(state[0])
+                go_on(model, optimizer, 0)
+            else:
+                start = stop
+        return open_monitor(path)
+
+    whole, parts = run(tmp_path / "a.nc", [10]), run(tmp_path / "b.nc", [4, 7, 10])
+    clocks = ["measuring_seconds", "training_seconds"]
+    xr.testing.assert_equal(whole.drop_vars(clocks), parts.drop_vars(clocks))
+    assert parts.step.values.tolist() == [0, 2, 4, 6, 8, 10]
+
+
+def test_a_file_from_elsewhere_is_told_apart(tmp_path):
+    model, optimizer = small()
+    path = tmp_path / "run.nc"
+    SpectralMonitor(model, optimizer, every=1, path=path, nulls=False).close()
+    found = open_monitor(path)
+    found.drop_vars("pl_alpha_ks").to_netcdf(tmp_path / "part.nc")
+    with pytest.raises(ValueError, match="pl_alpha_ks missing"):
+        open_monitor(tmp_path / "part.nc")
+    found.assign_attrs(spectail_monitor_format=99).to_netcdf(tmp_path / "newer.nc")
+    with pytest.raises(ValueError, match="please upgrade"):
+        open_monitor(tmp_path / "newer.nc")
+    xr.Dataset({"a": ("x", [1.0])}).to_netcdf(tmp_path / "other.nc")
+    with pytest.raises(ValueError, match="is not the file of a monitor"):
+        open_monitor(tmp_path / "other.nc")
+    with pytest.raises(FileNotFoundError):
+        open_monitor(tmp_path / "none.nc")
+
+
+PROGRAM = """
+import os, signal, sys, torch
+from torch import nn
+from spectail import SpectralMonitor
+model = nn.Linear(30, 20)
+monitor = SpectralMonitor(model, every=1, path=sys.argv[1], nulls=False, save_seconds=3600)
+for step in range(1, 1000):
+    model.weight.data += 0.1
+    monitor.step()
+    if step == 5:
+        os.kill(os.getpid(), signal.{end})
+"""
+
+
+@pytest.mark.parametrize(("end", "last"), [("SIGINT", 5), ("SIGKILL", 0)])
+def test_a_program_that_is_ended_leaves_a_whole_file(end, last, tmp_path):
+    path = tmp_path / "run.nc"
+    code = PROGRAM.format(end=end)
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == -getattr(signal, end)
+    # Ctrl-C loses nothing; kill -9 all since the last write, which is that of step 0: the next is due in an hour
+    assert open_monitor(path).step.values.tolist() == list(range(last + 1))
+
+
+def test_a_write_that_fails_is_a_warning_while_training_and_an_error_at_the_end(tmp_path, monkeypatch):
+    from spectail.recording import journal
+
+    model, optimizer = small()
+    monitor = SpectralMonitor(model, optimizer, every=1, path=tmp_path / "run.nc", nulls=False, save_seconds=0.0)
+    monitor._recording._saved_at = -1e9  # long ago
+
+    def full(dataset, path, compressed):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(journal, "write_netcdf", full)
+    with pytest.warns(UserWarning, match="were not written, training goes on: no space left"):
+        go_on(model, optimizer, 1)
+    with pytest.raises(OSError, match="no space left"):
+        monitor.close()
+    monkeypatch.undo()
+    monitor._recording.save()
+    assert open_monitor(tmp_path / "run.nc").step.values.tolist() == [0, 1]
+
+
+def test_layers_are_chosen_by_name_and_pattern():
+    model = Net()
+    monitor = SpectralMonitor(model, layers=["head.weight", "co*"], nulls=False, every=1)
+    assert monitor.dataset().layer.values.tolist() == ["conv.weight", "head.weight"]
+    monitor.close()
+    attention = nn.MultiheadAttention(24, 2)
+    monitor = SpectralMonitor(attention, layers="in_proj_weight[[]q]", nulls=False, every=1)
+    other = SpectralMonitor(attention, layers=monitor.dataset().layer.values.tolist(), nulls=False, every=1)
+    assert other.dataset().sizes["layer"] == 1
+    monitor.close(), other.close()
+
+
+def test_wrapped_models_have_the_names_of_what_they_wrap():
+    model, _ = small()
+    for wrapped in (nn.DataParallel(model), torch.compile(model, backend="eager")):
+        monitor = SpectralMonitor(wrapped, every=1, nulls=False)
+        assert monitor.dataset().layer.values.tolist() == ["0.weight", "1.weight"]
+        monitor.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*barrier.*:UserWarning")  # gloo's own, of devices
+def test_a_model_of_several_processes_is_seen_through(tmp_path):
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        model = nn.parallel.DistributedDataParallel(small()[0])
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        with SpectralMonitor(model, optimizer, every=1, nulls=False) as monitor:
+            go_on(model, optimizer, 2)
+    finally:
+        torch.distributed.destroy_process_group()
+    assert monitor.dataset().layer.values.tolist() == ["0.weight", "1.weight"]
+    assert monitor.dataset().step.values.tolist() == [0, 1, 2]
+    norms = monitor.dataset().frobenius_norm.values
+    assert (norms[0] != norms[2]).all()  # the weights that are trained are those that are measured
+
+
+def test_parameters_in_pieces_are_refused():
+    class FlatParameter(nn.Parameter):
+        pass
+
+    model = nn.Linear(20, 20)
+    model.weight = FlatParameter(torch.zeros(20, 20))
+    with pytest.raises(ValueError, match=r"weight is sharded over processes \(FSDP\)"):
+        SpectralMonitor(model)
+
+
+def test_the_budget_counts_receivers_as_measuring_and_all_else_as_training(monkeypatch):
+    from spectail.monitor import monitor as module
+
+    class Clock:
+        now = 0.0
+
+        def perf_counter(self):
+            return self.now
+
+        def sleep(self, seconds):
+            self.now += seconds
+
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    with SpectralMonitor(
+        nn.Linear(20, 20), budget=0.1, nulls=False, on_measurement=lambda _: clock.sleep(1.0)
+    ) as monitor:
+        for _ in range(45):
+            clock.sleep(1.0)
+            monitor.step()
+    # two measurements of a second fit into a tenth of 20 s; a third at 30 s, a fourth at 40 s, none at the end
+    assert monitor.dataset().step.values.tolist() == [0, 20, 30, 40]
+    assert monitor.dataset().training_seconds.values.tolist() == [0.0, 20.0, 30.0, 40.0]
+
+
+def test_only_the_first_process_measures(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+    model, optimizer = small()
+    with SpectralMonitor(model, optimizer, every=1, path=tmp_path / "run.nc") as monitor:
+        go_on(model, optimizer, 2)
+    assert os.listdir(tmp_path) == []
+    assert not optimizer._optimizer_step_post_hooks
+    assert monitor.events == []
+
+
+def test_a_loop_without_an_optimizer_counts_its_steps_itself():
+    model = nn.Linear(30, 20)
+    with SpectralMonitor(model, every=2, initial_step=10, nulls=False) as monitor:
+        for _ in range(4):
+            with torch.no_grad():
+                model.weight *= 1.5
+            monitor.step()
+    found = monitor.dataset()
+    assert found.step.values.tolist() == [10, 12, 14]
+    assert found.spectral_norm.values[2, 0] == pytest.approx(
+        1.5**4 * found.spectral_norm.values[0, 0], rel=1e-5
+    )  # float32
+    assert found.pl_alpha_hill.values[2, 0] == pytest.approx(found.pl_alpha_hill.values[0, 0], rel=1e-4)
+
+
+def test_a_default_device_and_autocast_are_no_hindrance():
+    model, _ = small()
+    plain = SpectralMonitor(model, every=1, nulls=False)
+    torch.set_default_device("meta")
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16), torch.inference_mode():
+            monitor = SpectralMonitor(model, every=1, nulls=False)
+    finally:
+        torch.set_default_device(None)
+    xr.testing.assert_equal(
+        *(one.dataset().drop_vars(["measuring_seconds", "training_seconds"]) for one in (plain, monitor))
+    )
+    plain.close(), monitor.close()
+
+
+def test_lines_of_csv_have_step_and_layer(tmp_path):
+    import pandas as pd
+
+    model, optimizer = small()
+    with SpectralMonitor(model, optimizer, every=1, on_measurement=to_csv(tmp_path / "a" / "run.csv"), nulls=False):
+        go_on(model, optimizer, 2)
+    frame = pd.read_csv(tmp_path / "a" / "run.csv")
+    assert frame.step.tolist() == [0, 0, 1, 1, 2, 2]
+    assert frame.name.tolist() == ["0.weight", "1.weight"] * 3
+    assert list(frame.columns) == ["step", *COLUMNS]
+
+
+def test_a_forgotten_monitor_writes_its_file(tmp_path):
+    model, optimizer = small()
+    monitor = SpectralMonitor(model, optimizer, every=1, path=tmp_path / "run.nc", nulls=False, save_seconds=3600)
+    go_on(model, optimizer, 2)
+    assert open_monitor(tmp_path / "run.nc").sizes["step"] == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        monitor._hook.remove()
+        del monitor, optimizer
+        import gc
+
+        gc.collect()
+    assert open_monitor(tmp_path / "run.nc").sizes["step"] == 3

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from spectail.experiments.experiment import Experiment
+from spectail.experiments.two_layer.run import simulate
+from spectail.plots.bands import draw_band, draw_untrained_hill
+from spectail.plots.evolution_plot import step_edges
+from spectail.plots.look import new_figure, save_figure
+from spectail.plots.overlaps_plot import draw_overlaps
+from spectail.plots.recording_plot import draw_run
+from spectail.plots.spectrum_plot import draw_esd
+from spectail.spectra.bulk import MarchenkoPastur
+from spectail.spectra.eigen import eigenvalues
+
+LAW = MarchenkoPastur(150, 100)
+BULK = eigenvalues(torch.randn(150, 100, generator=torch.Generator().manual_seed(0))).numpy()
+
+
+def axes():
+    return Figure().subplots()
+
+
+@pytest.mark.parametrize("spike", [1.5, 2.9, 50.0])
+@pytest.mark.parametrize("axis", ["linear", "log10"])
+def test_every_spike_is_marked_or_named_at_the_margin(axis, spike):
+    values = BULK.copy()
+    values[-1] = spike * LAW.edges[1]
+    ax = draw_esd(axes(), values, initial=BULK, law=LAW, axis=axis)
+    triangles = [line for line in ax.lines if line.get_marker() == "v"]
+    named = [text for text in ax.texts if "lambda_1" in text.get_text()]
+    assert len(triangles) + len(named) == 1
+    if triangles:
+        x = values[-1] if axis == "linear" else np.log10(values[-1])
+        assert triangles[0].get_xdata() == pytest.approx([x])
+
+
+@pytest.mark.parametrize("axis", ["linear", "log10"])
+def test_bars_and_law_have_the_same_area(axis):
+    ax = draw_esd(axes(), BULK, law=LAW, axis=axis)
+    (patch,) = ax.patches
+    heights, edges, _ = patch.get_data()
+    bars = float((heights * np.diff(edges)).sum())
+    (curve,) = [line for line in ax.lines if "Pastur" in line.get_label()]
+    x, y = (np.asarray(v) for v in curve.get_data())
+    law = np.trapezoid(np.nan_to_num(y), x)
+    assert bars == pytest.approx(1.0, abs=0.03)  # 100 eigenvalues; the last bin ends at the edge
+    assert law == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize("sizes", [{"d": 1, "h": 1}, {"d": 1, "h": 5}, {"d": 2, "h": 1}, {"d": 3, "h": 2}])
+@pytest.mark.parametrize("steps", [0, 1])
+def test_the_smallest_runs_are_drawn(sizes, steps, tmp_path):
+    run = simulate(Experiment(n=3, n_test=1, n_test_large=1, steps=steps, **sizes))
+    for name, figure in draw_run(run).items():
+        save_figure(figure, tmp_path / name)
+
+
+def test_square_matrices_whose_law_has_a_pole_are_drawn():
+    square = eigenvalues(torch.randn(80, 80, generator=torch.Generator().manual_seed(1))).numpy()
+    ax = draw_esd(axes(), square, law=MarchenkoPastur(80, 80), axis="linear")
+    assert np.isfinite(ax.get_ylim()).all()
+
+
+def test_a_band_is_the_mean_and_the_population_deviation_and_skips_missing_runs():
+    ax = draw_band(axes(), [1, 2, 3], [[1.0, 2.0, np.nan], [3.0, 2.0, np.nan]], color="k")
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [2.0, 2.0, np.nan])
+    assert ax.collections[0].get_paths()[0].vertices[:, 1].max() == pytest.approx(3.0)  # 2 + std(ddof=0) = 1
+
+
+def test_the_untrained_exponent_is_a_line_at_its_value():
+    ax = draw_untrained_hill(axes(), LAW.hill())
+    assert ax.lines[0].get_ydata()[0] == LAW.hill()
+
+
+def test_columns_of_the_evolution_touch_and_hold_their_step():
+    edges = step_edges(np.array([0, 1, 5, 50]))
+    assert (np.diff(edges) > 0).all()
+    for k, step in enumerate([0, 1, 5, 50]):
+        assert edges[k] < np.log1p(step) < edges[k + 1]
+
+
+def test_a_bulk_that_has_left_its_place_is_not_marked_as_spikes():
+    """All of it lies past the edge, above a gap; only the eigenvalue far from the rest is a spike."""
+    values = np.append(np.geomspace(3.0, 300.0, 200), 3000.0) * LAW.edges[1]
+    ax = draw_esd(axes(), np.append(LAW.edges[0], values), law=LAW)
+    (triangles,) = (line for line in ax.lines if line.get_marker() == "v")
+    assert triangles.get_xdata() == pytest.approx([np.log10(values[-1])])
+
+
+def test_the_largest_overlap_is_marked():
+    overlaps = np.full((60, 60), 1e-3)
+    overlaps[2, 4] = 0.9
+    ax = axes()
+    draw_overlaps(ax, overlaps)
+    assert (ax.lines[0].get_xdata()[0], ax.lines[0].get_ydata()[0]) == (5, 3)
+
+
+def test_a_run_has_its_figures_even_if_it_diverged_at_once():
+    e = Experiment(n=30, n_test=5, n_test_large=5, d=10, h=15, steps=3, overlaps=((1, 0),))
+    run = simulate(e)
+    assert set(draw_run(run)) == {"esd", "evolution", "overlaps"}
+    assert draw_run(run.isel(step=slice(0, 0))) == {}
+    assert set(draw_run(run.isel(step=[0]).drop_dims("pair"))) == {"esd"}
+
+
+def test_a_figure_that_cannot_be_saved_leaves_no_part(tmp_path, monkeypatch):
+    figure, _ = new_figure(1, 1, 2.0)
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **k: path.write_text("half") and 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        save_figure(figure, tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []

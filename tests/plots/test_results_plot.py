@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from spectail import open_results, plots
+from spectail.experiments.theory import critical_lr
+from spectail.store.results import experiment_at
+from spectail.sweeps.sweep import sweep
+
+GRID = {
+    "fixed": {"n": 60, "d": 30, "n_test": 5, "n_test_large": 9, "steps": 1},
+    "axes": {"h": [20, 40, 80], "seed": [0, 1, 2]},
+    "cases": [
+        {"optimizer": "gd", "lr": {"log": [1, 1000], "points": 4}},
+        {"optimizer": "adam", "lr": {"log": [0.01, 10], "points": 4}},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plots")
+    sweep(GRID, folder)
+    return open_results(folder)
+
+
+def new_axes():
+    return Figure().subplots()
+
+
+def test_a_curve_is_the_mean_over_repeats_where_there_are_runs(results):
+    ax = plots.curves(results, "test_loss_large", optimizer="adam", h=40)
+    (line,) = ax.get_lines()
+    expected = results.test_loss_large.sel(optimizer="adam", h=40, step=1, lr=[0.01, 0.1, 1, 10]).mean("seed")
+    np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-12)
+    assert ax.get_xscale() == "log"
+    assert ax.get_ylabel() == "test loss"
+
+
+def test_a_curve_for_each_value_of_an_axis(results):
+    ax = plots.curves(results, "kta", by="h", ax=new_axes(), optimizer="gd")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["h = 20", "h = 40", "h = 80"]
+
+
+def test_a_phase_diagram_has_the_predicted_critical_learning_rates(results):
+    ax = plots.phase_diagram(results, optimizer="adam")
+    (line,) = ax.get_lines()
+    etas, heights = line.get_data()
+    assert list(heights) == [20, 40, 80]
+    for eta, h in zip(etas, heights, strict=True):
+        assert eta == critical_lr(experiment_at(results, optimizer="adam", h=int(h), lr=0.01, seed=0))
+    low, high = ax.get_xlim()
+    assert low < 0.01 < 10 < high < 100  # GD's learning rates have no column
+
+
+def test_a_cell_is_divided_between_the_phases_of_its_repeats(results):
+    mixed = results.copy()
+    mixed["phase"] = mixed.phase.copy(data=np.full(mixed.phase.shape, "random-like", object))
+    mixed.phase.loc[{"seed": 2}] = "heavy-tailed"
+    ax = plots.phase_diagram(mixed, optimizer="gd", critical=False, ax=new_axes())
+    (mesh,) = ax.collections
+    stripes = np.asarray(mesh.get_array()).reshape(9, -1)
+    column = stripes[:, -1].reshape(3, 3)
+    assert (column[:, :2] == column[0, 0]).all()
+    assert (column[:, 2] != column[0, 0]).all()
+
+
+def test_a_diagram_may_show_a_variable(results):
+    ax = plots.phase_diagram(results, colour="pl_alpha_hill", optimizer="gd", step=0, ax=new_axes())
+    assert ax.figure.axes[-1].get_ylabel() == "Hill exponent"
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda r: plots.curves(r, "kat", optimizer="gd", h=20), "variable='kat' is not known; did you mean 'kta'"),
+        (lambda r: plots.curves(r, "kta", h=20), "optimizer needs a value, such as optimizer='adam'"),
+        (lambda r: plots.curves(r, "kta", optimiser="gd"), "axis='optimiser' is not known; did you mean 'optimizer'"),
+        (lambda r: plots.phase_diagram(r, x="d", optimizer="gd"), "axis='d' is not known"),
+        (lambda r: plots.curves(r, "kta", optimizer="sgd", h=20), "there is no run at optimizer='sgd'; there are"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_sentence(results, call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call(results)

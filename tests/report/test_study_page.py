@@ -1,0 +1,148 @@
+"""The report, in a headless browser where there is one."""
+
+import json
+
+import pytest
+
+from report.browsing import (
+    assert_a_phone_needs_no_sideways_scrolling,
+    assert_no_error_and_no_request,
+    assert_text_is_readable,
+    opened,
+    set_value,
+)
+from spectail.cli import main
+from spectail.report.pages.study import write_report
+from spectail.store.store import Store
+from spectail.study import making
+from spectail.study import plan as paper
+from spectail.study.catalogue import find
+from spectail.study.records import read_records, save_record, save_verdicts
+from spectail.study.settings import Scale
+from spectail.sweeps.sweep import run_missing
+
+TINY = Scale("tiny", 25, long=False)
+HOSTILE = "<img src=x onerror=\"document.title='broken in'\"></script><script>document.title='broken in'</script>"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two figures and a table, reproduced at sizes that take seconds; one record has a hostile title."""
+    root = tmp_path_factory.mktemp("results")
+    store, artifacts = Store(root), find(["fig4", "fig9", "fig2"])
+    plan = paper.Plan(artifacts, TINY, 2)
+    run_missing(plan.experiments(), store)
+    runs = {e.key: store.get(e) for e in plan.experiments()}
+    for artifact in artifacts:
+        found = paper.by_protocol(plan, artifact, runs)
+        making.draw(artifact, found, root / "figures")
+        save_record(artifact, plan, found, making.verify(artifact, found), root / "figures")
+    record = json.loads((root / "figures" / "fig9.json").read_text())
+    for verdict in record["verdicts"]:
+        del verdict["outcomes"]["equations"]  # as where only one protocol was run
+    (root / "figures" / "fig9.json").write_text(json.dumps({**record, "title": HOSTILE}))
+    (root / "figures" / "foreign.json").write_text("{")
+    return root
+
+
+def test_records_hold_what_was_found_and_ignore_foreign_files(folder):
+    records = read_records(folder / "figures")
+    assert [r["name"] for r in records] == ["fig2", "fig4", "fig9"]
+    assert records[0]["command"] == "spectail reproduce fig2 --scale tiny --repeats 2"
+    assert set(records[0]["verdicts"][0]["outcomes"]) == {"published", "equations"}
+    header = (folder / "figures" / "fig2.csv").read_text().splitlines()[0].split(",")
+    assert {"protocol", "seed", "optimizer", "lr", "step", "pl_alpha_hill"} <= set(header)
+    assert "h" not in header  # the same in all runs
+    verdicts = save_verdicts(records, folder / "claims.csv").read_text()
+    assert len(verdicts.splitlines()) == 1 + sum(len(v["outcomes"]) for r in records for v in r["verdicts"])
+
+
+def test_the_page_stands_alone_and_is_escaped(folder):
+    page = write_report(folder).read_text()
+    assert HOSTILE not in page
+    assert "&lt;img src=x" in page
+    assert 'src="http' not in page
+
+
+def test_a_folder_without_results_is_told_so(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["report", str(tmp_path)])
+    assert "holds neither runs nor figures" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["report", str(tmp_path / "none")])
+    assert "is not a folder or a file" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def browser(folder, tmp_path_factory):
+    with opened(write_report(folder), tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
+
+
+def drawn(driver):
+    """The bars of the second spectrum as Plotly has them, and the title of the plot."""
+    return driver.execute_script("const p = document.getElementById('esd'); return [p.data[1].y, p.layout.title.text]")
+
+
+def test_it_opens_without_an_error_or_a_request(browser):
+    assert_no_error_and_no_request(browser)
+    alternatives = browser.execute_script(
+        "return Array.from(document.images, i => [i.className, i.getAttribute('alt')])"
+    )
+    assert len(alternatives) == 9  # 6 pictures, 3 thumbnails
+    assert all(alt for kind, alt in alternatives if kind == "figure")  # a thumbnail's link has text of its own
+    assert browser.execute_script("return Array.from(document.images).slice(0, 3).every(i => i.naturalWidth > 0)")
+
+
+def test_the_slider_redraws_the_spectrum_by_keyboard(browser):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    set_value(browser, "run-filter", "steps=50")
+    before = drawn(browser)
+    browser.find_element(By.ID, "step").send_keys(Keys.ARROW_LEFT)
+    after = drawn(browser)
+    assert before[1] == "spectrum of WᵀW, step 50"
+    assert after[1] == "spectrum of WᵀW, step 10"
+    assert before[0] != after[0]
+    assert "step 10: " in browser.find_element(By.ID, "state").text
+    set_value(browser, "axis", "linear")
+    assert browser.execute_script("return document.getElementById('esd').layout.xaxis.title.text") == "λ"
+    assert drawn(browser)[0] != after[0]
+
+
+def test_overlaps_and_the_predicted_spike_are_drawn(browser):
+    set_value(browser, "run-filter", "steps=10 published seed 0")
+    assert not browser.execute_script("return document.getElementById('overlaps').hidden")
+    assert browser.execute_script("return document.getElementById('overlaps').data[0].type") == "heatmap"
+    set_value(browser, "axis", "log")
+    set_value(browser, "step", "1")
+    names = browser.execute_script("return document.getElementById('esd').layout.annotations.map(a => a.text)")
+    assert names == ["predicted λ₁"]
+
+
+def test_verdicts_are_filtered_and_sorted(browser):
+    visible = (
+        "const rows = Array.from(document.querySelectorAll('#verdict-rows tr'));"
+        "return rows.filter(r => !r.hidden).map(r => r.cells[1].innerText)"
+    )
+    everything = browser.execute_script(visible)
+    set_value(browser, "verdict-filter", "fig9")
+    assert set(browser.execute_script(visible)) == {"fig9"}
+    set_value(browser, "verdict-filter", "")
+    set_value(browser, "verdict-kind", "holds")
+    assert 0 < len(browser.execute_script(visible)) <= len(everything)
+    set_value(browser, "verdict-kind", "")
+    browser.execute_script("document.querySelectorAll('#verdict-table th button')[1].click()")
+    assert browser.execute_script(visible) == sorted(everything)
+    browser.execute_script("document.querySelectorAll('#verdict-table th button')[1].click()")
+    assert browser.execute_script(visible) == sorted(everything, reverse=True)
+
+
+def test_a_phone_shows_it_without_scrolling_sideways(browser):
+    assert_a_phone_needs_no_sideways_scrolling(browser)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_is_readable(browser, scheme):
+    assert_text_is_readable(browser, scheme)

@@ -1,0 +1,161 @@
+"""Sweeps on a Ray cluster of this machine, with nodes and workers that die."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from sweeps.sweeping import GRID, THREADS, results, start, stored, wait_until, whole
+
+pytest.importorskip("ray")
+fcntl = pytest.importorskip("fcntl")
+
+PRELUDE = """
+import os, signal, sys, threading, time
+from pathlib import Path
+import ray
+from spectail.sweeps.grid import Grid
+from spectail.running.ray import OnRay, Resources
+from spectail.store.store import Store
+from spectail.sweeps.sweep import Where, run_missing
+
+folder = Path(sys.argv[1])
+store = Store(folder / "out", 0.0)
+experiments = Grid.read(folder / "grid.toml").experiments()
+stored = lambda: len(list((store.root / "runs").glob("*.nc")))
+
+def after(count, act):
+    def wait():
+        while stored() < count:
+            time.sleep(0.005)
+        act()
+    threading.Thread(target=wait, daemon=True).start()
+"""
+
+
+def run(folder, body):
+    """A driver in a process of its own; it must succeed."""
+    folder.mkdir(exist_ok=True)
+    (folder / "grid.toml").write_text(GRID)
+    done = subprocess.run(
+        [sys.executable, "-c", PRELUDE + textwrap.dedent(body), str(folder)],
+        capture_output=True, text=True, timeout=240, check=False,
+        env={**os.environ, **THREADS, "PYTHONPATH": str(Path(__file__).parent.parent), "RAY_USAGE_STATS_ENABLED": "0"},
+    )  # fmt: skip
+    assert done.returncode == 0, f"returncode {done.returncode}" + done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(autouse=True)
+def one_cluster_at_a_time(tmp_path_factory):
+    """Clusters of tests that run beside each other would fight over cores and ports."""
+    with (tmp_path_factory.getbasetemp().parent / "ray.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    whole(folder)
+    return results(folder)
+
+
+def test_a_worker_that_is_killed_is_replaced_whether_or_not_it_sees_the_folder(tmp_path, undisturbed):
+    out = run(
+        tmp_path,
+        """
+        from dataclasses import dataclass
+        from sweeps.sweeping import children
+
+        @dataclass(frozen=True)
+        class Cluster(Where):
+            shared: bool = True
+            def executor(self, store, watcher):
+                return OnRay(store, "", shared=self.shared)
+
+        ray.init(address="local", num_cpus=2, log_to_driver=False)
+        def kill():
+            for pid in children(os.getpid()):
+                if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::_work"):
+                    os.kill(pid, signal.SIGKILL)
+                    print("killed one")
+        for shared in (True, False):
+            store = Store(folder / str(shared) / "out", 0.0)
+            after(3, kill)
+            summary = run_missing(experiments, store, Cluster(shared=shared))
+            assert summary.computed == 24 and not summary.failures, summary
+        """,
+    )
+    assert out.count("killed one") >= 2
+    assert results(tmp_path / "True") == results(tmp_path / "False") == undisturbed
+    assert not list((tmp_path / "False" / "out" / "checkpoints").glob("*.ckpt"))  # workers kept none, it was not theirs
+
+
+def test_a_node_that_dies_loses_nothing(tmp_path, undisturbed):
+    out = run(
+        tmp_path,
+        """
+        from ray.cluster_utils import Cluster
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        node = cluster.add_node(num_cpus=1)
+        ray.init(address=cluster.address, log_to_driver=False)
+        def kill():
+            cluster.remove_node(node, allow_graceful=False)
+            print("node gone at", stored())
+        after(4, kill)
+        summary = run_missing(experiments, store, Where(ray=""))
+        assert summary.computed == 24 and not summary.failures, summary
+        while sum(n["Alive"] for n in ray.nodes()) != 1:
+            time.sleep(0.1)
+        print("alive 1")
+        """,
+    )
+    assert "node gone" in out
+    assert "alive 1" in out
+    assert results(tmp_path) == undisturbed
+
+
+def test_a_command_on_a_local_cluster_that_is_killed_is_resumed_by_the_same_command(tmp_path, undisturbed):
+    process = start(tmp_path, "--ray", "local")
+    wait_until(lambda: stored(tmp_path) >= 4)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    left = set((tmp_path / "out").glob(".sweep-*"))  # a killed driver could not take its token along
+    found = re.search(r"24 runs: (\d+) found", whole(tmp_path, "--ray", "local"))
+    assert 4 <= int(found[1]) < 24
+    assert results(tmp_path) == undisturbed
+    assert set((tmp_path / "out").glob(".sweep-*")) <= left
+
+
+def test_what_the_cluster_cannot_do_is_one_sentence(tmp_path):
+    out = run(
+        tmp_path,
+        """
+        def sentence(act):
+            try:
+                act()
+            except ValueError as error:
+                print(error)
+        sentence(lambda: run_missing(experiments, store, Where(ray="ray://here:10001")))
+        sentence(lambda: run_missing(experiments, store, Where(ray="127.0.0.1:1")))
+        sentence(lambda: run_missing(experiments, store, Where(ray="local", resources=Resources(gpus=64))))
+        sentence(lambda: Resources(cpus=-1))
+        sentence(lambda: Resources(cpus=0))
+        sentence(lambda: Where(ray="", workers=2))
+        """,
+    )
+    for text in (
+        "is the address of a Ray client",
+        "ray='127.0.0.1:1' does not answer",
+        "no node of the cluster has 1 CPUs and 64 GPUs",
+        "cpus=-1 is not valid",
+        "cpus=0 and gpus=0 leave nothing to compute with",
+        "workers and ray are both given",
+    ):
+        assert text in out, out

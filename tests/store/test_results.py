@@ -1,0 +1,130 @@
+import shutil
+
+import numpy as np
+import pytest
+
+import spectail
+from spectail.store.results import experiment_at, open_results, results_frame
+from spectail.store.store import Store
+from spectail.sweeps.sweep import sweep
+
+TINY = {"n_test": 5, "n_test_large": 5, "steps": 2}
+GRID = {
+    "fixed": {**TINY, "n": {"times": 2, "of": "d"}},
+    "zip": [{"d": [10, 14], "h": [12, 20]}],
+    "axes": {"optimizer": ["gd", "adam"], "lr": [0.1, 1.0, 10.0], "seed": [0, 1]},
+    "only_if": [{"optimizer": "gd", "lr": {"min": 1}}],
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    sweep(GRID, folder)
+    return folder
+
+
+def test_what_varies_is_a_dimension_and_what_goes_with_it_a_coordinate(folder):
+    results = open_results(folder)
+    assert dict(results.train_loss.sizes) == {"optimizer": 2, "h": 2, "lr": 3, "seed": 2, "step": 3}
+    assert results.d.dims == results.n.dims == ("h",)
+    assert results.n.values.tolist() == [20, 28]
+    assert results.attrs["activation"] == "tanh"
+    assert results.attrs["runs"] == 20
+
+
+def test_every_cell_holds_what_its_run_measured(folder):
+    results, store = open_results(folder), Store(folder)
+    for experiment in (experiment_at(results, h=20, optimizer="adam", lr=0.1, seed=1),
+                       experiment_at(results, h=12, optimizer="gd", lr=10.0, seed=0)):  # fmt: skip
+        run = store.get(experiment)
+        cell = results.sel(h=experiment.h, optimizer=experiment.optimizer, lr=experiment.lr, seed=experiment.seed)
+        b = min(experiment.h, experiment.d)
+        np.testing.assert_array_equal(cell.eigenvalues.values[:, :b], run.eigenvalues.values)
+        assert np.isnan(cell.eigenvalues.values[:, b:]).all()
+        for name in ("train_loss", "pl_alpha_hill", "phase", "tail_size", "update_lr"):
+            np.testing.assert_array_equal(cell[name].values, run[name].values)
+        assert cell.key.item() == experiment.key
+
+
+def test_a_combination_that_was_dropped_is_empty(folder):
+    cell = open_results(folder).sel(optimizer="gd", lr=0.1)
+    assert np.isnan(cell.train_loss.values).all()
+    assert set(cell.phase.values.ravel()) == {""}
+    assert np.isnan(cell.eigenvalues.values).all()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"h": 0}, {"h": [1, 0], "lr": 2}, {"step": -1, "index": slice(3)}, {"seed": slice(1, None), "step": [2, 0]},
+        {"lr": np.array([2, 0]), "optimizer": 0, "h": 1, "seed": 0, "step": 1, "index": -1}, {},
+    ],
+)  # fmt: skip
+def test_eigenvalues_are_read_lazily_by_any_index(folder, key):
+    whole = open_results(folder).eigenvalues.load()
+    np.testing.assert_array_equal(open_results(folder).eigenvalues.isel(key).values, whole.isel(key).values)
+
+
+def test_only_the_files_that_are_asked_for_are_read(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    results = open_results(copy)
+    asked = experiment_at(results, h=12, optimizer="adam", lr=1.0, seed=0)
+    for path in (copy / "runs").glob("*.nc"):
+        if path.stem != asked.key:
+            path.unlink()
+    cell = results.eigenvalues.sel(h=12, optimizer="adam", lr=1.0, seed=0)
+    assert np.isfinite(cell.values[:, :10]).all()
+
+
+def test_the_table_has_a_row_for_each_run_and_step(folder):
+    frame = results_frame(folder)
+    assert len(frame) == 20 * 3
+    assert {"optimizer", "lr", "seed", "d", "h", "n", "step", "kta", "phase", "key"} <= set(frame.columns)
+    assert frame.attrs["steps"] == 2
+    assert frame.groupby(["optimizer", "lr"]).size().to_dict()["gd", 1.0] == 2 * 2 * 3
+
+
+def test_a_selection_is_by_field_or_by_experiments(folder):
+    adam = open_results(folder, {"optimizer": "adam", "seed": [1]})
+    assert adam.attrs["optimizer"] == "adam"
+    assert adam.attrs["runs"] == 6
+    one = experiment_at(open_results(folder), h=12, optimizer="adam", lr=0.1, seed=0)
+    assert open_results(folder, [one]).attrs["runs"] == 1
+    with pytest.raises(ValueError, match="select='optimiser' is not known; did you mean 'optimizer'"):
+        open_results(folder, {"optimiser": "adam"})
+    with pytest.raises(FileNotFoundError, match="holds 20 runs, none of them among those asked for"):
+        open_results(folder, {"lr": 7})
+
+
+def test_without_a_manifest_the_files_are_read_and_it_is_made_again(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "manifest.jsonl").unlink()
+    assert open_results(copy).identical(open_results(folder))
+    assert len(Store(copy).manifest.read()) == 20
+
+
+def test_lines_that_were_torn_are_passed_over(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    lines = (copy / "manifest.jsonl").read_bytes().splitlines()
+    torn = [line[: len(line) // 2] if i % 3 == 0 else line for i, line in enumerate(lines)]
+    (copy / "manifest.jsonl").write_bytes(b"\n".join([*torn, b"{}", b"[]", b'{"key": 1}', b"\xff"]))
+    assert open_results(copy).identical(open_results(folder))
+
+
+def test_a_folder_without_runs_is_one_sentence(tmp_path):
+    with pytest.raises(FileNotFoundError, match="holds no results"):
+        open_results(tmp_path)
+
+
+def test_runs_of_different_steps_and_records_have_one_step_axis(tmp_path):
+    grid = {
+        "fixed": {"n_test": 5, "n_test_large": 5, "n": 20, "d": 10, "h": 12},
+        "zip": [{"steps": [1, 3], "record": ["log", [0, 3]]}],
+    }
+    results = sweep({**grid, "axes": {"lr": [0.1, 1]}}, tmp_path)
+    assert results.step.values.tolist() == [0, 1, 3]
+    assert results.steps.values.tolist() == [1, 3]
+    assert np.isfinite(results.kta.sel(steps=3, step=3)).all()
+    assert np.isnan(results.kta.sel(steps=1, step=3)).all()
+    assert spectail.open_results(tmp_path, {"steps": 3}).attrs["steps"] == 3

@@ -1,0 +1,131 @@
+"""Figures of deep networks: what is in them, what their claims test, and what is said without images."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from spectail.cli import main
+from spectail.experiments.deep.run import train
+from spectail.experiments.deep.training import Training
+from spectail.study.artifact import Artifact
+from spectail.study.catalogue import find, find_deep
+from spectail.study.claims import Verdict
+from spectail.study.figures import fig06_33_to_37 as deep
+from spectail.study.figures import fig06_33_to_37 as fig6
+from spectail.study.making import draw, verify
+from spectail.study.plan import Plan, by_protocol
+from spectail.study.records import save_record
+from spectail.study.runs import TRAININGS, StoredRuns
+from spectail.study.settings import PAPER, SMALL
+
+NETWORKS = Path(__file__).parent.parent / "experiments" / "deep"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """An artifact of two layers of a tiny network, and its stored training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(NETWORKS)
+        tiny = Training(model="trained_models:normed", images=60, micro_batch=20, lr=0.05)
+        layers = [deep.Layer(tiny, 1), deep.Layer(tiny, 2)]
+        artifact = Artifact(
+            name="fig99", title="A tiny network", repeats=1, experiments=lambda seed: (),
+            trainings=deep.trained(layers), draw=deep.draw("Fig. 99", layers),
+            claims=deep.claims("40.99", "§0", layers), protocols=("published",),
+        )  # fmt: skip
+        folder = tmp_path_factory.mktemp("store") / TRAININGS
+        plan = Plan([artifact], PAPER)
+        paths = {training.key: train(training, folder)[0] for training in plan.trainings()}
+        return artifact, plan, StoredRuns(paths)
+
+
+def test_an_artifact_draws_itself_tests_its_claims_and_keeps_a_record(made, tmp_path):
+    artifact, plan, stored = made
+    runs = by_protocol(plan, artifact, stored)
+    assert {path.name for path in draw(artifact, runs, tmp_path)} == {"fig99.png", "fig99.pdf"}
+    assert isinstance(artifact.draw(runs["published"]), Figure)
+    tested = verify(artifact, runs)
+    assert [item.claim.number for item in tested] == ["40.99a", "40.99b"]
+    json, csv = save_record(artifact, plan, runs, tested, tmp_path)
+    assert '"images": "60"' in json.read_text()
+    assert len(csv.read_text().splitlines()) == 1 + 3 * 2  # layers × steps
+
+
+class Fake:
+    """Runs whose layers have the exponents given."""
+
+    seeds = (0, 1)
+
+    def __init__(self, run, hill, z):
+        self.run, self.hill, self.z = run, hill, z
+
+    def training(self, training):
+        run = self.run.copy(deep=True)
+        run["pl_alpha_hill"][:] = np.array(self.hill[training.seed])[:, None]
+        run["pl_alpha_ks"][:] = np.array(self.hill[training.seed])[:, None]
+        run["z_hill"][:] = self.z[training.seed]
+        return run
+
+
+@pytest.mark.parametrize(
+    ("hill", "z", "below_initial", "below_null"),
+    [
+        ([(3, 2), (3, 2)], (-5, -5), Verdict.HOLDS, Verdict.HOLDS),
+        ([(3, 2), (3, 2)], (-1, -1), Verdict.HOLDS, Verdict.DOES_NOT_HOLD),
+        ([(2, 3), (2, 3)], (-5, -5), Verdict.DOES_NOT_HOLD, Verdict.HOLDS),
+        ([(3, 2), (2, 3)], (-5, -1), Verdict.UNDECIDED, Verdict.UNDECIDED),
+        ([(2, 2), (2, 2)], (np.nan, np.nan), Verdict.DOES_NOT_HOLD, Verdict.DOES_NOT_HOLD),
+    ],
+)
+def test_claims_compare_with_the_layers_own_start_and_with_its_null(made, hill, z, below_initial, below_null):
+    artifact, plan, stored = made
+    (training,) = plan.trainings()
+    fake = Fake(stored[training.key], hill, z)
+    verdicts = [claim.test(fake).verdict for claim in artifact.claims]
+    assert verdicts == [below_initial, below_null]
+
+
+def test_the_papers_layers_are_in_the_catalogue():
+    assert [a.name for a in find_deep()] == ["fig6", "fig33", "fig34", "fig35", "fig36", "fig37"]
+    assert [layer.title for layer in fig6.FIG6_LAYERS] == [
+        "VGG11-L4 (CIFAR10)", "VGG11-L7 (MNIST)", "ResNet18-L5 (CIFAR10)", "ResNet18-L10 (SVHN)",
+    ]  # fmt: skip
+    for artifact in find_deep():
+        for t in artifact.trainings(0):
+            assert (t.optimizer, t.lr, t.steps) == ("adam", 0.01, 10)
+
+
+def test_figures_that_share_a_training_share_its_file():
+    assert len(Plan(find_deep(), PAPER).trainings()) == 5
+
+
+def test_the_scale_and_the_options_say_how_many_images():
+    artifacts = find(["fig33"])
+    plans = [Plan(artifacts, PAPER), Plan(artifacts, SMALL)]
+    plans += [Plan(artifacts, PAPER, images=99), Plan(artifacts, PAPER, images="all")]
+    counts = [plan.trainings()[0].images for plan in plans]
+    assert counts == [512, 64, 99, None]
+
+
+def test_the_equations_have_adam_without_bias_correction():
+    trainings = Plan(find(["fig33"]), PAPER, protocols=("published", "equations")).trainings()
+    assert [t.bias_correction for t in trainings] == [True, False]
+
+
+def test_without_images_a_named_figure_is_refused(capsys, tmp_path):
+    with pytest.raises(SystemExit) as left:
+        main(["reproduce", "fig6", "--out", str(tmp_path)])
+    assert left.value.code == 2
+    assert "needs images of cifar10, mnist, svhn: say --data DIR" in capsys.readouterr().err
+
+
+def test_all_leaves_out_what_has_no_images(tmp_path, capsys):
+    from spectail.study.plan import with_deep
+
+    (tmp_path / "mnist.npz").touch()
+    chosen = with_deep(find(["all"]), tmp_path, all_of_them=True)
+    assert {"fig33", "fig4"} <= {a.name for a in chosen}
+    told = capsys.readouterr().err
+    assert told == "left out: fig6, fig34, fig35, fig36, fig37, which need images of cifar10, svhn in --data DIR\n"
