@@ -17,7 +17,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.timing import Row, in_turn, peak_memory, seconds
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.optimizers import make_optimizer
-from spectail.experiments.two_layer.measure import hidden_of, measure_readout, measure_spectrum
+from spectail.experiments.two_layer.measure import hidden_of, measure_first_layer, measure_readout
 from spectail.experiments.two_layer.problem import Problem
 from spectail.experiments.two_layer.run import simulate, simulate_many
 from spectail.experiments.two_layer.student import Student
@@ -69,7 +69,7 @@ def full_measurement() -> Row:
 
     def measurement() -> None:
         measure_readout(e, problem, hidden)
-        measure_spectrum(problem, weights)
+        measure_first_layer(problem, weights)
 
     ours, one_step, ratio = in_turn(measurement, step, 15)
     detail = f"{ours * 1e3:.0f} ms, one step {one_step * 1e3:.0f} ms"

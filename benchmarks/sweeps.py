@@ -15,7 +15,7 @@ from benchmarks.timing import Row, in_turn, seconds
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.two_layer.problem import Problem
 from spectail.experiments.two_layer.run import simulate
-from spectail.running.scheduler import Where
+from spectail.running.scheduler import Compute
 from spectail.store.results import open_results
 from spectail.store.store import Store
 from spectail.sweeps.grid import Grid
@@ -51,15 +51,15 @@ def two_workers() -> Row:
     grid = {"fixed": {**SMALL, "steps": 20}, "axes": {"optimizer": ["gd", "adam"], "lr": [0.01, 0.1, 1.0]}}
     experiments = Grid.read({**grid, "repeats": 50}).experiments()
 
-    def run(where: Where) -> float:
+    def run(where: Compute) -> float:
         with tempfile.TemporaryDirectory() as folder:
             return seconds(lambda: run_missing(experiments, Store(folder), where))
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    alone = run(Where())
+    alone = run(Compute())
     torch.set_num_threads(threads)
-    together = run(Where(workers=2))
+    together = run(Compute(workers=2))
     ratio = alone / together
     detail = f"{len(experiments)} runs, n = 400: {together:.1f} s, in-process on one thread {alone:.1f} s"
     return Row("--workers 2 over one process and thread", ratio, "×", "≥ 1.7", ratio >= 1.7, detail)

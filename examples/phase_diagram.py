@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from spectail import open_results, plots
-from spectail.plots.look import figure_style, letter, new_figure, save_figure
+from spectail.plots.look import figure_style, new_figure, panel_title, save_figure
 
 
 def draw(folder: Path, out: Path) -> None:
@@ -20,7 +20,7 @@ def draw(folder: Path, out: Path) -> None:
         panels = [(optimizer, step) for step in (1, last) for optimizer in ("gd", "adam")]
         for index, (ax, (optimizer, step)) in enumerate(zip(axes, panels, strict=True)):
             plots.phase_diagram(results, optimizer=optimizer, step=step, ax=ax)
-            letter(ax, index, f"{'GD' if optimizer == 'gd' else 'FB-Adam'}, $W_{{{step}}}$")
+            panel_title(ax, index, f"{'GD' if optimizer == 'gd' else 'FB-Adam'}, $W_{{{step}}}$")
         plots.phase_legend(figure, results)
         for path in save_figure(figure, out / "phase-diagram"):
             print(path)

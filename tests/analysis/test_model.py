@@ -258,7 +258,8 @@ def test_peak_memory_is_below_six_times_the_largest_matrix(tmp_path, dtype, side
     save_file(many, tmp_path / "m.safetensors")
     del many
     peak = (
-        "import torch; torch.set_num_threads(1)\nfrom spectail.analysis import row\nrow._compared = lambda *_: {}\n"
+        "import torch; torch.set_num_threads(1)\n"
+        "from spectail.analysis import row\nrow._against_nulls = lambda *_: {}\n"
         "from spectail.analysis.model import analyze\n"
         "def peak():\n    lines = open('/proc/self/status').read().splitlines()\n"
         "    return next(int(line.split()[1]) for line in lines if line.startswith('VmHWM'))\n"

@@ -7,7 +7,7 @@ import torch
 
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.optimizers import _torch_optimizers, _torch_schedules
-from spectail.experiments.resume import Checkpoint, Left, from_bytes, to_bytes
+from spectail.experiments.resume import ResumeState, Suspended, from_bytes, to_bytes
 from spectail.experiments.two_layer.run import simulate
 
 RUN = Experiment(n=30, n_test=5, n_test_large=5, d=10, h=15, steps=7, lr=0.1, overlaps=((1, 0), (6, 5)))
@@ -30,7 +30,7 @@ class Memory:
         self.content, self.cut = None, cut
 
     def checkpoint(self):
-        return Checkpoint(lambda: self.content, self.write, seconds=0)
+        return ResumeState(lambda: self.content, self.write, seconds=0)
 
     def write(self, content):
         self.content = content
@@ -79,15 +79,15 @@ def test_a_long_run_is_left_where_it_is_and_goes_on_to_the_same_bits():
         asked.append(True)
         return len(asked) == 3
 
-    with pytest.raises(Left):
-        simulate(RUN, checkpoint=Checkpoint(lambda: memory.content, memory.write, seconds=0, stopping=stopping))
+    with pytest.raises(Suspended):
+        simulate(RUN, checkpoint=ResumeState(lambda: memory.content, memory.write, seconds=0, stopping=stopping))
     assert from_bytes(memory.content)["step"] == 2
     assert simulate(RUN, checkpoint=memory.checkpoint()).checksum == simulate(RUN).checksum
 
 
 def test_a_short_run_goes_on_to_its_end():
     memory = Memory()
-    stop = Checkpoint(lambda: memory.content, memory.write, seconds=60, stopping=lambda: True)
+    stop = ResumeState(lambda: memory.content, memory.write, seconds=60, stopping=lambda: True)
     assert simulate(RUN, checkpoint=stop).checksum == simulate(RUN).checksum
     assert memory.content is None
 
@@ -129,5 +129,5 @@ def test_damage_is_found_and_no_code_of_a_file_is_run(damage):
 
 def test_checkpoints_come_by_time_and_short_runs_write_none():
     memory = Memory()
-    simulate(RUN, checkpoint=Checkpoint(lambda: None, memory.write, seconds=1000))
+    simulate(RUN, checkpoint=ResumeState(lambda: None, memory.write, seconds=1000))
     assert memory.content is None

@@ -20,7 +20,7 @@ import os, signal, sys, threading, time
 from pathlib import Path
 import ray
 from spectail.sweeps.grid import Grid
-from spectail.running.ray import OnRay, Resources
+from spectail.running.ray import RayCluster, Resources
 from spectail.store.store import Store
 from spectail.sweeps.sweep import Where, run_missing
 
@@ -77,7 +77,7 @@ def test_a_worker_that_is_killed_is_replaced_whether_or_not_it_sees_the_folder(t
         class Cluster(Where):
             shared: bool = True
             def executor(self, store, watcher):
-                return OnRay(store, "", shared=self.shared)
+                return RayCluster(store, "", shared=self.shared)
 
         ray.init(address="local", num_cpus=2, log_to_driver=False)
         def kill():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from spectail.spectra import blockwise as lean
-from spectail.spectra.blockwise import lean_eigenvalues, lean_spectra
+from spectail.spectra.blockwise import blockwise_eigenvalues, eigenvalues_of_slices
 from spectail.spectra.eigen import eigenvalues
 
 
@@ -44,7 +44,7 @@ def test_eigenvalues_are_the_squared_singular_values_of_float64(name, fast, monk
     matrix = MATRICES[name]
     scale = float(matrix.abs().max()) or 1.0
     exact = torch.linalg.svdvals(matrix.double() / scale).flip(0).square()
-    found = lean_eigenvalues(matrix) / scale / scale
+    found = blockwise_eigenvalues(matrix) / scale / scale
     above = exact >= 1e-10 * exact[-1]  # down to where `eigenvalues` promises 1e-6 of each
     torch.testing.assert_close(found[above], exact[above], rtol=1e-6, atol=0)
     assert bool((found[~above] <= 1e-10 * exact[-1]).all())  # and nothing appears that is not there
@@ -61,39 +61,39 @@ def test_the_error_at_worst_is_below_what_rounding_to_the_dtype_does_to_an_eigen
         )
         rounded = sharp.to(dtype)
         exact = float(torch.linalg.svdvals(rounded.double())[-1].square())
-        errors.append(abs(float(lean_eigenvalues(rounded)[0]) - exact))
+        errors.append(abs(float(blockwise_eigenvalues(rounded)[0]) - exact))
         moves.append(abs(exact - 1.5e-5**2))
     assert max(errors) < torch.tensor(moves).median()
 
 
 def test_the_few_small_ones_do_not_cost_all_singular_values(monkeypatch):
     monkeypatch.setattr(lean, "eigenvalues", lambda _: pytest.fail("all singular values were computed"))
-    lean_eigenvalues(MATRICES["few small and a zero, square"])
-    lean_eigenvalues(MATRICES["of low rank"])
+    blockwise_eigenvalues(MATRICES["few small and a zero, square"])
+    blockwise_eigenvalues(MATRICES["of low rank"])
 
 
 def test_the_weights_are_not_changed():
     for matrix in MATRICES.values():
         before = matrix.clone()
-        lean_eigenvalues(matrix)
+        blockwise_eigenvalues(matrix)
         assert torch.equal(before, matrix)
 
 
 def test_a_parameter_is_read_outside_autograd():
     weights = torch.nn.Parameter(MATRICES["tall"].clone())
-    assert not lean_eigenvalues(weights).requires_grad
+    assert not blockwise_eigenvalues(weights).requires_grad
 
 
 def test_weights_whose_squares_overflow_are_refused_in_a_sentence():
     with pytest.raises(ValueError, match="beyond the range of float64"):
-        lean_eigenvalues(torch.full((3, 4), 1e200, dtype=torch.float64))
+        blockwise_eigenvalues(torch.full((3, 4), 1e200, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_nan_and_inf_have_no_spectrum(bad):
     matrix = torch.ones(3, 4)
     matrix[1, 2] = bad
-    for of in (lean_eigenvalues, eigenvalues):
+    for of in (blockwise_eigenvalues, eigenvalues):
         with pytest.raises(ValueError, match="NaN or inf"):
             of(matrix)
 
@@ -104,8 +104,8 @@ def test_many_small_matrices_at_once_have_the_spectra_that_each_has(shape, monke
     kernel = torch.randn(shape, generator=torch.Generator().manual_seed(7))
     kernel[2] = 0.0
     kernel[1, :, 0] = 0.0  # of low rank, where it is square
-    each = torch.stack([lean_eigenvalues(one) for one in kernel])
-    together = lean_spectra(kernel)
+    each = torch.stack([blockwise_eigenvalues(one) for one in kernel])
+    together = eigenvalues_of_slices(kernel)
     torch.testing.assert_close(together, each, rtol=1e-6, atol=1e-14 * float(each.max()))
     assert together.dtype == torch.float64
 
@@ -114,4 +114,4 @@ def test_nan_in_one_of_many_is_refused_as_in_one():
     kernel = torch.ones(5, 3, 4)
     kernel[3, 0, 0] = float("nan")
     with pytest.raises(ValueError, match="NaN or inf"):
-        lean_spectra(kernel)
+        eigenvalues_of_slices(kernel)

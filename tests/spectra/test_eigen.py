@@ -9,7 +9,7 @@ from spectail.spectra.density import histogram
 from spectail.spectra.eigen import eigenvalues, eigenvalues_and_top_direction
 from spectail.spectra.gram import (
     FAST_IN_TORCH,
-    add_product,
+    add_gram,
     cholesky,
     gram_matrix,
     lower_gram,
@@ -123,7 +123,7 @@ def test_gram_matrix_is_the_product_in_any_blocks_and_parts(rows, cols, block, c
 
 def test_a_product_cannot_get_lost_in_a_copy():
     with pytest.raises(AssertionError, match="copy"):
-        add_product(np.zeros((3, 3)), np.ones((3, 2)))
+        add_gram(np.zeros((3, 3)), np.ones((3, 2)))
 
 
 @pytest.mark.parametrize("scale", [1e-140, 1e-80, 1.0, 1e80, 1e140])

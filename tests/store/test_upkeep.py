@@ -7,7 +7,7 @@ import pytest
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.resume import to_bytes
 from spectail.recording.netcdf import save_run
-from spectail.store.locks import Claims, writing
+from spectail.store.locks import RunLocks, shared_lock
 from spectail.store.store import Store
 from spectail.store.upkeep import check, collect_garbage
 from spectail.sweeps.sweep import sweep
@@ -96,7 +96,7 @@ def test_gc_removes_what_is_provably_incomplete_and_nothing_else(store):
 
 def test_gc_leaves_a_store_alone_that_is_being_written(store):
     rubbish, _ = leave_rubbish(store)
-    with writing(store.writing), pytest.raises(ValueError, match="is being written to; nothing was removed"):
+    with shared_lock(store.writing), pytest.raises(ValueError, match="is being written to; nothing was removed"):
         collect_garbage(store)
     assert all(path.exists() for path in rubbish)
 
@@ -109,15 +109,15 @@ def test_folders_that_are_no_store_are_one_sentence(tmp_path):
 
 def test_a_claim_is_granted_once_until_it_is_released(store):
     other = (
-        "import sys; from pathlib import Path; from spectail.store.locks import Claims\n"
-        "with Claims(Path(sys.argv[1])) as claims: print([claims.claim(k) for k in sys.argv[2:]])"
+        "import sys; from pathlib import Path; from spectail.store.locks import RunLocks\n"
+        "with RunLocks(Path(sys.argv[1])) as claims: print([claims.claim(k) for k in sys.argv[2:]])"
     )
 
     def asked(*keys):
         command = [sys.executable, "-c", other, str(store.claims), *keys]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
-    with Claims(store.claims) as claims:
+    with RunLocks(store.claims) as claims:
         assert claims.claim("00000000000000aa")
         assert asked("00000000000000aa", "00000000000000ff") == "[False, True]"
         claims.release("00000000000000aa")

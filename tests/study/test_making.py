@@ -4,7 +4,7 @@ import time
 import pytest
 
 from spectail.running.processes import worker_pool
-from spectail.store.locks import writing
+from spectail.store.locks import shared_lock
 from spectail.store.store import Store
 from spectail.study.catalogue import find
 from spectail.study.making import make_all
@@ -42,7 +42,7 @@ def test_what_a_kill_left_beside_the_pictures_is_removed_unless_somebody_draws(s
     left = store.root / "figures-small" / ".fig2-abc.part"
     left.parent.mkdir()
     left.write_bytes(b"half a picture")
-    with writing(store.writing):  # as another process that draws
+    with shared_lock(store.writing):  # as another process that draws
         made(store, "figures-small", 1)
     assert left.exists()
     made(store, "figures-small", 1)

@@ -10,11 +10,11 @@ from spectail.experiments.experiment import Experiment
 from spectail.experiments.two_layer.problem import Problem
 from spectail.experiments.two_layer.run import simulate
 from spectail.running.queue import chunks
-from spectail.running.scheduler import Where
+from spectail.running.scheduler import Compute
 from spectail.store.store import Store
 from spectail.sweeps.estimate import estimate
 from spectail.sweeps.grid import Grid
-from spectail.sweeps.sweep import Watcher, run_missing, sweep
+from spectail.sweeps.sweep import SweepProgress, run_missing, sweep
 from spectail.sweeps.worker import Worker
 
 TINY = {"n": 20, "n_test": 5, "n_test_large": 5, "d": 10, "h": 12, "steps": 2}
@@ -27,7 +27,7 @@ def test_what_is_missing_is_computed_once_and_is_what_simulate_gives(tmp_path):
     store.put(simulate(EXPERIMENTS[0]))
     kept = []
 
-    class Told(Watcher):
+    class Told(SweepProgress):
         def kept(self, experiment):
             kept.append(experiment)
 
@@ -141,4 +141,4 @@ def test_a_script_without_a_guard_is_told_to_have_one(tmp_path):
 
 
 def test_where_has_defaults():
-    assert Where() == Where("cpu", None, None, None)
+    assert Compute() == Compute("cpu", None, None, None)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
-from spectail.analysis.pair import change_between, measure_overlaps
+from spectail.analysis.pair import pair_up, top_overlaps
 from spectail.analysis.row import COLUMNS, measure_matrix
 from spectail.recording.quantities import OVERLAPS
 from spectail.weights.matrix import ConvMatrix, WeightMatrix, Weights
@@ -85,7 +85,7 @@ def analyze_with_spectra(
     weights = open_weights(source, conv)
     pairs: dict[str, tuple[WeightMatrix, WeightMatrix]] = {}
     if after is not None:
-        weights, pairs = change_between(weights, open_weights(after, conv))
+        weights, pairs = pair_up(weights, open_weights(after, conv))
     work = [_work(matrix) for matrix in weights.matrices]
     rows, spectra = [], []
     for index, matrix in enumerate(weights.matrices):
@@ -93,7 +93,7 @@ def analyze_with_spectra(
             progress(sum(work[:index]) / sum(work), matrix.name)
         row, spectrum = measure_matrix(matrix, p_value=p_value, seed=seed)
         if matrix.name in pairs:
-            row |= measure_overlaps(*pairs[matrix.name])
+            row |= top_overlaps(*pairs[matrix.name])
             row |= {"note": "unchanged"} if row["frobenius_norm"] == 0 else {}
         rows.append(row)
         spectra.append(spectrum)

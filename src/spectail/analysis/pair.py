@@ -20,7 +20,7 @@ Pair = tuple[WeightMatrix, WeightMatrix]
 _SMALL = 32  # the shorter side up to which all singular vectors are computed
 
 
-def change_between(before: Weights, after: Weights) -> tuple[Weights, dict[str, Pair]]:
+def pair_up(before: Weights, after: Weights) -> tuple[Weights, dict[str, Pair]]:
     """The matrices W_after − W_before of two models, read when asked for.
 
     Args:
@@ -62,7 +62,7 @@ class _Difference:
         return change
 
 
-def measure_overlaps(before: WeightMatrix, after: WeightMatrix) -> dict[str, float]:
+def top_overlaps(before: WeightMatrix, after: WeightMatrix) -> dict[str, float]:
     """The squared cosines between the strongest singular vectors of two matrices, over slices averaged.
 
     1 where the strongest direction did not turn; about 1/rows (1/cols) where it turned to a random one.

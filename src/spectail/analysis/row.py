@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spectail.analysis.null_cache import nulls_of_shape
-from spectail.spectra.blockwise import lean_spectra
+from spectail.spectra.blockwise import eigenvalues_of_slices
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.norms import effective_rank, stable_rank
 from spectail.spectra.phases import Phase, classify
@@ -28,13 +28,13 @@ COLUMNS = (
 )  # fmt: skip
 """The columns of `analyze`, in order."""
 
-FEWEST = 10
+FEWEST_EIGENVALUES = 10
 """Below this many eigenvalues a spectrum has no phase, and no null is worth its name."""
 
 SHORT_TAIL = 50
 """A KS fit on fewer eigenvalues than this is noted (Clauset et al. 2009 find exponents unreliable below about 50)."""
 
-UNLIKELY = 3.0
+Z_UNLIKELY = 3.0
 """Standard deviations from the null that an untrained matrix is not expected to reach."""
 
 
@@ -73,7 +73,7 @@ def measure_spectrum(
     tail, notes = _tail(spectrum, p_value, seed)
     if zeros:
         notes.append(f"{zeros} of {len(spectrum)} eigenvalues are zero")
-    if len(spectrum) < FEWEST:
+    if len(spectrum) < FEWEST_EIGENVALUES:
         count = f"{len(spectrum)} eigenvalue" + ("s" if len(spectrum) > 1 else "")
         return _row(matrix, [f"only {count}: no phase and no null", *notes], norms | tail)
     found = classify(spectrum, matrix.rows, matrix.cols)
@@ -85,8 +85,8 @@ def measure_spectrum(
     }
     if found.phase is Phase.RANK_COLLAPSE:  # the law of the median has no width
         bulk |= {"bulk_edge": math.nan, "n_spikes": math.nan}
-    compared = _compared(tail, matrix) if nulls else {}
-    if found.phase is Phase.HEAVY_TAILED and compared.get("z_hill", -math.inf) > -UNLIKELY:
+    compared = _against_nulls(tail, matrix) if nulls else {}
+    if found.phase is Phase.HEAVY_TAILED and compared.get("z_hill", -math.inf) > -Z_UNLIKELY:
         notes.append(f"an untrained matrix of this shape may look heavy-tailed too: z_hill is {compared['z_hill']:.1f}")
     return _row(matrix, notes, norms | tail | bulk | compared)
 
@@ -121,7 +121,7 @@ def _tail(spectrum: Tensor, p_value: bool, seed: int) -> tuple[dict[str, Any], l
     return fitted, notes
 
 
-def _compared(tail: Mapping[str, Any], matrix: WeightMatrix) -> dict[str, Any]:
+def _against_nulls(tail: Mapping[str, Any], matrix: WeightMatrix) -> dict[str, Any]:
     """The exponents of untrained matrices of the shape, and how far from them these are."""
     nulls = nulls_of_shape(matrix.rows, matrix.cols, matrix.slices)
     return {
@@ -161,17 +161,17 @@ def pooled_eigenvalues(matrix: WeightMatrix) -> Float[Tensor, " k"]:
     """
     slices = matrix.load().detach()
     if len(slices) == 1:
-        return lean_spectra(slices)[0]
-    spectra = lean_spectra(slices.contiguous())  # a slice of a kernel lies scattered over all of it
+        return eigenvalues_of_slices(slices)[0]
+    spectra = eigenvalues_of_slices(slices.contiguous())  # a slice of a kernel lies scattered over all of it
     pooled: Tensor = spectra.flatten().sort().values
     return pooled * SLICE_FACTOR
 
 
-def describe(matrix: WeightMatrix, nulls: bool) -> dict[str, Any]:
+def constant_quantities(matrix: WeightMatrix, nulls: bool) -> dict[str, Any]:
     """What of a layer does not change while it trains; nulls that are not on the disk yet are simulated."""
     layer = {name: getattr(matrix, name) for name in ("name", "kind", "rows", "cols", "slices")}
     layer |= dict.fromkeys(("null_alpha_hill", "null_alpha_ks", "null_spread_hill", "null_spread_ks"), np.nan)
-    if nulls and matrix.slices * min(matrix.rows, matrix.cols) >= FEWEST:
+    if nulls and matrix.slices * min(matrix.rows, matrix.cols) >= FEWEST_EIGENVALUES:
         found = nulls_of_shape(matrix.rows, matrix.cols, matrix.slices)
         layer["null_alpha_hill"] = MarchenkoPastur(matrix.rows, matrix.cols).hill()
         layer["null_alpha_ks"] = found.ks.alpha
@@ -179,7 +179,7 @@ def describe(matrix: WeightMatrix, nulls: bool) -> dict[str, Any]:
     return layer
 
 
-def measure_layers(matrices: Sequence[WeightMatrix], nulls: bool) -> tuple[list[dict[str, Any]], list[Tensor]]:
+def measure_all(matrices: Sequence[WeightMatrix], nulls: bool) -> tuple[list[dict[str, Any]], list[Tensor]]:
     """A row and a spectrum of each; one that cannot be measured has a note and no spectrum."""
     rows, spectra = [], []
     for matrix in matrices:

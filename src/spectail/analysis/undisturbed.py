@@ -11,7 +11,7 @@ import torch
 
 
 @contextmanager
-def unnoticed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Inside, nothing is recorded for gradients, and every random state is put back at the end."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     words, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002

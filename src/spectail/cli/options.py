@@ -38,10 +38,10 @@ class Computing:
         """Compute what a store lacks, with a progress bar; exits where runs failed or it was to stop."""
         from spectail.report.terminal.sweep import RunProgress
         from spectail.running.ray import Resources
-        from spectail.running.scheduler import Where
+        from spectail.running.scheduler import Compute
         from spectail.sweeps.sweep import run_missing
 
-        where = Where(self.device, self.workers, self.ray, Resources(self.cpus, self.gpus))
+        where = Compute(self.device, self.workers, self.ray, Resources(self.cpus, self.gpus))
         with RunProgress() as progress:
             summary = run_missing(experiments, store, where, progress)
         progress.print_summary(summary)

@@ -16,7 +16,7 @@ from spectail.experiments.protocols import PROTOCOLS
 if TYPE_CHECKING:
     import xarray as xr
 
-_CAME_LATER = {"precision": "full"}  # fields that the first stored runs did not have
+_ADDED_LATER = {"precision": "full"}  # fields that the first stored runs did not have
 
 Size = Annotated[int, Field(ge=1)]
 
@@ -181,7 +181,7 @@ class Experiment(BaseModel):
         Fields that came later are left out at their default, so that the runs made before them are found.
         """
         fields = self.model_dump(mode="json")
-        later = {name for name, value in _CAME_LATER.items() if fields[name] == value}
+        later = {name for name, value in _ADDED_LATER.items() if fields[name] == value}
         return json.dumps(
             {name: value for name, value in fields.items() if name not in later}, sort_keys=True, separators=(",", ":")
         )
@@ -207,9 +207,9 @@ def _check_torch_names(experiment: Experiment) -> None:
     """Ask torch about names that are its own; the common names do not wait for its import."""
     plain = experiment.optimizer in UPDATE_NAMES and not experiment.optimizer_options and not experiment.schedule
     if not plain:
-        from spectail.experiments.optimizers import check_update
+        from spectail.experiments.optimizers import check_optimizer
 
-        check_update(experiment)
+        check_optimizer(experiment)
 
 
 def _sentence(error: ValidationError) -> str:

@@ -103,7 +103,7 @@ def make_optimizer(experiment: Experiment, weights: Tensor) -> Optimizer:
         raise ValueError(f"optimizer_options={options} do not suit optimizer={name!r}: {error}") from None
 
 
-class Schedule:
+class LearningRate:
     """What sets the next learning rate: called after each update with the objective before it.
 
     Args:
@@ -130,7 +130,7 @@ class Schedule:
             self._scheduler.load_state_dict(state)
 
 
-def make_schedule(experiment: Experiment, optimizer: Optimizer) -> Schedule:
+def make_schedule(experiment: Experiment, optimizer: Optimizer) -> LearningRate:
     """The learning-rate schedule of an experiment.
 
     Raises:
@@ -138,17 +138,17 @@ def make_schedule(experiment: Experiment, optimizer: Optimizer) -> Schedule:
     """
     name, options = experiment.schedule, experiment.schedule_options
     if name is None:
-        return Schedule()
+        return LearningRate()
     known = _torch_schedules()
     if name not in known:
         raise ValueError(unknown_name("schedule", name, known))
     try:
-        return Schedule(known[name](optimizer, **options))
+        return LearningRate(known[name](optimizer, **options))
     except (TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"schedule_options={options} do not suit schedule={name!r}: {error}") from None
 
 
-def check_update(experiment: Experiment) -> None:
+def check_optimizer(experiment: Experiment) -> None:
     """Build the optimizer and schedule of an experiment on a tiny matrix, to see that they exist.
 
     Raises:

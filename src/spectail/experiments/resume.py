@@ -18,11 +18,11 @@ _ASK = 1.0  # seconds between two questions whether to stop, which can go over a
 _MAGIC = b"spectail checkpoint 1\n"
 
 
-class Left(Exception):  # noqa: N818 - it says what happened
+class Suspended(Exception):  # noqa: N818 - it says what happened
     """A run was left at a step whose state is kept."""
 
 
-class Checkpoint:
+class ResumeState:
     """The latest state of one run.
 
     The state is what `simulate` says it is: tensors, numbers, text, lists and dictionaries of these.
@@ -69,7 +69,7 @@ class Checkpoint:
             self._write(to_bytes(state()))
             self._last = time.monotonic()
         if leaving:
-            raise Left
+            raise Suspended
         if now >= self._ask_at:
             self._ask_at = now + min(self.seconds, _ASK)
 

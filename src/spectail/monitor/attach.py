@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from spectail.recording.journal import Recorded
-from spectail.recording.reading import open_monitor, recorded
+from spectail.recording.reading import measurements_of, open_monitor
 from spectail.weights.matrix import WeightMatrix, Weights
 
 
-def first_step(initial_step: int | None, resume: bool, path: object) -> int:
+def starting_step(initial_step: int | None, resume: bool, path: object) -> int:
     """The step that a monitor starts at.
 
     Raises:
@@ -31,7 +31,7 @@ def first_step(initial_step: int | None, resume: bool, path: object) -> int:
     return step
 
 
-def innermost(optimizer: Any) -> Any:
+def unwrapped_optimizer(optimizer: Any) -> Any:
     """An optimizer itself, out of what a trainer wrapped it in.
 
     Raises:
@@ -45,7 +45,7 @@ def innermost(optimizer: Any) -> Any:
     return optimizer
 
 
-def is_first_process() -> bool:
+def is_measuring_rank() -> bool:
     """Whether this process is the one that measures, where several train one model."""
     distributed = torch.distributed
     return not (distributed.is_available() and distributed.is_initialized() and distributed.get_rank() != 0)
@@ -79,7 +79,7 @@ def choose_layers(weights: Weights, layers: str | Sequence[str] | None) -> tuple
     return tuple(matrix for matrix in weights.matrices if matrix.name in chosen)
 
 
-def check_whole(model: nn.Module) -> None:
+def refuse_sharded(model: nn.Module) -> None:
     """Refuse parameters that lie in pieces on several processes.
 
     Raises:
@@ -90,7 +90,7 @@ def check_whole(model: nn.Module) -> None:
             raise ValueError(f"{name} is sharded over processes (FSDP); a monitor needs whole parameters, as DDP has")
 
 
-def measured_before(
+def go_on_with(
     path: Path, layers: Sequence[Mapping[str, Any]], spectra: bool, until: int, resume: bool, overwrite: bool
 ) -> list[Recorded]:
     """The measurements in a file that is there already, to go on with.
@@ -123,7 +123,7 @@ def measured_before(
     kept = "eigenvalues" in found
     if kept != spectra:
         raise ValueError(f"{path} was written with spectra={kept}; expected the same to go on with it")
-    return recorded(found, until)
+    return measurements_of(found, until)
 
 
 def _difference(theirs: list[Any], ours: list[Any]) -> str:

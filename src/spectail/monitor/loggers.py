@@ -14,7 +14,7 @@ from torch import Tensor
 from spectail.recording.events import PhaseChange
 
 
-def to_csv(path: str | os.PathLike[str]) -> Receiver:
+def to_csv(path: str | os.PathLike[str]) -> Logger:
     """A receiver for `SpectralMonitor` that appends one line a layer to a CSV file.
 
     Args:
@@ -57,5 +57,5 @@ class Measurement:
     seconds: float
 
 
-Receiver = Callable[[Measurement], object]
+Logger = Callable[[Measurement], object]
 """Whatever a measurement can be handed to."""

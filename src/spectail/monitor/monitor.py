@@ -17,13 +17,20 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from spectail.analysis.row import COLUMNS, describe, measure_layers
-from spectail.analysis.undisturbed import unnoticed
-from spectail.monitor.attach import check_whole, choose_layers, first_step, innermost, is_first_process, measured_before
-from spectail.monitor.loggers import Measurement, Receiver
+from spectail.analysis.row import COLUMNS, constant_quantities, measure_all
+from spectail.analysis.undisturbed import undisturbed
+from spectail.monitor.attach import (
+    choose_layers,
+    go_on_with,
+    is_measuring_rank,
+    refuse_sharded,
+    starting_step,
+    unwrapped_optimizer,
+)
+from spectail.monitor.loggers import Logger, Measurement
 from spectail.monitor.when import Budget, choose_schedule
 from spectail.recording.events import PhaseChange
-from spectail.recording.journal import Recorded, Recording
+from spectail.recording.journal import Journal, Recorded
 from spectail.weights.matrix import ConvMatrix, WeightMatrix
 from spectail.weights.opening import open_weights
 
@@ -77,7 +84,7 @@ class SpectralMonitor:
         steps: str | Iterable[int] | None = None,
         budget: float | None = None,
         path: str | os.PathLike[str] | None = None,
-        on_measurement: Receiver | Sequence[Receiver] = (),
+        on_measurement: Logger | Sequence[Logger] = (),
         layers: str | Sequence[str] | None = None,
         conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES,
         spectra: bool = True,
@@ -90,30 +97,30 @@ class SpectralMonitor:
         self._schedule = choose_schedule(every, steps, budget)
         self._receivers = (on_measurement,) if callable(on_measurement) else tuple(on_measurement)
         self._keep_spectra, self._nulls = spectra, nulls
-        self._steps = first_step(initial_step, resume, path)
+        self._steps = starting_step(initial_step, resume, path)
         self._matrices: tuple[WeightMatrix, ...] = ()
-        self._recording = Recording(type(model).__name__, [])
+        self._recording = Journal(type(model).__name__, [])
         self._hook: Any = None
-        self._optimizer = innermost(optimizer)
-        self._open = is_first_process()
+        self._optimizer = unwrapped_optimizer(optimizer)
+        self._open = is_measuring_rank()
         if not self._open:
             return
-        check_whole(model)
+        refuse_sharded(model)
         weights = open_weights(model, conv)
         self._matrices = choose_layers(weights, layers)
-        with unnoticed():
-            described = [describe(matrix, nulls) for matrix in self._matrices]
+        with undisturbed():
+            described = [constant_quantities(matrix, nulls) for matrix in self._matrices]
         where = None if path is None else Path(path)
-        self._recording = Recording(weights.title, described, where, save_seconds)
+        self._recording = Journal(weights.title, described, where, save_seconds)
         self._devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
         if where is not None and where.exists():
-            self._recording.measurements = measured_before(where, described, spectra, self._steps, resume, overwrite)
+            self._recording.measurements = go_on_with(where, described, spectra, self._steps, resume, overwrite)
         self._spent = self._cost = 0.0
         self._attached = time.perf_counter()
         if not self._recording.measurements or self._recording.measurements[-1].step < self._steps:
             self._measure()
             self._recording.save()  # a path that cannot be written to is told now, not after hours
-        self._finalizer = weakref.finalize(self, _save_last, self._recording, os.getpid())
+        self._finalizer = weakref.finalize(self, _save_at_exit, self._recording, os.getpid())
         if self._optimizer is not None:
             self._hook = self._optimizer.register_step_post_hook(self._after_step)
 
@@ -198,10 +205,10 @@ class SpectralMonitor:
             torch.cuda.synchronize(device)  # what is still running is training
         start = time.perf_counter()
         try:
-            with unnoticed():
+            with undisturbed():
                 measurement = self._record(start)
                 for receiver in self._receivers:
-                    _hand(measurement, receiver)
+                    _call(measurement, receiver)
                 if self._recording.measurements[1:]:
                     self._save_when_due()
         finally:
@@ -209,7 +216,7 @@ class SpectralMonitor:
             self._spent += self._cost
 
     def _record(self, start: float) -> Measurement:
-        rows, found = measure_layers(self._matrices, self._nulls)
+        rows, found = measure_all(self._matrices, self._nulls)
         groups = self._optimizer.param_groups if self._optimizer is not None else ()
         lr = tuple(float(group["lr"]) for group in groups if "lr" in group)
         kept = [spectrum.numpy().astype(np.float32) for spectrum in found] if self._keep_spectra else None
@@ -226,7 +233,7 @@ class SpectralMonitor:
             warnings.warn(f"the measurements were not written, training goes on: {error}", stacklevel=2)
 
 
-def _hand(measurement: Measurement, receiver: Receiver) -> None:
+def _call(measurement: Measurement, receiver: Logger) -> None:
     try:
         receiver(measurement)
     except Exception as error:
@@ -235,7 +242,7 @@ def _hand(measurement: Measurement, receiver: Receiver) -> None:
         warnings.warn(told, stacklevel=2)
 
 
-def _save_last(recording: Recording, process: int) -> None:
+def _save_at_exit(recording: Journal, process: int) -> None:
     """At the end of the program, or when a monitor is forgotten, unless a fork of the program ends."""
     if os.getpid() == process:
         recording.save()

@@ -65,7 +65,7 @@ def shared_legend(figure: Figure, axes: Iterable[Axes]) -> None:
     figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)
 
 
-def letter(ax: Axes, index: int, title: str) -> Axes:
+def panel_title(ax: Axes, index: int, title: str) -> Axes:
     """Title a panel as the paper does: (a) what it shows."""
     ax.set_title(f"({chr(ord('a') + index)}) {title}", loc="left")
     return ax

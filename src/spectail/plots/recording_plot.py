@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from spectail.experiments.experiment import experiment_of
 from spectail.plots.bands import draw_untrained_hill
 from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis
-from spectail.plots.look import TEXT_WIDTH, letter, new_figure, shared_legend
+from spectail.plots.look import TEXT_WIDTH, new_figure, panel_title, shared_legend
 from spectail.plots.overlaps_plot import draw_overlaps
 from spectail.plots.spectrum_plot import draw_esd
 from spectail.spectra.bulk import MarchenkoPastur
@@ -44,7 +44,7 @@ def _draw_spectra(run: xr.Dataset) -> Figure:
     last = run.isel(step=-1)
     initial = run.eigenvalues.sel(step=0).values if 0 in run.step.values and run.sizes["step"] > 1 else None
     for index, (ax, axis) in enumerate(zip(axes, ("linear", "log10"), strict=True)):
-        letter(ax, index, f"$t$ = {last.step.item()}, {last.phase.item()}")
+        panel_title(ax, index, f"$t$ = {last.step.item()}, {last.phase.item()}")
         draw_esd(ax, last.eigenvalues.values, initial=initial, law=law, axis=axis, final_label="trained")  # type: ignore[arg-type]
     shared_legend(figure, axes)
     figure.suptitle(_title(run), fontsize=8)
@@ -83,7 +83,7 @@ def _draw_overlaps(run: xr.Dataset) -> Figure:
             index = 2 * row + col
             at = run.isel(pair=row)
             largest = at[f"overlap_{side}_max"].item()
-            letter(axes[index], index, f"$O({symbol}_{{W_{{{s}}}}}, {symbol}_{{M_{{{t}}}}})$, max {largest:.2g}")
+            panel_title(axes[index], index, f"$O({symbol}_{{W_{{{s}}}}}, {symbol}_{{M_{{{t}}}}})$, max {largest:.2g}")
             image = draw_overlaps(axes[index], at[f"overlap_{side}"].values)
     figure.colorbar(image, ax=axes, shrink=0.6, label="squared overlap")
     figure.suptitle(_title(run), fontsize=8)

@@ -13,12 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from spectail.plots.colours import FINAL, INITIAL, LAW, PREDICTED
 from spectail.spectra.bulk import MarchenkoPastur
 
-Axis = Literal["linear", "log10"]
+Scale = Literal["linear", "log10"]
 
 Values = NDArray[np.float64]
 
 # Past this many bulk edges an eigenvalue would squeeze a linear axis: it is named at the margin.
-FAR = 3.0
+LINEAR_REACH = 3.0
 
 MOST_SPIKES = 10
 
@@ -29,7 +29,7 @@ def draw_esd(
     *,
     initial: ArrayLike | None = None,
     law: MarchenkoPastur | None = None,
-    axis: Axis = "log10",
+    axis: Scale = "log10",
     final_label: str = "trained",
     bins: int | None = None,
     predicted: float | None = None,
@@ -89,8 +89,12 @@ def _draw_log(ax: Axes, final: Values, initial: Values | None, label: str, bins:
 def _draw_linear(
     ax: Axes, final: Values, initial: Values | None, law: MarchenkoPastur | None, label: str, bins: int
 ) -> None:
-    reach = final[-1] if law is None else max(law.edges[1], final[final <= FAR * law.edges[1]][-1:].max(initial=0.0))
-    if law is not None and final[-1] > FAR * law.edges[1]:
+    reach = (
+        final[-1]
+        if law is None
+        else max(law.edges[1], final[final <= LINEAR_REACH * law.edges[1]][-1:].max(initial=0.0))
+    )
+    if law is not None and final[-1] > LINEAR_REACH * law.edges[1]:
         quantile = float(np.quantile(final, 0.98))
         reach = max(reach, min(quantile, float(final[-1])))
     shown = 1.04 * reach
@@ -119,7 +123,7 @@ def _scientific(value: float) -> str:
     return rf"{value / 10.0**exponent:.2f} \times 10^{{{exponent}}}"
 
 
-def _draw_law(ax: Axes, law: MarchenkoPastur, axis: Axis) -> None:
+def _draw_law(ax: Axes, law: MarchenkoPastur, axis: Scale) -> None:
     low, high = law.edges
     if axis == "log10":
         x = np.linspace(np.log10(max(low, 1e-6 * high)), np.log10(high), 600)
@@ -138,7 +142,7 @@ def _draw_law(ax: Axes, law: MarchenkoPastur, axis: Axis) -> None:
         ax.set_ylim(limits)
 
 
-def _mark_spikes(ax: Axes, final: Values, law: MarchenkoPastur, axis: Axis) -> None:
+def _mark_spikes(ax: Axes, final: Values, law: MarchenkoPastur, axis: Scale) -> None:
     """A tick on the axis for each eigenvalue past the edge, since its bar can be a pixel high.
 
     Those above a gap of a tenth, the spikes, get a triangle; more than `MOST_SPIKES` are a bulk of their own.

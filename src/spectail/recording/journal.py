@@ -30,7 +30,7 @@ class Recorded:
 
 
 @dataclass
-class Recording:
+class Journal:
     """The measurements so far; it keeps itself in a file.
 
     Attributes:

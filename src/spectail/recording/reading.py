@@ -48,7 +48,7 @@ def open_monitor(path: str | os.PathLike[str]) -> xr.Dataset:
     return found
 
 
-def recorded(dataset: xr.Dataset, until: int) -> list[Recorded]:
+def measurements_of(dataset: xr.Dataset, until: int) -> list[Recorded]:
     """The measurements of a Dataset up to a step, to go on from there."""
     kept = dataset.isel(step=np.flatnonzero(dataset.step.values <= until))
     tables = {name: kept[name].values for name in (*MONITOR_VARIABLES, *WORDS)}

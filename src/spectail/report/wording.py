@@ -24,7 +24,7 @@ def duration(seconds: float) -> str:
     raise AssertionError
 
 
-def figure(value: Any, digits: int = 4) -> str:
+def number_text(value: Any, digits: int = 4) -> str:
     """A number as a table shows it: some digits, a whole number whole, nothing as a dash.
 
     >>> figure(2.44912), figure(0.01234), figure(12345.6), figure(7), figure(float("nan"))
@@ -40,7 +40,7 @@ def figure(value: Any, digits: int = 4) -> str:
     return "0" if size == 0 else f"{value:.0f}" if 1 <= size < 1e6 else f"{value:.{digits - 2}g}"
 
 
-def summary_of(skipped: Sequence[Mapping[str, Any]], shown: int = 3) -> list[tuple[str, str]]:
+def skipped_by_reason(skipped: Sequence[Mapping[str, Any]], shown: int = 3) -> list[tuple[str, str]]:
     """Skipped parameters by reason: the reason, and how many there are with the first names."""
     by_reason: dict[str, list[str]] = {}
     for one in skipped:

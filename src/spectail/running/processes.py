@@ -54,7 +54,7 @@ class Executor(Protocol):
     ) -> None: ...
 
 
-class InProcess:
+class ThisProcess:
     """One run after the other in this process, with all its threads.
 
     Args:
@@ -88,7 +88,7 @@ class InProcess:
         """Begin no further run, and leave long ones where they are."""
         self._stopping = True
 
-    def __enter__(self) -> InProcess:
+    def __enter__(self) -> ThisProcess:
         return self
 
     def __exit__(
@@ -97,7 +97,7 @@ class InProcess:
         pass
 
 
-class Processes:
+class WorkerProcesses:
     """Several worker processes, which divide the machine's threads between them.
 
     A worker that dies is replaced. Workers go away when this process does, however it ends.
@@ -124,13 +124,13 @@ class Processes:
         except BrokenProcessPool:
             self._shut_down()
             future = self._running().submit(_work, chunk)
-        return _with_deaths(future)
+        return _as_worker_died(future)
 
     def stop(self) -> None:
         """Begin no further run, and leave long ones where they are."""
         self._stopping.value = True
 
-    def __enter__(self) -> Processes:
+    def __enter__(self) -> WorkerProcesses:
         return self
 
     def __exit__(
@@ -152,7 +152,7 @@ class Processes:
 
 @contextmanager
 def worker_pool(workers: int, begin: Callable[[], object]) -> Iterator[ProcessPoolExecutor]:
-    """Processes for other work than runs, which divide the machine's threads and go away as those of `Processes` do.
+    """Processes for other work than runs, which divide the machine's threads and go away with this process.
 
     Args:
         workers: how many.
@@ -216,11 +216,11 @@ def _begin(threads: int, begin: Callable[[], object] = lambda: None) -> None:
     torch.set_num_threads(threads)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
+        threading.Thread(target=_die_with_parent, args=(parent.sentinel,), daemon=True).start()
     begin()
 
 
-def _follow(parent: int) -> None:
+def _die_with_parent(parent: int) -> None:
     """Die with the parent: a pool whose parent was killed would wait for work for ever."""
     multiprocessing.connection.wait([parent])
     os._exit(1)
@@ -231,7 +231,7 @@ def _work(chunk: Chunk) -> list[Failure]:
     return _worker(chunk)
 
 
-def _with_deaths(future: Result) -> Result:
+def _as_worker_died(future: Result) -> Result:
     """The same result, with `WorkerDied` in place of what the pool says."""
     told: Result = Future()
 

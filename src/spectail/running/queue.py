@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from spectail.experiments.experiment import Experiment, _problem_key
-from spectail.store.locks import Claims
+from spectail.store.locks import RunLocks
 from spectail.store.store import Store
 
 # Runs that are claimed at once, which another sweep on the same store cannot take: more for a worker, who gets a
@@ -33,7 +33,7 @@ class Queue:
         slots: how many workers ask for chunks.
     """
 
-    def __init__(self, experiments: Sequence[Experiment], store: Store, claims: Claims, slots: int) -> None:
+    def __init__(self, experiments: Sequence[Experiment], store: Store, claims: RunLocks, slots: int) -> None:
         self._store, self._claims = store, claims
         self._chunks = deque(chunks(experiments, slots))
         self._elsewhere: list[Experiment] = []

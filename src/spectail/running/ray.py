@@ -18,7 +18,7 @@ from spectail.experiments.experiment import Experiment
 from spectail.running.processes import Kept, Result, WorkerDied
 from spectail.running.queue import Chunk, Failure
 from spectail.store.store import Store
-from spectail.sweeps.worker import Letters, Worker
+from spectail.sweeps.worker import RemoteStore, Worker
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Resources:
             raise ValueError("cpus=0 and gpus=0 leave nothing to compute with; expected one above 0")
 
 
-class OnRay:
+class RayCluster:
     """Computes chunks on a cluster.
 
     Workers that see the store's folder, as on a cluster with a shared file system, write there
@@ -87,7 +87,7 @@ class OnRay:
         here = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             self.ray.get_runtime_context().get_node_id(), soft=False
         )
-        actor = self.ray.remote(Office).options(num_cpus=0, scheduling_strategy=here)
+        actor = self.ray.remote(DriverActor).options(num_cpus=0, scheduling_strategy=here)
         self._office = actor.remote(store.root, store.checkpoint_seconds)
         self._work = self.ray.remote(_work).options(
             num_cpus=self.resources.cpus, num_gpus=self.resources.gpus, max_retries=self.resources.retries
@@ -119,7 +119,7 @@ class OnRay:
         """Begin no further run, and leave long ones where they are."""
         self._office.stop.remote()
 
-    def __enter__(self) -> OnRay:
+    def __enter__(self) -> RayCluster:
         return self
 
     def __exit__(
@@ -137,7 +137,7 @@ class OnRay:
         return int(min(has.get(name, 0.0) / much for name, much in wants.items() if much))
 
 
-class Office:
+class DriverActor:
     """The actor beside the driver: the store for workers that do not see it, and the word to stop."""
 
     def __init__(self, root: Path, checkpoint_seconds: float) -> None:
@@ -184,7 +184,7 @@ def _work(chunk: list[Experiment], office: Any, token: str, cpus: float, device:
         _workers.clear()
         torch.set_num_threads(max(1, int(cpus)))
         root, seconds = ray.get(office.about.remote())
-        keeper = Store(root, seconds) if Path(token).exists() else Letters(office, ray.get, seconds)
+        keeper = Store(root, seconds) if Path(token).exists() else RemoteStore(office, ray.get, seconds)
         _workers[token] = Worker(keeper, device, lambda: bool(ray.get(office.stopping.remote())))
     return _workers[token](chunk)
 

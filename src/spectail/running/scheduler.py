@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spectail.running.interrupt import Interrupt
-from spectail.running.processes import Executor, InProcess, Processes, Result, WorkerDied
+from spectail.running.processes import Executor, Result, ThisProcess, WorkerDied, WorkerProcesses
 from spectail.running.queue import Chunk, Failure, Queue
 
 if TYPE_CHECKING:
     from spectail.experiments.experiment import Experiment
     from spectail.running.ray import Resources
     from spectail.store.store import Store
-    from spectail.sweeps.sweep import Summary, Watcher
+    from spectail.sweeps.sweep import SweepProgress, SweepSummary
 
 
 _TRIES = 4
 
-_LOOK = 0.2  # seconds between two looks at what the workers have kept
+_POLL_SECONDS = 0.2  # seconds between two looks at what the workers have kept
 
 
 @dataclass(frozen=True)
-class Where:
+class Compute:
     """Where runs are computed.
 
     Attributes:
@@ -46,45 +46,48 @@ class Where:
         if self.workers is not None and self.ray is not None:
             raise ValueError("workers and ray are both given; expected one of them")
 
-    def executor(self, store: Store, watcher: Watcher) -> Executor:
+    def executor(self, store: Store, watcher: SweepProgress) -> Executor:
         """What computes there.
 
         Raises:
             ValueError: the device or the cluster is not available.
         """
         if self.ray is not None:
-            from spectail.running.ray import OnRay
+            from spectail.running.ray import RayCluster
 
-            return OnRay(store, self.ray, self.resources, self.device)
+            return RayCluster(store, self.ray, self.resources, self.device)
         from spectail.spectra.precision import check_device
 
         check_device(self.device)
         if self.workers is not None:
-            return Processes(store, self.workers, self.device)
-        return InProcess(store, self.device, watcher.step)
+            return WorkerProcesses(store, self.workers, self.device)
+        return ThisProcess(store, self.device, watcher.step)
 
 
-class _Drive:
+class Scheduler:
     """Keeps the workers of one sweep busy until nothing is left."""
 
-    def __init__(self, executor: Executor, queue: Queue, store: Store, watcher: Watcher, summary: Summary) -> None:
+    def __init__(
+        self, executor: Executor, queue: Queue, store: Store, watcher: SweepProgress, summary: SweepSummary
+    ) -> None:
         self.executor, self.queue, self.store, self.watcher, self.summary = executor, queue, store, watcher, summary
         self.running: dict[Result, Chunk] = {}
         self.pending: dict[str, Experiment] = {}  # handed out, and not yet known to be kept
         self.deaths: dict[str, int] = {}
 
     def run(self) -> None:
+        """Hand out chunks until none is left, or until it is asked to stop."""
         with Interrupt(self._asked_to_stop) as interrupt:
             while True:
                 if not interrupt.requested:
                     self._hand_out()
                 if self.running:
-                    done = wait(self.running, timeout=_LOOK, return_when=FIRST_COMPLETED).done
+                    done = wait(self.running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED).done
                 elif interrupt.requested or self.queue.empty:
                     break
                 else:
                     done = set()
-                    time.sleep(_LOOK)  # what is left is with another sweep
+                    time.sleep(_POLL_SECONDS)  # what is left is with another sweep
                 self._look()
                 for result in done:
                     self._collect(self.running.pop(result), result)

@@ -16,21 +16,30 @@ from scipy.linalg import lapack, qr, svd
 from torch import Tensor
 
 from spectail.spectra.eigen import eigenvalues
-from spectail.spectra.gram import FAST_IN_TORCH, GRAM_ERROR, GRAM_IS_EXACT_ABOVE, add_product, solved, threads_for
+from spectail.spectra.gram import (
+    FAST_IN_TORCH,
+    GRAM_ERROR,
+    GRAM_IS_EXACT_ABOVE,
+    add_gram,
+    blas_threads,
+    scipy_eigenvalues,
+)
 from spectail.spectra.precision import float64
 
 # Below this share of λ_max an eigenvalue counts for nothing; half of the 1e-10 down to which `eigenvalues` is exact.
-_NOTHING = 5e-11
+_NEGLIGIBLE = 5e-11
 
-_FEW = 1 / 16  # of the eigenvalues: up to this share of small ones, they are refined instead of all computed anew
+_REFINED_SHARE = (
+    1 / 16
+)  # of the eigenvalues: up to this share of small ones, they are refined instead of all computed anew
 
-_GUARD = 8  # at least so many further directions in the iteration, so that those wanted converge fast
+_EXTRA_DIRECTIONS = 8  # at least so many further directions in the iteration, so that those wanted converge fast
 
-_ROUNDS = 6
+_ITERATIONS = 6
 
 _SHIFT = 2 * GRAM_ERROR  # of λ_max
 
-_PART = 256  # columns at a time in float64
+_COLUMNS_AT_A_TIME = 256  # columns at a time in float64
 
 _SMALL = 64  # up to this shorter side, a call of the solver costs more than its arithmetic
 
@@ -41,8 +50,8 @@ Matrix = NDArray[np.float64]
 Inverse = tuple[Callable[[Matrix], Matrix], ...]
 
 
-def lean_spectra(matrices: Float[Tensor, "s h d"]) -> Float[Tensor, "s b"]:
-    """`lean_eigenvalues` of several matrices of one shape; in fewer calls, where they are small.
+def eigenvalues_of_slices(matrices: Float[Tensor, "s h d"]) -> Float[Tensor, "s b"]:
+    """`blockwise_eigenvalues` of several matrices of one shape; in fewer calls, where they are small.
 
     Raises:
         ValueError: a matrix is empty, or holds NaN or inf.
@@ -58,10 +67,10 @@ def _batch_of_spectra(matrices: Tensor) -> Tensor:
         values: Tensor = torch.linalg.eigvalsh(short @ short.mT)
         if bool((values[:, 0] >= GRAM_IS_EXACT_ABOVE * values[:, -1]).all()):
             return values
-    return torch.stack([lean_eigenvalues(matrix) for matrix in matrices])
+    return torch.stack([blockwise_eigenvalues(matrix) for matrix in matrices])
 
 
-def lean_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
+def blockwise_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
     """The eigenvalues that `eigenvalues` gives, as sharp as the dtype of W, in less memory and time.
 
     Each above 1e-10 of the largest is right to 1e-6 of itself, or to what the rounding of W to its dtype leaves
@@ -86,17 +95,17 @@ def lean_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
     matrix = weights.detach()
     if not _squares_are_safe(matrix):
         return eigenvalues(weights)
-    with threads_for(min(matrix.shape)):
+    with blas_threads(min(matrix.shape)):
         kept: Matrix | None = None
         gram = _lower_gram(matrix)
         if len(gram) >= FAST_IN_TORCH and matrix.element_size() > 2:
             values, kept = torch.linalg.eigvalsh(torch.from_numpy(gram), UPLO="L").numpy(), gram
         else:
-            values = solved(gram, overwrite=True)
+            values = scipy_eigenvalues(gram, overwrite=True)
         del gram
         small = int((values < _sharp_above(values, matrix)).sum())
-        if small and values[small - 1] > _NOTHING * values[-1]:
-            if small > max(_FEW * len(values), 1):
+        if small and values[small - 1] > _NEGLIGIBLE * values[-1]:
+            if small > max(_REFINED_SHARE * len(values), 1):
                 return torch.from_numpy(_all_singular_values(matrix))
             values[:small] = _smallest(matrix, small, _inverse(matrix, kept, float(values[-1])))
     return torch.from_numpy(np.maximum(values, 0.0))
@@ -124,12 +133,14 @@ def _sharp_above(values: Matrix, matrix: Tensor) -> float:
 def _lower_gram(matrix: Tensor) -> Matrix:
     """The Gram matrix of the shorter side, column-major, valid at and below the diagonal."""
     short = matrix if matrix.shape[0] < matrix.shape[1] else matrix.T
-    gram = _own_pages(len(short), len(short))
-    buffer = torch.empty((min(_PART, short.shape[1]), len(short)), dtype=torch.float64)  # one, lest the heap grow
-    for start in range(0, short.shape[1], _PART):
-        part = short[:, start : start + _PART].T
+    gram = _zeros_given_back(len(short), len(short))
+    buffer = torch.empty(
+        (min(_COLUMNS_AT_A_TIME, short.shape[1]), len(short)), dtype=torch.float64
+    )  # one, lest the heap grow
+    for start in range(0, short.shape[1], _COLUMNS_AT_A_TIME):
+        part = short[:, start : start + _COLUMNS_AT_A_TIME].T
         rows = buffer[: len(part)].copy_(part).numpy()
-        add_product(gram, rows.T)
+        add_gram(gram, rows.T)
     return gram
 
 
@@ -137,13 +148,13 @@ def _inverse(matrix: Tensor, gram: Matrix | None, largest: float) -> Inverse:
     """The two solves that multiply a block with (AᵀA)⁻¹, the Gram matrix of the shorter side; `gram` is used up.
 
     By the Cholesky factor of that matrix where it is still there. Its rounding turns the directions of eigenvalue λ
-    by no more than that rounding over the gap to the others, whose square is nothing beside λ above `_NOTHING`.
+    by no more than that rounding over the gap to the others, whose square is nothing beside λ above `_NEGLIGIBLE`.
     """
     if gram is not None:
         np.einsum("ii->i", gram)[:] += _SHIFT * largest  # positive in spite of rounding
         factor, failed = lapack.dpotrf(gram, lower=1, overwrite_a=1, clean=0)
         if not failed:
-            return tuple(partial(_half, lapack.dtrtrs, factor, lower=1, trans=trans) for trans in (0, 1))
+            return tuple(partial(_solve, lapack.dtrtrs, factor, lower=1, trans=trans) for trans in (0, 1))
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
     square = _column_major(tall)
     if square.shape[0] > square.shape[1]:
@@ -152,10 +163,10 @@ def _inverse(matrix: Tensor, gram: Matrix | None, largest: float) -> Inverse:
     factors, pivots, _ = lapack.dgetrf(square, overwrite_a=1)
     diagonal = np.einsum("ii->i", factors)
     diagonal[diagonal == 0.0] = np.finfo(float).eps * np.abs(diagonal).max()
-    return tuple(partial(_half, lapack.dgetrs, factors, pivots, trans=trans) for trans in (1, 0))
+    return tuple(partial(_solve, lapack.dgetrs, factors, pivots, trans=trans) for trans in (1, 0))
 
 
-def _half(solve: Callable[..., tuple[Matrix, int]], *arrays: NDArray[Any], **options: int) -> Matrix:
+def _solve(solve: Callable[..., tuple[Matrix, int]], *arrays: NDArray[Any], **options: int) -> Matrix:
     """One of them, of the arrays of a factorisation and then the block."""
     solved, _ = solve(*arrays, **options)
     return solved
@@ -168,13 +179,13 @@ def _smallest(matrix: Tensor, count: int, inverse: Inverse) -> Matrix:
     """
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
     size = tall.shape[1]
-    block = np.random.default_rng(0).standard_normal((size, min(count + max(count, _GUARD), size)))
-    for _ in range(_ROUNDS):
+    block = np.random.default_rng(0).standard_normal((size, min(count + max(count, _EXTRA_DIRECTIONS), size)))
+    for _ in range(_ITERATIONS):
         for half in inverse:
             block = half(block)
             block, _ = np.linalg.qr(block / np.abs(block).max())  # else a null direction drowns the others
     directions = torch.from_numpy(block)
-    image = torch.cat([rows.to(torch.float64) @ directions for rows in torch.split(tall, _PART)])
+    image = torch.cat([rows.to(torch.float64) @ directions for rows in torch.split(tall, _COLUMNS_AT_A_TIME)])
     singular = np.linalg.svd(image.numpy(), compute_uv=False)
     found: Matrix = np.square(singular[::-1][:count])
     return found
@@ -190,12 +201,12 @@ def _all_singular_values(matrix: Tensor) -> Matrix:
 
 def _column_major(matrix: Tensor) -> Matrix:
     """A float64 copy in the order that LAPACK works on in place."""
-    copy = _own_pages(*matrix.shape)
+    copy = _zeros_given_back(*matrix.shape)
     torch.from_numpy(copy).copy_(matrix)
     return copy
 
 
-def _own_pages(rows: int, cols: int) -> Matrix:
+def _zeros_given_back(rows: int, cols: int) -> Matrix:
     """Zeros, column-major, in memory that goes back to the system at once when it is let go.
 
     The C library keeps freed arrays of tens of megabytes for later ones, and holes between them add up.

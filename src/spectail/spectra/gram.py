@@ -53,8 +53,8 @@ def lower_gram(rows: Float[Tensor, "k m"] | Iterable[Float[Tensor, "k _"]], bloc
         part = part.detach()
         gram = part.new_zeros(len(part), len(part)).T if gram is None else gram
         if _by_scipy(part) and part.numel():
-            with threads_for(len(part)):
-                add_product(gram.numpy(), part.numpy())
+            with blas_threads(len(part)):
+                add_gram(gram.numpy(), part.numpy())
         else:
             for start in range(0, len(part), block):
                 end = start + block
@@ -65,7 +65,7 @@ def lower_gram(rows: Float[Tensor, "k m"] | Iterable[Float[Tensor, "k _"]], bloc
     return gram
 
 
-def add_product(gram: NDArray[np.float64], part: NDArray[np.float64]) -> None:
+def add_gram(gram: NDArray[np.float64], part: NDArray[np.float64]) -> None:
     """Add Z Zᵀ to a column-major matrix, in place, at and below the diagonal."""
     assert gram.flags.f_contiguous, "the product would go to a copy"
     rows_are_contiguous = bool(part.flags.c_contiguous)
@@ -81,8 +81,8 @@ def symmetric_eigenvalues(matrix: Float[Tensor, "k k"]) -> Float[Tensor, " k"]:
     if matrix.device.type != "cpu" or len(matrix) <= _SMALL or not small:
         values: Tensor = torch.linalg.eigvalsh(matrix, UPLO="L")
         return values
-    with threads_for(len(matrix)):
-        return torch.from_numpy(solved(matrix.numpy()))
+    with blas_threads(len(matrix)):
+        return torch.from_numpy(scipy_eigenvalues(matrix.numpy()))
 
 
 def cholesky(matrix: Float[Tensor, "k k"]) -> Float[Tensor, "k k"] | None:
@@ -93,7 +93,7 @@ def cholesky(matrix: Float[Tensor, "k k"]) -> Float[Tensor, "k k"] | None:
     if not _by_scipy(matrix):
         factor, failed = torch.linalg.cholesky_ex(matrix)
         return None if int(failed) else factor
-    with threads_for(len(matrix)):
+    with blas_threads(len(matrix)):
         found, failed = lapack.dpotrf(matrix.numpy(), lower=1, clean=0)
     return None if failed else torch.from_numpy(found)
 
@@ -105,7 +105,7 @@ def symmetric_norm(matrix: Float[Tensor, "k k"]) -> Float[Tensor, ""]:
     return norm
 
 
-def solved(matrix: NDArray[np.float64], *, overwrite: bool = False) -> NDArray[np.float64]:
+def scipy_eigenvalues(matrix: NDArray[np.float64], *, overwrite: bool = False) -> NDArray[np.float64]:
     """`symmetric_eigenvalues` of an array, by SciPy; `overwrite` lets it use up the array's memory."""
     found: NDArray[np.float64] = eigh(
         matrix, lower=True, eigvals_only=True, overwrite_a=overwrite, check_finite=False, driver="evd"
@@ -118,7 +118,7 @@ def _by_scipy(matrix: Tensor) -> bool:
     return exact and len(matrix) > _SMALL and torch.get_num_threads() == 1
 
 
-def threads_for(size: int) -> AbstractContextManager[object]:
+def blas_threads(size: int) -> AbstractContextManager[object]:
     """As many as torch has, or one for a small matrix: others would gain nothing, and then wait in a busy loop."""
     threads = torch.get_num_threads() if size >= _MANY_THREADS else 1
     limited: AbstractContextManager[object] = _pools().limit(limits=threads, user_api="blas")

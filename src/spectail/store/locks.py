@@ -19,7 +19,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
-class Claims:
+class RunLocks:
     """The runs that this process is computing: nobody else's claim on them is granted meanwhile.
 
     One byte of one file is locked for each run. Use it as a context; open one a process and store,
@@ -32,7 +32,7 @@ class Claims:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def __enter__(self) -> Claims:
+    def __enter__(self) -> RunLocks:
         self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         return self
 
@@ -61,14 +61,14 @@ class Claims:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def shared_lock(path: Path) -> Iterator[None]:
     """Hold while a file of a store is written; many may at once."""
     with _flock(path, exclusive=False):
         yield
 
 
 @contextmanager
-def nobody_writing(path: Path) -> Iterator[bool]:
+def exclusive_lock(path: Path) -> Iterator[bool]:
     """Hold while files are removed; gives whether nobody is writing."""
     with _flock(path, exclusive=True) as granted:
         yield granted

@@ -26,9 +26,7 @@ from spectail.store.store import Store
 
 _LARGEST = 50_000_000  # cells; beyond it the runs are no grid, and most cells would be empty
 
-Where = Mapping[str, Any]
-
-Selection = Where | Iterable[Experiment] | None
+Selection = Mapping[str, Any] | Iterable[Experiment] | None
 
 
 def open_results(path: str | os.PathLike[str], select: Selection = None) -> xr.Dataset:

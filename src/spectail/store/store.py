@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from spectail.experiments.experiment import Experiment, experiment_of
-from spectail.experiments.resume import SECONDS, Checkpoint
+from spectail.experiments.resume import SECONDS, ResumeState
 from spectail.files import write_whole
 from spectail.recording.netcdf import checksum, save_run
 from spectail.recording.reading import open_run
-from spectail.store.locks import writing
+from spectail.store.locks import shared_lock
 from spectail.store.manifest import Entry, Manifest
 
 if TYPE_CHECKING:
-    from spectail.store.upkeep import Finding
+    from spectail.store.upkeep import Defect
 
 
 class Store:
@@ -93,7 +93,7 @@ class Store:
         experiment = experiment_of(run)
         self.root.mkdir(parents=True, exist_ok=True)
         try:
-            with writing(self.writing):
+            with shared_lock(self.writing):
                 path = save_run(run, self.path(experiment))
                 self.manifest.add(Entry.of(run.assign_attrs(checksum=checksum(run)), path))
         except OSError as error:
@@ -131,14 +131,14 @@ class Store:
         """Keep the state of an unfinished run, whole or not at all. Raises OSError as `save_run` does."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with writing(self.writing):
+            with shared_lock(self.writing):
                 write_whole(self.checkpoint_path(experiment), lambda part: part.write_bytes(content))
         except OSError as error:
             raise _cannot_write(self.checkpoints, error) from None
 
-    def checkpoint(self, experiment: Experiment, stopping: Callable[[], bool] = lambda: False) -> Checkpoint:
-        """Keeps the state of a long run here while `simulate` computes it; `stopping` as for `Checkpoint`."""
-        return Checkpoint(
+    def checkpoint(self, experiment: Experiment, stopping: Callable[[], bool] = lambda: False) -> ResumeState:
+        """Keeps the state of a long run here while `simulate` computes it; `stopping` as for `ResumeState`."""
+        return ResumeState(
             lambda: self.read_checkpoint(experiment),
             lambda content: self.write_checkpoint(experiment, content),
             self.checkpoint_seconds,
@@ -164,7 +164,7 @@ class Store:
         self.put(run)
         return run, False
 
-    def check(self) -> list[Finding]:
+    def check(self) -> list[Defect]:
         """Verify every file, and make the manifest anew; see `spectail.store.upkeep.check`."""
         from spectail.store.upkeep import check
 

@@ -11,7 +11,7 @@ from spectail.experiments.experiment import experiment_of
 from spectail.experiments.resume import is_whole
 from spectail.files import PART
 from spectail.recording.reading import open_run
-from spectail.store.locks import nobody_writing
+from spectail.store.locks import exclusive_lock
 from spectail.store.manifest import Entry
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Defect:
     """One thing that is not as it should be.
 
     Attributes:
@@ -33,7 +33,7 @@ class Finding:
     harmful: bool
 
 
-def check(store: Store) -> list[Finding]:
+def check(store: Store) -> list[Defect]:
     """Read every run of a store, compare it with its checksum, its name and the manifest.
 
     Afterwards the manifest is made anew, if it was not right, from the runs that are.
@@ -58,21 +58,21 @@ def check(store: Store) -> list[Finding]:
             if key != path.stem:
                 raise ValueError(f"{path} holds the run of another experiment, {key}")
         except ValueError as error:
-            findings.append(Finding(path, str(error), True))
+            findings.append(Defect(path, str(error), True))
             continue
         entry = Entry.of(run, path)
         entries.append(entry)
         if path.stem not in known:
-            findings.append(Finding(path, f"{path} was not in the manifest; it is now", False))
+            findings.append(Defect(path, f"{path} was not in the manifest; it is now", False))
         elif repr(known[path.stem]) != repr(entry):  # NaN is not equal to itself
-            findings.append(Finding(path, f"{path} was not as the manifest said; it says so now", False))
+            findings.append(Defect(path, f"{path} was not as the manifest said; it says so now", False))
     gone = sorted(known.keys() - {entry.key for entry in entries})
     findings += [_gone(store, key) for key in gone if not (store.runs / f"{key}.nc").exists()]
     if gone or any(not finding.harmful for finding in findings):
         store.manifest.replace(entries)
-    findings += [Finding(path, what, False) for path, what in leftovers(store)]
+    findings += [Defect(path, what, False) for path, what in leftovers(store)]
     findings += [
-        Finding(path, f"{path} was set aside, since it could not be read as a run", False)
+        Defect(path, f"{path} was set aside, since it could not be read as a run", False)
         for path in sorted(store.runs.glob("*.set-aside-*"))
     ]
     return sorted(findings, key=lambda finding: not finding.harmful)
@@ -101,7 +101,7 @@ def collect_garbage(store: Store) -> list[Path]:
     """
     if not store.runs.is_dir():
         raise FileNotFoundError(f"{store.root} is not a store: it has no folder runs")
-    with nobody_writing(store.writing) as granted:
+    with exclusive_lock(store.writing) as granted:
         if not granted:
             raise ValueError(f"{store.root} is being written to; nothing was removed, try again afterwards")
         removed = [path for path, _ in leftovers(store)]
@@ -110,9 +110,9 @@ def collect_garbage(store: Store) -> list[Path]:
     return removed
 
 
-def clear_parts(store: Store) -> None:
+def remove_partial_files(store: Store) -> None:
     """Remove files that were cut off while they were written, if nobody is writing."""
-    with nobody_writing(store.writing) as granted:
+    with exclusive_lock(store.writing) as granted:
         for path in _parts(store) if granted else ():
             path.unlink(missing_ok=True)
 
@@ -122,6 +122,6 @@ def _parts(store: Store) -> list[Path]:
     return sorted(path for folder in folders for path in folder.glob(f".*{PART}"))
 
 
-def _gone(store: Store, key: str) -> Finding:
+def _gone(store: Store, key: str) -> Defect:
     path = store.runs / f"{key}.nc"
-    return Finding(path, f"{path} is in the manifest, but the file is gone", True)
+    return Defect(path, f"{path} is in the manifest, but the file is gone", True)

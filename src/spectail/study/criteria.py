@@ -15,7 +15,7 @@ from spectail.spectra.density import count_modes
 from spectail.spectra.phases import Phase
 from spectail.spectra.spikes import visible_edge
 from spectail.study.claims import Outcome, Verdict, all_of, in_every_repeat, summary
-from spectail.study.runs import SIDES, Runs, Values, eigenvalues
+from spectail.study.runs import SIDES, Runs, Values, spectrum_at
 
 SPIKE = "λ₁ more than 3 Tracy–Widom scales past the initial edge and λ₁/λ₂ > 1.1, in every repeat"
 
@@ -30,7 +30,7 @@ _LEAST_OUTLIER = 0.1
 def spiked(runs: Runs, experiment: Experiment, step: int = 1) -> Values:
     """Whether a run has a spike after a step, by `SPIKE`: one flag a repeat."""
     edge = visible_edge(runs.law(experiment))
-    top = runs.measure(lambda run: eigenvalues(run, runs.scale.step(step))[-1], [experiment], step)[:, 0]
+    top = runs.measure(lambda run: spectrum_at(run, runs.scale.step(step))[-1], [experiment], step)[:, 0]
     flags: Values = ((top > edge) & (runs.ratio(experiment, [step])[:, 0] > 1.1)).astype(np.float64)
     return flags
 
@@ -43,10 +43,10 @@ def spikes_only(runs: Runs, spiking: Sequence[Experiment], bare: Sequence[Experi
     return Outcome(all_of(verdicts), f"spike at {text}")
 
 
-def humps(runs: Runs, experiment: Experiment, expected: int, step: int = 1) -> Outcome:
+def modes(runs: Runs, experiment: Experiment, expected: int, step: int = 1) -> Outcome:
     """How many humps the density of log λ has."""
     at = runs.scale.step(step)
-    modes = runs.measure(lambda run: count_modes(torch.from_numpy(eigenvalues(run, at))), [experiment], step)[:, 0]
+    modes = runs.measure(lambda run: count_modes(torch.from_numpy(spectrum_at(run, at))), [experiment], step)[:, 0]
     return Outcome(in_every_repeat(modes == expected), f"humps of log λ: {', '.join(f'{m:g}' for m in modes)}")
 
 
@@ -62,7 +62,7 @@ def outliers(runs: Runs, experiment: Experiment, pair: tuple[int, int], *, expec
     return Outcome(all_of(verdicts), f"largest overlap of W_{s} with M_{t}: {', '.join(text)}")
 
 
-def both(*outcomes: Outcome) -> Outcome:
+def all_outcomes(*outcomes: Outcome) -> Outcome:
     """Several parts of one claim: it holds if all do."""
     return Outcome(all_of([o.verdict for o in outcomes]), "; ".join(o.measured for o in outcomes))
 

@@ -11,19 +11,19 @@ from matplotlib.figure import Figure
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import critical_lr
 from spectail.plots.colours import OPTIMIZER_NAME, OPTIMIZER_STYLE
-from spectail.plots.look import letter, new_figure, shared_legend
-from spectail.plots.spectrum_plot import Axis
+from spectail.plots.look import new_figure, panel_title, shared_legend
+from spectail.plots.spectrum_plot import Scale
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim
-from spectail.study.criteria import OUTLIER, both, outliers
+from spectail.study.criteria import OUTLIER, all_outcomes, outliers
 from spectail.study.panels import (
-    describe,
     esd_panel,
     hill_panel,
     ks_panel,
     loss_panel,
     lr_panel,
     overlap_panel,
+    settings_line,
     trajectory_panel,
 )
 from spectail.study.runs import SIDES, Runs, Side
@@ -46,7 +46,7 @@ def repeated(experiments: Sequence[Experiment]) -> Experiments:
 
 
 def spectra(
-    label: str, panels: Sequence[tuple[Experiment, int]], *, cols: int = 2, axis: Axis = "log10", row: float = 2.1
+    label: str, panels: Sequence[tuple[Experiment, int]], *, cols: int = 2, axis: Scale = "log10", row: float = 2.1
 ) -> Draw:
     """A grid of spectra, each of one experiment at one step, in reading order."""
 
@@ -60,7 +60,7 @@ def spectra(
                 ax.set_ylabel(ax.get_ylabel() if index % cols == 0 else "")
                 ax.set_xlabel(ax.get_xlabel() if index >= cols * (rows - 1) else "")
         shared_legend(figure, axes)
-        figure.suptitle(f"{label}. {describe(runs, panels[0][0])}", fontsize=8)
+        figure.suptitle(f"{label}. {settings_line(runs, panels[0][0])}", fontsize=8)
         return figure
 
     return draw
@@ -79,7 +79,7 @@ def spectra_table(label: str, experiments: Sequence[Experiment], steps: Sequence
             ax.set_xlabel(ax.get_xlabel() if row == len(steps) - 1 else "")
             ax.tick_params(labelsize=6)
         shared_legend(figure, axes)
-        figure.suptitle(f"{label}. {describe(runs, experiments[0])}", fontsize=8)
+        figure.suptitle(f"{label}. {settings_line(runs, experiments[0])}", fontsize=8)
         return figure
 
     return draw
@@ -90,10 +90,10 @@ def one_step_sweep(label: str, setup: Experiment) -> Draw:
 
     def draw(runs: Runs) -> Figure:
         figure, axes = new_figure(2, 2, 4.8)
-        loss_panel(letter(axes[0], 0, "GD, losses (solid: train, dashed: test)"), runs, setup, 1, ("gd",))
-        loss_panel(letter(axes[1], 1, "FB-Adam, losses (solid: train, dashed: test)"), runs, setup, 1, ("adam",))
-        lr_panel(letter(axes[2], 2, "kernel–target alignment"), runs, setup, 1, "kta").set_ylabel("KTA")
-        lr_panel(letter(axes[3], 3, "alignment with the teacher"), runs, setup, 1, "alignment")
+        loss_panel(panel_title(axes[0], 0, "GD, losses (solid: train, dashed: test)"), runs, setup, 1, ("gd",))
+        loss_panel(panel_title(axes[1], 1, "FB-Adam, losses (solid: train, dashed: test)"), runs, setup, 1, ("adam",))
+        lr_panel(panel_title(axes[2], 2, "kernel–target alignment"), runs, setup, 1, "kta").set_ylabel("KTA")
+        lr_panel(panel_title(axes[3], 3, "alignment with the teacher"), runs, setup, 1, "alignment")
         axes[3].set_ylabel(r"sim($W$, $\beta^*$)")
         for ax, optimizers in zip(axes, (("gd",), ("adam",), OPTIMIZERS, OPTIMIZERS), strict=True):
             for optimizer in optimizers:
@@ -108,10 +108,10 @@ def ten_step_sweep(label: str, setup: Experiment) -> Draw:
 
     def draw(runs: Runs) -> Figure:
         figure, axes = new_figure(2, 2, 4.8)
-        loss_panel(letter(axes[0], 0, "losses (solid: train, dashed: test)"), runs, setup, setup.steps)
-        lr_panel(letter(axes[1], 1, "kernel–target alignment"), runs, setup, setup.steps, "kta").set_ylabel("KTA")
-        hill_panel(letter(axes[2], 2, "Hill exponent"), runs, setup, setup.steps)
-        ks_panel(letter(axes[3], 3, "KS exponent"), runs, setup, setup.steps)
+        loss_panel(panel_title(axes[0], 0, "losses (solid: train, dashed: test)"), runs, setup, setup.steps)
+        lr_panel(panel_title(axes[1], 1, "kernel–target alignment"), runs, setup, setup.steps, "kta").set_ylabel("KTA")
+        hill_panel(panel_title(axes[2], 2, "Hill exponent"), runs, setup, setup.steps)
+        ks_panel(panel_title(axes[3], 3, "KS exponent"), runs, setup, setup.steps)
         return _finish(figure, label, runs, setup, f"after {setup.steps} steps")
 
     return draw
@@ -135,7 +135,7 @@ def overlaps(label: str, panels: Sequence[tuple[Experiment, Overlap]]) -> Draw:
         if drawn:
             figure.colorbar(drawn[0], ax=axes, label="squared overlap", shrink=0.75, extend="min")
         e = panels[0][0]
-        figure.suptitle(f"{label}. {describe(runs, e)}", fontsize=8)
+        figure.suptitle(f"{label}. {settings_line(runs, e)}", fontsize=8)
         return figure
 
     return draw
@@ -147,7 +147,7 @@ def trajectory_spectrum_overlaps(label: str, experiment: Experiment, pair: tuple
     def draw(runs: Runs) -> Figure:
         figure, axes = new_figure(2, 2, 5.0)
         trajectory_panel(
-            letter(axes[0], 0, "losses (solid: train, dashed: test)"), runs, {"mean of repeats": experiment}
+            panel_title(axes[0], 0, "losses (solid: train, dashed: test)"), runs, {"mean of repeats": experiment}
         )
         esd_panel(axes[1], 1, runs, experiment, experiment.steps, "log10")
         for index, side in enumerate(SIDES, 2):
@@ -155,7 +155,7 @@ def trajectory_spectrum_overlaps(label: str, experiment: Experiment, pair: tuple
             if image is not None:
                 figure.colorbar(image, ax=axes[index], label="squared overlap", extend="min")
         shared_legend(figure, axes[:2])
-        figure.suptitle(f"{label}. {describe(runs, experiment)}", fontsize=8)
+        figure.suptitle(f"{label}. {settings_line(runs, experiment)}", fontsize=8)
         return figure
 
     return draw
@@ -168,7 +168,7 @@ def trajectories(label: str, panels: Mapping[str, Mapping[str, Experiment]]) -> 
         figure, axes = new_figure(2, 2, 5.0)
         for index, (title, named) in enumerate(panels.items()):
             shown = {_at_scale(runs, title, name, e): e for name, e in named.items()}
-            ax = trajectory_panel(letter(axes[index], index, f"{title} (solid: train, dashed: test)"), runs, shown)
+            ax = trajectory_panel(panel_title(axes[index], index, f"{title} (solid: train, dashed: test)"), runs, shown)
             ax.legend(fontsize=6, ncols=2)
         first = next(iter(next(iter(panels.values())).values()))
         small = "" if runs.scale.divisor == 1 else f"; small scale ({runs.scale.divisor}× smaller)"
@@ -195,7 +195,7 @@ def mark_critical(ax: Axes, runs: Runs, setup: Experiment, optimizer: str) -> No
 def _finish(figure: Figure, label: str, runs: Runs, setup: Experiment, when: str, note: str = "") -> Figure:
     shared_legend(figure, figure.axes)
     figure.suptitle(
-        f"{label} – {when}, {len(runs.seeds)} repeats ± one standard deviation{note}.\n{describe(runs, setup)}",
+        f"{label} – {when}, {len(runs.seeds)} repeats ± one standard deviation{note}.\n{settings_line(runs, setup)}",
         fontsize=8,
     )
     return figure
@@ -234,7 +234,7 @@ def first_update(
                 if expected
                 else "The overlaps with the update have no outlier, before or after the step.",
                 OUTLIER,
-                lambda runs: both(
+                lambda runs: all_outcomes(
                     outliers(runs, run, BEFORE, expected=False), outliers(runs, run, AFTER, expected=expected)
                 ),
             ),

@@ -11,9 +11,9 @@ from pathlib import Path
 from spectail.experiments.deep.training import Training
 from spectail.plots.look import figure_style, save_figure
 from spectail.running.processes import worker_pool
-from spectail.store.locks import writing
+from spectail.store.locks import shared_lock
 from spectail.store.store import Store
-from spectail.store.upkeep import clear_parts
+from spectail.store.upkeep import remove_partial_files
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import catalogue
 from spectail.study.claims import Outcome, Tested
@@ -58,7 +58,7 @@ def make_all(plan: Plan, files: Mapping[str, Path], store: Store, folder: Path, 
     Raises:
         OSError: the folder cannot be written to.
     """
-    clear_parts(store)
+    remove_partial_files(store)
     names = [artifact.name for artifact in plan.artifacts]
     make = partial(_make, plan=replace(plan, artifacts=()), files=files, store=store, folder=folder)
     workers = min(workers, len(names))
@@ -72,7 +72,7 @@ def make_all(plan: Plan, files: Mapping[str, Path], store: Store, folder: Path, 
 def _make(name: str, plan: Plan, files: Mapping[str, Path], store: Store, folder: Path) -> Made:
     artifact = catalogue()[name]
     runs = by_protocol(plan, artifact, StoredRuns(files))
-    with writing(store.writing):  # lest another process takes what is half written for left behind
+    with shared_lock(store.writing):  # lest another process takes what is half written for left behind
         paths = draw(artifact, runs, folder)
         tested = verify(artifact, runs)
         paths += save_record(artifact, plan, runs, tested, folder)

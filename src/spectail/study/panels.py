@@ -14,15 +14,15 @@ from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import predict_one_step, predicted_spike
 from spectail.plots.bands import draw_band, draw_untrained_hill, lr_axis
 from spectail.plots.colours import OPTIMIZER_NAME, OPTIMIZER_STYLE, SERIES_COLOURS
-from spectail.plots.look import letter
+from spectail.plots.look import panel_title
 from spectail.plots.overlaps_plot import draw_overlaps
-from spectail.plots.spectrum_plot import Axis, draw_esd
-from spectail.study.runs import Runs, Side, eigenvalues
+from spectail.plots.spectrum_plot import Scale, draw_esd
+from spectail.study.runs import Runs, Side, spectrum_at
 from spectail.study.settings import LEARNING_RATES, OPTIMIZERS, over_learning_rates
 
 
 def esd_panel(
-    ax: Axes, index: int, runs: Runs, experiment: Experiment, step: int, axis: Axis, *, initial: bool = True
+    ax: Axes, index: int, runs: Runs, experiment: Experiment, step: int, axis: Scale, *, initial: bool = True
 ) -> Axes:  # fmt: skip
     """The spectrum of one run at a step, with its initial one and the law of that.
 
@@ -31,15 +31,15 @@ def esd_panel(
     """
     run, lr, step = runs[experiment], runs.scale(experiment).lr, runs.scale.step(step)
     name = OPTIMIZER_NAME[experiment.optimizer]
-    letter(ax, index, rf"{name}, $\eta$ = {lr:.4g}, $t$ = {step}")
+    panel_title(ax, index, rf"{name}, $\eta$ = {lr:.4g}, $t$ = {step}")
     if step not in run.step.values:
-        return say_diverged(ax, run)
+        return mark_diverged(ax, run)
     predicted = predicted_spike(runs.scale(experiment.replace(protocol=runs.protocol))) if step == 1 else None
-    first = eigenvalues(run, 0) if initial else None
-    return draw_esd(ax, eigenvalues(run, step), initial=first, law=runs.law(experiment), axis=axis, predicted=predicted)
+    first = spectrum_at(run, 0) if initial else None
+    return draw_esd(ax, spectrum_at(run, step), initial=first, law=runs.law(experiment), axis=axis, predicted=predicted)
 
 
-def say_diverged(ax: Axes, run: xr.Dataset) -> Axes:
+def mark_diverged(ax: Axes, run: xr.Dataset) -> Axes:
     """Say in an empty panel when its run diverged."""
     ax.text(0.5, 0.5, f"diverged at step {run.attrs['diverged_at']}", ha="center", transform=ax.transAxes)
     return ax
@@ -55,9 +55,9 @@ def overlap_panel(
     """
     role, (s, t) = "U" if side == "left" else "V", pair
     overlaps = runs.overlaps(experiment, pair, side)
-    letter(ax, index, rf"$O({role}_{{W_{{{s}}}}}, {role}_{{M_{{{t}}}}})$")
+    panel_title(ax, index, rf"$O({role}_{{W_{{{s}}}}}, {role}_{{M_{{{t}}}}})$")
     if not overlaps.size:
-        say_diverged(ax, runs[experiment])
+        mark_diverged(ax, runs[experiment])
         return None
     image = draw_overlaps(ax, overlaps)
     told = f"max {overlaps.max():.2g}"
@@ -126,7 +126,7 @@ def ks_panel(ax: Axes, runs: Runs, setup: Experiment, step: int) -> Axes:
     return ax
 
 
-def describe(runs: Runs, setup: Experiment) -> str:
+def settings_line(runs: Runs, setup: Experiment) -> str:
     """The sizes and the protocol, for a figure's title."""
     e = runs.scale(setup)
     small = "" if runs.scale.divisor == 1 else f", small scale ({runs.scale.divisor}× smaller, η scaled to match)"

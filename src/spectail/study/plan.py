@@ -15,7 +15,7 @@ from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
 from spectail.store.store import Store
 from spectail.study.artifact import Artifact
-from spectail.study.runs import TRAININGS, Protocol, Runs, adapted
+from spectail.study.runs import TRAININGS, Protocol, Runs, as_run
 from spectail.study.settings import Scale
 from spectail.sweeps.estimate import Estimate, estimate_at, machine_speed
 
@@ -60,7 +60,7 @@ class Plan:
             for seed in self.seeds(artifact):
                 for training in artifact.trainings(seed) if artifact.trainings else ():
                     for protocol in self.protocols or artifact.protocols:
-                        adjusted = adapted(training, protocol, self.scale, self.images)
+                        adjusted = as_run(training, protocol, self.scale, self.images)
                         wanted.setdefault(adjusted.key, adjusted)
         return list(wanted.values())
 

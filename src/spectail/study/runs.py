@@ -82,14 +82,14 @@ class Runs:
 
     def as_run(self, training: Training) -> Training:
         """A training of the paper as it was run."""
-        return adapted(training, self.protocol, self.scale, self.images)
+        return as_run(training, self.protocol, self.scale, self.images)
 
     def values(self, variable: str, experiments: Sequence[Experiment], step: int) -> Values:
         """A variable at one step of several experiments, for every seed: (seeds × experiments).
 
         NaN where a run diverged before the step.
         """
-        return self.measure(at(variable, self.scale.step(step)), experiments, step)
+        return self.measure(value_at(variable, self.scale.step(step)), experiments, step)
 
     def over_steps(self, variable: str, experiment: Experiment, steps: Sequence[int]) -> Values:
         """A variable along the steps of one experiment, for every seed: (seeds × steps)."""
@@ -135,7 +135,7 @@ class Runs:
         return MarchenkoPastur(e.h, e.d, e.entry_scale**2)
 
 
-def adapted(
+def as_run(
     training: Training, protocol: Protocol, scale: Scale, images: int | Literal["all"] | None
 ) -> Training:  # fmt: skip
     """A training of the paper in a protocol's Adam, on so many images, 64 where the scale is small."""
@@ -144,7 +144,7 @@ def adapted(
     return training.replace(bias_correction=protocol == "published", images=count)
 
 
-def eigenvalues(run: xr.Dataset, step: int) -> Values:
+def spectrum_at(run: xr.Dataset, step: int) -> Values:
     """The spectrum at a step, ascending."""
     values: Values = run.eigenvalues.sel(step=step).values
     return values
@@ -154,12 +154,12 @@ def top_ratio(step: int) -> Callable[[xr.Dataset], float]:
     """λ₁/λ₂ at a step, as a figure of a run for `Runs.measure`."""
 
     def ratio(run: xr.Dataset) -> float:
-        spectrum = eigenvalues(run, step)
+        spectrum = spectrum_at(run, step)
         return float(spectrum[-1] / spectrum[-2])
 
     return ratio
 
 
-def at(variable: str, step: int) -> Callable[[xr.Dataset], Any]:
+def value_at(variable: str, step: int) -> Callable[[xr.Dataset], Any]:
     """A variable at a step, as a figure of a run for `Runs.measure`."""
     return lambda run: run[variable].sel(step=step).item()

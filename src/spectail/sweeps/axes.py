@@ -24,7 +24,7 @@ def _is_field(name: str) -> str:
 
 FieldName = Annotated[str, AfterValidator(_is_field)]
 
-Points = Annotated[int, Field(ge=2)]
+Count = Annotated[int, Field(ge=2)]
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -39,7 +39,7 @@ class LogRange(_Form):
     """Values evenly spaced on a logarithmic axis: { log = [0.001, 1000], points = 13 }."""
 
     log: tuple[Positive, Positive]
-    points: Points
+    points: Count
 
     def values(self) -> list[float]:
         """Both ends and what lies between."""
@@ -51,7 +51,7 @@ class LinearRange(_Form):
     """Values evenly spaced: { linear = [0, 1], points = 11 }."""
 
     linear: tuple[Number, Number]
-    points: Points
+    points: Count
 
     def values(self) -> list[float]:
         """Both ends and what lies between."""
@@ -133,10 +133,10 @@ Axis = Annotated[
 def axis_values(name: str, axis: Any) -> list[Any]:
     """The values of a field, each once; whole numbers where the field is one."""
     values = axis if isinstance(axis, list) else axis.values()
-    return [whole(name, value) for value in values]
+    return [as_integer(name, value) for value in values]
 
 
-def whole(name: str, value: Any) -> Any:
+def as_integer(name: str, value: Any) -> Any:
     """A number that came out of a range or a proportion, rounded if the field holds whole numbers."""
     return round(value) if name in get_args(Whole) and isinstance(value, float) and value == value else value
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spectail.errors import unknown_name
 from spectail.experiments.experiment import Experiment
-from spectail.sweeps.axes import Axis, FieldName, Fields, Interval, Proportional, Rule, axis_values, is_axis, whole
+from spectail.sweeps.axes import Axis, FieldName, Fields, Interval, Proportional, Rule, as_integer, axis_values, is_axis
 
 LARGEST = 1_000_000
 """Combinations beyond which a grid is taken for a slip of the pen."""
@@ -179,7 +179,7 @@ def _in_numbers(fields: Fields) -> Fields:
         ready = [name for name in rest if fields[name].of not in rest]
         if not ready:
             raise ValueError(f"{' and '.join(rest)} are in proportion to each other; expected one to have a value")
-        done |= {name: whole(name, fields[name].value(done)) for name in ready}
+        done |= {name: as_integer(name, fields[name].value(done)) for name in ready}
     return done
 
 

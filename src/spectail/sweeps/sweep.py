@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from spectail.experiments.experiment import Experiment
 from spectail.running.queue import Failure, Queue
-from spectail.running.scheduler import Where, _Drive
-from spectail.store.locks import Claims
+from spectail.running.scheduler import Compute, Scheduler
+from spectail.store.locks import RunLocks
 from spectail.store.store import Store
-from spectail.store.upkeep import clear_parts
+from spectail.store.upkeep import remove_partial_files
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spectail.running.ray import Resources
 
 
-class Watcher:
+class SweepProgress:
     """Is told how a sweep goes on; by itself it says nothing."""
 
     def begin(self, missing: Sequence[Experiment], found: int) -> None:
@@ -37,7 +37,7 @@ class Watcher:
 
 
 @dataclass
-class Summary:
+class SweepSummary:
     """How a sweep ended.
 
     Attributes:
@@ -96,7 +96,7 @@ def sweep(
     from spectail.sweeps.grid import Grid
 
     experiments = Grid.read(grid).experiments()
-    summary = run_missing(experiments, Store(out), Where(device, workers, ray, resources))
+    summary = run_missing(experiments, Store(out), Compute(device, workers, ray, resources))
     if summary.stopped:
         raise KeyboardInterrupt
     if summary.failures:
@@ -106,8 +106,8 @@ def sweep(
 
 
 def run_missing(
-    experiments: Iterable[Experiment], store: Store, where: Where | None = None, watcher: Watcher | None = None
-) -> Summary:
+    experiments: Iterable[Experiment], store: Store, where: Compute | None = None, watcher: SweepProgress | None = None
+) -> SweepSummary:
     """Compute the runs that a store does not have, and keep each as soon as it is there.
 
     Raises:
@@ -115,14 +115,14 @@ def run_missing(
         OSError: runs cannot be kept; those before are.
         KeyboardInterrupt: interrupted twice.
     """
-    wanted, where, watcher = list(experiments), where or Where(), watcher or Watcher()
+    wanted, where, watcher = list(experiments), where or Compute(), watcher or SweepProgress()
     store.check_writable()
-    clear_parts(store)
+    remove_partial_files(store)
     missing = store.missing(wanted)
-    summary = Summary(len(wanted), len(wanted) - len(missing))
+    summary = SweepSummary(len(wanted), len(wanted) - len(missing))
     watcher.begin(missing, summary.found)
     if missing:
         executor = where.executor(store, watcher)
-        with executor, Claims(store.claims) as claims:
-            _Drive(executor, Queue(missing, store, claims, executor.slots), store, watcher, summary).run()
+        with executor, RunLocks(store.claims) as claims:
+            Scheduler(executor, Queue(missing, store, claims, executor.slots), store, watcher, summary).run()
     return summary

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import xarray as xr
 
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.resume import Checkpoint, Left
+from spectail.experiments.resume import ResumeState, Suspended
 from spectail.running.queue import Chunk, Failure
 
 if TYPE_CHECKING:
     from spectail.experiments.two_layer.problem import Problem
 
 
-class Keeper(Protocol):
+class RunStore(Protocol):
     """Where runs are kept: a `Store` on this machine, or the way to one."""
 
     def __contains__(self, experiment: Experiment) -> bool:
@@ -24,7 +24,7 @@ class Keeper(Protocol):
     def put(self, run: xr.Dataset) -> object:
         """Keep a run."""
 
-    def checkpoint(self, experiment: Experiment, stopping: Callable[[], bool]) -> Checkpoint:
+    def checkpoint(self, experiment: Experiment, stopping: Callable[[], bool]) -> ResumeState:
         """Keeps the state of a long run, and leaves it where it is to stop."""
 
 
@@ -38,7 +38,7 @@ class Worker:
             step, with its state kept.
     """
 
-    def __init__(self, keeper: Keeper, device: str = "cpu", stopping: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, keeper: RunStore, device: str = "cpu", stopping: Callable[[], bool] = lambda: False) -> None:
         self.keeper, self.device, self.stopping = keeper, device, stopping
         self._problem: Problem | None = None
 
@@ -68,7 +68,7 @@ class Worker:
             if experiment not in self.keeper:
                 try:
                     run = self._simulate(experiment, progress)
-                except Left:
+                except Suspended:
                     break
                 except (MemoryError, RuntimeError, ValueError, ArithmeticError) as error:
                     short = isinstance(error, MemoryError) or "memory" in str(error)
@@ -94,7 +94,7 @@ class Worker:
         )
 
 
-class Letters:
+class RemoteStore:
     """A store that is reached through the office."""
 
     def __init__(self, office: Any, call: Callable[[Any], Any], checkpoint_seconds: float) -> None:
@@ -107,9 +107,9 @@ class Letters:
         """Send a run, and wait until it is kept."""
         self._call(self._office.put.remote(run))
 
-    def checkpoint(self, experiment: Experiment, stopping: Callable[[], bool] = lambda: False) -> Checkpoint:
+    def checkpoint(self, experiment: Experiment, stopping: Callable[[], bool] = lambda: False) -> ResumeState:
         """Keeps the state of a long run beside the driver."""
-        return Checkpoint(
+        return ResumeState(
             lambda: self._call(self._office.read_checkpoint.remote(experiment)),
             lambda content: self._call(self._office.write_checkpoint.remote(experiment, content)),
             self._seconds,

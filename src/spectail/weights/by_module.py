@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from spectail.weights.by_name import fused_plan, plan_by_name, recurrent_plan
+from spectail.weights.by_name import fused_splitting, recurrent_splitting, splitting_by_name
 from spectail.weights.matrix import ConvMatrix, Skipped, Weights
-from spectail.weights.parameter import Parameter, from_tensor, weights, why_not_matrix
-from spectail.weights.reparametrized import effective_weights
-from spectail.weights.splitting import QKV, Plan, bilinear, blocks, kernel, transposed, whole
+from spectail.weights.parameter import Parameter, from_tensor, make_weights, why_not_matrix
+from spectail.weights.reparametrized import reparametrized_of_module
+from spectail.weights.splitting import QKV, Splitting, bilinear, blocks, kernel, transposed, whole
 
 _WRAPPERS = {"DataParallel", "DistributedDataParallel", "OptimizedModule", "AveragedModel"}
 
@@ -32,10 +32,10 @@ def module_weights(module: nn.Module, conv: ConvMatrix, title: str = "") -> Weig
     """
     while type(module).__name__ in _WRAPPERS:
         module = next(module.children())
-    planned: list[tuple[Parameter, Plan | None]] = []
+    planned: list[tuple[Parameter, Splitting | None]] = []
     skipped: list[Skipped] = []
     for path, owner, parent in _walk(module, "", None, ()):
-        effective, consumed = effective_weights(owner, path)
+        effective, consumed = reparametrized_of_module(owner, path)
         skipped += consumed.values()
         local = {parameter.name[len(path) :]: parameter for parameter in effective} | {
             name: from_tensor(path + name, tensor, _reader(owner, name))
@@ -47,7 +47,7 @@ def module_weights(module: nn.Module, conv: ConvMatrix, title: str = "") -> Weig
             plan = None if parameter.refusal else _plan(owner, parent, name, path, shapes, conv)
             planned.append((parameter, plan))
         skipped += _other_values(owner, path, consumed)
-    return weights(title or type(module).__name__, planned, skipped)
+    return make_weights(title or type(module).__name__, planned, skipped)
 
 
 def _walk(
@@ -81,7 +81,7 @@ def _plan(
     path: str,
     shapes: dict[str, tuple[int, ...]],
     conv: ConvMatrix,
-) -> Plan | None:
+) -> Splitting | None:
     """How a parameter becomes matrices; by the class of its module, then by its name."""
     shape = shapes[name]
     if isinstance(owner, nn.MultiheadAttention) and name in {
@@ -93,9 +93,9 @@ def _plan(
         return blocks("attention", QKV) if name == "in_proj_weight" else whole("attention")
     if isinstance(owner, nn.RNNBase | nn.RNNCellBase) and name.startswith("weight_"):
         kind = next(kind for kind in ("lstm", "gru", "rnn") if kind in _class_names(owner).lower())
-        return recurrent_plan(kind, name.split("_")[1])
+        return recurrent_splitting(kind, name.split("_")[1])
     if name != "weight":
-        return plan_by_name(path + name, {path + local: size for local, size in shapes.items()}, conv)
+        return splitting_by_name(path + name, {path + local: size for local, size in shapes.items()}, conv)
     if isinstance(owner, _ConvNd):
         return kernel(shape, conv, groups=owner.groups, transpose=owner.transposed)
     if isinstance(owner, nn.Bilinear):
@@ -103,14 +103,14 @@ def _plan(
     if isinstance(owner, nn.Embedding | nn.EmbeddingBag):
         return whole("embedding" if isinstance(owner, nn.Embedding) else "embedding-bag")
     if len(shape) == 2:
-        fused = fused_plan(path + name, shape, heads=_heads(parent), around=type(parent).__name__)
+        fused = fused_splitting(path + name, shape, heads=_heads(parent), around=type(parent).__name__)
         if fused is not None:
             return fused
         if "Conv1D" in _class_names(owner).split():
             return transposed("linear")
     if isinstance(owner, nn.Linear):
         return whole("linear")
-    return plan_by_name(path + name, {path + local: size for local, size in shapes.items()}, conv)
+    return splitting_by_name(path + name, {path + local: size for local, size in shapes.items()}, conv)
 
 
 def _class_names(module: nn.Module) -> str:

@@ -6,7 +6,18 @@ import re
 from collections.abc import Mapping, Sequence
 
 from spectail.weights.matrix import ConvMatrix
-from spectail.weights.splitting import GATES, QKV, Plan, bilinear, blocks, by_head, kernel, stack, transposed, whole
+from spectail.weights.splitting import (
+    GATES,
+    QKV,
+    Splitting,
+    bilinear,
+    blocks,
+    interleaved_heads,
+    kernel,
+    stack,
+    transposed,
+    whole,
+)
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -29,7 +40,7 @@ _LINEAR = re.compile(
 )
 
 
-def plan_by_name(name: str, shapes: Shapes, conv: ConvMatrix) -> Plan | None:
+def splitting_by_name(name: str, shapes: Shapes, conv: ConvMatrix) -> Splitting | None:
     """How a parameter becomes matrices, as far as its name and its neighbours tell.
 
     Args:
@@ -57,7 +68,7 @@ def plan_by_name(name: str, shapes: Shapes, conv: ConvMatrix) -> Plan | None:
         return stack()
     if last in {"q_proj_weight", "k_proj_weight", "v_proj_weight"}:
         return whole("attention")
-    fused = fused_plan(name, shape)
+    fused = fused_splitting(name, shape)
     if fused is not None:
         return fused
     if last == "weight" and re.fullmatch(r"c_attn|c_fc|c_proj|q_attn", module) and _stores_in_by_out(shapes):
@@ -70,7 +81,7 @@ def plan_by_name(name: str, shapes: Shapes, conv: ConvMatrix) -> Plan | None:
     return whole("weight")
 
 
-def fused_plan(name: str, shape: Sequence[int], *, heads: int | None = None, around: str = "") -> Plan | None:
+def fused_splitting(name: str, shape: Sequence[int], *, heads: int | None = None, around: str = "") -> Splitting | None:
     """Query, key and value of one fused layer, split.
 
     Args:
@@ -91,14 +102,14 @@ def fused_plan(name: str, shape: Sequence[int], *, heads: int | None = None, aro
         return None
     if called in FUSED_BY_HEAD or around in MODULES_BY_HEAD or (called == "in_proj" and "deberta" in parts):
         if heads and cols % heads == 0:
-            return by_head(heads, "fused q, k, v, head by head")
+            return interleaved_heads(heads, "fused q, k, v, head by head")
         return whole("attention", "fused q, k, v, head by head: not split, as the number of heads is not known")
     if called == "qkv_proj" and "h" in parts:  # CodeGen: in the order of the cores that it was trained on
         return whole("attention", "fused q, k, v: not split, as their order is not known")
     return blocks("attention", QKV, note="" if called == "in_proj_weight" else "fused q, k, v")
 
 
-def recurrent_plan(kind: str, part: str) -> Plan:
+def recurrent_splitting(kind: str, part: str) -> Splitting:
     """The gates of a recurrent layer's weights.
 
     Args:
@@ -113,7 +124,7 @@ def recurrent_plan(kind: str, part: str) -> Plan:
     return blocks(kind, GATES[kind])
 
 
-def _recurrent(path: str, found: re.Match[str], shapes: Shapes) -> Plan:
+def _recurrent(path: str, found: re.Match[str], shapes: Shapes) -> Splitting:
     """Gates told by how many times taller the hidden-to-hidden weight is than the hidden state is wide."""
     part, layer, direction = (group or "" for group in found.groups())
     prefix = f"{path}." if path else ""
@@ -124,7 +135,7 @@ def _recurrent(path: str, found: re.Match[str], shapes: Shapes) -> Plan:
     kind = kinds.get(hidden[0]) if width else None
     if kind is None or (part == "ih" and shapes[prefix + found.group()][0] != hidden[0]):
         return whole("weight")
-    return recurrent_plan(kind, part)
+    return recurrent_splitting(kind, part)
 
 
 def _stores_in_by_out(shapes: Shapes) -> bool:

@@ -9,8 +9,8 @@ from pathlib import Path
 from spectail.weights.formats.table import ENDINGS, _parameters
 from spectail.weights.matrix import ConvMatrix, Skipped, Weights
 from spectail.weights.parameter import Parameter, _order
-from spectail.weights.state_dict import inside, named_weights
-from spectail.weights.untrusted import opened, parsed, printable, size_of
+from spectail.weights.state_dict import named_weights, title_of_keys
+from spectail.weights.untrusted import open_file, parse_json, printable, size_of
 
 USUAL = (
     *("model.safetensors", "model.safetensors.index.json"),
@@ -35,15 +35,15 @@ def file_weights(path: Path, conv: ConvMatrix) -> Weights:
     Raises:
         ValueError: there is no such file, it is not what it should be, or it is not clear which is meant.
     """
-    chosen = _chosen(path) if os.path.isdir(path) else path
+    chosen = _weights_file(path) if os.path.isdir(path) else path
     title = chosen.name if chosen == path else f"{path.resolve().name}/{chosen.name}"
     if chosen.name.endswith(".json"):
         return named_weights(title, *_sharded(chosen, conv))
     found, keys, skipped = _parameters(chosen)
-    return named_weights(inside(title, keys), found, conv, skipped)
+    return named_weights(title_of_keys(title, keys), found, conv, skipped)
 
 
-def _chosen(folder: Path) -> Path:
+def _weights_file(folder: Path) -> Path:
     """The file of a folder that holds its weights."""
     try:
         names = sorted(entry.name for entry in folder.iterdir())
@@ -67,15 +67,15 @@ def _sharded(index: Path, conv: ConvMatrix) -> tuple[list[Parameter], ConvMatrix
     """The tensors of a checkpoint in several files."""
     if size_of(index) > LARGEST_INDEX:
         raise ValueError(f"{index} is no index: it has more than {LARGEST_INDEX} bytes")
-    with opened(index) as file:
-        content = parsed(index, file.read(), "an index of shards")
+    with open_file(index) as file:
+        content = parse_json(index, file.read(), "an index of shards")
     places = content.get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
         raise ValueError(f"{index} has no weight_map from the names of weights to the names of files")
     found: list[Parameter] = []
     skipped: list[Skipped] = []
     for name in dict.fromkeys(places.values()):
-        shard = _inside(index, name)
+        shard = _shard_path(index, name)
         parameters, _, beside = _parameters(shard)
         held = {parameter.name: parameter for parameter in parameters}
         named = [weight for weight, place in places.items() if place == name]
@@ -91,7 +91,7 @@ def _sharded(index: Path, conv: ConvMatrix) -> tuple[list[Parameter], ConvMatrix
     return sorted(found, key=_order), conv, skipped
 
 
-def _inside(index: Path, name: str) -> Path:
+def _shard_path(index: Path, name: str) -> Path:
     """The path of a shard: beside the index or below it, as links may lead out only in a cache of Hugging Face."""
     folder, shard = index.parent, index.parent / name
     shown = f"{index} names the shard {printable(name)!r:.200}"

@@ -17,7 +17,7 @@ from spectail.weights.matrix import ConvMatrix, Weights
 PATTERN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
-def made(name: str) -> nn.Module | Mapping[Any, Any]:
+def call_factory(name: str) -> nn.Module | Mapping[Any, Any]:
     """What a factory returns; modules of the current folder can be named.
 
     Args:
@@ -96,7 +96,7 @@ def open_weights(source: Any, conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES)
         raise ValueError(f"conv={conv!r} is not known; expected {' or '.join(ConvMatrix)}") from None
     title = ""
     if isinstance(source, str) and ":" in source and not os.path.exists(source):
-        title, source = source, made(source)
+        title, source = source, call_factory(source)
     if isinstance(source, nn.Module):
         return module_weights(source, how, title)
     if isinstance(source, Mapping):

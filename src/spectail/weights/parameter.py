@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from spectail.weights.matrix import Skipped, WeightMatrix, Weights
-from spectail.weights.splitting import Plan
+from spectail.weights.splitting import Splitting
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,9 @@ def _why_overlapping(tensor: Tensor) -> str:
     return ""
 
 
-def weights(title: str, planned: Iterable[tuple[Parameter, Plan | None]], skipped: Iterable[Skipped] = ()) -> Weights:
+def make_weights(
+    title: str, planned: Iterable[tuple[Parameter, Splitting | None]], skipped: Iterable[Skipped] = ()
+) -> Weights:
     """The matrices of a list of parameters; those that share their values once.
 
     Args:
@@ -128,7 +130,7 @@ def weights(title: str, planned: Iterable[tuple[Parameter, Plan | None]], skippe
     left_out: list[Skipped] = []
     first: dict[Hashable, str] = {}
     others: dict[str, list[str]] = {}
-    kept: list[tuple[Parameter, Plan]] = []
+    kept: list[tuple[Parameter, Splitting]] = []
     for parameter, plan in planned:
         if parameter.refusal or plan is None:
             left_out.append(Skipped(parameter.name, parameter.shape, parameter.refusal or "a mask, not a weight"))
@@ -147,7 +149,7 @@ def weights(title: str, planned: Iterable[tuple[Parameter, Plan | None]], skippe
     return Weights(title, tuple(matrices), (*left_out, *skipped))
 
 
-def _matrices(parameter: Parameter, plan: Plan, note: str) -> list[WeightMatrix]:
+def _matrices(parameter: Parameter, plan: Splitting, note: str) -> list[WeightMatrix]:
     found = []
     for part in plan.parts:
 

@@ -19,7 +19,7 @@ _Recipe = tuple[str, Callable[[], Tensor], dict[str, Tensor], str]
 """A weight's name, how it is computed, from what, and what that is called."""
 
 
-def effective_weights(owner: nn.Module, path: str) -> tuple[list[Parameter], dict[str, Skipped]]:
+def reparametrized_of_module(owner: nn.Module, path: str) -> tuple[list[Parameter], dict[str, Skipped]]:
     """The weights that a module computes before it acts: parametrized, normalised or pruned.
 
     Args:
@@ -116,7 +116,7 @@ _WAYS = (
 )
 
 
-def computed_weights(found: Iterable[Parameter]) -> tuple[list[Parameter], list[Skipped]]:
+def reparametrized_by_name(found: Iterable[Parameter]) -> tuple[list[Parameter], list[Skipped]]:
     """Put the weight that a layer acts with in the place of what it is stored as.
 
     Args:
@@ -129,7 +129,7 @@ def computed_weights(found: Iterable[Parameter]) -> tuple[list[Parameter], list[
     result: dict[str, Parameter] = {}
     used: dict[str, Skipped] = {}
     for main in known.values():
-        made = _made(main, known)
+        made = _matching(main, known)
         if made is None or made[0].name in known:
             result[main.name] = main
             continue
@@ -139,10 +139,10 @@ def computed_weights(found: Iterable[Parameter]) -> tuple[list[Parameter], list[
             reason = f"a part of {weight.name}, analysed as it acts ({how})"
             used[source.name] = Skipped(source.name, source.shape, reason)
     kept = [weight for name, weight in result.items() if name not in used or weight.name != name]
-    return [_as_it_is(parameter) for parameter in kept], list(used.values())
+    return [_kept_as_stored(parameter) for parameter in kept], list(used.values())
 
 
-def _made(main: Parameter, known: dict[str, Parameter]) -> tuple[Parameter, list[Parameter], str] | None:
+def _matching(main: Parameter, known: dict[str, Parameter]) -> tuple[Parameter, list[Parameter], str] | None:
     """The weight of which a parameter is the main part, if it is one."""
     path, last = _last_steps(main.name)
     for pattern, others, how in _WAYS:
@@ -201,7 +201,7 @@ def _spectral_norm(
     return weight / sigma
 
 
-def _as_it_is(parameter: Parameter) -> Parameter:
+def _kept_as_stored(parameter: Parameter) -> Parameter:
     """What other parametrizations keep is named as the weight, and noted."""
     path, last = _last_steps(parameter.name)
     if not (last.startswith("parametrizations.") and last.endswith(".original")) or parameter.note:

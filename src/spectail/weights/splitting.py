@@ -31,7 +31,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Splitting:
     """The matrices of a parameter."""
 
     kind: str
@@ -39,17 +39,17 @@ class Plan:
     note: str = ""
 
 
-def whole(kind: str, note: str = "") -> Plan:
+def whole(kind: str, note: str = "") -> Splitting:
     """The parameter is the matrix, out × in."""
-    return Plan(kind, (Part("", lambda tensor: tensor[None]),), note)
+    return Splitting(kind, (Part("", lambda tensor: tensor[None]),), note)
 
 
-def transposed(kind: str, note: str = "") -> Plan:
+def transposed(kind: str, note: str = "") -> Splitting:
     """The parameter is the matrix, stored in × out."""
-    return Plan(kind, (Part("", lambda tensor: tensor.T[None]),), note)
+    return Splitting(kind, (Part("", lambda tensor: tensor.T[None]),), note)
 
 
-def stack(kind: str = "weight") -> Plan:
+def stack(kind: str = "weight") -> Splitting:
     """Leading dimensions count matrices: the experts of a mixture, say. Leading ones are broadcasting only."""
 
     def view(tensor: Tensor) -> Tensor:
@@ -57,10 +57,10 @@ def stack(kind: str = "weight") -> Plan:
             tensor = tensor[0]
         return tensor[None] if tensor.ndim == 2 else tensor.flatten(0, -3)
 
-    return Plan(kind, (Part("", view),))
+    return Splitting(kind, (Part("", view),))
 
 
-def blocks(kind: str, labels: Sequence[str], *, stored_transposed: bool = False, note: str = "") -> Plan:
+def blocks(kind: str, labels: Sequence[str], *, stored_transposed: bool = False, note: str = "") -> Splitting:
     """Equal blocks of output rows, one after the other: the gates of a recurrent layer, or q, k and v.
 
     Args:
@@ -80,10 +80,10 @@ def blocks(kind: str, labels: Sequence[str], *, stored_transposed: bool = False,
 
         return view
 
-    return Plan(kind, tuple(Part(label, block(index)) for index, label in enumerate(labels)), note)
+    return Splitting(kind, tuple(Part(label, block(index)) for index, label in enumerate(labels)), note)
 
 
-def by_head(heads: int, note: str = "") -> Plan:
+def interleaved_heads(heads: int, note: str = "") -> Splitting:
     """Query, key and value of one head, then those of the next (GPT-NeoX, BLOOM, Megatron).
 
     Args:
@@ -97,10 +97,12 @@ def by_head(heads: int, note: str = "") -> Plan:
     def block(index: int) -> View:
         return lambda tensor: tensor.reshape(heads, len(QKV), -1, tensor.shape[1])[:, index].flatten(0, 1)[None]
 
-    return Plan("attention", tuple(Part(label, block(index)) for index, label in enumerate(QKV)), note)
+    return Splitting("attention", tuple(Part(label, block(index)) for index, label in enumerate(QKV)), note)
 
 
-def kernel(shape: Sequence[int], conv: ConvMatrix, *, groups: int = 1, transpose: bool = False, note: str = "") -> Plan:
+def kernel(
+    shape: Sequence[int], conv: ConvMatrix, *, groups: int = 1, transpose: bool = False, note: str = ""
+) -> Splitting:
     """The matrices of a convolution: of each group, as groups do not see one another.
 
     Args:
@@ -126,11 +128,11 @@ def kernel(shape: Sequence[int], conv: ConvMatrix, *, groups: int = 1, transpose
     kind = f"conv{'-transpose' if transpose else ''}{len(shape) - 2}d"
     if groups > 1:
         note = "; ".join(filter(None, (note, f"{groups} groups, each of its own")))
-    return Plan(kind, (Part("", view),), note)
+    return Splitting(kind, (Part("", view),), note)
 
 
-def bilinear(conv: ConvMatrix) -> Plan:
+def bilinear(conv: ConvMatrix) -> Splitting:
     """The in₁ × in₂ form of each output, pooled; or out × (in₁ · in₂) where kernels are flattened."""
     if conv is ConvMatrix.FLATTEN:
-        return Plan("bilinear", (Part("", lambda tensor: tensor.flatten(1)[None]),))
-    return Plan("bilinear", (Part("", lambda tensor: tensor),), "one in₁ × in₂ form an output, pooled")
+        return Splitting("bilinear", (Part("", lambda tensor: tensor.flatten(1)[None]),))
+    return Splitting("bilinear", (Part("", lambda tensor: tensor),), "one in₁ × in₂ form an output, pooled")

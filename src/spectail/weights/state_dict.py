@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from spectail.weights.by_name import plan_by_name
+from spectail.weights.by_name import splitting_by_name
 from spectail.weights.matrix import ConvMatrix, Skipped, Weights
-from spectail.weights.parameter import Parameter, from_tensor, weights
-from spectail.weights.reparametrized import computed_weights
+from spectail.weights.parameter import Parameter, from_tensor, make_weights
+from spectail.weights.reparametrized import reparametrized_by_name
 from spectail.weights.untrusted import printable
 
 WRAPPINGS = (
@@ -45,9 +45,9 @@ def state_weights(source: Mapping[Any, Any], conv: ConvMatrix, title: str = "sta
     def reader(tensor: Tensor) -> Callable[[], Tensor]:
         return lambda: tensor.detach()
 
-    state, keys, skipped = unwrap(source, title)
+    state, keys, skipped = find_state_dict(source, title)
     found = [from_tensor(name, tensor, reader(tensor)) for name, tensor in state.items()]
-    return named_weights(inside(title, keys), found, conv, skipped)
+    return named_weights(title_of_keys(title, keys), found, conv, skipped)
 
 
 def named_weights(title: str, found: list[Parameter], conv: ConvMatrix, skipped: list[Skipped]) -> Weights:
@@ -62,18 +62,19 @@ def named_weights(title: str, found: list[Parameter], conv: ConvMatrix, skipped:
     Returns:
         the matrices and what was left out.
     """
-    names, removed = plain_names([printable(parameter.name) for parameter in found])
+    names, removed = without_prefixes([printable(parameter.name) for parameter in found])
     named = [replace(parameter, name=name) for parameter, name in zip(found, names, strict=True)]
-    named, parts = computed_weights(named)
+    named, parts = reparametrized_by_name(named)
     shapes = {parameter.name: parameter.shape for parameter in named}
     planned = [
-        (parameter, None if parameter.refusal else plan_by_name(parameter.name, shapes, conv)) for parameter in named
+        (parameter, None if parameter.refusal else splitting_by_name(parameter.name, shapes, conv))
+        for parameter in named
     ]
     title += f' (its names without the prefix "{removed}")' if removed else ""
-    return weights(title, planned, [*parts, *skipped])
+    return make_weights(title, planned, [*parts, *skipped])
 
 
-def plain_names(names: list[str]) -> tuple[list[str], str]:
+def without_prefixes(names: list[str]) -> tuple[list[str], str]:
     """Names without what a wrapper put before every one of them.
 
     Args:
@@ -91,12 +92,12 @@ def plain_names(names: list[str]) -> tuple[list[str], str]:
     return (inner if len(set(inner)) == len(set(names)) else names), removed
 
 
-def inside(title: str, keys: tuple[str, ...]) -> str:
+def title_of_keys(title: str, keys: tuple[str, ...]) -> str:
     """What the part of a checkpoint under these keys is called."""
     return title + "".join(f'["{_short(key)}"]' for key in keys)
 
 
-def unwrap(source: Mapping[Any, Any], title: str) -> tuple[dict[str, Tensor], tuple[str, ...], list[Skipped]]:
+def find_state_dict(source: Mapping[Any, Any], title: str) -> tuple[dict[str, Tensor], tuple[str, ...], list[Skipped]]:
     """The state dict in a checkpoint.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Any
 MOST_MARKS = 4_000_000
 """Commas and brackets in JSON: enough for 500 000 tensors, few enough for a quarter of a gigabyte as objects."""
 
-Stamp = tuple[int, int, int]
+FileStamp = tuple[int, int, int]
 """Of a file at a time: which it is, its bytes, and when it was last written."""
 
 
@@ -30,7 +30,7 @@ def size_of(path: Path) -> int:
     return stamp_of(path)[1]
 
 
-def stamp_of(path: Path) -> Stamp:
+def stamp_of(path: Path) -> FileStamp:
     """What tells whether a file has changed.
 
     Args:
@@ -51,7 +51,7 @@ def stamp_of(path: Path) -> Stamp:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def check_unchanged(path: Path, before: Stamp) -> None:
+def check_unchanged(path: Path, before: FileStamp) -> None:
     """What was learnt of a file holds for that file only.
 
     Args:
@@ -65,7 +65,7 @@ def check_unchanged(path: Path, before: Stamp) -> None:
         raise ValueError(f"{path} has changed since it was opened: open it again")
 
 
-def opened(path: Path) -> BufferedReader:
+def open_file(path: Path) -> BufferedReader:
     """A file, open for reading.
 
     Args:
@@ -84,7 +84,7 @@ def opened(path: Path) -> BufferedReader:
         raise ValueError(f"{path} cannot be read: {_reason(error)}") from None
 
 
-def parsed(path: Path, text: bytes, what: str) -> dict[str, Any]:
+def parse_json(path: Path, text: bytes, what: str) -> dict[str, Any]:
     """The JSON object that a text holds.
 
     Args:

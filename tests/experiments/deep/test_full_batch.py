@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from experiments.deep.trained_models import dense, normed
-from spectail.experiments.deep.full_batch import chunk_bounds, full_batch, prepare
+from spectail.experiments.deep.full_batch import chunk_bounds, full_batch, set_full_batch_mode
 from spectail.experiments.deep.images import Images
 from spectail.experiments.deep.training import Training
 from spectail.recording.reading import open_training
@@ -26,7 +26,7 @@ def made(factory, batch_norm="chunk", dtype=torch.float64):
     with torch.random.fork_rng():
         torch.manual_seed(1)
         model = factory().to(dtype)
-    prepare(model, batch_norm)
+    set_full_batch_mode(model, batch_norm)
     return model
 
 

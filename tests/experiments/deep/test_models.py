@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from spectail.experiments.deep.images import download_folder, has_images, load_images
-from spectail.experiments.deep.models import convolutions, make_model
+from spectail.experiments.deep.models import make_model, paper_layers
 from spectail.weights.opening import open_weights
 
 
@@ -16,7 +16,7 @@ from spectail.weights.opening import open_weights
 )  # fmt: skip
 def test_layers_are_counted_from_one_over_convolutions_without_shortcuts(name, number, shape):
     matrices = open_weights(make_model(name, 10, 0)).matrices
-    layers = [matrices[at] for at in convolutions([m.kind for m in matrices], [m.name for m in matrices])]
+    layers = [matrices[at] for at in paper_layers([m.kind for m in matrices], [m.name for m in matrices])]
     assert len(layers) == {"vgg11": 8, "resnet18": 17}[name]
     layer = layers[number - 1]
     assert (layer.rows, layer.cols, layer.slices) == (*shape, 9)

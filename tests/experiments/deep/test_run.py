@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from spectail.cli import main
-from spectail.experiments.deep.run import make_optimizer, train
+from spectail.experiments.deep.run import torch_optimizer, train
 from spectail.experiments.deep.training import Training
 from spectail.recording.reading import open_training
 
@@ -126,7 +126,7 @@ def test_other_images_under_one_name_are_trained_anew(tmp_path):
 def test_the_first_step_of_adam_follows_the_convention(corrected):
     model = nn.Linear(3, 2, bias=False)
     before = model.weight.detach().clone()
-    optimizer = make_optimizer(TINY.replace(bias_correction=corrected, lr=0.01), model)
+    optimizer = torch_optimizer(TINY.replace(bias_correction=corrected, lr=0.01), model)
     model.weight.grad = torch.tensor([[1.0, -2.0, 3.0], [-4.0, 5.0, 6.0]])
     optimizer.step()
     # |M|/√V is 1 with the correction, (1 − 0.9)/√(1 − 0.999) without

@@ -71,7 +71,7 @@ def test_a_one_step_run_measures_what_a_longer_one_does_after_its_first_step(opt
 
 def test_runs_of_a_problem_share_step_0_and_the_first_gradient(monkeypatch):
     module = importlib.import_module("spectail.experiments.two_layer.loop")
-    calls = {"measure_readout": 0, "measure_spectrum": 0}
+    calls = {"measure_readout": 0, "measure_first_layer": 0}
 
     def count(name):
         real = getattr(module, name)
@@ -88,7 +88,10 @@ def test_runs_of_a_problem_share_step_0_and_the_first_gradient(monkeypatch):
     experiments = [e.replace(steps=steps, lr=lr) for e in conventions for steps in (1, 2) for lr in (0.1, 1.0, 10.0)]
     list(simulate_many(experiments))
     # the readout at step 0 depends on the scale of the features, the spectrum on nothing
-    assert calls == {"measure_readout": len(experiments) + len(conventions), "measure_spectrum": len(experiments) + 1}
+    assert calls == {
+        "measure_readout": len(experiments) + len(conventions),
+        "measure_first_layer": len(experiments) + 1,
+    }
 
 
 def test_the_dataset_has_every_variable_labelled_and_knows_its_experiment():

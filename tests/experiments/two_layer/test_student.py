@@ -82,5 +82,5 @@ def test_buffers_that_were_used_before_change_nothing(name):
 
 def test_hidden_is_the_activation_of_the_scaled_preactivation():
     w, a, x, _ = parts("ntk")
-    found = Student(a, D, "gelu").hidden(w, x, extra_scale=0.5)
+    found = Student(a, D, "gelu").hidden(w, x, readout_scale=0.5)
     torch.testing.assert_close(found, ACTIVATIONS["gelu"](0.5 * w @ x.T / D**0.5))

@@ -25,7 +25,7 @@ from spectail.experiments.deep.images import Images
 
 
 @dataclass(frozen=True)
-class Batch:
+class FullBatchLoss:
     """What one pass over all images found.
 
     Attributes:
@@ -54,7 +54,7 @@ def processes() -> tuple[int, int]:
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
-def agree(step: int, folder: str) -> None:
+def check_same_step(step: int, folder: str) -> None:
     """See that all processes go on from the same step.
 
     Raises:
@@ -67,14 +67,14 @@ def agree(step: int, folder: str) -> None:
             raise ValueError(f"the processes do not see the same files in {folder}; expected a folder that all share")
 
 
-def leave_together() -> None:
+def wait_for_all() -> None:
     """Wait for all processes: one that ends while another still works can be aborted by its own threads."""
     if processes()[1] > 1:
         dist.barrier()
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[torch.device]:
+def process_group(device: torch.device) -> Iterator[torch.device]:
     """Inside, the processes that `torchrun` started work together: gloo on CPU, nccl on GPU.
 
     Yields:
@@ -93,7 +93,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
         dist.destroy_process_group()
 
 
-def prepare(model: nn.Module, batch_norm: str) -> None:
+def set_full_batch_mode(model: nn.Module, batch_norm: str) -> None:
     """Put a model into the mode that it is trained in.
 
     Dropout is off: a full batch has no noise. With batch_norm "chunk", each chunk is normalised by its own
@@ -108,11 +108,11 @@ def prepare(model: nn.Module, batch_norm: str) -> None:
             layer.momentum = None  # a plain average, whose order does not matter
 
 
-def full_batch(model: nn.Module, data: Images, micro_batch: int, *, gradients: bool = True) -> Batch:
+def full_batch(model: nn.Module, data: Images, micro_batch: int, *, gradients: bool = True) -> FullBatchLoss:
     """Loss and accuracy over all images; and with gradients, p.grad of every parameter becomes the loss's.
 
     Args:
-        model: after `prepare`, the same on every process.
+        model: after `set_full_batch_mode`, the same on every process.
         data: all images, on every process; each works on its share of the chunks.
         micro_batch: images of a chunk, at most.
         gradients: whether to compute them.
@@ -146,7 +146,7 @@ def full_batch(model: nn.Module, data: Images, micro_batch: int, *, gradients: b
     _average_statistics(norms, len(mine), len(bounds))
     for parameter, total in zip(parameters, sums, strict=False):
         parameter.grad = total.to(parameter.dtype)
-    return Batch(float(totals[0]), float(totals[1]) / n)
+    return FullBatchLoss(float(totals[0]), float(totals[1]) / n)
 
 
 def _outputs(model: nn.Module, images: Tensor, classes: int) -> Tensor:

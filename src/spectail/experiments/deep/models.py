@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from spectail.errors import unknown_name
-from spectail.weights.opening import made
+from spectail.weights.opening import call_factory
 
 MODELS = ("vgg11", "resnet18")
 
@@ -28,7 +28,7 @@ def make_model(name: str, classes: int, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if ":" in name:
-            model = made(name)
+            model = call_factory(name)
             if not isinstance(model, nn.Module):
                 raise ValueError(f"{name} made a state dict; expected a module that can be trained")
             return model
@@ -61,7 +61,7 @@ def _torchvision() -> Any:
     return models
 
 
-def convolutions(kinds: Iterable[str], names: Iterable[str]) -> list[int]:
+def paper_layers(kinds: Iterable[str], names: Iterable[str]) -> list[int]:
     """Which layers of a network are convolutions, in the order of definition, without the shortcuts of a ResNet.
 
     The paper's "Layer k" is read as entry k − 1 of this list.

@@ -14,15 +14,23 @@ import xarray as xr
 from torch import nn
 from torch.optim import Optimizer
 
-from spectail.analysis.row import describe, measure_layers
-from spectail.analysis.undisturbed import unnoticed
-from spectail.experiments.deep.full_batch import Batch, agree, full_batch, joined, leave_together, prepare, processes
+from spectail.analysis.row import constant_quantities, measure_all
+from spectail.analysis.undisturbed import undisturbed
+from spectail.experiments.deep.full_batch import (
+    FullBatchLoss,
+    check_same_step,
+    full_batch,
+    process_group,
+    processes,
+    set_full_batch_mode,
+    wait_for_all,
+)
 from spectail.experiments.deep.images import Images, load_images
 from spectail.experiments.deep.models import make_model
 from spectail.experiments.deep.training import Training
 from spectail.experiments.optimizers import optimizer_maker
 from spectail.files import write_whole
-from spectail.recording.journal import Recorded, Recording
+from spectail.recording.journal import Journal, Recorded
 from spectail.recording.netcdf import write_netcdf
 from spectail.recording.reading import open_training
 from spectail.weights.matrix import WeightMatrix
@@ -58,13 +66,13 @@ def train(
     path = folder / f"{training.key}.nc"
     if path.exists() and open_training(path).attrs["images_sha256"] == images.sha256:
         return path, True
-    with joined(torch.device(device)) as where:
+    with process_group(torch.device(device)) as where:
         run = _Run(training, images, where, folder / f"{training.key}.state")
         run.go_on(progress)
         if processes()[0] == 0:
             write_netcdf(run.dataset(), path, compressed=["eigenvalues"])
             run.state_path.unlink(missing_ok=True)
-        leave_together()
+        wait_for_all()
     return path, False
 
 
@@ -77,15 +85,15 @@ class _Run:
         moved = images.images.to(device, dtype), images.labels.to(device)
         self.images = dataclasses.replace(images, images=moved[0], labels=moved[1])
         self.model = make_model(training.model, images.classes, training.seed).to(device, dtype)
-        prepare(self.model, training.batch_norm)
-        self.optimizer = make_optimizer(training, self.model)
-        self.step, self.batches, self.seconds = 0, list[Batch](), 0.0
+        set_full_batch_mode(self.model, training.batch_norm)
+        self.optimizer = torch_optimizer(training, self.model)
+        self.step, self.batches, self.seconds = 0, list[FullBatchLoss](), 0.0
         self.matrices = _matrices(self.model, training)
-        layers = [describe(matrix, True) for matrix in self.matrices] if processes()[0] == 0 else []
+        layers = [constant_quantities(matrix, True) for matrix in self.matrices] if processes()[0] == 0 else []
         title = f"{training.model} on {training.dataset}, {len(images.images)} images"
-        self.recording = Recording(title, layers)
+        self.recording = Journal(title, layers)
         self.restore()
-        agree(self.step, str(state_path.parent))
+        check_same_step(self.step, str(state_path.parent))
 
     def go_on(self, progress: Progress | None) -> None:
         """Train to the end. The last pass is for the loss after the last step."""
@@ -109,8 +117,8 @@ class _Run:
         if processes()[0] != 0 or self.step not in self.training.recorded_steps:
             return
         started = time.perf_counter()
-        with unnoticed():
-            rows, spectra = measure_layers(self.matrices, True)
+        with undisturbed():
+            rows, spectra = measure_all(self.matrices, True)
         rows = [{name: _plain(value) for name, value in row.items()} for row in rows]
         clocks = {"measuring_seconds": time.perf_counter() - started, "training_seconds": self.seconds}
         kept = [values.numpy().astype(np.float32) for values in spectra]
@@ -143,7 +151,7 @@ class _Run:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
-        self.batches = [Batch(*batch) for batch in state["batches"]]
+        self.batches = [FullBatchLoss(*batch) for batch in state["batches"]]
         self.recording.measurements = [_from_state(one) for one in state["measured"]]
 
     def dataset(self) -> xr.Dataset:
@@ -163,7 +171,7 @@ class _Run:
         )
 
 
-def make_optimizer(training: Training, model: nn.Module) -> Optimizer:
+def torch_optimizer(training: Training, model: nn.Module) -> Optimizer:
     """The optimizer of a training, on all parameters of a model that learn.
 
     Raises:

@@ -12,16 +12,16 @@ from torch import Tensor
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.optimizers import make_optimizer, make_schedule
 from spectail.experiments.two_layer.measure import (
-    Hidden,
-    Measurement,
-    extra_scale,
+    FirstLayerRow,
+    HiddenUnits,
     hidden_of,
+    measure_first_layer,
     measure_readout,
-    measure_spectrum,
-    measured,
+    readout_scale,
+    with_notes_of_both,
 )
 from spectail.experiments.two_layer.problem import Problem
-from spectail.experiments.two_layer.step_zero import FirstStep, Start
+from spectail.experiments.two_layer.step_zero import OneStepRun, StepZero
 from spectail.experiments.two_layer.student import Student
 from spectail.spectra.norms import frobenius_norm, spectral_norm
 from spectail.spectra.overlaps import SingularVectors, singular_vectors, squared_overlaps
@@ -58,13 +58,13 @@ class _Run:
         self.optimizer = make_optimizer(experiment, self.weights)
         self.schedule = make_schedule(experiment, self.optimizer)
         self.labels = like(problem.train.y, self.weights)
-        one_step = FirstStep.applies(experiment)
-        self.first_step = FirstStep(experiment, problem, self._first_gradient) if one_step else None
-        self.records: list[Measurement] = []
+        one_step = OneStepRun.applies(experiment)
+        self.first_step = OneStepRun(experiment, problem, self._first_gradient) if one_step else None
+        self.records: list[FirstLayerRow] = []
         self.diverged_at: int | None = None
         self.next_step = 0
         self._vectors: dict[tuple[str, int], SingularVectors] = {}
-        self._last_update: Measurement = dict.fromkeys(("update_norm_2", "update_norm_fro", "update_lr"), math.nan)
+        self._last_update: FirstLayerRow = dict.fromkeys(("update_norm_2", "update_norm_fro", "update_lr"), math.nan)
 
     def train(self, progress: Progress, at_step: Callable[[int], None]) -> None:
         """Alternate measurement and update until the last step, or until the run diverges.
@@ -141,27 +141,27 @@ class _Run:
                 found[s, t] = squared_overlaps(w.left, m.left), squared_overlaps(w.right, m.right)
         return found
 
-    def _measure(self, step: int) -> Measurement:
+    def _measure(self, step: int) -> FirstLayerRow:
         e = self.experiment
 
-        def readout() -> Measurement:
+        def readout() -> FirstLayerRow:
             return measure_readout(e, self.problem, self._hidden(step))
 
-        def spectrum() -> Measurement:
-            return measure_spectrum(self.problem, self.weights)
+        def spectrum() -> FirstLayerRow:
+            return measure_first_layer(self.problem, self.weights)
 
         if step == 0:
             name = ("readout", e.activation, e.ridge, e.feature_scale)
-            found = measured(self._shared(name, readout), self._shared(("spectrum",), spectrum))
+            found = with_notes_of_both(self._shared(name, readout), self._shared(("spectrum",), spectrum))
         else:
-            found = measured(readout(), spectrum())
+            found = with_notes_of_both(readout(), spectrum())
         return {"step": step, **found, **self._last_update}
 
-    def _hidden(self, step: int) -> Hidden:
+    def _hidden(self, step: int) -> HiddenUnits:
         if self.first_step is None and step > 0:
             return hidden_of(self.experiment, self.problem, self.student, self.weights)
-        products = self.first_step or Start(self.problem, self.student)
-        sigma, extra = self.student.activation, extra_scale(self.experiment)
+        products = self.first_step or StepZero(self.problem, self.student)
+        sigma, extra = self.student.activation, readout_scale(self.experiment)
         return lambda role, points: sigma.value_(products.preactivations(role, step, points).mul_(extra))
 
     def _forward(self, step: int) -> tuple[float, Tensor | None]:

@@ -20,29 +20,29 @@ from spectail.spectra.norms import stable_rank
 from spectail.spectra.phases import classify
 from spectail.spectra.tails import hill_fit, ks_fit
 
-Measurement = dict[str, Any]
+FirstLayerRow = dict[str, Any]
 
-Hidden = Callable[[str, slice], Tensor]
+HiddenUnits = Callable[[str, slice], Tensor]
 
 
-def measured(learned: Measurement, spectral: Measurement) -> Measurement:
+def with_notes_of_both(learned: FirstLayerRow, spectral: FirstLayerRow) -> FirstLayerRow:
     """Every per-step variable of a run's Dataset that depends on W alone: both parts, with the notes of both."""
     notes = [part["note"] for part in (learned, spectral) if part["note"]]
     return {**learned, **spectral, "note": "; ".join(notes)}
 
 
-def hidden_of(experiment: Experiment, problem: Problem, student: Student, weights: Float[Tensor, "h d"]) -> Hidden:
+def hidden_of(experiment: Experiment, problem: Problem, student: Student, weights: Float[Tensor, "h d"]) -> HiddenUnits:
     """The hidden units of a student with weights W, for `measure_readout`."""
-    extra = extra_scale(experiment)
+    extra = readout_scale(experiment)
     return lambda role, points: student.hidden(weights, getattr(problem, role).x[points], extra)
 
 
-def extra_scale(experiment: Experiment) -> float:
+def readout_scale(experiment: Experiment) -> float:
     """What the readout multiplies pre-activations by: 1 (eq. 6), or 1/√d as in the published program."""
     return 1.0 / math.sqrt(experiment.d) if experiment.feature_scale == "extra_sqrt_d" else 1.0
 
 
-def measure_readout(experiment: Experiment, problem: Problem, hidden: Hidden) -> Measurement:
+def measure_readout(experiment: Experiment, problem: Problem, hidden: HiddenUnits) -> FirstLayerRow:
     """What is learned: the readout's losses, and KTA.
 
     Args:
@@ -69,7 +69,7 @@ def measure_readout(experiment: Experiment, problem: Problem, hidden: Hidden) ->
     }
 
 
-def measure_spectrum(problem: Problem, weights: Float[Tensor, "h d"]) -> Measurement:
+def measure_first_layer(problem: Problem, weights: Float[Tensor, "h d"]) -> FirstLayerRow:
     """What the spectrum of W_t says, and its alignment with β*.
 
     Args:

@@ -18,8 +18,8 @@ from spectail.spectra.precision import check_device
 
 
 @runtime_checkable
-class Checkpointing(Protocol):
-    """Keeps the state of a run, and gives it back; see `spectail.experiments.resume.Checkpoint`."""
+class Resumable(Protocol):
+    """Keeps the state of a run, and gives it back; see `spectail.experiments.resume.ResumeState`."""
 
     def load(self) -> State | None:
         """The state that was kept, or None."""
@@ -34,7 +34,7 @@ def simulate(
     device: str | torch.device = "cpu",
     problem: Problem | None = None,
     progress: Progress | None = None,
-    checkpoint: Checkpointing | None = None,
+    checkpoint: Resumable | None = None,
 ) -> xr.Dataset:
     """Run an experiment.
 

@@ -13,7 +13,7 @@ from spectail.experiments.two_layer.problem import Problem
 from spectail.experiments.two_layer.student import Student
 
 
-class Start:
+class StepZero:
     """Pre-activations of W₀, P = s W₀Xᵀ: one product a role, so that every run measures step 0 to the same bits.
 
     Args:
@@ -39,19 +39,19 @@ class Start:
             return kept
         if self._latest is None or self._latest[0] != role:
             self._latest = None  # free it before the next is made
-            self._latest = role, product(self._problem, self._student, self._problem.w0, role)
+            self._latest = role, preactivations_of_role(self._problem, self._student, self._problem.w0, role)
         if self._keep:
             self._problem.shared["P", role] = self._latest[1]
         return self._latest[1]
 
 
-def product(problem: Problem, student: Student, weights: Tensor, role: str) -> Tensor:
+def preactivations_of_role(problem: Problem, student: Student, weights: Tensor, role: str) -> Tensor:
     """S W Xᵀ of all points of a role."""
     x = getattr(problem, role).x
     return student.preactivations(weights, x, out=weights.new_empty(len(weights), len(x)))
 
 
-class FirstStep:
+class OneStepRun:
     """Pre-activations after one step, W₁ = W₀ − ηD, as P − ηQ.
 
     With P = s W₀Xᵀ and Q = s DXᵀ, neither depends on η, and Q only on the kind of update: a sweep of
@@ -67,7 +67,7 @@ class FirstStep:
     def __init__(self, experiment: Experiment, problem: Problem, gradient: Callable[[], Tensor]) -> None:
         self._experiment, self._problem, self._gradient = experiment, problem, gradient
         self._student = Student(problem.a, experiment.d, experiment.activation, experiment.initialization)
-        self._start = Start(problem, self._student, keep=True)
+        self._start = StepZero(problem, self._student, keep=True)
 
     @staticmethod
     def applies(experiment: Experiment) -> bool:
@@ -95,6 +95,9 @@ class FirstStep:
         kept = shared.get(("Q", role))
         if kept is None or kept[0] != kind:
             shared.pop(("Q", role), None)  # free it before the next is made
-            kept = shared["Q", role] = (kind, product(self._problem, self._student, shared["direction"][1], role))
+            kept = shared["Q", role] = (
+                kind,
+                preactivations_of_role(self._problem, self._student, shared["direction"][1], role),
+            )
         found: Tensor = kept[1]
         return found

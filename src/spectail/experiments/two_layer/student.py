@@ -46,16 +46,16 @@ class Student:
         self._inputs = a.new_empty(0)
 
     def hidden(
-        self, weights: Float[Tensor, "h d"], x: Float[Tensor, "n d"], extra_scale: float = 1.0
+        self, weights: Float[Tensor, "h d"], x: Float[Tensor, "n d"], readout_scale: float = 1.0
     ) -> Float[Tensor, "h n"]:
         """σ(s W Xᵀ), without the 1/√h, in a buffer that the next call overwrites.
 
         Args:
             weights: W.
             x: inputs, one a row.
-            extra_scale: further factor on s, for the published program's features.
+            readout_scale: further factor on s, for the published program's features.
         """
-        return self.activation.value_(self.preactivations(weights, x, extra_scale))
+        return self.activation.value_(self.preactivations(weights, x, readout_scale))
 
     def residual(
         self, weights: Float[Tensor, "h d"], x: Float[Tensor, "n d"], y: Float[Tensor, " n"]
@@ -104,13 +104,13 @@ class Student:
         self,
         weights: Float[Tensor, "h d"],
         x: Float[Tensor, "n d"],
-        extra_scale: float = 1.0,
+        readout_scale: float = 1.0,
         out: Float[Tensor, "h n"] | None = None,
     ) -> Float[Tensor, "h n"]:
         """S W Xᵀ, in `out` or in the `workspace`; arguments as for `hidden`."""
         # W @ Xᵀ, not X @ Wᵀ: each unit's row then lies together for the products that follow
         out = self.workspace(len(x)) if out is None else out
-        return torch.addmm(out, weights, x.T, beta=0, alpha=self.input_scale * extra_scale, out=out)
+        return torch.addmm(out, weights, x.T, beta=0, alpha=self.input_scale * readout_scale, out=out)
 
     def workspace(self, n: int) -> Float[Tensor, "h n"]:
         """A buffer for n points, which the next call of any method but `gradient` overwrites."""

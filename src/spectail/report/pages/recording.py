@@ -16,12 +16,12 @@ from torch import Tensor
 
 from spectail.analysis.model import Analysis
 from spectail.analysis.null_cache import nulls_of_shape
-from spectail.analysis.row import FEWEST
+from spectail.analysis.row import FEWEST_EIGENVALUES
 from spectail.files import write_whole
 from spectail.recording.quantities import OVERLAPS
 from spectail.recording.reading import open_monitor
-from spectail.report.pages.template import number, pack_spectrum, page
-from spectail.report.wording import figure
+from spectail.report.pages.template import json_number, pack_spectrum, page
+from spectail.report.wording import number_text
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.nulls import ExponentNull
 
@@ -101,7 +101,7 @@ def _table_row(index: int, row: Mapping[str, Any], frame: pd.DataFrame) -> dict[
         elif name in ("kind", "phase"):
             text = key = str(row[name])
         else:
-            text, key = figure(row[name]), "" if pd.isna(row[name]) else f"{float(row[name]):.8g}"
+            text, key = number_text(row[name]), "" if pd.isna(row[name]) else f"{float(row[name]):.8g}"
         cells.append({"text": text, "key": key, "word": name in ("kind", "phase")})
     return {"index": index, "name": row["name"], "cells": cells, "note": row["note"]}
 
@@ -113,7 +113,7 @@ def _matrix(row: Mapping[str, Any], spectrum: Tensor, points: int) -> dict[str, 
     sound = len(values) > 0 and values[-1] > 0
     slices = max(round(row["n_eigenvalues"] / min(row["rows"], row["cols"])), 1)
     null: dict[str, Any] = {"hill": None, "ks": None}
-    if not math.isnan(row["null_alpha_hill"]) and row["n_eigenvalues"] >= FEWEST:
+    if not math.isnan(row["null_alpha_hill"]) and row["n_eigenvalues"] >= FEWEST_EIGENVALUES:
         nulls = nulls_of_shape(row["rows"], row["cols"], slices)
         null = {"hill": _band(nulls.hill), "ks": _band(nulls.ks)}
     edge = _or_nothing(row["bulk_edge"])
@@ -138,7 +138,7 @@ def _band(null: ExponentNull) -> list[float]:
 
 
 def _or_nothing(value: Any) -> float | None:
-    return None if pd.isna(value) else number(float(value))
+    return None if pd.isna(value) else json_number(float(value))
 
 
 _MONITOR_SPECTRA_BYTES = 4_000_000  # of all packed spectra together
@@ -230,7 +230,7 @@ def _layer(one: xr.Dataset, shown: list[int], phases: list[str], points: int) ->
         "cols": int(one.cols),
         "slices": int(one.slices),
         "nulls": {which: _null(one, which) for which in ("hill", "ks")},
-        "series": {name: [number(value) for value in one[name].values] for name in _SERIES},
+        "series": {name: [json_number(value) for value in one[name].values] for name in _SERIES},
         "phases": [phases.index(str(phase)) for phase in one.phase.values],
         "notes": [str(note) for note in one.note.values],
         "spectra": [_packed(one.eigenvalues.values[at], points) for at in shown],
@@ -268,7 +268,7 @@ def _rows(found: xr.Dataset) -> list[dict[str, Any]]:
                 "last": str(one.phase.values[-1]),
                 "note": str(one.note.values[-1]),
                 "figures": [
-                    number(value)
+                    json_number(value)
                     for value in (
                         one.null_alpha_hill.item(),
                         one.pl_alpha_hill.values[-1],

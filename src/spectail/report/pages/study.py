@@ -22,11 +22,11 @@ from spectail.experiments.experiment import Experiment, experiment_of
 from spectail.experiments.theory import predicted_spike
 from spectail.files import write_whole
 from spectail.recording.reading import open_run
-from spectail.report.pages.template import number, pack_spectrum, page
+from spectail.report.pages.template import json_number, pack_spectrum, page
 from spectail.report.wording import duration
 from spectail.running.processes import worker_pool
 from spectail.spectra.bulk import MarchenkoPastur
-from spectail.store.locks import writing
+from spectail.store.locks import shared_lock
 from spectail.store.store import Store
 from spectail.study.records import read_records
 
@@ -80,7 +80,7 @@ def write_report(root: Path, scale: str = "paper") -> Path:
         points=points,
     )
     path = root / ("report.html" if scale == "paper" else f"report-{scale}.html")
-    with writing(store.writing):
+    with shared_lock(store.writing):
         return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
@@ -166,7 +166,7 @@ def _run(run: xr.Dataset) -> dict[str, Any]:
         "config": f"key {e.key}\n{json.dumps(changed, indent=1)}\nall else: defaults",
         "steps": steps,
         "long": steps[-1] > 200,
-        "series": {name: [number(value) for value in run[name].values] for name in _SERIES},
+        "series": {name: [json_number(value) for value in run[name].values] for name in _SERIES},
         "phases": [str(phase) for phase in run.phase.values],
         "law": {"h": e.h, "d": e.d, "variance": e.entry_scale**2, "edge": law.edges[1]},
         "predicted": predicted_spike(e),
@@ -184,5 +184,5 @@ def _overlaps(run: xr.Dataset) -> list[dict[str, Any]]:
             packed = np.round(255 * (1 + np.log10(np.clip(block, 1e-4, 1.0)) / 4)).astype(np.uint8)
             name = f"O({role}_W{s}, {role}_M{t})"
             text = base64.b64encode(packed.tobytes()).decode()
-            found.append({"name": name, "size": len(block), "max": number(matrix.max()), "b": text})
+            found.append({"name": name, "size": len(block), "max": json_number(matrix.max()), "b": text})
     return found

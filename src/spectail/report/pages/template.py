@@ -40,7 +40,7 @@ def _resource(name: str) -> str:
     return files("spectail.report.pages").joinpath(name).read_text(encoding="utf-8")
 
 
-def number(value: Any) -> float | None:
+def json_number(value: Any) -> float | None:
     """Five digits, or nothing for NaN and inf, which JSON has not."""
     return float(f"{value:.5g}") if np.isfinite(value) else None
 

@@ -17,7 +17,7 @@ from spectail.analysis.row import SHORT_TAIL
 from spectail.experiments.experiment import experiment_of
 from spectail.recording.quantities import OVERLAPS
 from spectail.report.terminal.tables import console, print_paths, print_table
-from spectail.report.wording import duration, figure, summary_of
+from spectail.report.wording import duration, number_text, skipped_by_reason
 from spectail.spectra.bulk import MarchenkoPastur
 
 _NOTES = 12  # printed; the files hold all
@@ -50,7 +50,7 @@ def print_analysis(analysis: Analysis) -> None:
     skipped = frame.attrs["skipped"]
     if skipped:
         out.print(f"skipped {len(skipped)} parameters:")
-        for reason, names in summary_of(skipped):
+        for reason, names in skipped_by_reason(skipped):
             out.print(Text(f"  {reason} – {names}"), soft_wrap=True)
     else:
         out.print("nothing was skipped")
@@ -67,9 +67,9 @@ def _cells(row: dict[str, Any], changed: bool) -> list[Text]:
         "spectral_gap",
         "stable_rank",
     )
-    cells = [row["name"], row["kind"], f"{row['rows']}×{row['cols']}", *(figure(row[name], 3) for name in figures)]
+    cells = [row["name"], row["kind"], f"{row['rows']}×{row['cols']}", *(number_text(row[name], 3) for name in figures)]
     if changed:
-        cells.append(", ".join(figure(row[name], 3) for name in OVERLAPS))
+        cells.append(", ".join(number_text(row[name], 3) for name in OVERLAPS))
     return [*map(Text, cells), Text(row["phase"], style=_STYLES.get(row["phase"], ""))]
 
 

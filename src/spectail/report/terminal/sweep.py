@@ -17,12 +17,12 @@ from spectail.progress import bar
 from spectail.report.terminal.tables import console, print_table
 from spectail.report.wording import duration
 from spectail.store.store import Store
-from spectail.store.upkeep import Finding
+from spectail.store.upkeep import Defect
 from spectail.sweeps.estimate import Estimate
-from spectail.sweeps.sweep import Summary, Watcher
+from spectail.sweeps.sweep import SweepProgress, SweepSummary
 
 
-class RunProgress(Watcher):
+class RunProgress(SweepProgress):
     """One bar over many runs, weighed by their floating-point operations; runs found cost nothing."""
 
     def __init__(self, workers: str = "") -> None:
@@ -60,7 +60,7 @@ class RunProgress(Watcher):
             "finishing the current runs, or keeping where long ones are; Ctrl-C again stops now", style="yellow"
         )
 
-    def print_summary(self, summary: Summary) -> None:
+    def print_summary(self, summary: SweepSummary) -> None:
         """What was found and computed, and each run that failed."""
         taken = time.perf_counter() - self._started
         out = console()
@@ -85,7 +85,7 @@ def print_estimate(estimate: Estimate, runs: int, store: Store) -> None:
         console().print(f"time: {basis}", style="dim")
 
 
-def print_findings(findings: Sequence[Finding], runs: int) -> None:
+def print_findings(findings: Sequence[Defect], runs: int) -> None:
     """What `spectail store check` found."""
     out = console()
     for finding in findings:

@@ -11,7 +11,7 @@ from spectail.plots.look import new_figure, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, summary
 from spectail.study.criteria import is_heavy
-from spectail.study.panels import describe, esd_panel
+from spectail.study.panels import esd_panel, settings_line
 from spectail.study.runs import Runs
 from spectail.study.settings import S2
 
@@ -33,7 +33,7 @@ def draw(runs: Runs) -> Figure:
     for index, (experiment, axis) in enumerate((e, axis) for e in BOTH.values() for axis in ("linear", "log10")):
         esd_panel(axes[index], index, runs, experiment, STEP, axis)  # type: ignore[arg-type]
     shared_legend(figure, axes)
-    figure.suptitle(f"Fig. 1 – the spectrum after {STEP} steps. {describe(runs, S2)}", fontsize=8)
+    figure.suptitle(f"Fig. 1 – the spectrum after {STEP} steps. {settings_line(runs, S2)}", fontsize=8)
     return figure
 
 

@@ -13,9 +13,9 @@ from spectail.plots.look import new_figure, shared_legend
 from spectail.spectra.spikes import visible_edge
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, in_every_repeat, summary
-from spectail.study.criteria import SPIKE, humps, spiked
-from spectail.study.panels import describe, esd_panel
-from spectail.study.runs import Runs, eigenvalues
+from spectail.study.criteria import SPIKE, modes, spiked
+from spectail.study.panels import esd_panel, settings_line
+from spectail.study.runs import Runs, spectrum_at
 from spectail.study.settings import S2
 
 ONE = S2.replace(steps=1, record=(0, 1))
@@ -36,13 +36,13 @@ def draw(runs: Runs) -> Figure:
     for index, experiment in enumerate(PANELS):
         esd_panel(axes[index], index, runs, experiment, 1, "log10")
     shared_legend(figure, axes)
-    figure.suptitle(f"Fig. 2 – the spectrum after one step. {describe(runs, S2)}", fontsize=8)
+    figure.suptitle(f"Fig. 2 – the spectrum after one step. {settings_line(runs, S2)}", fontsize=8)
     return figure
 
 
 def unchanged(runs: Runs) -> Outcome:
     def largest_change(run: xr.Dataset) -> float:
-        before, after = eigenvalues(run, 0), eigenvalues(run, 1)
+        before, after = spectrum_at(run, 0), spectrum_at(run, 1)
         return float(np.max(np.abs(after - before) / before))
 
     change = runs.measure(largest_change, [GD_SMALL], 1)
@@ -52,7 +52,7 @@ def unchanged(runs: Runs) -> Outcome:
 def spike(experiment: Experiment, runs: Runs) -> Outcome:
     """λ₁ visibly past the edge of the initial law, and a gap of 10 % below it."""
     edge = visible_edge(runs.law(experiment))
-    top = runs.measure(lambda run: eigenvalues(run, 1)[-1], [experiment], 1)[:, 0]
+    top = runs.measure(lambda run: spectrum_at(run, 1)[-1], [experiment], 1)[:, 0]
     ratio = runs.ratio(experiment, [1])[:, 0]
     text = f"λ₁ {summary(top)}, λ₁/λ₂ {summary(ratio)}, visible past {edge:.4g}"
     return Outcome(in_every_repeat(spiked(runs, experiment)), text)
@@ -83,7 +83,7 @@ FIG2 = Artifact(
             "§4.1, Fig. 2d",
             "One FB-Adam step with η=10 makes the bulk bimodal.",
             "the density of log λ has two humps, in every repeat",
-            lambda runs: humps(runs, ADAM_10, 2),
+            lambda runs: modes(runs, ADAM_10, 2),
         ),
     ),
 )

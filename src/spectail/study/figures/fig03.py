@@ -10,7 +10,7 @@ from spectail.spectra.spikes import visible_edge
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, Verdict, all_of, falls, listing, paired_score, rises
 from spectail.study.figure_kinds import one_step_sweep, sweep_experiments
-from spectail.study.runs import Runs, eigenvalues
+from spectail.study.runs import Runs, spectrum_at
 from spectail.study.settings import LEARNING_RATES, OPTIMIZERS, S2, over_learning_rates
 
 ONE = S2.replace(steps=1, record=(0, 1))
@@ -23,7 +23,7 @@ MEASURES = {"sim": "alignment", "KTA": "kta", "train loss": "train_loss", "test 
 def first_spike(runs: Runs) -> Outcome:
     found, edge = {}, visible_edge(runs.law(S2))
     for name, series in (("GD", GD), ("FB-Adam", ADAM)):
-        lowest = runs.measure(lambda run: float(eigenvalues(run, 1)[-1]), series, 1).min(0)
+        lowest = runs.measure(lambda run: float(spectrum_at(run, 1)[-1]), series, 1).min(0)
         found[name] = next((lr for lr, top in zip(LEARNING_RATES, lowest.tolist(), strict=True) if top > edge), None)
     as_claimed = found == {"GD": 2000.0, "FB-Adam": 0.1}
     text = ", ".join(f"{name} {'none' if lr is None else f'{lr:g}'}" for name, lr in found.items())

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import Experiment
-from spectail.plots.look import letter, new_figure, shared_legend
+from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.spectra.phases import Phase
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, Verdict, all_of, falls, in_every_repeat, listing, summary
-from spectail.study.panels import describe, esd_panel
-from spectail.study.runs import Runs, eigenvalues, top_ratio
+from spectail.study.panels import esd_panel, settings_line
+from spectail.study.runs import Runs, spectrum_at, top_ratio
 from spectail.study.settings import FIG4_RUN, FIG4_STEPS, S2
 
 EXPECTED = (Phase.BULK_SPIKE, Phase.BULK_DECAY, Phase.BULK_DECAY, Phase.HEAVY_TAILED)
@@ -28,10 +28,10 @@ def draw(runs: Runs) -> Figure:
     figure, axes = new_figure(2, 2, 4.4)
     for index, (step, caption) in enumerate(zip(FIG4_STEPS, CAPTIONS, strict=True)):
         esd_panel(axes[index], index, runs, FIG4_RUN, step, "linear")
-        letter(axes[index], index, f"$t$ = {step} (paper: {caption})")
+        panel_title(axes[index], index, f"$t$ = {step} (paper: {caption})")
     shared_legend(figure, axes)
     lr = runs.scale(FIG4_RUN).lr
-    figure.suptitle(rf"Fig. 4 – FB-Adam, $\eta$ = {lr:.3g}. {describe(runs, S2)}", fontsize=8)
+    figure.suptitle(rf"Fig. 4 – FB-Adam, $\eta$ = {lr:.3g}. {settings_line(runs, S2)}", fontsize=8)
     return figure
 
 
@@ -71,7 +71,7 @@ def phases(runs: Runs) -> Outcome:
 
 def spike_then_decay(runs: Runs) -> Outcome:
     ratios = [runs.measure(top_ratio(step), [FIG4_RUN], step)[:, 0] for step in FIG4_STEPS]
-    past = runs.measure(lambda run: eigenvalues(run, 1)[-1] / runs.law(FIG4_RUN).edges[1], [FIG4_RUN], 1)[:, 0]
+    past = runs.measure(lambda run: spectrum_at(run, 1)[-1] / runs.law(FIG4_RUN).edges[1], [FIG4_RUN], 1)[:, 0]
     merged = in_every_repeat((ratios[0] > 1.1) & (past > 1.1) & (ratios[1] < ratios[0]) & (ratios[3] < 1.25))
     text = ", ".join(f"{summary(r)}" for r in ratios)
     return Outcome(merged, f"λ₁/λ₂ at t={', '.join(map(str, FIG4_STEPS))}: {text}")

@@ -15,10 +15,10 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spectail.experiments.deep.models import convolutions
+from spectail.experiments.deep.models import paper_layers
 from spectail.experiments.deep.training import Training
 from spectail.plots.colours import LAW
-from spectail.plots.look import letter, new_figure, shared_legend
+from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.plots.spectrum_plot import draw_esd
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat
@@ -60,7 +60,7 @@ def trained(layers: Sequence[Layer]) -> Callable[[int], Iterator[Training]]:
 def row(runs: Runs, layer: Layer, seed: int | None = None) -> xr.Dataset:
     """What was measured of a layer, over steps."""
     run = runs.training(layer.training.replace(seed=runs.seeds[0] if seed is None else seed))
-    return run.isel(layer=convolutions(run.kind.values, run.layer.values)[layer.number - 1])
+    return run.isel(layer=paper_layers(run.kind.values, run.layer.values)[layer.number - 1])
 
 
 def draw(label: str, layers: Sequence[Layer]) -> Callable[[Runs], Figure]:
@@ -70,7 +70,7 @@ def draw(label: str, layers: Sequence[Layer]) -> Callable[[Runs], Figure]:
         rows = 2 if len(layers) > 3 else 1
         figure, axes = new_figure(rows, -(-len(layers) // rows), 2.7 * rows)
         for index, (ax, layer) in enumerate(zip(axes, layers, strict=True)):
-            _panel(letter(ax, index, layer.title), row(runs, layer))
+            _panel(panel_title(ax, index, layer.title), row(runs, layer))
         shared_legend(figure, axes)
         t = runs.as_run(layers[0].training)
         count = "all images" if t.images is None else f"{t.images} images"

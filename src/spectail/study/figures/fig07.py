@@ -7,12 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spectail.plots.colours import FINAL, LAW, OPTIMIZER_NAME
-from spectail.plots.look import letter, new_figure, shared_legend
+from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, mean_inside, summary
 from spectail.study.figure_kinds import repeated
-from spectail.study.panels import describe, esd_panel, say_diverged
-from spectail.study.runs import Runs, eigenvalues
+from spectail.study.panels import esd_panel, mark_diverged, settings_line
+from spectail.study.runs import Runs, spectrum_at
 from spectail.study.settings import S2
 
 STEP = 10
@@ -31,17 +31,17 @@ def draw(runs: Runs) -> Figure:
         for ax in axes[3 * row : 3 * row + 3]:
             ax.set_title(ax.get_title("left"), loc="left", fontsize=6.5)
     shared_legend(figure, axes)
-    figure.suptitle(f"Fig. 7 – weight normalisation. {describe(runs, GD)}", fontsize=8)
+    figure.suptitle(f"Fig. 7 – weight normalisation. {settings_line(runs, GD)}", fontsize=8)
     return figure
 
 
 def _survival(ax: Axes, index: int, runs: Runs, experiment) -> None:  # type: ignore[no-untyped-def]
     run = runs[experiment]
-    letter(ax, index, f"{OPTIMIZER_NAME[experiment.optimizer]}, power-law fit")
+    panel_title(ax, index, f"{OPTIMIZER_NAME[experiment.optimizer]}, power-law fit")
     if STEP not in run.step.values:
-        say_diverged(ax, run)
+        mark_diverged(ax, run)
         return
-    values, at = eigenvalues(run, STEP), run.sel(step=STEP)
+    values, at = spectrum_at(run, STEP), run.sel(step=STEP)
     share = 1 - np.arange(len(values)) / len(values)
     ax.loglog(values, share, color=FINAL, label="trained")
     alpha, xmin, tail = at.pl_alpha_ks.item(), at.ks_xmin.item(), at.tail_size.item()

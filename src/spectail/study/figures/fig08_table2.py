@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from spectail.experiments.theory import predict_one_step
 from spectail.plots.bands import draw_band
 from spectail.plots.colours import FINAL, LAW
-from spectail.plots.look import letter, new_figure, shared_legend
+from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, Verdict, all_of, in_every_repeat, summary
 from spectail.study.figure_kinds import repeated
@@ -54,7 +54,7 @@ def draw(runs: Runs) -> Figure:
     figure, axes = new_figure(1, 2, 2.8)
     x = roots(runs)
     for index, (name, slope) in enumerate(expected_slopes(runs).items()):
-        ax = letter(axes[index], index, f"{name} norm of the first update direction")
+        ax = panel_title(axes[index], index, f"{name} norm of the first update direction")
         draw_band(ax, x, norms(runs, name), color=FINAL, label="measured")
         ax.plot(x, slope * x, color=LAW, ls="--", lw=0.9, label="predicted")
         ax.text(0.05, 0.9, f"predicted slope {slope:.3f}", transform=ax.transAxes, va="top")

@@ -6,9 +6,9 @@ import numpy as np
 
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, summary
-from spectail.study.criteria import OUTLIER, SPIKE, both, is_heavy, outliers, spikes_only
+from spectail.study.criteria import OUTLIER, SPIKE, all_outcomes, is_heavy, outliers, spikes_only
 from spectail.study.figure_kinds import first_update, overlaps, repeated, spectra
-from spectail.study.runs import SIDES, Runs, eigenvalues
+from spectail.study.runs import SIDES, Runs, spectrum_at
 from spectail.study.settings import S2
 
 FIG10_RUNS = [
@@ -64,7 +64,7 @@ FIG13_RUNS = [
 
 def unchanged_or_heavy(runs: Runs) -> Outcome:
     change = runs.measure(
-        lambda run: float(np.max(np.abs(eigenvalues(run, 10) / eigenvalues(run, 0) - 1))), FIG13_RUNS[:1], 10
+        lambda run: float(np.max(np.abs(spectrum_at(run, 10) / spectrum_at(run, 0) - 1))), FIG13_RUNS[:1], 10
     )
     heavy = runs.measure(is_heavy(10), FIG13_RUNS[2:3], 10)
     hill = runs.values("pl_alpha_hill", FIG13_RUNS[2:3], 10)
@@ -109,7 +109,7 @@ FIG14 = Artifact(
             "App. D, Fig. 14",
             "After ten steps the overlaps have outliers at η=0.04, and look random at η=5e-5.",
             OUTLIER,
-            lambda runs: both(
+            lambda runs: all_outcomes(
                 outliers(runs, SMALL, (10, 9), expected=False), outliers(runs, LARGE, (10, 9), expected=True)
             ),
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim
-from spectail.study.criteria import SPIKE, humps, spikes_only
+from spectail.study.criteria import SPIKE, modes, spikes_only
 from spectail.study.figure_kinds import first_update, one_step_sweep, repeated, spectra, sweep_experiments
 from spectail.study.settings import S2
 
@@ -26,7 +26,7 @@ FIG15 = Artifact(
             "App. F.1, Fig. 15d",
             "One FB-Adam step with η=2000 makes the spectrum clearly bimodal.",
             "the density of log λ has two humps, in every repeat",
-            lambda runs: humps(runs, ADAM[1], 2),
+            lambda runs: modes(runs, ADAM[1], 2),
         ),
         Claim(
             "1b",

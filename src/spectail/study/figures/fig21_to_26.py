@@ -10,7 +10,7 @@ from spectail.plots.look import new_figure, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, listing, mean_inside, rises, summary
 from spectail.study.figure_kinds import repeated, sweep_experiments, ten_step_sweep, trajectory_spectrum_overlaps
-from spectail.study.panels import describe, esd_panel
+from spectail.study.panels import esd_panel, settings_line
 from spectail.study.runs import SIDES, Runs, Values
 from spectail.study.settings import (
     AFTER,
@@ -119,7 +119,8 @@ def draw(runs: Runs) -> Figure:
         ax.set_ylabel(ax.get_ylabel() if index % 4 == 0 else "")
     shared_legend(figure, axes)
     figure.suptitle(
-        f"Fig. 24 – FB-Adam, t = {runs.scale.step(10)}; below without the initial spectrum.\n{describe(runs, TEN)}",
+        f"Fig. 24 – FB-Adam, t = {runs.scale.step(10)}; below without the initial spectrum.\n"
+        f"{settings_line(runs, TEN)}",
         fontsize=8,
     )
     return figure

@@ -10,8 +10,8 @@ from spectail.plots.look import new_figure, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, falls, in_every_repeat, listing, rises, summary
 from spectail.study.figure_kinds import repeated, trajectories
-from spectail.study.panels import describe, esd_panel, overlap_panel
-from spectail.study.runs import Runs, Values, eigenvalues
+from spectail.study.panels import esd_panel, overlap_panel, settings_line
+from spectail.study.runs import Runs, Values, spectrum_at
 from spectail.study.settings import FIG25_RUN, HIGH, S2
 
 RUN = S2.replace(optimizer="gd", lr=2000, steps=6, record=(0, 5, 6), overlaps=((5, 5), (6, 5)))
@@ -25,13 +25,13 @@ def draw(runs: Runs) -> Figure:
         if image is not None:
             figure.colorbar(image, ax=axes[2 * row + 1], label="squared overlap", extend="min")
     shared_legend(figure, axes)
-    figure.suptitle(f"Fig. 27. {describe(runs, RUN)}", fontsize=8)
+    figure.suptitle(f"Fig. 27. {settings_line(runs, RUN)}", fontsize=8)
     return figure
 
 
 def top(runs: Runs, factor: float) -> Outcome:
-    before = runs.measure(lambda run: float(eigenvalues(run, 5)[-1]), [RUN], 5)[:, 0]
-    after = runs.measure(lambda run: float(eigenvalues(run, 6)[-1]), [RUN], 6)[:, 0]
+    before = runs.measure(lambda run: float(spectrum_at(run, 5)[-1]), [RUN], 5)[:, 0]
+    after = runs.measure(lambda run: float(spectrum_at(run, 6)[-1]), [RUN], 6)[:, 0]
     text = f"λ₁ at t=5, 6: {summary(before)}, {summary(after)}; a factor of {summary(before / after, 2)}"
     return Outcome(in_every_repeat(before >= factor * after), text)
 

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from spectail.experiments.theory import gaussian_moments
-from spectail.plots.look import letter, new_figure, shared_legend
+from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import (
     Claim,
@@ -23,8 +23,8 @@ from spectail.study.claims import (
     summary,
 )
 from spectail.study.figure_kinds import repeated, spectra, sweep_experiments, ten_step_sweep
-from spectail.study.panels import describe, esd_panel
-from spectail.study.runs import Runs, eigenvalues
+from spectail.study.panels import esd_panel, settings_line
+from spectail.study.runs import Runs, spectrum_at
 from spectail.study.settings import OPTIMIZERS, S2, TEN, over_learning_rates
 
 STEPS = 64
@@ -39,7 +39,7 @@ FIG29_RUNS = [e.replace(weight_normalization=True) for e in PLAIN]
 def norm_is_kept(runs: Runs) -> Outcome:
     def deviation(run: xr.Dataset) -> float:
         e = runs.scale(FIG29_RUNS[0])
-        return float(abs(np.sqrt(eigenvalues(run, STEPS).sum() / (e.h * e.d)) - 1))
+        return float(abs(np.sqrt(spectrum_at(run, STEPS).sum() / (e.h * e.d)) - 1))
 
     found = runs.measure(deviation, FIG29_RUNS, STEPS)
     return Outcome(in_every_repeat(found < 1e-4), f"|‖W‖_F/√(hd) − 1| of the measured W₆₄: up to {found.max():.2g}")
@@ -49,7 +49,7 @@ def wider(runs: Runs) -> Outcome:
     """Decades from the median singular value to the largest, with normalisation against without."""
 
     def decades(run: xr.Dataset) -> float:
-        values = eigenvalues(run, STEPS)
+        values = spectrum_at(run, STEPS)
         return float(0.5 * np.log10(values[-1] / np.median(values)))
 
     large = [1, 3]
@@ -148,9 +148,9 @@ def draw(runs: Runs) -> Figure:
     figure, axes = new_figure(2, 2, 4.4)
     for index, (gamma, experiment) in enumerate(zip(GAMMAS, FIG31_RUNS, strict=True)):
         esd_panel(axes[index], index, runs, experiment, 10, "log10")
-        letter(axes[index], index, rf"$\gamma$ = {gamma:g}, $t$ = 10")
+        panel_title(axes[index], index, rf"$\gamma$ = {gamma:g}, $t$ = 10")
     shared_legend(figure, axes)
-    figure.suptitle(f"Fig. 31 – weight normalisation, FB-Adam η = 1 γ^(t−1). {describe(runs, S2)}", fontsize=8)
+    figure.suptitle(f"Fig. 31 – weight normalisation, FB-Adam η = 1 γ^(t−1). {settings_line(runs, S2)}", fontsize=8)
     return figure
 
 

@@ -12,13 +12,13 @@ from spectail.experiments.experiment import Experiment
 from spectail.plots.bands import draw_untrained_hill
 from spectail.plots.colours import FINAL, LAW, SERIES_COLOURS
 from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis
-from spectail.plots.look import TEXT_WIDTH, letter, new_figure
+from spectail.plots.look import TEXT_WIDTH, new_figure, panel_title
 from spectail.plots.spectrum_plot import draw_esd
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, summary
 from spectail.study.figure_kinds import repeated
-from spectail.study.panels import describe
-from spectail.study.runs import Runs, eigenvalues
+from spectail.study.panels import settings_line
+from spectail.study.runs import Runs, spectrum_at
 from spectail.study.settings import FIG4_RUN as FULL
 from spectail.study.settings import S2
 
@@ -46,7 +46,7 @@ def draw_evolution_of_runs(runs: Runs) -> Figure:
     step_axis(below, STEPS)
     lr = runs.scale(RUN).lr
     figure.suptitle(
-        rf"FB-Adam, $\eta$ = {lr:.3g}. {describe(runs, S2)}"
+        rf"FB-Adam, $\eta$ = {lr:.3g}. {settings_line(runs, S2)}"
         "\n"
         r"dots: eigenvalues past the bulk's edge; dotted lines: edges of the initial Marchenko–Pastur law",
         fontsize=8,
@@ -85,24 +85,24 @@ def draw_precision(runs: Runs) -> Figure:
     figure, axes = new_figure(1, 3, 2.7)
     full, low = (runs[e.replace(seed=runs.seeds[0])] for e in (FULL, LOW))
     draw_esd(
-        axes[0], eigenvalues(low, 50), initial=eigenvalues(full, 50), law=runs.law(FULL), axis="log10",
+        axes[0], spectrum_at(low, 50), initial=spectrum_at(full, 50), law=runs.law(FULL), axis="log10",
         final_label="bfloat16",
     )  # fmt: skip
     for patch in axes[0].patches:
         patch.set_label("float32" if patch.get_label() == "initial" else patch.get_label())
-    letter(axes[0], 0, "spectrum, $t$ = 50").legend(fontsize=6)
+    panel_title(axes[0], 0, "spectrum, $t$ = 50").legend(fontsize=6)
     for step, colour in zip(PRECISION_STEPS, SERIES_COLOURS, strict=True):
-        a, b = eigenvalues(full, step), eigenvalues(low, step)
+        a, b = spectrum_at(full, step), spectrum_at(low, step)
         axes[1].plot(np.linspace(0, 1, len(a)), np.maximum(np.abs(b / a - 1), 1e-9), color=colour, label=f"t = {step}")
     axes[1].set_yscale("log")
     axes[1].set_xlabel("quantile of the spectrum")
-    letter(axes[1], 1, "relative change of λ").legend(fontsize=6)
+    panel_title(axes[1], 1, "relative change of λ").legend(fontsize=6)
     seconds = [[runs[e.replace(seed=s)].attrs["wall_time"] for s in runs.seeds] for e in (FULL, LOW)]
     axes[2].bar(["float32", "bfloat16"], [np.median(s) for s in seconds], color=[LAW, FINAL])
     axes[2].set_ylabel("seconds a run")
     gain = np.median(seconds[0]) / np.median(seconds[1])
-    letter(axes[2], 2, f"{gain:.2f} times as fast here")
-    figure.suptitle(f"bfloat16 products, FB-Adam, η = 0.2, 50 steps. {describe(runs, FULL)}", fontsize=8)
+    panel_title(axes[2], 2, f"{gain:.2f} times as fast here")
+    figure.suptitle(f"bfloat16 products, FB-Adam, η = 0.2, 50 steps. {settings_line(runs, FULL)}", fontsize=8)
     return figure
 
 

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import OneStepPrediction, critical_lr, predict_one_step
 from spectail.plots.colours import LAW, OPTIMIZER_NAME, SERIES_COLOURS
-from spectail.plots.look import letter, new_figure, shared_legend
+from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, Verdict
-from spectail.study.runs import Runs, Values, eigenvalues
+from spectail.study.runs import Runs, Values, spectrum_at
 from spectail.study.settings import OPTIMIZERS, S2
 
 DIVISORS = (4, 2, 1)
@@ -40,7 +40,7 @@ def experiments(seed: int) -> Iterator[Experiment]:
 
 
 def _top(run: xr.Dataset) -> float:
-    return float(eigenvalues(run, 1)[-1] / eigenvalues(run, 0)[-1])
+    return float(spectrum_at(run, 1)[-1] / spectrum_at(run, 0)[-1])
 
 
 def _corner(side: str) -> Callable[[xr.Dataset], float]:
@@ -66,7 +66,7 @@ def draw(runs: Runs) -> Figure:
     for row, optimizer in enumerate(OPTIMIZERS):
         for column, (name, measure) in enumerate(MEASURED.items()):
             index = 4 * row + column
-            ax = letter(axes[index], index, OPTIMIZER_NAME[optimizer])
+            ax = panel_title(axes[index], index, OPTIMIZER_NAME[optimizer])
             _panel(ax, runs, optimizer, column, measure)
             ax.set_ylabel(name)
             if column == 0:

@@ -8,7 +8,7 @@ from spectail.experiments.experiment import Experiment
 from spectail.plots.colours import OPTIMIZER_NAME
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, Verdict, listing
-from spectail.study.criteria import HEAVY, SPIKE, both, heavy_at, sooner, spikes_only
+from spectail.study.criteria import HEAVY, SPIKE, all_outcomes, heavy_at, sooner, spikes_only
 from spectail.study.figure_kinds import repeated, rows, spectra_table
 from spectail.study.runs import Runs
 from spectail.study.settings import QUARTER, S2
@@ -16,13 +16,13 @@ from spectail.study.settings import QUARTER, S2
 MEASURED = (1, 10, 100, 10_000)
 
 
-def trajectories(optimizer: str, rates: Sequence[float]) -> list[Experiment]:
+def long_runs(optimizer: str, rates: Sequence[float]) -> list[Experiment]:
     """Ten thousand steps with each learning rate, measured at `STEPS` and before."""
     return [S2.replace(optimizer=optimizer, lr=lr, steps=MEASURED[-1], record=(0, *MEASURED)) for lr in rates]
 
 
 def trajectories_table(number: int, experiments: Sequence[Experiment], claims: tuple[Claim, ...]) -> Artifact:
-    """The table of some `trajectories`, one column a learning rate."""
+    """The table of some `long_runs`, one column a learning rate."""
     first, last = experiments[0], experiments[-1]
     name, steps = OPTIMIZER_NAME[first.optimizer], ", ".join(f"{t:,}" for t in MEASURED)
     return Artifact(
@@ -37,7 +37,7 @@ def trajectories_table(number: int, experiments: Sequence[Experiment], claims: t
     )
 
 
-TABLE4_RUNS = trajectories("adam", (0.01, 0.1, 1.0, 10.0, 100.0))
+TABLE4_RUNS = long_runs("adam", (0.01, 0.1, 1.0, 10.0, 100.0))
 
 TABLE4 = trajectories_table(
     4,
@@ -109,7 +109,7 @@ TABLE1 = Artifact(
     ),
 )
 
-TABLE3_RUNS = trajectories("gd", (0.1, 1.0, 10.0, 100.0, 2000.0))
+TABLE3_RUNS = long_runs("gd", (0.1, 1.0, 10.0, 100.0, 2000.0))
 
 TABLE3 = trajectories_table(
     3,
@@ -160,7 +160,9 @@ def artifact(name: str, run: Experiment, note: str, *, in_all: bool) -> Artifact
                 "§5.1, Table 5",
                 f"A learning rate too small for a spike leads to heavy tails after a million steps{note}.",
                 f"no spike at t=1 ({SPIKE}), and heavy-tailed at t=1,000,000; {HEAVY}",
-                lambda runs: both(spikes_only(runs, [], [run]), heavy_at(runs, {(run, TABLE5_STEPS[-1]): True})),
+                lambda runs: all_outcomes(
+                    spikes_only(runs, [], [run]), heavy_at(runs, {(run, TABLE5_STEPS[-1]): True})
+                ),
             ),
         ),
     )

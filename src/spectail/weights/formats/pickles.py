@@ -17,10 +17,10 @@ from torch.nn.parameter import is_lazy
 
 from spectail.weights.matrix import Skipped
 from spectail.weights.parameter import Parameter, from_tensor
-from spectail.weights.state_dict import unwrap
-from spectail.weights.untrusted import Stamp, check_unchanged, opened, printable, size_of, stamp_of
+from spectail.weights.state_dict import find_state_dict
+from spectail.weights.untrusted import FileStamp, check_unchanged, open_file, printable, size_of, stamp_of
 
-GREEDY = re.compile(rb"\n(bytearray|encode|_rebuild_device_\w+)\n")
+MEMORY_FILLING = re.compile(rb"\n(bytearray|encode|_rebuild_device_\w+)\n")
 """What PyTorch's restricted unpickler allows, no state dict needs, and a few bytes can fill the memory with."""
 
 LARGEST_PICKLE = 100_000_000
@@ -46,7 +46,7 @@ def checkpoint_parameters(path: Path) -> tuple[list[Parameter], tuple[str, ...],
     """
     stamp = stamp_of(path)
     mapped = _is_zip(path)
-    state, keys, skipped = unwrap(_loaded(path, mapped), str(path))
+    state, keys, skipped = find_state_dict(_loaded(path, mapped), str(path))
     _check_sizes(path, state)
     if not mapped:
         return [from_tensor(name, tensor, tensor.detach) for name, tensor in state.items()], keys, skipped
@@ -61,7 +61,7 @@ class _MappedReader:
     A mapping that is kept would come to hold the whole file in memory; one for each tensor reads all names again.
     """
 
-    def __init__(self, path: Path, stamp: Stamp, state: dict[str, Tensor]) -> None:
+    def __init__(self, path: Path, stamp: FileStamp, state: dict[str, Tensor]) -> None:
         self._path, self._stamp = path, stamp
         self._state: dict[str, Tensor] | None = state
         self._most = max(LEAST_MAPPED, *map(_bytes_of, state.values())) if state else 0
@@ -72,7 +72,7 @@ class _MappedReader:
         # a mapped file that became shorter ends the process that reads it
         check_unchanged(self._path, self._stamp)
         if self._state is None:
-            self._state, self._read = unwrap(_loaded(self._path, mapped=True), str(self._path))[0], 0
+            self._state, self._read = find_state_dict(_loaded(self._path, mapped=True), str(self._path))[0], 0
         values = self._state[name].detach().clone()
         self._read += _bytes_of(values)
         if self._read >= self._most:
@@ -93,11 +93,11 @@ def _is_zip(path: Path) -> bool:
     Raises:
         ValueError: it is a program, damaged, or something else altogether.
     """
-    with opened(path) as file:
+    with open_file(path) as file:
         start = file.read(4)
         if start[:1] == b"\x80":
             file.seek(0)
-            _check_greed(path, file.read)
+            _check_memory(path, file.read)
             return False
     if start != b"PK\x03\x04":
         what = "empty" if not start else f"no checkpoint: it starts with {start!r}"
@@ -109,7 +109,7 @@ def _is_zip(path: Path) -> bool:
             for entry in entries:
                 if entry.filename.endswith(".pkl"):
                     with archive.open(entry) as file:
-                        _check_greed(path, file.read)
+                        _check_memory(path, file.read)
     except _RefusedError:
         raise
     except Exception as error:  # zipfile raises many, where an archive is damaged
@@ -137,7 +137,7 @@ def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> None:
         raise _RefusedError(f"{path} has a pickle of more than {LARGEST_PICKLE} bytes; it was not run: {SAFE_WAY}")
 
 
-def _check_greed(path: Path, read: Callable[[int], bytes]) -> None:
+def _check_memory(path: Path, read: Callable[[int], bytes]) -> None:
     """A pickle must not make values that are larger than itself.
 
     Raises:
@@ -145,7 +145,7 @@ def _check_greed(path: Path, read: Callable[[int], bytes]) -> None:
     """
     before = b""
     while block := read(2**20):
-        found = GREEDY.search(before + block)
+        found = MEMORY_FILLING.search(before + block)
         if found:
             name = found[1].decode()
             raise _RefusedError(f"{path} is a pickle that can fill the memory ({name}); it was not run: {SAFE_WAY}")

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from spectail.weights.parameter import Parameter, why_not_matrix, why_not_values
-from spectail.weights.untrusted import Stamp, check_unchanged, opened, parsed, printable, size_of, stamp_of
+from spectail.weights.untrusted import FileStamp, check_unchanged, open_file, parse_json, printable, size_of, stamp_of
 
 LONGEST_HEADER = 100_000_000
 """Bytes: the format's own limit."""
@@ -83,7 +83,7 @@ def safetensors_parameters(path: Path) -> list[Parameter]:
 def _header(path: Path) -> tuple[dict[str, Any], int]:
     """The header of a file, and where the values start."""
     size = size_of(path)
-    with opened(path) as file:
+    with open_file(path) as file:
         count = file.read(8)
         if len(count) < 8:
             raise ValueError(f"{path} is no safetensors file: it has {size} bytes, fewer than the length of a header")
@@ -92,7 +92,7 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
             what = f"the file has {size} bytes" if length > size - 8 else f"at most {LONGEST_HEADER} are allowed"
             raise ValueError(f"{path} is damaged, or no safetensors file: it claims a header of {length} bytes; {what}")
         text = file.read(length)
-    header = parsed(path, text, "the header of a safetensors file")
+    header = parse_json(path, text, "the header of a safetensors file")
     metadata = header.get("__metadata__", {})
     if not isinstance(metadata, dict):
         raise ValueError(f"{path} is damaged: its __metadata__ is no JSON object")
@@ -128,7 +128,7 @@ def _are_sizes(value: object) -> bool:
     return isinstance(value, list) and all(type(size) is int and 0 <= size < 2**63 for size in value)
 
 
-def _parameter(path: Path, stamp: Stamp, name: str, entry: dict[str, Any], start: int) -> Parameter:
+def _parameter(path: Path, stamp: FileStamp, name: str, entry: dict[str, Any], start: int) -> Parameter:
     shape, dtype = tuple(entry["shape"]), DTYPES[entry["dtype"]][1]
     if dtype is None:
         return Parameter(name, shape, _unreadable, f"quantised and packed ({entry['dtype']})", resident=False)
@@ -140,13 +140,15 @@ def _unreadable() -> Tensor:
     raise ValueError("packed values cannot be read")
 
 
-def _reader(path: Path, stamp: Stamp, start: int, dtype: torch.dtype, shape: tuple[int, ...]) -> Callable[[], Tensor]:
+def _reader(
+    path: Path, stamp: FileStamp, start: int, dtype: torch.dtype, shape: tuple[int, ...]
+) -> Callable[[], Tensor]:
     """Reads the bytes of one tensor, and no others."""
 
     def load() -> Tensor:
         check_unchanged(path, stamp)
         values = bytearray(prod(shape) * dtype.itemsize)
-        with opened(path) as file:
+        with open_file(path) as file:
             file.seek(start)
             if file.readinto(values) < len(values):
                 raise ValueError(f"{path} has changed since it was opened: it ends too early")

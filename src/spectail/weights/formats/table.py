@@ -8,7 +8,7 @@ from spectail.weights.formats.pickles import checkpoint_parameters
 from spectail.weights.formats.safetensors import safetensors_parameters
 from spectail.weights.matrix import Skipped
 from spectail.weights.parameter import Parameter, _order
-from spectail.weights.untrusted import opened
+from spectail.weights.untrusted import open_file
 
 ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
 
@@ -17,7 +17,7 @@ def _parameters(path: Path) -> tuple[list[Parameter], tuple[str, ...], list[Skip
     """The tensors of one file, by its ending; or, without a known one, by how it starts."""
     safe = path.suffix == ".safetensors"
     if path.suffix not in ENDINGS:
-        with opened(path) as file:
+        with open_file(path) as file:
             start = file.read(9)
         safe = start[8:] == b"{"
     if not safe:
