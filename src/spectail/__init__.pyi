@@ -1,5 +1,9 @@
 from . import plots as plots
 from .analysis.model import analyze as analyze
+from .errors import SettingError as SettingError
+from .errors import SourceError as SourceError
+from .errors import SpectailError as SpectailError
+from .errors import StoreError as StoreError
 from .monitor.lightning import SpectralCallback as SpectralCallback
 from .monitor.transformers import SpectralTrainerCallback as SpectralTrainerCallback
 from .monitor.monitor import SpectralMonitor as SpectralMonitor

@@ -10,6 +10,22 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+class SpectailError(ValueError):
+    """Something that the user can mend; the text is one sentence that says how."""
+
+
+class SourceError(SpectailError):
+    """Where weights or images are read from: a file, a folder, a format, a model."""
+
+
+class SettingError(SpectailError):
+    """An option, a field of an experiment, a grid."""
+
+
+class StoreError(SpectailError):
+    """Files that spectail wrote: a store, a recording, a journal."""
+
+
 def unknown_name(field: str, value: object, known: Iterable[str]) -> str:
     """One sentence that says which names are known, and the nearest one.
 

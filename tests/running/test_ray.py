@@ -22,7 +22,8 @@ import ray
 from spectail.sweeps.grid import Grid
 from spectail.running.ray import RayCluster, Resources
 from spectail.store.store import Store
-from spectail.sweeps.sweep import Where, run_missing
+from spectail.running.scheduler import Compute
+from spectail.sweeps.sweep import run_missing
 
 folder = Path(sys.argv[1])
 store = Store(folder / "out", 0.0)
@@ -74,7 +75,7 @@ def test_a_worker_that_is_killed_is_replaced_whether_or_not_it_sees_the_folder(t
         from sweeps.sweeping import children
 
         @dataclass(frozen=True)
-        class Cluster(Where):
+        class Cluster(Compute):
             shared: bool = True
             def executor(self, store, watcher):
                 return RayCluster(store, "", shared=self.shared)
@@ -109,7 +110,7 @@ def test_a_node_that_dies_loses_nothing(tmp_path, undisturbed):
             cluster.remove_node(node, allow_graceful=False)
             print("node gone at", stored())
         after(4, kill)
-        summary = run_missing(experiments, store, Where(ray=""))
+        summary = run_missing(experiments, store, Compute(ray=""))
         assert summary.computed == 24 and not summary.failures, summary
         while sum(n["Alive"] for n in ray.nodes()) != 1:
             time.sleep(0.1)
@@ -142,12 +143,12 @@ def test_what_the_cluster_cannot_do_is_one_sentence(tmp_path):
                 act()
             except ValueError as error:
                 print(error)
-        sentence(lambda: run_missing(experiments, store, Where(ray="ray://here:10001")))
-        sentence(lambda: run_missing(experiments, store, Where(ray="127.0.0.1:1")))
-        sentence(lambda: run_missing(experiments, store, Where(ray="local", resources=Resources(gpus=64))))
+        sentence(lambda: run_missing(experiments, store, Compute(ray="ray://here:10001")))
+        sentence(lambda: run_missing(experiments, store, Compute(ray="127.0.0.1:1")))
+        sentence(lambda: run_missing(experiments, store, Compute(ray="local", resources=Resources(gpus=64))))
         sentence(lambda: Resources(cpus=-1))
         sentence(lambda: Resources(cpus=0))
-        sentence(lambda: Where(ray="", workers=2))
+        sentence(lambda: Compute(ray="", workers=2))
         """,
     )
     for text in (

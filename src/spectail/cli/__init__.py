@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from spectail.cli.show import Show
 from spectail.cli.store import StoreCommand
 from spectail.cli.sweep import Sweep
 from spectail.cli.train import Train
+from spectail.errors import SpectailError
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "run": Run,
@@ -35,7 +37,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point. Exit codes: 0 done, 2 bad input or a disk that refuses, 130 interrupted."""
+    """Entry point. Exit codes: 0 done, 1 a fault of ours, 2 bad input or a disk that refuses, 130 interrupted."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given == ["--version"]:
         print(f"spectail {__version__}")
@@ -49,17 +51,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     warnings.showwarning = _print_warning
     try:
         chosen()
-    except (ValueError, OSError) as error:
+    except (SpectailError, OSError) as error:
         _fail(str(error))
-    except (MemoryError, RuntimeError) as error:  # torch reports a lack of memory as a RuntimeError
-        if not isinstance(error, MemoryError) and "memory" not in str(error):
-            raise
-        _fail("there is not enough memory for an experiment of this size; make n, d or h smaller")
     except KeyboardInterrupt:
         many = type(chosen) in (Reproduce, Sweep)
         kept = "; what was computed is kept, and the same command goes on from there" if many else ""
         print(f"interrupted{kept}", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        # torch reports a lack of memory as a RuntimeError
+        if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error)):
+            _fail("there is not enough memory for an experiment of this size; make n, d or h smaller")
+        traceback.print_exc()
+        print("error: this is a fault of spectail itself; please report it with the lines above", file=sys.stderr)
+        sys.exit(1)
 
 
 def _with_address(arguments: Sequence[str]) -> list[str]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from spectail.errors import SettingError
+
 if TYPE_CHECKING:
     from spectail.analysis.model import Analysis
 
@@ -36,7 +38,7 @@ class Analyze:
     def __call__(self) -> None:
         """Analyse, print, and write the files."""
         if self.seed < 0:
-            raise ValueError(f"seed={self.seed} is not valid; expected 0 or more")
+            raise SettingError(f"seed={self.seed} is not valid; expected 0 or more")
         from spectail.analysis.model import analyze_with_spectra
         from spectail.progress import matrix_progress
         from spectail.report.terminal.recording import print_analysis
@@ -53,7 +55,7 @@ class Analyze:
             )
         if found.frame.empty:
             count = len(found.frame.attrs["skipped"])
-            raise ValueError(f"{found.title} has no matrix to analyse; all of its {count} parameters were skipped")
+            raise SettingError(f"{found.title} has no matrix to analyse; all of its {count} parameters were skipped")
         print_analysis(found)
         if self.out is not None:
             given = [

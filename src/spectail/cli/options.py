@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import tyro
 
+from spectail.errors import SettingError
+
 
 @dataclasses.dataclass(frozen=True)
 class Computing:
@@ -61,5 +63,5 @@ def image_count(text: str) -> int | None:
     if text == "all":
         return None
     if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"images={text!r} is not understood; expected a whole number from 1, or all")
+        raise SettingError(f"images={text!r} is not understood; expected a whole number from 1, or all")
     return int(text)

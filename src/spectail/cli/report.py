@@ -8,6 +8,8 @@ from typing import Annotated
 
 import tyro
 
+from spectail.errors import SettingError
+
 
 @dataclasses.dataclass(frozen=True)
 class Report:
@@ -30,11 +32,11 @@ class Report:
     def __call__(self) -> None:
         """Write the page, or several."""
         if not self.folder.exists():
-            raise ValueError(f"{self.folder} is not a folder or a file; expected one that spectail wrote")
+            raise SettingError(f"{self.folder} is not a folder or a file; expected one that spectail wrote")
         if self.scale not in ("paper", "small"):
             from spectail.errors import unknown_name
 
-            raise ValueError(unknown_name("scale", self.scale, ("paper", "small")))
+            raise SettingError(unknown_name("scale", self.scale, ("paper", "small")))
         from spectail.report.pages.recording import monitor_files, write_monitor_page
         from spectail.report.terminal.tables import print_paths
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import tyro
 
 from spectail.cli.options import Computing, image_count
+from spectail.errors import SettingError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Reproduce:
             plans = [_plan([artifact], self) for artifact in catalogue().values()]
             terminal.print_catalogue(paper.costs(plans, Store(self.where.out), self.where.workers or 1), self.scale)
             if not self.list:
-                raise ValueError("reproduce needs the name of a figure or table, such as fig4; or all")
+                raise SettingError("reproduce needs the name of a figure or table, such as fig4; or all")
             return
         from spectail.study.plan import with_deep
 
@@ -100,11 +101,11 @@ def _plan(artifacts: Any, options: Reproduce) -> Any:
     from spectail.study.settings import SCALES
 
     if options.scale not in SCALES:
-        raise ValueError(unknown_name("scale", options.scale, SCALES))
+        raise SettingError(unknown_name("scale", options.scale, SCALES))
     if options.repeats is not None and options.repeats < 1:
-        raise ValueError(f"repeats={options.repeats} is not valid; expected at least 1")
+        raise SettingError(f"repeats={options.repeats} is not valid; expected at least 1")
     if options.protocol not in (None, "both", *BOTH):
-        raise ValueError(unknown_name("protocol", options.protocol, ("both", *BOTH)))
+        raise SettingError(unknown_name("protocol", options.protocol, ("both", *BOTH)))
     named = [protocol for protocol in BOTH if options.protocol in ("both", protocol)]
     images: Any = None if options.images is None else image_count(options.images) or "all"
     return Plan(artifacts, SCALES[options.scale], options.repeats, named or None, images)

@@ -11,6 +11,7 @@ import tyro
 from pydantic_core import PydanticUndefined
 
 from spectail.cli.options import Device, Out
+from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import PROTOCOLS
 
@@ -61,7 +62,7 @@ def _whole(text: str) -> int | str:
 def _pair(text: str) -> tuple[int, int]:
     left, _, right = text.partition(":")
     if not (left.isdigit() and right.isdigit()):
-        raise ValueError(f"overlaps={text!r} is not understood; expected S:T for the overlaps of W_S with M_T")
+        raise SettingError(f"overlaps={text!r} is not understood; expected S:T for the overlaps of W_S with M_T")
     return int(left), int(right)
 
 
@@ -71,7 +72,7 @@ def _json_object(name: str, text: str) -> dict[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise ValueError(f"""{name}={text!r} is not understood; expected JSON such as '{{"betas": [0.9, 0.999]}}'""")
+        raise SettingError(f"""{name}={text!r} is not understood; expected JSON such as '{{"betas": [0.9, 0.999]}}'""")
     return value
 
 

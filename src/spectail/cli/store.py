@@ -9,6 +9,8 @@ from typing import Annotated
 
 import tyro
 
+from spectail.errors import SettingError
+
 
 @dataclasses.dataclass(frozen=True)
 class StoreCommand:
@@ -39,4 +41,4 @@ class StoreCommand:
                 print(f"removed {path}")
             print(f"{len(removed)} files removed")
         else:
-            raise ValueError(unknown_name("action", self.action, ("check", "gc")))
+            raise SettingError(unknown_name("action", self.action, ("check", "gc")))

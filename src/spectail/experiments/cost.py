@@ -7,6 +7,7 @@ from functools import cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from spectail.errors import SettingError
 from spectail.experiments.deep.models import make_model
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
@@ -22,7 +23,7 @@ def training_operations(training: Training) -> float:
     """
     images = training.images or _ALL_IMAGES.get(training.dataset)
     if images is None:
-        raise ValueError(f"how many images {training.dataset} has is not known; name a number of images")
+        raise SettingError(f"how many images {training.dataset} has is not known; name a number of images")
     return float(training.steps * images * _operations_of_an_image(training.model))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from spectail.errors import complaint, unknown_name
+from spectail.errors import SettingError, complaint, unknown_name
 from spectail.experiments.activations import ACTIVATIONS
 from spectail.experiments.protocols import PROTOCOLS
 
@@ -101,7 +101,7 @@ class Experiment(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise ValueError(_sentence(error)) from None
+            raise SettingError(_sentence(error)) from None
 
     @model_validator(mode="before")
     @classmethod
@@ -126,7 +126,7 @@ class Experiment(BaseModel):
     @classmethod
     def _known_activation(cls, value: str, info: Any) -> str:
         if value not in ACTIVATIONS:
-            raise ValueError(unknown_name(info.field_name, value, ACTIVATIONS))
+            raise SettingError(unknown_name(info.field_name, value, ACTIVATIONS))
         return value
 
     @field_validator("record", mode="before")
@@ -143,17 +143,17 @@ class Experiment(BaseModel):
     def _consistent(self) -> Experiment:
         if self.record != "log":
             if not self.record:
-                raise ValueError("record names no step to measure; expected at least one")
+                raise SettingError("record names no step to measure; expected at least one")
             if self.record[-1] > self.steps:
-                raise ValueError(f"record asks for step {self.record[-1]}, but the run ends at step {self.steps}")
+                raise SettingError(f"record asks for step {self.record[-1]}, but the run ends at step {self.steps}")
         for s, t in self.overlaps:
             if not (0 <= t < self.steps and 0 <= s <= self.steps):
-                raise ValueError(
+                raise SettingError(
                     f"overlaps asks for (W_{s}, M_{t}), but the run has W_0 to W_{self.steps}"
                     + (f" and M_0 to M_{self.steps - 1}" if self.steps else " and no update")
                 )
         if self.schedule is None and self.schedule_options:
-            raise ValueError("schedule_options are given, but no schedule to use them")
+            raise SettingError("schedule_options are given, but no schedule to use them")
         _check_torch_names(self)
         return self
 
@@ -234,7 +234,7 @@ def experiment_of(run: xr.Dataset) -> Experiment:
     try:
         fields = json.loads(run.attrs["experiment"])
     except (KeyError, TypeError, ValueError):
-        raise ValueError("the data set carries no experiment, so it is not a run of spectail") from None
+        raise SettingError("the data set carries no experiment, so it is not a run of spectail") from None
     return Experiment(**fields)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from spectail.errors import unknown_name
+from spectail.errors import SettingError, unknown_name
 from spectail.experiments.experiment import Experiment
 
 # A fused Adam counts its steps in a tensor; past this many, 1 − β^t is 1 for every β below 1 − 1e-16.
@@ -85,7 +85,7 @@ def optimizer_maker(name: str, bias_correction: bool) -> Callable[..., Optimizer
     }
     makers = own | _torch_optimizers()
     if name not in makers:
-        raise ValueError(unknown_name("optimizer", name, makers))
+        raise SettingError(unknown_name("optimizer", name, makers))
     return makers[name]
 
 
@@ -100,7 +100,7 @@ def make_optimizer(experiment: Experiment, weights: Tensor) -> Optimizer:
     try:
         return maker([weights], lr=experiment.lr, **options)
     except (TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"optimizer_options={options} do not suit optimizer={name!r}: {error}") from None
+        raise SettingError(f"optimizer_options={options} do not suit optimizer={name!r}: {error}") from None
 
 
 class LearningRate:
@@ -141,11 +141,11 @@ def make_schedule(experiment: Experiment, optimizer: Optimizer) -> LearningRate:
         return LearningRate()
     known = _torch_schedules()
     if name not in known:
-        raise ValueError(unknown_name("schedule", name, known))
+        raise SettingError(unknown_name("schedule", name, known))
     try:
         return LearningRate(known[name](optimizer, **options))
     except (TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"schedule_options={options} do not suit schedule={name!r}: {error}") from None
+        raise SettingError(f"schedule_options={options} do not suit schedule={name!r}: {error}") from None
 
 
 def check_optimizer(experiment: Experiment) -> None:

@@ -24,6 +24,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from spectail.errors import SettingError
 from spectail.experiments.activations import ACTIVATIONS
 from spectail.experiments.experiment import UPDATE_NAMES, Experiment
 from spectail.spectra.spikes import critical_strength, spike_eigenvalue
@@ -109,7 +110,7 @@ def predict_one_step(experiment: Experiment) -> OneStepPrediction:
         return _predict_gd(experiment)
     if experiment.optimizer in ("adam", "sign"):
         return _predict_sign(experiment)
-    raise ValueError(f"optimizer={experiment.optimizer!r} has no prediction; gd, adam and sign have one")
+    raise SettingError(f"optimizer={experiment.optimizer!r} has no prediction; gd, adam and sign have one")
 
 
 def predicted_spike(experiment: Experiment) -> float | None:

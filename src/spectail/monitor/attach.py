@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from spectail.errors import SettingError
 from spectail.recording.journal import Recorded
 from spectail.recording.reading import measurements_of, open_monitor
 from spectail.weights.matrix import WeightMatrix, Weights
@@ -22,12 +23,12 @@ def starting_step(initial_step: int | None, resume: bool, path: object) -> int:
         ValueError: it is none, or one is missing to go on with a file.
     """
     if resume and path is None:
-        raise ValueError("resume=True needs the path of the file to go on with")
+        raise SettingError("resume=True needs the path of the file to go on with")
     if resume and initial_step is None:
-        raise ValueError("resume=True needs initial_step: how many steps the model has made; 0 if it is new")
+        raise SettingError("resume=True needs initial_step: how many steps the model has made; 0 if it is new")
     step = 0 if initial_step is None else initial_step
     if isinstance(step, bool) or not isinstance(step, int) or step < 0:
-        raise ValueError(f"initial_step={step!r} is not a number of steps; expected a whole number, at least 0")
+        raise SettingError(f"initial_step={step!r} is not a number of steps; expected a whole number, at least 0")
     return step
 
 
@@ -40,7 +41,7 @@ def unwrapped_optimizer(optimizer: Any) -> Any:
     while optimizer is not None and "_optimizer_step_post_hooks" not in getattr(optimizer, "__dict__", {}):
         if getattr(optimizer, "optimizer", None) is None:
             kind = type(optimizer).__name__
-            raise ValueError(f"a {kind} is not an optimizer of torch; expected one, or None and calls of step()")
+            raise SettingError(f"a {kind} is not an optimizer of torch; expected one, or None and calls of step()")
         optimizer = optimizer.optimizer
     return optimizer
 
@@ -62,7 +63,7 @@ def choose_layers(weights: Weights, layers: str | Sequence[str] | None) -> tuple
         ValueError: nothing is left, or a pattern fits none.
     """
     if not weights.matrices:
-        raise ValueError(f"{weights.title} has no weight matrix, so there is nothing to monitor")
+        raise SettingError(f"{weights.title} has no weight matrix, so there is nothing to monitor")
     if layers is None:
         return weights.matrices
     patterns = [layers] if isinstance(layers, str) else list(layers)
@@ -72,10 +73,10 @@ def choose_layers(weights: Weights, layers: str | Sequence[str] | None) -> tuple
         fits = {name for name in names if name == pattern or fnmatch.fnmatchcase(name, pattern)}
         if not fits:
             some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-            raise ValueError(f"layers={pattern!r} fits no matrix of {weights.title}; it has {some}")
+            raise SettingError(f"layers={pattern!r} fits no matrix of {weights.title}; it has {some}")
         chosen |= fits
     if not chosen:
-        raise ValueError("layers is empty; expected names or patterns, or None for all")
+        raise SettingError("layers is empty; expected names or patterns, or None for all")
     return tuple(matrix for matrix in weights.matrices if matrix.name in chosen)
 
 
@@ -87,7 +88,7 @@ def refuse_sharded(model: nn.Module) -> None:
     """
     for name, parameter in model.named_parameters():
         if {kind.__name__ for kind in type(parameter).__mro__} & {"DTensor", "FlatParameter"}:
-            raise ValueError(f"{name} is sharded over processes (FSDP); a monitor needs whole parameters, as DDP has")
+            raise SettingError(f"{name} is sharded over processes (FSDP); a monitor needs whole parameters, as DDP has")
 
 
 def go_on_with(
@@ -119,10 +120,10 @@ def go_on_with(
         theirs = found["layer" if name == "name" else name].values.tolist()
         ours = [layer[name] for layer in layers]
         if theirs != ours:
-            raise ValueError(f"{path} has other layers than this model: {_difference(theirs, ours)}")
+            raise SettingError(f"{path} has other layers than this model: {_difference(theirs, ours)}")
     kept = "eigenvalues" in found
     if kept != spectra:
-        raise ValueError(f"{path} was written with spectra={kept}; expected the same to go on with it")
+        raise SettingError(f"{path} was written with spectra={kept}; expected the same to go on with it")
     return measurements_of(found, until)
 
 

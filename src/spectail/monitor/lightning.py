@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from spectail.errors import SettingError
 from spectail.monitor.monitor import SpectralMonitor
 
 try:
@@ -32,7 +33,7 @@ class SpectralCallback(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Attach; the trainer's step is the first."""
         if not 0 <= self._which < len(trainer.optimizers):
-            raise ValueError(f"optimizer={self._which} is not one of the {len(trainer.optimizers)} of the module")
+            raise SettingError(f"optimizer={self._which} is not one of the {len(trainer.optimizers)} of the module")
         optimizer, step = trainer.optimizers[self._which], int(trainer.global_step)
         self.monitor = SpectralMonitor(pl_module, optimizer, initial_step=step, **self._options)
 

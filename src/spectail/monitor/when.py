@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from spectail.errors import SettingError
+
 
 @runtime_checkable
 class Schedule(Protocol):
@@ -94,16 +96,16 @@ def choose_schedule(
     """
     given = [name for name, value in (("every", every), ("steps", steps), ("budget", budget)) if value is not None]
     if len(given) > 1:
-        raise ValueError(f"{' and '.join(given)} exclude each other; expected one of every, steps and budget")
+        raise SettingError(f"{' and '.join(given)} exclude each other; expected one of every, steps and budget")
     if every is not None:
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise ValueError(f"every={every!r} is not a number of steps; expected a whole number, at least 1")
+            raise SettingError(f"every={every!r} is not a number of steps; expected a whole number, at least 1")
         return EverySteps(every)
     if steps is not None:
         return _listed(steps)
     share = 0.02 if budget is None else budget
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-        raise ValueError(f"budget={share!r} is not a share of the training time; expected more than 0, at most 1")
+        raise SettingError(f"budget={share!r} is not a share of the training time; expected more than 0, at most 1")
     return Budget(float(share))
 
 
@@ -112,8 +114,8 @@ def _listed(steps: str | Iterable[int]) -> Schedule:
         return LogSteps()
     wrong = f"steps={steps!r} is not known; expected 'log' or whole numbers, none negative"
     if isinstance(steps, str) or not isinstance(steps, Iterable):
-        raise ValueError(wrong)
+        raise SettingError(wrong)
     listed = list(steps)
     if not all(isinstance(step, int) and not isinstance(step, bool) and step >= 0 for step in listed):
-        raise ValueError(wrong)
+        raise SettingError(wrong)
     return ListedSteps(frozenset(listed))

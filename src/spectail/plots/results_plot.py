@@ -12,7 +12,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from spectail.errors import unknown_name
+from spectail.errors import SettingError, unknown_name
 from spectail.plots.bands import draw_band
 from spectail.plots.colours import COLOURS, MARKERS, PHASE_COLOURS
 from spectail.plots.look import figure_style, new_figure
@@ -145,14 +145,14 @@ def phase_legend(figure: Figure, results: xr.Dataset, **where: Any) -> None:
 
 def _selected(results: xr.Dataset, variable: str, at: dict[str, Any]) -> xr.DataArray:
     if variable not in results:
-        raise ValueError(unknown_name("variable", variable, map(str, results.data_vars)))
+        raise SettingError(unknown_name("variable", variable, map(str, results.data_vars)))
     for name in at:
         if name not in results.dims:
-            raise ValueError(unknown_name("axis", name, map(str, results.dims)))
+            raise SettingError(unknown_name("axis", name, map(str, results.dims)))
     values = results[variable]
     for name, value in at.items():
         if value not in results[name].values.tolist():
-            raise ValueError(f"there is no run at {name}={value!r}; there are {results[name].values.tolist()}")
+            raise SettingError(f"there is no run at {name}={value!r}; there are {results[name].values.tolist()}")
         values = values.sel({name: value}) if name in values.dims else values
     return values.isel(step=-1) if "step" in values.dims and "step" not in at else values
 
@@ -160,9 +160,9 @@ def _selected(results: xr.Dataset, variable: str, at: dict[str, Any]) -> xr.Data
 def _need(values: xr.DataArray, wanted: Sequence[str]) -> None:
     for name in wanted:
         if name not in values.dims:
-            raise ValueError(unknown_name("axis", name, map(str, values.dims)))
+            raise SettingError(unknown_name("axis", name, map(str, values.dims)))
     if left := [str(name) for name in values.dims if name not in wanted]:
-        raise ValueError(f"{', '.join(left)} needs a value, such as {left[0]}={values[left[0]].values.tolist()[0]!r}")
+        raise SettingError(f"{', '.join(left)} needs a value, such as {left[0]}={values[left[0]].values.tolist()[0]!r}")
 
 
 def _new_axes() -> Axes:

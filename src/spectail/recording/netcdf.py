@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from spectail.errors import StoreError
 from spectail.files import write_whole
 
 
@@ -76,12 +77,12 @@ def read_netcdf(path: Path, kind: str, attribute: str, newest: int) -> xr.Datase
     try:
         found = xr.load_dataset(path, engine="netcdf4")
     except Exception as error:  # netCDF4 and xarray raise a dozen kinds for damaged files
-        raise ValueError(f"{path} is not a readable netCDF file: it is damaged, or of another kind") from error
+        raise StoreError(f"{path} is not a readable netCDF file: it is damaged, or of another kind") from error
     version = found.attrs.get(attribute)
     if not isinstance(version, Integral):
-        raise ValueError(f"{path} is not the file of {kind}: its attribute {attribute} is missing")
+        raise StoreError(f"{path} is not the file of {kind}: its attribute {attribute} is missing")
     if int(version) > newest:
-        raise ValueError(f"{path} has format {version}, newer than this spectail reads ({newest}); please upgrade")
+        raise StoreError(f"{path} has format {version}, newer than this spectail reads ({newest}); please upgrade")
     return found
 
 
@@ -93,7 +94,7 @@ def check_variables(found: xr.Dataset, path: Path, kind: str, dims: Mapping[str,
     """
     wrong = [name for name, over in dims.items() if name not in found.variables or found[name].dims != over]
     if wrong:
-        raise ValueError(f"{path} is not the whole file of {kind}: {', '.join(wrong)} missing or of other dimensions")
+        raise StoreError(f"{path} is not the whole file of {kind}: {', '.join(wrong)} missing or of other dimensions")
 
 
 def checksum(run: xr.Dataset) -> str:

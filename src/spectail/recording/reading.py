@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from spectail.errors import StoreError
 from spectail.experiments.experiment import experiment_of
 from spectail.recording.journal import Recorded
 from spectail.recording.netcdf import check_variables, checksum, read_netcdf
@@ -78,14 +79,14 @@ def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
     path = Path(path)
     run = read_netcdf(path, "a run", "spectail_format", RUN_FORMAT)
     if (version := run.attrs["spectail_format"]) < RUN_FORMAT:
-        raise ValueError(f"{path} has format {version}, from before runs had a checksum; it must be computed again")
+        raise StoreError(f"{path} has format {version}, from before runs had a checksum; it must be computed again")
     check_variables(run, path, "a run", dict.fromkeys(RUN_VARIABLES, ("step",)) | {"eigenvalues": ("step", "index")})
     try:
         experiment_of(run)
     except ValueError as error:
-        raise ValueError(f"{path} does not say which experiment it holds: {error}") from None
+        raise StoreError(f"{path} does not say which experiment it holds: {error}") from None
     if run.attrs.get("checksum") != checksum(run):
-        raise ValueError(f"{path} is damaged: its content does not have the checksum that it was written with")
+        raise StoreError(f"{path} is damaged: its content does not have the checksum that it was written with")
     return run
 
 
@@ -98,6 +99,6 @@ def open_training(path: Path) -> xr.Dataset:
     """
     found = open_monitor(path)
     if "training" not in found.attrs or "images_sha256" not in found.attrs:
-        raise ValueError(f"{path} is not the file of a training")
+        raise StoreError(f"{path} is not the file of a training")
     check_variables(found, path, "a training", dict.fromkeys(("train_loss", "train_accuracy"), ("update",)))
     return found

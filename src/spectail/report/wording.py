@@ -27,7 +27,7 @@ def duration(seconds: float) -> str:
 def number_text(value: Any, digits: int = 4) -> str:
     """A number as a table shows it: some digits, a whole number whole, nothing as a dash.
 
-    >>> figure(2.44912), figure(0.01234), figure(12345.6), figure(7), figure(float("nan"))
+    >>> number_text(2.44912), number_text(0.01234), number_text(12345.6), number_text(7), number_text(float("nan"))
     ('2.449', '0.012', '12346', '7', '–')
     """
     if pd.isna(value):

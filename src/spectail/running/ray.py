@@ -14,6 +14,7 @@ from typing import Any
 
 import xarray as xr
 
+from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
 from spectail.running.processes import Kept, Result, WorkerDied
 from spectail.running.queue import Chunk, Failure
@@ -38,9 +39,9 @@ class Resources:
     def __post_init__(self) -> None:
         for name in ("cpus", "gpus"):
             if not getattr(self, name) >= 0:
-                raise ValueError(f"{name}={getattr(self, name)!r} is not valid; expected a number of at least 0")
+                raise SettingError(f"{name}={getattr(self, name)!r} is not valid; expected a number of at least 0")
         if self.cpus == self.gpus == 0:
-            raise ValueError("cpus=0 and gpus=0 leave nothing to compute with; expected one above 0")
+            raise SettingError("cpus=0 and gpus=0 leave nothing to compute with; expected one above 0")
 
 
 class RayCluster:
@@ -81,7 +82,7 @@ class RayCluster:
             self._token.touch()
         if not self.slots:
             self._leave()
-            raise ValueError(
+            raise SettingError(
                 f"no node of the cluster has {self.resources.cpus:g} CPUs and {self.resources.gpus:g} GPUs"
             )
         here = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
@@ -195,7 +196,7 @@ def _import_ray() -> Any:
         import ray
         import ray.util.scheduling_strategies
     except ImportError:
-        raise ValueError("Ray is not installed; pip install 'spectail[ray]' adds it") from None
+        raise SettingError("Ray is not installed; pip install 'spectail[ray]' adds it") from None
     return ray
 
 
@@ -204,7 +205,7 @@ def _connect(ray: Any, address: str) -> bool:
     if ray.is_initialized():
         return False
     if address.startswith("ray://"):
-        raise ValueError(
+        raise SettingError(
             f"ray={address!r} is the address of a Ray client; run the command on a node of the cluster, "
             "and give the cluster's own address, such as host:6379 or auto"
         )
@@ -214,5 +215,5 @@ def _connect(ray: Any, address: str) -> bool:
             socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=address or None, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
-        raise ValueError(f"ray={address!r} does not answer: {str(error).splitlines()[0]}") from None
+        raise SettingError(f"ray={address!r} does not answer: {str(error).splitlines()[0]}") from None
     return True

@@ -7,6 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from spectail.errors import SettingError
 from spectail.running.interrupt import Interrupt
 from spectail.running.processes import Executor, Result, ThisProcess, WorkerDied, WorkerProcesses
 from spectail.running.queue import Chunk, Failure, Queue
@@ -42,9 +43,9 @@ class Compute:
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
-            raise ValueError(f"workers={self.workers} is not valid; expected at least 1")
+            raise SettingError(f"workers={self.workers} is not valid; expected at least 1")
         if self.workers is not None and self.ray is not None:
-            raise ValueError("workers and ray are both given; expected one of them")
+            raise SettingError("workers and ray are both given; expected one of them")
 
     def executor(self, store: Store, watcher: SweepProgress) -> Executor:
         """What computes there.

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spectail.errors import SpectailError
+
 
 @dataclass(frozen=True)
 class MarchenkoPastur:
@@ -36,7 +38,7 @@ class MarchenkoPastur:
 
     def __post_init__(self) -> None:
         if self.rows < 1 or self.cols < 1:
-            raise ValueError(f"a matrix has at least one row and column, got {self.rows}×{self.cols}")
+            raise SpectailError(f"a matrix has at least one row and column, got {self.rows}×{self.cols}")
 
     @property
     def edges(self) -> tuple[float, float]:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spectail.errors import SpectailError
 from spectail.spectra.precision import ZERO_SHARE, float64
 
 
@@ -32,7 +33,7 @@ def histogram(
     if axis == "log10":
         values = values[values > 0].log10()
     if values.numel() == 0 or not bool(values.isfinite().all()):
-        raise ValueError(f"a {axis} histogram needs at least one positive, finite eigenvalue")
+        raise SpectailError(f"a {axis} histogram needs at least one positive, finite eigenvalue")
     density, edges = torch.histogram(values, bins, density=True)
     return density, edges
 

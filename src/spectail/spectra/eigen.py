@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spectail.errors import SpectailError
 from spectail.spectra.gram import GRAM_IS_EXACT_ABOVE, cholesky, lower_gram, symmetric_eigenvalues
 from spectail.spectra.precision import float64
 
@@ -71,13 +72,13 @@ def eigenvalues_and_top_direction(
 def _scaled_float64(weights: Tensor) -> tuple[Tensor, float]:
     """W in float64, divided by a power of two near its largest entry, and that power."""
     if weights.ndim != 2 or weights.numel() == 0:
-        raise ValueError(f"weights must be a matrix that is not empty, got shape {tuple(weights.shape)}")
+        raise SpectailError(f"weights must be a matrix that is not empty, got shape {tuple(weights.shape)}")
     matrix = float64(weights)
     largest = float(matrix.abs().max())
     if not largest < float("inf"):
-        raise ValueError("weights hold NaN or inf, so they have no spectrum")
+        raise SpectailError("weights hold NaN or inf, so they have no spectrum")
     if largest > 1e150:
-        raise ValueError(f"weights of {largest:.0e} have eigenvalues beyond the range of float64")
+        raise SpectailError(f"weights of {largest:.0e} have eigenvalues beyond the range of float64")
     if 1e-50 < largest < 1e50 or largest == 0.0:  # else inverse iteration would leave the range of floats
         return matrix, 1.0
     scale = 2.0 ** int(torch.tensor(largest, dtype=torch.float64).log2().floor())

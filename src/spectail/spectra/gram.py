@@ -21,6 +21,8 @@ from scipy.linalg import blas, eigh, lapack
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
+from spectail.errors import SpectailError
+
 FAST_IN_TORCH = 2048  # columns from which on torch's eigenvalues are a third faster; below, SciPy's are
 
 _SMALL = 64  # rows up to which a call of SciPy costs more than it gains
@@ -61,7 +63,7 @@ def lower_gram(rows: Float[Tensor, "k m"] | Iterable[Float[Tensor, "k _"]], bloc
                 gram[start:, start:end].addmm_(part[start:], part[start:end].T)
                 gram[start:end, start:end].tril_()
     if gram is None:
-        raise ValueError("a Gram matrix needs at least one part")
+        raise SpectailError("a Gram matrix needs at least one part")
     return gram
 
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from scipy.linalg import eigvalsh_tridiagonal
 from torch import Tensor
 
+from spectail.errors import SpectailError
 from spectail.spectra.tails import ks_fit, pl_alpha_hill
 
 MOST_DRAWS = 200
@@ -78,7 +79,7 @@ def simulate_nulls(rows: int, cols: int, slices: int = 1, draws: int | None = No
     """
     b, longer = min(rows, cols), max(rows, cols)
     if b < 1 or slices * b < 3:
-        raise ValueError(f"a null needs three eigenvalues, got {slices} × {b}")
+        raise SpectailError(f"a null needs three eigenvalues, got {slices} × {b}")
     if draws is None:
         draws = int(min(max(_WORK / (slices * b**2), FEWEST_DRAWS), MOST_DRAWS))
     stream = np.random.default_rng([seed, longer, b, slices])

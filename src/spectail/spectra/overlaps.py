@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spectail.errors import SpectailError
 from spectail.spectra.precision import float64
 
 
@@ -27,7 +28,7 @@ def squared_overlaps(j: Float[Tensor, "m b"], q: Float[Tensor, "m2 b2"]) -> Floa
     Source: paper App. C, eq. 36.
     """
     if j.shape[0] != q.shape[0]:
-        raise ValueError(f"vectors of {j.shape[0]} and of {q.shape[0]} entries have no overlaps")
+        raise SpectailError(f"vectors of {j.shape[0]} and of {q.shape[0]} entries have no overlaps")
     return (j.T @ q).square_()
 
 
@@ -49,7 +50,7 @@ def singular_overlaps(
     Source: paper App. C.
     """
     if weights.shape != update.shape:
-        raise ValueError(f"W {tuple(weights.shape)} and M {tuple(update.shape)} have different shapes")
+        raise SpectailError(f"W {tuple(weights.shape)} and M {tuple(update.shape)} have different shapes")
     w, m = singular_vectors(weights), singular_vectors(update)
     return squared_overlaps(w.left, m.left), squared_overlaps(w.right, m.right)
 
@@ -81,6 +82,6 @@ def singular_vectors(matrix: Float[Tensor, "h d"]) -> SingularVectors:
     """
     m = float64(matrix)
     if not bool(m.isfinite().all()):
-        raise ValueError("a matrix with NaN or inf has no singular vectors")
+        raise SpectailError("a matrix with NaN or inf has no singular vectors")
     u, _, vh = torch.linalg.svd(m, full_matrices=False)
     return SingularVectors(u, vh.T)

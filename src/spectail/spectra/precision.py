@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from spectail.errors import SpectailError
+
 
 def float64(values: Tensor) -> Tensor:
     """The values in float64, outside autograd: on their own device, or on the CPU if that has no float64."""
@@ -31,7 +33,7 @@ def check_device(device: str | torch.device) -> torch.device:
         found = torch.device(device)
         torch.empty(0, device=found)
     except (RuntimeError, AssertionError, NotImplementedError, ValueError):
-        raise ValueError(
+        raise SpectailError(
             f"device={str(device)!r} is not available here; expected cpu, cuda or mps, as the machine has them"
         ) from None
     return found

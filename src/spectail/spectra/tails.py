@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spectail.errors import SpectailError
 from spectail.spectra.precision import ZERO_SHARE, float64
 
 
@@ -161,11 +162,11 @@ def _ks_distance(logs: Tensor, starts: Tensor, alphas: Tensor, points: int | Non
 def _sorted_float64(eigenvalues: Tensor) -> Tensor:
     values = float64(eigenvalues)
     if values.shape[-1] == 0:
-        raise ValueError("a spectrum has at least one eigenvalue, got none")
+        raise SpectailError("a spectrum has at least one eigenvalue, got none")
     ordered = values.sort(-1).values
     lowest, largest = ordered[..., 0], ordered.abs().amax(-1)
     if bool((lowest < -1e-10 * largest).any()):
-        raise ValueError(f"eigenvalues of WᵀW are not negative, got {float(lowest.min()):g}")
+        raise SpectailError(f"eigenvalues of WᵀW are not negative, got {float(lowest.min()):g}")
     return ordered.clamp_min(0.0)
 
 

@@ -16,7 +16,7 @@ import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from spectail.errors import unknown_name
+from spectail.errors import StoreError, unknown_name
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import PROTOCOLS
 from spectail.recording.quantities import RUN_VARIABLES
@@ -59,7 +59,7 @@ def open_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
     steps = sorted({step for entry in entries for step in entry.steps})
     if math.prod(shape) * len(steps) > _LARGEST:
         told = " × ".join(f"{name} {len(values)}" for name, values in axes.items())
-        raise ValueError(
+        raise StoreError(
             f"{len(entries)} runs do not fill the grid {told}; give `select`, such as "
             "{'optimizer': 'adam'}, or take spectail.results_frame"
         )
@@ -190,7 +190,7 @@ def _chosen(entries: list[Entry], select: Selection) -> list[Entry]:
         return [entry for entry in entries if entry.key in keys]
     for name in select:
         if name not in Experiment.model_fields:
-            raise ValueError(unknown_name("select", name, Experiment.model_fields))
+            raise StoreError(unknown_name("select", name, Experiment.model_fields))
     wanted = {name: value if isinstance(value, list | tuple | set) else [value] for name, value in select.items()}
     return [entry for entry in entries if all(entry.experiment[name] in values for name, values in wanted.items())]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spectail.errors import StoreError
 from spectail.experiments.experiment import experiment_of
 from spectail.experiments.resume import is_whole
 from spectail.files import PART
@@ -56,7 +57,7 @@ def check(store: Store) -> list[Defect]:
             run = open_run(path)
             key = experiment_of(run).key
             if key != path.stem:
-                raise ValueError(f"{path} holds the run of another experiment, {key}")
+                raise StoreError(f"{path} holds the run of another experiment, {key}")
         except ValueError as error:
             findings.append(Defect(path, str(error), True))
             continue
@@ -103,7 +104,7 @@ def collect_garbage(store: Store) -> list[Path]:
         raise FileNotFoundError(f"{store.root} is not a store: it has no folder runs")
     with exclusive_lock(store.writing) as granted:
         if not granted:
-            raise ValueError(f"{store.root} is being written to; nothing was removed, try again afterwards")
+            raise StoreError(f"{store.root} is being written to; nothing was removed, try again afterwards")
         removed = [path for path, _ in leftovers(store)]
         for path in removed:
             path.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from spectail.errors import unknown_name
+from spectail.errors import SettingError, unknown_name
 from spectail.study.artifact import Artifact
 
 
@@ -37,7 +37,7 @@ def find(names: Iterable[str]) -> list[Artifact]:
         elif name.lower() in known:
             chosen[name.lower()] = known[name.lower()]
         else:
-            raise ValueError(unknown_name("artifact", name, [*known, "all"]))
+            raise SettingError(unknown_name("artifact", name, [*known, "all"]))
     return list(chosen.values())
 
 

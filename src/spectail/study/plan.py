@@ -11,6 +11,7 @@ from typing import Literal
 
 import xarray as xr
 
+from spectail.errors import SettingError
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
 from spectail.store.store import Store
@@ -132,7 +133,7 @@ def with_deep(artifacts: Sequence[Artifact], data: Path | None, *, all_of_them: 
 
     for artifact in artifacts:
         if artifact.trainings and data is None:
-            raise ValueError(
+            raise SettingError(
                 f"{artifact.name} needs images of {', '.join(lacking(artifact))}: say --data DIR, a folder with "
                 f"{lacking(artifact)[0]}.npz, or one that torchvision may download to"
             )

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from spectail.errors import unknown_name
+from spectail.errors import SettingError, unknown_name
 from spectail.experiments.experiment import Experiment
 
 Whole = Literal["n", "n_test", "n_test_large", "d", "h", "steps", "seed"]
@@ -18,7 +18,7 @@ Fields = dict[str, Any]
 
 def _is_field(name: str) -> str:
     if name not in Experiment.model_fields:
-        raise ValueError(unknown_name("field", name, Experiment.model_fields))
+        raise SettingError(unknown_name("field", name, Experiment.model_fields))
     return name
 
 
@@ -95,7 +95,7 @@ class Interval(_Form):
     @model_validator(mode="after")
     def _has_an_end(self) -> Interval:
         if not self.model_fields_set:
-            raise ValueError("expected { min = a, max = b }, one end or both")
+            raise SettingError("expected { min = a, max = b }, one end or both")
         return self
 
 

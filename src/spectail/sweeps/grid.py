@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from spectail.errors import unknown_name
+from spectail.errors import SettingError, unknown_name
 from spectail.experiments.experiment import Experiment
 from spectail.sweeps.axes import Axis, FieldName, Fields, Interval, Proportional, Rule, as_integer, axis_values, is_axis
 
@@ -23,7 +23,7 @@ LARGEST = 1_000_000
 Place = tuple[int | str, ...]
 
 
-class GridError(ValueError):
+class GridError(SettingError):
     """What is wrong with a grid, and where: section, index if it is a list, field."""
 
     def __init__(self, sentence: str, *place: int | str) -> None:
@@ -72,12 +72,12 @@ class Grid(BaseModel):
             text = path.read_text(encoding="utf-8")
             content = tomllib.loads(text)
         except ValueError as error:  # of TOML, or of UTF-8
-            raise ValueError(_syntax(path, error)) from None
+            raise SettingError(_syntax(path, error)) from None
         try:
             grid = cls._parse(content)
             grid.experiments()
         except GridError as error:
-            raise ValueError(f"{path}{_line(text, error.place)}: {error}") from None
+            raise SettingError(f"{path}{_line(text, error.place)}: {error}") from None
         return grid
 
     def experiments(self) -> list[Experiment]:
@@ -178,7 +178,7 @@ def _in_numbers(fields: Fields) -> Fields:
     while rest := [name for name in fields if name not in done]:
         ready = [name for name in rest if fields[name].of not in rest]
         if not ready:
-            raise ValueError(f"{' and '.join(rest)} are in proportion to each other; expected one to have a value")
+            raise SettingError(f"{' and '.join(rest)} are in proportion to each other; expected one to have a value")
         done |= {name: as_integer(name, fields[name].value(done)) for name in ready}
     return done
 

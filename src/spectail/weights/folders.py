@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from spectail.errors import SourceError
 from spectail.weights.formats.table import ENDINGS, _parameters
 from spectail.weights.matrix import ConvMatrix, Skipped, Weights
 from spectail.weights.parameter import Parameter, _order
@@ -48,30 +49,32 @@ def _weights_file(folder: Path) -> Path:
     try:
         names = sorted(entry.name for entry in folder.iterdir())
     except OSError as error:
-        raise ValueError(f"{folder} cannot be read: {error.strerror}") from None
+        raise SourceError(f"{folder} cannot be read: {error.strerror}") from None
     for whole, index in (USUAL[:2], USUAL[2:]):
         if whole in names and index in names:
-            raise ValueError(f"{folder} has both {whole} and {index}: name the one that is meant")
+            raise SourceError(f"{folder} has both {whole} and {index}: name the one that is meant")
     usual = [name for name in USUAL if name in names]
     fitting = usual[:1] or [name for name in names if name.endswith(".index.json")]
     fitting = fitting or [name for name in names if name.endswith(ENDINGS)]
     if len(fitting) > 1:
         shown = ", ".join(map(printable, fitting[:6]))
-        raise ValueError(f"{folder} has several files of weights: {shown}{', …' if len(fitting) > 6 else ''}; name one")
+        raise SourceError(
+            f"{folder} has several files of weights: {shown}{', …' if len(fitting) > 6 else ''}; name one"
+        )
     if not fitting:
-        raise ValueError(f"{folder} has no file of weights; expected {', '.join(USUAL)}, or one {', '.join(ENDINGS)}")
+        raise SourceError(f"{folder} has no file of weights; expected {', '.join(USUAL)}, or one {', '.join(ENDINGS)}")
     return folder / fitting[0]
 
 
 def _sharded(index: Path, conv: ConvMatrix) -> tuple[list[Parameter], ConvMatrix, list[Skipped]]:
     """The tensors of a checkpoint in several files."""
     if size_of(index) > LARGEST_INDEX:
-        raise ValueError(f"{index} is no index: it has more than {LARGEST_INDEX} bytes")
+        raise SourceError(f"{index} is no index: it has more than {LARGEST_INDEX} bytes")
     with open_file(index) as file:
         content = parse_json(index, file.read(), "an index of shards")
     places = content.get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
-        raise ValueError(f"{index} has no weight_map from the names of weights to the names of files")
+        raise SourceError(f"{index} has no weight_map from the names of weights to the names of files")
     found: list[Parameter] = []
     skipped: list[Skipped] = []
     for name in dict.fromkeys(places.values()):
@@ -81,7 +84,7 @@ def _sharded(index: Path, conv: ConvMatrix) -> tuple[list[Parameter], ConvMatrix
         named = [weight for weight, place in places.items() if place == name]
         missing = next((weight for weight in named if weight not in held), None)
         if missing is not None:
-            raise ValueError(f"{shard} does not have {printable(missing):.200}, though {index} says so")
+            raise SourceError(f"{shard} does not have {printable(missing):.200}, though {index} says so")
         for weight in named:
             one = held.pop(weight)
             # where two files were mapped may look the same: what is shared is shared within one
@@ -96,15 +99,15 @@ def _shard_path(index: Path, name: str) -> Path:
     folder, shard = index.parent, index.parent / name
     shown = f"{index} names the shard {printable(name)!r:.200}"
     if Path(name).is_absolute() or ".." in Path(name).parts or "\\" in name or "\0" in name or not name.strip():
-        raise ValueError(f"{shown}, outside its folder; it was not opened")
+        raise SourceError(f"{shown}, outside its folder; it was not opened")
     try:
         real, home = shard.resolve(), folder.resolve()
         missing = not real.exists()
     except (OSError, RuntimeError, ValueError) as error:  # too long, a link to itself, no name of a file
-        raise ValueError(f"{shown}, which cannot be read: {getattr(error, 'strerror', None) or error!s:.80}") from None
+        raise SourceError(f"{shown}, which cannot be read: {getattr(error, 'strerror', None) or error!s:.80}") from None
     cache = home.parent.parent / "blobs" if home.parent.name == "snapshots" else None
     if home not in real.parents and (cache is None or real.parent != cache):
-        raise ValueError(f"{shown}, a link out of its folder; it was not opened")
+        raise SourceError(f"{shown}, a link out of its folder; it was not opened")
     if missing:
-        raise ValueError(f"{shown}, which is missing")
+        raise SourceError(f"{shown}, which is missing")
     return shard

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from spectail.errors import SourceError
 from spectail.weights.matrix import ConvMatrix, Weights
 
 PATTERN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -30,7 +31,7 @@ def call_factory(name: str) -> nn.Module | Mapping[Any, Any]:
         ValueError: the module cannot be imported, has no such factory, or the factory fails or returns anything else.
     """
     if not PATTERN.fullmatch(name):
-        raise ValueError(f"{name!r} is neither a file nor package.module:factory")
+        raise SourceError(f"{name!r} is neither a file nor package.module:factory")
     where, _, what = name.partition(":")
     here = str(Path.cwd())
     added = here not in sys.path
@@ -39,16 +40,16 @@ def call_factory(name: str) -> nn.Module | Mapping[Any, Any]:
     try:
         factory = _found(name, where, what)
         if not callable(factory):
-            raise ValueError(f"{name}: {what} is a {type(factory).__name__}, not a function that makes a model")
+            raise SourceError(f"{name}: {what} is a {type(factory).__name__}, not a function that makes a model")
         try:
             result = factory()
         except (Exception, SystemExit) as error:  # whatever a user's own function raises
-            raise ValueError(f"{name}: {what}() failed: {_said(error)}") from error
+            raise SourceError(f"{name}: {what}() failed: {_said(error)}") from error
     finally:
         if added and here in sys.path:
             sys.path.remove(here)
     if not isinstance(result, nn.Module | Mapping):
-        raise ValueError(f"{name}: {what}() returned a {type(result).__name__}; expected a module or a state dict")
+        raise SourceError(f"{name}: {what}() returned a {type(result).__name__}; expected a module or a state dict")
     return result
 
 
@@ -56,10 +57,10 @@ def _found(name: str, where: str, what: str) -> Any:
     try:
         found: Any = importlib.import_module(where)
     except (Exception, SystemExit) as error:  # importing runs a user's own code
-        raise ValueError(f"{name}: {where} cannot be imported: {_said(error)}") from error
+        raise SourceError(f"{name}: {where} cannot be imported: {_said(error)}") from error
     for step in what.split("."):
         if not hasattr(found, step):
-            raise ValueError(f"{name}: {where} has no {what}")
+            raise SourceError(f"{name}: {where} has no {what}")
         found = getattr(found, step)
     return found
 
@@ -93,7 +94,7 @@ def open_weights(source: Any, conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES)
     try:
         how = ConvMatrix(conv)
     except ValueError:
-        raise ValueError(f"conv={conv!r} is not known; expected {' or '.join(ConvMatrix)}") from None
+        raise SourceError(f"conv={conv!r} is not known; expected {' or '.join(ConvMatrix)}") from None
     title = ""
     if isinstance(source, str) and ":" in source and not os.path.exists(source):
         title, source = source, call_factory(source)
@@ -103,4 +104,4 @@ def open_weights(source: Any, conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES)
         return state_weights(source, how, title or "state dict")
     if isinstance(source, str | os.PathLike):
         return file_weights(Path(source), how)
-    raise ValueError(f"a {type(source).__name__} is no source of weights; expected a module, a state dict or a path")
+    raise SourceError(f"a {type(source).__name__} is no source of weights; expected a module, a state dict or a path")

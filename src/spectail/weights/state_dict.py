@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from spectail.errors import SourceError
 from spectail.weights.by_name import splitting_by_name
 from spectail.weights.matrix import ConvMatrix, Skipped, Weights
 from spectail.weights.parameter import Parameter, from_tensor, make_weights
@@ -117,7 +118,7 @@ def find_state_dict(source: Mapping[Any, Any], title: str) -> tuple[dict[str, Te
         usual = [key for key in WRAPPINGS if key in held]
         if len(held) > 1 and not usual:
             several = ", ".join(map(_short, held[:8]))
-            raise ValueError(f"{title} holds several state dicts, {several}; expected one: save the one that you mean")
+            raise SourceError(f"{title} holds several state dicts, {several}; expected one: save the one that you mean")
         if not held:
             break
         key = (usual or held)[0]
@@ -128,7 +129,7 @@ def find_state_dict(source: Mapping[Any, Any], title: str) -> tuple[dict[str, Te
     state = {str(name): value for name, value in source.items() if isinstance(value, Tensor)}
     if source and not state:
         known = ", ".join(_short(key) for key in list(source)[:8])
-        raise ValueError(
+        raise SourceError(
             f"{title} holds no tensor by name, only {known}; expected a state dict, as model.state_dict() gives"
         )
     others = [(name, value) for name, value in source.items() if not isinstance(value, Tensor)]

@@ -8,6 +8,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from spectail.errors import SourceError
+
 MOST_MARKS = 4_000_000
 """Commas and brackets in JSON: enough for 500 000 tensors, few enough for a quarter of a gigabyte as objects."""
 
@@ -45,9 +47,9 @@ def stamp_of(path: Path) -> FileStamp:
     try:
         found = path.stat()
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read: {_reason(error)}") from None
+        raise SourceError(f"{path} cannot be read: {_reason(error)}") from None
     if not stat.S_ISREG(found.st_mode):
-        raise ValueError(f"{path} is no file")
+        raise SourceError(f"{path} is no file")
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
@@ -62,7 +64,7 @@ def check_unchanged(path: Path, before: FileStamp) -> None:
         ValueError: it is another now, or gone.
     """
     if stamp_of(path) != before:
-        raise ValueError(f"{path} has changed since it was opened: open it again")
+        raise SourceError(f"{path} has changed since it was opened: open it again")
 
 
 def open_file(path: Path) -> BufferedReader:
@@ -81,7 +83,7 @@ def open_file(path: Path) -> BufferedReader:
     try:
         return path.open("rb")
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {_reason(error)}") from None
+        raise SourceError(f"{path} cannot be read: {_reason(error)}") from None
 
 
 def parse_json(path: Path, text: bytes, what: str) -> dict[str, Any]:
@@ -99,24 +101,24 @@ def parse_json(path: Path, text: bytes, what: str) -> dict[str, Any]:
         ValueError: it is no JSON object, says something twice, or is larger than any that is meant.
     """
     if sum(text.count(mark) for mark in (b",", b"[", b"{")) > MOST_MARKS:
-        raise ValueError(f"{path}: {what} has more entries than that of any model; it was not parsed")
+        raise SourceError(f"{path}: {what} has more entries than that of any model; it was not parsed")
 
     def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
             seen: set[str] = set()
             twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-            raise ValueError(f"it says {twice!a:.80} twice")
+            raise SourceError(f"it says {twice!a:.80} twice")
         return found
 
     try:
         found = json.loads(text.decode("utf-8"), object_pairs_hook=object_of)
     except RecursionError:
-        raise ValueError(f"{path}: {what} is nested too deep") from None
+        raise SourceError(f"{path}: {what} is nested too deep") from None
     except ValueError as error:
-        raise ValueError(f"{path}: {what} is not what it must be: {str(error).splitlines()[0]:.200}") from None
+        raise SourceError(f"{path}: {what} is not what it must be: {str(error).splitlines()[0]:.200}") from None
     if not isinstance(found, dict):
-        raise ValueError(f"{path}: {what} must be a JSON object, not a {type(found).__name__}")
+        raise SourceError(f"{path}: {what} must be a JSON object, not a {type(found).__name__}")
     return found
 
 

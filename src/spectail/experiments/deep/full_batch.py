@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
+from spectail.errors import SettingError
 from spectail.experiments.deep.images import Images
 
 
@@ -64,7 +65,7 @@ def check_same_step(step: int, folder: str) -> None:
         steps: list[int] = [0] * processes()[1]
         dist.all_gather_object(steps, step)
         if len(set(steps)) > 1:
-            raise ValueError(f"the processes do not see the same files in {folder}; expected a folder that all share")
+            raise SettingError(f"the processes do not see the same files in {folder}; expected a folder that all share")
 
 
 def wait_for_all() -> None:
@@ -155,10 +156,10 @@ def _outputs(model: nn.Module, images: Tensor, classes: int) -> Tensor:
     except RuntimeError as error:
         if "memory" in str(error):
             raise
-        raise ValueError(f"the model does not take images of {tuple(images.shape[1:])}: {error!s:.200}") from error
+        raise SettingError(f"the model does not take images of {tuple(images.shape[1:])}: {error!s:.200}") from error
     shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     if not isinstance(outputs, Tensor) or outputs.ndim != 2 or outputs.shape[1] < classes:
-        raise ValueError(f"the model's output is {shape} for {len(images)} images; expected {classes} numbers each")
+        raise SettingError(f"the model's output is {shape} for {len(images)} images; expected {classes} numbers each")
     return outputs
 
 

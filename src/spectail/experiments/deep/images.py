@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 from torch import Tensor
 
-from spectail.errors import unknown_name
+from spectail.errors import SourceError, unknown_name
 from spectail.experiments.deep.training import DATASETS
 
 SIDE = 32
@@ -61,7 +61,7 @@ def load_images(dataset: str, data: Path | None, count: int | None, seed: int) -
     classes = int(labels.max()) + 1
     if count is not None:
         if count > len(images):
-            raise ValueError(f"images={count}, but {name} has {len(images)}; name fewer, or all")
+            raise SourceError(f"images={count}, but {name} has {len(images)}; name fewer, or all")
         chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:count])
         images, labels = images[chosen], labels[chosen]
     digest = hashlib.sha256(repr((images.shape, images.dtype.str)).encode())
@@ -80,7 +80,7 @@ def _arrays(dataset: str, data: Path | None) -> tuple[NDArray[Any], NDArray[Any]
     if data is not None and data.suffix == ".npz":
         return *_from_npz(data), str(data)
     if dataset not in DATASETS:
-        raise ValueError(unknown_name("dataset", dataset, DATASETS))
+        raise SourceError(unknown_name("dataset", dataset, DATASETS))
     if data is not None and (data / f"{dataset}.npz").is_file():
         return *_from_npz(data / f"{dataset}.npz"), str(data / f"{dataset}.npz")
     if dataset == "digits":
@@ -97,7 +97,7 @@ def _digits() -> _Arrays:
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        raise ValueError("the digits need scikit-learn: pip install 'spectail[vision]'") from None
+        raise SourceError("the digits need scikit-learn: pip install 'spectail[vision]'") from None
     images, labels = load_digits().images, load_digits().target
     return images, labels
 
@@ -106,7 +106,7 @@ def _from_torchvision(dataset: str, folder: Path) -> _Arrays:
     try:
         from torchvision import datasets
     except ImportError:
-        raise ValueError(f"{dataset} needs torchvision: pip install 'spectail[vision]'") from None
+        raise SourceError(f"{dataset} needs torchvision: pip install 'spectail[vision]'") from None
     try:
         if dataset == "svhn":
             found: Any = datasets.SVHN(str(folder), split="train", download=True)
@@ -115,14 +115,14 @@ def _from_torchvision(dataset: str, folder: Path) -> _Arrays:
         found = made(str(folder), train=True, download=True)
     except Exception as error:  # no network, a full disk, a damaged file: torchvision raises many
         first = str(error).strip().splitlines() or [type(error).__name__]
-        raise ValueError(f"torchvision could not provide {dataset} in {folder}: {first[0]:.200}") from None
+        raise SourceError(f"torchvision could not provide {dataset} in {folder}: {first[0]:.200}") from None
     return np.asarray(found.data), np.asarray(found.targets)
 
 
 def _from_npz(path: Path) -> _Arrays:
     """Images and labels of an .npz file. No pickle in it is ever read."""
     if not path.is_file():
-        raise ValueError(f"{path} does not exist; expected an .npz file of images and labels")
+        raise SourceError(f"{path} does not exist; expected an .npz file of images and labels")
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             for images, labels in _NAMES:
@@ -130,27 +130,27 @@ def _from_npz(path: Path) -> _Arrays:
                     return file[images], file[labels]
             held = ", ".join(file.files) or "nothing"
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not a readable .npz file of plain arrays: {error}") from None
-    raise ValueError(f"{path} holds {held}; expected train_images and train_labels, or images and labels")
+        raise SourceError(f"{path} is not a readable .npz file of plain arrays: {error}") from None
+    raise SourceError(f"{path} holds {held}; expected train_images and train_labels, or images and labels")
 
 
 def _checked(images: NDArray[Any], labels: NDArray[Any], name: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Images as n × height × width × channels, labels as integers."""
     if images.dtype.kind not in "uif" or images.ndim not in (3, 4):
-        raise ValueError(f"{name}: images of shape {images.shape}, {images.dtype}; expected numbers, n × h × w [× 3]")
+        raise SourceError(f"{name}: images of shape {images.shape}, {images.dtype}; expected numbers, n × h × w [× 3]")
     if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[3] not in (1, 3):
         images = images.transpose(0, 2, 3, 1)
     images = images[..., None] if images.ndim == 3 else images
     if images.shape[3] not in (1, 3) or 0 in images.shape:
-        raise ValueError(f"{name}: images of shape {images.shape}; expected at least one, of 1 or 3 channels")
+        raise SourceError(f"{name}: images of shape {images.shape}; expected at least one, of 1 or 3 channels")
     if labels.shape != (len(images),) or labels.dtype.kind not in "ui":
-        raise ValueError(
+        raise SourceError(
             f"{name}: labels of shape {labels.shape}, {labels.dtype}; expected {len(images)} whole numbers"
         )
     if labels.min() < 0 or labels.max() > 100_000:
-        raise ValueError(f"{name}: labels from {labels.min()} to {labels.max()}; expected them to count from 0")
+        raise SourceError(f"{name}: labels from {labels.min()} to {labels.max()}; expected them to count from 0")
     if images.dtype.kind == "f" and not np.isfinite(images).all():
-        raise ValueError(f"{name}: some pixels are NaN or inf; expected finite numbers")
+        raise SourceError(f"{name}: some pixels are NaN or inf; expected finite numbers")
     return images, labels.astype(np.int64)
 
 
@@ -163,6 +163,6 @@ def _standardised(images: NDArray[Any], name: str) -> Float[Tensor, "n 3 height 
     mean = pixels.mean((0, 2, 3), dtype=np.float64, keepdims=True)
     spread = pixels.std((0, 2, 3), dtype=np.float64, keepdims=True)
     if not (spread > 0).all():
-        raise ValueError(f"{name}: all pixels of a channel are equal; there is nothing to learn from")
+        raise SourceError(f"{name}: all pixels of a channel are equal; there is nothing to learn from")
     standard = ((pixels - mean) / spread).astype(np.float32)
     return torch.from_numpy(standard.repeat(3 // standard.shape[1], axis=1))

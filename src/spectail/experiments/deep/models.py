@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from spectail.errors import unknown_name
+from spectail.errors import SettingError, unknown_name
 from spectail.weights.opening import call_factory
 
 MODELS = ("vgg11", "resnet18")
@@ -30,11 +30,11 @@ def make_model(name: str, classes: int, seed: int) -> nn.Module:
         if ":" in name:
             model = call_factory(name)
             if not isinstance(model, nn.Module):
-                raise ValueError(f"{name} made a state dict; expected a module that can be trained")
+                raise SettingError(f"{name} made a state dict; expected a module that can be trained")
             return model
         makers = {"vgg11": _vgg11, "resnet18": _resnet18}
         if name not in makers:
-            raise ValueError(unknown_name("model", name, [*MODELS, "package.module:factory"]))
+            raise SettingError(unknown_name("model", name, [*MODELS, "package.module:factory"]))
         return makers[name](classes)
 
 
@@ -57,7 +57,7 @@ def _torchvision() -> Any:
     try:
         from torchvision import models
     except ImportError:
-        raise ValueError("vgg11 and resnet18 need torchvision: pip install 'spectail[vision]'") from None
+        raise SettingError("vgg11 and resnet18 need torchvision: pip install 'spectail[vision]'") from None
     return models
 
 

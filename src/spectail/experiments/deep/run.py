@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from spectail.analysis.row import constant_quantities, measure_all
 from spectail.analysis.undisturbed import undisturbed
+from spectail.errors import SettingError
 from spectail.experiments.deep.full_batch import (
     FullBatchLoss,
     check_same_step,
@@ -181,13 +182,13 @@ def torch_optimizer(training: Training, model: nn.Module) -> Optimizer:
     try:
         return maker([p for p in model.parameters() if p.requires_grad], lr=training.lr)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"optimizer={training.optimizer!r} does not suit this model: {error}") from None
+        raise SettingError(f"optimizer={training.optimizer!r} does not suit this model: {error}") from None
 
 
 def _matrices(model: nn.Module, training: Training) -> tuple[WeightMatrix, ...]:
     found = open_weights(model, training.conv).matrices
     if not found:
-        raise ValueError(f"model={training.model!r} has no weight matrix; there is no spectrum to measure")
+        raise SettingError(f"model={training.model!r} has no weight matrix; there is no spectrum to measure")
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from spectail.errors import complaint
+from spectail.errors import SettingError, complaint
 from spectail.weights.matrix import ConvMatrix
 
 DATASETS = ("digits", "mnist", "cifar10", "svhn")
@@ -49,13 +49,13 @@ class Training(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise ValueError(complaint(error, Training.model_fields)) from None
+            raise SettingError(complaint(error, Training.model_fields)) from None
 
     @field_validator("batch_norm", mode="before")
     @classmethod
     def _not_full(cls, value: Any) -> Any:
         if value == "full":
-            raise ValueError(
+            raise SettingError(
                 "batch_norm='full' is not offered: statistics of all images at once need all activations at once; "
                 "a micro_batch of all images gives them, where there is memory for it"
             )
@@ -65,7 +65,7 @@ class Training(BaseModel):
     def _recorded_in_range(self) -> Training:
         wrong = [step for step in self.record or () if not 0 <= step <= self.steps]
         if wrong:
-            raise ValueError(f"record asks for step {wrong[0]}, but the training has steps 0 to {self.steps}")
+            raise SettingError(f"record asks for step {wrong[0]}, but the training has steps 0 to {self.steps}")
         return self
 
     @property

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import torch
 import xarray as xr
 
+from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.two_layer.loop import Progress, State, _Run
 from spectail.experiments.two_layer.problem import Problem
@@ -65,7 +66,7 @@ def simulate(
     if problem is None:
         problem = Problem.draw(experiment, device)
     elif problem.key != Problem.key_of(experiment):
-        raise ValueError("the problem given is not this experiment's: its sizes, teacher, noise or seed differ")
+        raise SettingError("the problem given is not this experiment's: its sizes, teacher, noise or seed differ")
     run = _Run(experiment, problem)
     kept = checkpoint.load() if checkpoint else None
     spent = run.restore(kept) if kept else 0.0

@@ -17,6 +17,7 @@ from torch import Tensor
 from spectail.analysis.model import Analysis
 from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.row import FEWEST_EIGENVALUES
+from spectail.errors import StoreError
 from spectail.files import write_whole
 from spectail.recording.quantities import OVERLAPS
 from spectail.recording.reading import open_monitor
@@ -168,7 +169,7 @@ def write_monitor_page(path: Path) -> Path:
     """
     found = open_monitor(path)
     if not found.sizes["step"] or not found.sizes["layer"]:
-        raise ValueError(f"{path} holds no measurement")
+        raise StoreError(f"{path} holds no measurement")
     shown = _monitor_shown(found)
     text = page(
         "monitor",

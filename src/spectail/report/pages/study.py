@@ -18,6 +18,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from PIL import Image
 
+from spectail.errors import StoreError
 from spectail.experiments.experiment import Experiment, experiment_of
 from spectail.experiments.theory import predicted_spike
 from spectail.files import write_whole
@@ -65,7 +66,7 @@ def write_report(root: Path, scale: str = "paper") -> Path:
     artifacts = [_artifact(record, root / folder, folder) for record in read_records(root / folder)]
     keys = list(store.manifest.read()) if store.runs.is_dir() else []
     if not artifacts and not keys:
-        raise ValueError(f"{root} holds neither runs nor figures; expected a folder that spectail wrote to")
+        raise StoreError(f"{root} holds neither runs nor figures; expected a folder that spectail wrote to")
     wanted = {key for artifact in artifacts for of in artifact["runs"].values() for key in of}
     chosen = [key for key in keys if not artifacts or key in wanted]
     points, data = _pack(store, chosen)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
+from spectail.errors import SourceError
 from spectail.weights.matrix import Skipped
 from spectail.weights.parameter import Parameter, from_tensor
 from spectail.weights.state_dict import find_state_dict
@@ -101,7 +102,7 @@ def _is_zip(path: Path) -> bool:
             return False
     if start != b"PK\x03\x04":
         what = "empty" if not start else f"no checkpoint: it starts with {start!r}"
-        raise ValueError(f"{path} is {what}; expected a file of torch.save or of safetensors")
+        raise SourceError(f"{path} is {what}; expected a file of torch.save or of safetensors")
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -113,11 +114,11 @@ def _is_zip(path: Path) -> bool:
     except _RefusedError:
         raise
     except Exception as error:  # zipfile raises many, where an archive is damaged
-        raise ValueError(f"{path} is a damaged zip archive: {error!s:.200}") from None
+        raise SourceError(f"{path} is a damaged zip archive: {error!s:.200}") from None
     return True
 
 
-class _RefusedError(ValueError):
+class _RefusedError(SourceError):
     """A sentence that says all."""
 
 
@@ -159,11 +160,11 @@ def _loaded(path: Path, mapped: bool) -> Mapping[Any, Any]:
             warnings.simplefilter("ignore")
             found = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from None
     except Exception as error:  # a damaged file may raise any
-        raise ValueError(_refusal(path, error)) from None
+        raise SourceError(_refusal(path, error)) from None
     if not isinstance(found, Mapping):
-        raise ValueError(f"{path} holds a {type(found).__name__}; expected a state dict: {SAFE_WAY}")
+        raise SourceError(f"{path} holds a {type(found).__name__}; expected a state dict: {SAFE_WAY}")
     return found
 
 
@@ -191,4 +192,4 @@ def _check_sizes(path: Path, state: Mapping[str, Tensor]) -> None:
     size = size_of(path)
     for name, tensor in state.items():
         if tensor.layout is torch.strided and not tensor.is_meta and tensor.untyped_storage().nbytes() > size:
-            raise ValueError(f"{path} is damaged: {printable(name):.200} claims more bytes than the file has")
+            raise SourceError(f"{path} is damaged: {printable(name):.200} claims more bytes than the file has")

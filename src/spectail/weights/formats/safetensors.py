@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spectail.errors import SourceError
 from spectail.weights.parameter import Parameter, why_not_matrix, why_not_values
 from spectail.weights.untrusted import FileStamp, check_unchanged, open_file, parse_json, printable, size_of, stamp_of
 
@@ -73,10 +74,10 @@ def safetensors_parameters(path: Path) -> list[Parameter]:
     for (first, last), name in spans:
         if first != end:
             wrong = "overlap others" if first < end else f"leave {first - end} bytes before them to nobody"
-            raise ValueError(f"{path} is damaged: the values of {printable(name)} {wrong}")
+            raise SourceError(f"{path} is damaged: the values of {printable(name)} {wrong}")
         end = last
     if end != size:
-        raise ValueError(f"{path} is damaged: its tensors end at byte {start + end}, the file at {start + size}")
+        raise SourceError(f"{path} is damaged: its tensors end at byte {start + end}, the file at {start + size}")
     return [_parameter(path, stamp, name, header[name], start + first) for (first, _), name in spans]
 
 
@@ -86,16 +87,18 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
     with open_file(path) as file:
         count = file.read(8)
         if len(count) < 8:
-            raise ValueError(f"{path} is no safetensors file: it has {size} bytes, fewer than the length of a header")
+            raise SourceError(f"{path} is no safetensors file: it has {size} bytes, fewer than the length of a header")
         length = int.from_bytes(count, "little")
         if length > min(size - 8, LONGEST_HEADER):
             what = f"the file has {size} bytes" if length > size - 8 else f"at most {LONGEST_HEADER} are allowed"
-            raise ValueError(f"{path} is damaged, or no safetensors file: it claims a header of {length} bytes; {what}")
+            raise SourceError(
+                f"{path} is damaged, or no safetensors file: it claims a header of {length} bytes; {what}"
+            )
         text = file.read(length)
     header = parse_json(path, text, "the header of a safetensors file")
     metadata = header.get("__metadata__", {})
     if not isinstance(metadata, dict):
-        raise ValueError(f"{path} is damaged: its __metadata__ is no JSON object")
+        raise SourceError(f"{path} is damaged: its __metadata__ is no JSON object")
     return header, 8 + length
 
 
@@ -103,21 +106,21 @@ def _span(path: Path, name: str, entry: object, size: int) -> tuple[int, int]:
     """Where a tensor's values lie, from the end of the header; checked against the file, its dtype and its shape."""
     where = f"{path} is damaged: {printable(name):.200}"
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
-        raise ValueError(f"{where} is described without its dtype, shape and data_offsets")
+        raise SourceError(f"{where} is described without its dtype, shape and data_offsets")
     shape, offsets, dtype = entry["shape"], entry["data_offsets"], entry["dtype"]
     if not _are_sizes(shape) or len(shape) > MOST_DIMENSIONS:
-        raise ValueError(
+        raise SourceError(
             f"{where} has the shape {json.dumps(shape):.80}; expected a list of whole numbers, none negative"
         )
     if not _are_sizes(offsets) or len(offsets) != 2 or not offsets[0] <= offsets[1] <= size:
-        raise ValueError(
+        raise SourceError(
             f"{where} is said to lie at bytes {json.dumps(offsets):.80}; expected two ascending, of at most {size}"
         )
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise ValueError(f"{where} has the dtype {json.dumps(dtype):.40}; expected one of {', '.join(DTYPES)}")
+        raise SourceError(f"{where} has the dtype {json.dumps(dtype):.40}; expected one of {', '.join(DTYPES)}")
     bits = prod(shape) * DTYPES[dtype][0]
     if bits != 8 * (offsets[1] - offsets[0]):
-        raise ValueError(
+        raise SourceError(
             f"{where} takes {offsets[1] - offsets[0]} bytes, but {dtype} of the shape {shape!s:.80} takes {bits / 8:g}"
         )
     return offsets[0], offsets[1]
@@ -137,7 +140,7 @@ def _parameter(path: Path, stamp: FileStamp, name: str, entry: dict[str, Any], s
 
 
 def _unreadable() -> Tensor:
-    raise ValueError("packed values cannot be read")
+    raise SourceError("packed values cannot be read")
 
 
 def _reader(
@@ -151,7 +154,7 @@ def _reader(
         with open_file(path) as file:
             file.seek(start)
             if file.readinto(values) < len(values):
-                raise ValueError(f"{path} has changed since it was opened: it ends too early")
+                raise SourceError(f"{path} has changed since it was opened: it ends too early")
         return torch.frombuffer(values, dtype=dtype).reshape(shape)
 
     return load
