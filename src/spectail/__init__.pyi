@@ -22,6 +22,8 @@ from .spectra.overlaps import singular_overlaps as singular_overlaps
 from .sweeps.grid import Grid as Grid
 from .store.store import Store as Store
 from .store.results import open_results as open_results
+from .recording.quantities import Quantity as Quantity
+from .recording.quantities import quantities as quantities
 from .recording.reading import open_run as open_run
 from .store.results import results_frame as results_frame
 from .sweeps.sweep import sweep as sweep

@@ -1,75 +1,263 @@
-"""The table of quantities: what is measured, what it is called and what it means."""
+"""The table of quantities: everything that is measured, what it is called, what it means, how it is drawn.
+
+Rows of an analysis, variables of recordings, axis labels, tables and pages are made from it. To add a quantity: an
+entry here, its function in `spectra/`, and the line of `analysis/row.py` that calls it. Not here: how anything is
+computed.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One thing that is measured.
+
+    Attributes:
+        name: of the variable, column and attribute, everywhere.
+        symbol: on axes and in heads of pages, in Unicode; "" where it is never drawn.
+        text: what it is, complete by itself.
+        of: what it is measured from; this gives its dimensions (`OVER`) and the recordings that hold it (`HELD`).
+        unit: "1", "w" (of the weights), "w²" or "s".
+        dtype: float, int or str. Whole numbers that may be missing are floats in a Dataset and Int64 in a frame.
+        drawn: "linear", "log", "signed" (around zero) or "phase".
+        head: of its column in tables; "" where it is shown only when asked for.
+        null: the quantity that holds its value without what is asked about.
+        run: the format of two-layer files that stores it; 0 where it is completed when asked for.
+        weightwatcher: its name there.
+    """
+
+    name: str
+    symbol: str = ""
+    text: str = ""
+    of: str = "spectrum"
+    unit: str = "1"
+    dtype: type = float
+    drawn: str = "linear"
+    head: str = ""
+    null: str = ""
+    run: int = 0
+    weightwatcher: str = ""
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What a variable says of itself in a file; empty texts are left out."""
+        said = {"long_name": self.text, "units": self.unit, "symbol": self.symbol, "head": self.head, "null": self.null}
+        if self.drawn != "linear":
+            said["drawn"] = self.drawn
+        return {name: text for name, text in said.items() if text}
+
+
+OVER: dict[str, tuple[str, ...]] = {
+    "matrix": ("matrix",),
+    "null": ("matrix",),
+    "spectrum": ("step", "matrix"),
+    "change": ("step", "matrix"),
+    "teacher": ("step",),
+    "readout": ("step",),
+    "update": ("step",),
+    "clock": ("step",),
+    "group": ("step", "group"),
+    "training": ("update",),
+    "pair": ("pair", "i", "j"),
+    "pair_row": ("pair", "i"),
+    "pair_all": ("pair",),
+    "event": ("event",),
+}
+"""The dimensions of a quantity, by what it is measured from. In a two-layer run there is no dimension `matrix`."""
+
+HELD = {
+    "two-layer": ("matrix", "spectrum", "teacher", "readout", "update", "pair", "pair_row", "pair_all"),
+    "monitor": ("matrix", "null", "spectrum", "clock", "group", "event"),
+    "series": ("matrix", "null", "spectrum", "clock", "event"),
+    "training": ("matrix", "null", "spectrum", "clock", "group", "training"),
+    "analysis": ("matrix", "null", "spectrum"),
+    "comparison": ("matrix", "null", "spectrum", "change"),
+}
+"""What the quantities of each kind of recording are measured from."""
+
+Q = Quantity
+# fmt: off
+QUANTITIES: tuple[Quantity, ...] = (
+    Q("kind", "", "what the matrix is: linear, conv2d, embedding, …", "matrix", dtype=str, head="kind"),
+    Q("rows", "", "rows of one matrix", "matrix", dtype=int, head="rows"),
+    Q("cols", "", "columns of one matrix", "matrix", dtype=int, head="cols"),
+    Q("slices", "", "matrices pooled into one spectrum", "matrix", dtype=int),
+    Q("dtype", "", "how the weights are stored", "matrix", dtype=str),
+    Q("tensor", "", "what of the parameter: weights, gradients, updates, momentum", "matrix", dtype=str),
+    Q("null_alpha_hill", "α_H untrained", "Hill exponent of the Marchenko–Pastur law of the shape", "null",
+      head="(null)"),
+    Q("null_alpha_ks", "α_KS untrained", "typical KS exponent of Gaussian matrices of the shape", "null"),
+    Q("null_spread_hill", "", "standard deviation of log(α_H − 1) over Gaussian matrices of the shape", "null"),
+    Q("null_spread_ks", "", "standard deviation of log(α_KS − 1) over Gaussian matrices of the shape", "null"),
+    Q("n_eigenvalues", "k", "eigenvalues in the spectrum", dtype=int, weightwatcher="num_evals"),
+    Q("pl_alpha_hill", "α_H", "power-law exponent of the upper half of the spectrum (Hill)", head="Hill",
+      null="null_alpha_hill", run=2),
+    Q("z_hill", "z_H", "standard deviations of log(α_H − 1) from an untrained matrix; negative: heavier tail",
+      drawn="signed", head="z"),
+    Q("pl_alpha_ks", "α_KS", "power-law exponent of the tail with the smallest KS distance", drawn="log", head="KS",
+      null="null_alpha_ks", run=2, weightwatcher="alpha"),
+    Q("z_ks", "z_KS", "standard deviations of log(α_KS − 1) from an untrained matrix", drawn="signed", head="z KS"),
+    Q("ks_distance", "D", "Kolmogorov–Smirnov distance between the KS tail and its power law", run=2,
+      weightwatcher="D"),
+    Q("ks_xmin", "x_min", "smallest eigenvalue of the KS tail", unit="w²", drawn="log", run=2, weightwatcher="xmin"),
+    Q("tail_size", "k_tail", "eigenvalues in the KS tail", dtype=int, head="tail", run=2,
+      weightwatcher="num_pl_spikes"),
+    Q("alpha_stderr", "", "standard error of α_KS, given x_min", weightwatcher="sigma"),
+    Q("p_value", "p", "share of resampled spectra that lie further from their power law", head="p"),
+    Q("bulk_edge", "λ₊", "upper edge of the Marchenko–Pastur law fitted to the median", unit="w²", drawn="log", run=2),
+    Q("bulk_variance", "v", "entry variance of the fitted Marchenko–Pastur law", unit="w²", drawn="log", run=2),
+    Q("bulk_distance", "D_MP", "KS distance between the spectrum and the fitted Marchenko–Pastur law", run=2),
+    Q("n_spikes", "spikes", "eigenvalues past the visible edge, λ₊ and three Tracy–Widom scales", dtype=int,
+      head="spikes", run=2),
+    Q("spectral_gap", "λ₁/λ₊", "largest eigenvalue over the bulk's edge", drawn="log", head="λ₁/λ₊", run=2),
+    Q("stable_rank", "stable rank", "squared Frobenius norm over squared spectral norm", drawn="log", head="rank",
+      run=2),
+    Q("effective_rank", "effective rank", "exponential of the entropy of the singular values' shares", drawn="log"),
+    Q("spectral_norm", "‖W‖₂", "largest singular value", unit="w", drawn="log"),
+    Q("frobenius_norm", "‖W‖_F", "root of the sum of squares", unit="w", drawn="log"),
+    Q("phase", "phase", "phase of the spectrum", dtype=str, drawn="phase", head="phase", run=2),
+    Q("note", "", "why quantities are NaN, and what to know before trusting them", dtype=str, run=2),
+    Q("top_overlap_left", "(u·u′)²", "squared cosine of the top left singular vectors before and after", "change",
+      head="left"),
+    Q("top_overlap_right", "(v·v′)²", "squared cosine of the top right singular vectors before and after", "change",
+      head="right"),
+    Q("alignment", "sim(W, β*)", "|v₁·β*|, v₁ the top right singular vector of W", "teacher", head="sim", run=2),
+    Q("train_loss", "train loss", "readout loss on the hold-out set, (1/n)‖ȳ − Z̄ᵀâ‖² (eq. 6)", "readout", head="train",
+      run=2),
+    Q("test_loss", "test loss, n_test", "readout loss on the n_test test points", "readout", run=2),
+    Q("test_loss_large", "test loss", "readout loss on the n_test_large further test points", "readout", head="test",
+      run=2),
+    Q("kta", "KTA", "kernel–target alignment of the hidden features (eq. 7)", "readout", head="KTA", run=2),
+    Q("objective", "objective", "training objective, loss_factor/n ‖y − f(X)‖², before the update", "update",
+      drawn="log", head="objective", run=2),
+    Q("update_norm_2", "‖M‖₂", "spectral norm of the update M that led to this step", "update", unit="w", drawn="log",
+      run=2),
+    Q("update_norm_fro", "‖M‖_F", "Frobenius norm of the update M that led to this step", "update", unit="w",
+      drawn="log", run=2),
+    Q("update_lr", "η", "learning rate of the update that led to this step", "update", drawn="log", run=2),
+    Q("overlap_left", "O(U_W, U_M)", "O(U_W, U_M) of W at w_step with the update M at m_step (App. C)", "pair", run=2),
+    Q("overlap_left_max", "max O", "largest entry of O(U_W, U_M)", "pair_all", run=2),
+    Q("overlap_left_diagonal", "O_ii", "diagonal of O(U_W, U_M)", "pair_row", run=2),
+    Q("overlap_left_spread", "", "participation ratio of each row of O(U_W, U_M)", "pair_row", run=2),
+    Q("overlap_right", "O(V_W, V_M)", "O(V_W, V_M) of W at w_step with the update M at m_step (App. C)", "pair", run=2),
+    Q("overlap_right_max", "max O", "largest entry of O(V_W, V_M)", "pair_all", run=2),
+    Q("overlap_right_diagonal", "O_ii", "diagonal of O(V_W, V_M)", "pair_row", run=2),
+    Q("overlap_right_spread", "", "participation ratio of each row of O(V_W, V_M)", "pair_row", run=2),
+    Q("cross_entropy", "loss", "mean cross-entropy over all images, after so many updates", "training", drawn="log",
+      head="loss"),
+    Q("accuracy", "accuracy", "share of the images classified rightly, after so many updates", "training",
+      head="accuracy"),
+    Q("lr", "η", "learning rate of each group of parameters", "group", drawn="log"),
+    Q("measuring_seconds", "", "time that the measurement took", "clock", unit="s"),
+    Q("training_seconds", "", "training since the monitor was attached", "clock", unit="s"),
+    Q("event_step", "", "step at which it was noticed", "event", dtype=int),
+    Q("event_matrix", "", "matrix that it is about", "event", dtype=str),
+    Q("event_kind", "", "alert, replaced, added", "event", dtype=str),
+    Q("event_text", "", "what happened, in a sentence", "event", dtype=str),
+)
+# fmt: on
+"""All quantities, in the order in which tables show them. No name stands twice."""
+
+
+def select(*of: str) -> list[Quantity]:
+    """The quantities that are measured from one of these, in the order of the table."""
+    return [q for q in QUANTITIES if q.of in of]
+
+
+def of_row(extra: Iterable[Quantity] = ()) -> list[Quantity]:
+    """What a row of one matrix holds beside its name; `extra` are a user's own."""
+    return [*select("matrix", "null", "spectrum"), *extra]
+
+
+def stored_in_runs() -> list[Quantity]:
+    """What the file of a two-layer run holds over `step`."""
+    return [q for q in QUANTITIES if q.run and OVER[q.of][0] == "step"]
+
+
+def quantity(name: str, attributes: Mapping[str, Any] | None = None) -> Quantity:
+    """A quantity by its name: of the table, or as a variable's attributes describe it.
+
+    Args:
+        name: of the variable.
+        attributes: of the variable, for a quantity that is a user's own.
+
+    >>> quantity("pl_alpha_hill").symbol
+    'α_H'
+    """
+    for known in QUANTITIES:
+        if known.name == name:
+            return known
+    said = attributes or {}
+    texts: dict[str, Any] = {key: str(said[key]) for key in ("symbol", "head", "drawn", "null") if key in said}
+    text = str(said.get("long_name", name.replace("_", " ")))
+    return Quantity(name, **{"symbol": name.replace("_", " "), **texts}, text=text, unit=str(said.get("units", "1")))
+
+
+def quantities() -> pd.DataFrame:
+    """The table of quantities, one row each, by name.
+
+    Returns:
+        the attributes of `Quantity` as columns, and `dimensions`, those of a recording.
+
+    >>> quantities().loc["n_spikes", "head"]
+    'spikes'
+    """
+    import pandas as pd
+
+    names = [field.name for field in fields(Quantity)]
+    rows = [{name: getattr(q, name) for name in names} | {"dimensions": OVER[q.of]} for q in QUANTITIES]
+    frame = pd.DataFrame(rows, columns=[*names, "dimensions"]).set_index("name")
+    return frame.assign(dtype=[dtype.__name__ for dtype in frame["dtype"]])
+
+
+def _texts(*names: str) -> dict[str, str]:
+    return {name: quantity(_IN_THE_TABLE.get(name, name)).text for name in names}
+
+
+_IN_THE_TABLE = {"xmin": "ks_xmin"}  # rows and monitor files have the shorter name
+
 MONITOR_FORMAT = 1
-"""Version of the layout below; a reader refuses a newer one."""
+"""Version of the layout of monitor files and trainings; a reader refuses a newer one."""
 
-MONITOR_VARIABLES: dict[str, str] = {
-    "pl_alpha_hill": "power-law exponent of the upper half of the spectrum (Hill)",
-    "pl_alpha_ks": "power-law exponent of the tail with the smallest KS distance",
-    "ks_distance": "that distance",
-    "xmin": "smallest eigenvalue of that tail",
-    "tail_size": "number of eigenvalues in that tail",
-    "alpha_stderr": "standard error of pl_alpha_ks, given xmin",
-    "z_hill": "standard deviations between pl_alpha_hill and an untrained matrix of the shape; negative: heavier tail",
-    "z_ks": "the same of pl_alpha_ks",
-    "bulk_edge": "upper edge of the Marchenko-Pastur law fitted to the median",
-    "n_spikes": "number of eigenvalues visibly past that edge",
-    "spectral_gap": "largest eigenvalue over that edge",
-    "stable_rank": "squared Frobenius norm over squared spectral norm",
-    "effective_rank": "exponential of the entropy of the singular values' shares",
-    "spectral_norm": "largest singular value",
-    "frobenius_norm": "root of the sum of squares",
-}
-"""Variables over step and layer that are numbers, and what they mean. NaN where nothing could be measured."""
+# fmt: off
+MONITOR_VARIABLES = _texts(
+    "pl_alpha_hill", "pl_alpha_ks", "ks_distance", "xmin", "tail_size", "alpha_stderr", "z_hill", "z_ks",
+    "bulk_edge", "n_spikes", "spectral_gap", "stable_rank", "effective_rank", "spectral_norm", "frobenius_norm",
+)
+# fmt: on
+"""What such a file holds over step and layer that is numbers. NaN where nothing could be measured."""
 
-WORDS = {"phase": "phase of the spectrum", "note": "what to know before trusting the figures; why some are NaN"}
-"""Variables over step and layer that are text."""
+WORDS = _texts("phase", "note")
+"""What it holds over step and layer that is text."""
 
-STATIC = {
-    "kind": "what the layer is",
-    "rows": "rows of one matrix",
-    "cols": "columns of one matrix",
-    "slices": "matrices pooled into one spectrum",
-    "null_alpha_hill": "pl_alpha_hill of the Marchenko-Pastur law of the shape",
-    "null_alpha_ks": "typical pl_alpha_ks of an untrained matrix of the shape",
-    "null_spread_hill": "standard deviation of log(pl_alpha_hill - 1) over untrained matrices of the shape",
-    "null_spread_ks": "the same of pl_alpha_ks",
-}
-"""Variables over layer only."""
+# fmt: off
+STATIC = _texts(
+    "kind", "rows", "cols", "slices", "null_alpha_hill", "null_alpha_ks", "null_spread_hill", "null_spread_ks",
+)
+# fmt: on
+"""What it holds over layer only."""
 
-CLOCKS = {"measuring_seconds": "time that the measurement took", "training_seconds": "training since attached"}
-"""Variables over step only."""
+CLOCKS = _texts("measuring_seconds", "training_seconds")
+"""What it holds over step only."""
 
 RUN_FORMAT = 2
-"""Version of the layout below; a reader refuses a newer one. 2 added the checksum."""
+"""Version of the layout of two-layer runs; a reader refuses a newer one. 2 added the checksum."""
 
-RUN_VARIABLES: dict[str, tuple[type, str]] = {
-    "train_loss": (float, "readout loss on the hold-out set, (1/n)‖ȳ − Z̄ᵀâ‖² (eq. 6)"),
-    "test_loss": (float, "readout loss on the n_test test points"),
-    "test_loss_large": (float, "readout loss on the n_test_large further test points"),
-    "objective": (float, "training objective, loss_factor/n ‖y − f(X)‖², before the update"),
-    "kta": (float, "kernel–target alignment of the hidden features (eq. 7)"),
-    "alignment": (float, "sim(W, β*) = |v₁·β*|, v₁ the top right singular vector of W"),
-    "pl_alpha_hill": (float, "power-law exponent of the upper half of the spectrum (Hill)"),
-    "pl_alpha_ks": (float, "power-law exponent of the tail with the smallest KS distance"),
-    "ks_distance": (float, "that distance"),
-    "ks_xmin": (float, "smallest eigenvalue of that tail"),
-    "tail_size": (int, "number of eigenvalues in that tail"),
-    "bulk_edge": (float, "upper edge λ₊ of the Marchenko–Pastur law fitted to the median"),
-    "bulk_variance": (float, "entry variance of that law"),
-    "bulk_distance": (float, "KS distance between the spectrum and that law"),
-    "n_spikes": (int, "number of eigenvalues visibly past λ₊ (by 3 Tracy–Widom scales)"),
-    "spectral_gap": (float, "λ₁/λ₊"),
-    "stable_rank": (float, "‖W‖_F²/‖W‖₂²"),
-    "update_norm_2": (float, "‖M‖₂ of the update M that led to this step"),
-    "update_norm_fro": (float, "‖M‖_F of that update"),
-    "update_lr": (float, "learning rate of that update"),
-    "phase": (str, "phase of the spectrum"),
-    "note": (str, "why figures of this step are NaN; empty where none is"),
-}
-"""Variables over `step`: their type and meaning."""
+# fmt: off
+RUN_VARIABLES = {name: (quantity(name).dtype, quantity(name).text) for name in (
+    "train_loss", "test_loss", "test_loss_large", "objective", "kta", "alignment", "pl_alpha_hill", "pl_alpha_ks",
+    "ks_distance", "ks_xmin", "tail_size", "bulk_edge", "bulk_variance", "bulk_distance", "n_spikes",
+    "spectral_gap", "stable_rank", "update_norm_2", "update_norm_fro", "update_lr", "phase", "note",
+)}
+# fmt: on
+"""What the file of a run holds over `step`, in its order: type and meaning."""
 
 OVERLAPS = ("overlap_left", "overlap_right")
 """Columns that a pair of models has beside the others."""

@@ -1,0 +1,58 @@
+"""One table says what everything is called and means; rows and files have no other names."""
+
+import subprocess
+import sys
+from collections import Counter
+
+import spectail
+from spectail.analysis.row import COLUMNS
+from spectail.recording.quantities import (
+    CLOCKS,
+    HELD,
+    MONITOR_VARIABLES,
+    OVER,
+    QUANTITIES,
+    RUN_VARIABLES,
+    STATIC,
+    WORDS,
+    quantity,
+    stored_in_runs,
+)
+
+NAMES = [q.name for q in QUANTITIES]
+
+
+def test_no_name_stands_twice():
+    assert [name for name, count in Counter(NAMES).items() if count > 1] == []
+
+
+def test_every_quantity_has_dimensions_and_a_recording_that_holds_it():
+    assert {q.of for q in QUANTITIES} == set(OVER) == {of for held in HELD.values() for of in held}
+    assert {q.null for q in QUANTITIES} - {""} <= set(NAMES)
+
+
+def test_every_text_is_complete_by_itself():
+    vague = ("that ", "the same", "this ")
+    assert [q.name for q in QUANTITIES if not q.text or q.text.lower().startswith(vague)] == []
+
+
+def test_rows_and_files_have_no_other_names():
+    of_table = {
+        "ks_xmin" if name == "xmin" else name for name in (*COLUMNS, *MONITOR_VARIABLES, *WORDS, *STATIC, *CLOCKS)
+    }
+    assert of_table - {"name"} <= set(NAMES)
+    assert set(RUN_VARIABLES) == {q.name for q in stored_in_runs()}
+
+
+def test_a_users_own_quantity_is_described_by_its_variable():
+    own = quantity("skewness", {"long_name": "skewness of the eigenvalues", "drawn": "signed"})
+    assert (own.text, own.symbol, own.drawn) == ("skewness of the eigenvalues", "skewness", "signed")
+
+
+def test_the_table_is_public_and_needs_nothing_heavy():
+    table = spectail.quantities()
+    assert list(table.index) == NAMES
+    assert table.loc["n_eigenvalues", "dtype"] == "int"
+    heavy = "{'torch', 'xarray', 'numpy', 'pandas'}"
+    code = f"import sys, spectail.recording.quantities; assert not {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
