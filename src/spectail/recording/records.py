@@ -1,0 +1,571 @@
+"""The journal beside a recording: what was measured since its file was last written, safe against being killed.
+
+`run.nc` is whole, always. What came since is appended to `run.nc.journal`, and folded into a new `run.nc`
+from time to time. Here: bytes and files. Not here: what a row or a step is, and what `run.nc` holds.
+
+**Layout.** Records, one after another. A record is a head of 20 bytes, JSON, and the values of a spectrum::
+
+    mark f5 4a · kind · bytes a value · bytes of JSON · values · CRC-32 of the rest, going on from
+    the record before · CRC-32 of this head               (2 + 1 + 1 bytes, four uint32; all little-endian)
+
+| kind | JSON | spectrum |
+|---|---|---|
+| `H` | once, first: `format`, `name` and `file` (size and SHA-256 of `run.nc`; null: there is none), `legal` | – |
+| `R` | a row | float32 or float64 |
+| `C` | closes a step | – |
+| `F` | `file`: what `run.nc` is about to become, with everything before this record in it | – |
+
+JSON is strict: NaN and None are null, and come back as NaN; infinity is 1e999. Nothing of it is run.
+
+**Torn ends.** A record is one `write`, so a process that is killed leaves a beginning of one at most, and a
+machine that loses its power a hole at the end: a last record that is not whole counts as never written. A bad
+record with records behind it is damage, and refused. As each sum goes on from the one before, so is a record
+that was lost, doubled or written by somebody else.
+
+**Folding.** The new file is written beside the old one; then `F` is appended and synced; then the new file takes
+the place of the old one; then the journal is emptied. Killed before the third step, `run.nc` is what `H` says, and
+the whole journal counts; killed after it, `run.nc` is what `F` says, and what stands before `F` is in it already.
+A `run.nc` that is neither is another one, and the journal is refused.
+
+**Not SQLite**, which was tried: where locks do not work, WAL, its one mode that survived 25 kills of 25, is not to
+be had. In the others a reader that must not write is refused after a kill (3 to 14 of 25), or the file is broken
+(1 of 25). It writes 4 to 7 times the bytes of a row, and does not notice four of five flipped bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import struct
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NamedTuple, NoReturn, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spectail.errors import StoreError
+from spectail.files import flush, write_whole
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+JOURNAL_FORMAT = 1
+"""Version of the layout above; a reader refuses a newer one."""
+
+SYNC_SECONDS = 10.0
+"""Between two syncs: what a machine that loses its power may lose. A process that is killed loses nothing."""
+
+FOLD_SHARE = 0.02
+"""Of the time, at most, is spent on writing the file anew."""
+
+MOST_BYTES = 1 << 24
+"""Of one record: a spectrum of two million values, or the stamps of 10⁵ files."""
+
+MOST_JSON_ENTRIES = 1_000_000
+"""Commas and brackets in one record: more than any that is meant, and few enough for 100 MB as objects."""
+
+_HEAD = struct.Struct("<2sccIIII")
+_MARK = b"\xf5J"  # f5 is in no UTF-8, so JSON cannot hold it
+_TRIES = 10
+
+Spectrum = NDArray[np.float32] | NDArray[np.float64]
+T = TypeVar("T")
+
+
+@dataclass
+class JournaledStep:
+    """The rows of a step.
+
+    Attributes:
+        rows: in the order in which they were appended.
+        spectra: of each row; None where it has none.
+        closing: what the step was closed with; None while it is open.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    spectra: list[Spectrum | None] = field(default_factory=list)
+    closing: dict[str, Any] | None = None
+
+
+@dataclass
+class JournalContent:
+    """What a journal holds beyond its file.
+
+    Attributes:
+        legal: what it was begun with; None where there is no journal.
+        steps: whole ones.
+        open_step: rows behind the last whole step.
+    """
+
+    legal: dict[str, Any] | None = None
+    steps: list[JournaledStep] = field(default_factory=list)
+    open_step: JournaledStep = field(default_factory=JournaledStep)
+
+
+@dataclass(frozen=True)
+class _FileIdentity:
+    size: int
+    sha256: str
+
+
+class _Tail(NamedTuple):
+    """Where the next record goes, and the sum that it goes on from."""
+
+    end: int = 0
+    checksum: int = 0
+
+
+class _Record(NamedTuple):
+    kind: bytes
+    json: bytes
+    spectrum: Spectrum | None
+    tail: _Tail
+
+
+def journal_path(path: Path) -> Path:
+    """Where the journal of a file is.
+
+    >>> journal_path(Path("results/run.nc")).name
+    'run.nc.journal'
+    """
+    return path.with_name(f"{path.name}.journal")
+
+
+def read_journal(path: Path) -> JournalContent:
+    """What the journal of a file holds beyond it; nothing if there is no journal. No file is changed.
+
+    Args:
+        path: of the file, not of the journal.
+
+    Raises:
+        StoreError: the journal is damaged, of another file, or of a newer version.
+    """
+    return read_with_journal(path, lambda _: None)[1]
+
+
+def read_with_journal(path: Path, load: Callable[[Path], T]) -> tuple[T | None, JournalContent]:
+    """A file and what its journal holds beyond it, of one moment, though another process may fold them meanwhile.
+
+    Args:
+        path: of the file.
+        load: reads the file, whole; called again if it was replaced meanwhile.
+
+    Returns:
+        what `load` returned, None if there is no file; and the journal's content.
+
+    Raises:
+        StoreError: the journal is damaged, of another file, or of a newer version; or both change all the time.
+    """
+    journal = journal_path(path)
+    for _ in range(_TRIES):
+        before = _stamp(path), _stamp(journal)
+        try:
+            loaded = load(path) if before[0] else None
+            content = JournalContent()
+            if before[1]:
+                _check_is_file(journal)
+                with suppress(FileNotFoundError), journal.open("rb") as file:  # folded since: that is seen below
+                    content = _read(file, path).content
+        except StoreError:
+            if (_stamp(path), _stamp(journal)) == before:
+                raise
+        else:
+            if _stamp(path) == before[0]:
+                return loaded, content
+    raise StoreError(f"{path} or its journal changes faster than it can be read; read it again when that is over")
+
+
+class JournalFile:
+    """The journal of a file, open for writing. One process writes; others may read.
+
+    Where the disk is full the journal stays as it was before the call, and can be gone on with.
+
+    Attributes:
+        path: of the file, not of the journal.
+        content: what the journal held when it was opened.
+    """
+
+    def __init__(self, path: Path, legal: Mapping[str, Any], *, open_rows: Literal["cut", "keep"] = "cut") -> None:
+        """Open the journal of a file, or begin one, and cut off a torn end.
+
+        Args:
+            path: of the file, which need not exist; its folder is made if need be.
+            legal: a JSON object; only who says the same may go on with a journal. It goes with the journal, so
+                the file should hold it too.
+            open_rows: what is done with rows behind the last whole step.
+
+        Raises:
+            StoreError: the journal was begun with another `legal`, is damaged, of another file, of a newer
+                version, or another process writes to it.
+            OSError: it cannot be made or written to.
+        """
+        self.path = path
+        self._journal = journal_path(path)
+        self._legal: dict[str, Any] = json.loads(_to_json(legal))
+        self._tail, self._is_torn = _Tail(), False
+        self._fold_seconds, self._folded_at, self._synced_at = 0.0, time.monotonic(), time.monotonic()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _check_is_file(self._journal)
+        self._handle = os.open(self._journal, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
+        try:
+            self._lock()
+            with os.fdopen(self._handle, "rb", closefd=False) as file:  # another handle's end would end the lock
+                reading = _read(file, path)
+            self.content = reading.content
+            self._check_legal()
+            self._identity = reading.identity
+            self._ends = reading.ends
+            if open_rows == "cut":
+                self.content.open_step = JournaledStep()
+            has_rows = self.content.steps or self.content.open_step.rows
+            kept = reading.tail if open_rows == "keep" else reading.ends[-1] if reading.ends else _Tail()
+            self._cut(kept if has_rows else _Tail())
+        except BaseException:
+            os.close(self._handle)
+            raise
+
+    def append(self, row: Mapping[str, Any], spectrum: Spectrum | None = None) -> None:
+        """Append a row to the open step.
+
+        Args:
+            row: a JSON object; NaN and infinity may be in it, and numpy's numbers.
+            spectrum: of the row; float32 or float64, as it is to be kept.
+
+        Raises:
+            OSError: the disk is full, or broken.
+        """
+        self._append(b"R", row, spectrum)
+
+    def close_step(self, closing: Mapping[str, Any]) -> None:
+        """Say that the step has all its rows: from now on readers take it.
+
+        Args:
+            closing: a JSON object about the whole step.
+
+        Raises:
+            OSError: the disk is full, or broken.
+        """
+        self._append(b"C", closing)
+        self._ends.append(self._tail)
+
+    def cut_back(self, n_steps: int) -> None:
+        """Forget what came after the first `n_steps` whole steps that the file does not hold.
+
+        Raises:
+            OSError: the disk is broken.
+        """
+        self._cut(self._ends[n_steps - 1] if n_steps else _Tail())
+        del self._ends[n_steps:]
+
+    def is_due_to_fold(self) -> bool:
+        """Whether the journal has become as large as the file, and writing it now takes 2 % of the time at most."""
+        size = self._identity.size if self._identity else 1
+        return self._tail.end >= size and time.monotonic() - self._folded_at >= self._fold_seconds / FOLD_SHARE
+
+    def fold(self, write: Callable[[Path], object]) -> None:
+        """Write the file anew, whole or not at all, and empty the journal.
+
+        Args:
+            write: called with the path to write to; it writes everything that was appended so far.
+
+        Raises:
+            OSError: it cannot be written; file and journal then hold what they held.
+        """
+        start = time.monotonic()
+
+        identity = None
+
+        def write_and_announce(part: Path) -> None:
+            nonlocal identity
+            write(part)
+            identity = _identify(part)
+            self._append(b"F", {"file": identity and asdict(identity)})
+            self._sync()
+
+        write_whole(self.path, write_and_announce)
+        self._identity, self._ends = identity, []
+        self._cut(_Tail())
+        self._folded_at = time.monotonic()
+        self._fold_seconds = self._folded_at - start
+
+    def close(self) -> None:
+        """Sync and close the journal; one that holds nothing beyond the file is removed.
+
+        Raises:
+            OSError: the disk is broken.
+        """
+        try:
+            if self._tail.end:
+                self._sync()
+            else:  # before the lock is given up; what may not be removed does no harm
+                with suppress(PermissionError, FileNotFoundError):
+                    self._journal.unlink()
+        finally:
+            os.close(self._handle)
+
+    def _append(self, kind: bytes, json_object: Mapping[str, Any], spectrum: Spectrum | None = None) -> None:
+        if not self._tail.end:
+            file = self._identity and asdict(self._identity)
+            header = {"format": JOURNAL_FORMAT, "name": self.path.name, "file": file, "legal": self._legal}
+            self._write(b"H", _to_json(header).encode())
+            self._sync()
+            flush(self._journal.parent)
+        self._write(kind, _to_json(json_object).encode(), spectrum)
+        if time.monotonic() - self._synced_at >= SYNC_SECONDS:
+            self._sync()
+
+    def _write(self, kind: bytes, text: bytes, spectrum: Spectrum | None = None) -> None:
+        width, values = 0, b""
+        if spectrum is not None:
+            if spectrum.dtype.kind != "f" or spectrum.dtype.itemsize not in (4, 8):
+                raise TypeError(f"a spectrum is float32 or float64, not {spectrum.dtype}")
+            width = spectrum.dtype.itemsize
+            values = spectrum.astype(f"<f{width}", copy=False).tobytes()
+        if len(text) + len(values) > MOST_BYTES:
+            raise StoreError(f"{len(text) + len(values)} bytes are more than a journal takes at once ({MOST_BYTES})")
+        checksum = zlib.crc32(values, zlib.crc32(text, self._tail.checksum))
+        numbers = len(text), len(values) // (width or 1), checksum
+        head = _HEAD.pack(_MARK, kind, bytes([width]), *numbers, 0)[:-4]
+        record = head + zlib.crc32(head).to_bytes(4, "little") + text + values
+        try:
+            if self._is_torn:
+                self._cut(self._tail)
+            status = os.fstat(self._handle)
+            if status.st_size != self._tail.end or not status.st_nlink:
+                raise StoreError(f"{self._journal} was written to or removed by somebody else; nothing is added to it")
+            self._is_torn = True
+            rest = memoryview(record)
+            while rest:  # once, but on a full disk, which takes a part first and then says why
+                rest = rest[os.write(self._handle, rest) :]
+            self._tail = _Tail(self._tail.end + len(record), checksum)
+            self._is_torn = False
+        except OSError as error:
+            with suppress(OSError):
+                self._cut(self._tail)
+            raise self._complaint(error) from error
+
+    def _cut(self, tail: _Tail) -> None:
+        if os.fstat(self._handle).st_size > tail.end:
+            os.ftruncate(self._handle, tail.end)
+        self._tail, self._is_torn = tail, False
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._handle)
+        except OSError as error:
+            raise self._complaint(error) from error
+        self._synced_at = time.monotonic()
+
+    def _complaint(self, error: OSError) -> OSError:
+        return OSError(f"cannot write to {self._journal}: {(error.strerror or str(error)).lower()}")
+
+    def _check_legal(self) -> None:
+        if (before := self.content.legal) is None:
+            return
+        for key in sorted({*before, *self._legal}):
+            if before.get(key) != self._legal.get(key):
+                was, now = (f"{legal.get(key)!a:.80}" for legal in (before, self._legal))
+                key = f"{key!a:.80}".strip("'")
+                raise StoreError(f"{self._journal} was begun with {key}={was}, not {now}: go on so, or remove it")
+
+    def _lock(self) -> None:
+        """See that no other process writes; POSIX's own lock, as a child that was forked must not hold it."""
+        if fcntl is None:
+            return
+        in_use = f"another process writes to {self._journal}; wait until it has ended, or choose another file"
+        try:
+            fcntl.lockf(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise StoreError(in_use) from None
+        except OSError:
+            return  # no locks here
+        if not os.fstat(self._handle).st_nlink:  # it was just closed and removed by another
+            raise StoreError(in_use)
+
+
+@dataclass
+class _Reading:
+    """A journal that was read: what it holds beyond the file, and where that stands."""
+
+    content: JournalContent
+    identity: _FileIdentity | None
+    tail: _Tail
+    ends: list[_Tail]
+
+
+def _read(file: BinaryIO, path: Path) -> _Reading:
+    """Read a journal that is open.
+
+    Raises:
+        StoreError: it is damaged, of another file, or of a newer version.
+    """
+    journal = journal_path(path)
+    identity = _identify(path)
+    reading = _Reading(JournalContent(), identity, _Tail(), [])
+    content = reading.content
+    is_of_this_file = False
+    name = path.name
+    for record in _records(file, journal):
+        try:
+            json_object = _from_json(record.json)
+            if record.kind in b"HF":
+                if record.kind == b"H":
+                    name, content.legal = _header(json_object)
+                its_file = json_object["file"]
+                if (None if its_file is None else _FileIdentity(**its_file)) == identity:
+                    is_of_this_file = True
+                    content.steps, content.open_step, reading.ends = [], JournaledStep(), []
+            elif record.kind == b"R":
+                content.open_step.rows.append(_with_nan(json_object))
+                content.open_step.spectra.append(record.spectrum)
+            else:
+                content.open_step.closing = _with_nan(json_object)
+                content.steps.append(content.open_step)
+                content.open_step = JournaledStep()
+                reading.ends.append(record.tail)
+        except _NewerError as error:
+            raise StoreError(f"{journal} has format {error}, newer than this spectail reads; please upgrade") from None
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            why = "it is nested too deep" if isinstance(error, RecursionError) else f"{str(error)!a:.80}"
+            raise StoreError(f"{journal} is not a journal of spectail: before byte {record.tail.end}, {why}") from None
+        reading.tail = record.tail
+    if reading.tail.end and not is_of_this_file:
+        raise StoreError(
+            f"{journal} is of another {name!a:.80} than the one beside it: "
+            "put the file it belongs to back, or remove the journal and what it holds"
+        )
+    return reading
+
+
+class _NewerError(Exception):
+    """A journal is of a newer version than this."""
+
+
+def _header(json_object: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    version, name, legal = (json_object[key] for key in ("format", "name", "legal"))
+    if type(version) is not int or not isinstance(name, str) or not isinstance(legal, dict):
+        raise ValueError("its header is of another kind")
+    if version > JOURNAL_FORMAT:
+        raise _NewerError(version)
+    return name, legal
+
+
+def _records(file: BinaryIO, journal: Path) -> Iterator[_Record]:
+    """The records of a journal in their order, without a torn end.
+
+    Raises:
+        StoreError: it is damaged, or no journal.
+    """
+    length = os.fstat(file.fileno()).st_size
+    tail = _Tail()
+    while tail.end < length:
+        head = file.read(_HEAD.size)
+        if not tail.end and not _MARK.startswith(head[:2]):
+            raise StoreError(f"{journal} is not a journal of spectail")
+        if len(head) < _HEAD.size:
+            return
+        _, kind, width_byte, n_text, n_values, checksum, _ = _HEAD.unpack(head)
+        width = width_byte[0]
+        is_whole = _is_head(head)
+        if is_whole:
+            size = n_text + n_values * width
+            if size > MOST_BYTES or width not in (0, 4, 8) or kind not in b"HRCF" or (kind == b"H") != (not tail.end):
+                raise StoreError(f"{journal} is not a journal of spectail: what it holds at byte {tail.end} is none")
+            body = file.read(size)
+            if len(body) < size:
+                return
+            is_whole = zlib.crc32(body, tail.checksum) == checksum
+        if not is_whole:
+            if not tail.end or _has_head(file, tail.end + 1):
+                raise StoreError(
+                    f"{journal} is damaged at byte {tail.end} of {length}; "
+                    + (
+                        f"to go on with what stands before: truncate -s {tail.end} {journal}"
+                        if tail.end
+                        else "remove it"
+                    )
+                )
+            return
+        tail = _Tail(tail.end + _HEAD.size + size, checksum)
+        spectrum = np.frombuffer(body, f"<f{width}", n_values, n_text) if width else None
+        yield _Record(kind, body[:n_text], spectrum, tail)
+
+
+def _is_head(head: bytes) -> bool:
+    return head[:2] == _MARK and zlib.crc32(head[:-4]) == int.from_bytes(head[-4:], "little")
+
+
+def _has_head(file: BinaryIO, start: int) -> bool:
+    """Whether a record begins at `start` or behind it, as far as the next one can be."""
+    file.seek(start)
+    rest = file.read(MOST_BYTES + 2 * _HEAD.size)
+    at = rest.find(_MARK)
+    while at >= 0 and not _is_head(rest[at : at + _HEAD.size]):
+        at = rest.find(_MARK, at + 1)
+    return at >= 0
+
+
+def _identify(path: Path) -> _FileIdentity | None:
+    """Size and hash of a file; None if there is none."""
+    try:
+        with path.open("rb") as file:
+            return _FileIdentity(os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest())
+    except FileNotFoundError:
+        return None
+
+
+def _check_is_file(journal: Path) -> None:
+    """A pipe or a device would be waited for."""
+    if journal.exists() and not journal.is_file():
+        raise StoreError(f"{journal} is no file, but where a journal must be; move it away")
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """What tells whether a file was replaced or written to; None if there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _to_json(value: Any) -> str:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{json.dumps(str(key))}:{_to_json(entry)}" for key, entry in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(_to_json, value)) + "]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "null" if math.isnan(value) else f"{math.copysign(1, value):.0f}e999"
+    return json.dumps(value)
+
+
+def _from_json(text: bytes) -> dict[str, Any]:
+    if sum(text.count(mark) for mark in (b",", b"[", b"{")) > MOST_JSON_ENTRIES:
+        raise ValueError("more entries than any that is meant")
+    value = json.loads(text.decode(), parse_constant=_refuse)
+    if not isinstance(value, dict):
+        raise ValueError("no JSON object")
+    return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _with_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_with_nan(entry) for entry in value]
+    return math.nan if value is None else value
