@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
+from spectail.errors import SettingError
 from spectail.weights.opening import open_weights
 
 torch.manual_seed(0)
@@ -81,7 +82,7 @@ def test_a_flattened_kernel_is_out_by_everything_else():
 
 
 def test_an_unknown_convention_is_refused():
-    with pytest.raises(ValueError, match="conv='slices' is not known; expected kernel-slices or flatten"):
+    with pytest.raises(SettingError, match="conv='slices' is not known; expected kernel-slices or flatten"):
         open_weights(nn.Linear(2, 2), conv="slices")
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from spectail.analysis.pair import pair_up, top_overlaps
 from spectail.analysis.row import COLUMNS, measure_matrix
 from spectail.recording.quantities import OVERLAPS
-from spectail.weights.matrix import ConvMatrix, WeightMatrix, Weights
+from spectail.weights.matrix import ConvMatrix, WeightMatrix, Weights, read_once
 from spectail.weights.opening import open_weights
 
 Progress = Callable[[float, str], None]
@@ -88,7 +88,7 @@ def analyze_with_spectra(
         weights, pairs = pair_up(weights, open_weights(after, conv))
     work = [_work(matrix) for matrix in weights.matrices]
     rows, spectra = [], []
-    for index, matrix in enumerate(weights.matrices):
+    for index, matrix in enumerate(read_once(weights.matrices)):
         if progress is not None:
             progress(sum(work[:index]) / sum(work), matrix.name)
         row, spectrum = measure_matrix(matrix, p_value=p_value, seed=seed)

@@ -13,7 +13,7 @@ from scipy.sparse.linalg import ArpackError, svds
 from torch import Tensor
 
 from spectail.recording.quantities import OVERLAPS
-from spectail.weights.matrix import Skipped, WeightMatrix, Weights
+from spectail.weights.matrix import Skipped, WeightMatrix, Weights, read_once
 
 Pair = tuple[WeightMatrix, WeightMatrix]
 
@@ -31,10 +31,10 @@ def pair_up(before: Weights, after: Weights) -> tuple[Weights, dict[str, Pair]]:
         the differences of the matrices that both have, by name and shape; the rest is listed as skipped.
         And by name, the two matrices behind each difference.
     """
-    late = {matrix.name: matrix for matrix in after.matrices}
+    late = {matrix.name: matrix for matrix in read_once(after.matrices)}
     matrices, pairs = [], {}
     skipped = {one.name: one for one in (*after.skipped, *before.skipped)}
-    for matrix in before.matrices:
+    for matrix in read_once(before.matrices):
         partner = late.pop(matrix.name, None)
         if partner is None:
             skipped[matrix.name] = Skipped(matrix.name, _shape(matrix), "only in the model before")
@@ -43,7 +43,7 @@ def pair_up(before: Weights, after: Weights) -> tuple[Weights, dict[str, Pair]]:
             skipped[matrix.name] = Skipped(matrix.name, _shape(matrix), reason)
         else:
             pairs[matrix.name] = (matrix, partner)
-            matrices.append(replace(matrix, load=_Difference(matrix, partner)))
+            matrices.append(replace(matrix, read=_Difference(matrix, partner)))
     for name, matrix in late.items():
         skipped[name] = Skipped(name, _shape(matrix), "only in the model after")
     title = f"{before.title} → {after.title}"

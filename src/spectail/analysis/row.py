@@ -19,7 +19,7 @@ from spectail.spectra.phases import Phase, classify
 from spectail.spectra.precision import ZERO_SHARE
 from spectail.spectra.tail_tests import bootstrap_p_value
 from spectail.spectra.tails import hill_fit, ks_fit
-from spectail.weights.matrix import WeightMatrix
+from spectail.weights.matrix import WeightMatrix, read_once
 
 COLUMNS = (
     "name", "kind", "rows", "cols", "n_eigenvalues", "pl_alpha_hill", "pl_alpha_ks", "ks_distance", "xmin", "tail_size",
@@ -182,7 +182,7 @@ def constant_quantities(matrix: WeightMatrix, nulls: bool) -> dict[str, Any]:
 def measure_all(matrices: Sequence[WeightMatrix], nulls: bool) -> tuple[list[dict[str, Any]], list[Tensor]]:
     """A row and a spectrum of each; one that cannot be measured has a note and no spectrum."""
     rows, spectra = [], []
-    for matrix in matrices:
+    for matrix in read_once(matrices):
         try:
             row, spectrum = measure_matrix(matrix, nulls=nulls)
         except Exception as error:  # training is worth more than a row: no memory, no convergence

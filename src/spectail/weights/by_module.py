@@ -1,67 +1,86 @@
-"""The parameters of a module: what it is tells how each becomes matrices."""
+"""The parameters of a module, and which splitting each gets by the class of its module.
+
+Here: what classes tell. Not here: what names tell (`by_name`, which is asked where the class tells nothing).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from spectail.weights.by_name import fused_splitting, recurrent_splitting, splitting_by_name
-from spectail.weights.matrix import ConvMatrix, Skipped, Weights
-from spectail.weights.parameter import Parameter, from_tensor, make_weights, why_not_matrix
+from spectail.weights.matrix import ConvMatrix, Skipped
+from spectail.weights.parameter import Parameter, Source, from_tensor, why_not_matrix
 from spectail.weights.reparametrized import reparametrized_of_module
 from spectail.weights.splitting import QKV, Splitting, bilinear, blocks, kernel, transposed, whole
-
-_WRAPPERS = {"DataParallel", "DistributedDataParallel", "OptimizedModule", "AveragedModel"}
+from spectail.weights.state_dict import COMPILED, WRAPPERS
 
 _HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads")
 
 
-def module_weights(module: nn.Module, conv: ConvMatrix, title: str = "") -> Weights:
-    """The matrices of a module, in the order of definition; the module is looked at, never changed.
+def read_module(module: nn.Module, title: str = "") -> Source:
+    """The parameters of a module, in the order of definition; the module is looked at, never changed.
 
     Args:
         module: any; a wrapper for several devices or for compilation is seen through.
-        conv: how kernels become matrices.
         title: what it is called; its class, if empty.
 
     Returns:
-        its matrices, each a view of the parameter as it is when it is read, and what was left out.
+        its parameters, each as it is when it is read, and matrices that it holds otherwise as skipped.
     """
-    while type(module).__name__ in _WRAPPERS:
+    while type(module).__name__ in WRAPPERS:
         module = next(module.children())
-    planned: list[tuple[Parameter, Splitting | None]] = []
+    parameters: list[Parameter] = []
     skipped: list[Skipped] = []
-    for path, owner, parent in _walk(module, "", None, ()):
+    modules: dict[str, tuple[nn.Module, nn.Module | None]] = {}
+    for path, owner, around in _walk(module, "", None, ()):
+        modules[path] = owner, around
         effective, consumed = reparametrized_of_module(owner, path)
-        skipped += consumed.values()
-        local = {parameter.name[len(path) :]: parameter for parameter in effective} | {
-            name: from_tensor(path + name, tensor, _reader(owner, name))
+        parameters += effective
+        parameters += [
+            from_tensor(path + name, tensor, _reader(owner, name))
             for name, tensor in owner._parameters.items()
             if tensor is not None and path + name not in consumed
-        }
-        shapes = {name: parameter.shape for name, parameter in local.items()}
-        for name, parameter in local.items():
-            plan = None if parameter.refusal else _plan(owner, parent, name, path, shapes, conv)
-            planned.append((parameter, plan))
+        ]
+        skipped += consumed.values()
         skipped += _other_values(owner, path, consumed)
-    return make_weights(title or type(module).__name__, planned, skipped)
+    return Source(title or type(module).__name__, parameters, skipped, modules)
+
+
+def split_by_module(source: Source, conv: ConvMatrix) -> list[Splitting | str]:
+    """How each parameter of a module becomes matrices.
+
+    Args:
+        source: what was read of a module.
+        conv: how kernels become matrices.
+
+    Returns:
+        of each parameter in turn, its splitting, or why it has none.
+    """
+    assert source.modules is not None
+    shapes = {parameter.name: parameter.shape for parameter in source.parameters}
+    splittings: list[Splitting | str] = []
+    for parameter in source.parameters:
+        path = parameter.name[: parameter.name.rfind(".") + 1]
+        owner, around = source.modules[path]
+        splittings.append(parameter.refusal or _splitting(owner, around, parameter.name, shapes, conv))
+    return splittings
 
 
 def _walk(
-    module: nn.Module, path: str, parent: nn.Module | None, above: tuple[nn.Module, ...]
+    module: nn.Module, path: str, around: nn.Module | None, above: tuple[nn.Module, ...]
 ) -> Iterator[tuple[str, nn.Module, nn.Module | None]]:
     """Every module under every name it has, so that tied ones are known; one that contains itself is not re-entered."""
     if module in above:
         return
-    yield path, module, parent
+    yield path, module, around
     for name, child in module._modules.items():
         if child is None or (name == "parametrizations" and hasattr(module, "parametrizations")):
             continue
-        # a compiled submodule is its module
-        inner = path if name == "_orig_mod" else f"{path}{name}."
+        inner = path if f"{name}." == COMPILED else f"{path}{name}."
         yield from _walk(child, inner, module, (*above, module))
 
 
@@ -74,28 +93,23 @@ def _reader(owner: nn.Module, name: str) -> Callable[[], Tensor]:
     return load
 
 
-def _plan(
-    owner: nn.Module,
-    parent: nn.Module | None,
-    name: str,
-    path: str,
-    shapes: dict[str, tuple[int, ...]],
-    conv: ConvMatrix,
-) -> Splitting | None:
+def _splitting(
+    owner: nn.Module, around: nn.Module | None, name: str, shapes: Mapping[str, tuple[int, ...]], conv: ConvMatrix
+) -> Splitting | str:
     """How a parameter becomes matrices; by the class of its module, then by its name."""
-    shape = shapes[name]
-    if isinstance(owner, nn.MultiheadAttention) and name in {
+    shape, local = shapes[name], name.rpartition(".")[2]
+    if isinstance(owner, nn.MultiheadAttention) and local in {
         "in_proj_weight",
         "q_proj_weight",
         "k_proj_weight",
         "v_proj_weight",
     }:
-        return blocks("attention", QKV) if name == "in_proj_weight" else whole("attention")
-    if isinstance(owner, nn.RNNBase | nn.RNNCellBase) and name.startswith("weight_"):
+        return blocks("attention", QKV) if local == "in_proj_weight" else whole("attention")
+    if isinstance(owner, nn.RNNBase | nn.RNNCellBase) and local.startswith("weight_"):
         kind = next(kind for kind in ("lstm", "gru", "rnn") if kind in _class_names(owner).lower())
-        return recurrent_splitting(kind, name.split("_")[1])
-    if name != "weight":
-        return splitting_by_name(path + name, {path + local: size for local, size in shapes.items()}, conv)
+        return recurrent_splitting(kind, local.split("_")[1])
+    if local != "weight":
+        return splitting_by_name(name, shapes, conv)
     if isinstance(owner, _ConvNd):
         return kernel(shape, conv, groups=owner.groups, transpose=owner.transposed)
     if isinstance(owner, nn.Bilinear):
@@ -103,27 +117,27 @@ def _plan(
     if isinstance(owner, nn.Embedding | nn.EmbeddingBag):
         return whole("embedding" if isinstance(owner, nn.Embedding) else "embedding-bag")
     if len(shape) == 2:
-        fused = fused_splitting(path + name, shape, heads=_heads(parent), around=type(parent).__name__)
+        fused = fused_splitting(name, shape, heads=_heads(around), around=type(around).__name__)
         if fused is not None:
             return fused
         if "Conv1D" in _class_names(owner).split():
             return transposed("linear")
     if isinstance(owner, nn.Linear):
         return whole("linear")
-    return splitting_by_name(path + name, {path + local: size for local, size in shapes.items()}, conv)
+    return splitting_by_name(name, shapes, conv)
 
 
 def _class_names(module: nn.Module) -> str:
     return " ".join(kind.__name__ for kind in type(module).__mro__)
 
 
-def _heads(parent: nn.Module | None) -> int | None:
+def _heads(around: nn.Module | None) -> int | None:
     """How many attention heads the module around a fused layer says it has."""
-    for holder in (parent, getattr(parent, "config", None)):
+    for holder in (around, getattr(around, "config", None)):
         for name in _HEADS:
-            found = getattr(holder, name, None)
-            if isinstance(found, int) and not isinstance(found, bool):
-                return found
+            heads = getattr(holder, name, None)
+            if isinstance(heads, int) and not isinstance(heads, bool):
+                return heads
     return None
 
 

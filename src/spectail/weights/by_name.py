@@ -1,4 +1,8 @@
-"""What a parameter is, told by its name, its shape and its neighbours: all that a state dict knows."""
+"""Which splitting a parameter gets by its name, its shape and its neighbours: all that a state dict knows.
+
+Here: what models call their layers. Not here: how a splitting is made (`splitting`), and what wrappers and
+parametrizations did to the names (`state_dict`, `reparametrized`).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from spectail.weights.matrix import ConvMatrix
+from spectail.weights.parameter import Source
 from spectail.weights.splitting import (
     GATES,
     QKV,
@@ -40,7 +45,21 @@ _LINEAR = re.compile(
 )
 
 
-def splitting_by_name(name: str, shapes: Shapes, conv: ConvMatrix) -> Splitting | None:
+def split_by_name(source: Source, conv: ConvMatrix) -> list[Splitting | str]:
+    """How each parameter becomes matrices, where only names and shapes are known.
+
+    Args:
+        source: what was read.
+        conv: how kernels become matrices.
+
+    Returns:
+        of each parameter in turn, its splitting, or why it has none.
+    """
+    shapes = {parameter.name: parameter.shape for parameter in source.parameters}
+    return [parameter.refusal or splitting_by_name(parameter.name, shapes, conv) for parameter in source.parameters]
+
+
+def splitting_by_name(name: str, shapes: Shapes, conv: ConvMatrix) -> Splitting | str:
     """How a parameter becomes matrices, as far as its name and its neighbours tell.
 
     Args:
@@ -49,13 +68,13 @@ def splitting_by_name(name: str, shapes: Shapes, conv: ConvMatrix) -> Splitting 
         conv: how a kernel becomes matrices.
 
     Returns:
-        the plan; of kind "weight" where names and shapes do not tell; None where the name says that it is a mask.
+        its splitting; of kind "weight" where names and shapes do not tell; why it has none where it is a mask.
     """
     shape = shapes[name]
     path, _, last = name.rpartition(".")
     module = path.rpartition(".")[2]
     if last == "bias" and len(shape) == 4 and shape[:2] == (1, 1) and shape[2] == shape[3]:
-        return None  # a causal mask, as old checkpoints of GPT-2 keep it
+        return "a mask, not a weight"  # a causal one, as old checkpoints of GPT-2 keep it
     recurrent = _RECURRENT.fullmatch(last)
     if recurrent and len(shape) == 2:
         return _recurrent(path, recurrent, shapes)
@@ -91,51 +110,51 @@ def fused_splitting(name: str, shape: Sequence[int], *, heads: int | None = None
         around: the class of the module that the layer is in, where that is known.
 
     Returns:
-        the plan; whole and noted where the order inside is not known; None where it is no fused layer.
+        its splitting; whole and noted where the order inside is not known; None where it is no fused layer.
     """
     rows, cols = shape
-    parts = name.lower().split(".")
-    called = next((part for part in reversed(parts) if part != "weight"), "")
-    if called == "c_attn" and cols == 3 * rows:
+    steps = name.lower().split(".")
+    layer = next((step for step in reversed(steps) if step != "weight"), "")
+    if layer == "c_attn" and cols == 3 * rows:
         return blocks("attention", QKV, stored_transposed=True, note="fused q, k, v")
-    if rows != 3 * cols or called not in FUSED | FUSED_BY_HEAD:
+    if rows != 3 * cols or layer not in FUSED | FUSED_BY_HEAD:
         return None
-    if called in FUSED_BY_HEAD or around in MODULES_BY_HEAD or (called == "in_proj" and "deberta" in parts):
+    if layer in FUSED_BY_HEAD or around in MODULES_BY_HEAD or (layer == "in_proj" and "deberta" in steps):
         if heads and cols % heads == 0:
             return interleaved_heads(heads, "fused q, k, v, head by head")
         return whole("attention", "fused q, k, v, head by head: not split, as the number of heads is not known")
-    if called == "qkv_proj" and "h" in parts:  # CodeGen: in the order of the cores that it was trained on
+    if layer == "qkv_proj" and "h" in steps:  # CodeGen: in the order of the cores that it was trained on
         return whole("attention", "fused q, k, v: not split, as their order is not known")
-    return blocks("attention", QKV, note="" if called == "in_proj_weight" else "fused q, k, v")
+    return blocks("attention", QKV, note="" if layer == "in_proj_weight" else "fused q, k, v")
 
 
-def recurrent_splitting(kind: str, part: str) -> Splitting:
+def recurrent_splitting(kind: str, role: str) -> Splitting:
     """The gates of a recurrent layer's weights.
 
     Args:
         kind: "rnn", "gru" or "lstm".
-        part: "ih" and "hh" have a block of rows for each gate; "hr" projects the hidden state.
+        role: "ih" and "hh" have a block of rows for each gate; "hr" projects the hidden state.
 
     Returns:
         one matrix a gate, or the one of the projection.
     """
-    if part == "hr":
+    if role == "hr":
         return whole(kind, "projection of the hidden state")
     return blocks(kind, GATES[kind])
 
 
-def _recurrent(path: str, found: re.Match[str], shapes: Shapes) -> Splitting:
+def _recurrent(path: str, name: re.Match[str], shapes: Shapes) -> Splitting:
     """Gates told by how many times taller the hidden-to-hidden weight is than the hidden state is wide."""
-    part, layer, direction = (group or "" for group in found.groups())
+    role, layer, direction = (group or "" for group in name.groups())
     prefix = f"{path}." if path else ""
     hidden = shapes.get(f"{prefix}weight_hh{layer}{direction}", (0, 0))
     projection = shapes.get(f"{prefix}weight_hr{layer}{direction}")
     width = projection[-1] if projection else hidden[-1]
     kinds = {len(gates) * width: kind for kind, gates in GATES.items()}
     kind = kinds.get(hidden[0]) if width else None
-    if kind is None or (part == "ih" and shapes[prefix + found.group()][0] != hidden[0]):
+    if kind is None or (role == "ih" and shapes[prefix + name.group()][0] != hidden[0]):
         return whole("weight")
-    return recurrent_splitting(kind, part)
+    return recurrent_splitting(kind, role)
 
 
 def _stores_in_by_out(shapes: Shapes) -> bool:

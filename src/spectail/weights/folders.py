@@ -1,4 +1,7 @@
-"""Files of weights: one, several with an index, or a folder as Hugging Face lays it out."""
+"""Which file of a folder holds its weights, and the files of a checkpoint in several, by their index.
+
+Here: how files lie beside one another. Not here: what is in one file (`formats`).
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from spectail.errors import SourceError
-from spectail.weights.formats.table import ENDINGS, _parameters
-from spectail.weights.matrix import ConvMatrix, Skipped, Weights
-from spectail.weights.parameter import Parameter, _order
-from spectail.weights.state_dict import named_weights, title_of_keys
+from spectail.weights.formats.table import ENDINGS, read_tensors
+from spectail.weights.matrix import Skipped
+from spectail.weights.parameter import Parameter, Source, natural_order
 from spectail.weights.untrusted import open_file, parse_json, printable, size_of
 
 USUAL = (
@@ -23,25 +25,26 @@ LARGEST_INDEX = 100_000_000
 """Bytes."""
 
 
-def file_weights(path: Path, conv: ConvMatrix) -> Weights:
-    """The matrices of a file, of a sharded checkpoint by its index, or of a folder.
+def read_file(path: Path) -> Source:
+    """The parameters of a file, of a sharded checkpoint by its index, or of a folder.
 
     Args:
         path: of any of these.
-        conv: how kernels become matrices.
 
     Returns:
-        its matrices, unread, and what was left out.
+        what it holds, unread, under the names that are stored.
 
     Raises:
-        ValueError: there is no such file, it is not what it should be, or it is not clear which is meant.
+        SourceError: there is no such file, it is not what it should be, or it is not clear which is meant.
     """
-    chosen = _weights_file(path) if os.path.isdir(path) else path
-    title = chosen.name if chosen == path else f"{path.resolve().name}/{chosen.name}"
-    if chosen.name.endswith(".json"):
-        return named_weights(title, *_sharded(chosen, conv))
-    found, keys, skipped = _parameters(chosen)
-    return named_weights(title_of_keys(title, keys), found, conv, skipped)
+    if not os.path.isdir(path):
+        return _read(path)
+    source = _read(_weights_file(path))
+    return replace(source, title=f"{path.resolve().name}/{source.title}")
+
+
+def _read(path: Path) -> Source:
+    return _sharded(path) if path.name.endswith(".json") else read_tensors(path)
 
 
 def _weights_file(folder: Path) -> Path:
@@ -66,7 +69,7 @@ def _weights_file(folder: Path) -> Path:
     return folder / fitting[0]
 
 
-def _sharded(index: Path, conv: ConvMatrix) -> tuple[list[Parameter], ConvMatrix, list[Skipped]]:
+def _sharded(index: Path) -> Source:
     """The tensors of a checkpoint in several files."""
     if size_of(index) > LARGEST_INDEX:
         raise SourceError(f"{index} is no index: it has more than {LARGEST_INDEX} bytes")
@@ -75,23 +78,26 @@ def _sharded(index: Path, conv: ConvMatrix) -> tuple[list[Parameter], ConvMatrix
     places = content.get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
         raise SourceError(f"{index} has no weight_map from the names of weights to the names of files")
-    found: list[Parameter] = []
+    names: dict[str, list[str]] = {}
+    for name, shard in places.items():
+        names.setdefault(shard, []).append(name)
+    parameters: list[Parameter] = []
     skipped: list[Skipped] = []
-    for name in dict.fromkeys(places.values()):
-        shard = _shard_path(index, name)
-        parameters, _, beside = _parameters(shard)
-        held = {parameter.name: parameter for parameter in parameters}
-        named = [weight for weight, place in places.items() if place == name]
-        missing = next((weight for weight in named if weight not in held), None)
-        if missing is not None:
-            raise SourceError(f"{shard} does not have {printable(missing):.200}, though {index} says so")
-        for weight in named:
-            one = held.pop(weight)
+    for shard, names_there in names.items():
+        path = _shard_path(index, shard)
+        source = read_tensors(path)
+        stored = {parameter.name: parameter for parameter in source.parameters}
+        for name in names_there:
+            if name not in stored:
+                raise SourceError(f"{path} does not have {printable(name):.200}, though {index} says so")
+            parameter = stored.pop(name)
             # where two files were mapped may look the same: what is shared is shared within one
-            found.append(replace(one, memory=(name, one.memory) if one.memory else None))
-        reason = f"in {shard.name}, but not in the index"
-        skipped += [Skipped(printable(weight), one.shape, reason) for weight, one in held.items()] + beside
-    return sorted(found, key=_order), conv, skipped
+            memory = (shard, parameter.memory) if parameter.memory else None
+            parameters.append(replace(parameter, memory=memory))
+        reason = f"in {path.name}, but not in the index"
+        skipped += [Skipped(printable(name), parameter.shape, reason) for name, parameter in stored.items()]
+        skipped += source.skipped
+    return Source(index.name, sorted(parameters, key=natural_order), skipped)
 
 
 def _shard_path(index: Path, name: str) -> Path:

@@ -1,10 +1,14 @@
-"""The weight matrices of a module, state dict or file, one at a time."""
+"""What weights are handed on as: matrices, unread, and what was left out.
+
+Here: what every other room may know of weights. Not here: where they come from, and how a parameter became matrices.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 
 from jaxtyping import Shaped
 from torch import Tensor
@@ -13,12 +17,16 @@ from torch import Tensor
 class ConvMatrix(StrEnum):
     """How a convolution's kernel becomes matrices.
 
-    `KERNEL_SLICES`: one out × in matrix for each position of the kernel, squared singular values of all
-    of them pooled, as the paper's program inherits it. `FLATTEN`: one out × (in · positions) matrix.
+    `KERNEL_SLICES`: one out × in matrix, a slice, for each position of the kernel, squared singular values of
+    all slices pooled, as the paper's program inherits it. `FLATTEN`: one out × (in · positions) matrix.
     """
 
     KERNEL_SLICES = "kernel-slices"
     FLATTEN = "flatten"
+
+
+def _unchanged(values: Tensor) -> Tensor:
+    return values
 
 
 @dataclass(frozen=True)
@@ -26,16 +34,16 @@ class WeightMatrix:
     """One matrix of a model, or the slices of one kernel; read when asked for.
 
     Attributes:
-        name: the parameter's full name; with a part of it in brackets where it was split, as in
+        name: the parameter's full name; with what the matrix is in it in brackets where it was split, as in
             "rnn.weight_ih_l0[input gate]" or "attn.in_proj_weight[q]".
         kind: "linear", "conv2d", "conv-transpose1d", "embedding", "lstm", "attention", …; "weight" where only
             a state dict is known and names and shapes do not tell.
-        rows: of each matrix.
-        cols: of each matrix.
-        slices: how many matrices of this shape are pooled into one spectrum; 1 but for kernel slices.
-        load: reads it: slices × rows × cols, in the dtype it is stored in, on the device it is on. A view of
-            the parameter where it is in memory: never write to it.
+        rows: of each slice.
+        cols: of each slice.
+        slices: how many matrices of this shape are pooled into one spectrum; 1 but for kernels and stacks.
+        read: reads the values that it lies in; one function for all matrices that are read together.
         note: what a reader of the row should know, such as "tied to decoder.weight".
+        view: from what `read` gives to slices × rows × cols of it.
     """
 
     name: str
@@ -43,8 +51,61 @@ class WeightMatrix:
     rows: int
     cols: int
     slices: int
-    load: Callable[[], Shaped[Tensor, "slices rows cols"]] = field(repr=False)
+    read: Callable[[], Tensor] = field(repr=False)
     note: str = ""
+    view: Callable[[Tensor], Tensor] = field(default=_unchanged, repr=False)
+
+    def load(self) -> Shaped[Tensor, "slices rows cols"]:
+        """Read this matrix alone.
+
+        Returns:
+            slices × rows × cols, in the dtype it is stored in, on the device it is on. A view of the parameter
+            where that is in memory: never write to it.
+
+        Raises:
+            SourceError: its file is not what it was when it was opened.
+        """
+        return self.view(self.read())
+
+
+def read_once(matrices: Iterable[WeightMatrix]) -> tuple[WeightMatrix, ...]:
+    """The same matrices, for a loop over them: what several in a row lie in is read once for all of them.
+
+    It stays in memory until one that lies elsewhere is loaded, or the matrices are let go of: at most one
+    parameter, whatever the number of matrices.
+
+    Args:
+        matrices: in the order in which they will be loaded.
+
+    Returns:
+        them, in this order.
+
+    >>> import torch
+    >>> reads = []
+    >>> def read():
+    ...     reads.append("qkv")
+    ...     return torch.ones(3, 2, 2)
+    >>> views = [lambda values, i=i: values[i : i + 1] for i in range(3)]
+    >>> fused = [WeightMatrix(name, "attention", 2, 2, 1, read, view=view) for name, view in zip("qkv", views)]
+    >>> [matrix.load().shape[0] for matrix in read_once(fused)], reads
+    ([1, 1, 1], ['qkv'])
+    """
+    last = _LastRead()
+    return tuple(replace(matrix, read=partial(last.of, matrix), view=_unchanged) for matrix in matrices)
+
+
+class _LastRead:
+    """What was read last, and by which function."""
+
+    def __init__(self) -> None:
+        self._read: Callable[[], Tensor] | None = None
+        self._values: Tensor | None = None
+
+    def of(self, matrix: WeightMatrix) -> Tensor:
+        if self._values is None or self._read is not matrix.read:
+            self._values = None  # not two parameters in memory at a time
+            self._values, self._read = matrix.read(), matrix.read
+        return matrix.view(self._values)
 
 
 @dataclass(frozen=True)
@@ -63,3 +124,17 @@ class Weights:
     title: str
     matrices: tuple[WeightMatrix, ...]
     skipped: tuple[Skipped, ...]
+
+    def each(self) -> Iterator[tuple[WeightMatrix, Shaped[Tensor, "slices rows cols"]]]:
+        """Every matrix with its values, in order; a parameter is read once for all its matrices.
+
+        At most one parameter is in memory, if the values are let go of (`del`) before the next are asked for.
+
+        Returns:
+            the matrices, and what `load` gives of each.
+
+        Raises:
+            SourceError: a file is not what it was when it was opened.
+        """
+        for matrix, reader in zip(self.matrices, read_once(self.matrices), strict=True):
+            yield matrix, reader.load()

@@ -1,4 +1,7 @@
-"""Models by the name of what makes them: package.module:factory."""
+"""The way from a source to its matrices: read, split, make; and models by the name of what makes them.
+
+Here: which step comes when. Not here: what any step does.
+"""
 
 from __future__ import annotations
 
@@ -12,62 +15,15 @@ from typing import Any
 
 from torch import nn
 
-from spectail.errors import SourceError
+from spectail.errors import SettingError, SourceError
+from spectail.weights.by_module import read_module, split_by_module
+from spectail.weights.by_name import split_by_name
+from spectail.weights.folders import read_file
 from spectail.weights.matrix import ConvMatrix, Weights
+from spectail.weights.parameter import Source, make_weights
+from spectail.weights.state_dict import as_in_the_model, read_mapping
 
 PATTERN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-
-
-def call_factory(name: str) -> nn.Module | Mapping[Any, Any]:
-    """What a factory returns; modules of the current folder can be named.
-
-    Args:
-        name: "package.module:factory"; the factory is called without arguments.
-
-    Returns:
-        the module or state dict.
-
-    Raises:
-        ValueError: the module cannot be imported, has no such factory, or the factory fails or returns anything else.
-    """
-    if not PATTERN.fullmatch(name):
-        raise SourceError(f"{name!r} is neither a file nor package.module:factory")
-    where, _, what = name.partition(":")
-    here = str(Path.cwd())
-    added = here not in sys.path
-    if added:
-        sys.path.insert(0, here)
-    try:
-        factory = _found(name, where, what)
-        if not callable(factory):
-            raise SourceError(f"{name}: {what} is a {type(factory).__name__}, not a function that makes a model")
-        try:
-            result = factory()
-        except (Exception, SystemExit) as error:  # whatever a user's own function raises
-            raise SourceError(f"{name}: {what}() failed: {_said(error)}") from error
-    finally:
-        if added and here in sys.path:
-            sys.path.remove(here)
-    if not isinstance(result, nn.Module | Mapping):
-        raise SourceError(f"{name}: {what}() returned a {type(result).__name__}; expected a module or a state dict")
-    return result
-
-
-def _found(name: str, where: str, what: str) -> Any:
-    try:
-        found: Any = importlib.import_module(where)
-    except (Exception, SystemExit) as error:  # importing runs a user's own code
-        raise SourceError(f"{name}: {where} cannot be imported: {_said(error)}") from error
-    for step in what.split("."):
-        if not hasattr(found, step):
-            raise SourceError(f"{name}: {where} has no {what}")
-        found = getattr(found, step)
-    return found
-
-
-def _said(error: BaseException) -> str:
-    first = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {first[0]:.200}" if first else type(error).__name__
 
 
 def open_weights(source: Any, conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES) -> Weights:
@@ -82,26 +38,78 @@ def open_weights(source: Any, conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES)
         what it holds, in the order of definition.
 
     Raises:
-        ValueError: the source is none of these, or a file is not what it says it is.
+        SettingError: conv is not known.
+        SourceError: the source is none of these, or a file is not what it says it is.
         OSError: a file cannot be read.
     """
-    from torch import nn
+    if conv not in list(ConvMatrix):
+        raise SettingError(f"conv={conv!r} is not known; expected {' or '.join(ConvMatrix)}")
+    parameters = _read(source)
+    split = split_by_name if parameters.modules is None else split_by_module
+    return make_weights(parameters, split(parameters, ConvMatrix(conv)))
 
-    from spectail.weights.by_module import module_weights
-    from spectail.weights.folders import file_weights
-    from spectail.weights.state_dict import state_weights
 
-    try:
-        how = ConvMatrix(conv)
-    except ValueError:
-        raise SourceError(f"conv={conv!r} is not known; expected {' or '.join(ConvMatrix)}") from None
+def _read(source: Any) -> Source:
+    """What a source holds, whatever it is."""
     title = ""
     if isinstance(source, str) and ":" in source and not os.path.exists(source):
         title, source = source, call_factory(source)
     if isinstance(source, nn.Module):
-        return module_weights(source, how, title)
+        return read_module(source, title)
     if isinstance(source, Mapping):
-        return state_weights(source, how, title or "state dict")
+        return as_in_the_model(read_mapping(source, title or "state dict"))
     if isinstance(source, str | os.PathLike):
-        return file_weights(Path(source), how)
+        return as_in_the_model(read_file(Path(source)))
     raise SourceError(f"a {type(source).__name__} is no source of weights; expected a module, a state dict or a path")
+
+
+def call_factory(name: str) -> nn.Module | Mapping[Any, Any]:
+    """What a factory returns; modules of the current folder can be named.
+
+    Args:
+        name: "package.module:factory"; the factory is called without arguments.
+
+    Returns:
+        the module or state dict.
+
+    Raises:
+        SourceError: the module cannot be imported, has no such factory, or the factory fails or returns anything else.
+    """
+    if not PATTERN.fullmatch(name):
+        raise SourceError(f"{name!r} is neither a file nor package.module:factory")
+    where, _, what = name.partition(":")
+    here = str(Path.cwd())
+    added = here not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        factory = _attribute(name, where, what)
+        if not callable(factory):
+            raise SourceError(f"{name}: {what} is a {type(factory).__name__}, not a function that makes a model")
+        try:
+            result = factory()
+        except (Exception, SystemExit) as error:  # whatever a user's own function raises
+            raise SourceError(f"{name}: {what}() failed: {_sentence(error)}") from error
+    finally:
+        if added and here in sys.path:
+            sys.path.remove(here)
+    if not isinstance(result, nn.Module | Mapping):
+        raise SourceError(f"{name}: {what}() returned a {type(result).__name__}; expected a module or a state dict")
+    return result
+
+
+def _attribute(name: str, where: str, what: str) -> Any:
+    try:
+        value: Any = importlib.import_module(where)
+    except (Exception, SystemExit) as error:  # importing runs a user's own code
+        raise SourceError(f"{name}: {where} cannot be imported: {_sentence(error)}") from error
+    for step in what.split("."):
+        if not hasattr(value, step):
+            raise SourceError(f"{name}: {where} has no {what}")
+        value = getattr(value, step)
+    return value
+
+
+def _sentence(error: BaseException) -> str:
+    first = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {first[0]:.200}" if first else type(error).__name__

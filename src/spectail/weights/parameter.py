@@ -1,17 +1,22 @@
-"""A parameter before it is read: what it is, whether it holds a matrix, and with whom it shares its values."""
+"""A parameter before it is read: what it is, whether it holds a matrix, and with whom it shares its values.
+
+Here: what the three steps of `open_weights` hand to one another, and the last of them. Not here: where parameters
+come from (`by_module`, `state_dict`, `folders`, `formats`), and which splitting each gets (`by_module`, `by_name`).
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from spectail.weights.matrix import Skipped, WeightMatrix, Weights
-from spectail.weights.splitting import Splitting
+from spectail.weights.splitting import Splitting, View
 
 
 @dataclass(frozen=True)
@@ -24,8 +29,10 @@ class Parameter:
         load: reads it whole.
         refusal: why it is not analysed; empty where it is.
         memory: equal for two parameters that share their values; None where nothing is shared.
-        resident: whether it stays in memory, so that its parts may be views of it.
+        resident: whether it stays in memory, so that its matrices may be views of it.
         note: what its matrices' rows should say.
+        load_rows: reads from one index of its first dimension up to another, and no more; None where that costs
+            as much as to read it whole.
     """
 
     name: str
@@ -35,9 +42,35 @@ class Parameter:
     memory: Hashable | None = None
     resident: bool = True
     note: str = ""
+    load_rows: Callable[[int, int], Tensor] | None = field(default=None, repr=False)
 
 
-def from_tensor(name: str, tensor: Tensor, load: Callable[[], Tensor], *, resident: bool = True) -> Parameter:
+@dataclass(frozen=True)
+class Source:
+    """What was read of a source: its parameters, before it is known how they become matrices.
+
+    Attributes:
+        title: what it is called.
+        parameters: in the order of definition, as far as the source tells it.
+        skipped: what beside them was left out.
+        modules: of a module, by path: which one holds the parameters there, and which one is around it. None where
+            only names are known.
+    """
+
+    title: str
+    parameters: Sequence[Parameter]
+    skipped: Sequence[Skipped] = ()
+    modules: Mapping[str, tuple[nn.Module, nn.Module | None]] | None = None
+
+
+def from_tensor(
+    name: str,
+    tensor: Tensor,
+    load: Callable[[], Tensor],
+    *,
+    resident: bool = True,
+    load_rows: Callable[[int, int], Tensor] | None = None,
+) -> Parameter:
     """The description of a tensor that is in memory, or mapped into it.
 
     Args:
@@ -45,6 +78,7 @@ def from_tensor(name: str, tensor: Tensor, load: Callable[[], Tensor], *, reside
         tensor: looked at, not kept.
         load: gives it again.
         resident: whether what `load` gives stays in memory anyhow.
+        load_rows: gives some rows of it, where that is less work.
 
     Returns:
         the description, with a refusal where the tensor cannot be analysed.
@@ -63,7 +97,7 @@ def from_tensor(name: str, tensor: Tensor, load: Callable[[], Tensor], *, reside
             tensor.dtype,
             layout,
         )
-    return Parameter(name, shape, load, refusal, memory, resident)
+    return Parameter(name, shape, load, refusal, memory, resident, load_rows=load_rows)
 
 
 def why_not_matrix(shape: tuple[int, ...]) -> str:
@@ -112,60 +146,61 @@ def _why_overlapping(tensor: Tensor) -> str:
     return ""
 
 
-def make_weights(
-    title: str, planned: Iterable[tuple[Parameter, Splitting | None]], skipped: Iterable[Skipped] = ()
-) -> Weights:
-    """The matrices of a list of parameters; those that share their values once.
+def make_weights(source: Source, splittings: Sequence[Splitting | str]) -> Weights:
+    """The matrices of the parameters of a source; of those that share their values once.
 
     Args:
-        title: what the source is called.
-        planned: the parameters in the order of definition, each with how it becomes matrices; None for one
-            that is known to be a mask.
-        skipped: what was left out before.
+        source: what was read.
+        splittings: of each of its parameters in turn: how it becomes matrices, or why it does not.
 
     Returns:
         the matrices, unread, and everything that was left out.
     """
+    skipped: list[Skipped] = []
+    analysed: list[tuple[Parameter, Splitting]] = []
+    first_names: dict[Hashable, str] = {}
+    tied_names: dict[str, list[str]] = {}
+    for parameter, splitting in zip(source.parameters, splittings, strict=True):
+        if isinstance(splitting, str):
+            skipped.append(Skipped(parameter.name, parameter.shape, splitting))
+            continue
+        first = first_names.setdefault(parameter.memory, parameter.name) if parameter.memory else parameter.name
+        if first == parameter.name:
+            analysed.append((parameter, splitting))
+        else:
+            tied_names.setdefault(first, []).append(parameter.name)
+            reason = f"tied: the same values as {first}, analysed there"
+            skipped.append(Skipped(parameter.name, parameter.shape, reason))
     matrices: list[WeightMatrix] = []
-    left_out: list[Skipped] = []
-    first: dict[Hashable, str] = {}
-    others: dict[str, list[str]] = {}
-    kept: list[tuple[Parameter, Splitting]] = []
-    for parameter, plan in planned:
-        if parameter.refusal or plan is None:
-            left_out.append(Skipped(parameter.name, parameter.shape, parameter.refusal or "a mask, not a weight"))
-            continue
-        known = first.setdefault(parameter.memory, parameter.name) if parameter.memory else parameter.name
-        if known != parameter.name:
-            others.setdefault(known, []).append(parameter.name)
-            left_out.append(
-                Skipped(parameter.name, parameter.shape, f"tied: the same values as {known}, analysed there")
-            )
-            continue
-        kept.append((parameter, plan))
-    for parameter, plan in kept:
-        tied = f"tied to {', '.join(others[parameter.name])}" if parameter.name in others else ""
-        matrices += _matrices(parameter, plan, "; ".join(filter(None, (parameter.note, plan.note, tied))))
-    return Weights(title, tuple(matrices), (*left_out, *skipped))
+    for parameter, splitting in analysed:
+        tied = f"tied to {', '.join(tied_names[parameter.name])}" if parameter.name in tied_names else ""
+        matrices += _matrices(parameter, splitting, "; ".join(filter(None, (parameter.note, splitting.note, tied))))
+    return Weights(source.title, tuple(matrices), (*skipped, *source.skipped))
 
 
-def _matrices(parameter: Parameter, plan: Splitting, note: str) -> list[WeightMatrix]:
-    found = []
-    for part in plan.parts:
+def _matrices(parameter: Parameter, splitting: Splitting, note: str) -> Iterator[WeightMatrix]:
+    """The matrices of one parameter; those that are blocks of its rows read no more of it, where that is possible."""
+    # one of several in what was read for all of them must not hold the rest in memory
+    copied = not parameter.resident and len(splitting.places) > 1
+    for place in splitting.places:
+        first, last = place.rows(parameter.shape[0])
+        block = torch.empty(last - first, *parameter.shape[1:], device="meta")
+        slices, rows, cols = place.view(block).shape
+        read: Callable[[], Tensor] = parameter.load
+        view: View = partial(_view_of_rows, place.view, first, last, copied)
+        if parameter.load_rows is not None and block.shape != parameter.shape:
+            read, view = partial(parameter.load_rows, first, last), place.view
+        name = f"{parameter.name}[{place.label}]" if place.label else parameter.name
+        yield WeightMatrix(name, splitting.kind, rows, cols, slices, read, note, view)
 
-        def load(view: Callable[[Tensor], Tensor] = part.view) -> Tensor:
-            seen = view(parameter.load())
-            # a part of what was read for it alone must not hold the rest in memory
-            return seen if parameter.resident or len(plan.parts) == 1 else seen.clone()
 
-        slices, rows, cols = part.view(torch.empty(parameter.shape, device="meta")).shape
-        name = f"{parameter.name}[{part.label}]" if part.label else parameter.name
-        found.append(WeightMatrix(name, plan.kind, rows, cols, slices, load, note))
-    return found
+def _view_of_rows(view: View, first: int, last: int, copied: bool, values: Tensor) -> Tensor:
+    matrix = view(values[first:last])
+    return matrix.clone() if copied else matrix
 
 
-def _order(parameter: Parameter) -> list[tuple[int, int, str]]:
-    """By name, with numbers as numbers: layer 2 before layer 10. Such files keep no order of definition."""
+def natural_order(parameter: Parameter) -> list[tuple[int, int, str]]:
+    """By name, with numbers as numbers: layer 2 before layer 10. Some files keep no order of definition."""
     pieces = re.split(r"(\d+)", parameter.name)
     return [
         (0, len(piece.lstrip("0")), piece.lstrip("0")) if index % 2 else (1, 0, piece)

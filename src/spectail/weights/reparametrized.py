@@ -1,4 +1,8 @@
-"""Weights that a module computes from others: what it acts with, without changing it."""
+"""Weights that a layer computes from what is stored before it acts: weight_norm, spectral_norm, pruning and others.
+
+Here: how they are computed, from a module without changing it, and from the names of what is stored. Not here: how
+what was computed becomes matrices.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ def reparametrized_of_module(owner: nn.Module, path: str) -> tuple[list[Paramete
     Returns:
         the weights it acts with; and, by name, the parameters and buffers that they are made of.
     """
-    found: list[Parameter] = []
+    effective: list[Parameter] = []
     consumed: dict[str, Skipped] = {}
     for name, compute, sources, how in (*_parametrized(owner), *_hooked(owner)):
         whole = path + name
@@ -37,22 +41,22 @@ def reparametrized_of_module(owner: nn.Module, path: str) -> tuple[list[Paramete
             shape = tuple(tensor.shape)
             consumed[path + source] = Skipped(path + source, shape, f"a part of {whole}, analysed as it acts ({how})")
         try:
-            seen = compute()
+            weight = compute()
         except Exception as error:  # whatever a user's own parametrization raises
             consumed[whole] = Skipped(whole, (), f"its parametrization cannot be computed: {error}")
             continue
-        parameter = from_tensor(whole, seen, compute, resident=False)
+        parameter = from_tensor(whole, weight, compute, resident=False)
         # what was computed lies in memory that is used again: only the module says what is shared
         memory = (id(owner), name)
-        found.append(replace(parameter, memory=memory, note=f"{how}: the weight it acts with"))
-    return found, consumed
+        effective.append(replace(parameter, memory=memory, note=f"{how}: the weight it acts with"))
+    return effective, consumed
 
 
 def _parametrized(owner: nn.Module) -> list[_Recipe]:
     """Weights under `torch.nn.utils.parametrize`, by a copy of it in evaluation mode: in training, it may change."""
-    found: list[_Recipe] = []
+    recipes: list[_Recipe] = []
     if not parametrize.is_parametrized(owner):
-        return found
+        return recipes
     for name, chain in owner.parametrizations.items():  # type: ignore[union-attr,operator]
 
         def compute(name: str = name) -> Tensor:
@@ -61,13 +65,13 @@ def _parametrized(owner: nn.Module) -> list[_Recipe]:
                 return _plain(chain())
 
         sources = {f"parametrizations.{name}.{inner}": tensor for inner, tensor in _values(chain)}
-        found.append((name, compute, sources, "+".join(_called(step) for step in chain)))
-    return found
+        recipes.append((name, compute, sources, "+".join(_name_of(step) for step in chain)))
+    return recipes
 
 
 def _hooked(owner: nn.Module) -> list[_Recipe]:
     """Weights that a hook of `torch.nn.utils` computes before each call: weight_norm, spectral_norm, prune."""
-    found: list[_Recipe] = []
+    recipes: list[_Recipe] = []
     for hook in owner._forward_pre_hooks.values():
         kind = type(hook).__name__
         name = getattr(hook, "name", None) or getattr(hook, "_tensor_name", None)
@@ -85,10 +89,10 @@ def _hooked(owner: nn.Module) -> list[_Recipe]:
                     return _plain(hook.compute_weight(owner, do_power_iteration=False))
                 return _plain(hook.compute_weight(owner))
 
-        held = owner._parameters | owner._buffers
-        sources = {name + end: tensor for end in ends if (tensor := held.get(name + end)) is not None}
-        found.append((name, compute, sources, _called(hook) if kind != "pruned" else kind))
-    return found
+        stored = owner._parameters | owner._buffers
+        sources = {name + end: tensor for end in ends if (tensor := stored.get(name + end)) is not None}
+        recipes.append((name, compute, sources, _name_of(hook) if kind != "pruned" else kind))
+    return recipes
 
 
 def _plain(tensor: Tensor) -> Tensor:
@@ -99,7 +103,7 @@ def _values(module: nn.Module) -> list[tuple[str, Tensor]]:
     return [*module.named_parameters(), *module.named_buffers()]
 
 
-def _called(step: object) -> str:
+def _name_of(step: object) -> str:
     name = type(step).__name__
     return {"_WeightNorm": "weight_norm", "WeightNorm": "weight_norm", "_SpectralNorm": "spectral_norm"}.get(
         name, {"SpectralNorm": "spectral_norm", "_Orthogonal": "orthogonal"}.get(name, name)
@@ -107,7 +111,7 @@ def _called(step: object) -> str:
 
 
 # the ending of a weight's main part, and of what it is computed with; which way, in the order in which they are tried
-_WAYS = (
+_PATTERNS = (
     ("parametrizations.{}.original1", ("parametrizations.{}.original0",), "weight_norm"),
     ("{}_v", ("{}_g",), "weight_norm"),
     ("parametrizations.{}.original", ("parametrizations.{}.0._u", "parametrizations.{}.0._v"), "spectral_norm"),
@@ -116,46 +120,45 @@ _WAYS = (
 )
 
 
-def reparametrized_by_name(found: Iterable[Parameter]) -> tuple[list[Parameter], list[Skipped]]:
+def reparametrized_by_name(parameters: Iterable[Parameter]) -> tuple[list[Parameter], list[Skipped]]:
     """Put the weight that a layer acts with in the place of what it is stored as.
 
     Args:
-        found: the parameters of a state dict.
+        parameters: of a state dict.
 
     Returns:
         the parameters, with weights under weight_norm, spectral_norm and prune computed; and what they came from.
     """
-    known = {parameter.name: parameter for parameter in found}
+    stored = {parameter.name: parameter for parameter in parameters}
     result: dict[str, Parameter] = {}
-    used: dict[str, Skipped] = {}
-    for main in known.values():
-        made = _matching(main, known)
-        if made is None or made[0].name in known:
+    consumed: dict[str, Skipped] = {}
+    for main in stored.values():
+        match = _matching(main, stored)
+        if match is None or match[0].name in stored:
             result[main.name] = main
             continue
-        weight, sources, how = made
+        weight, sources, how = match
         result[main.name] = weight
         for source in (main, *sources):
             reason = f"a part of {weight.name}, analysed as it acts ({how})"
-            used[source.name] = Skipped(source.name, source.shape, reason)
-    kept = [weight for name, weight in result.items() if name not in used or weight.name != name]
-    return [_kept_as_stored(parameter) for parameter in kept], list(used.values())
+            consumed[source.name] = Skipped(source.name, source.shape, reason)
+    remaining = [weight for name, weight in result.items() if name not in consumed or weight.name != name]
+    return [_kept_as_stored(parameter) for parameter in remaining], list(consumed.values())
 
 
-def _matching(main: Parameter, known: dict[str, Parameter]) -> tuple[Parameter, list[Parameter], str] | None:
+def _matching(main: Parameter, stored: dict[str, Parameter]) -> tuple[Parameter, list[Parameter], str] | None:
     """The weight of which a parameter is the main part, if it is one."""
     path, last = _last_steps(main.name)
-    for pattern, others, how in _WAYS:
+    for pattern, others, how in _PATTERNS:
         before, after = pattern.split("{}")
         if main.refusal or not (last.startswith(before) and last.endswith(after) and len(last) > len(before + after)):
             continue
         name = last[len(before) : len(last) - len(after)]
-        sources = [source for other in others if (source := known.get(path + other.format(name))) is not None]
+        sources = [source for other in others if (source := stored.get(path + other.format(name))) is not None]
         compute = _computation(how, main, sources) if len(sources) == len(others) else None
         if compute is not None:
             note = f"{how}: the weight it acts with"
-            weight = replace(main, name=path + name, load=compute, memory=None, resident=False, note=note)
-            return weight, sources, how
+            return Parameter(path + name, main.shape, compute, resident=False, note=note), sources, how
     return None
 
 

@@ -1,4 +1,7 @@
-"""How a parameter becomes matrices: whole, transposed, by gate, by query, key and value, by kernel position."""
+"""How a parameter becomes matrices: whole, transposed, by gate, by query, key and value, by kernel position.
+
+Here: the ways. Not here: which parameter goes which way (`by_module`, `by_name`).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from torch import Tensor
 from spectail.weights.matrix import ConvMatrix
 
 View = Callable[[Tensor], Tensor]
-"""From a whole parameter to slices × rows × cols of it; a view of it where that is possible."""
+"""From values to slices × rows × cols of them; a view of them where that is possible."""
 
 GATES = {
     "lstm": ("input gate", "forget gate", "cell", "output gate"),
@@ -23,30 +26,42 @@ QKV = ("q", "k", "v")
 
 
 @dataclass(frozen=True)
-class Part:
-    """One matrix of a parameter: what it is called, where there are several, and how it is seen in it."""
+class Place:
+    """Where one matrix lies in its parameter.
+
+    Attributes:
+        label: what it is called, where there are several.
+        view: from the block of the parameter that it lies in to the matrix.
+        block: which one this is of how many equal blocks of the first dimension; (0, 1) is the whole parameter.
+    """
 
     label: str
     view: View
+    block: tuple[int, int] = (0, 1)
+
+    def rows(self, size: int) -> tuple[int, int]:
+        """From which index of the first dimension, of a given size, up to which one its block reaches."""
+        index, count = self.block
+        return index * size // count, (index + 1) * size // count
 
 
 @dataclass(frozen=True)
 class Splitting:
-    """The matrices of a parameter."""
+    """The matrices of a parameter: of which kind, and where each lies in it."""
 
     kind: str
-    parts: tuple[Part, ...]
+    places: tuple[Place, ...]
     note: str = ""
 
 
 def whole(kind: str, note: str = "") -> Splitting:
     """The parameter is the matrix, out × in."""
-    return Splitting(kind, (Part("", lambda tensor: tensor[None]),), note)
+    return Splitting(kind, (Place("", lambda tensor: tensor[None]),), note)
 
 
 def transposed(kind: str, note: str = "") -> Splitting:
     """The parameter is the matrix, stored in × out."""
-    return Splitting(kind, (Part("", lambda tensor: tensor.T[None]),), note)
+    return Splitting(kind, (Place("", lambda tensor: tensor.T[None]),), note)
 
 
 def stack(kind: str = "weight") -> Splitting:
@@ -57,7 +72,7 @@ def stack(kind: str = "weight") -> Splitting:
             tensor = tensor[0]
         return tensor[None] if tensor.ndim == 2 else tensor.flatten(0, -3)
 
-    return Splitting(kind, (Part("", view),))
+    return Splitting(kind, (Place("", view),))
 
 
 def blocks(kind: str, labels: Sequence[str], *, stored_transposed: bool = False, note: str = "") -> Splitting:
@@ -70,17 +85,19 @@ def blocks(kind: str, labels: Sequence[str], *, stored_transposed: bool = False,
         note: for each row.
 
     Returns:
-        one part a block.
+        a matrix for each block.
     """
 
-    def block(index: int) -> View:
-        def view(tensor: Shaped[Tensor, "first second"]) -> Shaped[Tensor, "1 rows cols"]:
-            tensor = tensor.T if stored_transposed else tensor
-            return tensor.reshape(len(labels), -1, tensor.shape[1])[index][None]
+    def columns(index: int) -> View:
+        return lambda tensor: tensor.T.reshape(len(labels), -1, tensor.shape[0])[index][None]
 
-        return view
-
-    return Splitting(kind, tuple(Part(label, block(index)) for index, label in enumerate(labels)), note)
+    places = (
+        Place(label, columns(index))
+        if stored_transposed
+        else Place(label, lambda tensor: tensor[None], (index, len(labels)))
+        for index, label in enumerate(labels)
+    )
+    return Splitting(kind, tuple(places), note)
 
 
 def interleaved_heads(heads: int, note: str = "") -> Splitting:
@@ -94,10 +111,10 @@ def interleaved_heads(heads: int, note: str = "") -> Splitting:
         q, k and v, each of all heads.
     """
 
-    def block(index: int) -> View:
+    def heads_of(index: int) -> View:
         return lambda tensor: tensor.reshape(heads, len(QKV), -1, tensor.shape[1])[:, index].flatten(0, 1)[None]
 
-    return Splitting("attention", tuple(Part(label, block(index)) for index, label in enumerate(QKV)), note)
+    return Splitting("attention", tuple(Place(label, heads_of(index)) for index, label in enumerate(QKV)), note)
 
 
 def kernel(
@@ -113,7 +130,7 @@ def kernel(
         note: for its row.
 
     Returns:
-        one part: groups · positions slices of out/groups × in/groups, or groups slices of
+        one matrix: groups · positions slices of out/groups × in/groups, or groups slices of
         out/groups × (in/groups · positions).
     """
 
@@ -128,11 +145,11 @@ def kernel(
     kind = f"conv{'-transpose' if transpose else ''}{len(shape) - 2}d"
     if groups > 1:
         note = "; ".join(filter(None, (note, f"{groups} groups, each of its own")))
-    return Splitting(kind, (Part("", view),), note)
+    return Splitting(kind, (Place("", view),), note)
 
 
 def bilinear(conv: ConvMatrix) -> Splitting:
     """The in₁ × in₂ form of each output, pooled; or out × (in₁ · in₂) where kernels are flattened."""
     if conv is ConvMatrix.FLATTEN:
-        return Splitting("bilinear", (Part("", lambda tensor: tensor.flatten(1)[None]),))
-    return Splitting("bilinear", (Part("", lambda tensor: tensor),), "one in₁ × in₂ form an output, pooled")
+        return Splitting("bilinear", (Place("", lambda tensor: tensor.flatten(1)[None]),))
+    return Splitting("bilinear", (Place("", lambda tensor: tensor),), "one in₁ × in₂ form an output, pooled")

@@ -1,17 +1,20 @@
-"""The parameters of a state dict: names, shapes and values, in memory."""
+"""State dicts: where in a mapping one lies, and what its names mean.
+
+Here: all that is the same of a state dict in memory and in a file. Not here: how files are read (`formats`), and
+which splitting a name gets (`by_name`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from spectail.errors import SourceError
-from spectail.weights.by_name import splitting_by_name
-from spectail.weights.matrix import ConvMatrix, Skipped, Weights
-from spectail.weights.parameter import Parameter, from_tensor, make_weights
+from spectail.weights.matrix import Skipped
+from spectail.weights.parameter import Source, from_tensor
 from spectail.weights.reparametrized import reparametrized_by_name
 from spectail.weights.untrusted import printable
 
@@ -21,58 +24,54 @@ WRAPPINGS = (
 )
 """Under which names training scripts keep the state dict in a checkpoint, by precedence."""
 
-PREFIXES = ("module.", "_orig_mod.")
-"""What wrappers for several devices and for compilation put before every name."""
+WRAPPERS = {
+    "DataParallel": "module.",
+    "DistributedDataParallel": "module.",
+    "AveragedModel": "module.",
+    "OptimizedModule": "_orig_mod.",
+}
+"""Classes that wrap a whole model, for several devices, averages or compilation, and what they put before its names."""
+
+COMPILED = "_orig_mod."
+"""What a part of a model that was compiled by itself puts into its names."""
 
 DEPTH = 3
 """How deep in a checkpoint its state dict may lie."""
 
 
-def state_weights(source: Mapping[Any, Any], conv: ConvMatrix, title: str = "state dict") -> Weights:
-    """The matrices of a state dict in memory.
+def read_mapping(mapping: Mapping[Any, Any], title: str) -> Source:
+    """The parameters of a state dict in memory.
 
     Args:
-        source: tensors by name; or a checkpoint that holds such a mapping under a usual name.
-        conv: how kernels become matrices.
+        mapping: tensors by name; or a checkpoint that holds such a mapping under a usual name.
         title: what it is called.
 
     Returns:
-        its matrices, views of its tensors, and what was left out.
+        views of its tensors, under the names that are stored.
 
     Raises:
-        ValueError: it holds things, but no tensor by name.
+        SourceError: it holds things, but no tensor by name.
     """
-
-    def reader(tensor: Tensor) -> Callable[[], Tensor]:
-        return lambda: tensor.detach()
-
-    state, keys, skipped = find_state_dict(source, title)
-    found = [from_tensor(name, tensor, reader(tensor)) for name, tensor in state.items()]
-    return named_weights(title_of_keys(title, keys), found, conv, skipped)
+    state, keys, skipped = find_state_dict(mapping, title)
+    parameters = [from_tensor(name, tensor, tensor.detach) for name, tensor in state.items()]
+    return Source(title_of_keys(title, keys), parameters, skipped)
 
 
-def named_weights(title: str, found: list[Parameter], conv: ConvMatrix, skipped: list[Skipped]) -> Weights:
-    """The matrices of parameters of which only names and shapes are known.
+def as_in_the_model(source: Source) -> Source:
+    """The parameters by the names that the model itself has for them, each weight as its layer acts with it.
 
     Args:
-        title: what the source is called; a prefix that is removed from all names is added to it.
-        found: the parameters.
-        conv: how kernels become matrices.
-        skipped: what was left out before.
+        source: parameters under the names that are stored.
 
     Returns:
-        the matrices and what was left out.
+        them, without the prefixes of wrappers, which the title then names; weights that are stored in several
+        parameters are computed from these, which are listed as skipped.
     """
-    names, removed = without_prefixes([printable(parameter.name) for parameter in found])
-    named = [replace(parameter, name=name) for parameter, name in zip(found, names, strict=True)]
-    named, parts = reparametrized_by_name(named)
-    shapes = {parameter.name: parameter.shape for parameter in named}
-    planned = [
-        (parameter, None if parameter.refusal else splitting_by_name(parameter.name, shapes, conv))
-        for parameter in named
-    ]
-    title += f' (its names without the prefix "{removed}")' if removed else ""
-    return make_weights(title, planned, [*parts, *skipped])
+    names, removed = without_prefixes([printable(parameter.name) for parameter in source.parameters])
+    title = source.title + (f' (its names without the prefix "{removed}")' if removed else "")
+    named = [replace(parameter, name=name) for parameter, name in zip(source.parameters, names, strict=True)]
+    parameters, sources = reparametrized_by_name(named)
+    return Source(title, parameters, [*sources, *source.skipped])
 
 
 def without_prefixes(names: list[str]) -> tuple[list[str], str]:
@@ -85,11 +84,11 @@ def without_prefixes(names: list[str]) -> tuple[list[str], str]:
         the names; and the prefix that was removed, empty if none.
     """
     removed = ""
-    while prefix := next((one for one in PREFIXES if names and all(name.startswith(one) for name in names)), ""):
+    prefixes = set(WRAPPERS.values())
+    while prefix := next((one for one in prefixes if names and all(name.startswith(one) for name in names)), ""):
         names = [name.removeprefix(prefix) for name in names]
         removed += prefix
-    # a compiled part of a model is that part
-    inner = [name.replace("_orig_mod.", "") for name in names]
+    inner = [name.replace(COMPILED, "") for name in names]
     return (inner if len(set(inner)) == len(set(names)) else names), removed
 
 
@@ -109,28 +108,30 @@ def find_state_dict(source: Mapping[Any, Any], title: str) -> tuple[dict[str, Te
         the tensors by name; under which keys they were; what beside them was left out.
 
     Raises:
-        ValueError: it holds things, but no tensor by name, or several mappings of which none has a usual name.
+        SourceError: it holds things, but no tensor by name, or several mappings of which none has a usual name.
     """
     keys: tuple[str, ...] = ()
     skipped: list[Skipped] = []
     while len(keys) < DEPTH and not any(isinstance(value, Tensor) for value in source.values()):
-        held = [key for key, value in source.items() if isinstance(key, str) and _holds_state(value, DEPTH - len(keys))]
-        usual = [key for key in WRAPPINGS if key in held]
-        if len(held) > 1 and not usual:
-            several = ", ".join(map(_short, held[:8]))
+        states = [
+            key for key, value in source.items() if isinstance(key, str) and _holds_state(value, DEPTH - len(keys))
+        ]
+        usual = [key for key in WRAPPINGS if key in states]
+        if len(states) > 1 and not usual:
+            several = ", ".join(map(_short, states[:8]))
             raise SourceError(f"{title} holds several state dicts, {several}; expected one: save the one that you mean")
-        if not held:
+        if not states:
             break
-        key = (usual or held)[0]
+        key = (usual or states)[0]
         skipped += [
             Skipped(_short(other), (), "beside the state dict in its checkpoint") for other in source if other != key
         ]
         source, keys = source[key], (*keys, key)
     state = {str(name): value for name, value in source.items() if isinstance(value, Tensor)}
     if source and not state:
-        known = ", ".join(_short(key) for key in list(source)[:8])
+        keys_there = ", ".join(_short(key) for key in list(source)[:8])
         raise SourceError(
-            f"{title} holds no tensor by name, only {known}; expected a state dict, as model.state_dict() gives"
+            f"{title} holds no tensor by name, only {keys_there}; expected a state dict, as model.state_dict() gives"
         )
     others = [(name, value) for name, value in source.items() if not isinstance(value, Tensor)]
     skipped += [Skipped(_short(name), (), f"not a tensor ({type(value).__name__})") for name, value in others]

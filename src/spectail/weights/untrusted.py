@@ -1,16 +1,20 @@
-"""Files from strangers: opened if they are files, parsed if they are what they should be, refused in a sentence."""
+"""Files from strangers: opened if they are files, parsed if they are what they should be, refused in a sentence.
+
+Here: what guards against any file. Not here: the checks of one format (`formats`).
+"""
 
 from __future__ import annotations
 
 import json
 import stat
+from collections import Counter
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from spectail.errors import SourceError
 
-MOST_MARKS = 4_000_000
+MOST_JSON_ENTRIES = 4_000_000
 """Commas and brackets in JSON: enough for 500 000 tensors, few enough for a quarter of a gigabyte as objects."""
 
 FileStamp = tuple[int, int, int]
@@ -27,7 +31,7 @@ def size_of(path: Path) -> int:
         bytes.
 
     Raises:
-        ValueError: it is not there, or no file.
+        SourceError: it is not there, or no file.
     """
     return stamp_of(path)[1]
 
@@ -42,15 +46,15 @@ def stamp_of(path: Path) -> FileStamp:
         its stamp.
 
     Raises:
-        ValueError: it is not there, or no file: a pipe or a device would be waited for.
+        SourceError: it is not there, or no file: a pipe or a device would be waited for.
     """
     try:
-        found = path.stat()
+        status = path.stat()
     except (OSError, ValueError) as error:
         raise SourceError(f"{path} cannot be read: {_reason(error)}") from None
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise SourceError(f"{path} is no file")
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def check_unchanged(path: Path, before: FileStamp) -> None:
@@ -61,7 +65,7 @@ def check_unchanged(path: Path, before: FileStamp) -> None:
         before: its stamp when it was opened.
 
     Raises:
-        ValueError: it is another now, or gone.
+        SourceError: it is another now, or gone.
     """
     if stamp_of(path) != before:
         raise SourceError(f"{path} has changed since it was opened: open it again")
@@ -77,7 +81,7 @@ def open_file(path: Path) -> BufferedReader:
         the file.
 
     Raises:
-        ValueError: it cannot be opened.
+        SourceError: it cannot be opened.
     """
     size_of(path)
     try:
@@ -98,28 +102,27 @@ def parse_json(path: Path, text: bytes, what: str) -> dict[str, Any]:
         the object.
 
     Raises:
-        ValueError: it is no JSON object, says something twice, or is larger than any that is meant.
+        SourceError: it is no JSON object, says something twice, or is larger than any that is meant.
     """
-    if sum(text.count(mark) for mark in (b",", b"[", b"{")) > MOST_MARKS:
+    if sum(text.count(mark) for mark in (b",", b"[", b"{")) > MOST_JSON_ENTRIES:
         raise SourceError(f"{path}: {what} has more entries than that of any model; it was not parsed")
 
     def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            seen: set[str] = set()
-            twice = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        entries = dict(pairs)
+        if len(entries) != len(pairs):
+            twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
             raise SourceError(f"it says {twice!a:.80} twice")
-        return found
+        return entries
 
     try:
-        found = json.loads(text.decode("utf-8"), object_pairs_hook=object_of)
+        content = json.loads(text.decode("utf-8"), object_pairs_hook=object_of)
     except RecursionError:
         raise SourceError(f"{path}: {what} is nested too deep") from None
     except ValueError as error:
         raise SourceError(f"{path}: {what} is not what it must be: {str(error).splitlines()[0]:.200}") from None
-    if not isinstance(found, dict):
-        raise SourceError(f"{path}: {what} must be a JSON object, not a {type(found).__name__}")
-    return found
+    if not isinstance(content, dict):
+        raise SourceError(f"{path}: {what} must be a JSON object, not a {type(content).__name__}")
+    return content
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,5 @@
-"""One file a format: how it is recognised, what it holds, and how its tensors are read.
+"""One file a format: how it is recognised, what it holds, and how its tensors are read, none before it is asked for.
 
-`table.py` lists the formats, one line each.
+A new one is a file that makes a `FORMAT` (see `format.py`) and a line in `table.py`. What belongs to several formats
+stands in `table.py`; what guards against files of strangers in `untrusted.py` of the room.
 """

@@ -1,4 +1,7 @@
-"""State dicts as `torch.save` writes them: pickles, of which nothing but tensors and plain values is ever made."""
+"""State dicts as `torch.save` writes them: pickles, of which nothing but tensors and plain values is ever made.
+
+Here: all that is known of these files. Not here: where in a checkpoint its state dict lies (`state_dict`).
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from spectail.errors import SourceError
-from spectail.weights.matrix import Skipped
-from spectail.weights.parameter import Parameter, from_tensor
-from spectail.weights.state_dict import find_state_dict
+from spectail.weights.formats.format import Format
+from spectail.weights.parameter import Source, from_tensor
+from spectail.weights.state_dict import find_state_dict, title_of_keys
 from spectail.weights.untrusted import FileStamp, check_unchanged, open_file, printable, size_of, stamp_of
 
 MEMORY_FILLING = re.compile(rb"\n(bytearray|encode|_rebuild_device_\w+)\n")
@@ -30,30 +33,33 @@ LARGEST_PICKLE = 100_000_000
 LEAST_MAPPED = 2**23
 """Bytes of a mapped file that may stay in memory, however small its tensors are."""
 
-SAFE_WAY = "save model.state_dict(), or a .safetensors file, where you have the model"
+_HOW_TO_CONVERT = "save model.state_dict(), or a .safetensors file, where you have the model"
 
 
-def checkpoint_parameters(path: Path) -> tuple[list[Parameter], tuple[str, ...], list[Skipped]]:
+def _recognises(start: bytes) -> bool:
+    """A zip archive since PyTorch 1.6, a bare pickle before."""
+    return start[:4] == b"PK\x03\x04" or start[:1] == b"\x80"
+
+
+def _tensors(path: Path) -> Source:
     """The tensors of a checkpoint, unread where the file can be mapped; the old format is held in memory.
 
-    Args:
-        path: of the file.
-
-    Returns:
-        what each is, and how to read it; under which keys they were; what beside them was left out.
-
     Raises:
-        ValueError: the file cannot be read, is no state dict, or is a pickle that would run code: it is not run.
+        SourceError: the file cannot be read, is no state dict, or is a pickle that would run code: it is not run.
     """
     stamp = stamp_of(path)
     mapped = _is_zip(path)
-    state, keys, skipped = find_state_dict(_loaded(path, mapped), str(path))
+    state, keys, skipped = find_state_dict(_unpickled(path, mapped), str(path))
     _check_sizes(path, state)
+    title = title_of_keys(path.name, keys)
     if not mapped:
-        return [from_tensor(name, tensor, tensor.detach) for name, tensor in state.items()], keys, skipped
+        return Source(title, [from_tensor(name, tensor, tensor.detach) for name, tensor in state.items()], skipped)
     reader = _MappedReader(path, stamp, state)
-    found = [from_tensor(name, tensor, partial(reader.read, name), resident=False) for name, tensor in state.items()]
-    return found, keys, skipped
+    parameters = []
+    for name, tensor in state.items():
+        read = partial(reader.read, name)
+        parameters.append(from_tensor(name, tensor, read, resident=False, load_rows=read))
+    return Source(title, parameters, skipped)
 
 
 class _MappedReader:
@@ -68,13 +74,14 @@ class _MappedReader:
         self._most = max(LEAST_MAPPED, *map(_bytes_of, state.values())) if state else 0
         self._read = 0
 
-    def read(self, name: str) -> Tensor:
-        """A tensor, in memory of its own."""
+    def read(self, name: str, *rows: int) -> Tensor:
+        """A tensor, or its rows from one index up to another, in memory of its own."""
         # a mapped file that became shorter ends the process that reads it
         check_unchanged(self._path, self._stamp)
         if self._state is None:
-            self._state, self._read = find_state_dict(_loaded(self._path, mapped=True), str(self._path))[0], 0
-        values = self._state[name].detach().clone()
+            self._state, self._read = find_state_dict(_unpickled(self._path, mapped=True), str(self._path))[0], 0
+        stored = self._state[name].detach()
+        values = (stored[slice(*rows)] if rows else stored).clone()
         self._read += _bytes_of(values)
         if self._read >= self._most:
             self._state = None
@@ -92,7 +99,7 @@ def _is_zip(path: Path) -> bool:
     """Whether a checkpoint is in the format that can be mapped.
 
     Raises:
-        ValueError: it is a program, damaged, or something else altogether.
+        SourceError: it is a program, damaged, or something else altogether.
     """
     with open_file(path) as file:
         start = file.read(4)
@@ -100,9 +107,9 @@ def _is_zip(path: Path) -> bool:
             file.seek(0)
             _check_memory(path, file.read)
             return False
-    if start != b"PK\x03\x04":
+    if not _recognises(start):
         what = "empty" if not start else f"no checkpoint: it starts with {start!r}"
-        raise SourceError(f"{path} is {what}; expected a file of torch.save or of safetensors")
+        raise SourceError(f"{path} is {what}; expected {FORMAT.describe}")
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -126,60 +133,63 @@ def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> None:
     """An archive must be one of torch.save, which compresses nothing.
 
     Raises:
-        ValueError: it is not.
+        SourceError: it is not.
     """
     size = size_of(path)
     if any(entry.filename.endswith("/constants.pkl") for entry in entries):
-        raise _RefusedError(f"{path} is a TorchScript archive, which is a program; it was not run: {SAFE_WAY}")
+        raise _RefusedError(f"{path} is a TorchScript archive, which is a program; it was not run: {_HOW_TO_CONVERT}")
     if any(entry.compress_type != zipfile.ZIP_STORED or entry.file_size > size for entry in entries):
         what = "it is compressed, or claims more bytes than it has"
         raise _RefusedError(f"{path} is no checkpoint of torch.save: {what}")
     if any(entry.filename.endswith(".pkl") and entry.file_size > LARGEST_PICKLE for entry in entries):
-        raise _RefusedError(f"{path} has a pickle of more than {LARGEST_PICKLE} bytes; it was not run: {SAFE_WAY}")
+        raise _RefusedError(
+            f"{path} has a pickle of more than {LARGEST_PICKLE} bytes; it was not run: {_HOW_TO_CONVERT}"
+        )
 
 
 def _check_memory(path: Path, read: Callable[[int], bytes]) -> None:
     """A pickle must not make values that are larger than itself.
 
     Raises:
-        ValueError: it can.
+        SourceError: it can.
     """
     before = b""
     while block := read(2**20):
-        found = MEMORY_FILLING.search(before + block)
-        if found:
-            name = found[1].decode()
-            raise _RefusedError(f"{path} is a pickle that can fill the memory ({name}); it was not run: {SAFE_WAY}")
+        call = MEMORY_FILLING.search(before + block)
+        if call:
+            name = call[1].decode()
+            raise _RefusedError(
+                f"{path} is a pickle that can fill the memory ({name}); it was not run: {_HOW_TO_CONVERT}"
+            )
         before = block[-64:]
 
 
-def _loaded(path: Path, mapped: bool) -> Mapping[Any, Any]:
+def _unpickled(path: Path, mapped: bool) -> Mapping[Any, Any]:
     """What a checkpoint holds, by PyTorch's restricted unpickler."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}") from None
     except Exception as error:  # a damaged file may raise any
         raise SourceError(_refusal(path, error)) from None
-    if not isinstance(found, Mapping):
-        raise SourceError(f"{path} holds a {type(found).__name__}; expected a state dict: {SAFE_WAY}")
-    return found
+    if not isinstance(content, Mapping):
+        raise SourceError(f"{path} holds a {type(content).__name__}; expected a state dict: {_HOW_TO_CONVERT}")
+    return content
 
 
 def _refusal(path: Path, error: Exception) -> str:
     """What PyTorch's refusal of a file means, in one sentence."""
     text = str(error)
-    named = re.search(r"(?:GLOBAL|[Uu]nsupported class|Unsupported type:?|build) ([\w.]+\.[\w.]+)", text)
-    if isinstance(error, pickle.UnpicklingError) and named:
-        return f"{path} is a pickle that would run code ({named[1]:.80}); it was not run: {SAFE_WAY}"
+    name = re.search(r"(?:GLOBAL|[Uu]nsupported class|Unsupported type:?|build) ([\w.]+\.[\w.]+)", text)
+    if isinstance(error, pickle.UnpicklingError) and name:
+        return f"{path} is a pickle that would run code ({name[1]:.80}); it was not run: {_HOW_TO_CONVERT}"
     if "Unsupported operand" in text:
-        return (
-            f"{path} is a damaged checkpoint, or a pickle of another kind than torch.save's; it was not run: {SAFE_WAY}"
-        )
-    said = text.rpartition("WeightsUnpickler error:")[2].strip().partition("\n")[0]
-    reason = "it ends too early" if isinstance(error, EOFError) else said or type(error).__name__
+        what = "a damaged checkpoint, or a pickle of another kind than torch.save's"
+        return f"{path} is {what}; it was not run: {_HOW_TO_CONVERT}"
+    sentence = text.rpartition("WeightsUnpickler error:")[2].strip().partition("\n")[0]
+    reason = "it ends too early" if isinstance(error, EOFError) else sentence or type(error).__name__
     return f"{path} is damaged, or no state dict: {printable(reason[:200])}"
 
 
@@ -187,9 +197,18 @@ def _check_sizes(path: Path, state: Mapping[str, Tensor]) -> None:
     """No tensor may have more values than the file has bytes for.
 
     Raises:
-        ValueError: one has.
+        SourceError: one has.
     """
     size = size_of(path)
     for name, tensor in state.items():
         if tensor.layout is torch.strided and not tensor.is_meta and tensor.untyped_storage().nbytes() > size:
             raise SourceError(f"{path} is damaged: {printable(name):.200} claims more bytes than the file has")
+
+
+FORMAT = Format(
+    describe="a file of torch.save",
+    endings=(".pt", ".pth", ".bin"),
+    recognises=_recognises,
+    tensors=_tensors,
+    how_to_convert=_HOW_TO_CONVERT,
+)

@@ -1,7 +1,9 @@
 """Files of the safetensors format: a checked header, and one tensor read at a time.
 
 The header is read here, and not by the library that writes such files, because that maps the whole file into memory:
-what is read here is the bytes of one tensor, and nothing stays.
+what is read here is the bytes of one tensor, or of some rows of it, and nothing stays.
+
+Here: all that is known of this format. Not here: what its names mean, and several files that belong together.
 
 Source: https://github.com/huggingface/safetensors#format.
 """
@@ -9,7 +11,7 @@ Source: https://github.com/huggingface/safetensors#format.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ import torch
 from torch import Tensor
 
 from spectail.errors import SourceError
-from spectail.weights.parameter import Parameter, why_not_matrix, why_not_values
+from spectail.weights.formats.format import Format
+from spectail.weights.parameter import Parameter, Source, natural_order, why_not_matrix, why_not_values
 from spectail.weights.untrusted import FileStamp, check_unchanged, open_file, parse_json, printable, size_of, stamp_of
 
 LONGEST_HEADER = 100_000_000
@@ -54,17 +57,19 @@ DTYPES: dict[str, tuple[int, torch.dtype | None]] = {
 """Bits of a value, and its dtype where PyTorch has one."""
 
 
-def safetensors_parameters(path: Path) -> list[Parameter]:
-    """The tensors of a file, unread, in the order in which they are stored.
+_HOW_TO_CONVERT = "save the model in a floating dtype, where you have it"
 
-    Args:
-        path: of the file.
 
-    Returns:
-        what each is, and how to read it.
+def _recognises(start: bytes) -> bool:
+    """The length of the header comes first, then the header, which is a JSON object."""
+    return start[8:9] == b"{"
+
+
+def _tensors(path: Path) -> Source:
+    """The tensors of a file by their names, as it keeps no order of definition.
 
     Raises:
-        ValueError: the file cannot be read, or its header is not what it must be.
+        SourceError: the file cannot be read, or its header is not what it must be.
     """
     stamp = stamp_of(path)
     header, start = _header(path)
@@ -78,7 +83,8 @@ def safetensors_parameters(path: Path) -> list[Parameter]:
         end = last
     if end != size:
         raise SourceError(f"{path} is damaged: its tensors end at byte {start + end}, the file at {start + size}")
-    return [_parameter(path, stamp, name, header[name], start + first) for (first, _), name in spans]
+    parameters = [_parameter(path, stamp, name, header[name], start + first) for (first, _), name in spans]
+    return Source(path.name, sorted(parameters, key=natural_order))
 
 
 def _header(path: Path) -> tuple[dict[str, Any], int]:
@@ -134,27 +140,38 @@ def _are_sizes(value: object) -> bool:
 def _parameter(path: Path, stamp: FileStamp, name: str, entry: dict[str, Any], start: int) -> Parameter:
     shape, dtype = tuple(entry["shape"]), DTYPES[entry["dtype"]][1]
     if dtype is None:
-        return Parameter(name, shape, _unreadable, f"quantised and packed ({entry['dtype']})", resident=False)
+        refusal = f"quantised and packed ({entry['dtype']}): {_HOW_TO_CONVERT}"
+        return Parameter(name, shape, _unreadable, refusal, resident=False)
     refusal = why_not_values(dtype) or why_not_matrix(shape)
-    return Parameter(name, shape, _reader(path, stamp, start, dtype, shape), refusal, resident=False)
+    if refusal:
+        return Parameter(name, shape, partial(_values, path, stamp, start, dtype, shape), refusal, resident=False)
+
+    def load_rows(first: int, last: int) -> Tensor:
+        row = prod(shape[1:]) * dtype.itemsize
+        return _values(path, stamp, start + first * row, dtype, (last - first, *shape[1:]))
+
+    return Parameter(name, shape, partial(load_rows, 0, shape[0]), resident=False, load_rows=load_rows)
 
 
 def _unreadable() -> Tensor:
     raise SourceError("packed values cannot be read")
 
 
-def _reader(
-    path: Path, stamp: FileStamp, start: int, dtype: torch.dtype, shape: tuple[int, ...]
-) -> Callable[[], Tensor]:
-    """Reads the bytes of one tensor, and no others."""
+def _values(path: Path, stamp: FileStamp, start: int, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+    """Values that lie one after the other from a byte on: these bytes are read, and no others."""
+    check_unchanged(path, stamp)
+    values = bytearray(prod(shape) * dtype.itemsize)
+    with open_file(path) as file:
+        file.seek(start)
+        if file.readinto(values) < len(values):
+            raise SourceError(f"{path} has changed since it was opened: it ends too early")
+    return torch.frombuffer(values, dtype=dtype).reshape(shape)
 
-    def load() -> Tensor:
-        check_unchanged(path, stamp)
-        values = bytearray(prod(shape) * dtype.itemsize)
-        with open_file(path) as file:
-            file.seek(start)
-            if file.readinto(values) < len(values):
-                raise SourceError(f"{path} has changed since it was opened: it ends too early")
-        return torch.frombuffer(values, dtype=dtype).reshape(shape)
 
-    return load
+FORMAT = Format(
+    describe="a file of safetensors",
+    endings=(".safetensors",),
+    recognises=_recognises,
+    tensors=_tensors,
+    how_to_convert=_HOW_TO_CONVERT,
+)

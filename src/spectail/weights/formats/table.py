@@ -1,25 +1,47 @@
-"""The formats, one line each, and which one a file is."""
+"""The formats, one line each, and which one a file is.
+
+Here: what is true of all formats. Not here: anything of one of them.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from spectail.weights.formats.pickles import checkpoint_parameters
-from spectail.weights.formats.safetensors import safetensors_parameters
-from spectail.weights.matrix import Skipped
-from spectail.weights.parameter import Parameter, _order
+from spectail.errors import SourceError
+from spectail.weights.formats import pickles, safetensors
+from spectail.weights.parameter import Source
 from spectail.weights.untrusted import open_file
 
-ENDINGS = (".safetensors", ".pt", ".pth", ".bin")
+FORMATS = (
+    safetensors.FORMAT,
+    pickles.FORMAT,
+)
+"""Of two that recognise a file, the first is taken."""
+
+ENDINGS = tuple(ending for format_ in FORMATS for ending in format_.endings)
+
+_START = 64
+"""Bytes of a file that must be enough to recognise it."""
 
 
-def _parameters(path: Path) -> tuple[list[Parameter], tuple[str, ...], list[Skipped]]:
-    """The tensors of one file, by its ending; or, without a known one, by how it starts."""
-    safe = path.suffix == ".safetensors"
-    if path.suffix not in ENDINGS:
+def read_tensors(path: Path) -> Source:
+    """The tensors of one file, by its ending; or, without a known one, by how it starts.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        what it holds, unread.
+
+    Raises:
+        SourceError: it cannot be read, is of no known format, or is not what its ending says.
+    """
+    format_ = next((one for one in FORMATS if path.suffix in one.endings), None)
+    if format_ is None:
         with open_file(path) as file:
-            start = file.read(9)
-        safe = start[8:] == b"{"
-    if not safe:
-        return checkpoint_parameters(path)
-    return sorted(safetensors_parameters(path), key=_order), (), []
+            start = file.read(_START)
+        format_ = next((one for one in FORMATS if one.recognises(start)), None)
+        if format_ is None:
+            what = f"no checkpoint: it starts with {start[:4]!r}" if start else "empty"
+            raise SourceError(f"{path} is {what}; expected {' or '.join(one.describe for one in FORMATS)}")
+    return format_.tensors(path)
