@@ -1,4 +1,5 @@
 from . import plots as plots
+from . import spectra as spectra
 from .analysis.model import analyze as analyze
 from .errors import SettingError as SettingError
 from .errors import SourceError as SourceError
@@ -14,7 +15,9 @@ from .spectra.phases import PhaseEvidence as PhaseEvidence
 from .spectra.tails import PowerLawFit as PowerLawFit
 from .spectra.phases import classify as classify
 from .spectra.eigen import eigenvalues as eigenvalues
+from .spectra.eigen import singular_values as singular_values
 from .spectra.bulk import fit_marchenko_pastur as fit_marchenko_pastur
+from .spectra.tails import hill as hill
 from .spectra.tails import hill_fit as hill_fit
 from .spectra.tails import ks_fit as ks_fit
 from .spectra.tails import pl_alpha_hill as pl_alpha_hill

@@ -1,9 +1,15 @@
 import pytest
 import torch
 
-from spectail.spectra import blockwise as lean
-from spectail.spectra.blockwise import blockwise_eigenvalues, eigenvalues_of_slices
-from spectail.spectra.eigen import eigenvalues
+from spectail.errors import SpectailError
+from spectail.spectra import blockwise
+from spectail.spectra.blockwise import blockwise_eigenvalues
+from spectail.spectra.eigen import eigenvalues, eigenvalues_of_slices
+
+
+def sharp_eigenvalues(matrix):
+    """As one comes by them: blockwise, or where that cannot be as `eigenvalues` does."""
+    return eigenvalues_of_slices(matrix[None])[0]
 
 
 def with_singular_values(rows, cols, singular, seed=0):
@@ -40,15 +46,31 @@ MATRICES = {
 @pytest.mark.parametrize("fast", [1, 10**9])  # with the Gram matrix kept for the small ones, and without
 @pytest.mark.parametrize("name", MATRICES)
 def test_eigenvalues_are_the_squared_singular_values_of_float64(name, fast, monkeypatch):
-    monkeypatch.setattr(lean, "FAST_IN_TORCH", fast)
+    monkeypatch.setattr(blockwise, "FAST_IN_TORCH", fast)
     matrix = MATRICES[name]
     scale = float(matrix.abs().max()) or 1.0
     exact = torch.linalg.svdvals(matrix.double() / scale).flip(0).square()
-    found = blockwise_eigenvalues(matrix) / scale / scale
+    values = sharp_eigenvalues(matrix) / scale / scale
     above = exact >= 1e-10 * exact[-1]  # down to where `eigenvalues` promises 1e-6 of each
-    torch.testing.assert_close(found[above], exact[above], rtol=1e-6, atol=0)
-    assert bool((found[~above] <= 1e-10 * exact[-1]).all())  # and nothing appears that is not there
-    assert bool((found.diff() >= -1e-12 * exact[-1]).all())
+    torch.testing.assert_close(values[above], exact[above], rtol=1e-6, atol=0)
+    assert bool((values[~above] <= 1e-10 * exact[-1]).all())  # and nothing appears that is not there
+    assert bool((values.diff() >= -1e-12 * exact[-1]).all())
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        torch.zeros(4, 6),
+        torch.empty(0, 4),
+        torch.full((3, 4), 1e200, dtype=torch.float64),
+        torch.full((3, 4), 1e-200, dtype=torch.float64),
+        torch.full((3, 4), float("nan")),
+        torch.ones(3, 4, device="meta"),
+    ],
+    ids=["zeros", "empty", "squares overflow", "squares vanish", "NaN", "not on the CPU"],
+)
+def test_where_it_cannot_be_there_is_no_answer_rather_than_a_wrong_one(matrix):
+    assert blockwise_eigenvalues(matrix) is None
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
@@ -67,7 +89,7 @@ def test_the_error_at_worst_is_below_what_rounding_to_the_dtype_does_to_an_eigen
 
 
 def test_the_few_small_ones_do_not_cost_all_singular_values(monkeypatch):
-    monkeypatch.setattr(lean, "eigenvalues", lambda _: pytest.fail("all singular values were computed"))
+    monkeypatch.setattr(blockwise, "_all_singular_values", lambda _: pytest.fail("all singular values were computed"))
     blockwise_eigenvalues(MATRICES["few small and a zero, square"])
     blockwise_eigenvalues(MATRICES["of low rank"])
 
@@ -85,26 +107,26 @@ def test_a_parameter_is_read_outside_autograd():
 
 
 def test_weights_whose_squares_overflow_are_refused_in_a_sentence():
-    with pytest.raises(ValueError, match="beyond the range of float64"):
-        blockwise_eigenvalues(torch.full((3, 4), 1e200, dtype=torch.float64))
+    with pytest.raises(SpectailError, match="beyond the range of float64"):
+        sharp_eigenvalues(torch.full((3, 4), 1e200, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_nan_and_inf_have_no_spectrum(bad):
     matrix = torch.ones(3, 4)
     matrix[1, 2] = bad
-    for of in (blockwise_eigenvalues, eigenvalues):
-        with pytest.raises(ValueError, match="NaN or inf"):
+    for of in (sharp_eigenvalues, eigenvalues):
+        with pytest.raises(SpectailError, match="NaN or inf"):
             of(matrix)
 
 
 @pytest.mark.parametrize("shape", [(40, 1, 7), (40, 7, 1), (9, 30, 20), (9, 20, 30), (3, 60, 60)])
 def test_many_small_matrices_at_once_have_the_spectra_that_each_has(shape, monkeypatch):
-    monkeypatch.setattr(lean, "_BATCH", 1000)  # several at once, and several batches
+    monkeypatch.setattr(blockwise, "_BATCH", 1000)  # several at once, and several batches
     kernel = torch.randn(shape, generator=torch.Generator().manual_seed(7))
     kernel[2] = 0.0
     kernel[1, :, 0] = 0.0  # of low rank, where it is square
-    each = torch.stack([blockwise_eigenvalues(one) for one in kernel])
+    each = torch.stack([sharp_eigenvalues(one) for one in kernel])
     together = eigenvalues_of_slices(kernel)
     torch.testing.assert_close(together, each, rtol=1e-6, atol=1e-14 * float(each.max()))
     assert together.dtype == torch.float64
@@ -113,5 +135,5 @@ def test_many_small_matrices_at_once_have_the_spectra_that_each_has(shape, monke
 def test_nan_in_one_of_many_is_refused_as_in_one():
     kernel = torch.ones(5, 3, 4)
     kernel[3, 0, 0] = float("nan")
-    with pytest.raises(ValueError, match="NaN or inf"):
+    with pytest.raises(SpectailError, match="NaN or inf"):
         eigenvalues_of_slices(kernel)

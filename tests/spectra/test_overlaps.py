@@ -3,6 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spectail.errors import SpectailError
 from spectail.spectra.overlaps import participation_ratio, singular_overlaps, singular_vectors, squared_overlaps
 
 
@@ -50,9 +51,9 @@ def test_participation_ratio_counts_directions():
 
 
 def test_shapes_that_do_not_match_and_values_that_are_not_finite_are_refused():
-    with pytest.raises(ValueError, match="different shapes"):
+    with pytest.raises(SpectailError, match="different shapes"):
         singular_overlaps(gaussian(4, 3, 0), gaussian(3, 4, 0))
-    with pytest.raises(ValueError, match="no overlaps"):
+    with pytest.raises(SpectailError, match="no overlaps"):
         squared_overlaps(gaussian(4, 3, 0), gaussian(5, 3, 0))
-    with pytest.raises(ValueError, match="NaN or inf"):
+    with pytest.raises(SpectailError, match="NaN or inf"):
         singular_vectors(torch.tensor([[float("nan")]]))

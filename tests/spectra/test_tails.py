@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from references import naive
+from spectail.errors import SpectailError
 from spectail.spectra.eigen import eigenvalues
-from spectail.spectra.tails import hill_fit, ks_fit, pl_alpha_hill
+from spectail.spectra.tails import hill, hill_fit, ks_fit, pl_alpha_hill
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -39,17 +40,17 @@ def spectra():
 @pytest.mark.parametrize("name", spectra())
 def test_ks_is_weightwatchers_fit(name):
     values = spectra()[name]
-    reference, found = WWFit(values.numpy()), ks_fit(values)
-    assert found.alpha == pytest.approx(reference.alpha, rel=1e-9)
-    assert found.xmin == pytest.approx(reference.xmin, rel=1e-12)
-    assert found.ks_distance == pytest.approx(reference.D, rel=1e-9)
-    assert found.stderr == pytest.approx(reference.sigma, rel=1e-9)
+    reference, fit = WWFit(values.numpy()), ks_fit(values)
+    assert fit.alpha == pytest.approx(reference.alpha, rel=1e-9)
+    assert fit.xmin == pytest.approx(reference.xmin, rel=1e-12)
+    assert fit.ks_distance == pytest.approx(reference.D, rel=1e-9)
+    assert fit.stderr == pytest.approx(reference.sigma, rel=1e-9)
 
 
 def test_eigenvalues_that_differ_in_their_last_bit_are_no_tail():
-    found = ks_fit(torch.tensor([1e-3, 1e-3 * (1 + 2.0**-52)], dtype=torch.float64))
-    assert math.isnan(found.alpha)
-    assert "not all equal" in found.note
+    fit = ks_fit(torch.tensor([1e-3, 1e-3 * (1 + 2.0**-52)], dtype=torch.float64))
+    assert math.isnan(fit.alpha)
+    assert "not all equal" in fit.note
 
 
 @settings(deadline=None, max_examples=60)
@@ -60,19 +61,19 @@ def test_eigenvalues_that_differ_in_their_last_bit_are_no_tail():
 )
 def test_the_pruned_search_finds_what_the_exhaustive_one_does(values):
     alpha, start, distance = naive.ks_exponent(values)
-    found = ks_fit(torch.tensor(values, dtype=torch.float64))
-    assert found.ks_distance == pytest.approx(distance, abs=1e-9)
-    if found.tail_size != len(values) - start:  # two tails within rounding of each other
-        assert found.ks_distance == pytest.approx(distance, rel=1e-9)
+    fit = ks_fit(torch.tensor(values, dtype=torch.float64))
+    assert fit.ks_distance == pytest.approx(distance, abs=1e-9)
+    if fit.tail_size != len(values) - start:  # two tails within rounding of each other
+        assert fit.ks_distance == pytest.approx(distance, rel=1e-9)
     else:
-        assert found.alpha == pytest.approx(alpha, rel=1e-6)
+        assert fit.alpha == pytest.approx(alpha, rel=1e-6)
 
 
 def test_hill_is_weightwatchers_exponent_at_the_median():
     values = spectra()["lognormal"]
     ordered = values.sort().values
     reference = WWFit(values.numpy())  # alphas[i] is the exponent with xmin the i-th eigenvalue
-    assert float(pl_alpha_hill(values)) == pytest.approx(reference.alphas[len(values) // 2], rel=1e-12)
+    assert hill(values) == pytest.approx(reference.alphas[len(values) // 2], rel=1e-12)
     assert hill_fit(values).xmin == ordered[len(values) // 2]
 
 
@@ -101,9 +102,15 @@ def test_exponents_do_not_change_with_the_scale_of_the_weights(exponent):
     assert ks_fit(values * factor).tail_size == ks_fit(values).tail_size
 
 
-def test_hill_of_a_batch_is_that_of_each_row():
+def test_the_first_editions_name_of_hill_still_works_also_of_a_batch():
     batch = torch.stack([spectra()["bulk"], spectra()["bulk"].square()])
-    torch.testing.assert_close(pl_alpha_hill(batch), torch.stack([pl_alpha_hill(row) for row in batch]))
+    with pytest.deprecated_call(match="now called hill"):
+        assert pl_alpha_hill(batch).tolist() == [hill(row) for row in batch]
+
+
+def test_hill_of_a_matrix_is_that_of_its_spectrum():
+    matrix = torch.randn(60, 90, generator=torch.Generator().manual_seed(3))
+    assert hill(matrix) == hill(eigenvalues(matrix)) == hill_fit(eigenvalues(matrix)).alpha
 
 
 def test_a_minimum_tail_keeps_the_fit_off_a_handful_of_points():
@@ -131,7 +138,7 @@ def test_a_fit_that_cannot_be_made_is_nan_and_says_why(name):
         assert fit.tail_size == 0
         assert reason in fit.note
     if name != "rounding left of a rank-one matrix":
-        assert math.isnan(float(pl_alpha_hill(values)))
+        assert math.isnan(hill(values))
 
 
 def test_a_spectrum_half_of_zeros_has_no_hill_exponent_but_a_ks_one():
@@ -141,6 +148,6 @@ def test_a_spectrum_half_of_zeros_has_no_hill_exponent_but_a_ks_one():
 
 
 def test_a_negative_eigenvalue_beyond_rounding_is_refused():
-    with pytest.raises(ValueError, match="not negative"):
-        pl_alpha_hill(torch.tensor([-1.0, 2.0, 3.0]))
-    assert float(pl_alpha_hill(torch.tensor([-1e-14, 1.0, 2.0, 3.0], dtype=torch.float64))) > 1
+    with pytest.raises(SpectailError, match="not negative"):
+        hill(torch.tensor([-1.0, 2.0, 3.0]))
+    assert hill(torch.tensor([-1e-14, 1.0, 2.0, 3.0], dtype=torch.float64)) > 1

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spectail.analysis.null_cache import nulls_of_shape
-from spectail.spectra.blockwise import eigenvalues_of_slices
 from spectail.spectra.bulk import MarchenkoPastur
+from spectail.spectra.eigen import eigenvalues_of_slices
 from spectail.spectra.norms import effective_rank, stable_rank
 from spectail.spectra.phases import Phase, classify
 from spectail.spectra.precision import ZERO_SHARE

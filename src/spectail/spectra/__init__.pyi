@@ -1,32 +1,53 @@
-from .bulk import MarchenkoPastur as MarchenkoPastur
-from .bulk import fit_marchenko_pastur as fit_marchenko_pastur
+# the eigenvalues of a matrix, or of several
 from .eigen import eigenvalues as eigenvalues
 from .eigen import eigenvalues_and_top_direction as eigenvalues_and_top_direction
-from .density import histogram as histogram
+from .eigen import eigenvalues_of_slices as eigenvalues_of_slices
+from .eigen import singular_values as singular_values
+from .gram import gram_matrix as gram_matrix
+
+# norms and ranks
+from .norms import effective_rank as effective_rank
+from .norms import frobenius_norm as frobenius_norm
+from .norms import spectral_norm as spectral_norm
 from .norms import stable_rank as stable_rank
-from .tail_tests import GoodnessOfFit as GoodnessOfFit
-from .tail_tests import bootstrap_p_value as bootstrap_p_value
+
+# the bulk, and the shape of a density
+from .bulk import MarchenkoPastur as MarchenkoPastur
+from .bulk import fit_marchenko_pastur as fit_marchenko_pastur
+from .density import count_modes as count_modes
+from .density import histogram as histogram
+
+# spikes
+from .spikes import count_spikes as count_spikes
+from .spikes import critical_strength as critical_strength
+from .spikes import spectral_gap as spectral_gap
+from .spikes import spike_eigenvalue as spike_eigenvalue
+from .spikes import spike_overlap_left as spike_overlap_left
+from .spikes import spike_overlap_right as spike_overlap_right
+from .spikes import spike_values as spike_values
+from .spikes import visible_edge as visible_edge
+
+# the tail, whether it is a power law, and what it would be without training
 from .nulls import ExponentNull as ExponentNull
 from .nulls import Nulls as Nulls
+from .nulls import gaussian_spectrum as gaussian_spectrum
 from .nulls import simulate_nulls as simulate_nulls
+from .tail_tests import GoodnessOfFit as GoodnessOfFit
+from .tail_tests import bootstrap_p_value as bootstrap_p_value
+from .tails import PowerLawFit as PowerLawFit
+from .tails import hill as hill
+from .tails import hill_fit as hill_fit
+from .tails import ks_fit as ks_fit
+from .tails import pl_alpha_hill as pl_alpha_hill
+
+# the phase
+from .phases import Phase as Phase
+from .phases import PhaseEvidence as PhaseEvidence
+from .phases import classify as classify
+
+# singular vectors, and how those of two matrices overlap
 from .overlaps import SingularVectors as SingularVectors
 from .overlaps import participation_ratio as participation_ratio
 from .overlaps import singular_overlaps as singular_overlaps
 from .overlaps import singular_vectors as singular_vectors
 from .overlaps import squared_overlaps as squared_overlaps
-from .phases import Phase as Phase
-from .phases import PhaseEvidence as PhaseEvidence
-from .phases import classify as classify
-from .spikes import count_spikes as count_spikes
-from .spikes import critical_strength as critical_strength
-from .spikes import spectral_gap as spectral_gap
-from .norms import spectral_norm as spectral_norm
-from .spikes import spike_eigenvalue as spike_eigenvalue
-from .spikes import spike_overlap_left as spike_overlap_left
-from .spikes import spike_overlap_right as spike_overlap_right
-from .spikes import visible_edge as visible_edge
-from .gram import gram_matrix as gram_matrix
-from .tails import PowerLawFit as PowerLawFit
-from .tails import hill_fit as hill_fit
-from .tails import ks_fit as ks_fit
-from .tails import pl_alpha_hill as pl_alpha_hill

@@ -1,4 +1,7 @@
-"""Eigenvalues of WᵀW for a large W, in little more memory than one float64 Gram matrix."""
+"""Eigenvalues of WᵀW for a large W, in little more memory than one float64 Gram matrix; None where that cannot be.
+
+Not here: what is done instead, which `eigen` decides.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,6 @@ from numpy.typing import NDArray
 from scipy.linalg import lapack, qr, svd
 from torch import Tensor
 
-from spectail.spectra.eigen import eigenvalues
 from spectail.spectra.gram import (
     FAST_IN_TORCH,
     GRAM_ERROR,
@@ -29,17 +31,16 @@ from spectail.spectra.precision import float64
 # Below this share of λ_max an eigenvalue counts for nothing; half of the 1e-10 down to which `eigenvalues` is exact.
 _NEGLIGIBLE = 5e-11
 
-_REFINED_SHARE = (
-    1 / 16
-)  # of the eigenvalues: up to this share of small ones, they are refined instead of all computed anew
+# Up to this share of all eigenvalues, small ones are refined; more of them, and all are computed anew.
+_REFINED_SHARE = 1 / 16
 
-_EXTRA_DIRECTIONS = 8  # at least so many further directions in the iteration, so that those wanted converge fast
+_EXTRA_DIRECTIONS = 8  # at least so many further directions in the iteration, so that those sought converge fast
 
 _ITERATIONS = 6
 
 _SHIFT = 2 * GRAM_ERROR  # of λ_max
 
-_COLUMNS_AT_A_TIME = 256  # columns at a time in float64
+_COLUMNS_AT_A_TIME = 256  # in float64
 
 _SMALL = 64  # up to this shorter side, a call of the solver costs more than its arithmetic
 
@@ -50,27 +51,7 @@ Matrix = NDArray[np.float64]
 Inverse = tuple[Callable[[Matrix], Matrix], ...]
 
 
-def eigenvalues_of_slices(matrices: Float[Tensor, "s h d"]) -> Float[Tensor, "s b"]:
-    """`blockwise_eigenvalues` of several matrices of one shape; in fewer calls, where they are small.
-
-    Raises:
-        ValueError: a matrix is empty, or holds NaN or inf.
-    """
-    each = max(_BATCH // max(matrices[0].numel(), 1), 1) if min(matrices.shape[1:]) <= _SMALL else 1
-    return torch.cat([_batch_of_spectra(part) for part in torch.split(matrices, each)])
-
-
-def _batch_of_spectra(matrices: Tensor) -> Tensor:
-    """Those of a few; one by one where the Gram matrices would not do for all of them."""
-    if len(matrices) > 1 and matrices.device.type == "cpu" and matrices[0].numel() and _squares_are_safe(matrices):
-        short = float64(matrices if matrices.shape[1] < matrices.shape[2] else matrices.mT)
-        values: Tensor = torch.linalg.eigvalsh(short @ short.mT)
-        if bool((values[:, 0] >= GRAM_IS_EXACT_ABOVE * values[:, -1]).all()):
-            return values
-    return torch.stack([blockwise_eigenvalues(matrix) for matrix in matrices])
-
-
-def blockwise_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
+def blockwise_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"] | None:
     """The eigenvalues that `eigenvalues` gives, as sharp as the dtype of W, in less memory and time.
 
     Each above 1e-10 of the largest is right to 1e-6 of itself, or to what the rounding of W to its dtype leaves
@@ -82,24 +63,20 @@ def blockwise_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
     overwrite the Gram matrix, but where W is large enough for a copy of it, which is faster.
 
     Args:
-        weights: W, any floating dtype. On a device other than the CPU, `eigenvalues` is called.
+        weights: W, any floating dtype.
 
     Returns:
-        float64, ascending, squared units of the weights.
-
-    Raises:
-        ValueError: W is empty, or holds NaN or inf.
+        float64, ascending, squared units of the weights; None where W is on a device other than the CPU, is empty,
+        all zero, or holds NaN, inf, or numbers whose squares overflow or vanish.
     """
-    if weights.device.type != "cpu" or weights.ndim != 2 or weights.numel() == 0:
-        return eigenvalues(weights)
     matrix = weights.detach()
-    if not _squares_are_safe(matrix):
-        return eigenvalues(weights)
+    if matrix.device.type != "cpu" or matrix.numel() == 0 or not _squares_are_safe(matrix):
+        return None
     with blas_threads(min(matrix.shape)):
-        kept: Matrix | None = None
+        intact: Matrix | None = None
         gram = _lower_gram(matrix)
         if len(gram) >= FAST_IN_TORCH and matrix.element_size() > 2:
-            values, kept = torch.linalg.eigvalsh(torch.from_numpy(gram), UPLO="L").numpy(), gram
+            values, intact = torch.linalg.eigvalsh(torch.from_numpy(gram), UPLO="L").numpy(), gram
         else:
             values = scipy_eigenvalues(gram, overwrite=True)
         del gram
@@ -107,8 +84,23 @@ def blockwise_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
         if small and values[small - 1] > _NEGLIGIBLE * values[-1]:
             if small > max(_REFINED_SHARE * len(values), 1):
                 return torch.from_numpy(_all_singular_values(matrix))
-            values[:small] = _smallest(matrix, small, _inverse(matrix, kept, float(values[-1])))
+            values[:small] = _smallest(matrix, small, _inverse(matrix, intact, float(values[-1])))
     return torch.from_numpy(np.maximum(values, 0.0))
+
+
+def matrices_at_a_time(matrices: Float[Tensor, "s h d"]) -> int:
+    """How many of a stack are worth one call of `batch_of_spectra`: 1 but for small ones."""
+    return max(_BATCH // max(matrices[0].numel(), 1), 1) if min(matrices.shape[1:]) <= _SMALL else 1
+
+
+def batch_of_spectra(matrices: Float[Tensor, "s h d"]) -> Float[Tensor, "s b"] | None:
+    """The eigenvalues of a few small matrices in one call; None where their Gram matrices would not do for all."""
+    if len(matrices) > 1 and matrices.device.type == "cpu" and matrices[0].numel() and _squares_are_safe(matrices):
+        short = float64(matrices if matrices.shape[1] < matrices.shape[2] else matrices.mT)
+        values: Tensor = torch.linalg.eigvalsh(short @ short.mT)
+        if bool((values[:, 0] >= GRAM_IS_EXACT_ABOVE * values[:, -1]).all()):
+            return values
+    return None
 
 
 def _squares_are_safe(weights: Tensor) -> bool:
@@ -134,9 +126,8 @@ def _lower_gram(matrix: Tensor) -> Matrix:
     """The Gram matrix of the shorter side, column-major, valid at and below the diagonal."""
     short = matrix if matrix.shape[0] < matrix.shape[1] else matrix.T
     gram = _zeros_given_back(len(short), len(short))
-    buffer = torch.empty(
-        (min(_COLUMNS_AT_A_TIME, short.shape[1]), len(short)), dtype=torch.float64
-    )  # one, lest the heap grow
+    columns = min(_COLUMNS_AT_A_TIME, short.shape[1])
+    buffer = torch.empty((columns, len(short)), dtype=torch.float64)  # one, lest the heap grow
     for start in range(0, short.shape[1], _COLUMNS_AT_A_TIME):
         part = short[:, start : start + _COLUMNS_AT_A_TIME].T
         rows = buffer[: len(part)].copy_(part).numpy()
@@ -168,8 +159,8 @@ def _inverse(matrix: Tensor, gram: Matrix | None, largest: float) -> Inverse:
 
 def _solve(solve: Callable[..., tuple[Matrix, int]], *arrays: NDArray[Any], **options: int) -> Matrix:
     """One of them, of the arrays of a factorisation and then the block."""
-    solved, _ = solve(*arrays, **options)
-    return solved
+    solution, _ = solve(*arrays, **options)
+    return solution
 
 
 def _smallest(matrix: Tensor, count: int, inverse: Inverse) -> Matrix:
@@ -181,22 +172,22 @@ def _smallest(matrix: Tensor, count: int, inverse: Inverse) -> Matrix:
     size = tall.shape[1]
     block = np.random.default_rng(0).standard_normal((size, min(count + max(count, _EXTRA_DIRECTIONS), size)))
     for _ in range(_ITERATIONS):
-        for half in inverse:
-            block = half(block)
+        for solve in inverse:
+            block = solve(block)
             block, _ = np.linalg.qr(block / np.abs(block).max())  # else a null direction drowns the others
     directions = torch.from_numpy(block)
     image = torch.cat([rows.to(torch.float64) @ directions for rows in torch.split(tall, _COLUMNS_AT_A_TIME)])
     singular = np.linalg.svd(image.numpy(), compute_uv=False)
-    found: Matrix = np.square(singular[::-1][:count])
-    return found
+    values: Matrix = np.square(singular[::-1][:count])
+    return values
 
 
 def _all_singular_values(matrix: Tensor) -> Matrix:
     """All squared singular values, ascending, in the memory of one float64 copy of W."""
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
     singular = svd(_column_major(tall), compute_uv=False, overwrite_a=True, check_finite=False)
-    found: Matrix = np.square(singular[::-1])
-    return found
+    values: Matrix = np.square(singular[::-1])
+    return values
 
 
 def _column_major(matrix: Tensor) -> Matrix:

@@ -1,4 +1,7 @@
-"""The Marchenko–Pastur law: the spectrum of a matrix of independent entries."""
+"""The Marchenko–Pastur law: the spectrum of a matrix of independent entries, and its fit.
+
+Not here: what lies outside the bulk, which is in `spikes`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spectail.errors import SpectailError
+from spectail.spectra.precision import check_spectrum, takes_arrays, takes_spectrum
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class MarchenkoPastur:
         """Share of the cols eigenvalues of WᵀW that are zero because rows < cols."""
         return max(0.0, 1.0 - self.rows / self.cols)
 
+    @takes_arrays
     def density(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """ρ(λ) = √((λ₊−λ)(λ−λ₋)) / (2π b v λ) inside the bulk, 0 outside, per unit of λ."""
         low, high = self.edges
@@ -69,6 +74,7 @@ class MarchenkoPastur:
         rho = ((high - safe) * (safe - low)).sqrt() / (2 * math.pi * self._b * self.variance * safe)
         return torch.where(inside, rho, torch.zeros_like(rho))
 
+    @takes_arrays
     def cdf(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Share of the b eigenvalues that are at most x, in closed form."""
         low, high = self.edges
@@ -76,6 +82,7 @@ class MarchenkoPastur:
         cosine = ((centre - x.to(torch.float64)) / radius).clamp(-1.0, 1.0)
         return self._cdf_of_angle(cosine.acos())
 
+    @takes_arrays
     def quantile(self, q: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """The λ below which a share q of the eigenvalues lies, by bisection on the closed-form CDF."""
         low, high = self.edges
@@ -95,8 +102,14 @@ class MarchenkoPastur:
         """
         return _marchenko_pastur_hill(max(self.rows, self.cols), self._b)
 
+    @takes_arrays
     def distance(self, spectrum: Float[Tensor, " b"]) -> float:
-        """Kolmogorov–Smirnov distance between a spectrum and the law: 0 alike, 1 disjoint."""
+        """Kolmogorov–Smirnov distance between a spectrum and the law: 0 alike, 1 disjoint.
+
+        Raises:
+            SpectailError: there is no eigenvalue, or they are not in one dimension.
+        """
+        check_spectrum(spectrum)
         ordered = spectrum.detach().to("cpu", torch.float64).sort().values
         law = self.cdf(ordered)
         steps = torch.arange(len(ordered) + 1, dtype=torch.float64) / len(ordered)
@@ -119,6 +132,7 @@ class MarchenkoPastur:
         return (area / (2 * math.pi * self._b * self.variance)).clamp(0.0, 1.0)
 
 
+@takes_spectrum
 def fit_marchenko_pastur(spectrum: Float[Tensor, " b"], rows: int, cols: int) -> MarchenkoPastur:
     """The law whose median is that of the spectrum.
 
@@ -134,6 +148,13 @@ def fit_marchenko_pastur(spectrum: Float[Tensor, " b"], rows: int, cols: int) ->
     Returns:
         a law with `variance` fitted; 0 where at least half of the spectrum is zero, and NaN where it
         holds a NaN.
+
+    Raises:
+        SpectailError: there is no eigenvalue, they are not in one dimension, or rows or cols is below 1.
+
+    >>> spectrum = MarchenkoPastur(300, 200, 0.25).quantile(torch.linspace(0.0, 1.0, 201))
+    >>> round(fit_marchenko_pastur(spectrum, 300, 200).variance, 6)
+    0.25
     """
     values = spectrum.detach().to("cpu", torch.float64).sort().values
     if values.isnan().any():

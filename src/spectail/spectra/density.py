@@ -1,4 +1,7 @@
-"""Histogram, kernel density and modes of a spectrum."""
+"""The density of a spectrum: its histogram, and how many modes it has.
+
+Not here: laws that a density is compared with.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spectail.errors import SpectailError
-from spectail.spectra.precision import ZERO_SHARE, float64
+from spectail.spectra.precision import ZERO_SHARE, float64, takes_spectrum
+
+# Two maxima of the density of log λ count as two modes if the valley between them is this share of the peak deep.
+MODE_PROMINENCE = 0.1
 
 
+@takes_spectrum
 def histogram(
-    spectrum: Float[Tensor, " b"], bins: int = 100, axis: Literal["linear", "log10"] = "log10"
+    spectrum: Float[Tensor, " b"], bins: int = 100, *, axis: Literal["linear", "log10"] = "log10"
 ) -> tuple[Float[Tensor, " bins"], Float[Tensor, " edges"]]:
     """Density histogram of a spectrum: its bars have total area one.
 
@@ -27,7 +34,11 @@ def histogram(
         the density in each bar (`bins`), and the bars' edges (`bins` + 1), both in units of the axis.
 
     Raises:
-        ValueError: no eigenvalue can be drawn on the axis.
+        SpectailError: no eigenvalue can be drawn on the axis, or one is NaN or inf.
+
+    >>> density, edges = histogram([1.0, 10.0, 10.0, 100.0], bins=2)
+    >>> density.tolist(), edges.tolist()
+    ([0.25, 0.75], [0.0, 1.0, 2.0])
     """
     values = spectrum.detach().to("cpu", torch.float64)
     if axis == "log10":
@@ -38,21 +49,30 @@ def histogram(
     return density, edges
 
 
-# Two humps of log λ count as two modes if the valley between them is this share of the peak deep.
-MODE_PROMINENCE = 0.1
-
-
+@takes_spectrum
 def count_modes(spectrum: Float[Tensor, " b"]) -> int:
-    """How many humps the density of log λ has.
+    """How many modes the density of log λ has.
 
-    A Gaussian kernel estimate at Silverman's bandwidth; a hump counts if the valley towards a higher
+    A Gaussian kernel estimate at Silverman's bandwidth; a maximum counts if the valley towards a higher
     one is at least `MODE_PROMINENCE` of the peak deep, so that neither a lone spike nor the roughness
     of a few hundred eigenvalues does.
 
     Args:
         spectrum: eigenvalues, any order; zeros are left out.
+
+    Returns:
+        at least 1; also for fewer than ten eigenvalues, which have no density worth the name.
+
+    Raises:
+        SpectailError: an eigenvalue is NaN or inf, there is none, or they are not in one dimension.
+
+    >>> low = torch.linspace(1.0, 2.0, 50)
+    >>> count_modes(low), count_modes(torch.cat([low, 1000 * low]))
+    (1, 2)
     """
     values = float64(spectrum).cpu()
+    if not bool(values.isfinite().all()):
+        raise SpectailError("a spectrum with NaN or inf has no modes")
     logs = values[values > values.max() * ZERO_SHARE].log()
     if len(logs) < 10:
         return 1

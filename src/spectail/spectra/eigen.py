@@ -1,4 +1,11 @@
-"""Eigenvalues of WᵀW, exactly and safely, and their densities."""
+"""The door to eigenvalues of WᵀW: of one matrix, of a stack, with the top direction; and singular values.
+
+Why they are exact: the float64 Gram matrix of the shorter side gives each eigenvalue to a few units of rounding of the
+largest one. Where the smallest ones would drown in that, they come from the singular values of W instead. A stack is
+computed in less memory by `blockwise`, which answers None where it cannot, and then this file does it.
+
+Not here: what a spectrum says.
+"""
 
 from __future__ import annotations
 
@@ -7,36 +14,59 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spectail.errors import SpectailError
+from spectail.spectra.blockwise import batch_of_spectra, blockwise_eigenvalues, matrices_at_a_time
 from spectail.spectra.gram import GRAM_IS_EXACT_ABOVE, cholesky, lower_gram, symmetric_eigenvalues
-from spectail.spectra.precision import float64
+from spectail.spectra.precision import float64, takes_arrays, takes_matrix
 
 
+@takes_matrix
 def eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
-    """All b = min(h, d) eigenvalues of WᵀW that can differ from zero, ascending.
+    """All b = min(h, d) eigenvalues of WᵀW that can differ from zero, the squared singular values of W, ascending.
 
     They come from the float64 Gram matrix of the shorter side. Where the smallest ones would drown
     in its rounding, they come from float64 singular values instead, so that every eigenvalue above
     1e-10 of the largest is right to 1e-6 of itself.
 
     Args:
-        weights: W, any floating dtype, on any device.
+        weights: W, any floating dtype, on any device; an array or a list of rows will do.
 
     Returns:
         float64, squared units of the weights, on the device of W (on the CPU for a device
         without float64).
 
     Raises:
-        ValueError: W is empty, or holds NaN, inf, or numbers whose squares are.
+        SpectailError: W is no matrix, is empty, or holds NaN, inf, or numbers whose squares are.
 
     Source: paper §3.2, the empirical spectral density (ESD).
 
-    >>> eigenvalues(torch.diag(torch.tensor([3.0, 1.0, 2.0]))).tolist()
-    [1.0, 4.0, 9.0]
+    >>> eigenvalues([[3.0, 0.0], [0.0, 1.0], [0.0, 0.0]]).tolist()
+    [1.0, 9.0]
     """
     matrix, scale = _scaled_float64(weights)
     return _eigenvalues(matrix, symmetric_eigenvalues(_short_gram(matrix))) * scale**2
 
 
+@takes_matrix
+def singular_values(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"]:
+    """All b = min(h, d) singular values of W, ascending: the square roots of its `eigenvalues`.
+
+    Args:
+        weights: W, any floating dtype, on any device; an array or a list of rows will do.
+
+    Returns:
+        float64, units of the weights; each above 1e-5 of the largest is right to 1e-6 of itself.
+
+    Raises:
+        SpectailError: as `eigenvalues`.
+
+    >>> singular_values([[3.0, 0.0], [0.0, 1.0], [0.0, 0.0]]).tolist()
+    [1.0, 3.0]
+    """
+    matrix, scale = _scaled_float64(weights)
+    return _eigenvalues(matrix, symmetric_eigenvalues(_short_gram(matrix))).sqrt() * scale
+
+
+@takes_matrix
 def eigenvalues_and_top_direction(
     weights: Float[Tensor, "h d"],
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, " d"]]:
@@ -47,15 +77,19 @@ def eigenvalues_and_top_direction(
     one Cholesky factorisation instead of all eigenvectors.
 
     Args:
-        weights: W, any floating dtype, on any device.
+        weights: W, any floating dtype, on any device; an array or a list of rows will do.
 
     Returns:
         the eigenvalues as `eigenvalues` gives them, and v₁ in float64, sign arbitrary.
 
     Raises:
-        ValueError: W is empty, or holds NaN, inf, or numbers whose squares are.
+        SpectailError: as `eigenvalues`.
 
     Source: paper §3.2, sim(W, β*) (where it is written u₁).
+
+    >>> spectrum, direction = eigenvalues_and_top_direction([[0.0, 0.0, 3.0], [1.0, 0.0, 0.0]])
+    >>> [round(abs(x), 9) for x in direction.tolist()]
+    [0.0, 0.0, 1.0]
     """
     matrix, scale = _scaled_float64(weights)
     gram = _short_gram(matrix)
@@ -69,10 +103,41 @@ def eigenvalues_and_top_direction(
     return _eigenvalues(matrix, values) * scale**2, vector
 
 
+@takes_arrays
+def eigenvalues_of_slices(matrices: Float[Tensor, "s h d"]) -> Float[Tensor, "s b"]:
+    """The eigenvalues of WᵀW of several matrices of one shape, each ascending, as sharp as their dtype.
+
+    In little more memory than one float64 Gram matrix; in fewer calls, where the matrices are small.
+
+    Args:
+        matrices: W, one after the other, any floating dtype, on any device.
+
+    Returns:
+        float64, squared units of the weights. Each above 1e-10 of its largest is right to 1e-6 of itself, or to what
+        the rounding of W to its dtype leaves of it, where that is less.
+
+    Raises:
+        SpectailError: there is none, or one is no matrix, is empty, or holds NaN, inf, or numbers whose squares are.
+
+    >>> eigenvalues_of_slices([[[3.0, 0.0], [0.0, 1.0]], [[0.0, 2.0], [2.0, 0.0]]]).tolist()
+    [[1.0, 9.0], [4.0, 4.0]]
+    """
+    if matrices.ndim != 3 or not len(matrices):
+        raise SpectailError(f"expected one matrix or more of one shape, got shape {tuple(matrices.shape)}")
+    spectra = []
+    for batch in torch.split(matrices, matrices_at_a_time(matrices)):
+        together = batch_of_spectra(batch)
+        spectra.append(torch.stack([_of_one_slice(matrix) for matrix in batch]) if together is None else together)
+    return torch.cat(spectra)
+
+
+def _of_one_slice(matrix: Tensor) -> Tensor:
+    values = blockwise_eigenvalues(matrix)
+    return eigenvalues(matrix) if values is None else values
+
+
 def _scaled_float64(weights: Tensor) -> tuple[Tensor, float]:
     """W in float64, divided by a power of two near its largest entry, and that power."""
-    if weights.ndim != 2 or weights.numel() == 0:
-        raise SpectailError(f"weights must be a matrix that is not empty, got shape {tuple(weights.shape)}")
     matrix = float64(weights)
     largest = float(matrix.abs().max())
     if not largest < float("inf"):

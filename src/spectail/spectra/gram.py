@@ -5,6 +5,8 @@ eigenvalue problems: SciPy's library would be as fast, but its threads wait in a
 and what torch does next has to share the cores with them.
 
 Of a symmetric matrix only the lower half is computed, and only that is read.
+
+Not here: where the eigenvalues of a Gram matrix are exact enough, which `eigen` and `blockwise` decide.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +25,7 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from spectail.errors import SpectailError
+from spectail.spectra.precision import as_tensor
 
 FAST_IN_TORCH = 2048  # columns from which on torch's eigenvalues are a third faster; below, SciPy's are
 
@@ -29,8 +33,18 @@ _SMALL = 64  # rows up to which a call of SciPy costs more than it gains
 
 _MANY_THREADS = 1024  # columns from which on more than one is faster
 
+# The error of an eigenvalue from a float64 Gram matrix is a few units of rounding of the largest one: measured, at
+# most 4e-15 λ_max up to 4096 columns of noise, and 1e-14 λ_max where nearly all eigenvalues are equal. Below
+# GRAM_IS_EXACT_ABOVE of λ_max it would exceed 1e-6 of the eigenvalue itself; the singular values of W are
+# computed instead.
+GRAM_ERROR = 1e-14
 
-def gram_matrix(rows: Float[Tensor, "k m"] | Iterable[Float[Tensor, "k _"]], block: int = 192) -> Float[Tensor, "k k"]:
+GRAM_IS_EXACT_ABOVE = GRAM_ERROR / 1e-6
+
+_Rows = Float[Tensor, "k m"] | NDArray[np.floating] | Iterable[Any]
+
+
+def gram_matrix(rows: _Rows, block: int = 192) -> Float[Tensor, "k k"]:
     """Z Zᵀ, with each product below the diagonal computed once.
 
     A general matrix product does the same work twice, and torch offers no symmetric one; SciPy does.
@@ -42,17 +56,22 @@ def gram_matrix(rows: Float[Tensor, "k m"] | Iterable[Float[Tensor, "k _"]], blo
             dtypes than float64, and for few rows. Any value gives the same result to rounding.
 
     Raises:
-        ValueError: there is no part.
+        SpectailError: there is no part, or one is no matrix.
+
+    >>> gram_matrix([[[1.0], [2.0]], [[0.0], [3.0]]]).tolist()
+    [[1.0, 2.0], [2.0, 13.0]]
     """
     lower = lower_gram(rows, block)
     return lower.add_(lower.tril(-1).T)
 
 
-def lower_gram(rows: Float[Tensor, "k m"] | Iterable[Float[Tensor, "k _"]], block: int = 192) -> Float[Tensor, "k k"]:
+def lower_gram(rows: _Rows, block: int = 192) -> Float[Tensor, "k k"]:
     """The lower half of `gram_matrix`, with zeros above the diagonal."""
     gram: Tensor | None = None
-    for part in [rows] if isinstance(rows, Tensor) else rows:
-        part = part.detach()
+    for part in [rows] if isinstance(rows, Tensor | np.ndarray) else rows:
+        part = as_tensor(part).detach()
+        if part.ndim != 2:
+            raise SpectailError(f"rows of Z, or a part of its columns, are a matrix, got shape {tuple(part.shape)}")
         gram = part.new_zeros(len(part), len(part)).T if gram is None else gram
         if _by_scipy(part) and part.numel():
             with blas_threads(len(part)):
@@ -87,6 +106,14 @@ def symmetric_eigenvalues(matrix: Float[Tensor, "k k"]) -> Float[Tensor, " k"]:
         return torch.from_numpy(scipy_eigenvalues(matrix.numpy()))
 
 
+def scipy_eigenvalues(matrix: NDArray[np.float64], *, overwrite: bool = False) -> NDArray[np.float64]:
+    """`symmetric_eigenvalues` of an array, by SciPy; `overwrite` lets it use up the array's memory."""
+    values: NDArray[np.float64] = eigh(
+        matrix, lower=True, eigvals_only=True, overwrite_a=overwrite, check_finite=False, driver="evd"
+    )
+    return values
+
+
 def cholesky(matrix: Float[Tensor, "k k"]) -> Float[Tensor, "k k"] | None:
     """The lower factor L of a symmetric, finite float64 matrix L Lᵀ, from its lower half; None if it is not positive.
 
@@ -96,8 +123,8 @@ def cholesky(matrix: Float[Tensor, "k k"]) -> Float[Tensor, "k k"] | None:
         factor, failed = torch.linalg.cholesky_ex(matrix)
         return None if int(failed) else factor
     with blas_threads(len(matrix)):
-        found, failed = lapack.dpotrf(matrix.numpy(), lower=1, clean=0)
-    return None if failed else torch.from_numpy(found)
+        array, failed = lapack.dpotrf(matrix.numpy(), lower=1, clean=0)
+    return None if failed else torch.from_numpy(array)
 
 
 def symmetric_norm(matrix: Float[Tensor, "k k"]) -> Float[Tensor, ""]:
@@ -107,19 +134,6 @@ def symmetric_norm(matrix: Float[Tensor, "k k"]) -> Float[Tensor, ""]:
     return norm
 
 
-def scipy_eigenvalues(matrix: NDArray[np.float64], *, overwrite: bool = False) -> NDArray[np.float64]:
-    """`symmetric_eigenvalues` of an array, by SciPy; `overwrite` lets it use up the array's memory."""
-    found: NDArray[np.float64] = eigh(
-        matrix, lower=True, eigvals_only=True, overwrite_a=overwrite, check_finite=False, driver="evd"
-    )
-    return found
-
-
-def _by_scipy(matrix: Tensor) -> bool:
-    exact = matrix.dtype == torch.float64 and matrix.device.type == "cpu"
-    return exact and len(matrix) > _SMALL and torch.get_num_threads() == 1
-
-
 def blas_threads(size: int) -> AbstractContextManager[object]:
     """As many as torch has, or one for a small matrix: others would gain nothing, and then wait in a busy loop."""
     threads = torch.get_num_threads() if size >= _MANY_THREADS else 1
@@ -127,15 +141,11 @@ def blas_threads(size: int) -> AbstractContextManager[object]:
     return limited
 
 
+def _by_scipy(matrix: Tensor) -> bool:
+    exact = matrix.dtype == torch.float64 and matrix.device.type == "cpu"
+    return exact and len(matrix) > _SMALL and torch.get_num_threads() == 1
+
+
 @cache
 def _pools() -> ThreadpoolController:
     return ThreadpoolController()
-
-
-# The error of an eigenvalue from a float64 Gram matrix is a few units of rounding of the largest one: measured, at
-# most 4e-15 λ_max up to 4096 columns of noise, and 1e-14 λ_max where nearly all eigenvalues are equal. Below
-# GRAM_IS_EXACT_ABOVE of λ_max it would exceed 1e-6 of the eigenvalue itself; the singular values of W are
-# computed instead.
-GRAM_ERROR = 1e-14
-
-GRAM_IS_EXACT_ABOVE = GRAM_ERROR / 1e-6

@@ -1,4 +1,7 @@
-"""Norms and ranks that one spectrum, or a matrix, has."""
+"""Norms and ranks of a matrix, or of its spectrum.
+
+Not here: what an exponent or a phase says.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spectail.spectra.precision import float64
+from spectail.spectra.precision import float64, takes_arrays, takes_matrix, takes_spectrum
 
 
-def stable_rank(spectrum: Float[Tensor, "*batch b"]) -> Float[Tensor, "*batch"]:
-    """‖W‖_F² / ‖W‖₂² = Σλ / λ_max: about how many directions carry the weight.
-
-    Args:
-        spectrum: eigenvalues of WᵀW, any order.
-
-    Returns:
-        between 1 and b; NaN for an all-zero matrix.
-
-    >>> stable_rank(torch.tensor([2.0, 2.0, 4.0])).item()
-    2.0
-    """
-    return spectrum.sum(-1) / spectrum.amax(-1)
-
-
-def spectral_norm(matrix: Float[Tensor, "h d"], rtol: float = 1e-7, max_iterations: int = 60) -> float:
+@takes_matrix
+def spectral_norm(matrix: Float[Tensor, "h d"], *, rtol: float = 1e-7, max_iterations: int = 60) -> float:
     """‖M‖₂ by Golub–Kahan–Lanczos bidiagonalisation with full reorthogonalisation.
 
     For an update, whose largest singular value stands apart, a dozen products with M and Mᵀ
@@ -40,6 +29,12 @@ def spectral_norm(matrix: Float[Tensor, "h d"], rtol: float = 1e-7, max_iteratio
 
     Returns:
         the norm; NaN where M holds NaN or inf.
+
+    Raises:
+        SpectailError: M is no matrix, or is empty.
+
+    >>> round(spectral_norm([[0.0, 3.0], [4.0, 0.0]]), 6)
+    4.0
     """
     m = matrix.detach()
     m = m.cpu() if m.device.type == "mps" else m
@@ -76,20 +71,36 @@ def spectral_norm(matrix: Float[Tensor, "h d"], rtol: float = 1e-7, max_iteratio
     return float(torch.linalg.svdvals(scaled.double())[0]) * largest
 
 
-def frobenius_norm(matrix: Float[Tensor, "h d"]) -> float:
-    """‖M‖_F, summed in float64."""
+@takes_arrays
+def frobenius_norm(matrix: Float[Tensor, "*shape"]) -> float:
+    """‖M‖_F, summed in float64.
+
+    Args:
+        matrix: M, or any array.
+
+    >>> frobenius_norm([[3.0, 0.0], [0.0, 4.0]])
+    5.0
+    """
     return float(torch.linalg.vector_norm(float64(matrix)))
 
 
-def _orthogonalise(vector: Tensor, basis: list[Tensor]) -> Tensor:
-    if not basis:
-        return vector
-    q = torch.stack(basis, 1)
-    for _ in range(2):  # twice is enough (Kahan)
-        vector = vector - q @ (q.T @ vector)
-    return vector
+@takes_arrays
+def stable_rank(spectrum: Float[Tensor, "*batch b"]) -> Float[Tensor, "*batch"]:
+    """‖W‖_F² / ‖W‖₂² = Σλ / λ_max: about how many directions carry the weight.
+
+    Args:
+        spectrum: eigenvalues of WᵀW, any order.
+
+    Returns:
+        between 1 and b; NaN for an all-zero matrix.
+
+    >>> stable_rank([2.0, 2.0, 4.0]).item()
+    2.0
+    """
+    return spectrum.sum(-1) / spectrum.amax(-1)
 
 
+@takes_spectrum
 def effective_rank(spectrum: Float[Tensor, " k"]) -> float:
     """exp(−Σ p log p) with p = σ/Σσ, the shares of the singular values: between 1 and their number.
 
@@ -99,11 +110,23 @@ def effective_rank(spectrum: Float[Tensor, " k"]) -> float:
     Returns:
         NaN for an all-zero matrix.
 
+    Raises:
+        SpectailError: there is no eigenvalue, or they are not in one dimension.
+
     Source: Roy & Vetterli (2007), The effective rank.
 
-    >>> round(effective_rank(torch.tensor([4.0, 4.0, 4.0])), 6)
+    >>> round(effective_rank([4.0, 4.0, 4.0]), 6)
     3.0
     """
     singular = spectrum.double().clamp_min(0.0).sqrt()
     shares = singular / singular.sum()
     return float(torch.special.entr(shares).sum().exp())
+
+
+def _orthogonalise(vector: Tensor, basis: list[Tensor]) -> Tensor:
+    if not basis:
+        return vector
+    q = torch.stack(basis, 1)
+    for _ in range(2):  # twice is enough (Kahan)
+        vector = vector - q @ (q.T @ vector)
+    return vector

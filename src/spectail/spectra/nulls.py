@@ -1,4 +1,7 @@
-"""What the exponents of a matrix would be if its entries were independent Gaussians."""
+"""What the exponents of a matrix would be if its entries were independent Gaussians.
+
+Not here: the nulls that were simulated before, which `analysis.null_cache` keeps.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from scipy.linalg import eigvalsh_tridiagonal
 from torch import Tensor
 
 from spectail.errors import SpectailError
-from spectail.spectra.tails import ks_fit, pl_alpha_hill
+from spectail.spectra.tails import hill, ks_fit
 
 MOST_DRAWS = 200
 
@@ -55,13 +58,18 @@ class ExponentNull:
 
 @dataclass(frozen=True)
 class Nulls:
-    """The nulls of both exponents, for matrices of one shape."""
+    """The nulls of both exponents, for matrices of one shape.
+
+    Attributes:
+        hill: that of `hill`.
+        ks: that of `ks_fit`.
+    """
 
     hill: ExponentNull
     ks: ExponentNull
 
 
-def simulate_nulls(rows: int, cols: int, slices: int = 1, draws: int | None = None, seed: int = 0) -> Nulls:
+def simulate_nulls(rows: int, cols: int, slices: int = 1, *, draws: int | None = None, seed: int = 0) -> Nulls:
     """Both exponents on Gaussian matrices of a shape, pooled where there are several slices.
 
     The exponents do not depend on the variance, so one simulation serves every matrix of the shape.
@@ -75,7 +83,10 @@ def simulate_nulls(rows: int, cols: int, slices: int = 1, draws: int | None = No
         seed: with the shape, it fixes the draws. The global random state is neither read nor moved.
 
     Raises:
-        ValueError: the spectra have fewer than three eigenvalues, whose exponents do not spread.
+        SpectailError: the spectra have fewer than three eigenvalues, whose exponents do not spread.
+
+    >>> 2.0 < simulate_nulls(30, 20, draws=20).hill.alpha < 3.0
+    True
     """
     b, longer = min(rows, cols), max(rows, cols)
     if b < 1 or slices * b < 3:
@@ -83,12 +94,12 @@ def simulate_nulls(rows: int, cols: int, slices: int = 1, draws: int | None = No
     if draws is None:
         draws = int(min(max(_WORK / (slices * b**2), FEWEST_DRAWS), MOST_DRAWS))
     stream = np.random.default_rng([seed, longer, b, slices])
-    hill, ks = [], []
+    hills, ks = [], []
     for _ in range(draws):
         spectrum = torch.cat([gaussian_spectrum(longer, b, stream) for _ in range(slices)])
-        hill.append(float(pl_alpha_hill(spectrum)))
+        hills.append(hill(spectrum))
         ks.append(ks_fit(spectrum).alpha)
-    return Nulls(_null(hill), _null(ks))
+    return Nulls(_null(hills), _null(ks))
 
 
 def gaussian_spectrum(rows: int, cols: int, stream: np.random.Generator) -> Float[Tensor, " b"]:
@@ -96,6 +107,11 @@ def gaussian_spectrum(rows: int, cols: int, stream: np.random.Generator) -> Floa
 
     Drawn from their exact joint law without the matrix: those of BBᵀ for a bidiagonal B of independent
     χ variables, with 2b random numbers and O(b²) operations.
+
+    Args:
+        rows: of W; may be exchanged with cols.
+        cols: of W.
+        stream: that the random numbers are drawn from.
 
     Source: Dumitriu & Edelman (2002), Matrix models for beta ensembles, β = 1.
     """

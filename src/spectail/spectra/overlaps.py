@@ -1,4 +1,7 @@
-"""Squared overlaps between the singular vectors of two matrices, and how far they spread."""
+"""Singular vectors, their squared overlaps with those of another matrix, and how far these spread.
+
+Not here: which pairs of matrices are compared.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,38 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spectail.errors import SpectailError
-from spectail.spectra.precision import float64
+from spectail.spectra.precision import float64, takes_arrays, takes_matrix
 
 
+@dataclass(frozen=True)
+class SingularVectors:
+    """The b = min(h, d) thin singular vectors of a matrix, one a column, strongest first."""
+
+    left: Float[Tensor, "h b"]
+    right: Float[Tensor, "d b"]
+
+
+@takes_matrix
+def singular_vectors(matrix: Float[Tensor, "h d"]) -> SingularVectors:
+    """Thin singular vectors in float64.
+
+    Args:
+        matrix: any floating dtype, on any device; an array or a list of rows will do.
+
+    Raises:
+        SpectailError: the matrix is none, is empty, or holds NaN or inf.
+
+    >>> singular_vectors([[0.0, 2.0], [1.0, 0.0]]).right.abs().tolist()
+    [[0.0, 1.0], [1.0, 0.0]]
+    """
+    m = float64(matrix)
+    if not bool(m.isfinite().all()):
+        raise SpectailError("a matrix with NaN or inf has no singular vectors")
+    u, _, vh = torch.linalg.svd(m, full_matrices=False)
+    return SingularVectors(u, vh.T)
+
+
+@takes_arrays
 def squared_overlaps(j: Float[Tensor, "m b"], q: Float[Tensor, "m2 b2"]) -> Float[Tensor, "b b2"]:
     """O(J, Q) = (JᵀQ)∘², entry by entry.
 
@@ -23,15 +55,21 @@ def squared_overlaps(j: Float[Tensor, "m b"], q: Float[Tensor, "m2 b2"]) -> Floa
         q: those of another.
 
     Raises:
-        ValueError: they have different numbers of rows.
+        SpectailError: they have different numbers of rows.
 
     Source: paper App. C, eq. 36.
+
+    >>> squared_overlaps([[1.0, 0.0], [0.0, 1.0]], [[0.5], [0.0]]).tolist()
+    [[0.25], [0.0]]
     """
-    if j.shape[0] != q.shape[0]:
-        raise SpectailError(f"vectors of {j.shape[0]} and of {q.shape[0]} entries have no overlaps")
+    if j.ndim != 2 or q.ndim != 2 or j.shape[0] != q.shape[0]:
+        raise SpectailError(
+            f"matrices of shape {tuple(j.shape)} and {tuple(q.shape)} have no overlaps; their columns have one length"
+        )
     return (j.T @ q).square_()
 
 
+@takes_arrays
 def singular_overlaps(
     weights: Float[Tensor, "h d"], update: Float[Tensor, "h2 d2"]
 ) -> tuple[Float[Tensor, "b b"], Float[Tensor, "b b"]]:
@@ -45,9 +83,13 @@ def singular_overlaps(
         left and right overlaps, float64; entry (i, j) pairs direction i of W with j of M.
 
     Raises:
-        ValueError: the shapes differ, or a matrix holds NaN or inf.
+        SpectailError: the shapes differ, or a matrix is empty, or holds NaN or inf.
 
     Source: paper App. C.
+
+    >>> left, right = singular_overlaps([[2.0, 0.0], [0.0, 1.0]], [[0.0, 3.0], [1.0, 0.0]])
+    >>> left.tolist(), right.tolist()
+    ([[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]])
     """
     if weights.shape != update.shape:
         raise SpectailError(f"W {tuple(weights.shape)} and M {tuple(update.shape)} have different shapes")
@@ -55,33 +97,19 @@ def singular_overlaps(
     return squared_overlaps(w.left, m.left), squared_overlaps(w.right, m.right)
 
 
+@takes_arrays
 def participation_ratio(overlaps: Float[Tensor, "*batch b"]) -> Float[Tensor, "*batch"]:
     """(Σ_j O_j)² / Σ_j O_j²: over how many directions a row of overlaps spreads.
 
     1 for a row with a single entry, b for a row of equal ones, about b/3 for a Haar-random direction.
 
+    Args:
+        overlaps: of which the last dimension is a row.
+
     Returns:
         NaN for a row of zeros.
+
+    >>> participation_ratio([[1.0, 0.0], [0.5, 0.5]]).tolist()
+    [1.0, 2.0]
     """
     return overlaps.sum(-1).square() / overlaps.square().sum(-1)
-
-
-@dataclass(frozen=True)
-class SingularVectors:
-    """The b = min(h, d) thin singular vectors of a matrix, one a column, strongest first."""
-
-    left: Float[Tensor, "h b"]
-    right: Float[Tensor, "d b"]
-
-
-def singular_vectors(matrix: Float[Tensor, "h d"]) -> SingularVectors:
-    """Thin singular vectors in float64.
-
-    Raises:
-        ValueError: the matrix holds NaN or inf.
-    """
-    m = float64(matrix)
-    if not bool(m.isfinite().all()):
-        raise SpectailError("a matrix with NaN or inf has no singular vectors")
-    u, _, vh = torch.linalg.svd(m, full_matrices=False)
-    return SingularVectors(u, vh.T)

@@ -1,4 +1,7 @@
-"""Which of the 5+1 phases of training a spectrum is in, with the evidence."""
+"""Which of the 5+1 phases of training a spectrum is in, with the evidence, and the thresholds that decide.
+
+Not here: what the evidence is made of; one file each has the bulk, spikes, tails and modes.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,13 @@ from enum import StrEnum
 from jaxtyping import Float
 from torch import Tensor
 
+from spectail.errors import SpectailError
 from spectail.spectra.bulk import MarchenkoPastur, fit_marchenko_pastur
 from spectail.spectra.density import count_modes
-from spectail.spectra.precision import ZERO_SHARE, float64
+from spectail.spectra.eigen import eigenvalues
+from spectail.spectra.precision import ZERO_SHARE, check_spectrum, float64, takes_arrays
 from spectail.spectra.spikes import count_spikes, spectral_gap, visible_edge
-from spectail.spectra.tails import pl_alpha_hill
+from spectail.spectra.tails import hill
 
 # Heavy-tailed: log λ above the median spreads by this factor more than in the Marchenko–Pastur law.
 # For 1500 × 1000 that is Hill α ≤ 2.25, where the law has 2.449; stated for every shape alike.
@@ -36,7 +41,7 @@ COLLAPSED_SHARE = 0.5
 class Phase(StrEnum):
     """The 5+1 phases of Martin & Mahoney (2021), in the order that training passes them.
 
-    And two answers that are none of them: `BIMODAL`, a bulk of two humps as one large step of Adam
+    And two answers that are none of them: `BIMODAL`, a bulk of two modes as one large step of Adam
     makes it (paper §4.1, Fig. 2d), whose low Hill exponent is no heavy tail; and `UNKNOWN`.
     """
 
@@ -73,11 +78,14 @@ class PhaseEvidence:
     note: str = ""
 
 
-def classify(spectrum: Float[Tensor, " b"], rows: int, cols: int) -> PhaseEvidence:
-    """The phase of a spectrum, from what it is and what an untrained matrix of the shape would be.
+@takes_arrays
+def classify(
+    spectrum: Float[Tensor, " b"] | Float[Tensor, "h d"], rows: int | None = None, cols: int | None = None
+) -> PhaseEvidence:
+    """The phase of a matrix W or of its spectrum, beside what an untrained matrix of the shape would be.
 
     Args:
-        spectrum: the min(rows, cols) eigenvalues of WᵀW, any order.
+        spectrum: W; or the min(rows, cols) eigenvalues of WᵀW, any order, and then its shape:
         rows: of W.
         cols: of W.
 
@@ -85,7 +93,7 @@ def classify(spectrum: Float[Tensor, " b"], rows: int, cols: int) -> PhaseEviden
         the phase and its evidence. The rules, in order, each relative to the spectrum itself:
 
         - rank-collapse: half of the eigenvalues are zero to rounding;
-        - bimodal: log λ has two humps;
+        - bimodal: the density of log λ has two modes;
         - heavy-tailed: log λ above the median spreads `HEAVY_TAIL_SPREAD` times as far as in the
           Marchenko–Pastur law of the shape;
         - bulk-decay: the bulk departs from that law (`DECAYED_BULK_DISTANCE`), and two or more
@@ -93,8 +101,22 @@ def classify(spectrum: Float[Tensor, " b"], rows: int, cols: int) -> PhaseEviden
         - bulk+spike: an eigenvalue past the edge is detached; bleeding-out: none is;
         - random-like: no eigenvalue is past the edge.
 
+    Raises:
+        SpectailError: W has no spectrum (see `eigenvalues`), there is no eigenvalue, or a spectrum comes
+            without its rows and cols.
+
     Source: Martin & Mahoney (2021); paper §2 and §5.1.
+
+    >>> str(classify([[1.0] * 20] * 30).phase)
+    'rank-collapse'
+    >>> str(classify(MarchenkoPastur(30, 20).quantile([(i + 0.5) / 20 for i in range(20)]), 30, 20).phase)
+    'random-like'
     """
+    if spectrum.ndim == 2 and rows is None and cols is None:
+        (rows, cols), spectrum = spectrum.shape, eigenvalues(spectrum)
+    check_spectrum(spectrum)
+    if rows is None or cols is None:
+        raise SpectailError("a spectrum has a phase beside its matrix's shape: classify(spectrum, rows, cols)")
     law = fit_marchenko_pastur(spectrum, rows, cols)
     if not bool(spectrum.isfinite().all()):
         return PhaseEvidence(Phase.UNKNOWN, law, 0, math.nan, math.nan, math.nan, "an eigenvalue is NaN or inf")
@@ -105,8 +127,7 @@ def classify(spectrum: Float[Tensor, " b"], rows: int, cols: int) -> PhaseEviden
             Phase.RANK_COLLAPSE, law, 0, math.nan, math.nan, math.nan, f"{zeros:.0%} of the eigenvalues are zero"
         )
     n_spikes, gap, distance = count_spikes(spectrum, law), spectral_gap(spectrum, law), law.distance(spectrum)
-    alpha = float(pl_alpha_hill(spectrum))
-    spread = (law.hill() - 1) / (alpha - 1)
+    spread = (law.hill() - 1) / (hill(spectrum) - 1)
     seeped, detached = _past_the_edge(spectrum, law)
     decayed = distance > max(DECAYED_BULK_DISTANCE, DECAYED_BULK_COUNT / len(spectrum))
     if count_modes(spectrum) > 1:

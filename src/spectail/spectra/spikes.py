@@ -1,4 +1,7 @@
-"""Eigenvalues that left the bulk, and where a rank-one perturbation puts them."""
+"""Eigenvalues that left the bulk: the one definition of its visible edge, and where theory puts a spike.
+
+Not here: the law of the bulk, and its scales, which are in `bulk`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spectail.spectra.bulk import MarchenkoPastur
+from spectail.spectra.precision import takes_spectrum
 
 # The largest eigenvalue of an untrained matrix passes this in about 2 of 1,000 draws (P(TW₁ > 3)).
 VISIBLE_TRACY_WIDOM_SCALES = 3.0
@@ -17,27 +21,70 @@ def visible_edge(law: MarchenkoPastur) -> float:
     """The value that an eigenvalue has to pass to count as outside the bulk.
 
     The edge λ₊ plus three Tracy–Widom scales, since the largest eigenvalue of an untrained matrix
-    fluctuates about λ₊ by one.
+    fluctuates about λ₊ by one. Whoever counts, marks or names spikes asks here.
+
+    Args:
+        law: the bulk, as `fit_marchenko_pastur` finds it.
+
+    >>> law = MarchenkoPastur(1500, 1000)
+    >>> round(law.edges[1]), round(visible_edge(law))
+    (4949, 5031)
     """
     return law.edges[1] + VISIBLE_TRACY_WIDOM_SCALES * law.edge_fluctuation
 
 
+@takes_spectrum
 def count_spikes(spectrum: Float[Tensor, " b"], law: MarchenkoPastur) -> int:
-    """How many eigenvalues lie visibly past the upper edge of the bulk.
+    """How many eigenvalues lie past the `visible_edge` of the bulk.
 
     Args:
         spectrum: eigenvalues, any order.
         law: the bulk, as `fit_marchenko_pastur` finds it.
+
+    Raises:
+        SpectailError: there is no eigenvalue, or they are not in one dimension.
+
+    >>> count_spikes([900.0, 6000.0, 5000.0], MarchenkoPastur(1500, 1000))
+    1
     """
     return int((spectrum > visible_edge(law)).sum())
 
 
+@takes_spectrum
+def spike_values(spectrum: Float[Tensor, " b"], law: MarchenkoPastur) -> Float[Tensor, " s"]:
+    """The eigenvalues past the `visible_edge` of the bulk: the `count_spikes` largest, ascending.
+
+    Args:
+        spectrum: eigenvalues, any order.
+        law: the bulk, as `fit_marchenko_pastur` finds it.
+
+    Raises:
+        SpectailError: there is no eigenvalue, or they are not in one dimension.
+
+    >>> spike_values([900.0, 6000.0, 5000.0, 5500.0], MarchenkoPastur(1500, 1000)).tolist()
+    [5500.0, 6000.0]
+    """
+    return spectrum[spectrum > visible_edge(law)].sort().values
+
+
+@takes_spectrum
 def spectral_gap(spectrum: Float[Tensor, " b"], law: MarchenkoPastur) -> float:
     """λ₁ / λ₊, the largest eigenvalue in units of the bulk's edge: about 1 without a spike.
 
-    NaN where the bulk has no width (at least half of the eigenvalues are zero).
+    Args:
+        spectrum: eigenvalues, any order.
+        law: the bulk, as `fit_marchenko_pastur` finds it.
+
+    Returns:
+        NaN where the bulk has no width (at least half of the eigenvalues are zero).
+
+    Raises:
+        SpectailError: there is no eigenvalue, or they are not in one dimension.
 
     Source: the spectral gap of paper §5.1.
+
+    >>> spectral_gap([1.0, 8.0], MarchenkoPastur(1, 1))
+    2.0
     """
     edge = law.edges[1]
     return float(spectrum.max()) / edge if edge > 0 else math.nan
@@ -48,7 +95,14 @@ def critical_strength(h: float, d: float) -> float:
 
     Of a matrix h × d with independent entries of variance one.
 
+    Args:
+        h: rows.
+        d: columns.
+
     Source: Benaych-Georges & Nadakuditi (2012).
+
+    >>> critical_strength(100, 100)
+    10.0
     """
     return math.sqrt(math.sqrt(h * d))
 
@@ -62,6 +116,9 @@ def spike_eigenvalue(theta: float, h: float, d: float) -> float:
         d: its columns.
 
     Source: Benaych-Georges & Nadakuditi (2012).
+
+    >>> spike_eigenvalue(20.0, 100, 100), spike_eigenvalue(0.0, 100, 100)
+    (625.0, 400.0)
     """
     if theta <= critical_strength(h, d):
         return (math.sqrt(h) + math.sqrt(d)) ** 2
@@ -69,10 +126,34 @@ def spike_eigenvalue(theta: float, h: float, d: float) -> float:
 
 
 def spike_overlap_left(theta: float, h: float, d: float) -> float:
-    """|û₁·p|² = (θ⁴ − hd)/(θ²(θ² + h)), 0 below critical. Source: as `spike_eigenvalue`."""
+    """|û₁·p|² = (θ⁴ − hd)/(θ²(θ² + h)) of the spike that W + θ p vᵀ has; 0 where θ is not above critical.
+
+    Args:
+        theta: singular value of the perturbation, units of the entries of W.
+        h: rows of W, whose entries have variance one.
+        d: its columns.
+
+    Source: as `spike_eigenvalue`.
+
+    >>> round(spike_overlap_left(20.0, 100, 100), 9), spike_overlap_left(0.0, 100, 100)
+    (0.75, 0.0)
+    """
+    if theta <= critical_strength(h, d):
+        return 0.0
     return max(0.0, (theta**4 - h * d) / (theta**2 * (theta**2 + h)))
 
 
 def spike_overlap_right(theta: float, h: float, d: float) -> float:
-    """|v̂₁·v|² = (θ⁴ − hd)/(θ²(θ² + d)), 0 below critical. Source: as `spike_eigenvalue`."""
+    """|v̂₁·v|² = (θ⁴ − hd)/(θ²(θ² + d)), as `spike_overlap_left` has it for the other side.
+
+    Args:
+        theta: singular value of the perturbation, units of the entries of W.
+        h: rows of W, whose entries have variance one.
+        d: its columns.
+
+    Source: as `spike_eigenvalue`.
+
+    >>> round(spike_overlap_right(20.0, 100, 100), 9), spike_overlap_right(0.0, 100, 100)
+    (0.75, 0.0)
+    """
     return spike_overlap_left(theta, d, h)

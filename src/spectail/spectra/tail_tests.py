@@ -1,4 +1,7 @@
-"""Whether a power law is a plausible account of a tail at all."""
+"""Whether a power law is a plausible account of a tail at all.
+
+Not here: the fit that is tested, which is in `tails`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spectail.spectra.precision import ZERO_SHARE
+from spectail.spectra.precision import ZERO_SHARE, takes_spectrum
 from spectail.spectra.tails import PowerLawFit, ks_fit
 
 RESAMPLES = 200
@@ -32,8 +35,9 @@ class GoodnessOfFit:
     resamples: int
 
 
+@takes_spectrum
 def bootstrap_p_value(
-    eigenvalues: Float[Tensor, " k"], fit: PowerLawFit, resamples: int = RESAMPLES, seed: int = 0
+    eigenvalues: Float[Tensor, " k"], fit: PowerLawFit, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> GoodnessOfFit:
     """Goodness of the fit of `ks_fit` by the semi-parametric bootstrap, with xmin searched anew each time.
 
@@ -46,14 +50,21 @@ def bootstrap_p_value(
 
     Args:
         eigenvalues: the spectrum that was fitted, any order.
-        fit: what `ks_fit` found for it.
+        fit: what `ks_fit` finds for it.
         resamples: how many.
         seed: of the resamples; the global random state is neither read nor moved.
 
     Returns:
         NaN where there is no fit.
 
+    Raises:
+        SpectailError: there is no eigenvalue, or they are not in one dimension.
+
     Source: Clauset, Shalizi & Newman (2009), §4.1.
+
+    >>> power_law = torch.linspace(0.01, 1.0, 60) ** -0.5  # the quantiles of α = 3, evenly
+    >>> bootstrap_p_value(power_law, ks_fit(power_law), resamples=20).p_value > 0.1
+    True
     """
     if math.isnan(fit.alpha):
         return GoodnessOfFit(math.nan, math.nan, 0)

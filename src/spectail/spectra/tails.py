@@ -1,8 +1,12 @@
-"""Power-law exponents of a spectrum's tail, with what one needs to judge them."""
+"""Power-law exponents of a spectrum's tail, with what one needs to judge them.
+
+Not here: whether it is a power law at all (`tail_tests`), and what an untrained matrix would have (`nulls`).
+"""
 
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spectail.errors import SpectailError
-from spectail.spectra.precision import ZERO_SHARE, float64
+from spectail.spectra.eigen import eigenvalues
+from spectail.spectra.precision import ZERO_SHARE, check_spectrum, float64, takes_arrays, takes_spectrum
 
 
 @dataclass(frozen=True)
@@ -39,41 +44,67 @@ class PowerLawFit:
         return cls(math.nan, math.nan, 0, math.nan, math.nan, note)
 
 
-def pl_alpha_hill(eigenvalues: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch"]:
+@takes_arrays
+def hill(spectrum: Float[Tensor, " k"] | Float[Tensor, "h d"]) -> float:
     """Power-law exponent of the upper half of a spectrum (Hill, 1975).
 
     With λ sorted ascending and i = ⌊k/2⌋, α = 1 + (k − i) / Σ_{j≥i} log(λ_j / λ_i).
     Scale-free: c·λ has the same α.
 
     Args:
-        eigenvalues: of WᵀW, any order, squared units of the weights.
+        spectrum: a matrix W; or the eigenvalues of WᵀW, any order.
 
     Returns:
-        α > 1 in float64; NaN where fewer than two distinct positive values lie in the upper half,
-        or a value is NaN or inf.
+        α > 1; NaN where fewer than two distinct positive values lie in the upper half, or an
+        eigenvalue is NaN or inf.
 
     Raises:
-        ValueError: an eigenvalue is negative beyond rounding.
+        SpectailError: an eigenvalue is negative beyond rounding, there is none, or W has no spectrum
+            (see `eigenvalues`).
 
     Source: Zhou et al. (2023); paper §3.2.
 
-    >>> round(pl_alpha_hill(torch.tensor([1.0, 2.0, 4.0, 8.0])).item(), 4)
+    >>> round(hill([1.0, 2.0, 4.0, 8.0]), 4)
     3.8854
     """
-    ordered = _sorted_float64(eigenvalues)
-    k = ordered.shape[-1]
-    upper = ordered[..., k // 2 :]
+    if spectrum.ndim == 2:
+        spectrum = eigenvalues(spectrum)
+    check_spectrum(spectrum)
+    return float(_hill(_sorted_float64(spectrum)))
+
+
+@takes_arrays
+def pl_alpha_hill(eigenvalues: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch"]:
+    """Deprecated: `hill` of each spectrum, the last dimension of many."""
+    warnings.warn("pl_alpha_hill is now called hill, and gives a float", DeprecationWarning, stacklevel=3)
+    return _hill(_sorted_float64(eigenvalues))
+
+
+def _hill(ordered: Tensor) -> Tensor:
+    """The exponent of `hill`, of spectra that are sorted along the last dimension."""
+    upper = ordered[..., ordered.shape[-1] // 2 :]
     excess = (upper.log() - upper[..., :1].log()).sum(-1)
     alpha = 1.0 + upper.shape[-1] / excess
     sound = excess.isfinite() & (excess > 0)
     return torch.where(sound, alpha, torch.full_like(alpha, math.nan))
 
 
+@takes_spectrum
 def hill_fit(eigenvalues: Float[Tensor, " k"]) -> PowerLawFit:
-    """The Hill estimate of `pl_alpha_hill`, with its threshold, tail size, KS distance and error.
+    """The Hill estimate of `hill`, with its threshold, tail size, KS distance and error.
+
+    Args:
+        eigenvalues: of WᵀW, any order.
+
+    Returns:
+        the fit; with α = NaN and a note where fewer than two distinct positive values are in the upper half.
 
     Raises:
-        ValueError: an eigenvalue is negative beyond rounding.
+        SpectailError: an eigenvalue is negative beyond rounding, there is none, or they are not in one dimension.
+
+    >>> fit = hill_fit([1.0, 2.0, 4.0, 8.0])
+    >>> fit.xmin, fit.tail_size
+    (4.0, 2)
     """
     ordered = _sorted_float64(eigenvalues).cpu()
     if note := _why_no_fit(ordered):
@@ -83,11 +114,12 @@ def hill_fit(eigenvalues: Float[Tensor, " k"]) -> PowerLawFit:
         return PowerLawFit.impossible("at least half of the eigenvalues are zero")
     if upper[-1] == upper[0]:
         return PowerLawFit.impossible("the upper half of the eigenvalues are all equal")
-    alpha = float(pl_alpha_hill(ordered))
+    alpha = float(_hill(ordered))
     distance = float(_ks_distance(upper.log(), torch.tensor([0]), torch.tensor([alpha]))[0])
     return PowerLawFit(alpha, float(upper[0]), len(upper), distance, (alpha - 1) / math.sqrt(len(upper)))
 
 
+@takes_spectrum
 def ks_fit(eigenvalues: Float[Tensor, " k"], min_tail: int = 2) -> PowerLawFit:
     """The power law whose tail is closest to the data (Clauset, Shalizi & Newman, 2009).
 
@@ -109,9 +141,13 @@ def ks_fit(eigenvalues: Float[Tensor, " k"], min_tail: int = 2) -> PowerLawFit:
         the fit; with α = NaN and a note where fewer than two distinct positive values are there.
 
     Raises:
-        ValueError: an eigenvalue is negative beyond rounding.
+        SpectailError: an eigenvalue is negative beyond rounding, there is none, or they are not in one dimension.
 
     Source: Martin et al. (2021); paper §3.2 and App. A (PL_Alpha_KS).
+
+    >>> fit = ks_fit(torch.linspace(0.01, 1.0, 100) ** -0.5)  # the quantiles of α = 3, evenly
+    >>> abs(fit.alpha - 3.0) < 2 * fit.stderr
+    True
     """
     ordered = _sorted_float64(eigenvalues).cpu()
     if note := _why_no_fit(ordered):
@@ -159,10 +195,8 @@ def _ks_distance(logs: Tensor, starts: Tensor, alphas: Tensor, points: int | Non
     return distance.abs_().amax(1)
 
 
-def _sorted_float64(eigenvalues: Tensor) -> Tensor:
-    values = float64(eigenvalues)
-    if values.shape[-1] == 0:
-        raise SpectailError("a spectrum has at least one eigenvalue, got none")
+def _sorted_float64(spectrum: Tensor) -> Tensor:
+    values = float64(spectrum)
     ordered = values.sort(-1).values
     lowest, largest = ordered[..., 0], ordered.abs().amax(-1)
     if bool((lowest < -1e-10 * largest).any()):

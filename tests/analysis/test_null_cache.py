@@ -1,0 +1,62 @@
+import json
+
+import pytest
+
+from spectail.analysis import null_cache as cache
+from spectail.spectra.nulls import simulate_nulls
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "nulls")
+    cache._nulls_of_shape.cache_clear()
+    yield tmp_path / "nulls"
+    cache._nulls_of_shape.cache_clear()
+
+
+def simulations(monkeypatch):
+    calls = []
+    monkeypatch.setattr(cache, "simulate_nulls", lambda *shape: calls.append(shape) or simulate_nulls(*shape, draws=20))
+    return calls
+
+
+def test_a_shape_is_simulated_once_and_found_by_the_next_process(folder, monkeypatch):
+    calls = simulations(monkeypatch)
+    first = cache.nulls_of_shape(20, 30)
+    cache._nulls_of_shape.cache_clear()  # as in another process
+    assert cache.nulls_of_shape(30, 20) == first
+    assert calls == [(30, 20, 1)]
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"hill": 1}', "[]", '{"hill": {}, "ks": {}}', "NaN", "\x00\xff"])
+def test_a_damaged_file_is_simulated_again(folder, monkeypatch, damage):
+    calls = simulations(monkeypatch)
+    first = cache.nulls_of_shape(20, 10)
+    (path,) = folder.iterdir()
+    path.write_text(damage, encoding="utf-8")
+    cache._nulls_of_shape.cache_clear()
+    assert cache.nulls_of_shape(20, 10) == first
+    assert len(calls) == 2
+    assert json.loads(path.read_text())["ks"]["draws"] == 20  # and it is whole again
+
+
+def test_a_spread_of_zero_or_nan_in_a_file_is_not_believed(folder, monkeypatch):
+    calls = simulations(monkeypatch)
+    cache.nulls_of_shape(20, 10)
+    (path,) = folder.iterdir()
+    content = json.loads(path.read_text())
+    for spread in (0.0, float("nan")):
+        path.write_text(json.dumps({**content, "ks": {**content["ks"], "spread": spread}}))
+        cache._nulls_of_shape.cache_clear()
+        assert cache.nulls_of_shape(20, 10).ks.spread > 0
+    assert len(calls) == 3
+
+
+def test_a_folder_that_cannot_be_written_to_costs_only_time(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "file" / "nulls")
+    calls = simulations(monkeypatch)
+    cache._nulls_of_shape.cache_clear()
+    assert cache.nulls_of_shape(20, 10).hill.spread > 0
+    cache._nulls_of_shape.cache_clear()
+    assert len(calls) == 1
