@@ -39,7 +39,7 @@ def setting(optimizer: str) -> tuple[Experiment, Problem, Student, torch.Tensor,
     student = Student(problem.a, e.d, e.activation)
     weights, labels, x = problem.w0.clone(), problem.train.y.float(), problem.train.x
     weights.grad = torch.empty_like(weights)
-    update = make_optimizer(e, weights)
+    update = make_optimizer(e.optimizer, [weights], e.lr, bias_correction=e.bias_correction)
 
     def step() -> None:
         residual = student.residual(weights, x, labels)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from benchmarks.timing import Row, in_turn, seconds
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.two_layer.problem import Problem
+from spectail.experiments.two_layer.problem import AtStepZero, Problem
 from spectail.experiments.two_layer.run import simulate
 from spectail.running.scheduler import Compute
 from spectail.store.results import open_results
@@ -21,7 +23,7 @@ from spectail.store.store import Store
 from spectail.sweeps.grid import Grid
 from spectail.sweeps.sweep import run_missing
 
-SMALL = {"n": 400, "d": 200, "h": 300, "protocol": "published"}
+SMALL: dict[str, Any] = {"n": 400, "d": 200, "h": 300, "protocol": "published"}
 
 
 def scheduling() -> Row:
@@ -31,9 +33,9 @@ def scheduling() -> Row:
     problem = Problem.draw(experiments[0])
 
     def bare() -> None:
-        problem.shared.clear()
+        fresh = dataclasses.replace(problem, step_zero=AtStepZero())
         for experiment in experiments:
-            simulate(experiment, problem=problem)
+            simulate(experiment, problem=fresh)
 
     def swept() -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -15,9 +15,13 @@ def gradients(count, seed=0):
     return [torch.randn(SHAPE, generator=generator, dtype=torch.float64) for _ in range(count)]
 
 
+def optimizer_of(e, weights):
+    return make_optimizer(e.optimizer, [weights], e.lr, bias_correction=e.bias_correction, options=e.optimizer_options)
+
+
 def run(experiment, count=6):
     weights = torch.ones(SHAPE, dtype=torch.float64)
-    optimizer = make_optimizer(experiment, weights)
+    optimizer = optimizer_of(experiment, weights)
     for gradient in gradients(count):
         weights.grad = gradient.clone()
         optimizer.step()
@@ -78,8 +82,8 @@ def test_optimizers_of_torch_work_by_name(name):
 def learning_rates(schedule, options, lr=1.0, steps=5):
     e = Experiment(optimizer="gd", lr=lr, schedule=schedule, schedule_options=options)
     weights = torch.ones(SHAPE)
-    optimizer = make_optimizer(e, weights)
-    advance = make_schedule(e, optimizer)
+    optimizer = optimizer_of(e, weights)
+    advance = make_schedule(e.schedule, optimizer, e.schedule_options)
     used = []
     for _ in range(steps):
         used.append(optimizer.param_groups[0]["lr"])

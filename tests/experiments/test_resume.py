@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.optimizers import _torch_optimizers, _torch_schedules
+from spectail.experiments.optimizers import OPTIMIZERS
+from spectail.experiments.optimizers import SCHEDULES as KNOWN_SCHEDULES
 from spectail.experiments.resume import ResumeState, Suspended, from_bytes, to_bytes
 from spectail.experiments.two_layer.run import simulate
 
@@ -41,15 +42,15 @@ class Memory:
 def resumed(experiment, cut):
     memory = Memory(cut)
     with pytest.raises(CutOffError):
-        simulate(experiment, checkpoint=memory.checkpoint())
+        simulate(experiment, resume=memory.checkpoint())
     memory.cut = None
     steps = []
-    run = simulate(experiment, checkpoint=memory.checkpoint(), progress=lambda step, _: steps.append(step))
+    run = simulate(experiment, resume=memory.checkpoint(), progress=lambda step, _: steps.append(step))
     assert steps[0] == cut, "it began anew"
     return run
 
 
-@pytest.mark.parametrize("optimizer", ["gd", "adam", "sign", *_torch_optimizers()])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("cut", [1, 5])
 def test_every_optimizer_goes_on_to_the_same_bits(optimizer, cut):
     options = {"momentum": 0.9} if optimizer == "gd" else {}
@@ -64,7 +65,7 @@ def test_weight_normalization_goes_on_to_the_same_bits(protocol):
     assert resumed(experiment, 3).checksum == simulate(experiment).checksum
 
 
-@pytest.mark.parametrize("schedule", [name for name in _torch_schedules() if name in SCHEDULES])
+@pytest.mark.parametrize("schedule", [name for name in KNOWN_SCHEDULES if name in SCHEDULES])
 @pytest.mark.parametrize("optimizer", ["gd", "adam"])
 def test_every_schedule_goes_on_to_the_same_bits(schedule, optimizer):
     options = SCHEDULES[schedule] | ({"cycle_momentum": False} if schedule in ("CyclicLR", "OneCycleLR") else {})
@@ -80,15 +81,15 @@ def test_a_long_run_is_left_where_it_is_and_goes_on_to_the_same_bits():
         return len(asked) == 3
 
     with pytest.raises(Suspended):
-        simulate(RUN, checkpoint=ResumeState(lambda: memory.content, memory.write, seconds=0, stopping=stopping))
+        simulate(RUN, resume=ResumeState(lambda: memory.content, memory.write, seconds=0, stopping=stopping))
     assert from_bytes(memory.content)["step"] == 2
-    assert simulate(RUN, checkpoint=memory.checkpoint()).checksum == simulate(RUN).checksum
+    assert simulate(RUN, resume=memory.checkpoint()).checksum == simulate(RUN).checksum
 
 
 def test_a_short_run_goes_on_to_its_end():
     memory = Memory()
     stop = ResumeState(lambda: memory.content, memory.write, seconds=60, stopping=lambda: True)
-    assert simulate(RUN, checkpoint=stop).checksum == simulate(RUN).checksum
+    assert simulate(RUN, resume=stop).checksum == simulate(RUN).checksum
     assert memory.content is None
 
 
@@ -102,10 +103,10 @@ def test_a_run_that_diverges_does_so_after_a_resume_too():
 def test_the_state_of_another_experiment_is_not_used():
     memory = Memory(3)
     with pytest.raises(CutOffError):
-        simulate(RUN, checkpoint=memory.checkpoint())
+        simulate(RUN, resume=memory.checkpoint())
     memory.cut = None
     other = RUN.replace(lr=0.2)
-    assert simulate(other, checkpoint=memory.checkpoint()).checksum == simulate(other).checksum
+    assert simulate(other, resume=memory.checkpoint()).checksum == simulate(other).checksum
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "pickle", "torch's pickle"])
@@ -129,5 +130,5 @@ def test_damage_is_found_and_no_code_of_a_file_is_run(damage):
 
 def test_checkpoints_come_by_time_and_short_runs_write_none():
     memory = Memory()
-    simulate(RUN, checkpoint=ResumeState(lambda: None, memory.write, seconds=1000))
+    simulate(RUN, resume=ResumeState(lambda: None, memory.write, seconds=1000))
     assert memory.content is None

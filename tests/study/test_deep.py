@@ -7,8 +7,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from spectail.cli import main
-from spectail.experiments.deep.run import train
-from spectail.experiments.deep.training import Training
+from spectail.experiments.deep.run import get_or_train
+from spectail.experiments.deep.training import TRAININGS, Training
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import find, find_deep
 from spectail.study.claims import Verdict
@@ -17,7 +17,7 @@ from spectail.study.figures import fig06_33_to_37 as fig6
 from spectail.study.making import draw, verify
 from spectail.study.plan import Plan, by_protocol
 from spectail.study.records import save_record
-from spectail.study.runs import TRAININGS, StoredRuns
+from spectail.study.runs import StoredRuns
 from spectail.study.settings import PAPER, SMALL
 
 NETWORKS = Path(__file__).parent.parent / "experiments" / "deep"
@@ -37,7 +37,7 @@ def made(tmp_path_factory):
         )  # fmt: skip
         folder = tmp_path_factory.mktemp("store") / TRAININGS
         plan = Plan([artifact], PAPER)
-        paths = {training.key: train(training, folder)[0] for training in plan.trainings()}
+        paths = {training.key: get_or_train(training, folder)[0] for training in plan.trainings()}
         return artifact, plan, StoredRuns(paths)
 
 

@@ -9,7 +9,6 @@ from spectail.cli import main
 from spectail.experiments import cost
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import critical_lr, predict_one_step
-from spectail.experiments.two_layer.problem import Problem
 from spectail.experiments.two_layer.run import simulate_many
 from spectail.plots.look import figure_style
 from spectail.store.store import Store
@@ -42,7 +41,7 @@ def test_the_plan_has_each_run_once():
     experiments = paper.Plan(find(["fig2", "fig3"]), PAPER).experiments()
     assert len(experiments) == 2 * 90  # those of Fig. 2 are among Fig. 3's; two protocols
     assert len({e.key for e in experiments}) == len(experiments)
-    assert len({Problem.key_of(e) for e in experiments}) == 5
+    assert len({e.problem_key for e in experiments}) == 5
 
 
 @pytest.mark.parametrize("optimizer", ["gd", "adam", "sign"])
@@ -76,7 +75,7 @@ def computed(plan, store):
 def reproduced():
     """The runs of every artifact, at sizes that take milliseconds."""
     plan = paper.Plan(find(["all"]), TINY, repeats=1)
-    return plan, {e.key: run for e, run in simulate_many(sorted(plan.experiments(), key=Problem.key_of))}
+    return plan, {e.key: run for e, run in simulate_many(sorted(plan.experiments(), key=lambda e: e.problem_key))}
 
 
 @pytest.mark.parametrize("name", [a.name for a in find(["all"])])

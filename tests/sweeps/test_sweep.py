@@ -7,7 +7,6 @@ import pytest
 
 from spectail.experiments.cost import disk_bytes, operations
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.two_layer.problem import Problem
 from spectail.experiments.two_layer.run import simulate
 from spectail.running.queue import chunks
 from spectail.running.scheduler import Compute
@@ -73,7 +72,7 @@ def test_runs_of_a_problem_stay_together_and_all_workers_have_something(tmp_path
     for slots in (1, 2, 8):
         found = chunks(many, slots)
         assert sorted(e.key for c in found for e in c) == sorted(e.key for e in many)
-        assert all(len({Problem.key_of(e) for e in c}) == 1 for c in found)
+        assert all(len({e.problem_key for e in c}) == 1 for c in found)
         assert len(found) >= slots
         assert max(map(len, found)) <= (16 if slots == 1 else 32)
 

@@ -1,15 +1,22 @@
-"""What `spectail sweep` and `spectail reproduce` compute, and where."""
+"""Options that commands share, and commands that are made from what describes a run, so that no default stands twice.
+
+Not here: what one command alone asks.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import tyro
+from pydantic_core import PydanticUndefined
 
 from spectail.errors import SettingError
+from spectail.experiments.experiment import Description
+from spectail.experiments.protocols import CONVENTIONS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,3 +72,60 @@ def image_count(text: str) -> int | None:
     if not text.isdecimal() or int(text) < 1:
         raise SettingError(f"images={text!r} is not understood; expected a whole number from 1, or all")
     return int(text)
+
+
+Option = tuple[str, Any, Any]
+"""Its name, its type with how it is shown, and its default."""
+
+
+def options_of(description: type[Description], names: Iterable[str], metavars: Mapping[str, str]) -> list[Option]:
+    """Fields of a description as options, in text: the description itself says what is wrong with them.
+
+    Args:
+        description: of a run; its defaults are shown, and hold where an option is not given (None).
+        names: of the fields.
+        metavars: what is to be written, where a field's type does not say it; "…..." for several words.
+    """
+    options: list[Option] = []
+    for name in names:
+        field = description.model_fields[name]
+        metavar = metavars.get(name) or _metavar(field.annotation)
+        kind: Any = tuple[str, ...] | None if metavar.endswith("...") else str | None
+        hint = tyro.conf.arg(metavar=metavar, help=field.description, help_behavior_hint=_default_hint(name, field))
+        options.append((name, Annotated[kind, hint], None))
+    return options
+
+
+def given_fields(options: Any, description: type[Description]) -> dict[str, Any]:
+    """The fields of a description that options set."""
+    fields = {name: getattr(options, name, None) for name in description.model_fields}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def make_command(name: str, text: str, options: Iterable[Option], call: Callable[[Any], None]) -> type[Any]:
+    """A command that is called with its options.
+
+    Args:
+        name: of the class.
+        text: that its help begins with.
+        options: in the order of its help.
+        call: does what the options say.
+    """
+    command = dataclasses.make_dataclass(name, options, frozen=True, namespace={"__call__": call})
+    command.__doc__ = text
+    return command
+
+
+def _metavar(annotation: Any) -> str:
+    base = get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
+    choices = [c for c in get_args(base) if isinstance(c, str)]
+    if choices:
+        return "|".join(choices)
+    return {int: "INT", float: "FLOAT", bool: "true|false"}.get(base, "NAME")
+
+
+def _default_hint(name: str, field: Any) -> str:
+    if name in CONVENTIONS:
+        return "(from --protocol)"
+    default = field.default if field.default is not PydanticUndefined else {}
+    return f"(default: {'none' if default in (None, (), {}) else default})"

@@ -68,10 +68,10 @@ class Reproduce:
         from spectail.study.plan import with_deep
 
         artifacts = with_deep(find(self.names), self.data, all_of_them="all" in self.names)
+        from spectail.experiments.deep.training import TRAININGS
         from spectail.store.store import Store
         from spectail.study.making import make_all, train_all
         from spectail.study.records import read_records, save_verdicts, save_verdicts_as_markdown
-        from spectail.study.runs import TRAININGS
 
         store, plan = Store(self.where.out), _plan(artifacts, self)
         experiments = plan.experiments()

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Any
 
-import tyro
-from pydantic_core import PydanticUndefined
-
-from spectail.cli.options import Device, Out
+from spectail.cli.options import Device, Out, given_fields, make_command, options_of
 from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.protocols import PROTOCOLS
 
-_COLLECTIONS = {
+_METAVARS = {
     "optimizer_options": "JSON",
     "schedule_options": "JSON",
     "record": "log|STEP...",
@@ -42,8 +37,7 @@ def _run(options: Any) -> None:
 
 def _experiment_fields(options: Any) -> dict[str, Any]:
     """The options given on the command line, with collections read from their text."""
-    fields = {name: getattr(options, name) for name in Experiment.model_fields}
-    fields = {name: value for name, value in fields.items() if value is not None}
+    fields = given_fields(options, Experiment)
     for name in ("optimizer_options", "schedule_options"):
         if name in fields:
             fields[name] = _json_object(name, fields[name])
@@ -76,37 +70,16 @@ def _json_object(name: str, text: str) -> dict[str, Any]:
     return value
 
 
-def _run_command() -> type[Any]:
-    """The options of `run`: the fields of Experiment, as text; Experiment itself says what is wrong with them."""
-    options: list[tuple[str, Any, Any]] = []
-    for name, field in Experiment.model_fields.items():
-        metavar = _COLLECTIONS.get(name) or _metavar(field.annotation)
-        kind: Any = tuple[str, ...] | None if name in ("record", "overlaps") else str | None
-        hint = tyro.conf.arg(metavar=metavar, help=field.description, help_behavior_hint=_default_hint(name, field))
-        options.append((name, Annotated[kind, hint], None))
-    options += [("out", Out, Path("results")), ("device", Device, "cpu")]
-    command = dataclasses.make_dataclass("Run", options, frozen=True, namespace={"__call__": _run})
-    command.__doc__ = (
-        "Run one experiment: table, figures and netCDF file.\n\n"
-        "A run that is already in DIR is found again instead of computed.\n"
-        "Example: spectail run --optimizer gd --lr 2000 --steps 10 --record 0 1 10"
-    )
-    return command
-
-
-def _metavar(annotation: Any) -> str:
-    base = get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
-    choices = [c for c in get_args(base) if isinstance(c, str)]
-    if choices:
-        return "|".join(choices)
-    return {int: "INT", float: "FLOAT", bool: "true|false"}.get(base, "NAME")
-
-
-def _default_hint(name: str, field: Any) -> str:
-    if name in PROTOCOLS["equations"]:
-        return "(from --protocol)"
-    default = field.default if field.default is not PydanticUndefined else {}
-    return f"(default: {'none' if default in (None, (), {}) else default})"
-
-
-Run = _run_command()
+Run = make_command(
+    "Run",
+    "Run one experiment: table, figures and netCDF file.\n\n"
+    "A run that is already in DIR is found again instead of computed.\n"
+    "Example: spectail run --optimizer gd --lr 2000 --steps 10 --record 0 1 10",
+    [
+        *options_of(Experiment, [name for name in Experiment.model_fields if name != "numerics"], _METAVARS),
+        ("out", Out, Path("results")),
+        ("device", Device, "cpu"),
+    ],
+    _run,
+)
+"""The options of `run`: the fields of Experiment."""

@@ -1,6 +1,6 @@
-"""Activations and links: σ of the student, σ* of the teacher. Any may be either.
+"""Activations and links: σ of the student, σ* of the teacher. Any may be either, also a function of a user's own.
 
-Importing this does not wait for torch, so that experiments are checked at once.
+Importing this does not wait for torch, so that experiments are checked at once. Not here: how the student uses them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from spectail.errors import SettingError, unknown_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,3 +98,52 @@ ACTIVATIONS: dict[str, Activation] = {
     "he3": Activation(_he3_, lambda x: x.square_().sub_(1.0).mul_(3.0), "input"),
     "he4": Activation(_he4_, _he4_slope_, "input"),
 }
+
+
+def find_activation(name: str) -> Activation:
+    """An activation or link by name.
+
+    A function of one's own takes a tensor of numbers and gives one of the same shape, each number by itself. Its slope
+    is found by autograd, which is slow: a step of the student takes about twice as long.
+
+    Args:
+        name: one of `ACTIVATIONS`, or "module:function", whose module may lie in the current folder.
+
+    Raises:
+        ValueError: the name is not known, or the function is not as it should be.
+
+    >>> import torch
+    >>> find_activation("torch:atan").slope(torch.zeros(1))
+    tensor([1.])
+    """
+    if ":" not in name:
+        if name not in ACTIVATIONS:
+            raise SettingError(unknown_name("activation", name, ACTIVATIONS))
+        return ACTIVATIONS[name]
+    import torch
+
+    from spectail.weights.opening import object_by_name
+
+    function = object_by_name(name)
+
+    def value(x: Tensor) -> Tensor:
+        try:
+            result: Any = function(x)
+        except Exception as error:  # whatever a user's own function raises
+            raise SettingError(f"{name} failed: {type(error).__name__}: {error!s:.200}") from error
+        if not isinstance(result, torch.Tensor) or result.shape != x.shape:
+            form = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
+            raise SettingError(f"{name} made {form} of a tensor {tuple(x.shape)}; expected one of the same shape")
+        return result
+
+    def slope_(x: Tensor) -> Tensor:
+        with torch.enable_grad():
+            inputs = x.detach().requires_grad_()
+            result = value(inputs.clone())
+            if not result.requires_grad:  # constant between its jumps
+                return x.zero_()
+            (slope,) = torch.autograd.grad(result.sum(), inputs)
+        return x.copy_(slope)
+
+    value(torch.zeros(2))  # whatever is wrong is said at once
+    return Activation(lambda x: x.copy_(value(x)), slope_, "input")

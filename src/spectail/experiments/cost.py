@@ -1,4 +1,7 @@
-"""What a full-batch training costs, before it is run."""
+"""What a run or a full-batch training costs, before it is run.
+
+Not here: how fast a machine is (sweeps/estimate.py).
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from spectail.errors import SettingError
+from spectail.experiments.deep.images import DATASETS
 from spectail.experiments.deep.models import make_model
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
-
-_ALL_IMAGES = {"mnist": 60_000, "cifar10": 50_000, "svhn": 73_257}
 
 
 def training_operations(training: Training) -> float:
@@ -21,9 +23,9 @@ def training_operations(training: Training) -> float:
     Raises:
         ValueError: the model or the number of its images is not known.
     """
-    images = training.images or _ALL_IMAGES.get(training.dataset)
-    if images is None:
+    if training.images is None and training.dataset not in DATASETS:
         raise SettingError(f"how many images {training.dataset} has is not known; name a number of images")
+    images = training.images or DATASETS[training.dataset].count
     return float(training.steps * images * _operations_of_an_image(training.model))
 
 

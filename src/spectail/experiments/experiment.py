@@ -1,29 +1,125 @@
-"""One frozen, validated description of a run of the paper's two-layer experiment."""
+"""What describes a run: frozen, validated fields with one spelling and one key; and those of the two-layer experiment.
+
+Not here: what protocols, activations and optimizers mean (files of their names), and the fields of a deep network's
+training (deep/training.py).
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from spectail.errors import SettingError, complaint, unknown_name
 from spectail.experiments.activations import ACTIVATIONS
-from spectail.experiments.protocols import PROTOCOLS
+from spectail.experiments.protocols import CONVENTIONS, PROTOCOLS
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_ADDED_LATER = {"precision": "full"}  # fields that the first stored runs did not have
+NUMERICS = 1
+"""Version of what is computed for a description: of stored quantities, conventions, effective options of optimizers.
+
+The first change of one of these raises it. Runs of an older version are opened and verified, but not computed again,
+and never mixed with those of another.
+"""
 
 Size = Annotated[int, Field(ge=1)]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class Experiment(BaseModel):
+_Kind = TypeVar("_Kind", bound="Description")
+
+
+class Description(BaseModel):
+    """What describes a run or a training: equal ones have equal keys, whatever way they were written down.
+
+    Raises:
+        ValueError: a field is out of range or not known; one sentence says which, and what is expected.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    added_later: ClassVar[Mapping[str, Any]] = {"numerics": 1}
+    """Fields that the first stored files did not have, at the values that are left out of the JSON."""
+
+    if TYPE_CHECKING:
+        numerics: int  # each kind has it at its end
+    else:  # type checkers and editors know each field by itself
+
+        def __init__(self, **fields: Any) -> None:
+            try:
+                super().__init__(**fields)
+            except ValidationError as error:
+                raise SettingError(self._sentence(error)) from None
+
+    @classmethod
+    def _sentence(cls, error: ValidationError) -> str:
+        """What is wrong, and what is expected."""
+        return complaint(error, cls.model_fields)
+
+    @classmethod
+    def from_stored(cls: type[_Kind], fields: Mapping[str, Any]) -> _Kind:
+        """The description with the fields of a stored JSON: those that it leaves out had no other value then."""
+        return cls(**{**cls.added_later, **fields})
+
+    @field_validator("numerics", mode="after", check_fields=False)
+    @classmethod
+    def _known_numerics(cls, value: int) -> int:
+        if value > NUMERICS:
+            raise SettingError(
+                f"numerics={value} is of a newer spectail; this one knows numerics up to {NUMERICS}, please upgrade"
+            )
+        return value
+
+    def __hash__(self) -> int:
+        return hash(self.canonical_json)  # pydantic's own cannot hash options and lists
+
+    @property
+    def canonical_json(self) -> str:
+        """Every field in one fixed spelling; equal for equal descriptions.
+
+        Fields that came later are left out at their first value, so that the runs made before them are found.
+        """
+        fields = self.model_dump(mode="json")
+        later = {name for name, value in self.added_later.items() if fields[name] == value}
+        return json.dumps(
+            {name: value for name, value in fields.items() if name not in later}, sort_keys=True, separators=(",", ":")
+        )
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits that name the run: a hash of its canonical JSON."""
+        return key_of_json(self.canonical_json)
+
+    def replace(self: _Kind, **changes: Any) -> _Kind:
+        """A copy with some fields changed, validated anew."""
+        return type(self)(**{**self.model_dump(), **changes})
+
+    def check_computable(self) -> None:
+        """See that this version computes what is described.
+
+        Raises:
+            ValueError: it is of an older numerics, of which stored runs can only be opened.
+        """
+        if self.numerics != NUMERICS:
+            raise SettingError(
+                f"numerics={self.numerics} is an earlier spectail's: its runs can be opened, but not computed; "
+                f"say numerics={NUMERICS} to compute anew"
+            )
+
+
+def key_of_json(text: str) -> str:
+    """The key of a description by its JSON as it is stored, whichever version wrote it."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Experiment(Description):
     """A two-layer student that learns a single-index teacher by full-batch updates (paper §3).
 
     Defaults are the paper's (App. F). Equal experiments have equal `key`s, whatever way they were
@@ -40,7 +136,7 @@ class Experiment(BaseModel):
     spectail.errors.SettingError: teacher='sofplus' is not known; did you mean 'softplus'? (softplus, tanh, relu, ...
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    added_later: ClassVar[Mapping[str, Any]] = {**Description.added_later, "precision": "full"}
 
     n: Size = 2000
     """Training points, and as many hold-out points for the readout."""
@@ -53,9 +149,9 @@ class Experiment(BaseModel):
     h: Size = 1500
     """Hidden units of the student."""
     teacher: str = "softplus"
-    """Link σ* of the teacher."""
+    """Link σ* of the teacher: a name of `ACTIVATIONS`, or module:function for one of your own."""
     activation: str = "tanh"
-    """Activation σ of the student."""
+    """Activation σ of the student, named likewise; one of your own gets its slope by autograd, which is slow."""
     label_noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.3
     """Standard deviation ρ_e of the label noise."""
     ridge: Positive = 0.01
@@ -63,7 +159,7 @@ class Experiment(BaseModel):
     initialization: Literal["ntk", "mean_field"] = "ntk"
     """Scale of the network at the start: eq. 2 (ntk) or eq. 37 (mean_field)."""
     optimizer: str = "adam"
-    """gd, adam (full-batch Adam), sign, or the name of a class in torch.optim."""
+    """gd, adam (full-batch Adam), sign, the name of a class in torch.optim, or module:Class for one of your own."""
     lr: Positive = 1.0
     """Learning rate η."""
     optimizer_options: dict[str, Any] = Field(default_factory=dict)
@@ -96,12 +192,15 @@ class Experiment(BaseModel):
     """Of the two large products of a training step: as dtype, or rounded to bfloat16 for speed."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Fixes teacher, data and initial weights, each through a stream of its own."""
+    numerics: Annotated[int, Field(ge=1)] = Field(default_factory=lambda: NUMERICS)
+    """Version of what is computed, by default this spectail's; of a stored run, its own."""
 
-    def __init__(self, **fields: Any) -> None:
-        try:
-            super().__init__(**fields)
-        except ValidationError as error:
-            raise SettingError(_sentence(error)) from None
+    @classmethod
+    def _sentence(cls, error: ValidationError) -> str:
+        first = error.errors()[0]
+        if first["loc"][:1] == ("record",):
+            return f'record={first["input"]!r} is not understood; expected steps that are whole numbers ≥ 0, or "log"'
+        return super()._sentence(error)
 
     @model_validator(mode="before")
     @classmethod
@@ -125,7 +224,7 @@ class Experiment(BaseModel):
     @field_validator("teacher", "activation", mode="after")
     @classmethod
     def _known_activation(cls, value: str, info: Any) -> str:
-        if value not in ACTIVATIONS:
+        if not _names_an_object(info.field_name, value, "module:function") and value not in ACTIVATIONS:
             raise SettingError(unknown_name(info.field_name, value, ACTIVATIONS))
         return value
 
@@ -157,9 +256,6 @@ class Experiment(BaseModel):
         _check_torch_names(self)
         return self
 
-    def __hash__(self) -> int:
-        return hash(self.canonical_json)  # pydantic's own cannot hash the options
-
     @property
     def recorded_steps(self) -> tuple[int, ...]:
         """The steps that are measured, ascending."""
@@ -175,54 +271,57 @@ class Experiment(BaseModel):
         return 1.0 if self.initialization == "ntk" else 1.0 / math.sqrt(self.d)
 
     @property
-    def canonical_json(self) -> str:
-        """Every field in one fixed spelling; equal for equal experiments.
-
-        Fields that came later are left out at their default, so that the runs made before them are found.
-        """
-        fields = self.model_dump(mode="json")
-        later = {name for name, value in _ADDED_LATER.items() if fields[name] == value}
-        return json.dumps(
-            {name: value for name, value in fields.items() if name not in later}, sort_keys=True, separators=(",", ":")
-        )
-
-    @property
-    def key(self) -> str:
-        """16 hexadecimal digits that name the experiment: a hash of its canonical JSON."""
-        return hashlib.sha256(self.canonical_json.encode()).hexdigest()[:16]
+    def problem_key(self) -> tuple[Any, ...]:
+        """Equal for experiments that have the same teacher, data and initial weights."""
+        return tuple(getattr(self, name) for name in _PROBLEM_FIELDS)
 
     def replace(self, **changes: Any) -> Experiment:
         """A copy with some fields changed, validated anew.
 
         A change of `protocol` sets its four conventions, save those that are changed too.
         """
-        fields = self.model_dump()
         if "protocol" in changes:
-            for name in PROTOCOLS["equations"]:
-                fields.pop(name)
-        return Experiment(**{**fields, **changes})
+            changes = {**dict.fromkeys(CONVENTIONS), **changes}  # None is filled in
+        return super().replace(**changes)
+
+
+def _names_an_object(field: str, value: str, form: str) -> bool:
+    """Whether a name is that of an object of a user's own. It is imported when a run needs it, never to read a file.
+
+    Raises:
+        ValueError: it has a colon, but is not spelled so.
+    """
+    if ":" not in value:
+        return False
+    module, _, name = value.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
+        raise SettingError(f"{field}={value!r} is not understood; expected {form}, such as package.{form}")
+    return True
 
 
 def _check_torch_names(experiment: Experiment) -> None:
     """Ask torch about names that are its own; the common names do not wait for its import."""
-    plain = experiment.optimizer in UPDATE_NAMES and not experiment.optimizer_options and not experiment.schedule
-    if not plain:
-        from spectail.experiments.optimizers import check_optimizer
+    e = experiment
+    own = _names_an_object("optimizer", e.optimizer, "module:Class")
+    if not e.schedule and (own or (e.optimizer in UPDATE_NAMES and not e.optimizer_options)):
+        return
+    from spectail.experiments.optimizers import check_optimizer
 
-        check_optimizer(experiment)
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
-    if first["loc"][:1] == ("record",):
-        return f'record={first["input"]!r} is not understood; expected steps that are whole numbers ≥ 0, or "log"'
-    return complaint(error, Experiment.model_fields)
+    name, options = ("gd", {}) if own else (e.optimizer, e.optimizer_options)
+    check_optimizer(
+        name,
+        e.lr,
+        bias_correction=e.bias_correction,
+        options=options,
+        schedule=e.schedule,
+        schedule_options=e.schedule_options,
+    )
 
 
 UPDATE_NAMES = ("gd", "adam", "sign")
+"""Optimizers whose first update has a direction that does not depend on η, and a prediction."""
 
-PROBLEM_FIELDS = ("n", "n_test", "n_test_large", "d", "h", "teacher", "label_noise", "initialization", "dtype", "seed")
-"""The fields of an experiment that decide its problem: teacher, data and initial weights."""
+_PROBLEM_FIELDS = ("n", "n_test", "n_test_large", "d", "h", "teacher", "label_noise", "initialization", "dtype", "seed")
 
 
 def experiment_of(run: xr.Dataset) -> Experiment:
@@ -235,8 +334,4 @@ def experiment_of(run: xr.Dataset) -> Experiment:
         fields = json.loads(run.attrs["experiment"])
     except (KeyError, TypeError, ValueError):
         raise SettingError("the data set carries no experiment, so it is not a run of spectail") from None
-    return Experiment(**fields)
-
-
-def _problem_key(experiment: Experiment) -> tuple[object, ...]:
-    return tuple(getattr(experiment, name) for name in PROBLEM_FIELDS)
+    return Experiment.from_stored(fields)

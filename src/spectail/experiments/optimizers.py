@@ -1,10 +1,16 @@
-"""Full-batch updates of the first layer, as torch.optim optimizers, and their schedules."""
+"""Full-batch updates, as torch.optim optimizers, and schedules of their learning rate: each by name and options.
+
+A new optimizer is a line of `OPTIMIZERS`; one of a user's own is named "module:Class". Not here: which options an
+experiment has (experiment.py), and what is done around an update (two_layer/loop.py, deep/run.py).
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from types import MappingProxyType, ModuleType
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,10 +18,14 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from spectail.errors import SettingError, unknown_name
-from spectail.experiments.experiment import Experiment
+from spectail.weights.opening import object_by_name
 
 # A fused Adam counts its steps in a tensor; past this many, 1 − β^t is 1 for every β below 1 − 1e-16.
 _BIAS_FORGOTTEN = 1e18
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+_Class = TypeVar("_Class")
 
 
 class FullBatchAdam(torch.optim.Adam):
@@ -65,42 +75,67 @@ class SignDescent(Optimizer):
                     p.add_(p.grad.sign(), alpha=-group["lr"])
 
 
-def optimizer_maker(name: str, bias_correction: bool) -> Callable[..., Optimizer]:
-    """What makes an optimizer by name: gd, adam, sign, or a class of torch.optim.
+def _classes(module: ModuleType, of: type[_Class], but: Iterable[str]) -> dict[str, type[_Class]]:
+    """The public classes of a kind that a module of torch has, by name."""
+    classes = {name: c for name, c in sorted(vars(module).items()) if inspect.isclass(c) and issubclass(c, of)}
+    return {name: c for name, c in classes.items() if name not in (of.__name__, *but) and not name.startswith("_")}
+
+
+# Of torch's, those that need nothing but a gradient: LBFGS wants a closure, SparseAdam sparse gradients.
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
+    "gd": partial(torch.optim.SGD, fused=True),
+    "adam": FullBatchAdam,
+    "sign": SignDescent,
+    **_classes(torch.optim, Optimizer, but=("LBFGS", "SparseAdam")),
+}
+"""By name, what makes an optimizer; called with parameters, `lr` and its own options."""
+
+# Those whose options can be written down: not functions, and not other schedules.
+SCHEDULES: dict[str, Callable[..., LRScheduler]] = {
+    **_classes(
+        torch.optim.lr_scheduler,
+        LRScheduler,
+        but=("LambdaLR", "MultiplicativeLR", "SequentialLR", "ChainedScheduler"),
+    )
+}
+"""By name, what makes a learning-rate schedule; called with an optimizer and its own options."""
+
+
+def make_optimizer(
+    name: str,
+    parameters: Iterable[Tensor],
+    lr: float,
+    *,
+    bias_correction: bool = False,
+    options: Mapping[str, Any] = _NONE,
+) -> Optimizer:
+    """An optimizer by name.
 
     Args:
-        name: of the optimizer.
-        bias_correction: of adam.
-
-    Returns:
-        called with parameters, `lr` and the optimizer's own options.
-
-    Raises:
-        ValueError: the name is not known.
-    """
-    own: dict[str, Callable[..., Optimizer]] = {
-        "gd": lambda params, lr, **options: torch.optim.SGD(params, lr=lr, **{"fused": True, **options}),
-        "adam": lambda params, lr, **options: FullBatchAdam(params, lr, bias_correction=bias_correction, **options),
-        "sign": SignDescent,
-    }
-    makers = own | _torch_optimizers()
-    if name not in makers:
-        raise SettingError(unknown_name("optimizer", name, makers))
-    return makers[name]
-
-
-def make_optimizer(experiment: Experiment, weights: Tensor) -> Optimizer:
-    """The optimizer of an experiment, on the first layer.
+        name: one of `OPTIMIZERS`, or "module:Class" for a class of one's own, which is called as torch's are.
+        parameters: what it updates.
+        lr: learning rate η.
+        bias_correction: of adam; others do not use it.
+        options: further ones.
 
     Raises:
-        ValueError: its name or its options are not known to torch, or are out of range.
+        ValueError: the name is not known, or the options are not, or are out of range.
     """
-    name, options = experiment.optimizer, dict(experiment.optimizer_options)
-    maker = optimizer_maker(name, experiment.bias_correction)
+    if ":" in name:
+        maker = object_by_name(name)
+    elif name in OPTIMIZERS:
+        maker = OPTIMIZERS[name]
+    else:
+        raise SettingError(unknown_name("optimizer", name, OPTIMIZERS))
+    correction = {"bias_correction": bias_correction} if maker is FullBatchAdam else {}
     try:
-        return maker([weights], lr=experiment.lr, **options)
-    except (TypeError, ValueError, AttributeError) as error:
-        raise SettingError(f"optimizer_options={options} do not suit optimizer={name!r}: {error}") from None
+        optimizer = maker(parameters, lr=lr, **correction, **options)
+    except Exception as error:  # torch raises a few kinds, a class of a user's own any
+        given = f"optimizer_options={dict(options)} do not suit" if options else "what it is to update does not suit"
+        raise SettingError(f"{given} optimizer={name!r}: {_first_line(error)}") from error
+    if not isinstance(optimizer, Optimizer):
+        raise SettingError(f"optimizer={name!r} made a {type(optimizer).__name__}; expected a torch.optim.Optimizer")
+    return optimizer
 
 
 class LearningRate:
@@ -130,42 +165,45 @@ class LearningRate:
             self._scheduler.load_state_dict(state)
 
 
-def make_schedule(experiment: Experiment, optimizer: Optimizer) -> LearningRate:
-    """The learning-rate schedule of an experiment.
+def make_schedule(name: str | None, optimizer: Optimizer, options: Mapping[str, Any] = _NONE) -> LearningRate:
+    """A learning-rate schedule by name.
+
+    Args:
+        name: one of `SCHEDULES`; None for a constant learning rate.
+        optimizer: whose learning rate it sets.
+        options: further ones.
 
     Raises:
-        ValueError: the schedule's name or its options are not known to torch, or are out of range.
+        ValueError: the name or the options are not known to torch, or are out of range.
     """
-    name, options = experiment.schedule, experiment.schedule_options
     if name is None:
         return LearningRate()
-    known = _torch_schedules()
-    if name not in known:
-        raise SettingError(unknown_name("schedule", name, known))
+    if name not in SCHEDULES:
+        raise SettingError(unknown_name("schedule", name, SCHEDULES))
     try:
-        return LearningRate(known[name](optimizer, **options))
+        return LearningRate(SCHEDULES[name](optimizer, **options))
     except (TypeError, ValueError, AttributeError) as error:
-        raise SettingError(f"schedule_options={options} do not suit schedule={name!r}: {error}") from None
+        given = f"schedule_options={dict(options)} do not suit schedule={name!r}"
+        raise SettingError(f"{given}: {_first_line(error)}") from None
 
 
-def check_optimizer(experiment: Experiment) -> None:
-    """Build the optimizer and schedule of an experiment on a tiny matrix, to see that they exist.
+def check_optimizer(
+    name: str,
+    lr: float,
+    *,
+    bias_correction: bool = False,
+    options: Mapping[str, Any] = _NONE,
+    schedule: str | None = None,
+    schedule_options: Mapping[str, Any] = _NONE,
+) -> None:
+    """Build an optimizer and its schedule on a tiny matrix, to see that they exist.
 
     Raises:
         ValueError: as `make_optimizer` and `make_schedule`.
     """
-    make_schedule(experiment, make_optimizer(experiment, torch.zeros(2, 2)))
+    optimizer = make_optimizer(name, [torch.zeros(2, 2)], lr, bias_correction=bias_correction, options=options)
+    make_schedule(schedule, optimizer, schedule_options)
 
 
-def _torch_optimizers() -> dict[str, type[Optimizer]]:
-    """Those that need nothing but a gradient: LBFGS wants a closure, SparseAdam sparse gradients."""
-    found = {name: c for name, c in vars(torch.optim).items() if inspect.isclass(c) and issubclass(c, Optimizer)}
-    return {name: c for name, c in sorted(found.items()) if name not in ("Optimizer", "LBFGS", "SparseAdam")}
-
-
-def _torch_schedules() -> dict[str, type[LRScheduler]]:
-    """Those whose options can be written down: not functions, and not other schedules."""
-    module = torch.optim.lr_scheduler
-    found = {name: c for name, c in vars(module).items() if inspect.isclass(c) and issubclass(c, LRScheduler)}
-    other = ("LRScheduler", "LambdaLR", "MultiplicativeLR", "SequentialLR", "ChainedScheduler")
-    return {name: c for name, c in sorted(found.items()) if name not in other and not name.startswith("_")}
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

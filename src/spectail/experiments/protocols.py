@@ -1,22 +1,30 @@
-"""What `equations` and `published` mean."""
+"""What `published` and `equations` mean, in the order in which they are shown.
+
+Not here: where each convention acts. Their fields are those of `Experiment`.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-# What separates the method as the paper's text states it from the method as its published program
-# ran it. They give different losses and, for some claims, different verdicts.
-PROTOCOLS: dict[str, dict[str, Any]] = {
-    "equations": {
-        "loss_factor": 0.5,
-        "bias_correction": False,
-        "feature_scale": "model",
-        "normalize_when": "after_update",
-    },
+Protocol = Literal["published", "equations"]
+
+# What separates the method as the paper's published program ran it from the method as its text states it.
+# They give different losses and, for some claims, different verdicts.
+PROTOCOLS: dict[Protocol, dict[str, Any]] = {
     "published": {
         "loss_factor": 1.0,
         "bias_correction": True,
         "feature_scale": "extra_sqrt_d",
         "normalize_when": "before_forward",
     },
+    "equations": {
+        "loss_factor": 0.5,
+        "bias_correction": False,
+        "feature_scale": "model",
+        "normalize_when": "after_update",
+    },
 }
+
+CONVENTIONS = tuple(PROTOCOLS["equations"])
+"""The fields that a protocol sets."""

@@ -1,4 +1,7 @@
-"""Where a long run is, kept from time to time, so that it can go on after it was killed."""
+"""Where a long run or training is, kept from time to time, so that it can go on after it was killed.
+
+Not here: what such a state holds (two_layer/loop.py, deep/run.py), and where its bytes lie.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,15 @@ from collections.abc import Callable
 from typing import Any
 
 State = dict[str, Any]
+"""Tensors, numbers, text, lists and dictionaries of these."""
 
 SECONDS = 60.0
-"""Between two checkpoints of a run; a shorter run writes none."""
+"""Between two times that the state of a run is kept; a shorter run keeps none."""
 
 _ASK = 1.0  # seconds between two questions whether to stop, which can go over a network
 
-_MAGIC = b"spectail checkpoint 1\n"
+# The edition of what a state holds; a state of another edition is not read, and its run is begun anew.
+_EDITION = b"spectail checkpoint 1\n"
 
 
 class Suspended(Exception):  # noqa: N818 - it says what happened
@@ -25,14 +30,13 @@ class Suspended(Exception):  # noqa: N818 - it says what happened
 class ResumeState:
     """The latest state of one run.
 
-    The state is what `simulate` says it is: tensors, numbers, text, lists and dictionaries of these.
     It is read with torch's loader for weights, which builds nothing else, so that a file from a
     stranger cannot run code; a hash in front finds damage.
 
     Args:
         read: the bytes that were kept, or None.
         write: keeps bytes, whole or not at all.
-        seconds: between two checkpoints, by a clock that nobody can set back.
+        seconds: between two times that it is kept, by a clock that nobody can set back.
         stopping: asked at each step, but once a second at most, when the run has been going on for `seconds`
             since it was begun or resumed; where it is true, the run is left there. Before that, it goes on.
     """
@@ -61,7 +65,7 @@ class ResumeState:
 
         Raises:
             OSError: it cannot be written.
-            Left: the run is to be left; its state is kept.
+            Suspended: the run is to be left; its state is kept.
         """
         now = time.monotonic()
         leaving = now >= self._ask_at and self._stopping()
@@ -75,29 +79,36 @@ class ResumeState:
 
 
 def to_bytes(state: State) -> bytes:
-    """A state as the content of a checkpoint file."""
+    """A state as the content of its file."""
     import torch
 
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
-    return _MAGIC + hashlib.sha256(content).digest() + content
+    return _EDITION + hashlib.sha256(content).digest() + content
 
 
 def is_whole(content: bytes) -> bool:
-    """Whether bytes are a checkpoint file, without damage."""
-    rest = content[len(_MAGIC) :]
-    return content.startswith(_MAGIC) and rest[:32] == hashlib.sha256(rest[32:]).digest()
+    """Whether bytes are a state of this edition, without damage."""
+    rest = content[len(_EDITION) :]
+    return content.startswith(_EDITION) and rest[:32] == hashlib.sha256(rest[32:]).digest()
 
 
 def from_bytes(content: bytes) -> State | None:
-    """The state in a checkpoint file, or None where it is damaged or of another kind."""
+    """The state in the content of its file, or None where it is damaged, of another edition or of another kind."""
+    return _load(content[len(_EDITION) + 32 :]) if is_whole(content) else None
+
+
+def from_first_edition(content: bytes) -> State | None:
+    """The state of a training of the first edition, whose file had no hash; None where it is none. For one release."""
+    return _load(content)
+
+
+def _load(content: bytes) -> State | None:
     import torch
 
-    if not is_whole(content):
-        return None
     try:
-        state = torch.load(io.BytesIO(content[len(_MAGIC) + 32 :]), map_location="cpu", weights_only=True)
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception:  # a file that was made by hand can raise anything: it is not one of ours
         return None
     return state if isinstance(state, dict) else None

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from spectail.errors import SettingError
-from spectail.experiments.activations import ACTIVATIONS
+from spectail.experiments.activations import find_activation
 from spectail.experiments.experiment import UPDATE_NAMES, Experiment
 from spectail.spectra.spikes import critical_strength, spike_eigenvalue
 
@@ -78,14 +78,14 @@ def gaussian_moments(name: str) -> GaussianMoments:
     """Moments of an activation or link.
 
     Args:
-        name: one of `ACTIVATIONS`.
+        name: as for `find_activation`.
 
     >>> round(gaussian_moments("tanh").linear, 6)
     0.605706
     """
     nodes, weights = np.polynomial.hermite_e.hermegauss(180)
     z, w = torch.from_numpy(nodes), torch.from_numpy(weights / math.sqrt(2 * math.pi))
-    f = ACTIVATIONS[name]
+    f = find_activation(name)
     value, slope = f(z), f.slope(z)
     mean_slope = float(w @ slope)
     return GaussianMoments(
@@ -118,10 +118,12 @@ def predicted_spike(experiment: Experiment) -> float | None:
 
     Returns:
         None where no spike is expected, or where theory says nothing: of other optimizers, without a
-        step, and with weight normalisation.
+        step, and with weight normalisation. Also where the teacher or the activation is a user's own:
+        whoever looks at a stranger's file imports nothing that it names.
     """
     e = experiment
-    if e.optimizer not in UPDATE_NAMES or e.steps == 0 or e.weight_normalization:
+    own = ":" in e.teacher or ":" in e.activation
+    if own or e.optimizer not in UPDATE_NAMES or e.steps == 0 or e.weight_normalization:
         return None
     prediction = predict_one_step(e)
     return prediction.top_eigenvalue if prediction.has_spike else None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from spectail.experiments.experiment import Experiment, _problem_key
+from spectail.experiments.experiment import Experiment
 from spectail.store.locks import RunLocks
 from spectail.store.store import Store
 
@@ -86,7 +86,7 @@ def chunks(experiments: Sequence[Experiment], slots: int) -> list[Chunk]:
 
     groups: dict[tuple[object, ...], list[_Weighed]] = {}
     for experiment in experiments:
-        groups.setdefault(_problem_key(experiment), []).append((operations(experiment), experiment))
+        groups.setdefault(experiment.problem_key, []).append((operations(experiment), experiment))
     problems = sorted(groups.values(), key=_work, reverse=True)
     left = list(accumulate(map(_work, reversed(problems))))  # of each and all after it, from the end
     pieces: list[list[_Weighed]] = []

@@ -18,7 +18,7 @@ from xarray.core import indexing
 
 from spectail.errors import StoreError, unknown_name
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.protocols import PROTOCOLS
+from spectail.experiments.protocols import CONVENTIONS
 from spectail.recording.quantities import RUN_VARIABLES
 from spectail.recording.reading import open_run
 from spectail.store.manifest import Entry
@@ -234,7 +234,7 @@ def _in_order(axes: dict[str, list[Any]], varying: Sequence[Mapping[str, Any]]) 
 
 _FIRST = ("protocol", "optimizer", "activation", "teacher", "initialization", "h", "d", "n", "lr")
 
-_LAST = ("seed", *PROTOCOLS["equations"], "record")
+_LAST = ("seed", *CONVENTIONS, "record")
 
 
 def _importance(name: str) -> tuple[int, int]:

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
+from spectail.experiments.protocols import Protocol
 from spectail.study.claims import Claim
-from spectail.study.runs import PROTOCOLS, Protocol, Runs
+from spectail.study.runs import PROTOCOLS, Runs
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spectail.study.runs import Protocol
+from spectail.experiments.protocols import Protocol
 
 if TYPE_CHECKING:
     from spectail.study.runs import Runs

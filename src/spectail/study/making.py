@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from spectail.experiments.deep.training import Training
+from spectail.experiments.protocols import Protocol
 from spectail.plots.look import figure_style, save_figure
 from spectail.running.processes import worker_pool
 from spectail.store.locks import shared_lock
@@ -19,7 +20,7 @@ from spectail.study.catalogue import catalogue
 from spectail.study.claims import Outcome, Tested
 from spectail.study.plan import Plan, by_protocol
 from spectail.study.records import save_record
-from spectail.study.runs import Protocol, Runs, StoredRuns
+from spectail.study.runs import Runs, StoredRuns
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def train_all(trainings: Sequence[Training], folder: Path, data: Path | None, de
     """
     if not trainings:
         return {}
-    from spectail.experiments.deep.run import train as train_network
+    from spectail.experiments.deep.run import get_or_train
     from spectail.progress import training_progress
     from spectail.spectra.precision import check_device
 
@@ -127,5 +128,5 @@ def train_all(trainings: Sequence[Training], folder: Path, data: Path | None, de
         title = f"training {number} of {len(trainings)}: {training.model} on {training.dataset}, "
         with training_progress(training.steps, title) as progress:
             checked = str(check_device(device))
-            paths[training.key], _ = train_network(training, folder, data=data, device=checked, progress=progress)
+            paths[training.key], _ = get_or_train(training, folder, data=data, device=checked, progress=progress)
     return paths

@@ -12,11 +12,12 @@ from typing import Literal
 import xarray as xr
 
 from spectail.errors import SettingError
-from spectail.experiments.deep.training import Training
+from spectail.experiments.deep.training import TRAININGS, Training
 from spectail.experiments.experiment import Experiment
+from spectail.experiments.protocols import Protocol
 from spectail.store.store import Store
 from spectail.study.artifact import Artifact
-from spectail.study.runs import TRAININGS, Protocol, Runs, as_run
+from spectail.study.runs import Runs, as_run
 from spectail.study.settings import Scale
 from spectail.sweeps.estimate import Estimate, estimate_at, machine_speed
 

@@ -11,13 +11,13 @@ import pandas as pd
 
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.protocols import PROTOCOLS as CONVENTIONS
+from spectail.experiments.protocols import CONVENTIONS, Protocol
 from spectail.files import write_whole
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import catalogue
 from spectail.study.claims import Tested
 from spectail.study.plan import Plan
-from spectail.study.runs import PROTOCOLS, Protocol, Runs
+from spectail.study.runs import PROTOCOLS, Runs
 
 FORMAT = 1
 
@@ -26,7 +26,7 @@ CURVES = (
     "ks_distance", "tail_size", "bulk_edge", "n_spikes", "spectral_gap", "update_norm_2", "update_norm_fro", "phase",
 )  # fmt: skip
 
-_OF_THE_PROTOCOL = {*CONVENTIONS["equations"], "protocol", "seed", "record", "overlaps"}
+_OF_THE_PROTOCOL = {*CONVENTIONS, "protocol", "seed", "record", "overlaps"}
 
 
 def save_record(

@@ -11,24 +11,21 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from spectail.experiments.deep.training import Training
+from spectail.experiments.deep.training import TRAININGS, Training
 from spectail.experiments.experiment import Experiment
+from spectail.experiments.protocols import PROTOCOLS as CONVENTIONS
+from spectail.experiments.protocols import Protocol
 from spectail.recording.reading import open_run, open_training
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.study.settings import Scale, over_learning_rates
 
-Protocol = Literal["published", "equations"]
-
-PROTOCOLS: tuple[Protocol, ...] = ("published", "equations")
+PROTOCOLS: tuple[Protocol, ...] = tuple(CONVENTIONS)
 
 Side = Literal["left", "right"]
 
 SIDES: tuple[Side, Side] = ("left", "right")
 
 Values = NDArray[np.float64]
-
-TRAININGS = "trainings"
-"""The folder of full-batch trainings, beside that of the runs."""
 
 
 class StoredRuns(Mapping[str, xr.Dataset]):

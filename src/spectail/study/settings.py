@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from spectail.experiments.experiment import Experiment
 
-S2 = Experiment(n=2000, n_test=200, d=1000, h=1500, teacher="softplus", activation="tanh", label_noise=0.3, ridge=0.01)
+S2 = Experiment()
 
 S8 = S2.replace(n=8000)
 

@@ -82,7 +82,7 @@ class Worker:
         from spectail.experiments.two_layer.problem import Problem
         from spectail.experiments.two_layer.run import simulate
 
-        if self._problem is None or self._problem.key != Problem.key_of(experiment):
+        if self._problem is None or self._problem.key != experiment.problem_key:
             self._problem = None  # free the last one before the next is drawn
             self._problem = Problem.draw(experiment, self.device)
         return simulate(
@@ -90,7 +90,7 @@ class Worker:
             device=self.device,
             problem=self._problem,
             progress=lambda step, steps: progress(experiment, step),
-            checkpoint=self.keeper.checkpoint(experiment, self.stopping),
+            resume=self.keeper.checkpoint(experiment, self.stopping),
         )
 
 

@@ -9,7 +9,8 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,30 +78,30 @@ def call_factory(name: str) -> nn.Module | Mapping[Any, Any]:
     """
     if not PATTERN.fullmatch(name):
         raise SourceError(f"{name!r} is neither a file nor package.module:factory")
-    where, _, what = name.partition(":")
-    here = str(Path.cwd())
-    added = here not in sys.path
-    if added:
-        sys.path.insert(0, here)
-    try:
-        factory = _attribute(name, where, what)
+    what = name.partition(":")[2]
+    with _current_folder():
+        factory = object_by_name(name)
         if not callable(factory):
             raise SourceError(f"{name}: {what} is a {type(factory).__name__}, not a function that makes a model")
         try:
             result = factory()
         except (Exception, SystemExit) as error:  # whatever a user's own function raises
             raise SourceError(f"{name}: {what}() failed: {_sentence(error)}") from error
-    finally:
-        if added and here in sys.path:
-            sys.path.remove(here)
     if not isinstance(result, nn.Module | Mapping):
         raise SourceError(f"{name}: {what}() returned a {type(result).__name__}; expected a module or a state dict")
     return result
 
 
-def _attribute(name: str, where: str, what: str) -> Any:
+def object_by_name(name: str) -> Any:
+    """What package.module:object names; modules of the current folder can be named.
+
+    Raises:
+        SourceError: the module cannot be imported, or has no such object.
+    """
+    where, _, what = name.partition(":")
     try:
-        value: Any = importlib.import_module(where)
+        with _current_folder():
+            value: Any = importlib.import_module(where)
     except (Exception, SystemExit) as error:  # importing runs a user's own code
         raise SourceError(f"{name}: {where} cannot be imported: {_sentence(error)}") from error
     for step in what.split("."):
@@ -108,6 +109,20 @@ def _attribute(name: str, where: str, what: str) -> Any:
             raise SourceError(f"{name}: {where} has no {what}")
         value = getattr(value, step)
     return value
+
+
+@contextmanager
+def _current_folder() -> Iterator[None]:
+    """Inside, modules of the current folder can be imported."""
+    here = str(Path.cwd())
+    added = here not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        if added and here in sys.path:
+            sys.path.remove(here)
 
 
 def _sentence(error: BaseException) -> str:

@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -8,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+import spectail
 from spectail.cli import main
-from spectail.experiments.deep.run import torch_optimizer, train
+from spectail.experiments.deep.run import get_or_train, torch_optimizer
 from spectail.experiments.deep.training import Training
 from spectail.recording.reading import open_training
 
@@ -38,7 +40,7 @@ def same(one, two):
 
 
 def test_a_training_learns_and_is_found_again(tmp_path):
-    path, found = train(TINY, tmp_path)
+    path, found = get_or_train(TINY, tmp_path)
     run = open_training(path)
     assert not found
     assert run.step.values.tolist() == [0, 2, 5]
@@ -46,14 +48,14 @@ def test_a_training_learns_and_is_found_again(tmp_path):
     assert run.sizes["update"] == 6
     assert run.train_loss.values[-1] < run.train_loss.values[0]
     assert list(tmp_path.iterdir()) == [path], "the state was not removed"
-    assert train(TINY, tmp_path) == (path, True)
+    assert get_or_train(TINY, tmp_path) == (path, True)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "gd", "sign", "RMSprop"])
 @pytest.mark.parametrize("cut", [1, 3])
 def test_a_training_that_was_cut_off_goes_on_to_the_same_bits(tmp_path, optimizer, cut):
     training = TINY.replace(optimizer=optimizer)
-    whole, _ = train(training, tmp_path / "whole")
+    whole, _ = get_or_train(training, tmp_path / "whole")
     steps = []
 
     def stop(step, steps, loss):
@@ -61,8 +63,8 @@ def test_a_training_that_was_cut_off_goes_on_to_the_same_bits(tmp_path, optimize
             raise CutOffError
 
     with pytest.raises(CutOffError):
-        train(training, tmp_path / "cut", progress=stop)
-    path, _ = train(training, tmp_path / "cut", progress=lambda step, *_: steps.append(step))
+        get_or_train(training, tmp_path / "cut", progress=stop)
+    path, _ = get_or_train(training, tmp_path / "cut", progress=lambda step, *_: steps.append(step))
     assert steps == list(range(cut + 1, 6)), "it began anew, or did not go on"
     same(open_training(whole), open_training(path))
 
@@ -71,12 +73,14 @@ def test_a_killed_process_loses_nothing(tmp_path):
     training = TINY.replace(steps=60, record=(0, 60))
     code = (
         "import sys, pathlib, torch; torch.set_num_threads(1)\n"
-        "from spectail.experiments.deep.run import train; from spectail.experiments.deep.training import Training\n"
+        "from spectail.experiments.deep.run import get_or_train\n"
+        "from spectail.experiments.deep.training import Training\n"
         "say = lambda step, *_: print(step, flush=True)\n"
-        "train(Training.model_validate_json(sys.argv[1]), pathlib.Path(sys.argv[2]), progress=say)"
+        "get_or_train(Training.model_validate_json(sys.argv[1]), pathlib.Path(sys.argv[2]), progress=say)"
     )
     command = [sys.executable, "-c", code, training.canonical_json, str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env={"PYTHONPATH": str(HERE)}, text=True)
+    paths = os.pathsep.join([str(HERE), str(Path(spectail.__file__).parents[1])])
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env={"PYTHONPATH": paths}, text=True)
     for line in process.stdout:
         if int(line) >= 5:
             process.send_signal(signal.SIGKILL)
@@ -84,10 +88,10 @@ def test_a_killed_process_loses_nothing(tmp_path):
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     steps = []
-    path, found = train(training, tmp_path, progress=lambda step, *_: steps.append(step))
+    path, found = get_or_train(training, tmp_path, progress=lambda step, *_: steps.append(step))
     assert not found
     assert steps[0] > 5
-    whole, _ = train(training, tmp_path / "whole")
+    whole, _ = get_or_train(training, tmp_path / "whole")
     same(open_training(whole), open_training(path))
 
 
@@ -95,7 +99,7 @@ def test_a_killed_process_loses_nothing(tmp_path):
 def test_a_damaged_state_is_not_used(tmp_path, damage):
     (tmp_path / f"{TINY.key}.state").write_bytes(damage)
     steps = []
-    train(TINY, tmp_path, progress=lambda step, *_: steps.append(step))
+    get_or_train(TINY, tmp_path, progress=lambda step, *_: steps.append(step))
     assert steps == [1, 2, 3, 4, 5]
 
 
@@ -105,7 +109,7 @@ def test_no_code_in_a_state_is_run(tmp_path):
             return (exec, ("raise SystemExit('the file ran code')",))
 
     torch.save({"training": TINY.canonical_json, "images": Bomb()}, tmp_path / f"{TINY.key}.state")
-    train(TINY, tmp_path)
+    get_or_train(TINY, tmp_path)
 
 
 def test_other_images_under_one_name_are_trained_anew(tmp_path):
@@ -115,9 +119,9 @@ def test_other_images_under_one_name_are_trained_anew(tmp_path):
         pixels = rng.integers(0, 255, (50, 32, 32, 3), dtype=np.uint8)
         np.savez(tmp_path / folder / "mine.npz", images=pixels, labels=np.arange(50) % 10)
     training = TINY.replace(dataset="mine", steps=1, record=None)
-    first, _ = train(training, tmp_path, data=tmp_path / "a" / "mine.npz")
+    first, _ = get_or_train(training, tmp_path, data=tmp_path / "a" / "mine.npz")
     loss = open_training(first).train_loss.values[0]
-    second, found = train(training, tmp_path, data=tmp_path / "b" / "mine.npz")
+    second, found = get_or_train(training, tmp_path, data=tmp_path / "b" / "mine.npz")
     assert not found
     assert open_training(second).train_loss.values[0] != loss
 

@@ -1,10 +1,15 @@
-"""Images and labels to train on: scikit-learn's digits, torchvision's data sets, or an .npz file."""
+"""Images and labels to train on: scikit-learn's digits, torchvision's data sets, or an .npz file.
+
+A new data set is a line of `DATASETS`. Not here: the networks that learn them.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +21,6 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from spectail.errors import SourceError, unknown_name
-from spectail.experiments.deep.training import DATASETS
 
 SIDE = 32
 """Of an image; smaller ones are enlarged by a whole factor, and padded with black."""
@@ -72,8 +76,8 @@ def load_images(dataset: str, data: Path | None, count: int | None, seed: int) -
 
 def has_images(dataset: str, data: Path) -> bool:
     """Whether a folder has a data set as DATASET.npz, or in the files that torchvision downloads."""
-    marks = {"mnist": "MNIST", "cifar10": "cifar-10-batches-py", "svhn": "train_32x32.mat"}
-    return (data / f"{dataset}.npz").is_file() or (data / marks.get(dataset, "\0")).exists()
+    mark = DATASETS[dataset].mark if dataset in DATASETS else None
+    return (data / f"{dataset}.npz").is_file() or (mark is not None and (data / mark).exists())
 
 
 def _arrays(dataset: str, data: Path | None) -> tuple[NDArray[Any], NDArray[Any], str]:
@@ -83,9 +87,7 @@ def _arrays(dataset: str, data: Path | None) -> tuple[NDArray[Any], NDArray[Any]
         raise SourceError(unknown_name("dataset", dataset, DATASETS))
     if data is not None and (data / f"{dataset}.npz").is_file():
         return *_from_npz(data / f"{dataset}.npz"), str(data / f"{dataset}.npz")
-    if dataset == "digits":
-        return *_digits(), dataset
-    return *_from_torchvision(dataset, data or download_folder()), dataset
+    return *DATASETS[dataset].load(data or download_folder()), dataset
 
 
 def download_folder() -> Path:
@@ -93,7 +95,8 @@ def download_folder() -> Path:
     return user_cache_path("spectail", appauthor=False) / "data"
 
 
-def _digits() -> _Arrays:
+def _digits(folder: Path) -> _Arrays:
+    """Those that come with scikit-learn; the folder is not used."""
     try:
         from sklearn.datasets import load_digits
     except ImportError:
@@ -102,21 +105,45 @@ def _digits() -> _Arrays:
     return images, labels
 
 
-def _from_torchvision(dataset: str, folder: Path) -> _Arrays:
+def _from_torchvision(folder: Path, name: str, of_split: dict[str, Any]) -> _Arrays:
+    dataset = name.lower()  # as we call it
     try:
         from torchvision import datasets
     except ImportError:
         raise SourceError(f"{dataset} needs torchvision: pip install 'spectail[vision]'") from None
     try:
-        if dataset == "svhn":
-            found: Any = datasets.SVHN(str(folder), split="train", download=True)
-            return found.data.transpose(0, 2, 3, 1), found.labels
-        made = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10}[dataset]
-        found = made(str(folder), train=True, download=True)
+        images: Any = getattr(datasets, name)(str(folder), download=True, **of_split)
     except Exception as error:  # no network, a full disk, a damaged file: torchvision raises many
         first = str(error).strip().splitlines() or [type(error).__name__]
         raise SourceError(f"torchvision could not provide {dataset} in {folder}: {first[0]:.200}") from None
-    return np.asarray(found.data), np.asarray(found.targets)
+    if hasattr(images, "targets"):
+        return np.asarray(images.data), np.asarray(images.targets)
+    return images.data.transpose(0, 2, 3, 1), images.labels
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set that is known by name.
+
+    Attributes:
+        load: its training images and labels, called with the folder that files are downloaded to.
+        count: how many training images it has.
+        mark: the file or folder by which its download is known; None where nothing is downloaded.
+    """
+
+    load: Callable[[Path], _Arrays]
+    count: int
+    mark: str | None = None
+
+
+DATASETS = {
+    "digits": Dataset(_digits, 1_797),
+    "mnist": Dataset(partial(_from_torchvision, name="MNIST", of_split={"train": True}), 60_000, "MNIST"),
+    "cifar10": Dataset(
+        partial(_from_torchvision, name="CIFAR10", of_split={"train": True}), 50_000, "cifar-10-batches-py"
+    ),
+    "svhn": Dataset(partial(_from_torchvision, name="SVHN", of_split={"split": "train"}), 73_257, "train_32x32.mat"),
+}
 
 
 def _from_npz(path: Path) -> _Arrays:

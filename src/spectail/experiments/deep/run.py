@@ -1,8 +1,12 @@
-"""Full-batch training of a network, its spectra measured on the way: Training -> one netCDF file."""
+"""Full-batch training of a network, its spectra measured on the way: Training -> one netCDF file.
+
+Not here: how a full-batch gradient is found (full_batch.py), and how a row is measured (analysis/row.py).
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,8 +32,9 @@ from spectail.experiments.deep.full_batch import (
 )
 from spectail.experiments.deep.images import Images, load_images
 from spectail.experiments.deep.models import make_model
-from spectail.experiments.deep.training import Training
-from spectail.experiments.optimizers import optimizer_maker
+from spectail.experiments.deep.training import TRAININGS, Training
+from spectail.experiments.optimizers import make_optimizer
+from spectail.experiments.resume import ResumeState, State, from_first_edition
 from spectail.files import write_whole
 from spectail.recording.journal import Journal, Recorded
 from spectail.recording.netcdf import write_netcdf
@@ -42,6 +47,37 @@ Progress = Callable[[int, int, float], None]
 
 
 def train(
+    training: Training,
+    out: str | os.PathLike[str] = "results",
+    *,
+    data: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> xr.Dataset:
+    """Train a network on all images at once, or open the training that was done.
+
+    Killed, the same call goes on where it was, to the same bits.
+
+    Args:
+        training: what to train.
+        out: folder that keeps it, as OUT/trainings/KEY.nc.
+        data: where the images are, as for `load_images`.
+        device: where to compute.
+        progress: called after each step with the step, how many there are, and the loss before it.
+
+    Returns:
+        quantities of the layers over the recorded steps, and loss and accuracy over the updates.
+
+    Raises:
+        ValueError: a name or the data are not as expected, or the training is of an earlier version's numerics.
+        OSError: the folder cannot be written to.
+    """
+    source = None if data is None else Path(data)
+    path, _ = get_or_train(training, Path(out) / TRAININGS, data=source, device=device, progress=progress)
+    return open_training(path)
+
+
+def get_or_train(
     training: Training, folder: Path, *, data: Path | None = None, device: str = "cpu", progress: Progress | None = None
 ) -> tuple[Path, bool]:
     """Train a network, or find the training that was done; under torchrun, on all of its processes.
@@ -52,24 +88,25 @@ def train(
     Args:
         training: what to train.
         folder: where KEY.nc is or will be.
-        data: where the images are, as for `load_images`.
-        device: where to compute.
-        progress: called after each step.
+        data: as for `train`.
+        device: as for `train`.
+        progress: as for `train`.
 
     Returns:
         the file, and whether it was found.
 
     Raises:
-        ValueError: a name or the data are not as expected, or the file is another data set's.
+        ValueError: as `train`.
         OSError: the folder cannot be written to.
     """
     images = load_images(training.dataset, data, training.images, training.seed)
     path = folder / f"{training.key}.nc"
     if path.exists() and open_training(path).attrs["images_sha256"] == images.sha256:
         return path, True
+    training.check_computable()
     with process_group(torch.device(device)) as where:
-        run = _Run(training, images, where, folder / f"{training.key}.state")
-        run.go_on(progress)
+        run = FullBatchRun(training, images, where, folder / f"{training.key}.state")
+        run.train(progress)
         if processes()[0] == 0:
             write_netcdf(run.dataset(), path, compressed=["eigenvalues"])
             run.state_path.unlink(missing_ok=True)
@@ -77,7 +114,7 @@ def train(
     return path, False
 
 
-class _Run:
+class FullBatchRun:
     """A training between its steps."""
 
     def __init__(self, training: Training, images: Images, device: torch.device, state_path: Path) -> None:
@@ -93,10 +130,11 @@ class _Run:
         layers = [constant_quantities(matrix, True) for matrix in self.matrices] if processes()[0] == 0 else []
         title = f"{training.model} on {training.dataset}, {len(images.images)} images"
         self.recording = Journal(title, layers)
-        self.restore()
+        self.resume = ResumeState(self._read_state, self._write_state, seconds=0)
+        self.load_state()
         check_same_step(self.step, str(state_path.parent))
 
-    def go_on(self, progress: Progress | None) -> None:
+    def train(self, progress: Progress | None) -> None:
         """Train to the end. The last pass is for the loss after the last step."""
         if not self.recording.measurements:
             self.measure()
@@ -108,7 +146,7 @@ class _Run:
             self.batches.append(batch)
             self.seconds += time.perf_counter() - started
             self.measure()
-            self.keep()
+            self.save_state()
             if progress is not None:
                 progress(self.step, self.training.steps, batch.loss)
         self.batches.append(full_batch(self.model, self.images, self.training.micro_batch, gradients=False))
@@ -120,16 +158,19 @@ class _Run:
         started = time.perf_counter()
         with undisturbed():
             rows, spectra = measure_all(self.matrices, True)
-        rows = [{name: _plain(value) for name, value in row.items()} for row in rows]
+        rows = [{name: _word_or_number(value) for name, value in row.items()} for row in rows]
         clocks = {"measuring_seconds": time.perf_counter() - started, "training_seconds": self.seconds}
         kept = [values.numpy().astype(np.float32) for values in spectra]
         self.recording.add(Recorded(self.step, rows, kept, (self.training.lr,), clocks))
 
-    def keep(self) -> None:
+    def save_state(self) -> None:
         """Keep the state, in plain values and tensors that torch's loader of weights reads."""
-        if processes()[0] != 0:
-            return
-        state = {
+        if processes()[0] == 0:
+            self.resume.save_if_due(self.state)
+
+    def state(self) -> State:
+        """Everything that the rest of the training depends on."""
+        return {
             "training": self.training.canonical_json,
             "images": self.images.sha256,
             "step": self.step,
@@ -139,15 +180,13 @@ class _Run:
             "optimizer": self.optimizer.state_dict(),
             "measured": [_to_state(one) for one in self.recording.measurements],
         }
-        write_whole(self.state_path, lambda part: torch.save(state, part))
 
-    def restore(self) -> None:
+    def load_state(self) -> None:
         """Go on from the state that was kept, if it is this training's and whole; else from the beginning."""
-        try:
-            state = torch.load(self.state_path, map_location="cpu", weights_only=True)
-            if (state["training"], state["images"]) != (self.training.canonical_json, self.images.sha256):
-                return
-        except Exception:  # there is none, or it is damaged, which can raise anything
+        content = self._read_state()
+        state = self.resume.load() or (from_first_edition(content) if content else None)
+        about = (self.training.canonical_json, self.images.sha256)
+        if state is None or (state.get("training"), state.get("images")) != about:
             return
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -155,15 +194,21 @@ class _Run:
         self.batches = [FullBatchLoss(*batch) for batch in state["batches"]]
         self.recording.measurements = [_from_state(one) for one in state["measured"]]
 
+    def _read_state(self) -> bytes | None:
+        return self.state_path.read_bytes() if self.state_path.exists() else None
+
+    def _write_state(self, content: bytes) -> None:
+        write_whole(self.state_path, lambda part: part.write_bytes(content))
+
     def dataset(self) -> xr.Dataset:
-        """What was found, labelled."""
-        found = self.recording.dataset()
+        """What was measured, labelled."""
+        dataset = self.recording.dataset()
         texts = {"loss": "mean cross-entropy over all images", "accuracy": "share of the images classified rightly"}
         for name, text in texts.items():
             values = np.array([getattr(batch, name) for batch in self.batches])
-            found[f"train_{name}"] = ("update", values, {"long_name": f"{text}, after so many updates"})
-        found["update"] = np.arange(len(self.batches))
-        return found.assign_attrs(
+            dataset[f"train_{name}"] = ("update", values, {"long_name": f"{text}, after so many updates"})
+        dataset["update"] = np.arange(len(self.batches))
+        return dataset.assign_attrs(
             training=self.training.canonical_json,
             images_sha256=self.images.sha256,
             n_images=len(self.images.images),
@@ -178,21 +223,18 @@ def torch_optimizer(training: Training, model: nn.Module) -> Optimizer:
     Raises:
         ValueError: the name is not known, or the optimizer does not suit the model.
     """
-    maker = optimizer_maker(training.optimizer, training.bias_correction)
-    try:
-        return maker([p for p in model.parameters() if p.requires_grad], lr=training.lr)
-    except (TypeError, ValueError) as error:
-        raise SettingError(f"optimizer={training.optimizer!r} does not suit this model: {error}") from None
+    learning = [p for p in model.parameters() if p.requires_grad]
+    return make_optimizer(training.optimizer, learning, training.lr, bias_correction=training.bias_correction)
 
 
 def _matrices(model: nn.Module, training: Training) -> tuple[WeightMatrix, ...]:
-    found = open_weights(model, training.conv).matrices
-    if not found:
+    matrices = open_weights(model, training.conv).matrices
+    if not matrices:
         raise SettingError(f"model={training.model!r} has no weight matrix; there is no spectrum to measure")
-    return found
+    return matrices
 
 
-def _plain(value: Any) -> float | str:
+def _word_or_number(value: Any) -> float | str:
     return value if isinstance(value, str) else float(value)
 
 

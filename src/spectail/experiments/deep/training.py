@@ -1,55 +1,62 @@
-"""One full-batch training of a network: a frozen, validated description."""
+"""One full-batch training of a network: a frozen, validated description.
+
+Not here: what it shares with `Experiment` (experiment.py), and the networks and data sets that it names.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from spectail.errors import SettingError, complaint
-from spectail.weights.matrix import ConvMatrix
+from spectail.errors import SettingError
+from spectail.experiments import experiment
+from spectail.experiments.experiment import Description, Positive, Size
 
-DATASETS = ("digits", "mnist", "cifar10", "svhn")
+TRAININGS = "trainings"
+"""The folder of full-batch trainings, beside that of the runs."""
 
 
-class Training(BaseModel):
+class Training(Description):
     """What is trained on what, and how. Equal trainings have equal keys.
+
+    Adam corrects the bias of its moments by default, as torch's does; that of an `Experiment` does not.
 
     Raises:
         ValueError: a field is out of range or not known; one sentence says which.
-    """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    >>> Training(model="vgg12").key == Training(model="vgg12", steps=10).key
+    True
+    """
 
     model: str = "vgg11"
     """vgg11, resnet18, or package.module:factory."""
     dataset: str = "digits"
-    """A name of `DATASETS`, or that of an .npz file without its ending."""
+    """digits, mnist, cifar10, svhn, or the name of an .npz file without its ending."""
+    images: Size | None = 512
+    """How many training images, drawn by the seed; None for all."""
     optimizer: str = "adam"
-    """adam, gd, sign, or any optimizer of torch.optim by name."""
-    lr: float = Field(0.01, gt=0, allow_inf_nan=False)
-    steps: int = Field(10, ge=0)
+    """adam, gd, sign, an optimizer of torch.optim by name, or module:Class for one of your own."""
     bias_correction: bool = True
     """Of adam: torch's (the published program's), or none, as in the paper's eqs. (4)-(5)."""
-    images: int | None = Field(512, ge=1)
-    """How many training images, drawn by the seed; None for all."""
-    micro_batch: int = Field(128, ge=1)
+    lr: Positive = 0.01
+    """Learning rate."""
+    steps: Annotated[int, Field(ge=0)] = 10
+    """Updates, each from all images."""
+    record: tuple[int, ...] | None = None
+    """Steps whose spectra are measured; None for the first and the last."""
+    micro_batch: Size = 128
     """Images of a chunk, at most."""
     batch_norm: Literal["chunk", "frozen"] = "chunk"
     """Whose statistics normalise: each chunk's own, or those of the initial network."""
-    conv: ConvMatrix = ConvMatrix.KERNEL_SLICES
-    record: tuple[int, ...] | None = None
-    """Steps whose spectra are measured; None for the first and the last."""
+    conv: Literal["kernel-slices", "flatten"] = "kernel-slices"
+    """How a kernel becomes matrices: see `ConvMatrix`."""
     dtype: Literal["float32", "float64"] = "float32"
-    seed: int = Field(0, ge=0)
-
-    def __init__(self, **fields: Any) -> None:
-        try:
-            super().__init__(**fields)
-        except ValidationError as error:
-            raise SettingError(complaint(error, Training.model_fields)) from None
+    """Of weights and activations."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Fixes the initial weights, and which images are drawn."""
+    numerics: Size = Field(default_factory=lambda: experiment.NUMERICS)
+    """Version of what is computed, by default this spectail's; of a stored training, its own."""
 
     @field_validator("batch_norm", mode="before")
     @classmethod
@@ -72,17 +79,3 @@ class Training(BaseModel):
     def recorded_steps(self) -> tuple[int, ...]:
         """The steps whose spectra are measured, ascending."""
         return tuple(sorted({0, self.steps} if self.record is None else set(self.record)))
-
-    @property
-    def canonical_json(self) -> str:
-        """Every field in one fixed spelling."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-
-    @property
-    def key(self) -> str:
-        """16 hexadecimal digits that name the training."""
-        return hashlib.sha256(self.canonical_json.encode()).hexdigest()[:16]
-
-    def replace(self, **changes: Any) -> Training:
-        """A copy with some fields changed, validated anew."""
-        return Training(**{**self.model_dump(), **changes})

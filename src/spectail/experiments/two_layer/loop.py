@@ -1,16 +1,19 @@
-"""What a run does between its first step and its last."""
+"""What a run does between its first step and its last: measure, update, and be able to go on.
+
+Not here: what is measured (measure.py), and how an update is made (optimizers.py).
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.optimizers import make_optimizer, make_schedule
+from spectail.experiments.resume import State
 from spectail.experiments.two_layer.measure import (
     FirstLayerRow,
     HiddenUnits,
@@ -20,7 +23,7 @@ from spectail.experiments.two_layer.measure import (
     readout_scale,
     with_notes_of_both,
 )
-from spectail.experiments.two_layer.problem import Problem
+from spectail.experiments.two_layer.problem import Problem, once
 from spectail.experiments.two_layer.step_zero import OneStepRun, StepZero
 from spectail.experiments.two_layer.student import Student
 from spectail.spectra.norms import frobenius_norm, spectral_norm
@@ -39,12 +42,8 @@ def normalize_(weights: Tensor, experiment: Experiment) -> None:
 
 Progress = Callable[[int, int], None]
 
-Shared = TypeVar("Shared")
 
-State = dict[str, Any]
-
-
-class _Run:
+class TwoLayerRun:
     """The state of one run: weights, optimizer, and what was measured so far."""
 
     def __init__(self, experiment: Experiment, problem: Problem) -> None:
@@ -55,11 +54,13 @@ class _Run:
         )
         self.weights = problem.w0.clone()
         self.weights.grad = torch.empty_like(self.weights)
-        self.optimizer = make_optimizer(experiment, self.weights)
-        self.schedule = make_schedule(experiment, self.optimizer)
+        e = experiment
+        self.optimizer = make_optimizer(
+            e.optimizer, [self.weights], e.lr, bias_correction=e.bias_correction, options=e.optimizer_options
+        )
+        self.schedule = make_schedule(e.schedule, self.optimizer, e.schedule_options)
         self.labels = like(problem.train.y, self.weights)
-        one_step = OneStepRun.applies(experiment)
-        self.first_step = OneStepRun(experiment, problem, self._first_gradient) if one_step else None
+        self.one_step = OneStepRun(experiment, problem, self._first_gradient) if OneStepRun.applies(e) else None
         self.records: list[FirstLayerRow] = []
         self.diverged_at: int | None = None
         self.next_step = 0
@@ -71,7 +72,7 @@ class _Run:
 
         Args:
             progress: called after each step.
-            at_step: called before each step, when `state` is what the rest of the run depends on.
+            at_step: called before each step, when `save_state` gives what the rest of the run depends on.
         """
         steps, recorded = self.experiment.steps, set(self.experiment.recorded_steps)
         for step in range(self.next_step, steps + 1):
@@ -93,7 +94,7 @@ class _Run:
                 self._update(step, objective, residual, measured=step + 1 in recorded)
             progress(step, steps)
 
-    def state(self, step: int, seconds: float) -> State:
+    def save_state(self, step: int, seconds: float) -> State:
         """Everything that the rest of the run depends on, before a step, in plain types and tensors.
 
         Args:
@@ -112,13 +113,13 @@ class _Run:
             "last_update": self._last_update,
         }
 
-    def restore(self, state: State) -> float:
+    def load_state(self, state: State) -> float:
         """Go on from a state, if it is this experiment's.
 
         Returns:
             the seconds that it took to get there; 0 where the state is another's, and is not used.
         """
-        if state.get("experiment") != self.experiment.canonical_json or self.first_step is not None:
+        if state.get("experiment") != self.experiment.canonical_json or self.one_step is not None:
             return 0.0
         device = self.weights.device
         self.next_step = state["step"]
@@ -134,12 +135,12 @@ class _Run:
 
     def overlaps(self) -> dict[tuple[int, int], tuple[Tensor, Tensor]]:
         """O(U_W, U_M) and O(V_W, V_M) of each pair (s, t) that the run reached."""
-        found = {}
+        overlaps = {}
         for s, t in self.experiment.overlaps:
             w, m = self._vectors.get(("W", s)), self._vectors.get(("M", t))
             if w and m:
-                found[s, t] = squared_overlaps(w.left, m.left), squared_overlaps(w.right, m.right)
-        return found
+                overlaps[s, t] = squared_overlaps(w.left, m.left), squared_overlaps(w.right, m.right)
+        return overlaps
 
     def _measure(self, step: int) -> FirstLayerRow:
         e = self.experiment
@@ -151,16 +152,16 @@ class _Run:
             return measure_first_layer(self.problem, self.weights)
 
         if step == 0:
-            name = ("readout", e.activation, e.ridge, e.feature_scale)
-            found = with_notes_of_both(self._shared(name, readout), self._shared(("spectrum",), spectrum))
+            shared, kind = self.problem.step_zero, (e.activation, e.ridge, e.feature_scale)
+            row = with_notes_of_both(once(shared.readouts, kind, readout), once(shared.spectra, "W", spectrum))
         else:
-            found = with_notes_of_both(readout(), spectrum())
-        return {"step": step, **found, **self._last_update}
+            row = with_notes_of_both(readout(), spectrum())
+        return {"step": step, **row, **self._last_update}
 
     def _hidden(self, step: int) -> HiddenUnits:
-        if self.first_step is None and step > 0:
+        if self.one_step is None and step > 0:
             return hidden_of(self.experiment, self.problem, self.student, self.weights)
-        products = self.first_step or StepZero(self.problem, self.student)
+        products = self.one_step or StepZero(self.problem, self.student)
         sigma, extra = self.student.activation, readout_scale(self.experiment)
         return lambda role, points: sigma.value_(products.preactivations(role, step, points).mul_(extra))
 
@@ -173,14 +174,14 @@ class _Run:
         if e.weight_normalization and e.normalize_when == "before_forward":
             normalize_(self.weights, e)
         if step == 0:
-            mean_square, _ = self._start()
+            mean_square, _ = self._at_start()
             return e.loss_factor * mean_square, None
         residual = self._residual(step)
         return e.loss_factor * float(float64(residual).square().mean()), residual
 
     def _residual(self, step: int) -> Tensor:
-        if self.first_step is not None:
-            return self.student.residual_at(self.first_step.preactivations("train", step), self.labels)
+        if self.one_step is not None:
+            return self.student.residual_at(self.one_step.preactivations("train", step), self.labels)
         return self.student.residual(self.weights, self.problem.train.x, self.labels)
 
     def _update(self, step: int, objective: float, residual: Tensor | None, *, measured: bool) -> None:
@@ -191,8 +192,8 @@ class _Run:
             gradient.copy_(self._first_gradient())
         else:
             self.student.gradient(residual, self.problem.train.x, out=gradient).mul_(2 * e.loss_factor)
-        wanted = measured or any(t == step for _, t in e.overlaps)
-        before = self.weights.clone() if wanted else None
+        is_of_use = measured or any(t == step for _, t in e.overlaps)
+        before = self.weights.clone() if is_of_use else None
         lr = float(self.optimizer.param_groups[0]["lr"])
         self.optimizer.step()
         self.schedule(objective)
@@ -209,9 +210,9 @@ class _Run:
 
     def _first_gradient(self) -> Tensor:
         """Of the loss that is minimised; the closed form is of R, with 1/(2n)."""
-        return self._start()[1] * (2 * self.experiment.loss_factor)
+        return self._at_start()[1] * (2 * self.experiment.loss_factor)
 
-    def _start(self) -> tuple[float, Tensor]:
+    def _at_start(self) -> tuple[float, Tensor]:
         """Mean squared residual and ∇R at the first forward pass, shared by all runs of the problem."""
         e = self.experiment
         normalized = e.weight_normalization and e.normalize_when == "before_forward"
@@ -220,16 +221,11 @@ class _Run:
             residual = self._residual(0)
             return float(float64(residual).square().mean()), self.student.gradient(residual, self.problem.train.x)
 
-        return self._shared(("start", e.activation, normalized, e.precision), compute)
-
-    def _shared(self, name: tuple[Any, ...], compute: Callable[[], Shared]) -> Shared:
-        shared = self.problem.shared
-        if name not in shared:
-            shared[name] = compute()
-        found: Shared = shared[name]
-        return found
+        return once(self.problem.step_zero.gradients, (e.activation, normalized, e.precision), compute)
 
     def _keep_vectors(self, role: str, step: int, matrix: Tensor) -> None:
-        wanted = {("W", s) for s, _ in self.experiment.overlaps} | {("M", t) for _, t in self.experiment.overlaps}
-        if (role, step) in wanted and bool(matrix.isfinite().all()):
+        pairs = self.experiment.overlaps
+        if (role, step) in {("W", s) for s, _ in pairs} | {("M", t) for _, t in pairs} and bool(
+            matrix.isfinite().all()
+        ):
             self._vectors[role, step] = singular_vectors(matrix)

@@ -1,22 +1,25 @@
-"""What a seed fixes: the teacher, the data and the initial weights."""
+"""What a seed fixes: the teacher, the data and the initial weights; and what its runs share at step zero.
+
+Not here: how that is computed (step_zero.py).
+"""
 
 from __future__ import annotations
 
 import math
 import os
 import zlib
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spectail.experiments.activations import ACTIVATIONS
-from spectail.experiments.experiment import PROBLEM_FIELDS, Experiment
+from spectail.experiments.activations import find_activation
+from spectail.experiments.experiment import Experiment
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,38 @@ class Points:
     y: Float[Tensor, " n"]
 
 
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+@dataclass
+class AtStepZero:
+    """Results at step zero that runs of one problem share, filled in as they are computed.
+
+    Attributes:
+        preactivations: P = s W₀Xᵀ by role.
+        direction: D of the latest kind of update, and that kind.
+        slopes: Q = s DXᵀ by role, and the kind of update that it is of.
+        readouts: what is learned, by activation and conventions.
+        spectra: what the spectrum of W₀ says, under its one name "W".
+        gradients: mean squared residual and ∇R at the first forward pass, by what they depend on.
+    """
+
+    preactivations: dict[str, Tensor] = field(default_factory=dict)
+    direction: tuple[Hashable, Tensor] | None = None
+    slopes: dict[str, tuple[Hashable, Tensor]] = field(default_factory=dict)
+    readouts: dict[Hashable, dict[str, Any]] = field(default_factory=dict)
+    spectra: dict[str, dict[str, Any]] = field(default_factory=dict)
+    gradients: dict[Hashable, tuple[float, Tensor]] = field(default_factory=dict)
+
+
+def once(results: dict[_Key, _Value], key: _Key, compute: Callable[[], _Value]) -> _Value:
+    """A result that is shared, computed for the first who asks."""
+    if key not in results:
+        results[key] = compute()
+    return results[key]
+
+
 @dataclass(frozen=True)
 class Problem:
     """Everything about a run that does not depend on how it is trained.
@@ -35,14 +70,14 @@ class Problem:
     points, a larger h the same weights, one role's size changes no other role's numbers, and every
     device and dtype sees the same numbers, rounded. Draw one with `Problem.draw`.
 
-    Runs that share a problem also share what is computed at step 0; `shared` keeps it.
+    Runs that share a problem also share what is computed at step 0; `step_zero` keeps it.
 
     Attributes:
         beta: β*, unit vector (d), float64.
         train, holdout, test, test_large: points for the updates, the readout, and the two test losses.
         w0: initial weights (h × d). a: the fixed second layer (h).
-        key: what `key_of` gives for every experiment that this problem belongs to.
-        shared: results at step 0 by name, filled in as they are computed.
+        key: the `problem_key` of every experiment that this problem belongs to.
+        step_zero: what these runs share.
     """
 
     beta: Float[Tensor, " d"]
@@ -53,12 +88,7 @@ class Problem:
     w0: Float[Tensor, "h d"]
     a: Float[Tensor, " h"]
     key: tuple[Any, ...]
-    shared: dict[Hashable, Any] = field(default_factory=dict, repr=False)
-
-    @staticmethod
-    def key_of(experiment: Experiment) -> tuple[Any, ...]:
-        """Equal for experiments that have the same problem."""
-        return tuple(getattr(experiment, name) for name in PROBLEM_FIELDS)
+    step_zero: AtStepZero = field(default_factory=AtStepZero, repr=False)
 
     @classmethod
     def draw(cls, experiment: Experiment, device: str | torch.device = "cpu") -> Problem:
@@ -67,10 +97,11 @@ class Problem:
         dtype = getattr(torch, e.dtype)
         beta = _normal(e.seed, "teacher", e.d)
         beta /= np.linalg.norm(beta)
+        teacher = find_activation(e.teacher)
 
         def points(role: str, count: int) -> Points:
             x = _normal(e.seed, f"{role} inputs", count, e.d)
-            clean = ACTIVATIONS[e.teacher](torch.from_numpy(x @ beta))
+            clean = teacher(torch.from_numpy(x @ beta))
             y = clean + e.label_noise * torch.from_numpy(_normal(e.seed, f"{role} label noise", count))
             return Points(torch.from_numpy(x).to(dtype).to(device), _to(y, device))
 
@@ -92,7 +123,7 @@ class Problem:
                 test_large=test_large.result(),
                 w0=w0.result(),
                 a=a.to(dtype).to(device),
-                key=cls.key_of(e),
+                key=e.problem_key,
             )
 
 

@@ -1,9 +1,13 @@
-"""The loop: an Experiment goes in, an xarray Dataset comes out."""
+"""An Experiment goes in, an xarray Dataset comes out.
+
+Not here: the loop between steps (loop.py), and where runs are kept.
+"""
 
 from __future__ import annotations
 
 import platform
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
@@ -12,7 +16,8 @@ import xarray as xr
 
 from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.two_layer.loop import Progress, State, _Run
+from spectail.experiments.resume import State
+from spectail.experiments.two_layer.loop import Progress, TwoLayerRun
 from spectail.experiments.two_layer.problem import Problem
 from spectail.recording.layout import to_dataset
 from spectail.spectra.precision import check_device
@@ -35,6 +40,7 @@ def simulate(
     device: str | torch.device = "cpu",
     problem: Problem | None = None,
     progress: Progress | None = None,
+    resume: Resumable | None = None,
     checkpoint: Resumable | None = None,
 ) -> xr.Dataset:
     """Run an experiment.
@@ -49,9 +55,10 @@ def simulate(
         problem: the experiment's problem, already drawn on this device, to share it between runs
             together with its step-0 measurement and first gradient; drawn anew without it.
         progress: called as progress(step, steps) after each step.
-        checkpoint: where the run's state is kept while it goes on, and found again if it was cut
+        resume: where the run's state is kept while it goes on, and found again if it was cut
             off: the result has the same bits as if it had not been. Runs of one step keep none. What it
             raises ends the run.
+        checkpoint: the old name of `resume`, for one release.
 
     Returns:
         variables over `step`, as described in `spectail.recording.quantities.RUN_VARIABLES`;
@@ -59,22 +66,26 @@ def simulate(
         carry the experiment, its key, versions, device and wall time in seconds.
 
     Raises:
-        ValueError: the device is not available, or the problem is another experiment's.
+        ValueError: the device is not available, the problem is another experiment's, or the experiment is of an
+            earlier version's numerics.
     """
+    if checkpoint is not None:
+        warnings.warn("simulate(checkpoint=…) is now simulate(resume=…)", DeprecationWarning, stacklevel=2)
+        resume = checkpoint
+    experiment.check_computable()
     device = check_device(device)
     started = time.perf_counter()
     if problem is None:
         problem = Problem.draw(experiment, device)
-    elif problem.key != Problem.key_of(experiment):
+    elif problem.key != experiment.problem_key:
         raise SettingError("the problem given is not this experiment's: its sizes, teacher, noise or seed differ")
-    run = _Run(experiment, problem)
-    kept = checkpoint.load() if checkpoint else None
-    spent = run.restore(kept) if kept else 0.0
-    started -= spent
+    run = TwoLayerRun(experiment, problem)
+    state = resume.load() if resume else None
+    started -= run.load_state(state) if state else 0.0
 
     def at_step(step: int) -> None:
-        if checkpoint and run.first_step is None:
-            checkpoint.save_if_due(lambda: run.state(step, time.perf_counter() - started))
+        if resume and run.one_step is None:
+            resume.save_if_due(lambda: run.save_state(step, time.perf_counter() - started))
 
     run.train(progress or (lambda step, steps: None), at_step)
     attributes = {
@@ -101,7 +112,7 @@ def simulate_many(
     device = check_device(device)
     problem: Problem | None = None
     for experiment in experiments:
-        if problem is None or problem.key != Problem.key_of(experiment):
+        if problem is None or problem.key != experiment.problem_key:
             problem = None  # free the last one before the next is drawn
             problem = Problem.draw(experiment, device)
         yield experiment, simulate(experiment, device=device, problem=problem)

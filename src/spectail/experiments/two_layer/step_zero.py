@@ -1,4 +1,7 @@
-"""What the runs of a problem have in common: the start, and the direction of the first step."""
+"""What the runs of a problem have in common: the start, and the direction of the first step.
+
+Not here: where it is kept (problem.py), and steps that come after (loop.py).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ class StepZero:
     """Pre-activations of W₀, P = s W₀Xᵀ: one product a role, so that every run measures step 0 to the same bits.
 
     Args:
-        problem: whose `shared` has P where it was kept.
+        problem: whose `step_zero` has P where it was kept.
         student: whose workspace is used.
         keep: keep P there, for the runs of one step.
     """
@@ -29,19 +32,19 @@ class StepZero:
     def preactivations(self, role: str, step: int, points: slice = slice(None)) -> Tensor:
         """S W₀ Xᵀ of some points of a role, at step 0, in a buffer that the next call overwrites."""
         assert step == 0
-        start = self.product(role)[:, points]
+        start = self.of_role(role)[:, points]
         return self._student.workspace(start.shape[1]).copy_(start)
 
-    def product(self, role: str) -> Tensor:
+    def of_role(self, role: str) -> Tensor:
         """P of all points of a role; only the latest is at hand, unless they are kept."""
-        kept: Tensor | None = self._problem.shared.get(("P", role))
-        if kept is not None:
-            return kept
+        shared = self._problem.step_zero.preactivations
+        if role in shared:
+            return shared[role]
         if self._latest is None or self._latest[0] != role:
             self._latest = None  # free it before the next is made
             self._latest = role, preactivations_of_role(self._problem, self._student, self._problem.w0, role)
         if self._keep:
-            self._problem.shared["P", role] = self._latest[1]
+            shared[role] = self._latest[1]
         return self._latest[1]
 
 
@@ -60,7 +63,7 @@ class OneStepRun:
 
     Args:
         experiment: of one step; see `applies`.
-        problem: whose `shared` keeps P, and Q of the latest kind of update.
+        problem: whose `step_zero` keeps P, and Q of the latest kind of update.
         gradient: the first gradient, of the loss that is minimised; called if D is not known yet.
     """
 
@@ -80,24 +83,21 @@ class OneStepRun:
         """S W_t Xᵀ of some points of a role, at step 0 or 1, in a buffer that the next call overwrites."""
         if step == 0:
             return self._start.preactivations(role, step, points)
-        start, slope = self._start.product(role)[:, points], self._slope(role)[:, points]
+        start, slope = self._start.of_role(role)[:, points], self._slope(role)[:, points]
         return torch.sub(start, slope, alpha=self._experiment.lr, out=self._student.workspace(start.shape[1]))
 
     def _slope(self, role: str) -> Tensor:
         e = self._experiment
         kind = (e.activation, e.optimizer, str(e.optimizer_options), e.bias_correction, e.loss_factor)
-        shared = self._problem.shared
-        if shared.get("direction", (None, None))[0] != kind:
+        shared = self._problem.step_zero
+        if shared.direction is None or shared.direction[0] != kind:
             weights = torch.zeros_like(self._problem.w0)
             weights.grad = self._gradient()
-            make_optimizer(e.replace(lr=1.0), weights).step()
-            shared["direction"] = (kind, weights.neg_())
-        kept = shared.get(("Q", role))
-        if kept is None or kept[0] != kind:
-            shared.pop(("Q", role), None)  # free it before the next is made
-            kept = shared["Q", role] = (
-                kind,
-                preactivations_of_role(self._problem, self._student, shared["direction"][1], role),
-            )
-        found: Tensor = kept[1]
-        return found
+            options = e.optimizer_options
+            make_optimizer(e.optimizer, [weights], 1.0, bias_correction=e.bias_correction, options=options).step()
+            shared.direction = kind, weights.neg_()
+        if role not in shared.slopes or shared.slopes[role][0] != kind:
+            shared.slopes.pop(role, None)  # free it before the next is made
+            slope = preactivations_of_role(self._problem, self._student, shared.direction[1], role)
+            shared.slopes[role] = kind, slope
+        return shared.slopes[role][1]

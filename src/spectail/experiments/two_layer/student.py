@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spectail.experiments.activations import ACTIVATIONS, Activation
+from spectail.experiments.activations import Activation, find_activation
 from spectail.spectra.precision import like
 
 
@@ -21,7 +21,7 @@ class Student:
     Args:
         a: second layer (h), fixed.
         d: dimension of the inputs.
-        activation: name of σ.
+        activation: name of σ, as for `find_activation`.
         initialization: "ntk" or "mean_field".
         precision: "full", or "bfloat16" to round the factors of `residual`'s and `gradient`'s large
             products, and the products, to that; all else stays in the dtype of `a`.
@@ -37,7 +37,7 @@ class Student:
     ) -> None:
         self.a = a
         self.lowered = precision == "bfloat16"
-        self.activation: Activation = ACTIVATIONS[activation]
+        self.activation: Activation = find_activation(activation)
         self.input_scale = 1.0 / math.sqrt(d) if initialization == "ntk" else 1.0
         self.output_scale = 1.0 / math.sqrt(len(a))
         self._buffers: dict[str, Tensor] = {}
