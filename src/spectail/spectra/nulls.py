@@ -63,6 +63,10 @@ class Nulls:
     Attributes:
         hill: that of `hill`.
         ks: that of `ks_fit`.
+
+    >>> nulls = simulate_nulls(30, 20, draws=20)
+    >>> abs(nulls.hill.z(nulls.hill.alpha)) < 1e-9
+    True
     """
 
     hill: ExponentNull
@@ -114,6 +118,9 @@ def gaussian_spectrum(rows: int, cols: int, stream: np.random.Generator) -> Floa
         stream: that the random numbers are drawn from.
 
     Source: Dumitriu & Edelman (2002), Matrix models for beta ensembles, β = 1.
+
+    >>> gaussian_spectrum(30, 20, np.random.default_rng(0)).shape
+    torch.Size([20])
     """
     b, longer = min(rows, cols), max(rows, cols)
     diagonal = stream.chisquare(np.arange(longer, longer - b, -1))

@@ -17,7 +17,15 @@ from spectail.spectra.precision import float64, takes_arrays, takes_matrix
 
 @dataclass(frozen=True)
 class SingularVectors:
-    """The b = min(h, d) thin singular vectors of a matrix, one a column, strongest first."""
+    """The b = min(h, d) thin singular vectors of a matrix, one a column, strongest first.
+
+    Attributes:
+        left: U (h × b), float64.
+        right: V (d × b), float64.
+
+    >>> singular_vectors([[3.0, 0.0, 0.0], [0.0, 2.0, 0.0]]).right.shape
+    torch.Size([3, 2])
+    """
 
     left: Float[Tensor, "h b"]
     right: Float[Tensor, "d b"]

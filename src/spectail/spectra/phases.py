@@ -43,6 +43,9 @@ class Phase(StrEnum):
 
     And two answers that are none of them: `BIMODAL`, a bulk of two modes as one large step of Adam
     makes it (paper §4.1, Fig. 2d), whose low Hill exponent is no heavy tail; and `UNKNOWN`.
+
+    >>> Phase.BULK_SPIKE == "bulk+spike"
+    True
     """
 
     RANDOM = "random-like"
@@ -67,6 +70,9 @@ class PhaseEvidence:
         bulk_distance: Kolmogorov–Smirnov distance between the spectrum and the law.
         tail_spread: (α_MP − 1)/(α − 1) with Hill exponents: 1 for the law, larger for heavier tails.
         note: why the phase is unknown; empty otherwise.
+
+    >>> classify([[1.0] * 20] * 30).note
+    '95% of the eigenvalues are zero'
     """
 
     phase: Phase

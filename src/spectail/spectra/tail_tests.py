@@ -28,6 +28,9 @@ class GoodnessOfFit:
         p_value: below 0.1, say, the power law is ruled out; a large value does not prove it.
         stderr: of the p-value, √(p(1 − p)/resamples).
         resamples: how many there were.
+
+    >>> GoodnessOfFit(p_value=0.5, stderr=0.035, resamples=200).p_value < 0.1  # is the power law ruled out?
+    False
     """
 
     p_value: float

@@ -29,6 +29,9 @@ class PowerLawFit:
         ks_distance: Kolmogorov–Smirnov distance between the tail and the fitted law.
         stderr: standard error (α − 1)/√tail_size of the exponent, given xmin.
         note: empty for a fit, else the reason why there is none.
+
+    >>> ks_fit([0.0, 0.0, 2.0]).note
+    'a fit needs two positive eigenvalues, got 1'
     """
 
     alpha: float

@@ -1,0 +1,99 @@
+"""What a user calls explains itself: arguments, what comes back, what is refused, an example that asserts."""
+
+import ast
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import spectail
+
+ROOT = Path(spectail.__file__).parent
+STUBS = [ROOT / "__init__.pyi", ROOT / "spectra" / "__init__.pyi", ROOT / "plots" / "__init__.pyi"]
+DEPRECATED = {"open_monitor", "open_run", "open_results", "pl_alpha_hill"}  # they name what is to be called instead
+NOT_YET = {  # public name: what its docstring still lacks; to shrink to nothing
+    "Problem": "Args example",
+    "Quantity": "example",
+    "SpectralCallback": "example",
+    "SpectralTrainerCallback": "example",
+    "Store": "example",
+    "curves": "example",
+    "phase_diagram": "example",
+    "predict_one_step": "example",
+    "results_frame": "example",
+    "simulate": "example",
+    "simulate_many": "example",
+}
+ROOMS_NOT_YET = {"cli"}
+
+
+def handed_on():
+    """Name → syntax tree of every function and class that a stub hands on from a file, but the deprecated ones."""
+    definitions = {}
+    for stub in STUBS:
+        for node in ast.parse(stub.read_text()).body:
+            if isinstance(node, ast.ImportFrom) and node.module:
+                path = stub.parent.joinpath(*node.module.split(".")).with_suffix(".py")
+                for alias in node.names:
+                    for definition in ast.parse(path.read_text()).body:
+                        if getattr(definition, "name", "") == alias.name:
+                            definitions[alias.name] = definition
+    return {name: definitions[name] for name in sorted(set(definitions) - DEPRECATED)}
+
+
+PUBLIC = handed_on()
+
+
+def is_named(parameter, text):
+    """Whether `parameter:` stands at the beginning of a line of a section, alone or with others."""
+    return re.search(rf"^\s*(\*{{0,2}}\w+, )*\*{{0,2}}{parameter}(, \*{{0,2}}\w+)*: ", text, re.M) is not None
+
+
+def documented_below(body):
+    """Fields of a class that have a text of their own below them, as pydantic takes it."""
+    texts = {id(field) for field, text in pairwise(body) if isinstance(text, ast.Expr)}
+    return {field.target.id for field in body if isinstance(field, ast.AnnAssign) and id(field) in texts}
+
+
+def lacks(node):
+    """Which parts the docstring of a function or class has not, of those that apply."""
+    text = ast.get_docstring(node) or ""
+    example = ">>>" in text or node.name.endswith("Error")  # what raises an error shows it
+    if isinstance(node, ast.FunctionDef):
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        arguments += [extra for extra in (node.args.vararg, node.args.kwarg) if extra]
+        names = [argument.arg for argument in arguments if argument.arg not in ("self", "cls")]
+        raised = any(isinstance(inner, ast.Raise) and inner.exc for inner in ast.walk(node))
+        answer = ast.unparse(node.returns or ast.Constant(None))
+    else:
+        fields = {inner.target.id for inner in node.body if isinstance(inner, ast.AnnAssign)}
+        names = [name for name in fields - documented_below(node.body) if not name.startswith("_")]
+        methods = [inner for inner in node.body if isinstance(inner, ast.FunctionDef)]
+        example |= any(">>>" in (ast.get_docstring(method) or "") for method in methods)
+        raised, answer = False, "None"
+    if not text:
+        return {"docstring"}
+    several = answer.startswith("tuple") or "| None" in answer  # one thing is said by the first line
+    has = {
+        "example": example,
+        "Args": all(is_named(name, text) for name in names),
+        "Raises": not raised or "Raises:" in text,
+        "Returns": not several or "Returns:" in text,
+    }
+    return {part for part, there in has.items() if not there}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_name_has_arguments_answers_errors_and_an_example(name):
+    assert lacks(PUBLIC[name]) <= set(NOT_YET.get(name, "").split())
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_file_says_what_belongs_in_it(path):
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("room", sorted({path.parent.name for path in ROOT.glob("*/__init__.py")} - ROOMS_NOT_YET))
+def test_a_room_says_what_does_not_belong_in_it(room):
+    assert "Not here:" in ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text()))

@@ -1,0 +1,45 @@
+"""A name means one thing: no public name is defined in two files."""
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+import spectail
+
+ROOT = Path(spectail.__file__).parent
+OF_EACH_FILE = {"FORMAT"}  # what each file format says of itself
+NOT_YET = {  # to shrink to nothing
+    *("MOST_JSON_ENTRIES", "PROTOCOLS", "Place", "Positive", "Progress", "Scale", "State", "Values", "curves"),
+}
+
+
+def names(statement):
+    """What a statement at the top of a file defines, also under an `if`."""
+    match statement:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return {statement.name}
+        case ast.Assign():
+            targets = [node for target in statement.targets for node in ast.walk(target)]
+            return {node.id for node in targets if isinstance(node, ast.Name)}
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            return {name}
+        case ast.If():
+            return {name for inner in (*statement.body, *statement.orelse) for name in names(inner)}
+    return set()
+
+
+def places():
+    """In which files each public name is defined; what a figure has of its own may be called as in another."""
+    files = defaultdict(set)
+    for path in ROOT.rglob("*.py"):
+        if path.parent.name != "figures":
+            for statement in ast.parse(path.read_text()).body:
+                for name in names(statement):
+                    files[name].add(path.relative_to(ROOT).as_posix())
+    return {name: where for name, where in files.items() if not name.startswith("_")}
+
+
+def test_no_name_without_an_underscore_is_defined_in_two_files():
+    assert len(places()) > 500, "definitions are found"
+    twice = {name: sorted(where) for name, where in places().items() if len(where) > 1}
+    assert {name: where for name, where in twice.items() if name not in OF_EACH_FILE | NOT_YET} == {}
