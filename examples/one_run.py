@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from spectail import Experiment, MarchenkoPastur, simulate
-from spectail.plots.look import figure_style, save_figure
-from spectail.plots.recording_plot import draw_run
+from spectail.plots.look import save_figure, style
+from spectail.plots.recording_plot import draw_recording
 
 experiment = Experiment(n=400, d=200, h=300, optimizer="gd", lr=400, steps=10, protocol="published")
 run = simulate(experiment)
@@ -14,6 +14,6 @@ for step in run.step.values:
     at = run.sel(step=step)
     print(f"step {step:3d}  {at.phase.item():14s} Hill {at.pl_alpha_hill.item():.3f} (untrained {untrained:.3f})")
 
-with figure_style():
-    for name, figure in draw_run(run).items():
+with style():
+    for name, figure in draw_recording(run).items():
         print(*save_figure(figure, Path("results") / f"one-run-{name}"))

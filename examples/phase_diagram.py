@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 
 from spectail import open_results, plots
-from spectail.plots.look import figure_style, new_figure, panel_title, save_figure
+from spectail.plots.look import new_figure, panel_title, save_figure, style
 
 
 def draw(folder: Path, out: Path) -> None:
     """Four panels: GD and FB-Adam, after one step and after the last."""
     results = open_results(folder)
     last = int(results.step.values[-1])
-    with figure_style():
+    with style():
         figure, axes = new_figure(2, 2, 5.2)
         panels = [(optimizer, step) for step in (1, last) for optimizer in ("gd", "adam")]
         for index, (ax, (optimizer, step)) in enumerate(zip(axes, panels, strict=True)):

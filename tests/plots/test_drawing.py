@@ -9,13 +9,21 @@ from spectail.plots.bands import draw_band, draw_untrained_hill
 from spectail.plots.evolution_plot import step_edges
 from spectail.plots.look import new_figure, save_figure
 from spectail.plots.overlaps_plot import draw_overlaps
-from spectail.plots.recording_plot import draw_run
-from spectail.plots.spectrum_plot import draw_esd
-from spectail.spectra.bulk import MarchenkoPastur
+from spectail.plots.recording_plot import draw_recording
+from spectail.plots.spectrum_plot import draw_spectrum
+from spectail.spectra.bulk import MarchenkoPastur, fit_marchenko_pastur
 from spectail.spectra.eigen import eigenvalues
+from spectail.spectra.spikes import count_spikes
 
 LAW = MarchenkoPastur(150, 100)
 BULK = eigenvalues(torch.randn(150, 100, generator=torch.Generator().manual_seed(0))).numpy()
+
+
+def spikes_of(values):
+    """What a row says of a spectrum, for its picture."""
+    spectrum = torch.from_numpy(np.sort(values))
+    bulk = fit_marchenko_pastur(spectrum, LAW.rows, LAW.cols)
+    return {"bulk": bulk, "n_spikes": count_spikes(spectrum, bulk)}
 
 
 def axes():
@@ -27,7 +35,7 @@ def axes():
 def test_every_spike_is_marked_or_named_at_the_margin(axis, spike):
     values = BULK.copy()
     values[-1] = spike * LAW.edges[1]
-    ax = draw_esd(axes(), values, initial=BULK, law=LAW, axis=axis)
+    ax = draw_spectrum(axes(), values, initial=BULK, law=LAW, axis=axis, **spikes_of(values))
     triangles = [line for line in ax.lines if line.get_marker() == "v"]
     named = [text for text in ax.texts if "lambda_1" in text.get_text()]
     assert len(triangles) + len(named) == 1
@@ -38,7 +46,7 @@ def test_every_spike_is_marked_or_named_at_the_margin(axis, spike):
 
 @pytest.mark.parametrize("axis", ["linear", "log10"])
 def test_bars_and_law_have_the_same_area(axis):
-    ax = draw_esd(axes(), BULK, law=LAW, axis=axis)
+    ax = draw_spectrum(axes(), BULK, law=LAW, axis=axis)
     (patch,) = ax.patches
     heights, edges, _ = patch.get_data()
     bars = float((heights * np.diff(edges)).sum())
@@ -53,13 +61,13 @@ def test_bars_and_law_have_the_same_area(axis):
 @pytest.mark.parametrize("steps", [0, 1])
 def test_the_smallest_runs_are_drawn(sizes, steps, tmp_path):
     run = simulate(Experiment(n=3, n_test=1, n_test_large=1, steps=steps, **sizes))
-    for name, figure in draw_run(run).items():
+    for name, figure in draw_recording(run).items():
         save_figure(figure, tmp_path / name)
 
 
 def test_square_matrices_whose_law_has_a_pole_are_drawn():
     square = eigenvalues(torch.randn(80, 80, generator=torch.Generator().manual_seed(1))).numpy()
-    ax = draw_esd(axes(), square, law=MarchenkoPastur(80, 80), axis="linear")
+    ax = draw_spectrum(axes(), square, law=MarchenkoPastur(80, 80), axis="linear")
     assert np.isfinite(ax.get_ylim()).all()
 
 
@@ -81,10 +89,10 @@ def test_columns_of_the_evolution_touch_and_hold_their_step():
         assert edges[k] < np.log1p(step) < edges[k + 1]
 
 
-def test_a_bulk_that_has_left_its_place_is_not_marked_as_spikes():
-    """All of it lies past the edge, above a gap; only the eigenvalue far from the rest is a spike."""
+def test_a_bulk_that_has_left_its_place_is_not_marked_as_detached():
+    """Its upper end lies past the edge of its own fit, without a gap; only the eigenvalue far above is detached."""
     values = np.append(np.geomspace(3.0, 300.0, 200), 3000.0) * LAW.edges[1]
-    ax = draw_esd(axes(), np.append(LAW.edges[0], values), law=LAW)
+    ax = draw_spectrum(axes(), values, law=LAW, **spikes_of(values))
     (triangles,) = (line for line in ax.lines if line.get_marker() == "v")
     assert triangles.get_xdata() == pytest.approx([np.log10(values[-1])])
 
@@ -100,9 +108,9 @@ def test_the_largest_overlap_is_marked():
 def test_a_run_has_its_figures_even_if_it_diverged_at_once():
     e = Experiment(n=30, n_test=5, n_test_large=5, d=10, h=15, steps=3, overlaps=((1, 0),))
     run = simulate(e)
-    assert set(draw_run(run)) == {"esd", "evolution", "overlaps"}
-    assert draw_run(run.isel(step=slice(0, 0))) == {}
-    assert set(draw_run(run.isel(step=[0]).drop_dims("pair"))) == {"esd"}
+    assert set(draw_recording(run)) == {"esd", "evolution", "overlaps"}
+    assert draw_recording(run.isel(step=slice(0, 0))) == {}
+    assert set(draw_recording(run.isel(step=[0]).drop_dims("pair"))) == {"esd"}
 
 
 def test_a_figure_that_cannot_be_saved_leaves_no_part(tmp_path, monkeypatch):

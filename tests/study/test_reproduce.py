@@ -10,7 +10,7 @@ from spectail.experiments import cost
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import critical_lr, predict_one_step
 from spectail.experiments.two_layer.run import simulate_many
-from spectail.plots.look import figure_style
+from spectail.plots.look import style
 from spectail.store.store import Store
 from spectail.study import making
 from spectail.study import plan as paper
@@ -88,7 +88,7 @@ def test_an_artifact_draws_itself_and_tests_its_claims_under_both_protocols(repr
     assert all(p.stat().st_size > 5000 for p in paths)
     assert b"/Type3" not in (tmp_path / f"{name}.pdf").read_bytes()  # fonts are embedded as outlines, not bitmaps
     if "equations" in by_protocol:
-        with figure_style():
+        with style():
             artifact.draw(by_protocol["equations"]).draw_without_rendering()  # all but the pixels
     tested = making.verify(artifact, by_protocol)
     assert len(tested) == len(artifact.claims)

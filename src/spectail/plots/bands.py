@@ -25,9 +25,9 @@ def draw_band(
     """
     values = np.atleast_2d(np.asarray(repeats, dtype=np.float64))
     x = np.asarray(x, dtype=np.float64)
-    seen = np.isfinite(values).any(0)
+    measured = np.isfinite(values).any(0)
     mean, std = np.full(len(x), np.nan), np.full(len(x), np.nan)
-    mean[seen], std[seen] = np.nanmean(values[:, seen], 0), np.nanstd(values[:, seen], 0)
+    mean[measured], std[measured] = np.nanmean(values[:, measured], 0), np.nanstd(values[:, measured], 0)
     ax.plot(x, mean, color=color, marker=marker, ls=linestyle, label=label)
     ax.fill_between(x, mean - std, mean + std, color=color, alpha=0.18, lw=0)
     return ax

@@ -1,33 +1,101 @@
-"""The palette: the colour of each phase, optimizer and series. No matplotlib: pages and the terminal have it too."""
+"""The palette: how each phase, optimizer and series looks in pictures, on pages and on the terminal.
+
+All colours stand here, but those of a page's text and paper (`report/pages/base.css`). No matplotlib: pages and
+the terminal have it too.
+"""
 
 from __future__ import annotations
 
-PHASE_COLOURS = {
-    "random-like": "#999999",
-    "bleeding-out": "#56B4E9",
-    "bulk+spike": "#0072B2",
-    "bulk-decay": "#E69F00",
-    "heavy-tailed": "#D55E00",
-    "bimodal": "#CC79A7",
-    "rank-collapse": "#000000",
-    "unknown": "#FFFFFF",
+from typing import Any
+from zlib import crc32
+
+# Colour, marker, style on the terminal; in the order that training passes them. Okabe & Ito's colours (2008), moved
+# until every two differ for the colour-blind too: by 8 in OKLab × 100, and each stands out from white and from black
+# by 1.6 or more (tests/plots/test_colours.py). Where that is too faint, a mark has an outline in the ink of the page.
+PHASES: dict[str, tuple[str, str, str]] = {
+    "random-like": ("#8C8C8C", "o", "default"),
+    "bleeding-out": ("#3BAAFF", "v", "cyan"),
+    "bulk+spike": ("#1C76A2", "D", "bright_blue"),
+    "bulk-decay": ("#E69F00", "s", "yellow"),
+    "heavy-tailed": ("#D55E00", "^", "red"),
+    "bimodal": ("#BE83CA", "*", "magenta"),
+    "rank-collapse": ("#7A2B8A", "X", "bold magenta"),
+    "unknown": ("#C9C9C9", "P", "dim"),
 }
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
+SERIES: tuple[tuple[str, str], ...] = (
+    ("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "D"), ("#BE83CA", "^"), ("#D55E00", "v"), ("#56B4E9", "P"),
+    ("#707070", "X"),
+)  # fmt: skip
+"""Colour and marker of the first, second, ... curve of a picture."""
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
-# Okabe & Ito (2008), and a distinct marker with each, for print without colour.
+class _OptimizerLooks(dict[str, tuple[str, str, str]]):
+    """An optimizer that has no look of its own gets one of a series, always the same, and its name."""
+
+    def __missing__(self, name: str) -> tuple[str, str, str]:
+        return *SERIES[2 + crc32(name.encode()) % (len(SERIES) - 2)], name
+
+
+OPTIMIZER_LOOKS = _OptimizerLooks(
+    gd=("#E69F00", "s", "GD"), adam=("#0072B2", "o", "FB-Adam"), sign=("#009E73", "D", "sign descent")
+)
+"""Colour, marker and name of each optimizer."""
+
 INITIAL = "#D55E00"
+"""Of a spectrum before training."""
 
 FINAL = "#0072B2"
+"""Of a spectrum now."""
+
+MARKED = "#D55E00"
+"""Of what is marked singly: spikes, the largest overlap."""
+
+TAIL = "#009E73"
+"""Of the fitted power law."""
+
+PREDICTED = "#BE83CA"
+"""Of what theory predicts."""
 
 LAW = "#222222"
+"""Of the Marchenko–Pastur law, in pictures on white."""
 
-PREDICTED = "#CC79A7"
+FRAME = "#888888"
+"""Of thin frames."""
 
-SERIES_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
+BAND = "#80808047"
+"""Of where untrained matrices lie; lets through what is behind it."""
 
-OPTIMIZER_STYLE = {"gd": ("#E69F00", "s"), "adam": ("#0072B2", "o")}
+_PLOTLY = {
+    "o": "circle", "v": "triangle-down", "D": "diamond", "s": "square", "^": "triangle-up", "*": "star", "X": "x",
+    "P": "cross",
+}  # fmt: skip
 
-OPTIMIZER_NAME = {"gd": "GD", "adam": "FB-Adam", "sign": "sign descent"}
+
+def ink_on(colour: str) -> str:
+    """Black or white, whichever is read more easily on a colour.
+
+    >>> ink_on("#E69F00"), ink_on("#7A2B8A")
+    ('black', 'white')
+    """
+    red, green, blue = (_linear(int(colour[at : at + 2], 16) / 255) for at in (1, 3, 5))
+    return "black" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else "white"  # WCAG 2: equal contrast there
+
+
+def _linear(value: float) -> float:
+    return value / 12.92 if value <= 0.04045 else float(((value + 0.055) / 1.055) ** 2.4)
+
+
+def palette() -> dict[str, Any]:
+    """What the scripts of pages draw with, for JSON: markers are named as Plotly names them."""
+    return {
+        "phases": {name: {"colour": colour, "symbol": _PLOTLY[marker]} for name, (colour, marker, _) in PHASES.items()},
+        "series": [{"colour": colour, "symbol": _PLOTLY[marker]} for colour, marker in SERIES],
+        "first": INITIAL,
+        "now": FINAL,
+        "marked": MARKED,
+        "tail": TAIL,
+        "predicted": PREDICTED,
+        "band": BAND,
+        "frame": FRAME,
+    }

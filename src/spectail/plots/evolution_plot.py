@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 
-from spectail.plots.colours import PHASE_COLOURS
+from spectail.plots.colours import LAW, MARKED, PHASES, ink_on
 from spectail.spectra.bulk import MarchenkoPastur
 
 
@@ -21,12 +21,13 @@ def step_edges(steps: np.ndarray) -> np.ndarray:
 
 
 def draw_evolution(ax: Axes, run: xr.Dataset, law: MarchenkoPastur) -> QuadMesh:
-    """Density of log₁₀ λ (colour) against the step, with the outliers one by one.
+    """Density of log₁₀ λ (colour) against the step, with the spikes one by one.
 
     Args:
         ax: where to draw; its x axis becomes log(1 + step).
-        run: a run's Dataset.
-        law: of the initial weights; its two edges are drawn in.
+        run: a run's Dataset; at each step its `n_spikes` largest eigenvalues are marked, and the edge λ₊ of the
+            bulk fitted to the spectrum is a line.
+        law: of the initial weights; its two edges are dotted lines.
 
     Returns:
         the image, for a colour bar.
@@ -41,12 +42,20 @@ def draw_evolution(ax: Axes, run: xr.Dataset, law: MarchenkoPastur) -> QuadMesh:
     density = np.stack([np.histogram(row[np.isfinite(row)], edges, density=True)[0] for row in logs], 1)
     masked = np.ma.masked_equal(density, 0.0)
     image = ax.pcolormesh(step_edges(steps), edges, masked, cmap="cividis", vmin=0, rasterized=True)
-    for step, row, edge in zip(steps, logs, run.bulk_edge.values, strict=True):
-        past = row[row > np.log10(1.0165 * edge)]
-        ax.plot(np.full(len(past), np.log1p(step)), past, ".", color="#D55E00", ms=2.2, mew=0)
-    for edge in law.edges:
-        if edge > 0:
-            ax.axhline(np.log10(edge), color="black", lw=0.8, ls=":")
+    position = np.log1p(steps)
+    counts = np.nan_to_num(run.n_spikes.values.astype(float)).astype(int)
+    x = np.repeat(position, counts)
+    y = np.concatenate([row[len(row) - count :] for row, count in zip(logs, counts, strict=True)])
+    size = float(np.clip(60 / len(steps), 2.2, 4.5))
+    ax.plot(x, y, ".", color=MARKED, ms=size, mew=0, label="spikes (past the visible edge of the fitted bulk)")
+    edge = run.bulk_edge.values
+    fitted = np.log10(np.where(edge > 1e-9 * eigenvalues[:, -1], edge, np.nan))  # no bulk in a collapsed spectrum
+    ax.plot(position, fitted, color=MARKED, lw=0.9, label=r"$\lambda_+$ of the fitted bulk")
+    for label, value in zip(("edges of the law of the initial weights", "_"), reversed(law.edges), strict=True):
+        if value > 0:
+            ax.axhline(np.log10(value), color=LAW, lw=0.8, ls=":", label=label)
+    ax.set_ylim(edges[0], edges[-1] + 0.3 * (edges[-1] - edges[0]))  # room for the legend
+    ax.legend(loc="upper left")
     ax.set_ylabel(r"$\log_{10}\,\lambda$")
     step_axis(ax, int(steps[-1]))
     return image
@@ -59,13 +68,12 @@ def draw_phases(ax: Axes, run: xr.Dataset) -> Axes:
     for stop in range(1, len(phases) + 1):
         if stop == len(phases) or phases[stop] != phases[start]:
             left, right = edges[start], edges[stop]
-            colour = PHASE_COLOURS.get(phases[start], "#FFFFFF")
+            colour = PHASES[phases[start]][0]
             ax.axvspan(left, right, color=colour, lw=0)
             if right - left > 0.09 * (edges[-1] - edges[0]):
-                dark = phases[start] not in ("bulk-decay", "bleeding-out", "unknown")
                 ax.text(
-                    0.5 * (left + right), 0.45, phases[start], ha="center", va="center", fontsize=7,
-                    color="white" if dark else "black",
+                    0.5 * (left + right), 0.45, phases[start], ha="center", va="center", fontsize="small",
+                    color=ink_on(colour),
                 )  # fmt: skip
             start = stop
     ax.set_yticks([])

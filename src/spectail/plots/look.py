@@ -1,8 +1,9 @@
-"""One look for every figure: fonts that embed, colours that the colour-blind can tell apart."""
+"""One look for every figure: sizes, fonts that embed, letters, legends, saving. Colours are in `colours`."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,43 +14,75 @@ import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 
+from spectail.errors import SettingError, unknown_name
 from spectail.files import write_whole
 
 TEXT_WIDTH = 6.75
 """Width of a page's text, inches."""
 
-_RC: dict[Any, Any] = {
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "legend.fontsize": 7,
-    "legend.frameon": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.7,
-    "lines.linewidth": 1.2,
-    "lines.markersize": 3.5,
-    "pdf.fonttype": 42,
-    "ps.fonttype": 42,
-    "savefig.dpi": 200,
-}
+_SAVED: dict[Any, Any] = {"pdf.fonttype": 42, "ps.fonttype": 42, "savefig.dpi": 200}
+
+# What a figure is for: its width in inches, the size of its text and the width of its lines in points.
+_MEDIA = {"column": (3.3, 7.5, 1.0), "page": (TEXT_WIDTH, 8.0, 1.2), "talk": (10.0, 15.0, 2.2)}
 
 
 @contextmanager
-def figure_style() -> Iterator[None]:
-    """Draw inside with the project's look, without a screen; nothing changes outside."""
-    with matplotlib.rc_context(_RC):
+def style(medium: str = "page") -> Iterator[None]:
+    """Draw inside with the project's look, without a screen; nothing changes outside.
+
+    Args:
+        medium: "column" of a two-column page, "page" for the width of its text, "talk" for a slide.
+
+    Raises:
+        SettingError: the medium is none of these.
+
+    >>> import spectail, matplotlib
+    >>> with spectail.plots.style("talk"):
+    ...     matplotlib.rcParams["font.size"]
+    15.0
+    """
+    if medium not in _MEDIA:
+        raise SettingError(unknown_name("medium", medium, _MEDIA))
+    width, text, line = _MEDIA[medium]
+    with matplotlib.rc_context(
+        {
+            "figure.figsize": (width, 0.62 * width),
+            "font.size": text,
+            "axes.titlesize": text,
+            "axes.labelsize": text,
+            "legend.fontsize": 0.875 * text,
+            "xtick.labelsize": text,
+            "ytick.labelsize": text,
+            "legend.frameon": False,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.linewidth": 0.6 * line,
+            "lines.linewidth": line,
+            "lines.markersize": 2.9 * line,
+            **_SAVED,
+        }
+    ):
         yield
 
 
-def new_figure(rows: int, cols: int, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure as wide as a page's text, and its axes in reading order, lettered (a), (b), ...
+def new_figure(rows: int, cols: int, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+    """A figure as wide as the style has it, and its axes in reading order.
 
     The figure belongs to no window, so that drawing in a loop or a thread holds on to nothing.
+
+    Args:
+        rows: of axes.
+        cols: of axes.
+        height: inches, of a figure as wide as a page's text; others are higher as they are wider.
+        **options: of `Figure.subplots`.
     """
-    figure = Figure(figsize=(TEXT_WIDTH, height), layout="constrained")
-    axes = figure.subplots(rows, cols, squeeze=False).ravel().tolist()
+    width = matplotlib.rcParams["figure.figsize"][0]
+    styled = any(width == known for known, *_ in _MEDIA.values())
+    width = width if styled else TEXT_WIDTH
+    figure = Figure(figsize=(width, height * width / TEXT_WIDTH), layout="constrained")
+    axes = figure.subplots(rows, cols, squeeze=False, **options).ravel().tolist()
     return figure, axes
 
 
@@ -61,7 +94,10 @@ def shared_legend(figure: Figure, axes: Iterable[Axes]) -> None:
             entries.setdefault(label, handle)
     if not entries:
         return
-    columns = math.ceil(len(entries) / math.ceil(len(entries) / 5))  # rows of one length
+    longest = max(len(re.sub(r"\\[a-z]+", "x", label)) for label in entries) + 8  # letters; 8 for the mark
+    size = FontProperties(size=matplotlib.rcParams["legend.fontsize"]).get_size_in_points()
+    fit = max(int(72 * figure.get_figwidth() / (0.52 * size * longest)), 1)
+    columns = math.ceil(len(entries) / math.ceil(len(entries) / fit))  # rows of one length
     figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)
 
 
@@ -89,7 +125,7 @@ def save_figure(figure: Figure, path: Path) -> list[Path]:
     for ending in ("png", "pdf"):
         target = path.with_name(f"{path.name}.{ending}")
         metadata = {"CreationDate": None} if ending == "pdf" else {}
-        with matplotlib.rc_context(_RC):
+        with matplotlib.rc_context(_SAVED):
             write_whole(target, partial(figure.savefig, format=ending, metadata=metadata))
         figure.set_layout_engine(None)  # the layout found for the first file is good for the second
         saved.append(target)

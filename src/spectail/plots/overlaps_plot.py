@@ -8,6 +8,8 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 from numpy.typing import ArrayLike
 
+from spectail.plots.colours import MARKED
+
 
 def draw_overlaps(ax: Axes, overlaps: ArrayLike, size: int = 50) -> QuadMesh:
     """The leading block of an overlap matrix, strongest directions at the upper left.
@@ -31,5 +33,5 @@ def draw_overlaps(ax: Axes, overlaps: ArrayLike, size: int = 50) -> QuadMesh:
     ax.set_xlabel("direction of $M$")
     ax.set_ylabel("direction of $W$")
     i, j = np.unravel_index(int(np.argmax(block)), block.shape)
-    ax.plot(j + 1, i + 1, "s", mfc="none", mec="#D55E00", ms=5)
+    ax.plot(j + 1, i + 1, "s", mfc="none", mec=MARKED, ms=5)
     return image

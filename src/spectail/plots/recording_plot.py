@@ -11,14 +11,15 @@ from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import experiment_of
 from spectail.plots.bands import draw_untrained_hill
+from spectail.plots.colours import FINAL, SERIES
 from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis
 from spectail.plots.look import TEXT_WIDTH, new_figure, panel_title, shared_legend
 from spectail.plots.overlaps_plot import draw_overlaps
-from spectail.plots.spectrum_plot import draw_esd
+from spectail.plots.spectrum_plot import SCALES, draw_spectrum
 from spectail.spectra.bulk import MarchenkoPastur
 
 
-def draw_run(run: xr.Dataset) -> dict[str, Figure]:
+def draw_recording(run: xr.Dataset) -> dict[str, Figure]:
     """Every figure that a run's Dataset can fill: esd, evolution, overlaps.
 
     Args:
@@ -42,10 +43,13 @@ def _draw_spectra(run: xr.Dataset) -> Figure:
     law = MarchenkoPastur(e.h, e.d, e.entry_scale**2)
     figure, axes = new_figure(1, 2, 2.5)
     last = run.isel(step=-1)
+    bulk = MarchenkoPastur(e.h, e.d, last.bulk_variance.item())
     initial = run.eigenvalues.sel(step=0).values if 0 in run.step.values and run.sizes["step"] > 1 else None
-    for index, (ax, axis) in enumerate(zip(axes, ("linear", "log10"), strict=True)):
+    for index, (ax, axis) in enumerate(zip(axes, SCALES, strict=True)):
         panel_title(ax, index, f"$t$ = {last.step.item()}, {last.phase.item()}")
-        draw_esd(ax, last.eigenvalues.values, initial=initial, law=law, axis=axis, final_label="trained")  # type: ignore[arg-type]
+        draw_spectrum(
+            ax, last.eigenvalues.values, initial=initial, law=law, bulk=bulk, n_spikes=last.n_spikes.item(), axis=axis
+        )
     shared_legend(figure, axes)
     figure.suptitle(_title(run), fontsize=8)
     return figure
@@ -58,15 +62,16 @@ def _draw_evolution(run: xr.Dataset) -> Figure:
     strip, density, losses, hill = figure.subplots(4, 1, sharex=True, height_ratios=[0.32, 3.4, 1.6, 1.4])
     draw_evolution_and_phases(strip, density, run, law)
     position = np.log1p(run.step.values)
-    for name, colour, style, label in (
-        ("train_loss", "#0072B2", "-", "train loss"),
-        ("test_loss_large", "#D55E00", "--", "test loss"),
-        ("alignment", "#009E73", "-.", r"sim($W$, $\beta^*$)"),
-        ("kta", "#CC79A7", ":", "KTA"),
-    ):
-        losses.plot(position, run[name].values, color=colour, ls=style, marker=".", label=label)
+    curves = {
+        "train_loss": "train loss",
+        "test_loss_large": "test loss",
+        "alignment": r"sim($W$, $\beta^*$)",
+        "kta": "KTA",
+    }
+    for (name, label), (colour, marker) in zip(curves.items(), SERIES, strict=False):
+        losses.plot(position, run[name].values, color=colour, marker=marker, label=label)
     losses.legend(ncols=4)
-    hill.plot(position, run.pl_alpha_hill.values, color="#0072B2", marker=".", label="PL_Alpha_Hill")
+    hill.plot(position, run.pl_alpha_hill.values, color=FINAL, marker=".", label="PL_Alpha_Hill")
     draw_untrained_hill(hill, law.hill())
     hill.set_ylabel("Hill exponent")
     hill.legend()
@@ -97,10 +102,10 @@ def _title(run: xr.Dataset) -> str:
 
 def draw_beside(result: Any, path: Path) -> list[Path]:
     """Draw a run into files named after a path; they are returned."""
-    from spectail.plots.look import figure_style, save_figure
+    from spectail.plots.look import save_figure, style
 
     saved = []
-    with figure_style():
-        for name, figure in draw_run(result).items():
+    with style():
+        for name, figure in draw_recording(result).items():
             saved += save_figure(figure, path.with_name(f"{path.stem}-{name}"))
     return saved

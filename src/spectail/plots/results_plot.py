@@ -14,8 +14,8 @@ from matplotlib.patches import Patch
 
 from spectail.errors import SettingError, unknown_name
 from spectail.plots.bands import draw_band
-from spectail.plots.colours import COLOURS, MARKERS, PHASE_COLOURS
-from spectail.plots.look import figure_style, new_figure
+from spectail.plots.colours import FRAME, LAW, PHASES, SERIES
+from spectail.plots.look import new_figure, style
 from spectail.recording.quantities import LABELS
 from spectail.store.results import experiment_at
 
@@ -55,10 +55,10 @@ def curves(
     for number, group in enumerate(groups):
         one = values.sel({by: group}) if by else values
         rows = one.transpose(*repeats, against).values.reshape(-1, values.sizes[against])
-        seen = np.isfinite(rows).any(0)
-        label = "" if group is None else _told(by, group)
-        style = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
-        draw_band(ax, values[against].values[seen], rows[:, seen], label=label, **style)
+        measured = np.isfinite(rows).any(0)
+        label = "" if group is None else _entry(by, group)
+        colour, marker = SERIES[number % len(SERIES)]
+        draw_band(ax, values[against].values[measured], rows[:, measured], color=colour, marker=marker, label=label)
     _scale(ax, "x", values[against].values)
     ax.set_xlabel(LABELS.get(against, against))
     ax.set_ylabel(LABELS.get(variable, variable.replace("_", " ")))
@@ -134,8 +134,8 @@ def phase_legend(figure: Figure, results: xr.Dataset, **where: Any) -> None:
     """
     present = set(map(str, results.phase.values.ravel()))
     patches: list[Any] = [
-        Patch(facecolor=c, edgecolor="#888888", lw=0.5, label=name)
-        for name, c in PHASE_COLOURS.items()
+        Patch(facecolor=colour, edgecolor=FRAME, lw=0.5, label=name)
+        for name, (colour, *_) in PHASES.items()
         if name in present
     ]
     lines = [line for ax in figure.axes for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
@@ -157,20 +157,20 @@ def _selected(results: xr.Dataset, variable: str, at: dict[str, Any]) -> xr.Data
     return values.isel(step=-1) if "step" in values.dims and "step" not in at else values
 
 
-def _need(values: xr.DataArray, wanted: Sequence[str]) -> None:
-    for name in wanted:
+def _need(values: xr.DataArray, axes: Sequence[str]) -> None:
+    for name in axes:
         if name not in values.dims:
             raise SettingError(unknown_name("axis", name, map(str, values.dims)))
-    if left := [str(name) for name in values.dims if name not in wanted]:
+    if left := [str(name) for name in values.dims if name not in axes]:
         raise SettingError(f"{', '.join(left)} needs a value, such as {left[0]}={values[left[0]].values.tolist()[0]!r}")
 
 
 def _new_axes() -> Axes:
-    with figure_style():
+    with style():
         return new_figure(1, 1, 3.0)[1][0]
 
 
-def _told(name: str | None, value: Any) -> str:
+def _entry(name: str | None, value: Any) -> str:
     return str(value) if isinstance(value, str) else f"{name} = {value:g}"
 
 
@@ -205,7 +205,7 @@ def _draw_phases(
     ax: Axes, columns: np.ndarray[Any, Any], rows: np.ndarray[Any, Any], phases: np.ndarray[Any, Any]
 ) -> None:
     """Cells in the colours of their phases; each is a stack of one stripe a repeat."""
-    names = list(PHASE_COLOURS)
+    names = list(PHASES)
     order = {name: i for i, name in enumerate(names)}
     stripes = phases.shape[2]
     log = rows[0] > 0 and rows[-1] / rows[0] > 4
@@ -214,7 +214,7 @@ def _draw_phases(
     fine = np.append(fine, high[-1])
     index = np.vectorize(lambda p: order.get(str(p), np.nan), otypes=[float])(phases)
     stacked = np.sort(index, 2).transpose(0, 2, 1).reshape(-1, phases.shape[1])
-    colours = ListedColormap([PHASE_COLOURS[name] for name in names])
+    colours = ListedColormap([PHASES[name][0] for name in names])
     norm = BoundaryNorm(np.arange(len(names) + 1) - 0.5, len(names))
     masked = np.ma.masked_invalid(stacked)
     ax.pcolormesh(columns, np.exp(fine) if log else fine, masked, cmap=colours, norm=norm, rasterized=True)
@@ -244,4 +244,4 @@ def _draw_critical(ax: Axes, results: xr.Dataset, values: xr.DataArray, y: str, 
                     return  # no theory for this optimizer
                 break
     if points:
-        ax.plot(*np.array(points, float).T, color="black", lw=1.6, label=r"predicted critical $\eta$ of the first step")
+        ax.plot(*np.array(points, float).T, color=LAW, lw=1.6, label=r"predicted critical $\eta$ of the first step")

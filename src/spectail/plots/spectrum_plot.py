@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from spectail.plots.colours import FINAL, INITIAL, LAW, PREDICTED
 from spectail.spectra.bulk import MarchenkoPastur
+from spectail.spectra.phases import DETACHED_RATIO
+from spectail.spectra.spikes import visible_edge
 
 Scale = Literal["linear", "log10"]
+
+SCALES: tuple[Scale, ...] = get_args(Scale)
 
 Values = NDArray[np.float64]
 
@@ -23,12 +27,14 @@ LINEAR_REACH = 3.0
 MOST_SPIKES = 10
 
 
-def draw_esd(
+def draw_spectrum(
     ax: Axes,
     final: ArrayLike,
     *,
     initial: ArrayLike | None = None,
     law: MarchenkoPastur | None = None,
+    bulk: MarchenkoPastur | None = None,
+    n_spikes: int = 0,
     axis: Scale = "log10",
     final_label: str = "trained",
     bins: int | None = None,
@@ -40,8 +46,11 @@ def draw_esd(
         ax: where to draw.
         final: eigenvalues of WᵀW, any order.
         initial: those at the start, drawn behind.
-        law: Marchenko–Pastur law whose density and upper edge λ₊ are drawn in; its edge also tells
-            which eigenvalues are marked one by one.
+        law: of the initial weights, whose density is drawn in; without it the density of `bulk` is.
+        bulk: the law fitted to the median of `final`; its visible edge, past which eigenvalues are spikes, is
+            drawn in.
+        n_spikes: how many of the largest eigenvalues lie past that edge, as the row of the spectrum says; each
+            is marked.
         axis: "linear" for λ on linear axes, "log10" for log₁₀ λ with a logarithmic density.
         final_label: legend entry of the final spectrum.
         bins: bars over the range of each spectrum ("log10"), or of the axis ("linear"); by default 100
@@ -54,13 +63,20 @@ def draw_esd(
     values = np.sort(np.asarray(final, dtype=np.float64))
     bins = int(np.clip(len(values) // 8, 20, 100)) if bins is None else bins
     start = None if initial is None else np.sort(np.asarray(initial, dtype=np.float64))
+    laws = {"initial weights": law, "fitted": bulk}
+    whose, curve = next(((name, one) for name, one in laws.items() if one and one.variance > 0), ("", None))
     if axis == "log10":
         _draw_log(ax, values, start, final_label, bins)
     else:
-        _draw_linear(ax, values, start, law, final_label, bins)
-    if law is not None:
-        _draw_law(ax, law, axis)
-        _mark_spikes(ax, values, law, axis)
+        _draw_linear(ax, values, start, curve, final_label, bins)
+    if curve is not None:
+        _draw_law(ax, curve, whose, axis)
+    if bulk is not None and bulk.variance > 0:
+        edge = visible_edge(bulk)
+        x = np.log10(edge) if axis == "log10" else edge
+        if axis == "log10" or x <= ax.get_xlim()[1]:
+            ax.axvline(x, color=LAW, lw=0.8, ls=":", label="visible edge of the fitted bulk", zorder=3)
+    _mark_spikes(ax, values, n_spikes, axis)
     if predicted is not None and (axis == "log10" or predicted <= ax.get_xlim()[1]):
         x = np.log10(predicted) if axis == "log10" else predicted
         ax.plot(
@@ -79,9 +95,15 @@ def _draw_log(ax: Axes, final: Values, initial: Values | None, label: str, bins:
         ax.stairs(heights, edges, fill=True, color=colour, alpha=0.55, label=name, zorder=order)
         lowest.append(heights[heights > 0].min())
     ax.set_yscale("log")
-    ax.yaxis.set_minor_formatter(NullFormatter())
     if lowest:
         ax.set_ylim(bottom=0.5 * min(lowest))
+    low, high = ax.get_ylim()
+    if high > 30 * low:
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    else:  # less than two powers of ten would leave no number beside the axis
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel(r"$\log_{10}\,\lambda$")
     ax.set_ylabel(r"density of $\log_{10}\,\lambda$")
 
@@ -106,6 +128,7 @@ def _draw_linear(
             ax.stairs(heights, edges, fill=True, color=colour, alpha=0.55, label=name, zorder=order)
     ax.set_xlim(0.0, shown)
     ax.ticklabel_format(axis="both", style="sci", scilimits=(-2, 4), useMathText=True)
+    ax.yaxis.set_offset_position("right")  # on the left it would lift the panel's title
     ax.set_xlabel(r"$\lambda$")
     ax.set_ylabel(r"density of $\lambda$")
     beyond = final[final > shown]
@@ -123,45 +146,37 @@ def _scientific(value: float) -> str:
     return rf"{value / 10.0**exponent:.2f} \times 10^{{{exponent}}}"
 
 
-def _draw_law(ax: Axes, law: MarchenkoPastur, axis: Scale) -> None:
+def _draw_law(ax: Axes, law: MarchenkoPastur, whose: str, axis: Scale) -> None:
     low, high = law.edges
     if axis == "log10":
         x = np.linspace(np.log10(max(low, 1e-6 * high)), np.log10(high), 600)
         y = law.density(torch.from_numpy(10.0**x)).numpy() * 10.0**x * np.log(10.0)
-        edge = np.log10(high)
     else:
         x = np.linspace(low, high, 600)[1:-1]
         y = law.density(torch.from_numpy(x)).numpy()
         y[y > 8 / high] = np.nan  # h = d: the density has a pole at zero
-        edge = high
-    y = np.where(y > 0, y, np.nan)
     limits = ax.get_ylim()
-    ax.plot(x, y, color=LAW, lw=1.0, label="Marchenko–Pastur", zorder=4)
-    ax.axvline(edge, color=LAW, lw=0.8, ls=":", label=r"its edge $\lambda_+$", zorder=3)
+    ax.plot(x, np.where(y > 0, y, np.nan), color=LAW, lw=1.0, label=f"Marchenko–Pastur ({whose})", zorder=4)
     if axis == "log10":
         ax.set_ylim(limits)
 
 
-def _mark_spikes(ax: Axes, final: Values, law: MarchenkoPastur, axis: Scale) -> None:
-    """A tick on the axis for each eigenvalue past the edge, since its bar can be a pixel high.
+def _mark_spikes(ax: Axes, final: Values, n_spikes: int, axis: Scale) -> None:
+    """A tick on the axis for each spike, since its bar can be a pixel high.
 
-    Those above a gap of a tenth, the spikes, get a triangle; more than `MOST_SPIKES` are a bulk of their own.
+    Those above a gap get a triangle; of more than `MOST_SPIKES` the lower ones are a bulk of their own.
     """
-    edge = law.edges[1] + 3 * law.edge_fluctuation
-    past = final[final > edge]
-    if axis == "linear":
-        past = past[past <= ax.get_xlim()[1]]
-    if not len(past):
+    past, below = final[len(final) - n_spikes :], final[len(final) - n_spikes - 1 : -1]
+    below = below if len(below) == len(past) else np.concatenate([past[:1], below])  # all of them are past the edge
+    shown = past <= (np.inf if axis == "log10" else ax.get_xlim()[1])
+    past, below = past[shown], below[shown]
+    if not len(past):  # an empty line that is not clipped would upset the layout
         return
-    below = np.concatenate([final[final <= edge][-1:], past[:-1]])
-    if len(below) < len(past):
-        below = np.concatenate([past[:1], below])
-    gap = past > 1.1 * below
+    gap = past > DETACHED_RATIO * below
     gap[:-MOST_SPIKES] = False
-    detached = np.maximum.accumulate(gap)
     x = np.log10(past) if axis == "log10" else past
     across: dict[str, Any] = {"transform": ax.get_xaxis_transform(), "clip_on": False, "color": FINAL, "ls": "none"}
-    ax.plot(x, np.full(len(x), 0.02), "|", ms=5, mew=0.5, zorder=5, label=r"$\lambda$ past the edge", **across)
-    spikes = x[detached]
-    if len(spikes):  # an empty line that is not clipped would upset the layout
-        ax.plot(spikes, np.full(len(spikes), 0.05), "v", mec="white", mew=0.3, ms=5, zorder=6, **across)
+    ax.plot(x, np.full(len(x), 0.02), "|", ms=5, mew=0.5, zorder=5, label="spikes, past that edge", **across)
+    if gap.any():
+        detached = x[np.argmax(gap) :]
+        ax.plot(detached, np.full(len(detached), 0.05), "v", mec="white", mew=0.3, ms=5, zorder=6, **across)

@@ -12,12 +12,12 @@ import xarray as xr
 
 from spectail.experiments.experiment import Experiment
 from spectail.spectra.density import count_modes
-from spectail.spectra.phases import Phase
+from spectail.spectra.phases import DETACHED_RATIO, Phase
 from spectail.spectra.spikes import visible_edge
 from spectail.study.claims import Outcome, Verdict, all_of, in_every_repeat, summary
 from spectail.study.runs import SIDES, Runs, Values, spectrum_at
 
-SPIKE = "λ₁ more than 3 Tracy–Widom scales past the initial edge and λ₁/λ₂ > 1.1, in every repeat"
+SPIKE = f"λ₁ more than 3 Tracy–Widom scales past the initial edge and λ₁/λ₂ > {DETACHED_RATIO}, in every repeat"
 
 OUTLIER = (
     "an outlier is a largest overlap above 0.1, where random directions have about 4 log(b)/b = 0.03; "
@@ -31,7 +31,7 @@ def spiked(runs: Runs, experiment: Experiment, step: int = 1) -> Values:
     """Whether a run has a spike after a step, by `SPIKE`: one flag a repeat."""
     edge = visible_edge(runs.law(experiment))
     top = runs.measure(lambda run: spectrum_at(run, runs.scale.step(step))[-1], [experiment], step)[:, 0]
-    flags: Values = ((top > edge) & (runs.ratio(experiment, [step])[:, 0] > 1.1)).astype(np.float64)
+    flags: Values = ((top > edge) & (runs.ratio(experiment, [step])[:, 0] > DETACHED_RATIO)).astype(np.float64)
     return flags
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import critical_lr
-from spectail.plots.colours import OPTIMIZER_NAME, OPTIMIZER_STYLE
+from spectail.plots.colours import OPTIMIZER_LOOKS
 from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.plots.spectrum_plot import Scale
 from spectail.study.artifact import Artifact
@@ -189,7 +189,7 @@ def _at_scale(runs: Runs, title: str, name: str, experiment: Experiment) -> str:
 def mark_critical(ax: Axes, runs: Runs, setup: Experiment, optimizer: str) -> None:
     """A dotted line where theory puts the critical learning rate."""
     critical = critical_lr(setup.replace(optimizer=optimizer, protocol=runs.protocol))
-    ax.axvline(critical, color=OPTIMIZER_STYLE[optimizer][0], lw=0.9, ls=":")
+    ax.axvline(critical, color=OPTIMIZER_LOOKS[optimizer][0], lw=0.9, ls=":")
 
 
 def _finish(figure: Figure, label: str, runs: Runs, setup: Experiment, when: str, note: str = "") -> Figure:
@@ -216,7 +216,7 @@ def first_update(
         initialization: ntk or mean_field.
     """
     run = ONE.replace(optimizer=optimizer, lr=lr, initialization=initialization)
-    name, mean_field = OPTIMIZER_NAME[optimizer], initialization == "mean_field"
+    name, mean_field = OPTIMIZER_LOOKS[optimizer][2], initialization == "mean_field"
     return Artifact(
         name=f"fig{figure}",
         title=f"{'Mean-field: overlaps' if mean_field else 'Overlaps'} with the first {name} update, η={lr:g}",

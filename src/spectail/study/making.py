@@ -10,7 +10,7 @@ from pathlib import Path
 
 from spectail.experiments.deep.training import Training
 from spectail.experiments.protocols import Protocol
-from spectail.plots.look import figure_style, save_figure
+from spectail.plots.look import save_figure, style
 from spectail.running.processes import worker_pool
 from spectail.store.locks import shared_lock
 from spectail.store.store import Store
@@ -95,7 +95,7 @@ def draw(artifact: Artifact, runs: dict[Protocol, Runs], folder: Path) -> list[P
     paths = []
     for protocol, of_protocol in runs.items():
         name = artifact.name if protocol == "published" else f"{artifact.name}-{protocol}"
-        with figure_style():
+        with style():
             paths += save_figure(artifact.draw(of_protocol), folder / name)
     return paths
 

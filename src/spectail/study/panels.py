@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import cycle
 
 import xarray as xr
@@ -13,10 +14,10 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import predict_one_step, predicted_spike
 from spectail.plots.bands import draw_band, draw_untrained_hill, lr_axis
-from spectail.plots.colours import OPTIMIZER_NAME, OPTIMIZER_STYLE, SERIES_COLOURS
+from spectail.plots.colours import OPTIMIZER_LOOKS, SERIES
 from spectail.plots.look import panel_title
 from spectail.plots.overlaps_plot import draw_overlaps
-from spectail.plots.spectrum_plot import Scale, draw_esd
+from spectail.plots.spectrum_plot import Scale, draw_spectrum
 from spectail.study.runs import Runs, Side, spectrum_at
 from spectail.study.settings import LEARNING_RATES, OPTIMIZERS, over_learning_rates
 
@@ -30,13 +31,17 @@ def esd_panel(
     said to have done so, in its panel.
     """
     run, lr, step = runs[experiment], runs.scale(experiment).lr, runs.scale.step(step)
-    name = OPTIMIZER_NAME[experiment.optimizer]
+    name = OPTIMIZER_LOOKS[experiment.optimizer][2]
     panel_title(ax, index, rf"{name}, $\eta$ = {lr:.4g}, $t$ = {step}")
     if step not in run.step.values:
         return mark_diverged(ax, run)
     predicted = predicted_spike(runs.scale(experiment.replace(protocol=runs.protocol))) if step == 1 else None
     first = spectrum_at(run, 0) if initial else None
-    return draw_esd(ax, spectrum_at(run, step), initial=first, law=runs.law(experiment), axis=axis, predicted=predicted)
+    law, at = runs.law(experiment), run.sel(step=step)
+    return draw_spectrum(
+        ax, spectrum_at(run, step), initial=first, law=law, bulk=replace(law, variance=at.bulk_variance.item()),
+        n_spikes=at.n_spikes.item(), axis=axis, predicted=predicted,
+    )  # fmt: skip
 
 
 def mark_diverged(ax: Axes, run: xr.Dataset) -> Axes:
@@ -71,7 +76,7 @@ def overlap_panel(
 
 def trajectory_panel(ax: Axes, runs: Runs, named: Mapping[str, Experiment]) -> Axes:
     """Readout losses over the steps of some experiments: solid on the hold-out set, dashed on 5,000 test points."""
-    for (label, experiment), colour, marker in zip(named.items(), cycle(SERIES_COLOURS), cycle("osD^"), strict=False):
+    for (label, experiment), (colour, marker) in zip(named.items(), cycle(SERIES), strict=False):
         steps = experiment.recorded_steps
         for variable, style in (("train_loss", "-"), ("test_loss_large", "--")):
             draw_band(
@@ -89,11 +94,11 @@ def lr_panel(
 ) -> Axes:  # fmt: skip
     """A variable of a setup's runs against the learning rate, one line an optimizer, with bands over repeats."""
     for optimizer in optimizers:
-        colour, marker = OPTIMIZER_STYLE[optimizer]
+        colour, marker, name = OPTIMIZER_LOOKS[optimizer]
         values = runs.values(variable, over_learning_rates(setup, optimizer), step)
         draw_band(
             ax, LEARNING_RATES, values, color=colour, marker=marker, linestyle=linestyle,
-            label=OPTIMIZER_NAME[optimizer] if linestyle == "-" else "_",
+            label=name if linestyle == "-" else "_",
         )  # fmt: skip
     note = "" if runs.scale.divisor == 1 else " (at the paper's size)"
     return lr_axis(ax, note)

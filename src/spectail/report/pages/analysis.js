@@ -1,10 +1,8 @@
 
 // Matrices over depth, and the spectrum of the one that is chosen. Text from files reaches the page as text only.
 const matrices = JSON.parse(byId("data").textContent);
-const BLUE = "#0072B2", ORANGE = "#D55E00", GREEN = "#009E73", PURPLE = "#CC79A7", BAND = "rgba(128,128,128,0.28)";
-// Okabe and Ito's colours for the eye, symbols for who cannot tell them
-const PHASES = { "random-like": ["#999999", "circle"], "bleeding-out": ["#56B4E9", "triangle-down"], "bulk+spike": [BLUE, "diamond"],
-  "bulk-decay": [GREEN, "square"], "heavy-tailed": [ORANGE, "triangle-up"], "rank-collapse": [PURPLE, "x"], bimodal: ["#E69F00", "star"], unknown: ["#999999", "circle-open"] };
+const BLUE = palette.now, ORANGE = palette.marked, BAND = palette.band;
+const PHASES = palette.phases;
 const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"); // Plotly reads tags in labels
 const index = matrices.map((_, i) => i);
 
@@ -15,7 +13,7 @@ function band(bounds) {
   return [{ type: "bar", x: of, base: of.map((i) => bounds[i][0]), y: of.map((i) => bounds[i][1] - bounds[i][0]), width: 1, name: "untrained, ± 2 sd",
       marker: { color: BAND, line: { width: 0 } }, hoverinfo: "skip" },
     { type: "scatter", mode: "lines", x: middle.map((p) => p[0]), y: middle.map((p) => p[1]), hoverinfo: "skip", connectgaps: false,
-      line: { color: "#777", width: 1, dash: "dot" }, name: "untrained, typical" }];
+      line: { color: css("--dim"), width: 1, dash: "dot" }, name: "untrained, typical" }];
 }
 
 function points(key, colours) {
@@ -23,7 +21,7 @@ function points(key, colours) {
     const of = index.filter((i) => matrices[i].phase === phase && matrices[i][key] !== null);
     return { type: "scatter", mode: "markers", x: of, y: of.map((i) => matrices[i][key]), name: phase, customdata: of,
       text: of.map((i) => plain(matrices[i].name)), hovertemplate: "%{text}<br>%{y:.4g}<extra>" + plain(phase) + "</extra>",
-      marker: { color: PHASES[phase][0], symbol: PHASES[phase][1], size: colours, line: { width: 0.5, color: css("--ink") } } };
+      marker: { color: PHASES[phase].colour, symbol: PHASES[phase].symbol, size: colours, line: { width: 0.5, color: css("--ink") } } };
   }).filter((trace) => trace.x.length);
 }
 
@@ -91,7 +89,7 @@ function powerLaw(m, top, linear, high) {
     x.push(linear ? value : Math.log10(value));
     y.push(linear ? here : here * value * Math.LN10);
   }
-  return { type: "scatter", mode: "lines", x, y, name: "power law, α = " + show(m.pl_alpha_ks, 3) + " (" + m.tail_size + " eigenvalues)", line: { color: ORANGE, dash: "dash", width: 2.5 } };
+  return { type: "scatter", mode: "lines", x, y, name: "power law, α = " + show(m.pl_alpha_ks, 3) + " (" + m.tail_size + " eigenvalues)", line: { color: palette.tail, dash: "dash", width: 2.5 } };
 }
 
 function drawSpectrum(m) {
@@ -122,7 +120,7 @@ function drawSpectrum(m) {
   }
   if (m.pl_alpha_ks !== null && m.tail_size) traces.push(powerLaw(m, top, linear, high));
   const drawn = heights.filter((v) => v > 0), base = drawn.length ? Math.min(...drawn) : 1;
-  const past = m.n_spikes ? values.slice(-Math.min(m.n_spikes, packed.top)).map((v) => (linear ? 10 ** v : v)).filter((v) => v <= high) : [];
+  const past = m.n_spikes ? largest(packed, m.n_spikes).map((v) => (linear ? 10 ** v : v)).filter((v) => v <= high) : [];
   traces.push({ type: "scatter", mode: "markers", x: past, y: past.map(() => (linear ? 0 : base * 0.6)), name: "λ past the edge", marker: { symbol: "line-ns-open", size: 11, color: ORANGE } });
   const beyond = linear && m.n_spikes ? m.n_spikes - past.length : 0;
   Plotly.react("esd", traces, layout({

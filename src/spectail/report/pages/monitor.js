@@ -2,9 +2,8 @@
 // One training run: phases of all layers over steps, and the spectrum of the one that is chosen. Text from files is text only.
 const data = JSON.parse(byId("data").textContent);
 const steps = data.steps, last = steps.length - 1;
-// Okabe and Ito's colours; the chips and the hover say in words what they mean
-const COLOURS = { "random-like": "#999999", "bleeding-out": "#56B4E9", "bulk+spike": "#0072B2", "bulk-decay": "#009E73",
-  "heavy-tailed": "#D55E00", "rank-collapse": "#CC79A7", bimodal: "#E69F00", unknown: "#F0E442" };
+// the chips and the hover say in words what they mean
+const COLOURS = Object.fromEntries(Object.entries(palette.phases).map(([phase, look]) => [phase, look.colour]));
 const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"); // Plotly reads tags in labels
 const logarithmic = () => byId("scale").value === "log";
 const place = (step) => (logarithmic() ? Math.log10(step + 1) : step);
@@ -35,7 +34,7 @@ function drawRibbon() {
   let trace;
   if (kind === "phase") {
     const n = data.phases.length;
-    const scale = data.phases.flatMap((p, i) => [[i / n, COLOURS[p] || "#777"], [(i + 1) / n, COLOURS[p] || "#777"]]);
+    const scale = data.phases.flatMap((p, i) => [[i / n, COLOURS[p]], [(i + 1) / n, COLOURS[p]]]);
     trace = { z: data.layers.map((l) => l.phases), zmin: -0.5, zmax: n - 0.5, colorscale: scale, showscale: false };
   } else {
     const z = data.layers.map((l) => l.series[kind]), far = Math.max(3, ...z.flat().map((v) => Math.min(Math.abs(v || 0), 30)));
@@ -74,8 +73,8 @@ function drawSpectrum() {
   const low = linear ? 0 : Math.min(...both.map((p) => p.values[0])) - 0.02 * span;
   const high = linear ? 1.04 * Math.min(far * 1.5, 10 ** most) : most + 0.02 * span + 1e-9;
   const bins = Math.max(15, Math.min(80, Math.round(2.5 * Math.sqrt(now.n)))), traces = [];
-  const named = first ? [[first, "step " + steps[data.shown[0]], "#999999"]] : [];
-  for (const [p, name, colour] of [...named, [now, "step " + steps[here], "#0072B2"]]) {
+  const named = first ? [[first, "step " + steps[data.shown[0]], palette.first]] : [];
+  for (const [p, name, colour] of [...named, [now, "step " + steps[here], palette.now]]) {
     const { centres, heights, width } = density(p, linear, low, high, bins);
     traces.push({ type: "bar", x: centres, y: heights, width, name, marker: { color: colour, line: { width: 0 } }, opacity: 0.6 });
   }
@@ -84,8 +83,8 @@ function drawSpectrum() {
     const variance = edge / (Math.sqrt(l.rows) + Math.sqrt(l.cols)) ** 2;
     const law = marchenkoPastur({ h: l.rows, d: l.cols, variance }, linear);
     traces.push({ type: "scatter", mode: "lines", x: law.x, y: law.y, name: "Marchenko–Pastur", line: { color: css("--ink"), width: 1.5 } });
-    const past = now.values.filter((v) => v > Math.log10(edge)).map((v) => (linear ? 10 ** v : v)).filter((v) => v <= high);
-    if (past.length) traces.push({ type: "scatter", mode: "markers", x: past, y: past.map(() => (linear ? 0 : floor * 0.7)), name: "λ past the edge", marker: { symbol: "line-ns-open", size: 10, color: "#D55E00" } });
+    const past = largest(now, l.series.n_spikes[here]).map((v) => (linear ? 10 ** v : v)).filter((v) => v <= high);
+    if (past.length) traces.push({ type: "scatter", mode: "markers", x: past, y: past.map(() => (linear ? 0 : floor * 0.7)), name: "λ past the edge", marker: { symbol: "line-ns-open", size: 10, color: palette.marked } });
   }
   const alpha = l.series.pl_alpha_ks[here], xmin = l.series.xmin[here], share = l.series.tail_size[here] / now.n;
   if (alpha !== null && xmin > 0) {
@@ -96,7 +95,7 @@ function drawSpectrum() {
       x.push(linear ? value : log);
       y.push(linear ? tail : tail * value * Math.LN10);
     }
-    traces.push({ type: "scatter", mode: "lines", x, y, name: "power law, α = " + show(alpha, 3), line: { color: "#009E73", dash: "dash", width: 2.5 } });
+    traces.push({ type: "scatter", mode: "lines", x, y, name: "power law, α = " + show(alpha, 3), line: { color: palette.tail, dash: "dash", width: 2.5 } });
   }
   Plotly.react("esd", traces, layout({
     title, barmode: "overlay", legend: { orientation: "h", y: -0.27, yanchor: "top" },
@@ -111,12 +110,12 @@ function drawCurves() {
   const mode = steps.length > 60 ? "lines" : "lines+markers", axis = { gridcolor: grid, automargin: true, zeroline: false };
   const trace = (key, name, colour, yaxis, extra) => ({ type: "scatter", mode, x, y: l.series[key], name, yaxis, connectgaps: false, line: { color: colour, width: 2 }, marker: { size: 5 },
     text: steps.map((s, i) => "step " + s + ": " + plain(data.phases[l.phases[i]])), hovertemplate: "%{text}<br>" + name + " %{y:.4g}<extra></extra>", ...extra });
-  const bars = { error_y: { type: "data", array: l.series.alpha_stderr, thickness: 0.8, width: 0, color: "rgba(213,94,0,0.55)" } };
-  const traces = [trace("pl_alpha_hill", "Hill α", "#0072B2", "y"), trace("pl_alpha_ks", "KS α", "#D55E00", "y2", bars), trace("spectral_gap", "λ₁/λ₊", "#009E73", "y3")];
+  const bars = { error_y: { type: "data", array: l.series.alpha_stderr, thickness: 0.8, width: 0, color: palette.series[4].colour } };
+  const traces = [trace("pl_alpha_hill", "Hill α", palette.series[0].colour, "y"), trace("pl_alpha_ks", "KS α", palette.series[4].colour, "y2", bars), trace("spectral_gap", "λ₁/λ₊", palette.series[2].colour, "y3")];
   for (const [which, yref] of [["hill", "y"], ["ks", "y2"]]) {
     const null_ = l.nulls[which];
     if (!null_) continue;
-    shapes.push({ type: "rect", xref: "paper", x0: 0, x1: 1, yref, y0: null_[1], y1: null_[2], fillcolor: "rgba(128,128,128,0.25)", line: { width: 0 }, layer: "below" });
+    shapes.push({ type: "rect", xref: "paper", x0: 0, x1: 1, yref, y0: null_[1], y1: null_[2], fillcolor: palette.band, line: { width: 0 }, layer: "below" });
     shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, yref, y0: null_[0], y1: null_[0], line: { color: ink, dash: "dot", width: 1.2 }, layer: "below" });
     notes.push({ xref: "paper", x: 1, xanchor: "right", yref, y: null_[0], yanchor: "bottom", text: "untrained " + show(null_[0], 3), showarrow: false, font: { size: 11 }, bgcolor: css("--paper"), opacity: 0.85 });
   }

@@ -13,12 +13,12 @@ function drawSpectrum(run, at, linear) {
   const most = Math.max(top(now), top(first), predicted);
   const high = linear ? 1.04 * Math.min(far * 1.5, 10 ** most) : most + 0.02;
   const traces = [], bins = 80;
-  for (const [packed, name, colour] of [[first, "step " + run.steps[0], "#D55E00"], [now, "step " + run.steps[at], "#0072B2"]]) {
+  for (const [packed, name, colour] of [[first, "step " + run.steps[0], palette.first], [now, "step " + run.steps[at], palette.now]]) {
     const { centres, heights, width } = density(packed, linear, low, high, bins);
     traces.push({ type: "bar", x: centres, y: heights, width, name, marker: { color: colour }, opacity: 0.6 });
   }
   const law = marchenkoPastur(run.law, linear);
-  traces.push({ type: "scatter", mode: "lines", x: law.x, y: law.y, name: "Marchenko–Pastur", line: { color: css("--ink"), width: 1.5 } });
+  traces.push({ type: "scatter", mode: "lines", x: law.x, y: law.y, name: "Marchenko–Pastur, initial weights", line: { color: css("--ink"), width: 1.5 } });
   const alpha = run.series.pl_alpha_ks[at], xmin = run.series.ks_xmin[at], share = run.series.tail_size[at] / now.n;
   if (alpha !== null && xmin > 0) {
     const x = [], y = [];
@@ -29,16 +29,16 @@ function drawSpectrum(run, at, linear) {
       x.push(linear ? value : Math.log10(value));
       y.push(linear ? here : here * value * Math.LN10);
     }
-    traces.push({ type: "scatter", mode: "lines", x, y, name: "power law, α = " + show(alpha, 3), line: { color: "#009E73", dash: "dash" } });
+    traces.push({ type: "scatter", mode: "lines", x, y, name: "power law, α = " + show(alpha, 3), line: { color: palette.tail, dash: "dash" } });
   }
-  const edge = Math.log10(run.law.edge), spikes = now.values.filter((v) => v > edge).map((v) => (linear ? 10 ** v : v)).filter((v) => v <= high);
+  const spikes = largest(now, run.series.n_spikes[at]).map((v) => (linear ? 10 ** v : v)).filter((v) => v <= high);
   const floor = Math.min(...traces[1].y.filter((v) => v > 0));
-  traces.push({ type: "scatter", mode: "markers", x: spikes, y: spikes.map(() => (linear ? 0 : floor)), name: "λ past the edge", marker: { symbol: "line-ns-open", size: 10, color: "#0072B2" } });
+  traces.push({ type: "scatter", mode: "markers", x: spikes, y: spikes.map(() => (linear ? 0 : floor)), name: "spikes, past the fitted bulk's edge", marker: { symbol: "line-ns-open", size: 10, color: palette.marked } });
   const shapes = [], notes = [];
   if (predicted > -Infinity) {
     const x = linear ? run.predicted : Math.log10(run.predicted);
     if (x <= high) {
-      shapes.push({ type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line: { color: "#CC79A7", dash: "dot", width: 2 } });
+      shapes.push({ type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line: { color: palette.predicted, dash: "dot", width: 2 } });
       notes.push({ x, y: 1, yref: "paper", text: "predicted λ₁", showarrow: false, xanchor: "right" });
     }
   }
@@ -50,10 +50,10 @@ function drawSpectrum(run, at, linear) {
 }
 
 function drawCurves(run, at) {
-  const rows = [["train_loss", "train loss", "#0072B2", "y"], ["test_loss_large", "test loss", "#E69F00", "y"], ["kta", "KTA", "#009E73", "y2"],
-    ["alignment", "sim", "#CC79A7", "y2"], ["pl_alpha_hill", "Hill", "#56B4E9", "y3"], ["pl_alpha_ks", "KS", "#D55E00", "y3"]];
-  const traces = rows.map(([key, name, color, yaxis]) => ({ type: "scatter", mode: "lines+markers", x: run.steps.map((t) => t + (run.long ? 1 : 0)),
-    y: run.series[key], name, yaxis, line: { color }, connectgaps: false }));
+  const rows = [["train_loss", "train loss", "y"], ["test_loss_large", "test loss", "y"], ["kta", "KTA", "y2"],
+    ["alignment", "sim", "y2"], ["pl_alpha_hill", "Hill", "y3"], ["pl_alpha_ks", "KS", "y3"]];
+  const traces = rows.map(([key, name, yaxis], i) => ({ type: "scatter", mode: "lines+markers", x: run.steps.map((t) => t + (run.long ? 1 : 0)),
+    y: run.series[key], name, yaxis, line: { color: palette.series[i].colour }, connectgaps: false }));
   const grid = css("--line"), axis = { gridcolor: grid, automargin: true };
   const x = run.steps[at] + (run.long ? 1 : 0);
   Plotly.react("curves", traces, layout({

@@ -1,6 +1,7 @@
 "use strict";
 // What the pages share: packed spectra, the Marchenko–Pastur law, the look of a plot, tables that sort.
 const byId = (id) => document.getElementById(id);
+const palette = JSON.parse(byId("palette").textContent);
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function bytes(text) {
@@ -19,6 +20,9 @@ function unpack(packed) {
   }
   return packed;
 }
+
+// the largest eigenvalues, as log10 λ; those that a packed spectrum holds singly
+const largest = (packed, count) => (count ? packed.values.slice(-Math.min(count, packed.top)) : []);
 
 function density(packed, linear, low, high, bins) {
   const width = (high - low) / bins, heights = new Array(bins).fill(0), centres = [];

@@ -43,7 +43,7 @@ _PICTURE_WIDTH = 1150
 
 _SERIES = (
     "train_loss", "test_loss_large", "kta", "alignment", "pl_alpha_hill", "pl_alpha_ks", "ks_xmin", "tail_size",
-    "spectral_gap",
+    "spectral_gap", "n_spikes",
 )  # fmt: skip
 
 _PLAIN = Experiment()

@@ -13,6 +13,8 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from plotly.offline import get_plotlyjs
 
+from spectail.plots.colours import palette
+
 _TOP = 40  # eigenvalues that stand singly in a packed spectrum
 
 
@@ -21,7 +23,7 @@ def page(name: str, data: Any, **shown: Any) -> str:
 
     Args:
         name: report, analysis or monitor: of its files in this folder.
-        data: what its script draws, as JSON that no text in it can break out of.
+        data: what its script draws; the palette goes with it.
         **shown: what its text shows, escaped.
     """
     environment = jinja2.Environment(
@@ -31,9 +33,15 @@ def page(name: str, data: Any, **shown: Any) -> str:
         **shown,
         css=Markup(_resource("base.css") + _resource(f"{name}.css")),
         plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
-        data=Markup(json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")),
+        palette=_as_json(palette()),
+        data=_as_json(data),
         script=Markup(_resource("spectra.js") + _resource(f"{name}.js")),
     )
+
+
+def _as_json(data: Any) -> Markup:
+    """JSON that no text in it can break out of."""
+    return Markup(json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"))
 
 
 def _resource(name: str) -> str:

@@ -15,14 +15,13 @@ from rich.text import Text
 from spectail.analysis.model import Analysis
 from spectail.analysis.row import SHORT_TAIL
 from spectail.experiments.experiment import experiment_of
+from spectail.plots.colours import PHASES
 from spectail.recording.quantities import OVERLAPS
 from spectail.report.terminal.tables import console, print_paths, print_table
 from spectail.report.wording import duration, number_text, skipped_by_reason
 from spectail.spectra.bulk import MarchenkoPastur
 
 _NOTES = 12  # printed; the files hold all
-
-_STYLES = {"heavy-tailed": "yellow", "bulk+spike": "cyan", "rank-collapse": "red", "unknown": "dim"}
 
 
 def print_analysis(analysis: Analysis) -> None:
@@ -70,7 +69,7 @@ def _cells(row: dict[str, Any], changed: bool) -> list[Text]:
     cells = [row["name"], row["kind"], f"{row['rows']}×{row['cols']}", *(number_text(row[name], 3) for name in figures)]
     if changed:
         cells.append(", ".join(number_text(row[name], 3) for name in OVERLAPS))
-    return [*map(Text, cells), Text(row["phase"], style=_STYLES.get(row["phase"], ""))]
+    return [*map(Text, cells), Text(row["phase"], style=PHASES[row["phase"]][2])]
 
 
 def _print_notes(frame: pd.DataFrame) -> None:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import Experiment
 from spectail.plots.look import new_figure, panel_title, shared_legend
-from spectail.spectra.phases import Phase
+from spectail.spectra.phases import DETACHED_RATIO, Phase
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, Verdict, all_of, falls, in_every_repeat, listing, summary
 from spectail.study.panels import esd_panel, settings_line
@@ -72,7 +72,9 @@ def phases(runs: Runs) -> Outcome:
 def spike_then_decay(runs: Runs) -> Outcome:
     ratios = [runs.measure(top_ratio(step), [FIG4_RUN], step)[:, 0] for step in FIG4_STEPS]
     past = runs.measure(lambda run: spectrum_at(run, 1)[-1] / runs.law(FIG4_RUN).edges[1], [FIG4_RUN], 1)[:, 0]
-    merged = in_every_repeat((ratios[0] > 1.1) & (past > 1.1) & (ratios[1] < ratios[0]) & (ratios[3] < 1.25))
+    merged = in_every_repeat(
+        (ratios[0] > DETACHED_RATIO) & (past > DETACHED_RATIO) & (ratios[1] < ratios[0]) & (ratios[3] < 1.25)
+    )
     text = ", ".join(f"{summary(r)}" for r in ratios)
     return Outcome(merged, f"λ₁/λ₂ at t={', '.join(map(str, FIG4_STEPS))}: {text}")
 

@@ -19,7 +19,7 @@ from spectail.experiments.deep.models import paper_layers
 from spectail.experiments.deep.training import Training
 from spectail.plots.colours import LAW
 from spectail.plots.look import new_figure, panel_title, shared_legend
-from spectail.plots.spectrum_plot import draw_esd
+from spectail.plots.spectrum_plot import draw_spectrum
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat
 from spectail.study.runs import Runs
@@ -86,7 +86,7 @@ def draw(label: str, layers: Sequence[Layer]) -> Callable[[Runs], Figure]:
 
 def _panel(ax: Axes, layer: xr.Dataset) -> None:
     first, last = (_spectrum(layer.isel(step=step)) for step in (0, -1))
-    draw_esd(ax, last, initial=first, axis="log10", final_label=f"after {int(layer.step[-1])} steps")
+    draw_spectrum(ax, last, initial=first, axis="log10", final_label=f"after {int(layer.step[-1])} steps")
     hill, ks = layer.pl_alpha_hill.values, layer.pl_alpha_ks.values
     z = f"{float(layer.z_hill[-1]):.0f}".replace("-", "\N{MINUS SIGN}")
     told = [

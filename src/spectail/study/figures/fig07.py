@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spectail.plots.colours import FINAL, LAW, OPTIMIZER_NAME
+from spectail.plots.colours import FINAL, LAW, OPTIMIZER_LOOKS
 from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, mean_inside, summary
@@ -37,7 +37,7 @@ def draw(runs: Runs) -> Figure:
 
 def _survival(ax: Axes, index: int, runs: Runs, experiment) -> None:  # type: ignore[no-untyped-def]
     run = runs[experiment]
-    panel_title(ax, index, f"{OPTIMIZER_NAME[experiment.optimizer]}, power-law fit")
+    panel_title(ax, index, f"{OPTIMIZER_LOOKS[experiment.optimizer][2]}, power-law fit")
     if STEP not in run.step.values:
         mark_diverged(ax, run)
         return

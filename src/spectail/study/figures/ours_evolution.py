@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import Experiment
 from spectail.plots.bands import draw_untrained_hill
-from spectail.plots.colours import FINAL, LAW, SERIES_COLOURS
+from spectail.plots.colours import FINAL, LAW, SERIES
 from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis
 from spectail.plots.look import TEXT_WIDTH, new_figure, panel_title
-from spectail.plots.spectrum_plot import draw_esd
+from spectail.plots.spectrum_plot import draw_spectrum
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, summary
 from spectail.study.figure_kinds import repeated
@@ -39,18 +39,13 @@ def draw_evolution_of_runs(runs: Runs) -> Figure:
     strip, density, below = figure.subplots(3, 1, sharex=True, height_ratios=[0.32, 4, 1.5])
     draw_evolution_and_phases(strip, density, run, law)
     position = np.log1p(run.step.values)
-    below.plot(position, run.pl_alpha_hill.values, color="#0072B2", label="PL_Alpha_Hill")
+    below.plot(position, run.pl_alpha_hill.values, color=FINAL, label="PL_Alpha_Hill")
     draw_untrained_hill(below, law.hill())
     below.set_ylabel("Hill exponent")
     below.legend(loc="lower left")
     step_axis(below, STEPS)
     lr = runs.scale(RUN).lr
-    figure.suptitle(
-        rf"FB-Adam, $\eta$ = {lr:.3g}. {settings_line(runs, S2)}"
-        "\n"
-        r"dots: eigenvalues past the bulk's edge; dotted lines: edges of the initial Marchenko–Pastur law",
-        fontsize=8,
-    )
+    figure.suptitle(rf"FB-Adam, $\eta$ = {lr:.3g}. {settings_line(runs, S2)}", fontsize=8)
     return figure
 
 
@@ -84,14 +79,13 @@ PRECISION_STEPS = (1, 5, 10, 50)
 def draw_precision(runs: Runs) -> Figure:
     figure, axes = new_figure(1, 3, 2.7)
     full, low = (runs[e.replace(seed=runs.seeds[0])] for e in (FULL, LOW))
-    draw_esd(
-        axes[0], spectrum_at(low, 50), initial=spectrum_at(full, 50), law=runs.law(FULL), axis="log10",
-        final_label="bfloat16",
+    draw_spectrum(
+        axes[0], spectrum_at(low, 50), initial=spectrum_at(full, 50), law=runs.law(FULL), final_label="bfloat16",
     )  # fmt: skip
     for patch in axes[0].patches:
         patch.set_label("float32" if patch.get_label() == "initial" else patch.get_label())
     panel_title(axes[0], 0, "spectrum, $t$ = 50").legend(fontsize=6)
-    for step, colour in zip(PRECISION_STEPS, SERIES_COLOURS, strict=True):
+    for step, (colour, _) in zip(PRECISION_STEPS, SERIES, strict=False):
         a, b = spectrum_at(full, step), spectrum_at(low, step)
         axes[1].plot(np.linspace(0, 1, len(a)), np.maximum(np.abs(b / a - 1), 1e-9), color=colour, label=f"t = {step}")
     axes[1].set_yscale("log")

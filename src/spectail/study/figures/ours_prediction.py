@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import OneStepPrediction, critical_lr, predict_one_step
-from spectail.plots.colours import LAW, OPTIMIZER_NAME, SERIES_COLOURS
+from spectail.plots.colours import LAW, OPTIMIZER_LOOKS, SERIES
 from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, Verdict
@@ -66,7 +66,7 @@ def draw(runs: Runs) -> Figure:
     for row, optimizer in enumerate(OPTIMIZERS):
         for column, (name, measure) in enumerate(MEASURED.items()):
             index = 4 * row + column
-            ax = panel_title(axes[index], index, OPTIMIZER_NAME[optimizer])
+            ax = panel_title(axes[index], index, OPTIMIZER_LOOKS[optimizer][2])
             _panel(ax, runs, optimizer, column, measure)
             ax.set_ylabel(name)
             if column == 0:
@@ -81,7 +81,7 @@ def draw(runs: Runs) -> Figure:
 
 
 def _panel(ax: Axes, runs: Runs, optimizer: str, column: int, measure: Callable[[xr.Dataset], float]) -> None:
-    for divisor, colour, marker in zip(DIVISORS, SERIES_COLOURS, "osD", strict=False):
+    for divisor, (colour, marker) in zip(DIVISORS, SERIES, strict=False):
         chosen = series(optimizer, divisor)
         base = chosen[0].replace(protocol=runs.protocol)
         critical = critical_lr(runs.scale(base))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spectail.experiments.experiment import Experiment
-from spectail.plots.colours import OPTIMIZER_NAME
+from spectail.plots.colours import OPTIMIZER_LOOKS
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, Verdict, listing
 from spectail.study.criteria import HEAVY, SPIKE, all_outcomes, heavy_at, sooner, spikes_only
@@ -24,7 +24,7 @@ def long_runs(optimizer: str, rates: Sequence[float]) -> list[Experiment]:
 def trajectories_table(number: int, experiments: Sequence[Experiment], claims: tuple[Claim, ...]) -> Artifact:
     """The table of some `long_runs`, one column a learning rate."""
     first, last = experiments[0], experiments[-1]
-    name, steps = OPTIMIZER_NAME[first.optimizer], ", ".join(f"{t:,}" for t in MEASURED)
+    name, steps = OPTIMIZER_LOOKS[first.optimizer][2], ", ".join(f"{t:,}" for t in MEASURED)
     return Artifact(
         name=f"table{number}",
         title=f"Spectrum at t = {steps} under {name}, η={first.lr:g} to {last.lr:g} (phase, Hill, λ₁/λ₊)",

@@ -1,0 +1,63 @@
+"""What is marked as a spike is what the row counts as one, in whatever picture and for matrices of any size."""
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from matplotlib.figure import Figure
+
+from spectail.analysis.row import measure_spectrum
+from spectail.plots.evolution_plot import draw_evolution
+from spectail.plots.spectrum_plot import SCALES, draw_spectrum
+from spectail.spectra.bulk import MarchenkoPastur
+from spectail.spectra.spikes import visible_edge
+from spectail.weights.matrix import WeightMatrix
+
+SHAPES = [(60, 40), (300, 200), (1500, 1000)]
+PLANTED = [0, 1, 3]
+
+
+def planted(rows, cols, spikes):
+    """A Marchenko–Pastur spectrum with some spikes, and two eigenvalues past λ₊ that are no spikes yet."""
+    law, count = MarchenkoPastur(rows, cols, 1 / rows), min(rows, cols)
+    values = law.quantile((torch.arange(count) + 0.5) / count)
+    high, visible = law.edges[1], visible_edge(law)
+    values[count - spikes - 2 : count - spikes] = high + torch.tensor([0.2, 0.8]) * (visible - high)
+    values[count - spikes :] = torch.tensor([1.4, 1.9, 2.6][:spikes]) * high
+    row = measure_spectrum(values, WeightMatrix("W", "linear", rows, cols, 1, load=lambda: None), nulls=False)
+    assert row["n_spikes"] == spikes
+    return values.numpy(), row
+
+
+def bulk_of(row):
+    unit = MarchenkoPastur(row["rows"], row["cols"]).edges[1]
+    return MarchenkoPastur(row["rows"], row["cols"], row["bulk_edge"] / unit)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("spikes", PLANTED)
+@pytest.mark.parametrize("axis", SCALES)
+def test_the_picture_of_a_spectrum_marks_its_spikes(shape, spikes, axis):
+    values, row = planted(*shape, spikes)
+    ax = draw_spectrum(Figure().subplots(), values, bulk=bulk_of(row), n_spikes=row["n_spikes"], axis=axis)
+    marks = [x for line in ax.lines if line.get_marker() == "|" for x in line.get_xdata()]
+    shown = values[len(values) - spikes :]
+    assert marks == pytest.approx(np.log10(shown) if axis == "log10" else shown)
+    (edge,) = (line.get_xdata()[0] for line in ax.lines if "visible edge" in line.get_label())
+    at = np.log10(values) if axis == "log10" else values
+    assert (at > edge).sum() == spikes  # the marks begin where the line stands
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_picture_of_the_evolution_marks_the_spikes_of_each_step(shape):
+    spectra, rows = zip(*(planted(*shape, spikes) for spikes in PLANTED), strict=True)
+    run = xr.Dataset(
+        {name: ("step", [row[name] for row in rows]) for name in ("n_spikes", "bulk_edge")}
+        | {"eigenvalues": (("step", "index"), np.array(spectra))},
+        {"step": [0, 1, 2]},
+    )
+    ax = Figure().subplots()
+    draw_evolution(ax, run, bulk_of(rows[0]))
+    (x,) = (line.get_xdata() for line in ax.lines if "spikes" in line.get_label())
+    counts = [int(np.isclose(x, np.log1p(step)).sum()) for step in range(3)]
+    assert counts == PLANTED
