@@ -37,6 +37,11 @@ def test_a_key_does_not_change_between_versions_of_the_code():
     assert Experiment().key == "339ac6866294d835"
 
 
+def test_the_papers_program_is_shown_first_and_its_equations_are_the_default():
+    assert list(PROTOCOLS) == ["published", "equations"]
+    assert Experiment().protocol == "equations"
+
+
 def test_protocol_is_a_preset_over_explicit_fields_that_can_be_set_one_by_one():
     assert Experiment(protocol="published").loss_factor == 1.0
     mixed = Experiment(protocol="published", feature_scale="model")

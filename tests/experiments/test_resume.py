@@ -132,3 +132,9 @@ def test_checkpoints_come_by_time_and_short_runs_write_none():
     memory = Memory()
     simulate(RUN, resume=ResumeState(lambda: None, memory.write, seconds=1000))
     assert memory.content is None
+
+
+def test_the_old_name_of_resume_still_works():
+    memory = Memory(3)
+    with pytest.warns(DeprecationWarning, match="resume"), pytest.raises(CutOffError):
+        simulate(RUN, checkpoint=memory.checkpoint())

@@ -130,7 +130,8 @@ def find_activation(name: str) -> Activation:
         try:
             result: Any = function(x)
         except Exception as error:  # whatever a user's own function raises
-            raise SettingError(f"{name} failed: {type(error).__name__}: {error!s:.200}") from error
+            first = (str(error).strip().splitlines() or [""])[0]
+            raise SettingError(f"{name} failed: {type(error).__name__}: {first:.200}") from error
         if not isinstance(result, torch.Tensor) or result.shape != x.shape:
             form = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
             raise SettingError(f"{name} made {form} of a tensor {tuple(x.shape)}; expected one of the same shape")

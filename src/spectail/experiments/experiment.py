@@ -71,11 +71,7 @@ class Description(BaseModel):
     @field_validator("numerics", mode="after", check_fields=False)
     @classmethod
     def _known_numerics(cls, value: int) -> int:
-        if value > NUMERICS:
-            raise SettingError(
-                f"numerics={value} is of a newer spectail; this one knows numerics up to {NUMERICS}, please upgrade"
-            )
-        return value
+        return check_numerics(value)
 
     def __hash__(self) -> int:
         return hash(self.canonical_json)  # pydantic's own cannot hash options and lists
@@ -101,17 +97,35 @@ class Description(BaseModel):
         """A copy with some fields changed, validated anew."""
         return type(self)(**{**self.model_dump(), **changes})
 
+    @property
+    def outdated(self) -> bool:
+        """Whether it is of an earlier version's numerics."""
+        return self.numerics < NUMERICS
+
     def check_computable(self) -> None:
         """See that this version computes what is described.
 
         Raises:
             ValueError: it is of an older numerics, of which stored runs can only be opened.
         """
-        if self.numerics != NUMERICS:
+        if self.outdated:
             raise SettingError(
                 f"numerics={self.numerics} is an earlier spectail's: its runs can be opened, but not computed; "
                 f"say numerics={NUMERICS} to compute anew"
             )
+
+
+def check_numerics(value: int) -> int:
+    """See that a version of numerics is not a newer spectail's.
+
+    Raises:
+        ValueError: it is.
+    """
+    if value > NUMERICS:
+        raise SettingError(
+            f"numerics={value} is of a newer spectail; this one knows numerics up to {NUMERICS}, please upgrade"
+        )
+    return value
 
 
 def key_of_json(text: str) -> str:

@@ -8,12 +8,13 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from spectail.experiments.experiment import experiment_of
+from spectail.experiments.experiment import Experiment, key_of_json
 from spectail.files import write_whole
 from spectail.recording.quantities import RUN_VARIABLES
 
@@ -26,7 +27,7 @@ class Entry:
         key: of the experiment; the file is KEY.nc.
         size: of the file, bytes. sha256: of the file.
         checksum: of the result (`spectail.recording.netcdf.checksum`).
-        experiment: its fields.
+        experiment: its fields, as they are stored.
         steps: that were measured. eigenvalues: how many each has.
         scalars: a value a step, by name.
         wall_time: of the run, seconds.
@@ -49,7 +50,7 @@ class Entry:
         """Describe a run and the file that holds it."""
         diverged_at = run.attrs.get("diverged_at")
         return cls(
-            key=experiment_of(run).key,
+            key=key_of_json(run.attrs["experiment"]),
             size=path.stat().st_size,
             sha256=file_hash(path),
             checksum=str(run.attrs["checksum"]),
@@ -60,6 +61,11 @@ class Entry:
             wall_time=float(run.attrs.get("wall_time", 0.0)),
             diverged_at=None if diverged_at is None else int(diverged_at),
         )
+
+    @cached_property
+    def fields(self) -> dict[str, Any]:
+        """All fields of the experiment, by name; those that its file leaves out had no other value then."""
+        return dict(sorted({**Experiment.added_later, **self.experiment}.items()))
 
     def describes(self, path: Path) -> bool:
         """Whether a file has, byte for byte, what this entry was made from."""

@@ -17,7 +17,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from spectail.errors import StoreError, unknown_name
-from spectail.experiments.experiment import Experiment
+from spectail.experiments.experiment import Experiment, check_numerics
 from spectail.experiments.protocols import CONVENTIONS
 from spectail.recording.quantities import RUN_VARIABLES
 from spectail.recording.reading import open_run
@@ -49,10 +49,11 @@ def open_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
 
     Raises:
         FileNotFoundError: the folder has no runs, or none is selected.
-        ValueError: the runs are too far from a grid; take `results_frame` or a selection.
+        ValueError: the runs are too far from a grid; take `results_frame` or a selection. Or they are of a newer
+            spectail's numerics, or of several versions' numerics.
     """
     store, entries = _entries(path, select)
-    fields = [_plain(entry.experiment) for entry in entries]
+    fields = [_plain(entry.fields) for entry in entries]
     shared = {name: fields[0][name] for name in fields[0] if all(f[name] == fields[0][name] for f in fields)}
     axes, along = _axes([{k: v for k, v in f.items() if k not in shared} for f in fields])
     shape = tuple(len(values) for values in axes.values())
@@ -89,9 +90,10 @@ def results_frame(path: str | os.PathLike[str], select: Selection = None) -> pd.
 
     Raises:
         FileNotFoundError: the folder has no runs, or none is selected.
+        ValueError: they are of a newer spectail's numerics, or of several versions' numerics.
     """
     _, entries = _entries(path, select)
-    fields = [_plain(entry.experiment) for entry in entries]
+    fields = [_plain(entry.fields) for entry in entries]
     shared = {name: fields[0][name] for name in fields[0] if all(f[name] == fields[0][name] for f in fields)}
     lengths = [len(entry.steps) for entry in entries]
     columns: dict[str, Any] = {
@@ -169,6 +171,14 @@ def _entries(path: str | os.PathLike[str], select: Selection) -> tuple[Store, li
     wanted = _chosen(entries, select)
     if not wanted:
         raise FileNotFoundError(f"{path} holds {len(entries)} runs, none of them among those asked for")
+    numerics = sorted({entry.fields["numerics"] for entry in wanted})
+    if len(numerics) > 1:
+        held = " and ".join(map(str, numerics))
+        raise StoreError(f"{path} holds runs of numerics {held}, which are not mixed: give select={{'numerics': …}}")
+    try:
+        check_numerics(numerics[0])
+    except ValueError as error:
+        raise StoreError(f"{path}: {error}") from None
     return store, wanted
 
 
@@ -192,7 +202,7 @@ def _chosen(entries: list[Entry], select: Selection) -> list[Entry]:
         if name not in Experiment.model_fields:
             raise StoreError(unknown_name("select", name, Experiment.model_fields))
     wanted = {name: value if isinstance(value, list | tuple | set) else [value] for name, value in select.items()}
-    return [entry for entry in entries if all(entry.experiment[name] in values for name, values in wanted.items())]
+    return [entry for entry in entries if all(entry.fields[name] in values for name, values in wanted.items())]
 
 
 def _plain(experiment: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from spectail.experiments.experiment import Experiment, experiment_of
+from spectail.errors import StoreError
+from spectail.experiments.experiment import Experiment, experiment_of, key_of_json
 from spectail.experiments.resume import SECONDS, ResumeState
 from spectail.files import write_whole
 from spectail.recording.netcdf import checksum, save_run
@@ -74,7 +75,7 @@ class Store:
             return None
         try:
             run = open_run(path)
-            if experiment_of(run) == experiment:
+            if key_of_json(run.attrs["experiment"]) == experiment.key:
                 return run
             reason = f"{path} holds the run of another experiment"
         except ValueError as error:
@@ -105,6 +106,9 @@ class Store:
         """Those whose runs are not here, whole; each stored file is compared with its checksum.
 
         Damaged files are set aside, as `get` does. Runs that the manifest does not know are added.
+
+        Raises:
+            ValueError: some are missing, and runs of another version's numerics are here.
         """
         entries, lacking = self.manifest.read(), []
         for experiment in experiments:
@@ -116,7 +120,18 @@ class Store:
                 lacking.append(experiment)
             else:
                 self.manifest.add(Entry.of(run, path))
+        self._check_numerics(lacking)
         return lacking
+
+    def _check_numerics(self, lacking: Iterable[Experiment]) -> None:
+        """See that runs to be computed would not lie beside those of another version's numerics."""
+        ours = {experiment.numerics for experiment in lacking}
+        others = {entry.fields["numerics"] for entry in self.manifest.read().values()} - ours if ours else ()
+        if others:
+            raise StoreError(
+                f"{self.root} holds runs of numerics {min(others)}, and numerics {max(ours)} is to be computed; "
+                "runs of two versions are not mixed: name another folder to compute them anew"
+            )
 
     def checkpoint_path(self, experiment: Experiment) -> Path:
         """Where the state of an unfinished run is, or would be."""
@@ -156,10 +171,14 @@ class Store:
 
         Returns:
             the run, and whether it was found.
+
+        Raises:
+            ValueError: as `missing`.
         """
         found = self.get(experiment)
         if found is not None:
             return found, True
+        self._check_numerics([experiment])
         run = simulate(experiment)
         self.put(run)
         return run, False

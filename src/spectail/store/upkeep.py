@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spectail.errors import StoreError
-from spectail.experiments.experiment import experiment_of
+from spectail.experiments.experiment import experiment_of, key_of_json
 from spectail.experiments.resume import is_whole
 from spectail.files import PART
 from spectail.recording.reading import open_run
@@ -52,15 +52,17 @@ def check(store: Store) -> list[Defect]:
     if not store.runs.is_dir():
         raise FileNotFoundError(f"{store.root} is not a store: it has no folder runs")
     findings, entries, known = [], [], store.manifest.read()
+    outdated = 0
     for path in sorted(store.runs.glob("*.nc")):
         try:
             run = open_run(path)
-            key = experiment_of(run).key
+            key = key_of_json(run.attrs["experiment"])
             if key != path.stem:
                 raise StoreError(f"{path} holds the run of another experiment, {key}")
         except ValueError as error:
             findings.append(Defect(path, str(error), True))
             continue
+        outdated += experiment_of(run).outdated
         entry = Entry.of(run, path)
         entries.append(entry)
         if path.stem not in known:
@@ -71,6 +73,9 @@ def check(store: Store) -> list[Defect]:
     findings += [_gone(store, key) for key in gone if not (store.runs / f"{key}.nc").exists()]
     if gone or any(not finding.harmful for finding in findings):
         store.manifest.replace(entries)
+    if outdated:
+        sentence = f"{outdated} runs in {store.runs} are of an earlier spectail's numerics, and are not computed again"
+        findings.append(Defect(store.runs, sentence, False))
     findings += [Defect(path, what, False) for path, what in leftovers(store)]
     findings += [
         Defect(path, f"{path} was set aside, since it could not be read as a run", False)

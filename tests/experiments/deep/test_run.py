@@ -1,4 +1,6 @@
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +15,11 @@ import spectail
 from spectail.cli import main
 from spectail.experiments.deep.run import get_or_train, torch_optimizer
 from spectail.experiments.deep.training import Training
+from spectail.experiments.resume import is_whole
 from spectail.recording.reading import open_training
 
 HERE = Path(__file__).parent
+FIRST_EDITION = HERE.parents[1] / "data" / "first_edition"
 TINY = Training(model="trained_models:normed", images=40, micro_batch=16, steps=5, record=(0, 2, 5))
 
 
@@ -110,6 +114,46 @@ def test_no_code_in_a_state_is_run(tmp_path):
 
     torch.save({"training": TINY.canonical_json, "images": Bomb()}, tmp_path / f"{TINY.key}.state")
     get_or_train(TINY, tmp_path)
+
+
+def test_a_state_of_another_edition_is_begun_anew(tmp_path):
+    path = tmp_path / f"{TINY.key}.state"
+
+    def stop(step, steps, loss):
+        raise CutOffError
+
+    with pytest.raises(CutOffError):
+        get_or_train(TINY, tmp_path, progress=stop)
+    content = path.read_bytes()
+    assert is_whole(content)
+    path.write_bytes(content.replace(b"checkpoint 1", b"checkpoint 9", 1))
+    steps = []
+    get_or_train(TINY, tmp_path, progress=lambda step, *_: steps.append(step))
+    assert steps == [1, 2, 3, 4, 5]
+
+
+def test_a_state_of_the_first_edition_goes_on(tmp_path, monkeypatch):
+    """It has no hash; tests/data/first_edition/README.md says how it was made. For one release."""
+    monkeypatch.syspath_prepend(str(FIRST_EDITION))
+    folder = shutil.copytree(FIRST_EDITION / "training", tmp_path / "training")
+    about = json.loads((FIRST_EDITION / "expected.json").read_text())["training"]["unfinished"]
+    training, steps = Training.from_stored(about["training"]), []
+    assert training.key == about["key"]
+    content = (folder / "trainings" / f"{training.key}.state").read_bytes()
+    assert not is_whole(content)
+    path, found = get_or_train(
+        training, folder / "trainings", data=folder / "bars.npz", progress=lambda step, *_: steps.append(step)
+    )
+    assert not found
+    assert steps == [3, 4]
+    np.testing.assert_allclose(open_training(path).train_loss, about["cross_entropy"], rtol=1e-6)  # another processor
+
+
+def test_train_keeps_the_training_and_opens_it(tmp_path):
+    run = spectail.train(spectail.Training(**TINY.model_dump()), tmp_path)
+    path, found = get_or_train(TINY, tmp_path / "trainings")
+    assert found
+    same(run, open_training(path))
 
 
 def test_other_images_under_one_name_are_trained_anew(tmp_path):

@@ -121,6 +121,7 @@ def print_run(run: xr.Dataset, paths: Sequence[Path], *, found: bool) -> None:
     e = experiment_of(run)
     untrained = MarchenkoPastur(e.h, e.d).hill()
     title = f"{e.optimizer}, η={e.lr:g}, n={e.n}, d={e.d}, h={e.h}, {e.protocol}, seed {e.seed}"
+    title += f", numerics {e.numerics} of an earlier spectail" if e.outdated else ""
     learned = ("objective", "train", "test", "KTA", "sim")
     rows: list[tuple[str, ...]] = [
         ("step", "phase", *learned, f"Hill ({untrained:.3f})", "KS (tail)", "λ₁/λ₊", "past λ₊"),

@@ -1,0 +1,157 @@
+"""Optimizers, teachers and activations of a user's own, by module:name."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from spectail.experiments.activations import ACTIVATIONS, find_activation
+from spectail.experiments.deep.run import get_or_train
+from spectail.experiments.deep.training import Training
+from spectail.experiments.experiment import Experiment
+from spectail.experiments.resume import ResumeState, Suspended
+from spectail.experiments.theory import gaussian_moments, predicted_spike
+from spectail.experiments.two_layer.run import simulate
+from spectail.recording.reading import open_training
+
+SMALL = Experiment(n=30, n_test=5, n_test_large=5, d=10, h=15, steps=3, lr=0.1, dtype="float64")
+MINE = """
+import torch
+from torch.optim import SGD, Optimizer
+
+class Descent(Optimizer):
+    def __init__(self, params, lr, decay=0.0):
+        super().__init__(params, {"lr": lr, "decay": decay})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.mul_(1 - group["decay"]).sub_(p.grad, alpha=group["lr"])
+
+class Momentum(SGD):
+    def __init__(self, params, lr):
+        super().__init__(params, lr=lr, momentum=0.9)
+
+def no_optimizer(params, lr):
+    return params
+
+def softly(x):
+    return torch.log1p(torch.exp(x))
+
+def in_place(x):
+    return x.tanh_()
+
+def jump(x):
+    return torch.where(x > 0, 1.0, -1.0).to(x.dtype)
+
+def fails(x):
+    raise RuntimeError("no idea\\nat all")
+
+def mean(x):
+    return x.mean()
+"""
+
+
+@pytest.fixture(autouse=True)
+def mine(tmp_path, monkeypatch):
+    """A module in the current folder."""
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    yield
+    sys.modules.pop("mine", None)
+
+
+def test_an_optimizer_of_ones_own_runs_as_ours_does():
+    own = simulate(SMALL.replace(optimizer="mine:Descent"))
+    ours = simulate(SMALL.replace(optimizer="gd"))
+    np.testing.assert_allclose(own.eigenvalues, ours.eigenvalues, rtol=1e-12)  # rounding of a fused product
+    decayed = simulate(SMALL.replace(optimizer="mine:Descent", optimizer_options={"decay": 0.5}))
+    assert decayed.eigenvalues[-1, -1] < 0.1 * own.eigenvalues[-1, -1]  # 0.5⁶ of what it would be
+
+
+def test_its_name_is_part_of_the_experiment():
+    experiment = SMALL.replace(optimizer="mine:Descent", teacher="mine:softly", activation="mine:softly")
+    assert {"mine:Descent", "mine:softly"} <= set(map(str, json.loads(experiment.canonical_json).values()))
+    assert simulate(experiment).attrs["key"] == experiment.key != SMALL.key
+
+
+def test_it_goes_on_to_the_same_bits_with_a_schedule():
+    experiment = SMALL.replace(optimizer="mine:Momentum", schedule="ExponentialLR", schedule_options={"gamma": 0.5})
+    kept = []
+    stop = ResumeState(lambda: None, kept.append, seconds=0, stopping=lambda: len(kept) == 1)
+    with pytest.raises(Suspended):
+        simulate(experiment, resume=stop)
+    go_on = ResumeState(lambda: kept[-1], lambda content: None, seconds=0)
+    assert simulate(experiment, resume=go_on).checksum == simulate(experiment).checksum
+
+
+def test_it_trains_deep_networks_too(tmp_path):
+    (tmp_path / "network.py").write_text(
+        "from torch import nn\ndef make(): return nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))\n"
+    )
+    rng = np.random.default_rng(0)
+    np.savez("bars.npz", images=rng.integers(0, 255, (20, 8, 8)).astype(np.uint8), labels=np.arange(20) % 4)
+    training = Training(model="network:make", dataset="bars", images=20, steps=2, optimizer="mine:Descent", lr=0.01)
+    losses = []
+    for optimizer in ("mine:Descent", "gd"):
+        chosen = training.replace(optimizer=optimizer)
+        path, _ = get_or_train(chosen, tmp_path / "out", data=tmp_path / "bars.npz")
+        losses.append(open_training(path).train_loss.values)
+    np.testing.assert_allclose(*losses, rtol=1e-4)  # float32
+
+
+@pytest.mark.parametrize(("own", "ours"), [("mine:softly", "softplus"), ("mine:in_place", "tanh")])
+def test_value_and_slope_of_a_function_are_those_of_ours(own, ours):
+    x = torch.linspace(-3, 3, 50, dtype=torch.float64)
+    mine = find_activation(own)
+    torch.testing.assert_close(mine(x), ACTIVATIONS[ours](x))
+    torch.testing.assert_close(mine.slope(x), ACTIVATIONS[ours].slope(x))
+    torch.testing.assert_close(x, torch.linspace(-3, 3, 50, dtype=torch.float64))
+
+
+def test_a_student_and_a_teacher_of_ones_own_learn_as_ours_do():
+    own = simulate(SMALL.replace(teacher="mine:softly", activation="mine:in_place", optimizer="gd"))
+    ours = simulate(SMALL.replace(teacher="softplus", activation="tanh", optimizer="gd"))
+    np.testing.assert_allclose(own.eigenvalues, ours.eigenvalues, rtol=1e-10)
+
+
+def test_a_function_that_jumps_has_no_slope_but_can_teach():
+    assert find_activation("mine:jump").slope(torch.tensor([-1.0, 2.0])).tolist() == [0, 0]
+    assert simulate(SMALL.replace(teacher="mine:jump")).train_loss.notnull().all()
+
+
+def test_the_theory_knows_a_function_of_ones_own_but_not_for_who_only_looks_at_a_file():
+    ours, own = gaussian_moments("softplus"), gaussian_moments("mine:softly")
+    assert own.linear == pytest.approx(ours.linear, rel=1e-9)
+    assert predicted_spike(Experiment(optimizer="gd", lr=5000)) is not None
+    assert predicted_spike(Experiment(optimizer="gd", lr=5000, teacher="mine:softly")) is None
+
+
+def test_a_description_imports_nothing(monkeypatch):
+    """A stranger's file, whose experiment names a module, runs none of it by being opened."""
+    monkeypatch.setattr("importlib.import_module", lambda name: pytest.fail(f"imported {name}"))
+    Experiment(optimizer="nowhere:Class", teacher="nowhere:f", activation="nowhere.deep:f", schedule="StepLR",
+               schedule_options={"step_size": 1})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"optimizer": "mine:"}, r"^optimizer='mine:' is not understood; expected module:Class"),
+        ({"teacher": "mi ne:f"}, r"^teacher='mi ne:f' is not understood; expected module:function"),
+        ({"optimizer": "nowhere:Class"}, "nowhere cannot be imported"),
+        ({"optimizer": "mine:Klass"}, "mine has no Klass"),
+        ({"optimizer": "mine:no_optimizer"}, "made a list; expected a torch.optim.Optimizer"),
+        ({"optimizer": "mine:Descent", "optimizer_options": {"speed": 2}}, r"do not suit optimizer='mine:Descent'"),
+        ({"teacher": "mine:fails"}, "mine:fails failed: RuntimeError: no idea$"),
+        ({"activation": "mine:mean"}, r"mine:mean made \(\) of a tensor \(2,\); expected one of the same shape"),
+        ({"activation": "math:pi"}, "math:pi failed: TypeError"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_a_sentence(fields, sentence):
+    with pytest.raises(ValueError, match=sentence) as caught:
+        simulate(SMALL.replace(**fields))
+    assert "\n" not in str(caught.value)
