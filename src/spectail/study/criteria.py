@@ -9,13 +9,14 @@ from itertools import pairwise
 import numpy as np
 import torch
 import xarray as xr
+from numpy.typing import ArrayLike
 
 from spectail.experiments.experiment import Experiment
 from spectail.spectra.density import count_modes
 from spectail.spectra.phases import DETACHED_RATIO, Phase
 from spectail.spectra.spikes import visible_edge
 from spectail.study.claims import Outcome, Verdict, all_of, in_every_repeat, summary
-from spectail.study.runs import SIDES, Runs, Values, spectrum_at
+from spectail.study.runs import SIDES, Runs, Values, phase_at, spectrum_at
 
 SPIKE = f"λ₁ more than 3 Tracy–Widom scales past the initial edge and λ₁/λ₂ > {DETACHED_RATIO}, in every repeat"
 
@@ -27,27 +28,35 @@ OUTLIER = (
 _LEAST_OUTLIER = 0.1
 
 
+def in_every_finite_repeat(numbers: Values, passed: ArrayLike) -> Verdict:
+    """As `in_every_repeat` has it, but undecided where a number is NaN: a run that diverged says nothing."""
+    return in_every_repeat(passed) if np.isfinite(numbers).all() else Verdict.UNDECIDED
+
+
 def spiked(runs: Runs, experiment: Experiment, step: int = 1) -> Values:
-    """Whether a run has a spike after a step, by `SPIKE`: one flag a repeat."""
+    """Whether a run has a spike after a step, by `SPIKE`: 1 or 0 a repeat; NaN where it diverged before."""
     edge = visible_edge(runs.law(experiment))
     top = runs.measure(lambda run: spectrum_at(run, runs.scale.step(step))[-1], [experiment], step)[:, 0]
-    flags: Values = ((top > edge) & (runs.ratio(experiment, [step])[:, 0] > DETACHED_RATIO)).astype(np.float64)
+    flags: Values = np.where(np.isnan(top), top, (top > edge) & (runs.ratio(experiment, [step])[:, 0] > DETACHED_RATIO))
     return flags
 
 
 def spikes_only(runs: Runs, spiking: Sequence[Experiment], bare: Sequence[Experiment]) -> Outcome:
     """Whether some experiments have a spike after one step, and others none, in every repeat."""
-    found = {e: spiked(runs, e) for e in (*spiking, *bare)}
-    verdicts = [in_every_repeat(found[e] == (e in spiking)) for e in found]
-    text = ", ".join(f"η={e.lr:g} in {int(flags.sum())} of {len(flags)}" for e, flags in found.items())
+    flags = {e: spiked(runs, e) for e in (*spiking, *bare)}
+    verdicts = [in_every_finite_repeat(of_run, of_run == (e in spiking)) for e, of_run in flags.items()]
+    text = ", ".join(f"η={e.lr:g} in {(of_run == 1).sum()} of {len(of_run)}" for e, of_run in flags.items())
     return Outcome(all_of(verdicts), f"spike at {text}")
 
 
 def modes(runs: Runs, experiment: Experiment, expected: int, step: int = 1) -> Outcome:
     """How many humps the density of log λ has."""
-    at = runs.scale.step(step)
-    modes = runs.measure(lambda run: count_modes(torch.from_numpy(spectrum_at(run, at))), [experiment], step)[:, 0]
-    return Outcome(in_every_repeat(modes == expected), f"humps of log λ: {', '.join(f'{m:g}' for m in modes)}")
+
+    def count(run: xr.Dataset) -> int:
+        return count_modes(torch.from_numpy(spectrum_at(run, runs.scale.step(step))))
+
+    counts = runs.measure(count, [experiment], step)[:, 0]
+    return Outcome(in_every_repeat(counts == expected), f"humps of log λ: {', '.join(f'{m:g}' for m in counts)}")
 
 
 def outliers(runs: Runs, experiment: Experiment, pair: tuple[int, int], *, expected: bool) -> Outcome:
@@ -55,8 +64,7 @@ def outliers(runs: Runs, experiment: Experiment, pair: tuple[int, int], *, expec
     verdicts, text = [], []
     for side in SIDES:
         largest = runs.largest_overlap(experiment, pair, side)
-        whole = bool(np.isfinite(largest).all())
-        verdicts.append(in_every_repeat((largest > _LEAST_OUTLIER) == expected) if whole else Verdict.UNDECIDED)
+        verdicts.append(in_every_finite_repeat(largest, (largest > _LEAST_OUTLIER) == expected))
         text.append(f"{side} {summary(largest, 2)}")
     s, t = pair
     return Outcome(all_of(verdicts), f"largest overlap of W_{s} with M_{t}: {', '.join(text)}")
@@ -76,20 +84,23 @@ HEAVY = (
 def heavy_at(runs: Runs, expected: Mapping[tuple[Experiment, int], bool]) -> Outcome:
     """Whether runs are heavy-tailed at some steps, and not at others, as expected."""
     verdicts, text = [], []
-    for (experiment, step), wanted in expected.items():
-        at = runs.scale.step(step)
-        heavy = runs.measure(is_heavy(at), [experiment], step)
+    for (experiment, step), tail in expected.items():
+        heavy = runs.measure(is_heavy(runs.scale.step(step)), [experiment], step)[:, 0]
         hill = runs.values("pl_alpha_hill", [experiment], step)[:, 0]
-        verdicts.append(in_every_repeat((heavy == 1) == wanted))
-        phase = runs[experiment.replace(seed=runs.seeds[0])].phase
-        seen = phase.sel(step=at).item() if at in phase.step.values else "diverged"
-        text.append(f"η={experiment.lr:g}, t={at:,}: {seen}, Hill {summary(hill)}")
+        verdicts.append(in_every_finite_repeat(heavy, (heavy == 1) == tail))
+        phase = runs.phases(experiment, step)[0]
+        text.append(f"η={experiment.lr:g}, t={runs.scale.step(step):,}: {phase}, Hill {summary(hill)}")
     return Outcome(all_of(verdicts), "; ".join(text))
 
 
 def is_heavy(step: int) -> Callable[[xr.Dataset], float]:
-    """Whether a run is heavy-tailed at a step, for `Runs.measure`."""
-    return lambda run: float(run.phase.sel(step=step).item() == Phase.HEAVY_TAILED)
+    """Whether a run is heavy-tailed at a step, for `Runs.measure`: 1 or 0, NaN where its phase is unknown."""
+
+    def heavy(run: xr.Dataset) -> float:
+        phase = phase_at(run, step)
+        return math.nan if phase == Phase.UNKNOWN else float(phase == Phase.HEAVY_TAILED)
+
+    return heavy
 
 
 def first_heavy(runs: Runs, experiment: Experiment) -> float:

@@ -107,19 +107,29 @@ class Runs:
         run = self[experiment]
         if "pair" not in run.sizes:
             return np.empty((0, 0))
-        found = np.flatnonzero((run.w_step.values == pair[0]) & (run.m_step.values == pair[1]))
-        if not len(found):
+        places = np.flatnonzero((run.w_step.values == pair[0]) & (run.m_step.values == pair[1]))
+        if not len(places):
             return np.empty((0, 0))
-        block: Values = run[f"overlap_{side}"].isel(pair=int(found[0])).values
+        block: Values = run[f"overlap_{side}"].isel(pair=int(places[0])).values
         return block
+
+    def measure_overlaps(
+        self, number: Callable[[Values], float], experiment: Experiment, pair: tuple[int, int], side: Side
+    ) -> Values:
+        """A number of an overlap matrix, for every seed: (seeds); NaN if a run diverged before."""
+        blocks = (self.overlaps(experiment.replace(seed=seed), pair, side) for seed in self.seeds)
+        return np.array([number(block) if block.size else np.nan for block in blocks])
 
     def largest_overlap(self, experiment: Experiment, pair: tuple[int, int], side: Side) -> Values:
         """The largest entry of an overlap matrix, for every seed: (seeds); NaN if a run diverged before."""
-        blocks = (self.overlaps(experiment.replace(seed=seed), pair, side) for seed in self.seeds)
-        return np.array([block.max() if block.size else np.nan for block in blocks])
+        return self.measure_overlaps(np.max, experiment, pair, side)
+
+    def phases(self, experiment: Experiment, step: int) -> list[str]:
+        """The phase at a step, for every seed; "diverged" where a run did before."""
+        return [phase_at(self[experiment.replace(seed=seed)], self.scale.step(step)) for seed in self.seeds]
 
     def measure(self, of: Callable[[xr.Dataset], float], experiments: Sequence[Experiment], step: int) -> Values:
-        """A figure of each run that reached the step, for every seed: (seeds × experiments)."""
+        """A number of each run that reached the step, for every seed: (seeds × experiments)."""
         rows = []
         for seed in self.seeds:
             runs = [self[e.replace(seed=seed)] for e in experiments]
@@ -147,8 +157,13 @@ def spectrum_at(run: xr.Dataset, step: int) -> Values:
     return values
 
 
+def phase_at(run: xr.Dataset, step: int) -> str:
+    """The phase at a step, or "diverged"."""
+    return str(run.phase.sel(step=step).item()) if step in run.step.values else "diverged"
+
+
 def top_ratio(step: int) -> Callable[[xr.Dataset], float]:
-    """λ₁/λ₂ at a step, as a figure of a run for `Runs.measure`."""
+    """λ₁/λ₂ at a step, as a number of a run for `Runs.measure`."""
 
     def ratio(run: xr.Dataset) -> float:
         spectrum = spectrum_at(run, step)
@@ -158,5 +173,5 @@ def top_ratio(step: int) -> Callable[[xr.Dataset], float]:
 
 
 def value_at(variable: str, step: int) -> Callable[[xr.Dataset], Any]:
-    """A variable at a step, as a figure of a run for `Runs.measure`."""
+    """A variable at a step, as a number of a run for `Runs.measure`."""
     return lambda run: run[variable].sel(step=step).item()

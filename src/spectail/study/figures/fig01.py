@@ -41,7 +41,7 @@ def heavy_tailed(runs: Runs) -> Outcome:
     heavy = runs.measure(is_heavy(STEP), list(BOTH.values()), STEP)
     hill = runs.values("pl_alpha_hill", list(BOTH.values()), STEP)
     text = "; ".join(
-        f"{name} {int(heavy[:, i].sum())} of {len(heavy)}, Hill {summary(hill[:, i])}" for i, name in enumerate(BOTH)
+        f"{name} {(heavy[:, i] == 1).sum()} of {len(heavy)}, Hill {summary(hill[:, i])}" for i, name in enumerate(BOTH)
     )
     return Outcome(
         all_of([in_every_repeat(column == 1) for column in heavy.T]), f"{text} (untrained {runs.law(S2).hill():.3f})"

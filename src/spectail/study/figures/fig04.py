@@ -61,12 +61,9 @@ def table(runs: Runs) -> list[tuple[str, ...]]:
 
 
 def phases(runs: Runs) -> Outcome:
-    seen = [
-        [str(runs[FIG4_RUN.replace(seed=seed)].phase.sel(step=t).item()) for t in FIG4_STEPS] for seed in runs.seeds
-    ]
-    passed = [row == [str(phase) for phase in EXPECTED] for row in seen]
-    distinct = {" → ".join(row) for row in seen}
-    return Outcome(in_every_repeat(passed), "; ".join(sorted(distinct)))
+    of_repeats = list(zip(*(runs.phases(FIG4_RUN, step) for step in FIG4_STEPS), strict=True))
+    distinct = {" → ".join(phases) for phases in of_repeats}
+    return Outcome(in_every_repeat([phases == EXPECTED for phases in of_repeats]), "; ".join(sorted(distinct)))
 
 
 def spike_then_decay(runs: Runs) -> Outcome:

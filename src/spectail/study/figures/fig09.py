@@ -8,7 +8,7 @@ from spectail.experiments.theory import predict_one_step
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, summary
 from spectail.study.figure_kinds import overlaps, repeated
-from spectail.study.runs import SIDES, Runs
+from spectail.study.runs import SIDES, Runs, Values
 from spectail.study.settings import S2
 
 RUN = S2.replace(optimizer="adam", lr=1, steps=10, record=(0, 1, 10), overlaps=((1, 0), (10, 9)))
@@ -19,21 +19,23 @@ PANELS = [(RUN, (pair, side)) for pair in RUN.overlaps for side in SIDES]
 def top_pair(runs: Runs) -> Outcome:
     prediction = predict_one_step(runs.scale(RUN.replace(protocol=runs.protocol)))
     predicted = {"left": prediction.left_overlap, "right": prediction.right_overlap}
-    found = {
-        side: np.array([runs.overlaps(RUN.replace(seed=seed), (1, 0), side)[0, 0] for seed in runs.seeds])
-        for side in ("left", "right")
-    }  # fmt: skip
-    text = ", ".join(f"{side} {summary(v, 4)} (theory {predicted[side]:.4f})" for side, v in found.items())
-    return Outcome(all_of([in_every_repeat(v > 0.95) for v in found.values()]), text)
+    first = {side: runs.measure_overlaps(lambda block: block[0, 0], RUN, (1, 0), side) for side in SIDES}
+    text = ", ".join(f"{side} {summary(v, 4)} (theory {predicted[side]:.4f})" for side, v in first.items())
+    return Outcome(all_of([in_every_repeat(v > 0.95) for v in first.values()]), text)
 
 
 def diagonal(runs: Runs) -> Outcome:
     """Mean of the first and of the next entries of the diagonal after ten steps."""
+
+    def first(block: Values) -> float:
+        return float(np.diagonal(block)[: len(block) // 100 + 1].mean())
+
+    def following(block: Values) -> float:
+        return float(np.diagonal(block)[len(block) // 100 + 1 : len(block) // 10].mean())
+
     verdicts, text = [], []
-    for side in ("left", "right"):
-        diagonals = np.array([np.diagonal(runs.overlaps(RUN.replace(seed=s), (10, 9), side)) for s in runs.seeds])
-        size = diagonals.shape[1]
-        parts = [diagonals[:, : size // 100 + 1].mean(1), diagonals[:, size // 100 + 1 : size // 10].mean(1)]
+    for side in SIDES:
+        parts = [runs.measure_overlaps(part, RUN, (10, 9), side) for part in (first, following)]
         verdicts.append(in_every_repeat(parts[0] > parts[1]))
         text.append(f"{side} {summary(parts[0], 2)}, then {summary(parts[1], 2)}")
     return Outcome(all_of(verdicts), f"mean diagonal of the first 1 %, and from there to 10 %: {'; '.join(text)}")

@@ -71,7 +71,7 @@ def unchanged_or_heavy(runs: Runs) -> Outcome:
     verdict = all_of([in_every_repeat(change < 0.05), in_every_repeat(heavy == 1)])
     return Outcome(
         verdict,
-        f"η=5e-5: largest relative change {summary(change[:, 0], 2)}; η=0.04: heavy-tailed in {int(heavy.sum())} of "
+        f"η=5e-5: largest relative change {summary(change[:, 0], 2)}; η=0.04: heavy-tailed in {(heavy == 1).sum()} of "
         f"{len(heavy)}, Hill {summary(hill[:, 0])} (untrained {runs.law(S2).hill():.3f})",
     )
 

@@ -1,0 +1,283 @@
+"""Runs made up so that a claim's verdict is known: what the claim reads is chosen, and all else is NaN.
+
+Paper-size runs cannot be had in a test, but what is read of them can: a few numbers each. Everything that a
+world does not set is NaN, so a claim that reads another run, step or quantity than it says does not hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from spectail.experiments.experiment import Experiment
+from spectail.experiments.two_layer.run import simulate
+from spectail.spectra.bulk import MarchenkoPastur
+from spectail.spectra.phases import Phase
+from spectail.spectra.spikes import visible_edge
+from spectail.study.artifact import Artifact
+from spectail.study.catalogue import catalogue
+from spectail.study.claims import Verdict
+from spectail.study.runs import Runs
+from spectail.study.settings import PAPER
+
+OVERLAP_SIZE = 200
+NOT_IN_RUNS = {"gradient"}  # what a claim measures anew
+REPEATS = 4  # an even number: half of them can disagree with the other half
+
+Fields = Mapping[str, Any]
+Quantities = Mapping[str, Any]
+
+
+class World:
+    """What is measured in a set of runs: entries (fields, quantities), of which the later ones override.
+
+    A quantity holds for the runs whose experiment has the fields. It is a number or word for the last step, or
+    {step: value}; a spectrum or an overlap matrix is a function of the experiment, and overlaps go by {pair: …}.
+    """
+
+    def __init__(self, *entries: tuple[Fields, Quantities]) -> None:
+        self.entries = entries
+
+    def but(self, fields: Fields, **quantities: Any) -> World:
+        """The same world, with one thing changed."""
+        return World(*self.entries, (fields, quantities))
+
+    def of(self, experiment: Experiment) -> dict[str, dict[Any, Any]]:
+        """Each quantity of a run by step, or by pair."""
+        merged: dict[str, dict[Any, Any]] = {}
+        for fields, quantities in self.entries:
+            if all(getattr(experiment, name) == value for name, value in fields.items()):
+                for name, value in quantities.items():
+                    merged.setdefault(name, {}).update(value if isinstance(value, dict) else {experiment.steps: value})
+        return merged
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing changed in a world where a claim holds, after which it must not hold.
+
+    Attributes:
+        fields: of the runs in which it is changed.
+        quantities: what is measured there instead.
+        half: the verdict where only every other repeat is changed; None where that is no clear case.
+    """
+
+    fields: Fields
+    quantities: Quantities
+    half: Verdict | None = Verdict.UNDECIDED
+
+
+@dataclass(frozen=True)
+class Case:
+    """A claim, with worlds whose verdict is known.
+
+    Attributes:
+        holds: in it the claim holds.
+        changes: after any of these it does not.
+        alone: the verdict of a single repeat of `holds`: undecided where standard errors decide.
+        others: further worlds and their verdicts, by what they are.
+    """
+
+    holds: World
+    changes: Sequence[Change | Sequence[Change]]
+    alone: Verdict = Verdict.HOLDS
+    others: Mapping[str, tuple[World, Verdict]] | None = None
+
+
+def along(fields: Fields, name: str, values: Sequence[Any], **series: Sequence[Any]) -> World:
+    """Series of quantities along a field of the experiments: one value each."""
+    return World(
+        *(({**fields, name: v}, {q: numbers[i] for q, numbers in series.items()}) for i, v in enumerate(values))
+    )
+
+
+def swaps(fields: Fields, name: str, values: Sequence[Any], **series: Sequence[Any]) -> Iterator[tuple[Change, ...]]:
+    """Every pair of neighbours of every series exchanged: one step the wrong way."""
+    for quantity, numbers in series.items():
+        for (a, b), (x, y) in zip(pairwise(values), pairwise(numbers), strict=True):
+            yield Change({**fields, name: a}, {quantity: y}), Change({**fields, name: b}, {quantity: x})
+
+
+def changed(world: World, *changes: Change) -> World:
+    """A world after some changes."""
+    for change in changes:
+        world = world.but(change.fields, **change.quantities)
+    return world
+
+
+class MadeUpRuns(Mapping[str, xr.Dataset]):
+    """An artifact's runs by key, each made when it is looked up.
+
+    Args:
+        name: of the artifact that asks for them; runs that it does not list are not there.
+        world: what each experiment measures; None where it diverges at its first step.
+    """
+
+    def __init__(self, name: str, world: Callable[[Experiment], World | None]) -> None:
+        self._experiments, self._world = _listed(name), world
+        self._made: dict[str, xr.Dataset] = {}
+
+    def __getitem__(self, key: str) -> xr.Dataset:
+        if key not in self._made:
+            experiment = self._experiments[key]
+            world = self._world(experiment)
+            self._made[key] = made_up(experiment, world.of(experiment)) if world else diverged(experiment)
+        return self._made[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._experiments)
+
+    def __len__(self) -> int:
+        return len(self._experiments)
+
+
+@lru_cache(maxsize=4)
+def _listed(name: str) -> dict[str, Experiment]:
+    """The experiments of an artifact by key, at the paper's size."""
+    of = catalogue()[name].experiments
+    return {e.key: e for seed in range(REPEATS) for e in (x.replace(protocol="published") for x in of(seed))}
+
+
+def verdict_in(artifact: Artifact, number: str, *worlds: World | None, repeats: int = REPEATS) -> Verdict:
+    """A claim's verdict where repeats take turns in some worlds."""
+
+    def world(experiment: Experiment) -> World | None:
+        return worlds[experiment.seed % len(worlds)]
+
+    (claim,) = (claim for claim in artifact.claims if claim.number == number)
+    return claim.test(Runs("published", PAPER, range(repeats), MadeUpRuns(artifact.name, world))).verdict
+
+
+@lru_cache(maxsize=1)
+def _template() -> xr.Dataset:
+    """A real run of milliseconds, whose form the made-up ones have."""
+    return simulate(Experiment(n=20, n_test=9, n_test_large=9, d=8, h=12, steps=1, record=(0, 1), overlaps=((0, 0),)))
+
+
+def made_up(experiment: Experiment, measured: Mapping[str, Mapping[Any, Any]]) -> xr.Dataset:
+    """A run of an experiment with what is measured; the rest is NaN, or 0 where there is no NaN.
+
+    Args:
+        experiment: whose steps and sizes it has.
+        measured: each quantity by step or pair; spectra and overlaps as functions of the experiment.
+    """
+    steps, pairs = list(experiment.recorded_steps), list(experiment.overlaps)
+    size = {"step": len(steps), "index": min(experiment.h, experiment.d), "pair": len(pairs)}
+    size |= {"i": OVERLAP_SIZE, "j": OVERLAP_SIZE}
+    template, variables = _template(), {}
+    assert set(measured) <= {*template.data_vars, *NOT_IN_RUNS}
+    for name, variable in template.data_vars.items():
+        if "pair" in variable.dims and not pairs:
+            continue
+        shape = [size[dim] for dim in variable.dims]
+        empty = {"f": np.nan, "O": str(Phase.UNKNOWN)}.get(variable.dtype.kind, 0)
+        values = np.full(shape, empty, dtype=variable.dtype)
+        places = pairs if "pair" in variable.dims else steps
+        for place, value in measured.get(str(name), {}).items():
+            values[places.index(place)] = value(experiment) if callable(value) else value
+        variables[name] = (variable.dims, values)
+    coordinates: dict[Any, Any] = {n: c.variable for n, c in template.coords.items() if not c.dims}
+    coordinates |= {"step": steps}
+    if pairs:
+        coordinates |= {"w_step": ("pair", [s for s, _ in pairs]), "m_step": ("pair", [t for _, t in pairs])}
+    attributes = {**template.attrs, "experiment": experiment.canonical_json, "key": experiment.key}
+    return xr.Dataset(variables, coordinates, attributes)
+
+
+def diverged(experiment: Experiment) -> xr.Dataset:
+    """A run that diverged at its first step."""
+    return made_up(experiment.replace(overlaps=(), record=(0,)), {}).assign_attrs(diverged_at=1)
+
+
+# Spectra: functions of the experiment, for worlds.
+
+
+def law_of(e: Experiment) -> MarchenkoPastur:
+    """The law of its initial weights."""
+    return MarchenkoPastur(e.h, e.d, e.entry_scale**2)
+
+
+def bulk(e: Experiment) -> np.ndarray:
+    """An untrained spectrum: the quantiles of its law."""
+    return _quantiles(law_of(e)).copy()
+
+
+@lru_cache(maxsize=8)
+def _quantiles(law: MarchenkoPastur) -> np.ndarray:
+    count = min(law.rows, law.cols)
+    return law.quantile((torch.arange(count, dtype=torch.float64) + 0.5) / count).numpy()
+
+
+def spike(e: Experiment, past: float = 1.01, gap: float = 1.11) -> np.ndarray:
+    """One eigenvalue `past` times the visible edge, and `gap` times the next one."""
+    return top(past * visible_edge(law_of(e)), gap)(e)
+
+
+def top(largest: float, gap: float = 1.0) -> Callable[[Experiment], np.ndarray]:
+    """A spectrum with this largest eigenvalue, `gap` times the next one, over a bulk far below."""
+
+    def spectrum(e: Experiment) -> np.ndarray:
+        values = bulk(e) * largest / (10 * law_of(e).edges[1])
+        values[-2:] = largest / gap, largest
+        return values
+
+    return spectrum
+
+
+def ratio(gap: float) -> Callable[[Experiment], np.ndarray]:
+    """A spectrum with this λ₁/λ₂."""
+    return top(1e4, gap)
+
+
+def modes(count: int) -> Callable[[Experiment], np.ndarray]:
+    """A spectrum whose log λ has so many modes."""
+    return lambda e: np.concatenate([part * 1e6**i for i, part in enumerate(np.array_split(bulk(e), count))])
+
+
+def scaled(spectrum: Callable[[Experiment], np.ndarray], factor: float) -> Callable[[Experiment], np.ndarray]:
+    """A spectrum times a factor."""
+    return lambda e: factor * spectrum(e)
+
+
+def one_scaled(factor: float, index: int) -> Callable[[Experiment], np.ndarray]:
+    """An untrained spectrum of which one eigenvalue is multiplied."""
+
+    def spectrum(e: Experiment) -> np.ndarray:
+        values = bulk(e)
+        values[index] *= factor
+        return values
+
+    return spectrum
+
+
+# Overlap matrices.
+
+
+def largest(value: float) -> np.ndarray:
+    """A matrix of zeros with one entry, off the diagonal."""
+    block = np.zeros((OVERLAP_SIZE, OVERLAP_SIZE))
+    block[2, 1] = value
+    return block
+
+
+def corner(value: float) -> np.ndarray:
+    """A matrix whose first entry is this, and larger ones stand elsewhere."""
+    block = np.full((OVERLAP_SIZE, OVERLAP_SIZE), 0.99)
+    block[0, 0] = value
+    return block
+
+
+def diagonal(first: float, then: float) -> np.ndarray:
+    """A matrix with one value on the first hundredth of its diagonal, and another up to a tenth; ones elsewhere."""
+    block = np.ones((OVERLAP_SIZE, OVERLAP_SIZE))
+    tenth = np.arange(OVERLAP_SIZE // 10)
+    block[tenth, tenth] = then
+    block[tenth[: OVERLAP_SIZE // 100 + 1], tenth[: OVERLAP_SIZE // 100 + 1]] = first
+    return block
