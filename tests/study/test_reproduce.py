@@ -111,7 +111,7 @@ def test_runs_that_are_stored_draw_both_protocols_and_a_second_time_nothing_is_c
 @pytest.mark.parametrize(("name", "panels"), [("fig2", 4), ("fig7", 6), ("fig9", 4), ("fig21", 3), ("table3", 20)])
 def test_a_panel_of_a_run_that_diverged_before_says_so(name, panels):
     runs = Runs("published", PAPER, range(1), MadeUpRuns(name, lambda experiment: None))
-    with figure_style():
+    with style():
         figure = catalogue()[name].draw(runs)
     assert sum(text.get_text() == "diverged at step 1" for text in figure.findobj(Text)) == panels
 
