@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 
@@ -17,10 +16,9 @@ fcntl = pytest.importorskip("fcntl")
 
 PRELUDE = """
 import os, signal, sys, threading, time
-from pathlib import Path
 import ray
 from spectail.sweeps.grid import Grid
-from spectail.running.ray import RayCluster, Resources
+from spectail.running.ray import Resources
 from spectail.store.store import Store
 from spectail.running.scheduler import Compute
 from spectail.sweeps.sweep import run_missing
@@ -46,7 +44,7 @@ def run(folder, body):
     done = subprocess.run(
         [sys.executable, "-c", PRELUDE + textwrap.dedent(body), str(folder)],
         capture_output=True, text=True, timeout=240, check=False,
-        env={**os.environ, **THREADS, "PYTHONPATH": str(Path(__file__).parent.parent), "RAY_USAGE_STATS_ENABLED": "0"},
+        env={**os.environ, **THREADS, "PYTHONPATH": os.pathsep.join(sys.path), "RAY_USAGE_STATS_ENABLED": "0"},
     )  # fmt: skip
     assert done.returncode == 0, f"returncode {done.returncode}" + done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
@@ -71,31 +69,54 @@ def test_a_worker_that_is_killed_is_replaced_whether_or_not_it_sees_the_folder(t
     out = run(
         tmp_path,
         """
-        from dataclasses import dataclass
+        from dataclasses import dataclass, replace
         from sweeps.sweeping import children
 
         @dataclass(frozen=True)
         class Cluster(Compute):
             shared: bool = True
-            def executor(self, store, watcher):
-                return RayCluster(store, "", shared=self.shared)
+            def executor(self, start, held, preload):
+                return super().executor(start if self.shared else replace(start, mark=None), held, preload)
 
         ray.init(address="local", num_cpus=2, log_to_driver=False)
         def kill():
             for pid in children(os.getpid()):
-                if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::_work"):
+                if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::_do_chunk"):
                     os.kill(pid, signal.SIGKILL)
                     print("killed one")
         for shared in (True, False):
             store = Store(folder / str(shared) / "out", 0.0)
             after(3, kill)
-            summary = run_missing(experiments, store, Cluster(shared=shared))
+            summary = run_missing(experiments, store, Cluster(ray="", shared=shared))
             assert summary.computed == 24 and not summary.failures, summary
         """,
     )
     assert out.count("killed one") >= 2
     assert results(tmp_path / "True") == results(tmp_path / "False") == undisturbed
     assert not list((tmp_path / "False" / "out" / "checkpoints").glob("*.ckpt"))  # workers kept none, it was not theirs
+
+
+def test_workers_reach_the_object_that_is_held_beside_the_driver_and_send_results_back(tmp_path):
+    run(
+        tmp_path,
+        """
+        from running.numbers_to_square import Number, StartSquaring
+        from spectail.running.queue import Queue
+        from spectail.running.scheduler import Outcome, Scheduler
+
+        ray.init(address="local", num_cpus=1, log_to_driver=False)
+        results = {}
+        queue = Queue([[Number(1), Number(2)], [Number(3)]], is_done=lambda number: number.value in results)
+        held = []
+        executor = Compute(ray="").executor(StartSquaring(folder), held)
+        with executor:
+            keep = lambda number, result: results.update({number.value: result})
+            assert Scheduler(executor, queue, keep).run() == Outcome(3, [], False)
+            assert results == {1: 1, 2: 4, 3: 9}
+            assert sorted(ray.get(executor._actor.call.remote("copy"))) == [1, 2, 3]
+            assert not held  # the actor has its own
+        """,
+    )
 
 
 def test_a_node_that_dies_loses_nothing(tmp_path, undisturbed):

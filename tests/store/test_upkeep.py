@@ -41,9 +41,9 @@ def test_a_single_flipped_bit_is_found_wherever_it_is(store):
     whole = path.read_bytes()
     for place in range(97, len(whole), len(whole) // 40):
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
-        findings = check(store)
-        if not any(f.harmful for f in findings):  # in a part that holds no result, such as the wall time or padding
-            assert [f.path for f in findings] == [path]
+        defects = check(store)
+        if not any(f.harmful for f in defects):  # in a part that holds no result, such as the wall time or padding
+            assert [f.path for f in defects] == [path]
         path.write_bytes(whole)
         check(store)
     assert check(store) == []
@@ -52,15 +52,15 @@ def test_a_single_flipped_bit_is_found_wherever_it_is(store):
 def test_a_run_under_a_wrong_name_is_found(store):
     run = store.get(Experiment(**TINY, lr=0.1))
     save_run(run, store.runs / "0123456789abcdef.nc")
-    (finding,) = check(store)
-    assert finding.harmful
-    assert "holds the run of another experiment" in finding.what
+    (defect,) = check(store)
+    assert defect.harmful
+    assert "holds the run of another experiment" in defect.what
 
 
 def test_a_file_that_is_gone_is_found_and_then_forgotten(store):
     first(store).unlink()
-    (finding,) = check(store)
-    assert "the file is gone" in finding.what
+    (defect,) = check(store)
+    assert "the file is gone" in defect.what
     assert check(store) == []
 
 
@@ -87,11 +87,22 @@ def test_gc_removes_what_is_provably_incomplete_and_nothing_else(store):
     rubbish, keep = leave_rubbish(store)
     store.path(Experiment(**TINY, lr=0.2)).rename(store.runs / "x.nc.set-aside-1")
     before = {path for path in store.root.rglob("*") if path.is_file()}
-    assert {finding.path for finding in check(store) if not finding.harmful} >= rubbish
+    assert {defect.path for defect in check(store) if not defect.harmful} >= rubbish
     assert set(collect_garbage(store)) == rubbish
     assert before - {path for path in store.root.rglob("*") if path.is_file()} == rubbish
     assert keep.exists()
     assert collect_garbage(store) == []
+
+
+def test_folders_beside_the_runs_are_looked_into_when_they_are_handed_over(store):
+    part = store.root / "pictures" / ".fig2-abc.part"
+    part.parent.mkdir()
+    part.write_bytes(b"half a picture")
+    assert check(store) == []
+    assert [defect.path for defect in check(store, [part.parent])] == [part]
+    assert collect_garbage(store) == []
+    assert collect_garbage(store, [part.parent]) == [part]
+    assert not part.exists()
 
 
 def test_gc_leaves_a_store_alone_that_is_being_written(store):

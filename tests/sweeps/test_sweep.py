@@ -8,12 +8,11 @@ import pytest
 from spectail.experiments.cost import disk_bytes, operations
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.two_layer.run import simulate
-from spectail.running.queue import chunks
 from spectail.running.scheduler import Compute
 from spectail.store.store import Store
 from spectail.sweeps.estimate import estimate
 from spectail.sweeps.grid import Grid
-from spectail.sweeps.sweep import SweepProgress, run_missing, sweep
+from spectail.sweeps.sweep import SweepProgress, chunks_of_problems, run_missing, sweep
 from spectail.sweeps.worker import Worker
 
 TINY = {"n": 20, "n_test": 5, "n_test_large": 5, "d": 10, "h": 12, "steps": 2}
@@ -24,15 +23,20 @@ EXPERIMENTS = Grid.read(GRID).experiments()
 def test_what_is_missing_is_computed_once_and_is_what_simulate_gives(tmp_path):
     store = Store(tmp_path)
     store.put(simulate(EXPERIMENTS[0]))
-    kept = []
+    steps, runs = [], []
 
-    class Told(SweepProgress):
+    class Progress(SweepProgress):
+        def step(self, experiment, step):
+            steps.append((experiment.key, step))
+
         def kept(self, experiment):
-            kept.append(experiment)
+            runs.append(experiment.key)
 
-    summary = run_missing(EXPERIMENTS, store, watcher=Told())
+    summary = run_missing(EXPERIMENTS, store, progress=Progress())
     assert (summary.runs, summary.found, summary.computed) == (6, 1, 5)
-    assert {e.key for e in kept} == {e.key for e in EXPERIMENTS[1:]}
+    assert sorted(runs) == sorted(e.key for e in EXPERIMENTS[1:])
+    assert {key for key, _ in steps} == set(runs)
+    assert max(step for _, step in steps) == TINY["steps"]
     for e in EXPERIMENTS:
         assert store.get(e).checksum == simulate(e).checksum
     assert run_missing(EXPERIMENTS, store).computed == 0
@@ -41,8 +45,8 @@ def test_what_is_missing_is_computed_once_and_is_what_simulate_gives(tmp_path):
 def test_ctrl_c_in_the_last_run_stops_what_would_come_next(tmp_path, monkeypatch):
     original = Worker._simulate
 
-    def interrupted(self, experiment, progress):
-        run = original(self, experiment, progress)
+    def interrupted(self, experiment):
+        run = original(self, experiment)
         if experiment == EXPERIMENTS[0]:
             os.kill(os.getpid(), signal.SIGINT)
         return run
@@ -55,10 +59,10 @@ def test_ctrl_c_in_the_last_run_stops_what_would_come_next(tmp_path, monkeypatch
 def test_a_run_that_fails_is_named_and_the_others_are_kept(tmp_path, monkeypatch):
     original = Worker._simulate
 
-    def fails(self, experiment, progress):
+    def fails(self, experiment):
         if experiment.lr == 0.2:
             raise RuntimeError("[enforce fail] not enough memory: you tried to allocate 9 bytes")
-        return original(self, experiment, progress)
+        return original(self, experiment)
 
     monkeypatch.setattr(Worker, "_simulate", fails)
     with pytest.raises(RuntimeError, match=r"2 of 6 runs failed, the others are kept; the first: adam, lr=0.2.*memory"):
@@ -70,37 +74,11 @@ def test_a_run_that_fails_is_named_and_the_others_are_kept(tmp_path, monkeypatch
 def test_runs_of_a_problem_stay_together_and_all_workers_have_something(tmp_path):
     many = Grid.read({"fixed": TINY, "axes": {"lr": {"log": [0.1, 1], "points": 40}, "seed": [0, 1]}}).experiments()
     for slots in (1, 2, 8):
-        found = chunks(many, slots)
-        assert sorted(e.key for c in found for e in c) == sorted(e.key for e in many)
-        assert all(len({e.problem_key for e in c}) == 1 for c in found)
-        assert len(found) >= slots
-        assert max(map(len, found)) <= (16 if slots == 1 else 32)
-
-
-def test_only_the_last_problems_are_cut_so_that_few_are_drawn_twice_and_no_worker_waits_for_long():
-    """Each chunk goes to the worker that is free first: when all are done, none has waited for a sixth of the time."""
-    grid = {"fixed": TINY, "axes": {"lr": {"log": [0.1, 1], "points": 12}, "seed": [0, 1, 2, 3, 4]}}
-    found = chunks(Grid.read(grid).experiments(), 2)
-    assert [len(chunk) for chunk in found] == [12, 12, 12, 12, 3, 3, 3, 3]
-    for slots in (2, 3, 7, 16):
-        busy = [0] * slots
-        for chunk in chunks(Grid.read(grid).experiments(), slots):
-            busy[busy.index(min(busy))] += len(chunk)
-        assert max(busy) - min(busy) <= max(busy) / 6 + 1
-
-
-def test_processes_of_other_code_can_be_interrupted_though_workers_were_prepared_for():
-    code = """
-import signal
-from concurrent.futures import ProcessPoolExecutor
-from spectail.running.forkserver import start_early, worker_context
-start_early(1)
-with ProcessPoolExecutor(1, worker_context()) as pool:
-    assert signal.SIGINT not in pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result()
-    assert pool.submit(signal.getsignal, signal.SIGINT).result() is signal.default_int_handler
-assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+        chunks = chunks_of_problems(many, slots)
+        assert sorted(e.key for chunk in chunks for e in chunk) == sorted(e.key for e in many)
+        assert all(len({e.problem_key for e in chunk}) == 1 for chunk in chunks)
+        assert len(chunks) >= slots
+        assert max(map(len, chunks)) <= (16 if slots == 1 else 32)
 
 
 def test_an_estimate_counts_what_is_missing(tmp_path):

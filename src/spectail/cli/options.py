@@ -40,8 +40,9 @@ class Computing:
         """Let worker processes begin to import what they need, beside what this one imports."""
         if self.workers is not None and self.workers > 0 and self.ray is None:
             from spectail.running.forkserver import start_early, threads_each
+            from spectail.sweeps.worker import PRELOAD
 
-            start_early(threads_each(self.workers))
+            start_early(threads_each(self.workers), PRELOAD)
 
     def compute(self, experiments: Any, store: Any) -> None:
         """Compute what a store lacks, with a progress bar; exits where runs failed or it was to stop."""
@@ -50,9 +51,9 @@ class Computing:
         from spectail.running.scheduler import Compute
         from spectail.sweeps.sweep import run_missing
 
-        where = Compute(self.device, self.workers, self.ray, Resources(self.cpus, self.gpus))
+        compute = Compute(self.device, self.workers, self.ray, Resources(self.cpus, self.gpus))
         with RunProgress() as progress:
-            summary = run_missing(experiments, store, where, progress)
+            summary = run_missing(experiments, store, compute, progress)
         progress.print_summary(summary)
         if summary.stopped:
             raise KeyboardInterrupt

@@ -23,20 +23,21 @@ class StoreCommand:
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR", help="The folder.")]
 
     def __call__(self) -> None:
-        """Verify, or remove, and say what was found."""
+        """Verify, or remove, and say what is wrong."""
         from spectail.errors import unknown_name
         from spectail.report.terminal import sweep as progress
         from spectail.store import upkeep
         from spectail.store.store import Store
+        from spectail.study.settings import figure_folders
 
-        kept = Store(self.folder)
+        store, figures = Store(self.folder), figure_folders(self.folder)
         if self.action == "check":
-            findings = upkeep.check(kept)
-            progress.print_findings(findings, len(kept.manifest.read()))
-            if any(finding.harmful for finding in findings):
+            defects = upkeep.check(store, figures)
+            progress.print_defects(defects, len(store.manifest.read()))
+            if any(defect.harmful for defect in defects):
                 sys.exit(1)
         elif self.action == "gc":
-            removed = upkeep.collect_garbage(kept)
+            removed = upkeep.collect_garbage(store, figures)
             for path in removed:
                 print(f"removed {path}")
             print(f"{len(removed)} files removed")

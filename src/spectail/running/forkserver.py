@@ -5,35 +5,38 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-_NEEDED = ("spectail.experiments.two_layer.run", "spectail.running.processes", "netCDF4")
-
-_BY_OPTIMIZERS = "torch._dynamo"  # which the first step of one would import
+_FIRST = ("spectail.running.processes", "torch")  # whose threads each worker limits
 
 _LAST = "spectail.running.forkserver_ready"
 
 
-def worker_context() -> Any:
-    """How worker processes start: forked from a process that has imported torch and little else, where that can be."""
+def worker_context(preload: Sequence[str] = ()) -> Any:
+    """How worker processes start: forked from a process that has imported what they need, where that can be.
+
+    Args:
+        preload: the modules that they need. Who starts that process first decides.
+    """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*_NEEDED, _BY_OPTIMIZERS, _LAST])
+    context.set_forkserver_preload([*_FIRST, *preload, _LAST])
     return context
 
 
-def start_early(threads: int) -> None:
+def start_early(threads: int, preload: Sequence[str] = ()) -> None:
     """Let that process import what workers need, while this one goes on with something else.
 
     It takes seconds, in which Ctrl-C is left to this process. Where workers are not forks, nothing happens.
 
     Args:
         threads: of each worker.
+        preload: the modules that workers need.
     """
-    if worker_context().get_start_method() == "forkserver":
+    if worker_context(preload).get_start_method() == "forkserver":
         from multiprocessing import forkserver, resource_tracker
 
         resource_tracker.ensure_running()  # it would let SIGINT through again

@@ -1,4 +1,4 @@
-"""Ctrl-C once: finish the current runs, or keep where the long ones are, and stop. Twice: stop now."""
+"""Ctrl-C once: finish what is under way, or keep where it is if it is long, and stop. Twice: stop now."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Interrupt:
 
     def __init__(self, requested: Callable[[], None] = lambda: None) -> None:
         self.requested = False
-        self._tell = requested
+        self._on_request = requested
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interrupt:
@@ -39,4 +39,4 @@ class Interrupt:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        self._tell()
+        self._on_request()

@@ -1,4 +1,4 @@
-"""Where chunks of runs are computed: in this process, or in several beside each other."""
+"""Where chunks of work are done: in this process, or in several beside each other."""
 
 from __future__ import annotations
 
@@ -8,44 +8,57 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
-from spectail.experiments.experiment import Experiment
+from spectail.errors import SettingError
 from spectail.running.forkserver import start_early, thread_limit, threads_each, worker_context
-from spectail.running.queue import Chunk, Failure
-from spectail.store.store import Store
-from spectail.sweeps.worker import Worker
+from spectail.running.queue import P, Piece, Report
 
-Result = Future[list[Failure]]
+Work = Callable[[Sequence[P]], Iterable[Report]]
+"""Does the pieces of a chunk one after the other, and gives what became of each as soon as it is known."""
 
-Kept = Callable[[Experiment], None]
+Result = Future[list[Report]]
+
+_P_contra = TypeVar("_P_contra", bound=Piece, contravariant=True)
+
+
+class Start(Protocol[_P_contra]):
+    """Starts a worker. It is called once in each process that works; to get there it must be picklable."""
+
+    def __call__(self, stopping: Callable[[], bool], call: Callable[..., Any] | None = None) -> Work[_P_contra]:
+        """What does chunks in this process.
+
+        Args:
+            stopping: whether no further piece is to be begun, and a long one is to be left where it is.
+            call: of a worker on a cluster: calls a method, by its name, of the object that is held beside the driver.
+        """
 
 
 class WorkerDied(Exception):  # noqa: N818 - it says what happened
     """A worker went away in the middle of a chunk; what it had kept is kept."""
 
 
-class Executor(Protocol):
-    """Computes chunks; a context, that lets nothing run on when it is left."""
+class Executor(Protocol[_P_contra]):
+    """Does chunks; a context, that lets nothing run on when it is left."""
 
     @property
     def slots(self) -> int:
-        """How many chunks are computed at once."""
+        """How many chunks are done at once."""
 
-    def submit(self, chunk: Chunk, kept: Kept) -> Result:
-        """Begin a chunk. Its result raises `WorkerDied` where the worker did.
+    def submit(self, chunk: Sequence[_P_contra], report: Callable[[Report], None]) -> Result:
+        """Begin a chunk.
 
-        `kept` is called with each run that is kept, where that is known at once.
+        `report` is called with what became of each piece, where that is known at once; the result is the
+        rest. It raises `WorkerDied` where the worker did.
         """
 
     def stop(self) -> None:
-        """Begin no further run, and leave long ones where they are."""
+        """Begin no further piece, and leave long ones where they are."""
 
     def __enter__(self) -> object: ...
 
@@ -54,41 +67,28 @@ class Executor(Protocol):
     ) -> None: ...
 
 
-class ThisProcess:
-    """One run after the other in this process, with all its threads.
-
-    Args:
-        store: where runs are kept.
-        device: where they are computed.
-        progress: called with each run and the step that it has done.
-    """
+class ThisProcess(Generic[P]):
+    """One piece after the other in this process, with all its threads."""
 
     slots = 1
 
-    def __init__(
-        self,
-        store: Store,
-        device: str = "cpu",
-        progress: Callable[[Experiment, int], None] = lambda experiment, step: None,
-    ) -> None:
+    def __init__(self, start: Start[P]) -> None:
         self._stopping = False
-        self._work = Worker(store, device, lambda: self._stopping)
-        self._progress = progress
+        self._work = start(lambda: self._stopping)
 
-    def submit(self, chunk: Chunk, kept: Kept) -> Result:
-        """Compute a chunk; it is done when this returns."""
+    def submit(self, chunk: Sequence[P], report: Callable[[Report], None]) -> Result:
+        """Do a chunk; it is done when this returns."""
+        for item in self._work(chunk):
+            report(item)
         result: Result = Future()
-        try:
-            result.set_result(self._work(chunk, self._progress, kept))
-        except OSError as error:
-            result.set_exception(error)
+        result.set_result([])
         return result
 
     def stop(self) -> None:
-        """Begin no further run, and leave long ones where they are."""
+        """Begin no further piece, and leave long ones where they are."""
         self._stopping = True
 
-    def __enter__(self) -> ThisProcess:
+    def __enter__(self) -> ThisProcess[P]:
         return self
 
     def __exit__(
@@ -97,40 +97,38 @@ class ThisProcess:
         pass
 
 
-class WorkerProcesses:
+class WorkerProcesses(Generic[P]):
     """Several worker processes, which divide the machine's threads between them.
 
     A worker that dies is replaced. Workers go away when this process does, however it ends.
 
     Args:
-        store: where runs are kept; the workers write there themselves.
         workers: how many.
-        device: where runs are computed.
+        start: called in each.
+        preload: modules that they need.
     """
 
-    def __init__(self, store: Store, workers: int, device: str = "cpu") -> None:
+    def __init__(self, workers: int, start: Start[P], preload: Sequence[str] = ()) -> None:
         self.slots = workers
-        self._context = worker_context()
+        self._context = worker_context(preload)
         self._stopping = self._context.RawValue(ctypes.c_bool, False)
-        threads = threads_each(workers)
-        self._arguments = (store.root, store.checkpoint_seconds, device, threads, self._stopping)
-        self._threads = threads
+        self._threads, self._start, self._preload = threads_each(workers), start, preload
         self._pool: ProcessPoolExecutor | None = None
 
-    def submit(self, chunk: Chunk, kept: Kept) -> Result:
+    def submit(self, chunk: Sequence[P], report: Callable[[Report], None]) -> Result:
         """Hand a chunk to the next worker that is free."""
         try:
-            future = self._running().submit(_work, chunk)
+            future = self._running().submit(_do_chunk, chunk)
         except BrokenProcessPool:
             self._shut_down()
-            future = self._running().submit(_work, chunk)
+            future = self._running().submit(_do_chunk, chunk)
         return _as_worker_died(future)
 
     def stop(self) -> None:
-        """Begin no further run, and leave long ones where they are."""
+        """Begin no further piece, and leave long ones where they are."""
         self._stopping.value = True
 
-    def __enter__(self) -> WorkerProcesses:
+    def __enter__(self) -> WorkerProcesses[P]:
         return self
 
     def __exit__(
@@ -140,8 +138,9 @@ class WorkerProcesses:
 
     def _running(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self.slots, self._context, _start_worker, self._arguments)
-            _start(self._pool, self._threads)
+            arguments = (self._start, self._threads, self._stopping)
+            self._pool = ProcessPoolExecutor(self.slots, self._context, _start_worker, arguments)
+            _start_pool(self._pool, self._threads, self._preload)
         return self._pool
 
     def _shut_down(self) -> None:
@@ -151,12 +150,15 @@ class WorkerProcesses:
 
 
 @contextmanager
-def worker_pool(workers: int, begin: Callable[[], object]) -> Iterator[ProcessPoolExecutor]:
-    """Processes for other work than runs, which divide the machine's threads and go away with this process.
+def worker_pool(
+    workers: int, begin: Callable[[], object], preload: Sequence[str] = ()
+) -> Iterator[ProcessPoolExecutor]:
+    """Processes for work that is done in order, which divide the machine's threads and go away with this process.
 
     Args:
         workers: how many.
         begin: called in each before its first piece of work.
+        preload: modules that they need.
 
     Yields:
         the pool; what it is at when the context is left is cut off.
@@ -165,9 +167,9 @@ def worker_pool(workers: int, begin: Callable[[], object]) -> Iterator[ProcessPo
         OSError: a process was killed at its work.
     """
     threads = threads_each(workers)
-    pool = ProcessPoolExecutor(workers, worker_context(), _begin, (threads, begin))
+    pool = ProcessPoolExecutor(workers, worker_context(preload), _begin, (threads, begin))
     try:
-        _start(pool, threads)
+        _start_pool(pool, threads, preload)
         yield pool
     except BrokenProcessPool:
         raise OSError(
@@ -177,13 +179,13 @@ def worker_pool(workers: int, begin: Callable[[], object]) -> Iterator[ProcessPo
         _kill(pool)
 
 
-def _start(pool: ProcessPoolExecutor, threads: int) -> None:
-    start_early(threads)
+def _start_pool(pool: ProcessPoolExecutor, threads: int, preload: Sequence[str]) -> None:
+    start_early(threads, preload)
     try:
         with thread_limit(threads):
             pool.submit(os.getpid).result()  # the first worker starts while the limit is set
     except (BrokenProcessPool, EOFError):
-        raise RuntimeError(
+        raise SettingError(
             "worker processes cannot start; a script that uses workers must call spectail inside "
             "`if __name__ == '__main__':`"
         ) from None
@@ -198,13 +200,13 @@ def _kill(pool: ProcessPoolExecutor) -> None:
         process.join()
 
 
-_worker: Worker | None = None  # of a worker process, set once when it starts
+_work: Work[Any] | None = None  # of a worker process, set once when it starts
 
 
-def _start_worker(root: Path, checkpoint_seconds: float, device: str, threads: int, stopping: Any) -> None:
-    global _worker
+def _start_worker(start: Start[Any], threads: int, stopping: Any) -> None:
+    global _work
     _begin(threads)
-    _worker = Worker(Store(root, checkpoint_seconds), device, lambda: bool(stopping.value))
+    _work = start(lambda: bool(stopping.value))
 
 
 def _begin(threads: int, begin: Callable[[], object] = lambda: None) -> None:
@@ -226,21 +228,21 @@ def _die_with_parent(parent: int) -> None:
     os._exit(1)
 
 
-def _work(chunk: Chunk) -> list[Failure]:
-    assert _worker is not None
-    return _worker(chunk)
+def _do_chunk(chunk: Sequence[Any]) -> list[Report]:
+    assert _work is not None
+    return list(_work(chunk))
 
 
 def _as_worker_died(future: Result) -> Result:
     """The same result, with `WorkerDied` in place of what the pool says."""
-    told: Result = Future()
+    result: Result = Future()
 
-    def tell(done: Result) -> None:
+    def pass_on(done: Result) -> None:
         error = done.exception() if not done.cancelled() else BrokenProcessPool()
         if error is None:
-            told.set_result(done.result())
+            result.set_result(done.result())
         else:
-            told.set_exception(WorkerDied(str(error)) if isinstance(error, BrokenProcessPool) else error)
+            result.set_exception(WorkerDied(str(error)) if isinstance(error, BrokenProcessPool) else error)
 
-    future.add_done_callback(tell)
-    return told
+    future.add_done_callback(pass_on)
+    return result

@@ -1,131 +1,154 @@
-"""What is left to do, handed out in chunks that share a problem."""
+"""What is left to do, handed out in chunks of what belongs together."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any, Generic, Protocol, TypeVar
 
-from spectail.experiments.experiment import Experiment
-from spectail.store.locks import RunLocks
-from spectail.store.store import Store
-
-# Runs that are claimed at once, which another sweep on the same store cannot take: more for a worker, who gets a
-# problem for one chunk only, than for a sweep without workers, which keeps it for the next.
+# Pieces that are claimed at once, which nobody else can take: more for a worker, who gets a group for one chunk
+# only, than for a process without workers, which keeps it for the next.
 _MOST, _MOST_ALONE = 32, 16
 
-_Weighed = tuple[float, Experiment]  # with its work, in operations
-
-_NEARLY = 1 + 1e-6  # sums of work are floats
+_NEARLY = 1 + 1e-6  # sums of costs are floats
 
 
-class Queue:
-    """Chunks of the runs of a sweep; each run is claimed before it is handed out.
-
-    Runs that another sweep has claimed wait, until it has kept them or given them up.
-
-    Args:
-        experiments: what is to be computed.
-        store: where it will be kept.
-        claims: of this process on that store.
-        slots: how many workers ask for chunks.
-    """
-
-    def __init__(self, experiments: Sequence[Experiment], store: Store, claims: RunLocks, slots: int) -> None:
-        self._store, self._claims = store, claims
-        self._chunks = deque(chunks(experiments, slots))
-        self._elsewhere: list[Experiment] = []
+class Piece(Protocol):
+    """One piece of work, whatever it is: who hands it over and who does it know."""
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing is left, here or with another sweep."""
-        return not self._chunks and not self._elsewhere
-
-    def next(self) -> tuple[Chunk, list[Experiment]]:
-        """The next chunk, and runs that were found to be kept by now.
-
-        Both may be empty: the runs that are left are being computed by another sweep.
-        """
-        if not self._chunks and self._elsewhere:
-            self._chunks.append(self._elsewhere)
-            self._elsewhere = []
-        mine: list[Experiment] = []
-        found: list[Experiment] = []
-        while self._chunks and not mine:
-            for experiment in self._chunks.popleft():
-                if not self._claims.claim(experiment.key):
-                    self._elsewhere.append(experiment)
-                elif experiment in self._store:
-                    self._claims.release(experiment.key)
-                    found.append(experiment)
-                else:
-                    mine.append(experiment)
-        return mine, found
-
-    def done(self, chunk: Chunk) -> None:
-        """Give up the claims on a chunk: it is kept, or it failed."""
-        for experiment in chunk:
-            self._claims.release(experiment.key)
-
-    def again(self, chunk: Chunk) -> None:
-        """Put back a chunk whose worker died."""
-        self.done(chunk)
-        self._chunks.append(chunk)
+    def key(self) -> str:
+        """The name of the piece, here and in every worker."""
 
 
-def chunks(experiments: Sequence[Experiment], slots: int) -> list[Chunk]:
-    """Runs of one problem together, the most work first, in as few pieces as keep all workers busy to the end.
-
-    Whoever gets a piece of a problem draws it, and measures it at step 0. So a problem stays whole while
-    it is no more than a worker's share of what is left; the last ones are cut, into pieces of half that
-    share. Runs of one kind of update lie next to each other, since they share most.
-    """
-    from spectail.experiments.cost import operations
-
-    groups: dict[tuple[object, ...], list[_Weighed]] = {}
-    for experiment in experiments:
-        groups.setdefault(experiment.problem_key, []).append((operations(experiment), experiment))
-    problems = sorted(groups.values(), key=_work, reverse=True)
-    left = list(accumulate(map(_work, reversed(problems))))  # of each and all after it, from the end
-    pieces: list[list[_Weighed]] = []
-    for group, work in zip(problems, reversed(left), strict=True):
-        group.sort(key=lambda weighed: (weighed[1].protocol, weighed[1].activation, weighed[1].optimizer))
-        share = work / slots
-        most = math.inf if _work(group) <= _NEARLY * share else share / 2
-        pieces += _cut(group, most, _MOST if slots > 1 else _MOST_ALONE)
-    if slots > 1:  # the longest first, so that no worker is left with it at the end
-        pieces.sort(key=_work, reverse=True)
-    return [[experiment for _, experiment in piece] for piece in pieces]
+P = TypeVar("P", bound=Piece)
 
 
-def _cut(group: Sequence[_Weighed], most: float, runs: int) -> list[list[_Weighed]]:
-    """Pieces of so much work and so many runs at most, but of one run at least."""
-    pieces: list[list[_Weighed]] = []
-    for weighed in group:
-        if not pieces or len(pieces[-1]) == runs or _work(pieces[-1]) + weighed[0] > _NEARLY * most:
-            pieces.append([])
-        pieces[-1].append(weighed)
-    return pieces
+@dataclass(frozen=True)
+class Done:
+    """A piece that is done, and what came of it where that is not kept already."""
 
-
-def _work(runs: Sequence[_Weighed]) -> float:
-    return sum(operations for operations, _ in runs)
-
-
-Chunk = Sequence[Experiment]
-"""Runs that one worker does one after the other, most often of one problem."""
+    key: str
+    result: Any = None
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that could not be computed, and why, in one sentence."""
+    """A piece that could not be done, and why, in one sentence."""
 
     key: str
     sentence: str
 
-    @classmethod
-    def of(cls, e: Experiment, why: str) -> Failure:
-        """The failure of an experiment."""
-        return cls(e.key, f"{e.optimizer}, lr={e.lr:g}, n={e.n}, d={e.d}, h={e.h}, seed={e.seed} ({e.key}): {why}")
+
+Report = Done | Failure
+
+
+class Queue(Generic[P]):
+    """Chunks of pieces; each piece is claimed before it is handed out.
+
+    Pieces that somebody else has claimed wait, until they are done or given up.
+
+    Args:
+        chunks: of what is to be done, in the order in which they are handed out.
+        is_done: whether a piece is done, by whomever.
+        claim: whether a piece is now ours to do.
+        release: gives a claim up.
+    """
+
+    def __init__(
+        self,
+        chunks: Iterable[Sequence[P]],
+        is_done: Callable[[P], bool],
+        claim: Callable[[P], bool] = lambda piece: True,
+        release: Callable[[P], object] = lambda piece: None,
+    ) -> None:
+        self._chunks, self._elsewhere = deque(chunks), list[P]()
+        self.is_done, self._claim, self._release = is_done, claim, release
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is left, here or with somebody else."""
+        return not self._chunks and not self._elsewhere
+
+    def next(self) -> tuple[list[P], list[P]]:
+        """The next chunk, and pieces that turned out to be done by now.
+
+        Both may be empty: the pieces that are left are being done by somebody else.
+        """
+        if not self._chunks and self._elsewhere:
+            self._chunks.append(self._elsewhere)
+            self._elsewhere = []
+        ours: list[P] = []
+        done: list[P] = []
+        while self._chunks and not ours:
+            for piece in self._chunks.popleft():
+                if not self._claim(piece):
+                    self._elsewhere.append(piece)
+                elif self.is_done(piece):
+                    self._release(piece)
+                    done.append(piece)
+                else:
+                    ours.append(piece)
+        return ours, done
+
+    def release(self, chunk: Sequence[P]) -> None:
+        """Give up the claims on a chunk."""
+        for piece in chunk:
+            self._release(piece)
+
+    def requeue(self, chunk: Sequence[P]) -> None:
+        """Put back what was left of a chunk."""
+        self._chunks.append(chunk)
+
+
+def chunks(
+    pieces: Iterable[P],
+    slots: int,
+    *,
+    cost: Callable[[P], float],
+    group: Callable[[P], Hashable],
+    order: Callable[[P], Any],
+) -> list[list[P]]:
+    """Pieces of one group together, the most work first, in as few chunks as keep all workers busy to the end.
+
+    Whoever gets a chunk prepares what its group shares. So a group stays whole while it is no more than a
+    worker's share of what is left; the last ones are cut, into chunks of half that share.
+
+    Args:
+        pieces: what is to be done.
+        slots: how many workers ask for chunks.
+        cost: of a piece, in any unit.
+        group: what a piece shares with others.
+        order: of the pieces of a group, so that those that share most lie next to each other.
+    """
+    groups: dict[Hashable, list[tuple[float, P]]] = {}
+    for piece in pieces:
+        groups.setdefault(group(piece), []).append((cost(piece), piece))
+    largest_first = sorted(groups.values(), key=_total, reverse=True)
+    left = list(accumulate(map(_total, reversed(largest_first))))  # of each and all after it, from the end
+    cut: list[list[tuple[float, P]]] = []
+    for members, work in zip(largest_first, reversed(left), strict=True):
+        members.sort(key=lambda member: order(member[1]))
+        share = work / slots
+        most = math.inf if _total(members) <= _NEARLY * share else share / 2
+        cut += _cut(members, most, _MOST if slots > 1 else _MOST_ALONE)
+    if slots > 1:  # the longest first, so that no worker is left with it at the end
+        cut.sort(key=_total, reverse=True)
+    return [[piece for _, piece in chunk] for chunk in cut]
+
+
+def _cut(members: Sequence[tuple[float, P]], most: float, count: int) -> list[list[tuple[float, P]]]:
+    """Chunks of so much work and so many pieces at most, but of one piece at least."""
+    cut: list[list[tuple[float, P]]] = []
+    for member in members:
+        if not cut or len(cut[-1]) == count or _total(cut[-1]) + member[0] > _NEARLY * most:
+            cut.append([])
+        cut[-1].append(member)
+    return cut
+
+
+def _total(members: Sequence[tuple[float, P]]) -> float:
+    return sum(cost for cost, _ in members)

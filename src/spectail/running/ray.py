@@ -1,4 +1,4 @@
-"""Chunks of runs on a Ray cluster. Scheduling, retries and transport are Ray's."""
+"""Chunks of work on a Ray cluster. Scheduling, retries and transport are Ray's."""
 
 from __future__ import annotations
 
@@ -6,20 +6,15 @@ import logging
 import os
 import socket
 import uuid
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import Any
-
-import xarray as xr
+from typing import Any, Generic
 
 from spectail.errors import SettingError
-from spectail.experiments.experiment import Experiment
-from spectail.running.processes import Kept, Result, WorkerDied
-from spectail.running.queue import Chunk, Failure
-from spectail.store.store import Store
-from spectail.sweeps.worker import RemoteStore, Worker
+from spectail.running.processes import Result, Start, Work, WorkerDied
+from spectail.running.queue import P, Report
 
 
 @dataclass(frozen=True)
@@ -44,42 +39,26 @@ class Resources:
             raise SettingError("cpus=0 and gpus=0 leave nothing to compute with; expected one above 0")
 
 
-class RayCluster:
-    """Computes chunks on a cluster.
-
-    Workers that see the store's folder, as on a cluster with a shared file system, write there
-    themselves; the others send runs and checkpoints to an actor on the driver's node.
+class RayCluster(Generic[P]):
+    """Does chunks on a cluster.
 
     Args:
-        store: on this machine.
+        start: called in each process of the cluster that works.
+        held: an object that an actor beside this driver holds, whose methods workers can call.
         address: of the cluster, such as "10.0.0.1:6379"; "" for the one that runs on this machine, or
             that RAY_ADDRESS names, or else a new one of all its cores.
         resources: what each run takes.
-        device: where runs are computed; "cuda" where each has a GPU.
-        shared: False to send all runs through the actor.
 
     Raises:
-        ValueError: Ray is not installed, the cluster does not answer, or no node has the resources.
+        SettingError: Ray is not installed, the cluster does not answer, or no node has the resources.
     """
 
     def __init__(
-        self,
-        store: Store,
-        address: str = "",
-        resources: Resources | None = None,
-        device: str = "cpu",
-        *,
-        shared: bool = True,
+        self, start: Start[P], held: object = None, address: str = "", resources: Resources | None = None
     ) -> None:
-        self.store, self.resources, self.device = store, resources or Resources(), device
+        self.resources, self._start, self._driver = resources or Resources(), start, uuid.uuid4().hex
         self.ray = _import_ray()
         self._started = _connect(self.ray, address)
-        if device == "cpu" and self.resources.gpus:
-            self.device = "cuda"
-        self._token = store.root / f".sweep-{uuid.uuid4().hex}"
-        if shared:
-            store.root.mkdir(parents=True, exist_ok=True)
-            self._token.touch()
         if not self.slots:
             self._leave()
             raise SettingError(
@@ -88,23 +67,22 @@ class RayCluster:
         here = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             self.ray.get_runtime_context().get_node_id(), soft=False
         )
-        actor = self.ray.remote(DriverActor).options(num_cpus=0, scheduling_strategy=here)
-        self._office = actor.remote(store.root, store.checkpoint_seconds)
-        self._work = self.ray.remote(_work).options(
+        self._actor = self.ray.remote(DriverActor).options(num_cpus=0, scheduling_strategy=here).remote(held)
+        self._do_chunk = self.ray.remote(_do_chunk).options(
             num_cpus=self.resources.cpus, num_gpus=self.resources.gpus, max_retries=self.resources.retries
         )
 
     @property
     def slots(self) -> int:
-        """How many chunks the nodes that are there now can compute at once."""
+        """How many chunks the nodes that are there now can do at once."""
         return sum(self._room(node["Resources"]) for node in self.ray.nodes() if node["Alive"])
 
-    def submit(self, chunk: Chunk, kept: Kept) -> Result:
+    def submit(self, chunk: Sequence[P], report: Callable[[Report], None]) -> Result:
         """Hand a chunk to Ray."""
-        reference = self._work.remote(list(chunk), self._office, str(self._token), self.resources.cpus, self.device)
+        reference = self._do_chunk.remote(list(chunk), self._start, self._actor, self._driver, self.resources.cpus)
         result: Result = Future()
 
-        def tell(done: Future[list[Failure]]) -> None:
+        def pass_on(done: Result) -> None:
             error = done.exception()
             if error is None:
                 result.set_result(done.result())
@@ -113,14 +91,14 @@ class RayCluster:
             else:
                 result.set_exception(WorkerDied(str(error)))
 
-        reference.future().add_done_callback(tell)
+        reference.future().add_done_callback(pass_on)
         return result
 
     def stop(self) -> None:
-        """Begin no further run, and leave long ones where they are."""
-        self._office.stop.remote()
+        """Begin no further piece, and leave long ones where they are."""
+        self._actor.stop.remote()
 
-    def __enter__(self) -> RayCluster:
+    def __enter__(self) -> RayCluster[P]:
         return self
 
     def __exit__(
@@ -129,7 +107,6 @@ class RayCluster:
         self._leave()
 
     def _leave(self) -> None:
-        self._token.unlink(missing_ok=True)
         if self._started:
             self.ray.shutdown()
 
@@ -139,33 +116,17 @@ class RayCluster:
 
 
 class DriverActor:
-    """The actor beside the driver: the store for workers that do not see it, and the word to stop."""
+    """The actor beside the driver: holds an object for workers elsewhere, and the word to stop."""
 
-    def __init__(self, root: Path, checkpoint_seconds: float) -> None:
-        self._store, self._stopping = Store(root, checkpoint_seconds), False
+    def __init__(self, held: object) -> None:
+        self._held, self._stopping = held, False
 
-    def about(self) -> tuple[Path, float]:
-        """The store's folder, and the seconds between checkpoints."""
-        return self._store.root, self._store.checkpoint_seconds
-
-    def holds(self, experiment: Experiment) -> bool:
-        """Whether the run of an experiment is kept."""
-        return experiment in self._store
-
-    def put(self, run: xr.Dataset) -> None:
-        """Keep a run."""
-        self._store.put(run)
-
-    def read_checkpoint(self, experiment: Experiment) -> bytes | None:
-        """The state of an unfinished run."""
-        return self._store.read_checkpoint(experiment)
-
-    def write_checkpoint(self, experiment: Experiment, content: bytes) -> None:
-        """Keep the state of an unfinished run."""
-        self._store.write_checkpoint(experiment, content)
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the object."""
+        return getattr(self._held, method)(*arguments)
 
     def stop(self) -> None:
-        """Begin no further run, and leave long ones where they are."""
+        """Begin no further piece, and leave long ones where they are."""
         self._stopping = True
 
     def stopping(self) -> bool:
@@ -173,21 +134,22 @@ class DriverActor:
         return self._stopping
 
 
-_workers: dict[str, Worker] = {}  # of this worker process: one for the sweep that it works for
+_workers: dict[str, Work[Any]] = {}  # of this worker process: one for the driver that it works for
 
 
-def _work(chunk: list[Experiment], office: Any, token: str, cpus: float, device: str) -> list[Failure]:
+def _do_chunk(chunk: list[Any], start: Start[Any], actor: Any, driver: str, cpus: float) -> list[Report]:
     """A chunk, in a worker process of Ray."""
     import ray
     import torch
 
-    if token not in _workers:
+    if driver not in _workers:
         _workers.clear()
         torch.set_num_threads(max(1, int(cpus)))
-        root, seconds = ray.get(office.about.remote())
-        keeper = Store(root, seconds) if Path(token).exists() else RemoteStore(office, ray.get, seconds)
-        _workers[token] = Worker(keeper, device, lambda: bool(ray.get(office.stopping.remote())))
-    return _workers[token](chunk)
+        _workers[driver] = start(
+            lambda: bool(ray.get(actor.stopping.remote())),
+            lambda method, *arguments: ray.get(actor.call.remote(method, *arguments)),
+        )
+    return list(_workers[driver](chunk))
 
 
 def _import_ray() -> Any:

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, Generic
 
 from spectail.errors import SettingError
 from spectail.running.interrupt import Interrupt
-from spectail.running.processes import Executor, Result, ThisProcess, WorkerDied, WorkerProcesses
-from spectail.running.queue import Chunk, Failure, Queue
-
-if TYPE_CHECKING:
-    from spectail.experiments.experiment import Experiment
-    from spectail.running.ray import Resources
-    from spectail.store.store import Store
-    from spectail.sweeps.sweep import SweepProgress, SweepSummary
-
+from spectail.running.processes import Executor, Result, Start, ThisProcess, WorkerDied, WorkerProcesses
+from spectail.running.queue import Done, Failure, P, Queue, Report
+from spectail.running.ray import RayCluster, Resources
 
 _TRIES = 4
 
-_POLL_SECONDS = 0.2  # seconds between two looks at what the workers have kept
+_POLL_SECONDS = 0.2  # between two questions which pieces are done
 
 
 @dataclass(frozen=True)
 class Compute:
-    """Where runs are computed.
+    """Where work is computed.
 
     Attributes:
-        device: cpu, cuda, mps, ...
+        device: cpu, cuda, mps, ...; for whoever does the work, nothing here looks at it.
         workers: so many processes beside each other; None for this process.
         ray: the address of a Ray cluster, "" for the one that is running or else a new one on this
             machine; None for no Ray.
@@ -47,97 +42,145 @@ class Compute:
         if self.workers is not None and self.ray is not None:
             raise SettingError("workers and ray are both given; expected one of them")
 
-    def executor(self, store: Store, watcher: SweepProgress) -> Executor:
+    @property
+    def in_this_process(self) -> bool:
+        """Whether no other process takes part."""
+        return self.workers is None and self.ray is None
+
+    @property
+    def worker_device(self) -> str:
+        """The device of each worker: a GPU where it gets one of a cluster."""
+        has_gpu = self.ray is not None and self.resources is not None and self.resources.gpus > 0
+        return "cuda" if has_gpu and self.device == "cpu" else self.device
+
+    def executor(self, start: Start[P], held: object = None, preload: Sequence[str] = ()) -> Executor[P]:
         """What computes there.
 
+        Args:
+            start: starts each worker.
+            held: what workers on a cluster reach beside the driver.
+            preload: modules that worker processes need.
+
         Raises:
-            ValueError: the device or the cluster is not available.
+            SettingError: the cluster is not available.
         """
         if self.ray is not None:
-            from spectail.running.ray import RayCluster
-
-            return RayCluster(store, self.ray, self.resources, self.device)
-        from spectail.spectra.precision import check_device
-
-        check_device(self.device)
+            return RayCluster(start, held, self.ray, self.resources)
         if self.workers is not None:
-            return WorkerProcesses(store, self.workers, self.device)
-        return ThisProcess(store, self.device, watcher.step)
+            return WorkerProcesses(self.workers, start, preload)
+        return ThisProcess(start)
 
 
-class Scheduler:
-    """Keeps the workers of one sweep busy until nothing is left."""
+@dataclass(frozen=True)
+class Outcome:
+    """How work ended.
+
+    Attributes:
+        computed: how many pieces were done, here or by somebody else meanwhile.
+        failures: pieces that could not be done.
+        stopped: whether it was asked to stop, be it in the last piece: what would come next is not to begin.
+    """
+
+    computed: int = 0
+    failures: Sequence[Failure] = ()
+    stopped: bool = False
+
+
+class Scheduler(Generic[P]):
+    """Keeps workers busy until nothing is left.
+
+    Args:
+        executor: the workers.
+        queue: what they do.
+        kept: called once with each piece that is done, and with its result if it has one.
+        stopping: called when it is asked to stop.
+    """
 
     def __init__(
-        self, executor: Executor, queue: Queue, store: Store, watcher: SweepProgress, summary: SweepSummary
+        self,
+        executor: Executor[P],
+        queue: Queue[P],
+        kept: Callable[[P, Any], object] = lambda piece, result: None,
+        stopping: Callable[[], object] = lambda: None,
     ) -> None:
-        self.executor, self.queue, self.store, self.watcher, self.summary = executor, queue, store, watcher, summary
-        self.running: dict[Result, Chunk] = {}
-        self.pending: dict[str, Experiment] = {}  # handed out, and not yet known to be kept
-        self.deaths: dict[str, int] = {}
+        self._executor, self._queue, self._kept, self._tell_stopping = executor, queue, kept, stopping
+        self._running: dict[Result, Sequence[P]] = {}
+        self._pending: dict[str, P] = {}  # handed out, and not yet known to be done or to have failed
+        self._deaths: dict[str, int] = {}
+        self._computed, self._failures = 0, list[Failure]()
 
-    def run(self) -> None:
-        """Hand out chunks until none is left, or until it is asked to stop."""
-        with Interrupt(self._asked_to_stop) as interrupt:
+    def run(self) -> Outcome:
+        """Hand out chunks until none is left, or until it is asked to stop.
+
+        Raises:
+            KeyboardInterrupt: it was asked twice.
+            Exception: what the work raised.
+        """
+        with Interrupt(self._stop) as interrupt:
             while True:
                 if not interrupt.requested:
-                    self._hand_out()
-                if self.running:
-                    done = wait(self.running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED).done
-                elif interrupt.requested or self.queue.empty:
+                    self._submit()
+                if self._running:
+                    done = wait(self._running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED).done
+                elif interrupt.requested or self._queue.empty:
                     break
                 else:
                     done = set()
-                    time.sleep(_POLL_SECONDS)  # what is left is with another sweep
-                self._look()
+                    time.sleep(_POLL_SECONDS)  # what is left is with somebody else
+                self._collect_kept()
                 for result in done:
-                    self._collect(self.running.pop(result), result)
-            self.summary.stopped = interrupt.requested
+                    self._collect(self._running.pop(result), result)
+            return Outcome(self._computed, self._failures, interrupt.requested)
 
-    def _asked_to_stop(self) -> None:
-        self.executor.stop()
-        self.watcher.stopping()
+    def _stop(self) -> None:
+        self._executor.stop()
+        self._tell_stopping()
 
-    def _hand_out(self) -> None:
+    def _submit(self) -> None:
         """Give every free worker a chunk, and have one more ready than there are workers."""
-        slots = self.executor.slots
-        while len(self.running) < slots + (slots > 1):
-            chunk, found = self.queue.next()
-            self.pending |= {e.key: e for e in (*chunk, *found)}
-            for experiment in found:
-                self._kept(experiment)
+        slots = self._executor.slots
+        while len(self._running) < slots + (slots > 1):
+            chunk, done = self._queue.next()
+            self._pending |= {piece.key: piece for piece in (*chunk, *done)}
+            for piece in done:
+                self._report(Done(piece.key))
             if not chunk:
                 return
-            self.running[self.executor.submit(chunk, self._kept)] = chunk
+            self._running[self._executor.submit(chunk, self._report)] = chunk
 
-    def _collect(self, chunk: Chunk, result: Result) -> None:
-        """Take the result of a chunk; what it left is put back, unless it failed."""
+    def _collect(self, chunk: Sequence[P], result: Result) -> None:
+        """Take the result of a chunk; what it left is put back."""
         try:
-            failures = result.result()
+            reports: Sequence[Report] = result.result()
         except WorkerDied:
-            failures = self._bury([e for e in chunk if e.key in self.pending])
-        self.summary.failures += failures
-        failed = {failure.key for failure in failures}
-        left = [e for e in chunk if e.key in self.pending and e.key not in failed]
-        self.queue.done(chunk)
+            reports = self._count_deaths([piece for piece in chunk if piece.key in self._pending])
+        for report in reports:
+            self._report(report)
+        self._queue.release(chunk)
+        left = [piece for piece in chunk if piece.key in self._pending]
         if left:
-            self.queue.again(left)
+            self._queue.requeue(left)
 
-    def _bury(self, left: Chunk) -> list[Failure]:
-        """Count the deaths of workers over each run, and say which runs had too many."""
+    def _count_deaths(self, left: Sequence[P]) -> list[Failure]:
+        """Count the deaths of workers over each piece, and say which pieces had too many."""
         failures = []
-        for e in left:
-            deaths = self.deaths[e.key] = self.deaths.get(e.key, 0) + 1
+        for piece in left:
+            deaths = self._deaths[piece.key] = self._deaths.get(piece.key, 0) + 1
             if deaths >= _TRIES:
-                failures.append(Failure.of(e, f"its worker died {deaths} times, perhaps for want of memory"))
+                failures.append(Failure(piece.key, f"its worker died {deaths} times, perhaps for want of memory"))
         return failures
 
-    def _look(self) -> None:
-        """See what the workers have kept since."""
-        for experiment in [e for e in self.pending.values() if e in self.store]:
-            self._kept(experiment)
+    def _collect_kept(self) -> None:
+        """Ask what was done since, chunks that are under way included."""
+        for piece in [piece for piece in self._pending.values() if self._queue.is_done(piece)]:
+            self._report(Done(piece.key))
 
-    def _kept(self, experiment: Experiment) -> None:
-        if self.pending.pop(experiment.key, None) is not None:
-            self.summary.computed += 1
-            self.watcher.kept(experiment)
+    def _report(self, report: Report) -> None:
+        piece = self._pending.pop(report.key, None)
+        if piece is None:
+            return  # it was known
+        if isinstance(report, Failure):
+            self._failures.append(report)
+        else:
+            self._computed += 1
+            self._kept(piece, report.result)

@@ -6,7 +6,6 @@ system has no locks every claim is granted: two sweeps then compute some runs tw
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

@@ -7,7 +7,6 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import xarray as xr
 
@@ -19,9 +18,6 @@ from spectail.recording.netcdf import checksum, save_run
 from spectail.recording.reading import open_run
 from spectail.store.locks import shared_lock
 from spectail.store.manifest import Entry, Manifest
-
-if TYPE_CHECKING:
-    from spectail.store.upkeep import Defect
 
 
 class Store:
@@ -175,19 +171,13 @@ class Store:
         Raises:
             ValueError: as `missing`.
         """
-        found = self.get(experiment)
-        if found is not None:
-            return found, True
+        run = self.get(experiment)
+        if run is not None:
+            return run, True
         self._check_numerics([experiment])
         run = simulate(experiment)
         self.put(run)
         return run, False
-
-    def check(self) -> list[Defect]:
-        """Verify every file, and make the manifest anew; see `spectail.store.upkeep.check`."""
-        from spectail.store.upkeep import check
-
-        return check(self)
 
 
 def _cannot_write(folder: Path, error: OSError) -> OSError:
@@ -195,9 +185,9 @@ def _cannot_write(folder: Path, error: OSError) -> OSError:
     if error.errno is None:
         return error
     reason = error.strerror or str(error)
-    found = type(error)(f"cannot write to {folder}: {reason[0].lower()}{reason[1:]}")
-    found.__cause__ = error
-    return found
+    sentence = type(error)(f"cannot write to {folder}: {reason[0].lower()}{reason[1:]}")
+    sentence.__cause__ = error
+    return sentence
 
 
 def _free_name(path: Path) -> Path:

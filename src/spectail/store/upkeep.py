@@ -1,11 +1,10 @@
-"""Verify a store, and remove what is provably incomplete."""
+"""Verify a store, and remove what is provably incomplete; also in folders beside it that are handed over."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from spectail.errors import StoreError
 from spectail.experiments.experiment import experiment_of, key_of_json
@@ -14,9 +13,7 @@ from spectail.files import PART
 from spectail.recording.reading import open_run
 from spectail.store.locks import exclusive_lock
 from spectail.store.manifest import Entry
-
-if TYPE_CHECKING:
-    from spectail.store.store import Store
+from spectail.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -34,16 +31,17 @@ class Defect:
     harmful: bool
 
 
-def check(store: Store) -> list[Defect]:
+def check(store: Store, beside: Iterable[Path] = ()) -> list[Defect]:
     """Read every run of a store, compare it with its checksum, its name and the manifest.
 
     Afterwards the manifest is made anew, if it was not right, from the runs that are.
 
     Args:
         store: of which no file is changed but the manifest.
+        beside: other folders that are written to while the store's lock is held.
 
     Returns:
-        what was found, the harmful first; empty for a store in order.
+        what is wrong, the harmful first; empty for a store in order.
 
     Raises:
         FileNotFoundError: the folder holds no runs.
@@ -51,7 +49,7 @@ def check(store: Store) -> list[Defect]:
     """
     if not store.runs.is_dir():
         raise FileNotFoundError(f"{store.root} is not a store: it has no folder runs")
-    findings, entries, known = [], [], store.manifest.read()
+    defects, entries, known = [], [], store.manifest.read()
     outdated = 0
     for path in sorted(store.runs.glob("*.nc")):
         try:
@@ -60,33 +58,33 @@ def check(store: Store) -> list[Defect]:
             if key != path.stem:
                 raise StoreError(f"{path} holds the run of another experiment, {key}")
         except ValueError as error:
-            findings.append(Defect(path, str(error), True))
+            defects.append(Defect(path, str(error), True))
             continue
         outdated += experiment_of(run).outdated
         entry = Entry.of(run, path)
         entries.append(entry)
         if path.stem not in known:
-            findings.append(Defect(path, f"{path} was not in the manifest; it is now", False))
+            defects.append(Defect(path, f"{path} was not in the manifest; it is now", False))
         elif repr(known[path.stem]) != repr(entry):  # NaN is not equal to itself
-            findings.append(Defect(path, f"{path} was not as the manifest said; it says so now", False))
+            defects.append(Defect(path, f"{path} was not as the manifest said; it says so now", False))
     gone = sorted(known.keys() - {entry.key for entry in entries})
-    findings += [_gone(store, key) for key in gone if not (store.runs / f"{key}.nc").exists()]
-    if gone or any(not finding.harmful for finding in findings):
+    defects += [_gone(store, key) for key in gone if not (store.runs / f"{key}.nc").exists()]
+    if gone or any(not defect.harmful for defect in defects):
         store.manifest.replace(entries)
     if outdated:
         sentence = f"{outdated} runs in {store.runs} are of an earlier spectail's numerics, and are not computed again"
-        findings.append(Defect(store.runs, sentence, False))
-    findings += [Defect(path, what, False) for path, what in leftovers(store)]
-    findings += [
+        defects.append(Defect(store.runs, sentence, False))
+    defects += [Defect(path, what, False) for path, what in leftovers(store, beside)]
+    defects += [
         Defect(path, f"{path} was set aside, since it could not be read as a run", False)
         for path in sorted(store.runs.glob("*.set-aside-*"))
     ]
-    return sorted(findings, key=lambda finding: not finding.harmful)
+    return sorted(defects, key=lambda defect: not defect.harmful)
 
 
-def leftovers(store: Store) -> Iterator[tuple[Path, str]]:
+def leftovers(store: Store, beside: Iterable[Path] = ()) -> Iterator[tuple[Path, str]]:
     """Files that are provably of no use: cut off while written, or the state of a finished run."""
-    for path in _parts(store):
+    for path in _parts(store, beside):
         yield path, f"{path} was cut off while it was written"
     for path in sorted(store.checkpoints.glob("*.ckpt")):
         if (store.runs / f"{path.stem}.nc").exists():
@@ -95,7 +93,7 @@ def leftovers(store: Store) -> Iterator[tuple[Path, str]]:
             yield path, f"{path} is a damaged checkpoint"
 
 
-def collect_garbage(store: Store) -> list[Path]:
+def collect_garbage(store: Store, beside: Iterable[Path] = ()) -> list[Path]:
     """Remove what `leftovers` names, if nobody is writing to the store.
 
     Returns:
@@ -110,21 +108,21 @@ def collect_garbage(store: Store) -> list[Path]:
     with exclusive_lock(store.writing) as granted:
         if not granted:
             raise StoreError(f"{store.root} is being written to; nothing was removed, try again afterwards")
-        removed = [path for path, _ in leftovers(store)]
+        removed = [path for path, _ in leftovers(store, beside)]
         for path in removed:
             path.unlink(missing_ok=True)
     return removed
 
 
-def remove_partial_files(store: Store) -> None:
+def remove_partial_files(store: Store, beside: Iterable[Path] = ()) -> None:
     """Remove files that were cut off while they were written, if nobody is writing."""
     with exclusive_lock(store.writing) as granted:
-        for path in _parts(store) if granted else ():
+        for path in _parts(store, beside) if granted else ():
             path.unlink(missing_ok=True)
 
 
-def _parts(store: Store) -> list[Path]:
-    folders = (store.root, store.runs, store.checkpoints, *store.root.glob("figures*"))
+def _parts(store: Store, beside: Iterable[Path]) -> list[Path]:
+    folders = (store.root, store.runs, store.checkpoints, *beside)
     return sorted(path for folder in folders for path in folder.glob(f".*{PART}"))
 
 

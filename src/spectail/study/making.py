@@ -21,6 +21,8 @@ from spectail.study.claims import Outcome, Tested
 from spectail.study.plan import Plan, by_protocol
 from spectail.study.records import save_record
 from spectail.study.runs import Runs, StoredRuns
+from spectail.study.settings import figure_folders
+from spectail.sweeps.worker import PRELOAD
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,14 @@ def make_all(plan: Plan, files: Mapping[str, Path], store: Store, folder: Path, 
     Raises:
         OSError: the folder cannot be written to.
     """
-    remove_partial_files(store)
+    remove_partial_files(store, figure_folders(store.root))
     names = [artifact.name for artifact in plan.artifacts]
     make = partial(_make, plan=replace(plan, artifacts=()), files=files, store=store, folder=folder)
     workers = min(workers, len(names))
     if workers == 1:
         yield from map(make, names)
         return
-    with worker_pool(workers, _begin) as pool:
+    with worker_pool(workers, _begin, PRELOAD) as pool:
         yield from pool.map(make, names)
 
 

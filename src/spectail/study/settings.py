@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 from spectail.experiments.experiment import Experiment
 
@@ -69,6 +70,12 @@ QUARTER = Scale("quarter", 4)
 SMALL = Scale("small", 5, long=False)
 
 SCALES = {scale.name: scale for scale in (PAPER, SMALL)}
+
+
+def figure_folders(root: Path) -> list[Path]:
+    """The folders beside the runs of a store that hold what was made of them, one a scale: figures, figures-small."""
+    return sorted(root.glob("figures*"))
+
 
 STEP = 10
 

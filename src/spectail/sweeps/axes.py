@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from spectail.errors import SettingError, unknown_name
-from spectail.experiments.experiment import Experiment
+from spectail.experiments.experiment import Experiment, Positive
 
-Whole = Literal["n", "n_test", "n_test_large", "d", "h", "steps", "seed"]
+IntegerField = Literal["n", "n_test", "n_test_large", "d", "h", "steps", "seed"]
+INTEGER_FIELDS = get_args(IntegerField)
 
 Fields = dict[str, Any]
 
@@ -27,8 +28,6 @@ FieldName = Annotated[str, AfterValidator(_is_field)]
 Count = Annotated[int, Field(ge=2)]
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class _Form(BaseModel):
@@ -65,7 +64,7 @@ class Scaled(_Form):
     """
 
     times: Annotated[Number | list[Number] | LogRange | LinearRange, Field(union_mode="left_to_right")]
-    of: Whole
+    of: IntegerField
     power: Number = 1.0
 
     def values(self) -> list[Proportional]:
@@ -138,7 +137,7 @@ def axis_values(name: str, axis: Any) -> list[Any]:
 
 def as_integer(name: str, value: Any) -> Any:
     """A number that came out of a range or a proportion, rounded if the field holds whole numbers."""
-    return round(value) if name in get_args(Whole) and isinstance(value, float) and value == value else value
+    return round(value) if name in INTEGER_FIELDS and isinstance(value, float) and value == value else value
 
 
 def is_axis(name: str, value: Any) -> bool:

@@ -52,9 +52,9 @@ class MachineSpeed:
 def machine_speed(known: Iterable[Entry]) -> MachineSpeed:
     """How fast runs go: as stored ones went, or as a quick matrix product suggests where these are too few."""
     done = [(operations(Experiment.from_stored(entry.experiment)), entry.wall_time) for entry in known]
-    seen = sum(seconds for _, seconds in done)
-    if len(done) >= 3 and seen > 1.0:
-        return MachineSpeed(max(sum(cost for cost, _ in done), 1.0) / seen, True)
+    total = sum(seconds for _, seconds in done)
+    if len(done) >= 3 and total > 1.0:
+        return MachineSpeed(max(sum(cost for cost, _ in done), 1.0) / total, True)
     return MachineSpeed(_operations_per_second(), False)
 
 

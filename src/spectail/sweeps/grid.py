@@ -86,17 +86,17 @@ class Grid(BaseModel):
         Raises:
             ValueError: a combination is no valid experiment, or none is left.
         """
-        found: dict[str, Experiment] = {}
+        experiments: dict[str, Experiment] = {}
         for fields in self._combinations():
             try:
                 experiment = Experiment(**_in_numbers(fields))
             except ValueError as error:
-                raise GridError(str(error), *self._blame(str(error))) from None
+                raise GridError(str(error), *self._place_of_field(str(error))) from None
             if all(_keeps(rule, experiment) for rule in self.only_if):
-                found.setdefault(experiment.key, experiment)
-        if not found:
+                experiments.setdefault(experiment.key, experiment)
+        if not experiments:
             raise GridError("no combination is left, the rules drop every one", "only_if", 0)
-        return list(found.values())
+        return list(experiments.values())
 
     @classmethod
     def _parse(cls, content: dict[str, Any]) -> Grid:
@@ -143,27 +143,27 @@ class Grid(BaseModel):
 
     def _check(self) -> None:
         """No field is set twice, and the fields of a zip have equally many values."""
-        seen: set[str] = set()
+        fields_before: set[str] = set()
         for place, fields in self._sections():
             for name in fields:
-                if name in seen:
+                if name in fields_before:
                     raise GridError(f"{name} is set twice; expected one place for each field", *place, name)
             if place[0] != "cases":
-                seen |= set(fields)
-        if self.repeats and "seed" in seen:
+                fields_before |= set(fields)
+        if self.repeats and "seed" in fields_before:
             raise GridError("repeats and seed are both given; expected one of them", "repeats")
         for index, group in enumerate(self.zip):
             counts = {name: len(axis_values(name, axis)) for name, axis in group.items()}
             if len(set(counts.values())) > 1:
-                told = ", ".join(f"{name} {count}" for name, count in counts.items())
-                raise GridError(f"the fields of a zip must have equally many values, but have {told}", "zip", index)
+                lengths = ", ".join(f"{name} {count}" for name, count in counts.items())
+                raise GridError(f"the fields of a zip must have equally many values, but have {lengths}", "zip", index)
 
     def _sections(self) -> list[tuple[Place, Sequence[str]]]:
         sections: list[tuple[Place, Sequence[str]]] = [(("fixed",), list(self.fixed)), (("axes",), list(self.axes))]
         sections += [(("zip", index), list(group)) for index, group in enumerate(self.zip)]
         return sections + [(("cases", index), list(case)) for index, case in enumerate(self.cases)]
 
-    def _blame(self, sentence: str) -> Place:
+    def _place_of_field(self, sentence: str) -> Place:
         """Where the field stands that a sentence of Experiment is about."""
         for word in re.findall(r"\w+", sentence):
             for place, fields in self._sections():
@@ -185,14 +185,14 @@ def _in_numbers(fields: Fields) -> Fields:
 
 def _keeps(rule: Fields, experiment: Experiment) -> bool:
     """Whether an experiment keeps to a rule; one of a single field must always be so."""
-    matches = [_matches(getattr(experiment, name), wanted) for name, wanted in rule.items()]
+    matches = [_matches(getattr(experiment, name), allowed) for name, allowed in rule.items()]
     return all(matches) if len(matches) < 2 else not matches[0] or all(matches[1:])
 
 
-def _matches(value: Any, wanted: Any) -> bool:
-    if isinstance(wanted, Interval):
-        return bool(wanted.min <= value <= wanted.max)
-    return value in wanted if isinstance(wanted, list) else bool(value == wanted)
+def _matches(value: Any, allowed: Any) -> bool:
+    if isinstance(allowed, Interval):
+        return bool(allowed.min <= value <= allowed.max)
+    return value in allowed if isinstance(allowed, list) else bool(value == allowed)
 
 
 def _one(name: str, value: Any, *place: int | str) -> Any:
@@ -229,15 +229,15 @@ def _explained(error: ValidationError, *place: int | str) -> GridError:
 
 
 def _syntax(path: Path, error: ValueError) -> str:
-    found = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", str(error), re.S)
-    if found:
-        return f"{path}, line {found[2]}: {found[1][0].lower()}{found[1][1:]}"
+    match = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", str(error), re.S)
+    if match:
+        return f"{path}, line {match[2]}: {match[1][0].lower()}{match[1][1:]}"
     return f"{path} is not TOML: {error}"
 
 
 def _line(text: str, place: Place) -> str:
     """The line on which a field of a section stands, as ', line 7', or nothing."""
-    wanted_index = next((part for part in place if isinstance(part, int)), 0)
+    section_index = next((part for part in place if isinstance(part, int)), 0)
     names = [part for part in place if isinstance(part, str)]
     if not names:
         return ""
@@ -245,12 +245,12 @@ def _line(text: str, place: Place) -> str:
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[+\s*([\w.-]+)", line):
             here, index = header[1], index + 1 if header[1] == here or header[1] == section else -1
-            at_section = here == section and index == wanted_index
+            at_section = here == section and index == section_index
         else:
             at_section = False
         key = re.match(r"""\s*["']?([\w-]+)["']?\s*[=.]""", line)
         if (at_section or (not here and key and key[1] == section)) and not best:
             best = number
-        if key and key[1] == field and here == section and index == wanted_index:
+        if key and key[1] == field and here == section and index == section_index:
             return f", line {number}"
     return f", line {best}" if best else ""

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from spectail.experiments.cost import operations
 from spectail.experiments.experiment import Experiment
-from spectail.running.queue import Failure, Queue
-from spectail.running.scheduler import Compute, Scheduler
+from spectail.running.queue import Failure, Queue, chunks
+from spectail.running.ray import Resources
+from spectail.running.scheduler import Compute, Outcome, Scheduler
 from spectail.store.locks import RunLocks
 from spectail.store.store import Store
 from spectail.store.upkeep import remove_partial_files
+from spectail.sweeps.worker import PRELOAD, StartWorker, marked
 
 if TYPE_CHECKING:
     import xarray as xr
-
-    from spectail.running.ray import Resources
 
 
 class SweepProgress:
@@ -81,7 +83,7 @@ def sweep(
         the results of this grid, as `spectail.open_results` gives them.
 
     Raises:
-        ValueError: the grid or an option is not valid.
+        SettingError: the grid or an option is not valid.
         OSError: the folder cannot be written to, or the disk is full.
         RuntimeError: some runs failed; the others are kept.
         KeyboardInterrupt: it was interrupted; what was computed is kept.
@@ -106,23 +108,61 @@ def sweep(
 
 
 def run_missing(
-    experiments: Iterable[Experiment], store: Store, where: Compute | None = None, watcher: SweepProgress | None = None
+    experiments: Iterable[Experiment],
+    store: Store,
+    compute: Compute | None = None,
+    progress: SweepProgress | None = None,
 ) -> SweepSummary:
     """Compute the runs that a store does not have, and keep each as soon as it is there.
 
     Raises:
-        ValueError: the device or the cluster is not available.
+        SettingError: the device or the cluster is not available.
         OSError: runs cannot be kept; those before are.
         KeyboardInterrupt: interrupted twice.
     """
-    wanted, where, watcher = list(experiments), where or Compute(), watcher or SweepProgress()
+    experiments, compute, progress = list(experiments), compute or Compute(), progress or SweepProgress()
     store.check_writable()
     remove_partial_files(store)
-    missing = store.missing(wanted)
-    summary = SweepSummary(len(wanted), len(wanted) - len(missing))
-    watcher.begin(missing, summary.found)
-    if missing:
-        executor = where.executor(store, watcher)
-        with executor, RunLocks(store.claims) as claims:
-            Scheduler(executor, Queue(missing, store, claims, executor.slots), store, watcher, summary).run()
-    return summary
+    missing = store.missing(experiments)
+    found = len(experiments) - len(missing)
+    progress.begin(missing, found)
+    outcome = _run(missing, store, compute, progress) if missing else Outcome()
+    by_key = {experiment.key: experiment for experiment in missing}
+    failures = [Failure(f.key, f"{_describe(by_key[f.key])}: {f.sentence}") for f in outcome.failures]
+    return SweepSummary(len(experiments), found, outcome.computed, failures, outcome.stopped)
+
+
+def chunks_of_problems(experiments: Iterable[Experiment], slots: int) -> list[list[Experiment]]:
+    """What workers do in one go: runs of one problem, since whoever gets one draws it and measures it at step 0.
+
+    Runs of one kind of update lie next to each other, since they share most.
+    """
+    return chunks(
+        experiments,
+        slots,
+        cost=operations,
+        group=lambda e: e.problem_key,
+        order=lambda e: (e.protocol, e.activation, e.optimizer),
+    )
+
+
+def _run(missing: Sequence[Experiment], store: Store, compute: Compute, progress: SweepProgress) -> Outcome:
+    from spectail.spectra.precision import check_device  # which imports torch: not where nothing is missing
+
+    if compute.ray is None:
+        check_device(compute.device)
+    with marked(store.root) if compute.ray is not None else nullcontext() as mark:
+        step = progress.step if compute.in_this_process else None
+        executor = compute.executor(StartWorker(store, compute.worker_device, mark, step), store, PRELOAD)
+        with executor, RunLocks(store.claims) as locks:
+            queue = Queue(
+                chunks_of_problems(missing, executor.slots),
+                store.__contains__,
+                lambda experiment: locks.claim(experiment.key),
+                lambda experiment: locks.release(experiment.key),
+            )
+            return Scheduler(executor, queue, lambda run, result: progress.kept(run), progress.stopping).run()
+
+
+def _describe(e: Experiment) -> str:
+    return f"{e.optimizer}, lr={e.lr:g}, n={e.n}, d={e.d}, h={e.h}, seed={e.seed} ({e.key})"

@@ -1,18 +1,38 @@
-"""What a worker does: runs of one problem after the other, each kept as soon as it is there."""
+"""What a worker does: runs of one problem after the other, each kept as soon as it is there.
+
+Nothing is imported at the top that takes long: `PRELOAD` is asked for before anything else is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import xarray as xr
-
-from spectail.experiments.experiment import Experiment
 from spectail.experiments.resume import ResumeState, Suspended
-from spectail.running.queue import Chunk, Failure
+from spectail.running.queue import Done, Failure, Report
 
 if TYPE_CHECKING:
+    import xarray as xr
+
+    from spectail.experiments.experiment import Experiment
     from spectail.experiments.two_layer.problem import Problem
+    from spectail.store.store import Store
+
+PRELOAD = (
+    "spectail.experiments.two_layer.run",
+    "spectail.store.store",
+    "spectail.sweeps.worker",
+    "netCDF4",
+    "torch._dynamo",  # which the first step of an optimizer would import
+)
+"""The modules that worker processes need, for the process that they are forked from."""
+
+Progress = Callable[["Experiment", int], None]
+"""Called with each run and the step that it has done."""
 
 
 class RunStore(Protocol):
@@ -28,57 +48,92 @@ class RunStore(Protocol):
         """Keeps the state of a long run, and leaves it where it is to stop."""
 
 
+@dataclass(frozen=True)
+class StartWorker:
+    """Starts the worker of a process, here or elsewhere.
+
+    Attributes:
+        store: where runs go.
+        device: where they are computed.
+        mark: a file beside the runs, for workers on a cluster. Those that see it, as with a shared file system,
+            write runs and checkpoints there themselves; the others send them to the driver's node.
+        progress: hears of each step of runs in this process.
+    """
+
+    store: Store
+    device: str = "cpu"
+    mark: Path | None = None
+    progress: Progress | None = None
+
+    def __call__(self, stopping: Callable[[], bool], call: Callable[..., Any] | None = None) -> Worker:
+        """The worker of this process; see `spectail.running.processes.Start`."""
+        store: RunStore = self.store
+        if call is not None and not (self.mark is not None and self.mark.exists()):
+            store = RemoteStore(call, self.store.checkpoint_seconds)
+        return Worker(store, self.device, stopping, self.progress)
+
+
+@contextmanager
+def marked(folder: Path) -> Iterator[Path]:
+    """A file in a folder by which workers elsewhere know that they see the folder; it goes afterwards."""
+    mark = folder / f".sweep-{uuid.uuid4().hex}"
+    mark.touch()
+    try:
+        yield mark
+    finally:
+        mark.unlink(missing_ok=True)
+
+
 class Worker:
     """Computes chunks of runs; the last problem is kept, in case the next chunk has it too.
 
     Args:
-        keeper: where runs go.
+        store: where runs go.
         device: where they are computed.
         stopping: once it is true no further run is begun, and one that is long already is left at its next
             step, with its state kept.
+        progress: hears of each step.
     """
 
-    def __init__(self, keeper: RunStore, device: str = "cpu", stopping: Callable[[], bool] = lambda: False) -> None:
-        self.keeper, self.device, self.stopping = keeper, device, stopping
+    def __init__(
+        self,
+        store: RunStore,
+        device: str = "cpu",
+        stopping: Callable[[], bool] = lambda: False,
+        progress: Progress | None = None,
+    ) -> None:
+        self.store, self.device, self.stopping = store, device, stopping
+        self._progress = progress or (lambda experiment, step: None)
         self._problem: Problem | None = None
 
-    def __call__(
-        self,
-        chunk: Chunk,
-        progress: Callable[[Experiment, int], None] = lambda experiment, step: None,
-        finished: Callable[[Experiment], None] = lambda experiment: None,
-    ) -> list[Failure]:
+    def __call__(self, chunk: Sequence[Experiment]) -> Iterator[Report]:
         """Do a chunk.
 
         Args:
             chunk: what to run; runs that are kept already are passed over.
-            progress: called with each run and the step that it has done.
-            finished: called with each run that is now kept.
 
-        Returns:
-            the runs that failed; the others are kept, unless it was to stop.
+        Yields:
+            each run that is now kept, and each that failed; where it was to stop, the others are left.
 
         Raises:
             OSError: runs cannot be kept.
         """
-        failures = []
         for experiment in chunk:
             if self.stopping():
                 break
-            if experiment not in self.keeper:
+            if experiment not in self.store:
                 try:
-                    run = self._simulate(experiment, progress)
+                    run = self._simulate(experiment)
                 except Suspended:
                     break
                 except (MemoryError, RuntimeError, ValueError, ArithmeticError) as error:
                     short = isinstance(error, MemoryError) or "memory" in str(error)
-                    failures.append(Failure.of(experiment, "there is not enough memory" if short else str(error)))
+                    yield Failure(experiment.key, "there is not enough memory" if short else str(error))
                     continue
-                self.keeper.put(run)
-            finished(experiment)
-        return failures
+                self.store.put(run)
+            yield Done(experiment.key)
 
-    def _simulate(self, experiment: Experiment, progress: Callable[[Experiment, int], None]) -> xr.Dataset:
+    def _simulate(self, experiment: Experiment) -> xr.Dataset:
         from spectail.experiments.two_layer.problem import Problem
         from spectail.experiments.two_layer.run import simulate
 
@@ -89,29 +144,34 @@ class Worker:
             experiment,
             device=self.device,
             problem=self._problem,
-            progress=lambda step, steps: progress(experiment, step),
-            resume=self.keeper.checkpoint(experiment, self.stopping),
+            progress=lambda step, steps: self._progress(experiment, step),
+            resume=self.store.checkpoint(experiment, self.stopping),
         )
 
 
 class RemoteStore:
-    """A store that is reached through the office."""
+    """A store that is held elsewhere.
 
-    def __init__(self, office: Any, call: Callable[[Any], Any], checkpoint_seconds: float) -> None:
-        self._office, self._call, self._seconds = office, call, checkpoint_seconds
+    Args:
+        call: calls a method of the store by its name.
+        checkpoint_seconds: between two checkpoints of a run.
+    """
+
+    def __init__(self, call: Callable[..., Any], checkpoint_seconds: float) -> None:
+        self._call, self._seconds = call, checkpoint_seconds
 
     def __contains__(self, experiment: Experiment) -> bool:
-        return bool(self._call(self._office.holds.remote(experiment)))
+        return bool(self._call("__contains__", experiment))
 
     def put(self, run: xr.Dataset) -> None:
         """Send a run, and wait until it is kept."""
-        self._call(self._office.put.remote(run))
+        self._call("put", run)
 
     def checkpoint(self, experiment: Experiment, stopping: Callable[[], bool] = lambda: False) -> ResumeState:
-        """Keeps the state of a long run beside the driver."""
+        """Keeps the state of a long run beside the store."""
         return ResumeState(
-            lambda: self._call(self._office.read_checkpoint.remote(experiment)),
-            lambda content: self._call(self._office.write_checkpoint.remote(experiment, content)),
+            lambda: self._call("read_checkpoint", experiment),
+            lambda content: self._call("write_checkpoint", experiment, content),
             self._seconds,
             stopping,
         )

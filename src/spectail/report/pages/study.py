@@ -30,6 +30,7 @@ from spectail.spectra.bulk import MarchenkoPastur
 from spectail.store.locks import shared_lock
 from spectail.store.store import Store
 from spectail.study.records import read_records
+from spectail.sweeps.worker import PRELOAD
 
 Values = NDArray[np.float64]
 
@@ -139,7 +140,7 @@ def _pack(store: Store, keys: Sequence[str]) -> tuple[int, dict[str, Any]]:
 def _read_all(paths: Sequence[Path]) -> Iterator[tuple[dict[str, Any], Values]]:
     """Runs for the explorer with their spectra (steps × index), without those that cannot be read or have no step."""
     workers = min(os.cpu_count() or 1, 1 + len(paths) // _FEW)
-    with worker_pool(workers, gc.freeze) if workers > 1 else nullcontext() as pool:
+    with worker_pool(workers, gc.freeze, PRELOAD) if workers > 1 else nullcontext() as pool:
         found = pool.map(_read, paths, chunksize=16) if pool else map(_read, paths)
         yield from (run for run in found if run is not None)
 

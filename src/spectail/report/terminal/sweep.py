@@ -1,4 +1,4 @@
-"""Progress, estimates and findings on the terminal, for commands that may have nothing to compute.
+"""Progress, estimates and defects on the terminal, for commands that may have nothing to compute.
 
 Nothing here waits for torch.
 """
@@ -85,10 +85,10 @@ def print_estimate(estimate: Estimate, runs: int, store: Store) -> None:
         console().print(f"time: {basis}", style="dim")
 
 
-def print_findings(findings: Sequence[Defect], runs: int) -> None:
-    """What `spectail store check` found."""
+def print_defects(defects: Sequence[Defect], runs: int) -> None:
+    """What `spectail store check` says."""
     out = console()
-    for finding in findings:
-        out.print(Text(("damaged: " if finding.harmful else "note: ") + finding.what), soft_wrap=True)
-    harmful = sum(finding.harmful for finding in findings)
+    for defect in defects:
+        out.print(Text(("damaged: " if defect.harmful else "note: ") + defect.what), soft_wrap=True)
+    harmful = sum(defect.harmful for defect in defects)
     out.print(f"{runs} runs are whole; {harmful} are not" if harmful else f"{runs} runs, all whole")
