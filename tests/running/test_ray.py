@@ -102,7 +102,7 @@ def test_workers_reach_the_object_that_is_held_beside_the_driver_and_send_result
         """
         from running.numbers_to_square import Number, StartSquaring
         from spectail.running.queue import Queue
-        from spectail.running.scheduler import Outcome, Scheduler
+        from spectail.running.scheduler import WorkSummary, Scheduler
 
         ray.init(address="local", num_cpus=1, log_to_driver=False)
         results = {}
@@ -111,7 +111,7 @@ def test_workers_reach_the_object_that_is_held_beside_the_driver_and_send_result
         executor = Compute(ray="").executor(StartSquaring(folder), held)
         with executor:
             keep = lambda number, result: results.update({number.value: result})
-            assert Scheduler(executor, queue, keep).run() == Outcome(3, [], False)
+            assert Scheduler(executor, queue, keep).run() == WorkSummary(3, [], False)
             assert results == {1: 1, 2: 4, 3: 9}
             assert sorted(ray.get(executor._actor.call.remote("copy"))) == [1, 2, 3]
             assert not held  # the actor has its own

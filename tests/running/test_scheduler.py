@@ -8,7 +8,7 @@ import pytest
 from running.numbers_to_square import Number, StartSquaring
 from spectail.running.queue import Failure, Queue
 from spectail.running.ray import Resources
-from spectail.running.scheduler import Compute, Outcome, Scheduler
+from spectail.running.scheduler import Compute, Scheduler, WorkSummary
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 ANYWHERE = pytest.mark.parametrize("workers", [None, 2])
@@ -38,7 +38,7 @@ class Squaring:
 @ANYWHERE
 def test_every_piece_is_kept_once_with_its_result(tmp_path, workers):
     work = Squaring(tmp_path, [[0, 1, 2], [3], [4, 5]], workers=workers)
-    assert work.run() == Outcome(6, [], False)
+    assert work.run() == WorkSummary(6, [], False)
     assert sorted(work.kept) == [0, 1, 2, 3, 4, 5]
     assert all(result in (value**2, None) for value, result in work.results.items())  # None: found to be done before
     assert set(work.start.begun().values()) == {1}
@@ -54,7 +54,7 @@ def test_results_come_back_from_workers_that_keep_nothing(tmp_path):
 @ANYWHERE
 def test_a_piece_that_fails_is_named_and_the_others_are_done(tmp_path, workers):
     work = Squaring(tmp_path, [[1, 2, 3]], (1, "fails"), (3, "fails"), workers=workers)
-    assert work.run() == Outcome(1, [Failure("1", "it is odd"), Failure("3", "it is odd")], False)
+    assert work.run() == WorkSummary(1, [Failure("1", "it is odd"), Failure("3", "it is odd")], False)
     assert work.kept == [2]
 
 
@@ -69,7 +69,7 @@ def test_an_error_of_the_work_ends_it(tmp_path, workers):
 @posix
 def test_a_worker_that_dies_is_replaced_and_what_it_had_done_is_not_done_again(tmp_path):
     work = Squaring(tmp_path, [[1, 2, 3], [4]], (2, "dies once"), workers=1)
-    assert work.run() == Outcome(4, [], False)
+    assert work.run() == WorkSummary(4, [], False)
     assert work.start.begun() == {1: 1, 2: 2, 3: 1, 4: 1}
 
 
@@ -86,7 +86,7 @@ def test_a_piece_whose_worker_dies_each_time_is_given_up(tmp_path):
 def test_ctrl_c_once_finishes_the_piece_that_is_under_way(tmp_path):
     released = []
     work = Squaring(tmp_path, [[1, 2, 3], [4]], (2, "interrupts"), release=lambda n: released.append(n.value))
-    assert work.run() == Outcome(2, [], True)
+    assert work.run() == WorkSummary(2, [], True)
     assert work.kept == [1, 2]
     assert work.told_stopping == 1
     assert released == [1, 2, 3]  # somebody else may go on with the third
@@ -103,7 +103,7 @@ def test_ctrl_c_stops_workers_too(tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
 
     work.hear = interrupt
-    assert work.run() == Outcome(2, [], True)
+    assert work.run() == WorkSummary(2, [], True)
     assert work.start.begun() == {1: 1, 2: 1}
 
 
@@ -126,7 +126,7 @@ def test_pieces_that_somebody_else_does_are_waited_for_and_not_done_here(tmp_pat
         return number.value != 2 or asked.count(2) > 2
 
     work = Squaring(tmp_path, [[1, 2, 3]], claim=claim)
-    assert work.run() == Outcome(3, [], False)
+    assert work.run() == WorkSummary(3, [], False)
     assert work.start.begun() == {1: 1, 3: 1}
 
 

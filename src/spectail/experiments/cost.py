@@ -1,18 +1,14 @@
 """What a run or a full-batch training costs, before it is run.
 
-Not here: how fast a machine is (sweeps/estimate.py).
+Not here: how fast a machine is (sweeps/estimate.py). torch is imported for trainings only: a sweep whose runs are all
+there does not wait for it.
 """
 
 from __future__ import annotations
 
 from functools import cache
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
 from spectail.errors import SettingError
-from spectail.experiments.deep.images import DATASETS
-from spectail.experiments.deep.models import make_model
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
 
@@ -23,6 +19,8 @@ def training_operations(training: Training) -> float:
     Raises:
         ValueError: the model or the number of its images is not known.
     """
+    from spectail.experiments.deep.images import DATASETS
+
     if training.images is None and training.dataset not in DATASETS:
         raise SettingError(f"how many images {training.dataset} has is not known; name a number of images")
     images = training.images or DATASETS[training.dataset].count
@@ -32,6 +30,11 @@ def training_operations(training: Training) -> float:
 @cache
 def _operations_of_an_image(model: str) -> float:
     """Counted on tensors without numbers in them, and on two images, since batch norm needs that many."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from spectail.experiments.deep.models import make_model
+
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         make_model(model, 10, seed=0)(torch.empty(2, 3, 32, 32)).sum().backward()
     return float(counter.get_total_flops()) / 2

@@ -17,12 +17,12 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from spectail.errors import SettingError
 from spectail.running.forkserver import start_early, thread_limit, threads_each, worker_context
-from spectail.running.queue import P, Piece, Report
+from spectail.running.queue import P, Piece, PieceReport
 
-Work = Callable[[Sequence[P]], Iterable[Report]]
+Work = Callable[[Sequence[P]], Iterable[PieceReport]]
 """Does the pieces of a chunk one after the other, and gives what became of each as soon as it is known."""
 
-Result = Future[list[Report]]
+Result = Future[list[PieceReport]]
 
 _P_contra = TypeVar("_P_contra", bound=Piece, contravariant=True)
 
@@ -50,7 +50,7 @@ class Executor(Protocol[_P_contra]):
     def slots(self) -> int:
         """How many chunks are done at once."""
 
-    def submit(self, chunk: Sequence[_P_contra], report: Callable[[Report], None]) -> Result:
+    def submit(self, chunk: Sequence[_P_contra], report: Callable[[PieceReport], None]) -> Result:
         """Begin a chunk.
 
         `report` is called with what became of each piece, where that is known at once; the result is the
@@ -76,7 +76,7 @@ class ThisProcess(Generic[P]):
         self._stopping = False
         self._work = start(lambda: self._stopping)
 
-    def submit(self, chunk: Sequence[P], report: Callable[[Report], None]) -> Result:
+    def submit(self, chunk: Sequence[P], report: Callable[[PieceReport], None]) -> Result:
         """Do a chunk; it is done when this returns."""
         for item in self._work(chunk):
             report(item)
@@ -115,7 +115,7 @@ class WorkerProcesses(Generic[P]):
         self._threads, self._start, self._preload = threads_each(workers), start, preload
         self._pool: ProcessPoolExecutor | None = None
 
-    def submit(self, chunk: Sequence[P], report: Callable[[Report], None]) -> Result:
+    def submit(self, chunk: Sequence[P], report: Callable[[PieceReport], None]) -> Result:
         """Hand a chunk to the next worker that is free."""
         try:
             future = self._running().submit(_do_chunk, chunk)
@@ -228,7 +228,7 @@ def _die_with_parent(parent: int) -> None:
     os._exit(1)
 
 
-def _do_chunk(chunk: Sequence[Any]) -> list[Report]:
+def _do_chunk(chunk: Sequence[Any]) -> list[PieceReport]:
     assert _work is not None
     return list(_work(chunk))
 

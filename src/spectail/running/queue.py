@@ -43,7 +43,7 @@ class Failure:
     sentence: str
 
 
-Report = Done | Failure
+PieceReport = Done | Failure
 
 
 class Queue(Generic[P]):

@@ -14,7 +14,7 @@ from typing import Any, Generic
 
 from spectail.errors import SettingError
 from spectail.running.processes import Result, Start, Work, WorkerDied
-from spectail.running.queue import P, Report
+from spectail.running.queue import P, PieceReport
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class RayCluster(Generic[P]):
         """How many chunks the nodes that are there now can do at once."""
         return sum(self._room(node["Resources"]) for node in self.ray.nodes() if node["Alive"])
 
-    def submit(self, chunk: Sequence[P], report: Callable[[Report], None]) -> Result:
+    def submit(self, chunk: Sequence[P], report: Callable[[PieceReport], None]) -> Result:
         """Hand a chunk to Ray."""
         reference = self._do_chunk.remote(list(chunk), self._start, self._actor, self._driver, self.resources.cpus)
         result: Result = Future()
@@ -137,7 +137,7 @@ class DriverActor:
 _workers: dict[str, Work[Any]] = {}  # of this worker process: one for the driver that it works for
 
 
-def _do_chunk(chunk: list[Any], start: Start[Any], actor: Any, driver: str, cpus: float) -> list[Report]:
+def _do_chunk(chunk: list[Any], start: Start[Any], actor: Any, driver: str, cpus: float) -> list[PieceReport]:
     """A chunk, in a worker process of Ray."""
     import ray
     import torch

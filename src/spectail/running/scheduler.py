@@ -11,7 +11,7 @@ from typing import Any, Generic
 from spectail.errors import SettingError
 from spectail.running.interrupt import Interrupt
 from spectail.running.processes import Executor, Result, Start, ThisProcess, WorkerDied, WorkerProcesses
-from spectail.running.queue import Done, Failure, P, Queue, Report
+from spectail.running.queue import Done, Failure, P, PieceReport, Queue
 from spectail.running.ray import RayCluster, Resources
 
 _TRIES = 4
@@ -72,7 +72,7 @@ class Compute:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class WorkSummary:
     """How work ended.
 
     Attributes:
@@ -109,7 +109,7 @@ class Scheduler(Generic[P]):
         self._deaths: dict[str, int] = {}
         self._computed, self._failures = 0, list[Failure]()
 
-    def run(self) -> Outcome:
+    def run(self) -> WorkSummary:
         """Hand out chunks until none is left, or until it is asked to stop.
 
         Raises:
@@ -130,7 +130,7 @@ class Scheduler(Generic[P]):
                 self._collect_kept()
                 for result in done:
                     self._collect(self._running.pop(result), result)
-            return Outcome(self._computed, self._failures, interrupt.requested)
+            return WorkSummary(self._computed, self._failures, interrupt.requested)
 
     def _stop(self) -> None:
         self._executor.stop()
@@ -151,7 +151,7 @@ class Scheduler(Generic[P]):
     def _collect(self, chunk: Sequence[P], result: Result) -> None:
         """Take the result of a chunk; what it left is put back."""
         try:
-            reports: Sequence[Report] = result.result()
+            reports: Sequence[PieceReport] = result.result()
         except WorkerDied:
             reports = self._count_deaths([piece for piece in chunk if piece.key in self._pending])
         for report in reports:
@@ -175,7 +175,7 @@ class Scheduler(Generic[P]):
         for piece in [piece for piece in self._pending.values() if self._queue.is_done(piece)]:
             self._report(Done(piece.key))
 
-    def _report(self, report: Report) -> None:
+    def _report(self, report: PieceReport) -> None:
         piece = self._pending.pop(report.key, None)
         if piece is None:
             return  # it was known

@@ -20,7 +20,7 @@ from spectail.sweeps.axes import Axis, FieldName, Fields, Interval, Proportional
 LARGEST = 1_000_000
 """Combinations beyond which a grid is taken for a slip of the pen."""
 
-Place = tuple[int | str, ...]
+GridPlace = tuple[int | str, ...]
 
 
 class GridError(SettingError):
@@ -28,7 +28,7 @@ class GridError(SettingError):
 
     def __init__(self, sentence: str, *place: int | str) -> None:
         super().__init__(sentence)
-        self.place: Place = place
+        self.place: GridPlace = place
 
 
 class Grid(BaseModel):
@@ -158,12 +158,12 @@ class Grid(BaseModel):
                 lengths = ", ".join(f"{name} {count}" for name, count in counts.items())
                 raise GridError(f"the fields of a zip must have equally many values, but have {lengths}", "zip", index)
 
-    def _sections(self) -> list[tuple[Place, Sequence[str]]]:
-        sections: list[tuple[Place, Sequence[str]]] = [(("fixed",), list(self.fixed)), (("axes",), list(self.axes))]
+    def _sections(self) -> list[tuple[GridPlace, Sequence[str]]]:
+        sections: list[tuple[GridPlace, Sequence[str]]] = [(("fixed",), list(self.fixed)), (("axes",), list(self.axes))]
         sections += [(("zip", index), list(group)) for index, group in enumerate(self.zip)]
         return sections + [(("cases", index), list(case)) for index, case in enumerate(self.cases)]
 
-    def _place_of_field(self, sentence: str) -> Place:
+    def _place_of_field(self, sentence: str) -> GridPlace:
         """Where the field stands that a sentence of Experiment is about."""
         for word in re.findall(r"\w+", sentence):
             for place, fields in self._sections():
@@ -235,7 +235,7 @@ def _syntax(path: Path, error: ValueError) -> str:
     return f"{path} is not TOML: {error}"
 
 
-def _line(text: str, place: Place) -> str:
+def _line(text: str, place: GridPlace) -> str:
     """The line on which a field of a section stands, as ', line 7', or nothing."""
     section_index = next((part for part in place if isinstance(part, int)), 0)
     names = [part for part in place if isinstance(part, str)]

@@ -12,7 +12,7 @@ from spectail.experiments.cost import operations
 from spectail.experiments.experiment import Experiment
 from spectail.running.queue import Failure, Queue, chunks
 from spectail.running.ray import Resources
-from spectail.running.scheduler import Compute, Outcome, Scheduler
+from spectail.running.scheduler import Compute, Scheduler, WorkSummary
 from spectail.store.locks import RunLocks
 from spectail.store.store import Store
 from spectail.store.upkeep import remove_partial_files
@@ -126,7 +126,7 @@ def run_missing(
     missing = store.missing(experiments)
     found = len(experiments) - len(missing)
     progress.begin(missing, found)
-    outcome = _run(missing, store, compute, progress) if missing else Outcome()
+    outcome = _run(missing, store, compute, progress) if missing else WorkSummary()
     by_key = {experiment.key: experiment for experiment in missing}
     failures = [Failure(f.key, f"{_describe(by_key[f.key])}: {f.sentence}") for f in outcome.failures]
     return SweepSummary(len(experiments), found, outcome.computed, failures, outcome.stopped)
@@ -146,7 +146,7 @@ def chunks_of_problems(experiments: Iterable[Experiment], slots: int) -> list[li
     )
 
 
-def _run(missing: Sequence[Experiment], store: Store, compute: Compute, progress: SweepProgress) -> Outcome:
+def _run(missing: Sequence[Experiment], store: Store, compute: Compute, progress: SweepProgress) -> WorkSummary:
     from spectail.spectra.precision import check_device  # which imports torch: not where nothing is missing
 
     if compute.ray is None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from spectail.experiments.resume import ResumeState, Suspended
-from spectail.running.queue import Done, Failure, Report
+from spectail.running.queue import Done, Failure, PieceReport
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +31,7 @@ PRELOAD = (
 )
 """The modules that worker processes need, for the process that they are forked from."""
 
-Progress = Callable[["Experiment", int], None]
+OnStep = Callable[["Experiment", int], None]
 """Called with each run and the step that it has done."""
 
 
@@ -63,7 +63,7 @@ class StartWorker:
     store: Store
     device: str = "cpu"
     mark: Path | None = None
-    progress: Progress | None = None
+    progress: OnStep | None = None
 
     def __call__(self, stopping: Callable[[], bool], call: Callable[..., Any] | None = None) -> Worker:
         """The worker of this process; see `spectail.running.processes.Start`."""
@@ -100,13 +100,13 @@ class Worker:
         store: RunStore,
         device: str = "cpu",
         stopping: Callable[[], bool] = lambda: False,
-        progress: Progress | None = None,
+        progress: OnStep | None = None,
     ) -> None:
         self.store, self.device, self.stopping = store, device, stopping
         self._progress = progress or (lambda experiment, step: None)
         self._problem: Problem | None = None
 
-    def __call__(self, chunk: Sequence[Experiment]) -> Iterator[Report]:
+    def __call__(self, chunk: Sequence[Experiment]) -> Iterator[PieceReport]:
         """Do a chunk.
 
         Args:
