@@ -249,8 +249,8 @@ def test_predict_prints_the_critical_learning_rate_and_what_happens_around_it(ca
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--h", "-3"), "h=-3 is not valid"),
-        (("--lr", "0"), "lr=0.0 is not valid"),
+        (("--h", "-3"), "h='-3' is not valid"),
+        (("--lr", "0"), "lr='0' is not valid"),
         (("--optimizer", "AdamW"), "optimizer='AdamW' has no prediction; gd, adam and sign have one"),
     ],
 )

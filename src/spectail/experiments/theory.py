@@ -13,6 +13,8 @@ strength θ² = ‖u‖² − d: a spike appears where θ > θ_c = (hd)^{1/4}, a
 so that the overlap with the update's own right direction q, and with β*, is the right one times
 (u·q)²/‖u‖² and (u·β*)²/‖u‖². With entries of variance v instead of one, h and d become vh and vd.
 What is left is u, one section a kind of update: `_predict_gd` and `_predict_sign`.
+
+Not here: the scale of spikes in general (spectra/spikes.py), and tests of all this against runs (study/).
 """
 
 from __future__ import annotations
@@ -206,7 +208,7 @@ def _predict_sign(e: Experiment) -> OneStepPrediction:
 def _spike(
     e: Experiment, theta2: float, teacher: float, left: float, right: float, variance: float, ratio: float = math.nan
 ) -> OneStepPrediction:
-    """All figures from θ² and the bulk's entry variance.
+    """All numbers from θ² and the bulk's entry variance.
 
     `teacher`, `left` and `right` are the squared cosines of the spike's directions, without the
     bulk's part in them, with β* and with the update's left and right directions.

@@ -1,4 +1,4 @@
-"""Exact full-batch gradients, accumulated over chunks of the images, on one process or many.
+"""Exact full-batch gradients, accumulated over chunks of the images, on one process or many. Not here: the optimizer.
 
 The loss is the mean over all images, so that each chunk's mean counts by its size. Chunks are fixed by the
 number of images and the micro-batch alone, and go to processes as wholes: statistics of batch norm, which are
@@ -27,7 +27,7 @@ from spectail.experiments.deep.images import Images
 
 @dataclass(frozen=True)
 class FullBatchLoss:
-    """What one pass over all images found.
+    """Of one pass over all images.
 
     Attributes:
         loss: the mean cross-entropy over all images.
@@ -139,8 +139,8 @@ def full_batch(model: nn.Module, data: Images, micro_batch: int, *, gradients: b
         totals[0] += loss.detach()
         totals[1] += (outputs.argmax(1) == labels).sum()
         if gradients:
-            found = torch.autograd.grad(loss, parameters, allow_unused=True)
-            for total, gradient in zip(sums, found, strict=True):
+            gradients_of_chunk = torch.autograd.grad(loss, parameters, allow_unused=True)
+            for total, gradient in zip(sums, gradients_of_chunk, strict=True):
                 if gradient is not None:
                     total += gradient
     _sum_over_processes([totals, *sums])

@@ -1,8 +1,11 @@
-"""VGG11 and ResNet18 for images of 32 × 32, and whatever a user's own factory makes."""
+"""VGG11 and ResNet18 for images of 32 × 32, and whatever a user's own factory makes.
+
+A new network is a line of `MODELS`. Not here: how a network is trained.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -10,8 +13,6 @@ from torch import nn
 
 from spectail.errors import SettingError, unknown_name
 from spectail.weights.opening import call_factory
-
-MODELS = ("vgg11", "resnet18")
 
 
 def make_model(name: str, classes: int, seed: int) -> nn.Module:
@@ -32,10 +33,9 @@ def make_model(name: str, classes: int, seed: int) -> nn.Module:
             if not isinstance(model, nn.Module):
                 raise SettingError(f"{name} made a state dict; expected a module that can be trained")
             return model
-        makers = {"vgg11": _vgg11, "resnet18": _resnet18}
-        if name not in makers:
+        if name not in MODELS:
             raise SettingError(unknown_name("model", name, [*MODELS, "package.module:factory"]))
-        return makers[name](classes)
+        return MODELS[name](classes)
 
 
 def _vgg11(classes: int) -> nn.Module:
@@ -51,6 +51,10 @@ def _resnet18(classes: int) -> nn.Module:
     nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision does
     model.maxpool = nn.Identity()
     return model
+
+
+MODELS: dict[str, Callable[[int], nn.Module]] = {"vgg11": _vgg11, "resnet18": _resnet18}
+"""By name, what makes a network with so many outputs."""
 
 
 def _torchvision() -> Any:

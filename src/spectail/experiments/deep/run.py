@@ -160,8 +160,8 @@ class FullBatchRun:
             rows, spectra = measure_all(self.matrices, True)
         rows = [{name: _word_or_number(value) for name, value in row.items()} for row in rows]
         clocks = {"measuring_seconds": time.perf_counter() - started, "training_seconds": self.seconds}
-        kept = [values.numpy().astype(np.float32) for values in spectra]
-        self.recording.add(Recorded(self.step, rows, kept, (self.training.lr,), clocks))
+        rounded = [values.numpy().astype(np.float32) for values in spectra]
+        self.recording.add(Recorded(self.step, rows, rounded, (self.training.lr,), clocks))
 
     def save_state(self) -> None:
         """Keep the state, in plain values and tensors that torch's loader of weights reads."""

@@ -1,4 +1,7 @@
-"""One full measurement of a student: what is learned, and what its spectrum says."""
+"""One full measurement of a student: what is learned, and what its spectrum says.
+
+Not here: rows of other networks (analysis/row.py), which follow another policy where a spectrum says little.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The second stage: ridge readout on the hold-out set, its losses, and kernel–target alignment."""
+"""The second stage: ridge readout on the hold-out set, its losses, and kernel–target alignment.
+
+Not here: which features it sees (measure.py).
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ def fit_readout(features: Float[Tensor, "h n"], y: Float[Tensor, " n"], ridge: f
         ridge: λ > 0.
 
     Returns:
-        the readout; its figures are NaN where the features hold NaN or inf.
+        the readout; its numbers are NaN where the features hold NaN or inf.
 
     Source: paper eqs. (6) and (7).
     """

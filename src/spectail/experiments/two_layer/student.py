@@ -1,4 +1,7 @@
-"""The two-layer student and its closed-form gradient."""
+"""The two-layer student and its closed-form gradient.
+
+Not here: what σ is (activations.py), and what the gradient is used for (loop.py).
+"""
 
 from __future__ import annotations
 
