@@ -20,7 +20,7 @@ def main() -> None:
         for row in importlib.import_module(f"benchmarks.{name}").rows():
             kept &= row.kept
             mark = "" if row.kept else " **missed**"
-            print(f"| {row.what} | {row.figure:.3g}{row.unit} | {row.bound}{mark} | {row.detail} |", flush=True)
+            print(f"| {row.what} | {row.number:.3g}{row.unit} | {row.bound}{mark} | {row.detail} |", flush=True)
     sys.exit(0 if kept else 1)
 
 

@@ -21,7 +21,7 @@ from spectail.experiments.two_layer.measure import hidden_of, measure_first_laye
 from spectail.experiments.two_layer.problem import Problem
 from spectail.experiments.two_layer.run import simulate, simulate_many
 from spectail.experiments.two_layer.student import Student
-from spectail.spectra import gram as symmetric
+from spectail.spectra import gram
 from spectail.store.store import Store
 from spectail.study.figures.fig03 import FIG3
 from spectail.study.settings import OPTIMIZERS, over_learning_rates
@@ -109,7 +109,7 @@ def share_of_products() -> Row:
     }
     with (
         tempfile.TemporaryDirectory() as folder,
-        mock.patch.multiple(symmetric, **routines),
+        mock.patch.multiple(gram, **routines),
         profile(activities=[ProfilerActivity.CPU]) as profiled,
     ):
         started = time.perf_counter()

@@ -84,23 +84,23 @@ def spectrum_digest(values: Any) -> str:
 
 def run_hashes(run: Any) -> dict[str, str]:
     """Of a run of the laboratory: what its file holds."""
-    kept = {"checksum": str(run.attrs["checksum"])[:16]}
+    whole = {"checksum": str(run.attrs["checksum"])[:16]}
     names = [str(name) for name in (*run.data_vars, *run.coords) if run[name].dims]
-    return kept | {name: digest(run[name].values) for name in sorted(names)}
+    return whole | {name: digest(run[name].values) for name in sorted(names)}
 
 
 def recording_hashes(recording: Any) -> dict[str, str]:
     """Of what was measured of a network over steps."""
     names = {RENAMED.get(str(name), str(name)): str(name) for name in recording.variables}
-    found = {
+    hashes = {
         new: digest(recording[old].values)
         for new, old in names.items()
         if new not in (*NOT_COMPARED, SPECTRA, "matrix") and recording[old].dims
     }
     for at, matrix in enumerate(recording[names["matrix"]].values.tolist()):
         for step, spectra in zip(recording.step.values.tolist(), recording[SPECTRA].values, strict=True):
-            found[f"{SPECTRA} of {matrix} at {step}"] = spectrum_digest(spectra[at])
-    return found
+            hashes[f"{SPECTRA} of {matrix} at {step}"] = spectrum_digest(spectra[at])
+    return hashes
 
 
 def laboratory() -> Iterator[tuple[str, dict[str, str]]]:
@@ -144,31 +144,31 @@ def analysis() -> Iterator[tuple[str, dict[str, str]]]:
 
 def analyzed(source: Any, **options: Any) -> tuple[Any, Mapping[str, Any]]:
     """The frame of an analysis, and its spectra by name."""
-    found = spectail.analyze(source, **options)
-    if hasattr(found, "frame"):
-        return found.frame, found.spectra
+    analysis = spectail.analyze(source, **options)
+    if hasattr(analysis, "frame"):
+        return analysis.frame, analysis.spectra
     old = first_of("analyze_with_spectra", ".networks.analyze", ".analysis.model")(source, **options)
-    return found, dict(zip(found["name"], old.spectra, strict=True))
+    return analysis, dict(zip(analysis["name"], old.spectra, strict=True))
 
 
 def compared(before: Any, after: Any) -> Any:
     """The frame of what changed between two models."""
     if "after" in inspect.signature(spectail.analyze).parameters:
-        found = spectail.analyze(before, after=after)
+        comparison = spectail.analyze(before, after=after)
     else:
-        found = spectail.compare(before, after)
-    return getattr(found, "frame", found)
+        comparison = spectail.compare(before, after)
+    return getattr(comparison, "frame", comparison)
 
 
 def frame_hashes(frame: Any) -> dict[str, str]:
     renamed = {**RENAMED, "overlap_left": "top_overlap_left", "overlap_right": "top_overlap_right"}
-    found = {}
+    hashes = {}
     for name in map(str, frame.columns):
         column = frame[name]
         words = column.dtype.kind in "OSUT" or "str" in str(column.dtype).lower()
         values = column.to_numpy(object) if words else column.to_numpy(float, na_value=np.nan)
-        found[renamed.get(name, name)] = digest(values)
-    return found
+        hashes[renamed.get(name, name)] = digest(values)
+    return hashes
 
 
 def watched() -> Iterator[tuple[str, dict[str, str]]]:
@@ -185,8 +185,8 @@ def watched() -> Iterator[tuple[str, dict[str, str]]]:
             optimizer.zero_grad()
             (model(inputs) - targets).square().mean().backward()
             optimizer.step()
-    found = monitor.recording if hasattr(monitor, "recording") else monitor.dataset()
-    yield "monitor", recording_hashes(found)
+    recording = monitor.recording if hasattr(monitor, "recording") else monitor.dataset()
+    yield "monitor", recording_hashes(recording)
     yield "monitor: the trained weights", {name: digest(value) for name, value in model.state_dict().items()}
 
 
@@ -243,26 +243,26 @@ def first_of(name: str, *modules: str) -> Any:
 def compute() -> Hashes:
     """Everything, on one thread."""
     torch.set_num_threads(1)
-    found: Hashes = {}
+    by_run: Hashes = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # old names are deprecated, and asked for here on purpose
         for part in (laboratory, analysis, watched, trained):
             for name, hashes in part():
-                found[name] = hashes
-                print(f"{len(found):3d} {name}", file=sys.stderr)
-    return found
+                by_run[name] = hashes
+                print(f"{len(by_run):3d} {name}", file=sys.stderr)
+    return by_run
 
 
 def differences(a: Hashes, b: Hashes) -> list[str]:
     """One sentence for each thing that is not the same; quantities that only the second has are no difference."""
-    told = [f"{name}: only in the {where}" for where, one, other in (("first", a, b), ("second", b, a))
+    sentences = [f"{name}: only in the {where}" for where, one, other in (("first", a, b), ("second", b, a))
             for name in one if name not in other]  # fmt: skip
     for name in (name for name in a if name in b):
         gone = [quantity for quantity in a[name] if quantity not in b[name]]
         other = [quantity for quantity in a[name] if b[name].get(quantity, a[name][quantity]) != a[name][quantity]]
-        told += [f"{name}: {', '.join(other)}"] if other else []
-        told += [f"{name}: gone: {', '.join(gone)}"] if gone else []
-    return told
+        sentences += [f"{name}: {', '.join(other)}"] if other else []
+        sentences += [f"{name}: gone: {', '.join(gone)}"] if gone else []
+    return sentences
 
 
 def main(arguments: list[str]) -> int:
@@ -278,9 +278,9 @@ def main(arguments: list[str]) -> int:
     for part in ("torch", "numpy", "machine"):
         if a[part] != b[part]:
             print(f"{part}: {a[part]} and {b[part]}; the hashes need not be equal")
-    told = differences(a["hashes"], b["hashes"])
-    print("\n".join(told) or f"all {len(a['hashes'])} are the same")
-    return 1 if told else 0
+    sentences = differences(a["hashes"], b["hashes"])
+    print("\n".join(sentences) or f"all {len(a['hashes'])} are the same")
+    return 1 if sentences else 0
 
 
 if __name__ == "__main__":

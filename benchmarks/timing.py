@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the speed table: a figure, its unit, and the bound that it must keep, if any."""
+    """One line of the speed table: a number, its unit, and the bound that it must keep, if any."""
 
     what: str
-    figure: float
+    number: float
     unit: str
     bound: str
     kept: bool
