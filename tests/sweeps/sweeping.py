@@ -97,9 +97,9 @@ def results(folder, grid=GRID):
     path = folder / "again.toml"
     path.write_text(grid)
     store = stores.Store(folder / "out")
-    found = {e.key: store.get(e) for e in Grid.read(path).experiments()}
-    assert all(run is not None for run in found.values())
-    return {key: run.checksum for key, run in found.items()}
+    runs = {e.key: store.get(e) for e in Grid.read(path).experiments()}
+    assert all(run is not None for run in runs.values())
+    return {key: run.checksum for key, run in runs.items()}
 
 
 def stored(folder):
@@ -117,9 +117,9 @@ def wait_until(condition, seconds=60):
 
 def children(pid):
     """Processes below one, deepest last (Linux)."""
-    found = []
+    below = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
             for child in map(int, task.read_text().split()):
-                found += [child, *children(child)]
-    return found
+                below += [child, *children(child)]
+    return below

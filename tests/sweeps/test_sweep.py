@@ -86,9 +86,9 @@ def test_an_estimate_counts_what_is_missing(tmp_path):
     assert (nothing.runs, nothing.seconds, nothing.bytes) == (0, 0.0, 0)
     store = Store(tmp_path)
     run_missing(EXPERIMENTS[:3], store)
-    found = estimate(EXPERIMENTS[3:], store.manifest.read().values())
-    assert found.runs == 3
-    assert 0 < found.seconds < 60
+    rest = estimate(EXPERIMENTS[3:], store.manifest.read().values())
+    assert rest.runs == 3
+    assert 0 < rest.seconds < 60
     size = store.path(EXPERIMENTS[0]).stat().st_size
     assert disk_bytes(EXPERIMENTS[0]) == pytest.approx(size, rel=0.5)  # an estimate, of a file that is mostly headers
     short, long = Experiment(steps=10, record=[0, 10]), Experiment(steps=20, record=[0, 20])

@@ -59,9 +59,9 @@ def open_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
     shape = tuple(len(values) for values in axes.values())
     steps = sorted({step for entry in entries for step in entry.steps})
     if math.prod(shape) * len(steps) > _LARGEST:
-        told = " × ".join(f"{name} {len(values)}" for name, values in axes.items())
+        grid = " × ".join(f"{name} {len(values)}" for name, values in axes.items())
         raise StoreError(
-            f"{len(entries)} runs do not fill the grid {told}; give `select`, such as "
+            f"{len(entries)} runs do not fill the grid {grid}; give `select`, such as "
             "{'optimizer': 'adam'}, or take spectail.results_frame"
         )
     places = [tuple(axes[name].index(f[name]) for name in axes) for f in fields]
@@ -141,15 +141,15 @@ class _Spectra(BackendArray):
     def _read(self, key: tuple[Any, ...]) -> np.ndarray[Any, np.dtype[np.float64]]:
         *axes, step, index = key
         chosen = [np.atleast_1d(np.arange(size)[k]) for k, size in zip(axes, self.shape, strict=False)]
-        found = np.full((*(len(c) for c in chosen), len(self._steps), self.shape[-1]), np.nan)
+        spectra = np.full((*(len(c) for c in chosen), len(self._steps), self.shape[-1]), np.nan)
         for cell in np.ndindex(*(len(c) for c in chosen)):
             path = self._paths.get(tuple(int(c[i]) for c, i in zip(chosen, cell, strict=True)))
             if path is not None:
                 run = open_run(path)
                 rows = [self._steps.index(int(t)) for t in run.step.values]
-                found[(*cell, rows, slice(run.sizes["index"]))] = run.eigenvalues.values
+                spectra[(*cell, rows, slice(run.sizes["index"]))] = run.eigenvalues.values
         whole = tuple(0 if isinstance(k, int | np.integer) else slice(None) for k in axes)
-        return found[whole][..., step, :][..., index]
+        return spectra[whole][..., step, :][..., index]
 
 
 def _entries(path: str | os.PathLike[str], select: Selection) -> tuple[Store, list[Entry]]:
@@ -168,10 +168,10 @@ def _entries(path: str | os.PathLike[str], select: Selection) -> tuple[Store, li
             entry = _read_anew(store, Path(file.path))
         if entry is not None:
             entries.append(entry)
-    wanted = _chosen(entries, select)
-    if not wanted:
+    selected = _chosen(entries, select)
+    if not selected:
         raise FileNotFoundError(f"{path} holds {len(entries)} runs, none of them among those asked for")
-    numerics = sorted({entry.fields["numerics"] for entry in wanted})
+    numerics = sorted({entry.fields["numerics"] for entry in selected})
     if len(numerics) > 1:
         held = " and ".join(map(str, numerics))
         raise StoreError(f"{path} holds runs of numerics {held}, which are not mixed: give select={{'numerics': …}}")
@@ -179,7 +179,7 @@ def _entries(path: str | os.PathLike[str], select: Selection) -> tuple[Store, li
         check_numerics(numerics[0])
     except ValueError as error:
         raise StoreError(f"{path}: {error}") from None
-    return store, wanted
+    return store, selected
 
 
 def _read_anew(store: Store, path: Path) -> Entry | None:
@@ -201,8 +201,8 @@ def _chosen(entries: list[Entry], select: Selection) -> list[Entry]:
     for name in select:
         if name not in Experiment.model_fields:
             raise StoreError(unknown_name("select", name, Experiment.model_fields))
-    wanted = {name: value if isinstance(value, list | tuple | set) else [value] for name, value in select.items()}
-    return [entry for entry in entries if all(entry.fields[name] in values for name, values in wanted.items())]
+    allowed = {name: value if isinstance(value, list | tuple | set) else [value] for name, value in select.items()}
+    return [entry for entry in entries if all(entry.fields[name] in values for name, values in allowed.items())]
 
 
 def _plain(experiment: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,14 +268,14 @@ def _scalars(
     whole = math.prod(shape) == len(entries) and all(len(c) == len(steps) for c in cells)
     variables: dict[str, Any] = {}
     for name, (kind, text) in RUN_VARIABLES.items():
-        found: np.ndarray[Any, Any] = np.full((*shape, len(steps)), "" if kind is str else np.nan, object)
+        column: np.ndarray[Any, Any] = np.full((*shape, len(steps)), "" if kind is str else np.nan, object)
         if kind is not str:
-            found = found.astype(np.float64)
+            column = column.astype(np.float64)
         for entry, place, rows in zip(entries, places, cells, strict=True):
-            found[place][rows] = entry.scalars[name]
+            column[place][rows] = entry.scalars[name]
         if kind is int and whole:
-            found = found.astype(np.int64)
-        variables[name] = ((*axes, "step"), found, {"long_name": text})
+            column = column.astype(np.int64)
+        variables[name] = ((*axes, "step"), column, {"long_name": text})
     about = {"wall_time": np.full(shape, np.nan), "diverged_at": np.full(shape, -1), "key": np.full(shape, "", object)}
     for entry, place in zip(entries, places, strict=True):
         about["wall_time"][place] = entry.wall_time
