@@ -24,7 +24,7 @@ def planted(rows, cols, spikes):
     high, visible = law.edges[1], visible_edge(law)
     values[count - spikes - 2 : count - spikes] = high + torch.tensor([0.2, 0.8]) * (visible - high)
     values[count - spikes :] = torch.tensor([1.4, 1.9, 2.6][:spikes]) * high
-    row = measure_spectrum(values, WeightMatrix("W", "linear", rows, cols, 1, load=lambda: None), nulls=False)
+    row = measure_spectrum(values, WeightMatrix("W", "linear", rows, cols, 1, read=lambda: None), nulls=False)
     assert row["n_spikes"] == spikes
     return values.numpy(), row
 
