@@ -22,6 +22,8 @@ from .spectra.tails import hill_fit as hill_fit
 from .spectra.tails import ks_fit as ks_fit
 from .spectra.tails import pl_alpha_hill as pl_alpha_hill
 from .spectra.overlaps import singular_overlaps as singular_overlaps
+from .study.making import reproduce as reproduce
+from .study.records import Record as Record
 from .sweeps.grid import Grid as Grid
 from .store.store import Store as Store
 from .store.results import open_results as open_results

@@ -17,7 +17,7 @@ from spectail.store.store import Store
 from spectail.study import making
 from spectail.study import plan as paper
 from spectail.study.catalogue import find
-from spectail.study.records import read_records, save_record, save_verdicts
+from spectail.study.records import curves, read_records, record_of, save_record, save_verdicts
 from spectail.study.settings import Scale
 from spectail.sweeps.sweep import run_missing
 
@@ -34,9 +34,10 @@ def folder(tmp_path_factory):
     run_missing(plan.experiments(), store)
     runs = {e.key: store.get(e) for e in plan.experiments()}
     for artifact in artifacts:
-        found = paper.by_protocol(plan, artifact, runs)
-        making.draw(artifact, found, root / "figures")
-        save_record(artifact, plan, found, making.verify(artifact, found), root / "figures")
+        of_artifact = paper.by_protocol(plan, artifact, runs)
+        making.draw(artifact, of_artifact, root / "figures")
+        record = record_of(artifact, plan, of_artifact, making.verify(artifact, of_artifact))
+        save_record(record, curves(artifact, of_artifact), root / "figures")
     record = json.loads((root / "figures" / "fig9.json").read_text())
     for verdict in record["verdicts"]:
         del verdict["outcomes"]["equations"]  # as where only one protocol was run
@@ -47,14 +48,15 @@ def folder(tmp_path_factory):
 
 def test_records_hold_what_was_found_and_ignore_foreign_files(folder):
     records = read_records(folder / "figures")
-    assert [r["name"] for r in records] == ["fig2", "fig4", "fig9"]
-    assert records[0]["command"] == "spectail reproduce fig2 --scale tiny --repeats 2"
-    assert set(records[0]["verdicts"][0]["outcomes"]) == {"published", "equations"}
+    assert [record.name for record in records] == ["fig2", "fig4", "fig9"]
+    assert records[0].command == "spectail reproduce fig2 --scale tiny --repeats 2"
+    assert set(records[0].claims[0].outcomes) == {"published", "equations"}
     header = (folder / "figures" / "fig2.csv").read_text().splitlines()[0].split(",")
     assert {"protocol", "seed", "optimizer", "lr", "step", "pl_alpha_hill"} <= set(header)
     assert "h" not in header  # the same in all runs
-    verdicts = save_verdicts(records, folder / "claims.csv").read_text()
-    assert len(verdicts.splitlines()) == 1 + sum(len(v["outcomes"]) for r in records for v in r["verdicts"])
+    claims = [claim for record in records for claim in record.claims]
+    verdicts = save_verdicts(claims, folder / "claims.csv").read_text()
+    assert len(verdicts.splitlines()) == 1 + sum(len(claim.outcomes) for claim in claims)
 
 
 def test_the_page_stands_alone_and_is_escaped(folder):

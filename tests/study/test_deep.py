@@ -15,8 +15,8 @@ from spectail.study.claims import Verdict
 from spectail.study.figures import fig06_33_to_37 as deep
 from spectail.study.figures import fig06_33_to_37 as fig6
 from spectail.study.making import draw, verify
-from spectail.study.plan import Plan, by_protocol
-from spectail.study.records import save_record
+from spectail.study.plan import Plan, by_protocol, choose
+from spectail.study.records import curves, record_of, save_record
 from spectail.study.runs import StoredRuns
 from spectail.study.settings import PAPER, SMALL
 
@@ -46,9 +46,9 @@ def test_an_artifact_draws_itself_tests_its_claims_and_keeps_a_record(made, tmp_
     runs = by_protocol(plan, artifact, stored)
     assert {path.name for path in draw(artifact, runs, tmp_path)} == {"fig99.png", "fig99.pdf"}
     assert isinstance(artifact.draw(runs["published"]), Figure)
-    tested = verify(artifact, runs)
-    assert [item.claim.number for item in tested] == ["40.99a", "40.99b"]
-    json, csv = save_record(artifact, plan, runs, tested, tmp_path)
+    claims = verify(artifact, runs)
+    assert [claim.number for claim in claims] == ["40.99a", "40.99b"]
+    json, csv = save_record(record_of(artifact, plan, runs, claims), curves(artifact, runs), tmp_path)
     assert '"images": "60"' in json.read_text()
     assert len(csv.read_text().splitlines()) == 1 + 3 * 2  # layers × steps
 
@@ -121,11 +121,8 @@ def test_without_images_a_named_figure_is_refused(capsys, tmp_path):
     assert "needs images of cifar10, mnist, svhn: say --data DIR" in capsys.readouterr().err
 
 
-def test_all_leaves_out_what_has_no_images(tmp_path, capsys):
-    from spectail.study.plan import with_deep
-
+def test_all_leaves_out_what_has_no_images(tmp_path):
     (tmp_path / "mnist.npz").touch()
-    chosen = with_deep(find(["all"]), tmp_path, all_of_them=True)
-    assert {"fig33", "fig4"} <= {a.name for a in chosen}
-    told = capsys.readouterr().err
-    assert told == "left out: fig6, fig34, fig35, fig36, fig37, which need images of cifar10, svhn in --data DIR\n"
+    artifacts, note = choose(["all"], tmp_path)
+    assert {"fig33", "fig4"} <= {a.name for a in artifacts}
+    assert note == "left out: fig6, fig34, fig35, fig36, fig37, which need images of cifar10, svhn in --data DIR"

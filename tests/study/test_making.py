@@ -1,15 +1,18 @@
 import os
 import time
+from dataclasses import replace
 
 import pytest
 
+from spectail.errors import SettingError
 from spectail.running.processes import worker_pool
 from spectail.store.locks import shared_lock
 from spectail.store.store import Store
 from spectail.study.catalogue import find
-from spectail.study.making import make_all
+from spectail.study.making import make_all, reproduce
 from spectail.study.plan import Plan
-from spectail.study.settings import Scale
+from spectail.study.records import read_records
+from spectail.study.settings import SCALES, Scale
 from spectail.sweeps.sweep import run_missing
 
 PLAN = Plan(find(["fig2", "fig4", "table2"]), Scale("tiny", 25, long=False), repeats=1)  # n = 80, d = 40, h = 60
@@ -17,9 +20,9 @@ PLAN = Plan(find(["fig2", "fig4", "table2"]), Scale("tiny", 25, long=False), rep
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    found = Store(tmp_path_factory.mktemp("store"))
-    run_missing(PLAN.experiments(), found)
-    return found
+    store = Store(tmp_path_factory.mktemp("store"))
+    run_missing(PLAN.experiments(), store)
+    return store
 
 
 def made(store, folder, workers):
@@ -31,11 +34,49 @@ def test_several_processes_make_the_same_files_tables_and_verdicts_as_one(store)
     alone, beside = made(store, "figures-alone", 1), made(store, "figures-beside", 2)
     assert [item.name for item in alone] == [artifact.name for artifact in PLAN.artifacts]
     for one, other in zip(alone, beside, strict=True):
-        assert (one.name, one.tables, one.outcomes) == (other.name, other.tables, other.outcomes)
-        assert len(one.tested) == len(one.outcomes)
+        assert replace(one, paths=()) == replace(other, paths=())
         assert [path.name for path in one.paths] == [path.name for path in other.paths]
         for path, twin in zip(one.paths, other.paths, strict=True):
             assert path.read_bytes() == twin.read_bytes()
+
+
+def test_a_record_is_read_as_it_was_written(store):
+    records = made(store, "figures-read", 1)
+    assert read_records(store.root / "figures-read") == [replace(r, paths=list(r.paths)) for r in records]
+    (store.root / "figures-read" / "fig4.png").unlink()
+    assert not [path for r in read_records(store.root / "figures-read") for path in r.paths if path.name == "fig4.png"]
+
+
+def test_the_function_does_what_the_command_does(tmp_path):
+    """Runs, pictures, records, and the verdicts of all that was reproduced in the folder before."""
+    before = SCALES["small"]
+    SCALES["small"] = PLAN.scale
+    try:
+        (record,) = reproduce("table2", scale="small", out=tmp_path, repeats=1, protocol="published")
+        assert (record.name, record.claims, list(record.tables)) == ("table2", [], ["published"])
+        (record,) = reproduce("fig2", scale="small", out=tmp_path, repeats=1, protocol="published")
+    finally:
+        SCALES["small"] = before
+    folder = tmp_path / "figures-small"
+    assert [path.name for path in record.paths] == ["fig2.png", "fig2.pdf", "fig2.json", "fig2.csv"]
+    assert [claim.number for claim in record.claims] == ["1", "2", "3", "4"]
+    assert [r.name for r in read_records(folder)] == ["fig2", "table2"]
+    assert len((folder / "claims.csv").read_text().splitlines()) == 1 + 4
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ({"scale": "smal"}, "did you mean 'small'"),
+        ({"repeats": 0}, "repeats=0 is not valid"),
+        ({"protocol": "printed"}, "protocol='printed' is not known"),
+        ({"images": 0}, "images=0 is not understood"),
+    ],
+)
+def test_options_that_are_not_valid_are_told_before_anything_runs(option, sentence, tmp_path):
+    with pytest.raises(SettingError, match=sentence):
+        reproduce("fig2", out=tmp_path / "out", **option)
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_a_kill_left_beside_the_pictures_is_removed_unless_somebody_draws(store):

@@ -91,11 +91,11 @@ def test_an_artifact_draws_itself_and_tests_its_claims_under_both_protocols(repr
     if "equations" in by_protocol:
         with style():
             artifact.draw(by_protocol["equations"]).draw_without_rendering()  # all but the pixels
-    tested = making.verify(artifact, by_protocol)
-    assert len(tested) == len(artifact.claims)
-    for item in tested:
-        assert set(item.outcomes) == set(artifact.protocols)
-        for outcome in item.outcomes.values():
+    claims = making.verify(artifact, by_protocol)
+    assert [claim.number for claim in claims] == [claim.number for claim in artifact.claims]
+    for claim in claims:
+        assert set(claim.outcomes) == set(artifact.protocols)
+        for outcome in claim.outcomes.values():
             assert any(c.isdigit() for c in outcome.measured) or "→" in outcome.measured
 
 
@@ -171,5 +171,5 @@ def test_the_published_spike_of_gd_at_2000_exists_only_with_the_loss_of_the_prog
     artifact = find(["fig2"])[0]
     plan = paper.Plan([artifact], PAPER, repeats=2)
     runs = computed(plan, Store(tmp_path))
-    tested = {t.claim.number: t for t in making.verify(artifact, paper.by_protocol(plan, artifact, runs))}
-    assert tested[number].outcomes[protocol].verdict == expected
+    claims = {claim.number: claim for claim in making.verify(artifact, paper.by_protocol(plan, artifact, runs))}
+    assert claims[number].outcomes[protocol].verdict == expected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,58 +54,33 @@ class Reproduce:
             self.where.prepare()
         from spectail.report.terminal import study as terminal
         from spectail.report.terminal.tables import print_paths, print_table
-        from spectail.study.catalogue import catalogue, find
+        from spectail.study.plan import plan_of
 
+        images = None if self.images is None else image_count(self.images) or "all"
         if self.list or not self.names:
             from spectail.store.store import Store
-            from spectail.study import plan as paper
+            from spectail.study.catalogue import catalogue
+            from spectail.study.plan import costs
 
-            plans = [_plan([artifact], self) for artifact in catalogue().values()]
-            terminal.print_catalogue(paper.costs(plans, Store(self.where.out), self.where.workers or 1), self.scale)
+            options = (self.scale, self.repeats, self.protocol, images)
+            plans = [plan_of([artifact], *options) for artifact in catalogue().values()]
+            terminal.print_catalogue(costs(plans, Store(self.where.out), self.where.workers or 1), self.scale)
             if not self.list:
                 raise SettingError("reproduce needs the name of a figure or table, such as fig4; or all")
             return
-        from spectail.study.plan import with_deep
+        from spectail.study.making import reproduce
+        from spectail.study.settings import figure_folder
 
-        artifacts = with_deep(find(self.names), self.data, all_of_them="all" in self.names)
-        from spectail.experiments.deep.training import TRAININGS
-        from spectail.store.store import Store
-        from spectail.study.making import make_all, train_all
-        from spectail.study.records import read_records, save_verdicts, save_verdicts_as_markdown
+        def print_tables(record: Any) -> None:
+            for protocol, lines in record.tables.items():
+                print_table(f"{record.title} – {protocol}", lines)
 
-        store, plan = Store(self.where.out), _plan(artifacts, self)
-        experiments = plan.experiments()
-        if experiments:
-            self.where.compute(experiments, store)
-        files = {experiment.key: store.path(experiment) for experiment in experiments}
-        files |= train_all(plan.trainings(), store.root / TRAININGS, self.data, self.where.device)
-        folder = store.root / ("figures" if self.scale == "paper" else f"figures-{self.scale}")
-        tested, paths = [], []
-        for made in make_all(plan, files, store, folder, self.where.workers or os.cpu_count() or 1):
-            for protocol, rows in made.tables.items():
-                print_table(f"{catalogue()[made.name].title} – {protocol}", rows)
-            tested += made.tested
-            paths += made.paths
-        terminal.print_verdicts(tested, self.scale)
-        records = read_records(folder)
-        paths.append(save_verdicts(records, folder / "claims.csv"))
-        paths.append(save_verdicts_as_markdown(records, folder / "claims.md"))
-        print_paths(paths)
-
-
-def _plan(artifacts: Any, options: Reproduce) -> Any:
-    """What the options ask for, of some artifacts."""
-    from spectail.errors import unknown_name
-    from spectail.study.plan import Plan
-    from spectail.study.runs import PROTOCOLS as BOTH
-    from spectail.study.settings import SCALES
-
-    if options.scale not in SCALES:
-        raise SettingError(unknown_name("scale", options.scale, SCALES))
-    if options.repeats is not None and options.repeats < 1:
-        raise SettingError(f"repeats={options.repeats} is not valid; expected at least 1")
-    if options.protocol not in (None, "both", *BOTH):
-        raise SettingError(unknown_name("protocol", options.protocol, ("both", *BOTH)))
-    named = [protocol for protocol in BOTH if options.protocol in ("both", protocol)]
-    images: Any = None if options.images is None else image_count(options.images) or "all"
-    return Plan(artifacts, SCALES[options.scale], options.repeats, named or None, images)
+        records = reproduce(
+            *self.names, scale=self.scale, out=self.where.out, repeats=self.repeats, protocol=self.protocol,
+            data=self.data, images=images, device=self.where.device, workers=self.where.workers,
+            compute=self.where.compute, on_record=print_tables, on_note=lambda note: print(note, file=sys.stderr),
+        )  # fmt: skip
+        terminal.print_verdicts([claim for record in records for claim in record.claims], self.scale)
+        folder = figure_folder(self.where.out, self.scale)
+        paths = [path for record in records for path in record.paths]
+        print_paths([*paths, folder / "claims.csv", folder / "claims.md"])

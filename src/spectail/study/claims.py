@@ -1,4 +1,7 @@
-"""What a claim of the paper is, and how repeats decide it."""
+"""What a claim of the paper is, and the rules by which repeats decide it.
+
+Not here: what claims measure, which is in `figures/`, or in `criteria.py` where several share it.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
-
-from spectail.experiments.protocols import Protocol
 
 if TYPE_CHECKING:
     from spectail.study.runs import Runs
@@ -23,7 +24,7 @@ STANDARD_ERRORS = 3.0
 
 
 class Verdict(StrEnum):
-    """What was found of a claim."""
+    """What the runs say of a claim."""
 
     HOLDS = "holds"
     DOES_NOT_HOLD = "does not hold"
@@ -32,7 +33,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A claim's verdict under one protocol, and the figures it rests on."""
+    """A claim's verdict under one protocol, and the numbers it rests on."""
 
     verdict: Verdict
     measured: str
@@ -143,12 +144,3 @@ def _standard_error(
         return np.full(values.shape[1], np.inf)
     error: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = values.std(0, ddof=1) / np.sqrt(len(values))
     return error
-
-
-@dataclass(frozen=True)
-class Tested:
-    """A claim, and what was found under each protocol."""
-
-    artifact: str
-    claim: Claim
-    outcomes: dict[Protocol, Outcome]

@@ -1,54 +1,122 @@
-"""Make artifacts: their pictures, tables, verdicts and records, several beside each other."""
+"""Reproduce artifacts: run what is missing, draw, test, and keep the records, several beside each other.
+
+Not here: what is to be run and what it costs (`plan.py`), and what a record is (`records.py`).
+"""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from spectail.experiments.deep.training import Training
+from spectail.experiments.deep.training import TRAININGS, Training
+from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import Protocol
 from spectail.plots.look import save_figure, style
 from spectail.running.processes import worker_pool
+from spectail.running.ray import Resources
+from spectail.running.scheduler import Compute
 from spectail.store.locks import shared_lock
 from spectail.store.store import Store
 from spectail.store.upkeep import remove_partial_files
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import catalogue
-from spectail.study.claims import Outcome, Tested
-from spectail.study.plan import Plan, by_protocol
-from spectail.study.records import save_record
+from spectail.study.plan import Plan, by_protocol, choose, plan_of
+from spectail.study.records import (
+    ClaimRecord,
+    Record,
+    curves,
+    read_records,
+    record_of,
+    save_record,
+    save_verdicts,
+    save_verdicts_as_markdown,
+)
 from spectail.study.runs import Runs, StoredRuns
-from spectail.study.settings import figure_folders
+from spectail.study.settings import figure_folder, figure_folders
+from spectail.sweeps.sweep import run_missing
 from spectail.sweeps.worker import PRELOAD
 
 
-@dataclass(frozen=True)
-class Made:
-    """What was made of an artifact of the catalogue.
+def reproduce(
+    *names: str,
+    scale: str = "paper",
+    out: str | os.PathLike[str] = "results",
+    repeats: int | None = None,
+    protocol: str | None = None,
+    data: str | os.PathLike[str] | None = None,
+    images: int | str | None = None,
+    device: str = "cpu",
+    workers: int | None = None,
+    ray: str | None = None,
+    resources: Resources | None = None,
+    compute: Callable[[Sequence[Experiment], Store], None] | None = None,
+    on_record: Callable[[Record], None] = lambda record: None,
+    on_note: Callable[[str], None] = warnings.warn,
+) -> list[Record]:
+    """Reproduce figures and tables of the paper: run, draw, and test their claims.
 
-    Attributes:
-        name: of the artifact.
-        paths: its pictures, its record and its curves.
-        tables: lines to print by protocol, headers first; none where it has no table.
-        outcomes: of each of its claims, by protocol.
+    Runs are kept in OUT/runs and found again, so that an interrupted call goes on where it was. Pictures and records
+    are kept in OUT/figures, or OUT/figures-SCALE, beside the verdicts of all that was reproduced there: claims.csv
+    and claims.md.
+
+    Args:
+        names: of artifacts, such as "fig4"; or "all".
+        scale: "paper" for the paper's sizes, or "small" for a fifth of them, which is no evidence.
+        out: folder for runs and figures.
+        repeats: seeds; by default each artifact's own number.
+        protocol: "published", "equations" or "both"; by default each artifact's own.
+        data: images for the figures of deep networks: mnist.npz, cifar10.npz, svhn.npz, or torchvision's files.
+        images: how many training images of those figures, or "all"; 512 by default.
+        device: where to compute.
+        workers: processes beside each other; by default runs are computed one after the other, with all cores.
+        ray: address of a Ray cluster, or "" for the one that is running, or else a local one.
+        resources: what each run takes of the cluster.
+        compute: computes the runs that the store lacks; by default on the device, workers or cluster above.
+        on_record: is given each record as soon as it is kept.
+        on_note: is told in a sentence what "all" leaves out; by default a warning.
+
+    Returns:
+        a record an artifact, in the order of the names.
+
+    Raises:
+        ValueError: a name or an option is not valid, or a figure needs images and `data` is not given.
+        OSError: the folder cannot be written to.
+        RuntimeError: some runs failed; the others are kept.
+        KeyboardInterrupt: it was interrupted; what was computed is kept.
+
+    >>> reproduce("fgi4")
+    Traceback (most recent call last):
+    ...
+    spectail.errors.SettingError: artifact='fgi4' is not known; did you mean 'fig4'? (fig1, fig2, fig3, fig4, ...
     """
+    data = None if data is None else Path(data)
+    artifacts, note = choose(names, data)
+    plan, store = plan_of(artifacts, scale, repeats, protocol, images), Store(out)
+    if note:
+        on_note(note)
+    experiments = plan.experiments()
+    if experiments and compute:
+        compute(experiments, store)
+    elif experiments:
+        run_missing(experiments, store, Compute(device, workers, ray, resources)).require_all()
+    files = {experiment.key: store.path(experiment) for experiment in experiments}
+    files |= train_all(plan.trainings(), store.root / TRAININGS, data, device)
+    folder, records = figure_folder(store.root, scale), []
+    for record in make_all(plan, files, store, folder, workers or os.cpu_count() or 1):
+        on_record(record)
+        records.append(record)
+    claims = [claim for record in read_records(folder) for claim in record.claims]
+    save_verdicts(claims, folder / "claims.csv")
+    save_verdicts_as_markdown(claims, folder / "claims.md")
+    return records
 
-    name: str
-    paths: list[Path]
-    tables: dict[Protocol, list[tuple[str, ...]]]
-    outcomes: list[dict[Protocol, Outcome]]
 
-    @property
-    def tested(self) -> list[Tested]:
-        """Its claims with their outcomes."""
-        claims = catalogue()[self.name].claims
-        return [Tested(self.name, claim, outcomes) for claim, outcomes in zip(claims, self.outcomes, strict=True)]
-
-
-def make_all(plan: Plan, files: Mapping[str, Path], store: Store, folder: Path, workers: int) -> Iterator[Made]:
+def make_all(plan: Plan, files: Mapping[str, Path], store: Store, folder: Path, workers: int) -> Iterator[Record]:
     """Make every artifact of a plan, out of the catalogue, in its order.
 
     Args:
@@ -72,15 +140,14 @@ def make_all(plan: Plan, files: Mapping[str, Path], store: Store, folder: Path, 
         yield from pool.map(make, names)
 
 
-def _make(name: str, plan: Plan, files: Mapping[str, Path], store: Store, folder: Path) -> Made:
+def _make(name: str, plan: Plan, files: Mapping[str, Path], store: Store, folder: Path) -> Record:
     artifact = catalogue()[name]
     runs = by_protocol(plan, artifact, StoredRuns(files))
     with shared_lock(store.writing):  # lest another process takes what is half written for left behind
         paths = draw(artifact, runs, folder)
-        tested = verify(artifact, runs)
-        paths += save_record(artifact, plan, runs, tested, folder)
-    tables = {p: artifact.table(of) for p, of in runs.items()} if artifact.table else {}
-    return Made(name, paths, tables, [item.outcomes for item in tested])
+        record = record_of(artifact, plan, runs, verify(artifact, runs))
+        paths += save_record(record, curves(artifact, runs), folder)
+    return replace(record, paths=paths)
 
 
 def _begin() -> None:
@@ -88,7 +155,7 @@ def _begin() -> None:
     gc.freeze()  # what was imported stays: looking through it again and again took a fifth of the time
 
 
-def draw(artifact: Artifact, runs: dict[Protocol, Runs], folder: Path) -> list[Path]:
+def draw(artifact: Artifact, runs: Mapping[Protocol, Runs], folder: Path) -> list[Path]:
     """Draw an artifact once a protocol, as PNG and PDF.
 
     Returns:
@@ -102,19 +169,22 @@ def draw(artifact: Artifact, runs: dict[Protocol, Runs], folder: Path) -> list[P
     return paths
 
 
-def verify(artifact: Artifact, runs: dict[Protocol, Runs]) -> list[Tested]:
+def verify(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> list[ClaimRecord]:
     """Test an artifact's claims under each protocol."""
     return [
-        Tested(artifact.name, claim, {protocol: claim.test(of_protocol) for protocol, of_protocol in runs.items()})
+        ClaimRecord(
+            artifact.name, claim.number, claim.where, claim.statement, claim.criterion,
+            {protocol: claim.test(of_protocol) for protocol, of_protocol in runs.items()},
+        )
         for claim in artifact.claims
-    ]
+    ]  # fmt: skip
 
 
 def train_all(trainings: Sequence[Training], folder: Path, data: Path | None, device: str) -> dict[str, Path]:
     """The files of full-batch trainings by key, after those that were missing were done.
 
     Args:
-        trainings: what is wanted.
+        trainings: whose files are asked for.
         folder: that keeps them.
         data: folder of the images.
         device: where to compute.

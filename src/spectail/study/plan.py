@@ -1,9 +1,11 @@
-"""Run what an artifact needs, draw it, and test its claims."""
+"""What is to be run for artifacts, which of them are chosen, and what they cost.
+
+Not here: running, drawing and testing (`making.py`).
+"""
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,14 +13,15 @@ from typing import Literal
 
 import xarray as xr
 
-from spectail.errors import SettingError
+from spectail.errors import SettingError, unknown_name
 from spectail.experiments.deep.training import TRAININGS, Training
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import Protocol
 from spectail.store.store import Store
 from spectail.study.artifact import Artifact
-from spectail.study.runs import Runs, as_run
-from spectail.study.settings import Scale
+from spectail.study.catalogue import find, find_deep
+from spectail.study.runs import PROTOCOLS, Runs, as_run
+from spectail.study.settings import SCALES, Scale
 from spectail.sweeps.estimate import Estimate, estimate_at, machine_speed
 
 
@@ -46,25 +49,25 @@ class Plan:
 
     def experiments(self) -> list[Experiment]:
         """Every experiment, as it is to be run."""
-        wanted: dict[str, Experiment] = {}
+        distinct: dict[str, Experiment] = {}
         for artifact in self.artifacts:
             for seed in self.seeds(artifact):
                 for experiment in artifact.experiments(seed):
                     for protocol in self.protocols or artifact.protocols:
                         scaled = self.scale(experiment.replace(protocol=protocol))
-                        wanted.setdefault(scaled.key, scaled)
-        return list(wanted.values())
+                        distinct.setdefault(scaled.key, scaled)
+        return list(distinct.values())
 
     def trainings(self) -> list[Training]:
         """Every full-batch training of a deep network, as it is to be run."""
-        wanted: dict[str, Training] = {}
+        distinct: dict[str, Training] = {}
         for artifact in self.artifacts:
             for seed in self.seeds(artifact):
                 for training in artifact.trainings(seed) if artifact.trainings else ():
                     for protocol in self.protocols or artifact.protocols:
                         adjusted = as_run(training, protocol, self.scale, self.images)
-                        wanted.setdefault(adjusted.key, adjusted)
-        return list(wanted.values())
+                        distinct.setdefault(adjusted.key, adjusted)
+        return list(distinct.values())
 
 
 @dataclass(frozen=True)
@@ -86,15 +89,15 @@ def costs(plans: Sequence[Plan], store: Store, workers: int = 1) -> list[Cost]:
     """What the artifact of each plan takes on this machine, by itself: runs that artifacts share count for each."""
     entries = store.manifest.read() if store.runs.exists() else {}
     speed = machine_speed(entries.values())
-    found = []
+    costs_of_plans = []
     for plan in plans:
         experiments, trainings = plan.experiments(), plan.trainings()
         missing = estimate_at(speed, [e for e in experiments if e.key not in entries], workers)
         if untrained := [t for t in trainings if not (store.root / TRAININGS / f"{t.key}.nc").exists()]:
             more = _operations(untrained) / speed.operations_per_second
             missing = replace(missing, runs=missing.runs + len(untrained), seconds=missing.seconds + more)
-        found.append(Cost(plan.artifacts[0], len(experiments) + len(trainings), missing))
-    return found
+        costs_of_plans.append(Cost(plan.artifacts[0], len(experiments) + len(trainings), missing))
+    return costs_of_plans
 
 
 def _operations(trainings: Iterable[Training]) -> float:
@@ -113,41 +116,65 @@ def by_protocol(plan: Plan, artifact: Artifact, runs: Mapping[str, xr.Dataset]) 
     return {protocol: Runs(protocol, plan.scale, plan.seeds(artifact), runs, plan.images) for protocol in protocols}
 
 
-def with_deep(artifacts: Sequence[Artifact], data: Path | None, *, all_of_them: bool) -> list[Artifact]:
+def choose(names: Sequence[str], data: Path | None) -> tuple[list[Artifact], str]:
     """The artifacts to make; "all" has those of deep networks too, as far as their images are there.
 
     Args:
-        artifacts: that were named.
+        names: of artifacts, or "all".
         data: folder of the images.
-        all_of_them: whether "all" was named.
+
+    Returns:
+        the artifacts, and a sentence on those that "all" left out; empty where it left out none.
 
     Raises:
-        ValueError: one that was named needs images, and `data` is not given.
+        ValueError: a name is not known, or one that was named needs images and `data` is not given.
     """
     from spectail.experiments.deep.images import has_images
-    from spectail.study.catalogue import find_deep
 
     def lacking(artifact: Artifact) -> list[str]:
         assert artifact.trainings is not None
-        wanted = dict.fromkeys(training.dataset for training in artifact.trainings(0))
-        return [d for d in wanted if data is None or not has_images(d, data)]
+        datasets = dict.fromkeys(training.dataset for training in artifact.trainings(0))
+        return [d for d in datasets if data is None or not has_images(d, data)]
 
+    artifacts = find(names)
     for artifact in artifacts:
         if artifact.trainings and data is None:
             raise SettingError(
                 f"{artifact.name} needs images of {', '.join(lacking(artifact))}: say --data DIR, a folder with "
                 f"{lacking(artifact)[0]}.npz, or one that torchvision may download to"
             )
-    if not all_of_them:
-        return list(artifacts)
-    named = {artifact.name for artifact in artifacts}
-    left_out: list[Artifact] = []
-    chosen = list(artifacts)
-    for artifact in find_deep():
-        if artifact.name not in named:
-            (left_out if lacking(artifact) else chosen).append(artifact)
-    if left_out:
-        missing = ", ".join(dict.fromkeys(name for artifact in left_out for name in lacking(artifact)))
-        names = ", ".join(artifact.name for artifact in left_out)
-        print(f"left out: {names}, which need images of {missing} in --data DIR", file=sys.stderr)
-    return chosen
+    others = [a for a in find_deep() if a not in artifacts] if "all" in names else []
+    left_out = [artifact for artifact in others if lacking(artifact)]
+    artifacts += [artifact for artifact in others if artifact not in left_out]
+    if not left_out:
+        return artifacts, ""
+    missing = ", ".join(dict.fromkeys(name for artifact in left_out for name in lacking(artifact)))
+    titles = ", ".join(artifact.name for artifact in left_out)
+    return artifacts, f"left out: {titles}, which need images of {missing} in --data DIR"
+
+
+def plan_of(
+    artifacts: Sequence[Artifact], scale: str, repeats: int | None, protocol: str | None, images: int | str | None
+) -> Plan:
+    """The plan of some artifacts.
+
+    Args:
+        artifacts: what the runs are for.
+        scale: "paper" or "small".
+        repeats: how many seeds, or None for each artifact's own number.
+        protocol: "published", "equations", "both", or None for each artifact's own.
+        images: of each training, "all", or None for the artifact's own number.
+
+    Raises:
+        ValueError: one of these is not valid.
+    """
+    if scale not in SCALES:
+        raise SettingError(unknown_name("scale", scale, SCALES))
+    if repeats is not None and repeats < 1:
+        raise SettingError(f"repeats={repeats} is not valid; expected at least 1")
+    if protocol not in (None, "both", *PROTOCOLS):
+        raise SettingError(unknown_name("protocol", protocol, ("both", *PROTOCOLS)))
+    if images not in (None, "all") and not (isinstance(images, int) and images > 0):
+        raise SettingError(f"images={images!r} is not understood; expected a whole number from 1, or all")
+    protocols = [name for name in PROTOCOLS if protocol in ("both", name)]
+    return Plan(artifacts, SCALES[scale], repeats, protocols or None, images)  # type: ignore[arg-type]

@@ -1,21 +1,28 @@
-"""What is kept of an artifact beside its pictures: verdicts, tables and parameters (JSON), curves (CSV)."""
+"""What is kept of an artifact: its verdicts, tables and parameters (JSON) and curves (CSV), beside its pictures.
+
+The terminal, the report's page and the tables of claims are made from `Record`. Not here: what is run (`plan.py`),
+and who draws and tests (`making.py`).
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from spectail.errors import StoreError
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import CONVENTIONS, Protocol
 from spectail.files import write_whole
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import catalogue
-from spectail.study.claims import Tested
+from spectail.study.claims import Outcome, Verdict
 from spectail.study.plan import Plan
 from spectail.study.runs import PROTOCOLS, Runs
 
@@ -29,50 +36,142 @@ CURVES = (
 _OF_THE_PROTOCOL = {*CONVENTIONS, "protocol", "seed", "record", "overlaps"}
 
 
-def save_record(
-    artifact: Artifact, plan: Plan, runs: Mapping[Protocol, Runs], tested: Sequence[Tested], folder: Path
-) -> list[Path]:
-    """Write NAME.json and NAME.csv, each whole or not at all.
+@dataclass(frozen=True)
+class ClaimRecord:
+    """A claim, and its outcome under each protocol that was run.
+
+    Attributes:
+        artifact: whose claim it is.
+        number, where, statement, criterion: as in `Claim`.
+        outcomes: by protocol.
+    """
+
+    artifact: str
+    number: str
+    where: str
+    statement: str
+    criterion: str
+    outcomes: Mapping[Protocol, Outcome]
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> ClaimRecord:
+        """From JSON."""
+        outcomes = {p: Outcome(Verdict(o["verdict"]), o["measured"]) for p, o in fields["outcomes"].items()}
+        artifact, number, where, statement, criterion = (
+            str(fields[name]) for name in ("artifact", "claim", "where", "statement", "criterion")
+        )
+        return cls(artifact, number, where, statement, criterion, outcomes)
+
+    def json(self) -> dict[str, Any]:
+        """For JSON."""
+        outcomes = {p: {"verdict": str(o.verdict), "measured": o.measured} for p, o in self.outcomes.items()}
+        texts = {"artifact": self.artifact, "claim": self.number, "where": self.where, "statement": self.statement}
+        return {**texts, "criterion": self.criterion, "outcomes": outcomes}
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of an artifact that was reproduced.
+
+    Attributes:
+        name, title: of the artifact.
+        scale: at which it was run.
+        repeats: how many seeds.
+        command: that makes it again.
+        parameters: fields of its runs; those that vary with all their values.
+        claims: with their verdicts.
+        tables: lines by protocol, headers first; none where it has no table.
+        runs: keys of its runs by protocol.
+        seconds: that its runs took together.
+        paths: its pictures, its record and its curves.
+
+    >>> record = Record("fig4", "Spectra", "small", 1, "spectail reproduce fig4 --scale small", {}, [], {}, {}, 2.5)
+    >>> record.json()["command"]
+    'spectail reproduce fig4 --scale small'
+    """
+
+    name: str
+    title: str
+    scale: str
+    repeats: int
+    command: str
+    parameters: Mapping[str, str]
+    claims: Sequence[ClaimRecord]
+    tables: Mapping[Protocol, Sequence[tuple[str, ...]]]
+    runs: Mapping[Protocol, Sequence[str]]
+    seconds: float
+    paths: Sequence[Path] = ()
+
+    @classmethod
+    def read(cls, path: Path) -> Record:
+        """From its file, with the files beside it.
+
+        Raises:
+            ValueError: it is no record.
+            OSError: it cannot be read.
+        """
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(fields, dict) or fields.get("format") != FORMAT or fields.get("name") != path.stem:
+            raise StoreError(f"{path} is not a record of an artifact")
+        fields["claims"] = [ClaimRecord.read(verdict) for verdict in fields.pop("verdicts")]
+        fields["tables"] = {p: [tuple(line) for line in lines] for p, lines in fields["tables"].items()}
+        stems = [path.stem if p == "published" else f"{path.stem}-{p}" for p in fields["runs"]]
+        names = [*(f"{stem}.{ending}" for stem in stems for ending in ("png", "pdf")), path.name, f"{path.stem}.csv"]
+        paths = [path.with_name(name) for name in names if path.with_name(name).is_file()]
+        return cls(**{name: value for name, value in fields.items() if name != "format"}, paths=paths)
+
+    def json(self) -> dict[str, Any]:
+        """For JSON: all but the paths."""
+        fields = {name: value for name, value in vars(self).items() if name not in ("claims", "paths")}
+        return {"format": FORMAT, **fields, "verdicts": [claim.json() for claim in self.claims]}
+
+
+def record_of(
+    artifact: Artifact, plan: Plan, runs: Mapping[Protocol, Runs], claims: Sequence[ClaimRecord]
+) -> Record:  # fmt: skip
+    """What is to be kept of an artifact, without its paths."""
+    keys = {p: [_key(of, e) for seed in of.seeds for e in artifact.experiments(seed)] for p, of in runs.items()}
+    keys = {p: list(dict.fromkeys(of)) for p, of in keys.items()}
+    seconds = sum(of.stored[key].attrs["wall_time"] for p, of in runs.items() for key in keys[p])
+    parameters = _parameters(artifact, plan)
+    if artifact.trainings:
+        trained = [(of, list(artifact.trainings(seed))) for of in runs.values() for seed in of.seeds]
+        seconds = sum(float(of.training(t).attrs["wall_time"]) for of, trainings in trained for t in trainings)
+        parameters = _deep_parameters(trained)
+    return Record(
+        name=artifact.name,
+        title=artifact.title,
+        scale=plan.scale.name,
+        repeats=len(plan.seeds(artifact)),
+        command=_command(artifact, plan),
+        parameters=parameters,
+        claims=claims,
+        tables={p: artifact.table(of) for p, of in runs.items()} if artifact.table else {},
+        runs=keys,
+        seconds=seconds,
+    )
+
+
+def save_record(record: Record, rows: pd.DataFrame, folder: Path) -> list[Path]:
+    """Write NAME.json, and its curves as NAME.csv, each whole or not at all.
 
     Returns:
         their paths.
     """
-    keys = {p: [_key(of, e) for seed in of.seeds for e in artifact.experiments(seed)] for p, of in runs.items()}
-    record = {
-        "format": FORMAT,
-        "name": artifact.name,
-        "title": artifact.title,
-        "scale": plan.scale.name,
-        "repeats": len(plan.seeds(artifact)),
-        "command": _command(artifact, plan),
-        "parameters": _parameters(artifact, plan),
-        "verdicts": [_verdict(item) for item in tested],
-        "tables": {p: artifact.table(of) for p, of in runs.items()} if artifact.table else {},
-        "runs": {p: list(dict.fromkeys(of)) for p, of in keys.items()},
-        "seconds": sum(of.stored[k].attrs["wall_time"] for p, of in runs.items() for k in dict.fromkeys(keys[p])),
-    }
-    if artifact.trainings:
-        used = [(of, list(artifact.trainings(seed))) for of in runs.values() for seed in of.seeds]
-        record["seconds"] = sum(float(of.training(t).attrs["wall_time"]) for of, each in used for t in each)
-        record["parameters"] = _deep_parameters(used)
     return [
-        _write(folder / f"{artifact.name}.json", json.dumps(record, indent=1, ensure_ascii=False)),
-        _write(folder / f"{artifact.name}.csv", curves(artifact, runs).to_csv(index=False, float_format="%.6g")),
+        _write(folder / f"{record.name}.json", json.dumps(record.json(), indent=1, ensure_ascii=False)),
+        _write(folder / f"{record.name}.csv", rows.to_csv(index=False, float_format="%.6g")),
     ]
 
 
-def read_records(folder: Path) -> list[dict[str, Any]]:
+def read_records(folder: Path) -> list[Record]:
     """The records of a folder in the paper's order; files that are none are left out."""
-    found = {}
+    records = []
     for path in sorted(folder.glob("*.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(record, dict) and record.get("format") == FORMAT and record.get("name") == path.stem:
-            found[path.stem] = record
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            records.append(Record.read(path))
     order = {name: place for place, name in enumerate(catalogue())}
-    return sorted(found.values(), key=lambda record: order.get(record["name"], len(order)))
+    return sorted(records, key=lambda record: order.get(record.name, len(order)))
 
 
 def curves(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> pd.DataFrame:
@@ -92,11 +191,28 @@ def _curve_rows(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> Iterator[d
             for experiment in dict.fromkeys(artifact.experiments(seed)):
                 scaled, run = of.scale(experiment.replace(protocol=protocol)), of[experiment]
                 fields = {k: v for k, v in scaled.model_dump(mode="json").items() if k not in _OF_THE_PROTOCOL}
-                kept = [name for name in CURVES if name in run]
+                names = [name for name in CURVES if name in run]
                 for step in run.step.values:
-                    at = run[kept].sel(step=step)
-                    values = {name: at[name].item() for name in kept}
+                    at = run[names].sel(step=step)
+                    values = {name: at[name].item() for name in names}
                     yield {"protocol": protocol, "seed": seed, **fields, "step": int(step), **values}
+
+
+def training_curves(runs: Runs, trainings: Iterable[Training]) -> Iterator[dict[str, Any]]:
+    """Every number of every layer at every measured step."""
+    for training in trainings:
+        run, t = runs.training(training), runs.as_run(training)
+        names = ("pl_alpha_hill", "pl_alpha_ks", "ks_distance", "tail_size", "z_hill", "z_ks", "bulk_edge", "n_spikes",
+                 "spectral_gap", "stable_rank", "phase")  # fmt: skip
+        for i, layer in enumerate(run.layer.values):
+            for j, step in enumerate(run.step.values):
+                values = {name: run[name].values[j, i] for name in names}
+                null = float(run.null_alpha_hill.values[i])
+                yield {
+                    "protocol": runs.protocol, "seed": t.seed, "model": t.model, "dataset": t.dataset,
+                    "images": int(run.attrs["n_images"]), "layer": str(layer), "step": int(step),
+                    "train_loss": float(run.train_loss.values[step]), **values, "null_alpha_hill": null,
+                }  # fmt: skip
 
 
 def _key(runs: Runs, experiment: Experiment) -> str:
@@ -117,13 +233,13 @@ def _command(artifact: Artifact, plan: Plan) -> str:
 def _parameters(artifact: Artifact, plan: Plan) -> dict[str, str]:
     """Fields as they were run: those that all experiments share, and the values of those that vary."""
     dumped = [plan.scale(e).model_dump(mode="json") for e in artifact.experiments(0)]
-    found = {}
+    parameters = {}
     for name in Experiment.model_fields:
         if name in _OF_THE_PROTOCOL:
             continue
         values = list(dict.fromkeys(json.dumps(fields[name]) for fields in dumped))
-        found[name] = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in map(json.loads, values))
-    return found
+        parameters[name] = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in map(json.loads, values))
+    return parameters
 
 
 def _deep_parameters(used: Sequence[tuple[Runs, Sequence[Training]]]) -> dict[str, str]:
@@ -132,54 +248,28 @@ def _deep_parameters(used: Sequence[tuple[Runs, Sequence[Training]]]) -> dict[st
     return {name: ", ".join(dict.fromkeys(str(fields[name]) for fields in dumped)) for name in dumped[0]}
 
 
-def _verdict(item: Tested) -> dict[str, Any]:
-    c = item.claim
-    outcomes = {p: {"verdict": str(o.verdict), "measured": o.measured} for p, o in item.outcomes.items()}
-    said = {"claim": c.number, "where": c.where, "statement": c.statement, "criterion": c.criterion}
-    return {"artifact": item.artifact, **said, "outcomes": outcomes}
-
-
 def _write(path: Path, text: str) -> Path:
     return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def save_verdicts(records: Sequence[Mapping[str, Any]], path: Path) -> Path:
-    """The verdicts of all records as a CSV file, whole or not at all: one row a claim and protocol."""
+def save_verdicts(claims: Sequence[ClaimRecord], path: Path) -> Path:
+    """Verdicts as a CSV file, whole or not at all: one row a claim and protocol."""
     rows = [
-        {**{k: v for k, v in verdict.items() if k != "outcomes"}, "protocol": protocol, **outcome}
-        for record in records
-        for verdict in record["verdicts"]
-        for protocol, outcome in verdict["outcomes"].items()
+        {**claim.json(), "protocol": protocol, "verdict": str(outcome.verdict), "measured": outcome.measured}
+        for claim in claims
+        for protocol, outcome in claim.outcomes.items()
     ]
     columns = ["artifact", "claim", "where", "statement", "criterion", "protocol", "verdict", "measured"]
     return _write(path, pd.DataFrame(rows, columns=columns).to_csv(index=False))
 
 
-def save_verdicts_as_markdown(records: Sequence[Mapping[str, Any]], path: Path) -> Path:
-    """The verdicts of all records as a table, one row a claim, the protocols side by side."""
+def save_verdicts_as_markdown(claims: Sequence[ClaimRecord], path: Path) -> Path:
+    """Verdicts as a table, one row a claim, the protocols side by side."""
     lines = ["| claim | says | holds if | published program | printed equations |", "|---|---|---|---|---|"]
-    for record in records:
-        for v in record["verdicts"]:
-            cells = [f"{v['claim']} ({v['where']})", v["statement"], v["criterion"]]
-            for protocol in PROTOCOLS:
-                found = v["outcomes"].get(protocol)
-                cells.append(f"**{found['verdict']}** – {found['measured']}" if found else "not run")
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    for claim in claims:
+        cells = [f"{claim.number} ({claim.where})", claim.statement, claim.criterion]
+        for protocol in PROTOCOLS:
+            outcome = claim.outcomes.get(protocol)
+            cells.append(f"**{outcome.verdict}** – {outcome.measured}" if outcome else "not run")
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return _write(path, "\n".join(lines) + "\n")
-
-
-def training_curves(runs: Runs, trainings: Iterable[Training]) -> Iterator[dict[str, Any]]:
-    """Every figure of every layer at every measured step."""
-    for training in trainings:
-        run, t = runs.training(training), runs.as_run(training)
-        names = ("pl_alpha_hill", "pl_alpha_ks", "ks_distance", "tail_size", "z_hill", "z_ks", "bulk_edge", "n_spikes",
-                 "spectral_gap", "stable_rank", "phase")  # fmt: skip
-        for i, layer in enumerate(run.layer.values):
-            for j, step in enumerate(run.step.values):
-                values = {name: run[name].values[j, i] for name in names}
-                null = float(run.null_alpha_hill.values[i])
-                yield {
-                    "protocol": runs.protocol, "seed": t.seed, "model": t.model, "dataset": t.dataset,
-                    "images": int(run.attrs["n_images"]), "layer": str(layer), "step": int(step),
-                    "train_loss": float(run.train_loss.values[step]), **values, "null_alpha_hill": null,
-                }  # fmt: skip

@@ -72,8 +72,13 @@ SMALL = Scale("small", 5, long=False)
 SCALES = {scale.name: scale for scale in (PAPER, SMALL)}
 
 
+def figure_folder(root: Path, scale: str) -> Path:
+    """The folder beside the runs of a store that holds pictures and records of a scale."""
+    return root / ("figures" if scale == "paper" else f"figures-{scale}")
+
+
 def figure_folders(root: Path) -> list[Path]:
-    """The folders beside the runs of a store that hold what was made of them, one a scale: figures, figures-small."""
+    """Those of all scales: figures, figures-small."""
     return sorted(root.glob("figures*"))
 
 

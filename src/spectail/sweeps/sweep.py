@@ -56,6 +56,19 @@ class SweepSummary:
     failures: list[Failure] = field(default_factory=list)
     stopped: bool = False
 
+    def require_all(self) -> None:
+        """Go on only where every run is kept.
+
+        Raises:
+            RuntimeError: some runs failed; the others are kept.
+            KeyboardInterrupt: it was asked to stop.
+        """
+        if self.stopped:
+            raise KeyboardInterrupt
+        if self.failures:
+            first, count = self.failures[0].sentence, len(self.failures)
+            raise RuntimeError(f"{count} of {self.runs} runs failed, the others are kept; the first: {first}")
+
 
 def sweep(
     grid: Mapping[str, Any] | str | os.PathLike[str],
@@ -98,12 +111,7 @@ def sweep(
     from spectail.sweeps.grid import Grid
 
     experiments = Grid.read(grid).experiments()
-    summary = run_missing(experiments, Store(out), Compute(device, workers, ray, resources))
-    if summary.stopped:
-        raise KeyboardInterrupt
-    if summary.failures:
-        first, count = summary.failures[0].sentence, len(summary.failures)
-        raise RuntimeError(f"{count} of {summary.runs} runs failed, the others are kept; the first: {first}")
+    run_missing(experiments, Store(out), Compute(device, workers, ray, resources)).require_all()
     return open_results(out, experiments)
 
 

@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from PIL import Image
 
 from spectail.errors import StoreError
 from spectail.experiments.experiment import Experiment, experiment_of
+from spectail.experiments.protocols import PROTOCOLS
 from spectail.experiments.theory import predicted_spike
 from spectail.files import write_whole
 from spectail.recording.reading import open_run
@@ -29,7 +30,8 @@ from spectail.running.processes import worker_pool
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.store.locks import shared_lock
 from spectail.store.store import Store
-from spectail.study.records import read_records
+from spectail.study.records import Record, read_records
+from spectail.study.settings import figure_folder
 from spectail.sweeps.worker import PRELOAD
 
 Values = NDArray[np.float64]
@@ -63,13 +65,13 @@ def write_report(root: Path, scale: str = "paper") -> Path:
     Raises:
         ValueError: the folder holds neither runs nor figures.
     """
-    store, folder = Store(root), "figures" if scale == "paper" else f"figures-{scale}"
-    artifacts = [_artifact(record, root / folder, folder) for record in read_records(root / folder)]
+    store = Store(root)
+    artifacts = [_artifact(record) for record in read_records(figure_folder(root, scale))]
     keys = list(store.manifest.read()) if store.runs.is_dir() else []
     if not artifacts and not keys:
         raise StoreError(f"{root} holds neither runs nor figures; expected a folder that spectail wrote to")
-    wanted = {key for artifact in artifacts for of in artifact["runs"].values() for key in of}
-    chosen = [key for key in keys if not artifacts or key in wanted]
+    of_artifacts = {key for artifact in artifacts for of in artifact["runs"].values() for key in of}
+    chosen = [key for key in keys if not artifacts or key in of_artifacts]
     points, data = _pack(store, chosen)
     text = page(
         "report",
@@ -77,7 +79,8 @@ def write_report(root: Path, scale: str = "paper") -> Path:
         title=str(root.resolve().name),
         small=scale != "paper",
         artifacts=artifacts,
-        verdicts=[verdict for artifact in artifacts for verdict in artifact["verdicts"]],
+        protocols=list(PROTOCOLS),
+        claims=[claim for artifact in artifacts for claim in artifact["claims"]],
         runs=len(data["runs"]),
         points=points,
     )
@@ -86,25 +89,20 @@ def write_report(root: Path, scale: str = "paper") -> Path:
         return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def _artifact(record: Mapping[str, Any], folder: Path, link: str) -> dict[str, Any]:
-    name = record["name"]
-    pictures = []
-    for protocol in record["runs"]:
-        stem = name if protocol == "published" else f"{name}-{protocol}"
-        if (folder / f"{stem}.png").is_file():
-            pictures.append({"protocol": protocol, "stem": stem, **_picture(folder / f"{stem}.png")})
-    verdicts = [
-        {**v, "outcomes": {p: v["outcomes"].get(p) for p in ("published", "equations")}} for v in record["verdicts"]
-    ]
-    told = [f"Claim {v['claim']}: {o['measured']}." for v in record["verdicts"] for o in v["outcomes"].values()]
+def _artifact(record: Record) -> dict[str, Any]:
+    """A record as the page shows it: with its pictures, and its first two measurements in words."""
+    measured = [f"Claim {claim.number}: {o.measured}." for claim in record.claims for o in claim.outcomes.values()]
     return {
-        **record,
-        "pictures": pictures,
-        "folder": link,
-        "summary": " ".join(told[:2]),
-        "minutes": duration(record["seconds"]),
-        "verdicts": verdicts,
-    }
+        **vars(record),
+        "pictures": [
+            {"protocol": "published" if path.stem == record.name else path.stem.removeprefix(f"{record.name}-"),
+             "stem": path.stem, **_picture(path)}
+            for path in record.paths if path.suffix == ".png"
+        ],
+        "folder": record.paths[0].parent.name,
+        "summary": " ".join(measured[:2]),
+        "minutes": duration(record.seconds),
+    }  # fmt: skip
 
 
 def _picture(path: Path) -> dict[str, Any]:

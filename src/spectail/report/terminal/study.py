@@ -10,8 +10,9 @@ from rich.text import Text
 
 from spectail.report.terminal.tables import console, print_table
 from spectail.report.wording import duration
-from spectail.study.claims import Tested, Verdict
+from spectail.study.claims import Verdict
 from spectail.study.plan import Cost
+from spectail.study.records import ClaimRecord
 from spectail.study.runs import PROTOCOLS
 
 _VERDICT_STYLE = {Verdict.HOLDS: "green", Verdict.DOES_NOT_HOLD: "red", Verdict.UNDECIDED: "yellow"}
@@ -31,9 +32,9 @@ def print_catalogue(costs: Sequence[Cost], scale: str) -> None:
     console().print(f"takes: what is missing, on this machine, {basis}; within a factor of 2 or so", style="dim")
 
 
-def print_verdicts(tested: Sequence[Tested], scale: str) -> None:
+def print_verdicts(claims: Sequence[ClaimRecord], scale: str) -> None:
     """For each claim: what was expected, what was measured under each protocol, and whether it holds."""
-    if not tested:
+    if not claims:
         return
     small = "" if scale == "paper" else f" – at the {scale} scale, where sampling noise is larger: not evidence"
     table = Table(title=Text(f"Claims of the paper{small}"), title_justify="left", title_style="bold", show_lines=True)
@@ -41,18 +42,17 @@ def print_verdicts(tested: Sequence[Tested], scale: str) -> None:
     table.add_column("what the paper says / what must be measured for it", ratio=5)
     for protocol in PROTOCOLS:
         table.add_column(protocol, ratio=6)
-    for item in tested:
-        claim = item.claim
-        said = Text(claim.statement)
-        said.append(f"\n{claim.criterion}", style="dim")
+    for claim in claims:
+        statement = Text(claim.statement)
+        statement.append(f"\n{claim.criterion}", style="dim")
         cells = []
         for protocol in PROTOCOLS:
-            outcome = item.outcomes.get(protocol)
+            outcome = claim.outcomes.get(protocol)
             if outcome is None:
                 cells.append(Text("not run", style="dim"))
                 continue
             cell = Text(str(outcome.verdict), style=f"bold {_VERDICT_STYLE[outcome.verdict]}")
             cell.append(f"\n{outcome.measured}", style="not bold default")
             cells.append(cell)
-        table.add_row(Text(f"{claim.number}\n{claim.where}"), said, *cells)
+        table.add_row(Text(f"{claim.number}\n{claim.where}"), statement, *cells)
     console().print(table)
