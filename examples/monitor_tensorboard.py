@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from spectail import SpectralMonitor
+from spectail import SpectralMonitor, every
 from spectail.monitor.loggers import Measurement
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     model = nn.Sequential(nn.Linear(50, 100), nn.ReLU(), nn.Linear(100, 20))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     x = torch.randn(200, 50)
-    with writer, SpectralMonitor(model, optimizer, every=10, on_measurement=log):
+    with writer, SpectralMonitor(model, optimizer, when=every(10), on_measurement=log):
         for _ in range(50):
             optimizer.zero_grad()
             (model(x).sum(1) - x[:, 0]).square().mean().backward()

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from spectail import SpectralMonitor
+from spectail import SpectralMonitor, every
 from spectail.monitor.loggers import Measurement
 
 FIGURES = ["pl_alpha_hill", "z_hill", "pl_alpha_ks", "z_ks", "spectral_gap", "stable_rank"]
@@ -26,7 +26,7 @@ def main() -> None:
     model = nn.Sequential(nn.Linear(50, 100), nn.ReLU(), nn.Linear(100, 20))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     x = torch.randn(200, 50)
-    with SpectralMonitor(model, optimizer, every=10, on_measurement=log):
+    with SpectralMonitor(model, optimizer, when=every(10), on_measurement=log):
         for _ in range(50):
             optimizer.zero_grad()
             (model(x).sum(1) - x[:, 0]).square().mean().backward()

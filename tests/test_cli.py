@@ -9,7 +9,7 @@ import pytest
 from spectail import __version__
 from spectail.cli import main
 from spectail.experiments.experiment import experiment_of
-from spectail.recording.reading import open_run
+from spectail.recording.reading import load_recording
 
 SIZES = ["--n", "40", "--n-test", "10", "--n-test-large", "20", "--d", "15", "--h", "20"]
 
@@ -58,7 +58,7 @@ def test_every_field_of_an_experiment_is_an_option(capsys, tmp_path):
     )  # fmt: skip
     assert code == 0, err
     (path,) = (tmp_path / "runs").glob("*.nc")
-    e = experiment_of(open_run(path))
+    e = experiment_of(load_recording(path))
     assert (e.teacher, e.activation, e.initialization, e.record, e.seed) == ("tanh", "he2", "mean_field", (0, 2), 7)
     assert (e.optimizer_options, e.schedule_options["gamma"]) == ({"betas": [0.8, 0.9]}, 0.4)
     assert (e.protocol, e.loss_factor, e.feature_scale, e.weight_normalization) == ("custom", 1.0, "model", True)

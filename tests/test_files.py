@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from spectail.recording.netcdf import check_variables, read_netcdf, write_netcdf
+from spectail.errors import StoreError
+from spectail.recording.netcdf import write_netcdf
+from spectail.recording.reading import load_recording
 
 OLD = xr.Dataset({"eigenvalues": ("index", np.zeros(3))})
 NEW = xr.Dataset({"eigenvalues": ("index", np.random.default_rng(0).random(10**6))})
@@ -54,32 +56,26 @@ def test_hdf5_does_not_say_why_a_write_failed_but_we_do(tmp_path):
 @pytest.mark.parametrize(
     ("attributes", "sentence"),
     [
-        ({}, "is not the file of a song: its attribute verses is missing"),
-        ({"verses": "two"}, "is not the file of a song"),
-        ({"verses": 3}, r"has format 3, newer than this spectail reads \(2\); please upgrade"),
+        ({}, "is not a recording of spectail: its attribute spectail_recording_format is missing"),
+        ({"spectail_recording_format": "two"}, "is not a recording of spectail"),
+        ({"spectail_recording_format": 3}, r"has format 3, newer than this spectail reads \(1\); please upgrade"),
+        ({"spectail_recording_format": 1}, r"is not the whole file of a recording: .*phase"),
     ],
 )
 def test_a_file_of_another_kind_or_of_the_future_is_refused_in_a_sentence(tmp_path, attributes, sentence):
     path = write_netcdf(OLD.assign_attrs(attributes), tmp_path / "song.nc")
-    with pytest.raises(ValueError, match=rf"song\.nc {sentence}"):
-        read_netcdf(path, "a song", "verses", 2)
+    with pytest.raises(StoreError, match=rf"song\.nc {sentence}"):
+        load_recording(path)
 
 
 @pytest.mark.parametrize("size", [0, 1000])
 def test_a_file_that_was_cut_off_is_refused_in_a_sentence(tmp_path, size):
-    path = write_netcdf(OLD.assign_attrs(verses=2), tmp_path / "song.nc")
-    xr.testing.assert_identical(read_netcdf(path, "a song", "verses", 2), OLD.assign_attrs(verses=2))
+    path = write_netcdf(OLD, tmp_path / "song.nc")
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(ValueError, match=r"song\.nc is not a readable netCDF file"):
-        read_netcdf(path, "a song", "verses", 2)
+    with pytest.raises(StoreError, match=r"song\.nc is not a readable netCDF file"):
+        load_recording(path)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"song\.nc does not exist; expected the netCDF file of a song"):
-        read_netcdf(tmp_path / "song.nc", "a song", "verses", 2)
-
-
-def test_variables_that_are_missing_or_of_other_dimensions_are_named(tmp_path):
-    check_variables(OLD, tmp_path, "a song", {"eigenvalues": ("index",)})
-    with pytest.raises(ValueError, match="not the whole file of a song: eigenvalues, pitch missing"):
-        check_variables(OLD, tmp_path, "a song", {"eigenvalues": ("step", "index"), "pitch": ("step",)})
+    with pytest.raises(FileNotFoundError, match=r"song\.nc does not exist; expected the netCDF file of a recording"):
+        load_recording(tmp_path / "song.nc")

@@ -1,6 +1,10 @@
 from . import plots as plots
 from . import spectra as spectra
+from .analysis.model import Analysis as Analysis
 from .analysis.model import analyze as analyze
+from .analysis.model import Comparison as Comparison
+from .analysis.model import compare as compare
+from .analysis.row import complete as complete
 from .errors import SettingError as SettingError
 from .errors import SourceError as SourceError
 from .errors import SpectailError as SpectailError
@@ -8,7 +12,10 @@ from .errors import StoreError as StoreError
 from .monitor.lightning import SpectralCallback as SpectralCallback
 from .monitor.transformers import SpectralTrainerCallback as SpectralTrainerCallback
 from .monitor.monitor import SpectralMonitor as SpectralMonitor
-from .recording.reading import open_monitor as open_monitor
+from .monitor.when import at as at
+from .monitor.when import budget as budget
+from .monitor.when import every as every
+from .monitor.when import log_spaced as log_spaced
 from .spectra.bulk import MarchenkoPastur as MarchenkoPastur
 from .spectra.phases import Phase as Phase
 from .spectra.phases import PhaseEvidence as PhaseEvidence
@@ -29,7 +36,11 @@ from .store.store import Store as Store
 from .store.results import open_results as open_results
 from .recording.quantities import Quantity as Quantity
 from .recording.quantities import quantities as quantities
+from .recording.reading import load_recording as load_recording
+from .recording.reading import open_monitor as open_monitor
 from .recording.reading import open_run as open_run
+from .recording.events import events as events
+from .recording.layout import each_matrix as each_matrix
 from .store.results import results_frame as results_frame
 from .sweeps.sweep import sweep as sweep
 from .experiments.experiment import Experiment as Experiment

@@ -11,16 +11,20 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from spectail import analyze
+from spectail import analyze, compare, load_recording
 from spectail.analysis import null_cache as cache
-from spectail.analysis.model import analyze_with_spectra
-from spectail.analysis.row import COLUMNS, SLICE_FACTOR, measure_matrix
+from spectail.analysis.row import SLICE_FACTOR, measure_matrix
 from spectail.cli import main
+from spectail.recording.layout import spectrum
+from spectail.recording.quantities import Quantity, of_row
 from spectail.weights.matrix import WeightMatrix
+from spectail.weights.opening import open_weights
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from weightwatcher.WW_powerlaw import WWFit
+
+COLUMNS = ["name", *(q.name for q in of_row())]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,22 +49,59 @@ def row_of(weights, **options):
     return measure_matrix(matrix_of(weights), **options)[0]
 
 
-def test_the_columns_are_those_promised_in_order():
-    frame = analyze(model())
-    assert ",".join(frame.columns) == (
-        "name,kind,rows,cols,n_eigenvalues,pl_alpha_hill,pl_alpha_ks,ks_distance,xmin,tail_size,alpha_stderr,p_value,"
-        "null_alpha_hill,null_alpha_ks,z_hill,z_ks,bulk_edge,n_spikes,spectral_gap,stable_rank,effective_rank,"
-        "spectral_norm,frobenius_norm,phase,note"
+def test_the_columns_are_the_table_of_quantities_in_order():
+    analysis = analyze(model())
+    assert list(analysis.frame.columns) == COLUMNS
+    assert analysis.frame["name"].tolist() == ["0.weight", "1.weight", "3.weight"]
+    assert analysis.frame["n_eigenvalues"].tolist() == [40, 12 * 9, 40]
+    assert {one.name for one in analysis.skipped} == {"0.bias", "1.bias", "2.weight", "2.bias"}
+    assert all(one.reason for one in analysis.skipped)
+    assert set(analysis.frame["dtype"]) == {"float32"}
+
+
+def test_an_analysis_leads_with_the_answer():
+    analysis = analyze(model())
+    text = repr(analysis)
+    assert text.startswith("Analysis of Sequential: 3 matrices measured, 4 parameters skipped\n")
+    assert all(f"{phase} " in text for phase in set(analysis.frame["phase"]))
+    lowest = analysis.frame.loc[analysis.frame["z_hill"].idxmin(), "name"]
+    assert f"furthest from untrained: {lowest} z " in text
+    assert "<table" in analysis._repr_html_()
+
+
+def test_what_was_done_with_the_first_editions_frame_still_works_and_says_what_to_do():
+    analysis = analyze(model())
+    with pytest.warns(DeprecationWarning, match="frame"):
+        assert analysis["xmin"].tolist() == analysis.frame["ks_xmin"].tolist()
+    with pytest.warns(DeprecationWarning, match="frame"):
+        assert len(analysis) == 3
+    with pytest.warns(DeprecationWarning, match="skipped"):
+        assert analysis.attrs["skipped"][0]["name"] == "0.bias"
+    with pytest.warns(DeprecationWarning, match="frame"):
+        assert list(analysis.columns) == COLUMNS
+    with pytest.raises(AttributeError, match="nothing_like_it"):
+        _ = analysis.nothing_like_it
+
+
+def test_a_quantity_of_ones_own_is_a_column_a_variable_and_in_the_file(tmp_path):
+    own = Quantity("decades", "decades", "log10 of the largest over the median eigenvalue")
+    analysis = analyze(
+        model(), measure={own: lambda values, rows, cols: math.log10(values[-1] / values[len(values) // 2])}
     )
-    assert frame["name"].tolist() == ["0.weight", "1.weight", "3.weight"]
-    assert frame["n_eigenvalues"].tolist() == [40, 12 * 9, 40]
-    assert {one["name"] for one in frame.attrs["skipped"]} == {"0.bias", "1.bias", "2.weight", "2.bias"}
-    assert all(one["reason"] for one in frame.attrs["skipped"])
+    assert (analysis.frame["decades"] > 0).all()
+    assert analysis.recording["decades"].attrs["long_name"] == own.text
+
+
+def test_a_quantity_of_ones_own_that_fails_is_nan_with_a_note():
+    analysis = analyze(model(), measure={Quantity("bad", text="bad"): lambda values, rows, cols: 1 / 0})
+    assert analysis.frame["bad"].isna().all()
+    assert analysis.frame["note"].str.contains("bad: ZeroDivisionError").all()
 
 
 def test_exponents_are_those_of_weightwatchers_fit_of_the_same_eigenvalues():
-    found = analyze_with_spectra(model())
-    for alpha, xmin, spectrum in zip(found.frame["pl_alpha_ks"], found.frame["xmin"], found.spectra, strict=True):
+    for matrix in open_weights(model()).matrices:
+        row, spectrum = measure_matrix(matrix)
+        alpha, xmin = row["pl_alpha_ks"], row["ks_xmin"]
         reference = WWFit(spectrum.numpy())
         assert alpha == pytest.approx(reference.alpha, rel=1e-6)
         assert xmin == pytest.approx(reference.xmin, rel=1e-6)
@@ -74,7 +115,7 @@ def test_a_whole_model_has_the_exponents_that_weightwatcher_gives_it():
         import weightwatcher
 
         details = weightwatcher.WeightWatcher(model=net, log_level="ERROR").analyze(min_evals=0, detX=False)
-    assert analyze(net)["pl_alpha_ks"].tolist() == pytest.approx(
+    assert analyze(net).frame["pl_alpha_ks"].tolist() == pytest.approx(
         details["alpha"].tolist(), rel=1e-5
     )  # its SVD is float32
 
@@ -102,7 +143,7 @@ def test_only_what_has_units_changes_with_the_scale_of_the_weights(factor):
     weights = torch.randn(60, 40, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     weights[0] += 3
     plain, scaled = row_of(weights), row_of(weights * factor)
-    units = {"xmin": 2, "bulk_edge": 2, "spectral_norm": 1, "frobenius_norm": 1}
+    units = {"ks_xmin": 2, "bulk_edge": 2, "bulk_variance": 2, "spectral_norm": 1, "frobenius_norm": 1}
     for name in COLUMNS:
         if isinstance(plain[name], str):
             assert scaled[name] == plain[name]
@@ -144,7 +185,7 @@ def test_what_cannot_be_measured_is_nan_with_a_note_and_never_minus_one(name, p_
     assert phase in (row["phase"], None)
     assert name == "three rows" or math.isnan(row["pl_alpha_ks"])
     assert -1 not in [row[column] for column in COLUMNS]
-    assert list(row) == list(COLUMNS)
+    assert list(row) == COLUMNS
 
 
 def test_a_short_tail_is_noted_and_so_is_what_the_matrix_itself_says():
@@ -178,10 +219,10 @@ def test_a_model_keeps_its_weights_its_mode_and_its_hooks():
 
 
 def test_a_model_without_a_matrix_gives_no_rows_and_says_what_it_skipped():
-    frame = analyze(nn.LayerNorm(8))
-    assert frame.empty
-    assert list(frame.columns) == list(COLUMNS)
-    assert len(frame.attrs["skipped"]) == 2
+    analysis = analyze(nn.LayerNorm(8))
+    assert analysis.frame.empty
+    assert list(analysis.frame.columns) == COLUMNS
+    assert len(analysis.skipped) == 2
 
 
 def test_the_change_of_a_model_is_that_of_its_matrices():
@@ -190,18 +231,21 @@ def test_the_change_of_a_model_is_that_of_its_matrices():
         after[0].weight += 5 * torch.outer(torch.ones(40), torch.ones(60)) / math.sqrt(2400)
         after[3] = nn.Linear(41, 50)
         after.append(nn.Linear(30, 30))
-    frame = analyze(before, after=after)
+    comparison = compare(before, after)
+    frame = comparison.frame
     assert frame["name"].tolist() == ["0.weight", "1.weight"]
     assert frame["spectral_norm"][0] == pytest.approx(5, rel=1e-5)  # float32 weights
     assert frame["stable_rank"][0] == pytest.approx(1, rel=1e-5)
     assert frame["note"][1] == "unchanged"
-    assert frame["overlap_left"][1] == pytest.approx(1)  # the same direction before and after
+    assert frame["top_overlap_left"][1] == pytest.approx(1)  # the same direction before and after
     _, _, old = torch.linalg.svd(before[0].weight.detach().double())
     _, _, new = torch.linalg.svd(after[0].weight.detach().double())
-    assert frame["overlap_right"][0] == pytest.approx(float(old[0] @ new[0]) ** 2, abs=1e-9)
-    reasons = {one["name"]: one["reason"] for one in frame.attrs["skipped"]}
+    assert frame["top_overlap_right"][0] == pytest.approx(float(old[0] @ new[0]) ** 2, abs=1e-9)
+    reasons = {one.name: one.reason for one in comparison.skipped}
     assert "shape" in reasons["3.weight"]
     assert reasons["4.weight"] == "only in the model after"
+    with pytest.warns(DeprecationWarning, match="compare"):
+        pd.testing.assert_frame_equal(analyze(before, after=after).frame, frame)
 
 
 def test_the_command_writes_a_table_and_files(tmp_path, capsys):
@@ -214,20 +258,19 @@ def test_the_command_writes_a_table_and_files(tmp_path, capsys):
         assert (tmp_path / "out" / name).is_file()
         assert name in told
     table = pd.read_csv(tmp_path / "out" / "analysis.csv")
-    assert list(table.columns) == list(COLUMNS)
+    assert list(table.columns) == COLUMNS
     assert table.set_index("name")["cols"]["1.weight"] == 108
     assert len(pd.read_csv(tmp_path / "out" / "skipped.csv")) == 4
 
 
 def test_spectra_are_kept_by_the_name_of_their_matrix(tmp_path):
-    import xarray as xr
-
     save_file(model().state_dict(), tmp_path / "m.safetensors")
     main(["analyze", str(tmp_path / "m.safetensors"), "--out", str(tmp_path)])
-    with xr.open_dataset(tmp_path / "spectra.nc", engine="netcdf4") as kept:
-        values = kept.eigenvalues.values[kept.layer.values == "0.weight"]
+    recording = load_recording(tmp_path / "spectra.nc")
+    assert recording.attrs["of"] == "analysis"
     expected = torch.linalg.svdvals(model()[0].weight.double()).flip(0).square()
-    assert values == pytest.approx(expected.detach().numpy(), rel=1e-9)  # Gram matrix of condition 1e2
+    values = spectrum(recording.sel(matrix="0.weight"))
+    assert values == pytest.approx(expected.detach().numpy(), rel=1e-6)  # kept in float32
 
 
 @pytest.mark.parametrize(
@@ -264,7 +307,7 @@ def test_peak_memory_is_below_six_times_the_largest_matrix(tmp_path, dtype, side
         "def peak():\n    lines = open('/proc/self/status').read().splitlines()\n"
         "    return next(int(line.split()[1]) for line in lines if line.startswith('VmHWM'))\n"
         "from torch import nn; analyze(nn.Linear(800, 700)); before = peak()\n"
-        f"assert len(analyze({str(tmp_path / 'm.safetensors')!r})) == 3; print(peak() - before)"
+        f"assert len(analyze({str(tmp_path / 'm.safetensors')!r}).frame) == 3; print(peak() - before)"
     )
     done = subprocess.run([sys.executable, "-c", peak], capture_output=True, text=True, check=True)
     # what a small matrix took first is the interpreter: libraries, and the buffers of linear algebra

@@ -14,7 +14,7 @@ from spectail.experiments.experiment import Experiment
 from spectail.experiments.resume import ResumeState, Suspended
 from spectail.experiments.theory import gaussian_moments, predicted_spike
 from spectail.experiments.two_layer.run import simulate
-from spectail.recording.reading import open_training
+from spectail.recording.reading import load_recording
 
 SMALL = Experiment(n=30, n_test=5, n_test_large=5, d=10, h=15, steps=3, lr=0.1, dtype="float64")
 MINE = """
@@ -99,7 +99,7 @@ def test_it_trains_deep_networks_too(tmp_path):
     for optimizer in ("mine:Descent", "gd"):
         chosen = training.replace(optimizer=optimizer)
         path, _ = get_or_train(chosen, tmp_path / "out", data=tmp_path / "bars.npz")
-        losses.append(open_training(path).train_loss.values)
+        losses.append(load_recording(path).cross_entropy.values)
     np.testing.assert_allclose(*losses, rtol=1e-4)  # float32
 
 

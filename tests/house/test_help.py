@@ -22,7 +22,6 @@ def test_help_imports_nothing_heavy(arguments):
     assert "xample" in done.stdout or arguments == ["--help"]
 
 
-@pytest.mark.xfail(reason="uses that are still to be handed over", strict=True)
 def test_recordings_are_read_without_torch():
     code = "import sys, spectail.recording.reading, spectail.recording.layout; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

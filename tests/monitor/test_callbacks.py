@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from spectail.recording.reading import open_monitor
+from spectail import every
+from spectail.recording.reading import load_recording
 
 
 def data():
@@ -62,12 +63,12 @@ def test_lightning_trains_as_without_and_leaves_a_file(tmp_path):
         trainer.fit(module, DataLoader(data(), batch_size=12, shuffle=True))
         return module.state_dict()
 
-    callback = SpectralCallback(every=3, path=tmp_path / "run.nc", nulls=False)
+    callback = SpectralCallback(when=every(3), path=tmp_path / "run.nc", nulls=False)
     bare, watched = fit([]), fit([callback])
     assert all(torch.equal(bare[name], watched[name]) for name in bare)
-    found = open_monitor(tmp_path / "run.nc")
+    found = load_recording(tmp_path / "run.nc")
     assert found.step.values.tolist() == [0, 3, 6, 8]
-    assert found.layer.values.tolist() == ["net.0.weight", "net.2.weight"]
+    assert found.matrix.values.tolist() == ["net.0.weight", "net.2.weight"]
     assert found.lr.values[1:, 0].tolist() == [0.01] * 3
 
 
@@ -99,10 +100,10 @@ def test_the_hugging_face_trainer_trains_as_without_and_leaves_a_file(tmp_path):
         transformers.Trainer(model=model, args=arguments, train_dataset=rows, callbacks=callbacks).train()
         return model.state_dict()
 
-    callback = SpectralTrainerCallback(every=3, path=tmp_path / "run.nc", nulls=False)
+    callback = SpectralTrainerCallback(when=every(3), path=tmp_path / "run.nc", nulls=False)
     bare, watched = fit([]), fit([callback])
     assert all(torch.equal(bare[name], watched[name]) for name in bare)
-    found = open_monitor(tmp_path / "run.nc")
+    found = load_recording(tmp_path / "run.nc")
     assert found.step.values.tolist() == [0, 3, 6, 8]
-    assert found.layer.values.tolist() == ["net.0.weight", "net.2.weight"]
+    assert found.matrix.values.tolist() == ["net.0.weight", "net.2.weight"]
     assert callback.monitor.steps == 8

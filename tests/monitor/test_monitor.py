@@ -16,11 +16,13 @@ import torch
 import xarray as xr
 from torch import nn
 
-from spectail import SpectralMonitor, open_monitor
-from spectail.analysis.row import COLUMNS, measure_matrix
+from spectail import SettingError, SpectralMonitor, load_recording
+from spectail.analysis.row import measure_matrix
 from spectail.monitor.loggers import Measurement, to_csv
-from spectail.monitor.when import Budget, EverySteps, ListedSteps, LogSteps, choose_schedule
-from spectail.recording.events import PhaseChange
+from spectail.monitor.when import Clocks, at, budget, every, log_spaced
+from spectail.recording.events import Event
+from spectail.recording.events import events as events_of
+from spectail.recording.quantities import of_row
 
 
 class Net(nn.Module):
@@ -89,7 +91,7 @@ def test_training_is_the_same_bit_for_bit(kind, tmp_path):
         monitor = None
         if watched:
             monitor = SpectralMonitor(
-                model, optimizer, every=1, path=tmp_path / "a.nc", on_measurement=noisy, nulls=False
+                model, optimizer, when=every(1), path=tmp_path / "a.nc", on_measurement=noisy, nulls=False
             )
         if kind == "lbfgs":
             for _ in range(3):
@@ -106,7 +108,7 @@ def test_training_is_the_same_bit_for_bit(kind, tmp_path):
         if monitor is not None:
             assert model.training
             monitor.close()
-            assert monitor.dataset().sizes["step"] == (4 if kind == "lbfgs" else 7)
+            assert monitor.recording.sizes["step"] == (4 if kind == "lbfgs" else 7)
         grads = {f"grad {name}": p.grad for name, p in model.named_parameters()}
         states = {"torch": torch.get_rng_state(), "numpy": torch.tensor(np.random.get_state()[1].astype(np.int64))}  # noqa: NPY002
         states["python"] = torch.tensor(random.getstate()[1])
@@ -124,7 +126,7 @@ def test_training_on_a_gpu_is_the_same_bit_for_bit():
         model = Net().cuda()
         torch.manual_seed(1)
         optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
-        with SpectralMonitor(model, optimizer, steps=[2, 4] if watched else [0], nulls=False):
+        with SpectralMonitor(model, optimizer, when=at([2, 4] if watched else [0]), nulls=False):
             for _ in range(5):
                 optimizer.zero_grad()
                 loss = model(torch.randn(16, 1, 6, 6, device="cuda")).square().mean()
@@ -137,12 +139,12 @@ def test_training_on_a_gpu_is_the_same_bit_for_bit():
 def test_the_model_and_the_optimizer_are_let_go():
     model, optimizer = small()
     hooks = len(optimizer._optimizer_step_post_hooks)
-    with SpectralMonitor(model, optimizer, every=1, nulls=False) as monitor:
+    with SpectralMonitor(model, optimizer, when=every(1), nulls=False) as monitor:
         assert len(optimizer._optimizer_step_post_hooks) == hooks + 1
         go_on(model, optimizer, 2)
     assert len(optimizer._optimizer_step_post_hooks) == hooks
     go_on(model, optimizer, 2)
-    assert monitor.dataset().step.values.tolist() == [0, 1, 2]
+    assert monitor.recording.step.values.tolist() == [0, 1, 2]
     monitor.close()  # a second time does nothing
     assert not any(module._forward_hooks or module._backward_hooks for module in model.modules())
 
@@ -153,12 +155,12 @@ def test_weights_of_every_dtype_are_left_as_they_are(dtype):
     model[2].weight.data = model[2].weight.data.transpose(0, 1).contiguous().transpose(0, 1)  # another memory layout
     before = copy.deepcopy(model.state_dict())
     threads = torch.get_num_threads()
-    with SpectralMonitor(model, every=1, nulls=False) as monitor:
+    with SpectralMonitor(model, when=every(1), nulls=False) as monitor:
         monitor.step()
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert {value.dtype for value in model.state_dict().values()} == {dtype}
     assert torch.get_num_threads() == threads
-    assert monitor.dataset().pl_alpha_hill.notnull().all()
+    assert monitor.recording.pl_alpha_hill.notnull().all()
 
 
 def test_a_measurement_is_the_row_of_analyze():
@@ -166,12 +168,12 @@ def test_a_measurement_is_the_row_of_analyze():
 
     model, optimizer = small()
     given = []
-    with SpectralMonitor(model, optimizer, steps=[3], on_measurement=given.append):
+    with SpectralMonitor(model, optimizer, when=at([3]), on_measurement=given.append):
         go_on(model, optimizer, 3)
     assert [type(one) for one in given] == [Measurement] * 2
     assert [one.step for one in given] == [0, 3]
     last = given[-1]
-    assert list(last.frame.columns) == list(COLUMNS)
+    assert list(last.frame.columns) == ["name", *(q.name for q in of_row())]
     row, spectrum = measure_matrix(open_weights(model).matrices[0])
     for name, value in row.items():
         found = last.frame[name][0]
@@ -184,42 +186,77 @@ def test_a_measurement_is_the_row_of_analyze():
 @pytest.mark.parametrize(
     ("options", "measured"),
     [
-        ({"every": 4}, [0, 4, 8, 11]),
-        ({"steps": "log"}, [0, 1, 2, 3, 5, 10, 11]),
-        ({"steps": [2, 7]}, [0, 2, 7, 11]),
+        ({"when": every(4)}, [0, 4, 8, 11]),
+        ({"when": log_spaced()}, [0, 1, 2, 3, 5, 10, 11]),
+        ({"when": at([2, 7])}, [0, 2, 7, 11]),
+        ({"when": lambda step, clocks: step % 5 == 0}, [0, 5, 10, 11]),
     ],
 )
 def test_the_schedule_is_kept_and_the_last_step_is_measured(options, measured):
     model, optimizer = small()
     with SpectralMonitor(model, optimizer, nulls=False, **options) as monitor:
         go_on(model, optimizer, 11)
-    assert monitor.dataset().step.values.tolist() == measured
+    assert monitor.recording.step.values.tolist() == measured
 
 
-def test_schedules_are_chosen_by_what_is_given():
-    assert choose_schedule() == Budget(0.02)
-    assert choose_schedule(every=3) == EverySteps(3)
-    assert choose_schedule(steps="log") == LogSteps()
-    assert choose_schedule(steps=range(3)) == ListedSteps(frozenset({0, 1, 2}))
+@pytest.mark.parametrize(
+    ("old", "new", "measured"),
+    [
+        ({"every": 3}, "every(k)", [0, 3, 5]),
+        ({"steps": "log"}, "log_spaced", [0, 1, 2, 3, 5]),
+        ({"steps": [4]}, "at(steps)", [0, 4, 5]),
+        ({"every": 5, "spectra": False, "save_seconds": 1.0}, "keep_spectra", [0, 5]),
+        ({"every": 5, "nulls": True}, "gaussian", [0, 5]),
+    ],
+)
+def test_options_of_the_first_edition_work_and_name_todays(old, new, measured):
+    model, optimizer = small()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        monitor = SpectralMonitor(model, optimizer, **{"nulls": False, **old})
+    with monitor:
+        go_on(model, optimizer, 5)
+    assert len(warned) == len(old)
+    assert new in " ".join(str(one.message) for one in warned)
+    with pytest.warns(DeprecationWarning, match="recording"):
+        assert monitor.dataset().step.values.tolist() == measured
+    assert ("eigenvalues" in monitor.recording) is old.get("spectra", True)
+
+
+def test_an_option_that_there_never_was_is_a_type_error():
+    with pytest.raises(TypeError, match="often"):
+        SpectralMonitor(small()[0], often=True)
+
+
+@pytest.mark.parametrize(
+    ("ask", "sentence"),
+    [
+        (lambda: every(0), "every=0 is not a number of steps"),
+        (lambda: every(True), "every=True"),
+        (lambda: every(2.5), "every=2.5"),
+        (lambda: at("often"), "steps='often' is not known"),
+        (lambda: at([1, -2]), "none negative"),
+        (lambda: budget(0.0), "budget=0.0 is not a share"),
+        (lambda: budget(2), "budget=2 is not a share"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_what_is_no_moment_to_measure_is_told_in_one_sentence(ask, sentence):
+    with pytest.raises(SettingError, match=re.escape(sentence)):
+        ask()
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"every": 0}, "every=0 is not a number of steps"),
-        ({"every": True}, "every=True"),
-        ({"every": 2.5}, "every=2.5"),
-        ({"steps": "often"}, "steps='often' is not known"),
-        ({"steps": [1, -2]}, "none negative"),
-        ({"budget": 0.0}, "budget=0.0 is not a share"),
-        ({"budget": 2}, "budget=2 is not a share"),
-        ({"every": 2, "budget": 0.1}, "every and budget exclude each other"),
         ({"layers": "encoder.*"}, "fits no matrix of Sequential; it has 0.weight, 1.weight"),
         ({"layers": []}, "layers is empty"),
         ({"conv": "slices"}, "conv='slices' is not known"),
         ({"initial_step": -1}, "initial_step=-1"),
-        ({"resume": True}, "resume=True needs the path"),
-        ({"resume": True, "path": "a.nc"}, "resume=True needs initial_step"),
+        ({"existing": "resume"}, "existing='resume' needs the path"),
+        ({"existing": "resume", "path": "a.nc"}, "existing='resume' needs initial_step"),
+        ({"existing": "keep"}, "existing='keep' is not known"),
+        ({"nulls": "law"}, "nulls='law' is not known"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")
@@ -239,11 +276,11 @@ def test_a_model_without_a_matrix_and_what_is_no_optimizer_are_told_so():
 
 
 def test_a_budget_spends_no_more_than_its_share():
-    schedule, spent, clock = Budget(0.02), 0.0, 0.0
+    when, spent, clock = budget(0.02), 0.0, 0.0
     for step in range(1, 20_000):  # steps of 10 ms, measurements of 0.1 to 0.3 s
         clock += 0.01
         cost = 0.1 + 0.2 * (step % 7) / 6
-        if schedule.due(step, clock, spent, 0.3):
+        if when(step, Clocks(clock, spent, 0.3)):
             spent += cost
     assert spent <= 0.02 * clock
     assert spent > 0.018 * clock  # and uses it: one measurement is 0.15 % of it
@@ -252,21 +289,21 @@ def test_a_budget_spends_no_more_than_its_share():
 def test_steps_that_a_scaler_skips_do_not_count():
     model, optimizer = small()
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
-    with SpectralMonitor(model, optimizer, every=1, nulls=False) as monitor:
+    with SpectralMonitor(model, optimizer, when=every(1), nulls=False) as monitor:
         for step in range(4):
             optimizer.zero_grad()
             x = torch.full((4, 30), float("inf") if step == 1 else 1.0)
             scaler.scale(model(x).square().mean()).backward()
             scaler.step(optimizer)
             scaler.update()
-    assert monitor.dataset().step.values.tolist() == [0, 1, 2, 3]
+    assert monitor.recording.step.values.tolist() == [0, 1, 2, 3]
 
 
 def test_a_fused_optimizer_that_skips_a_step_does_not_count_it():
     model, _ = small()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
-    with SpectralMonitor(model, optimizer, every=1, nulls=False) as monitor:
+    with SpectralMonitor(model, optimizer, when=every(1), nulls=False) as monitor:
         for step in range(3):
             optimizer.zero_grad()
             x = torch.full((4, 30), float("inf") if step == 1 else 1.0)
@@ -281,11 +318,11 @@ def test_learning_rates_are_those_of_the_step():
     groups = [{"params": model[0].parameters()}, {"params": model[1].parameters(), "lr": 0.5}]
     optimizer = torch.optim.SGD(groups, lr=torch.tensor(1.0))
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
-    with SpectralMonitor(model, optimizer, every=1, nulls=False) as monitor:
+    with SpectralMonitor(model, optimizer, when=every(1), nulls=False) as monitor:
         for _ in range(3):
             go_on(model, optimizer, 1)
             scheduler.step()
-    assert monitor.dataset().lr.values.tolist() == [[1.0, 0.5], [1.0, 0.5], [0.5, 0.25], [0.25, 0.125]]
+    assert monitor.recording.lr.values.tolist() == [[1.0, 0.5], [1.0, 0.5], [0.5, 0.25], [0.25, 0.125]]
 
 
 def test_what_a_receiver_raises_is_a_warning_and_the_others_are_called():
@@ -296,7 +333,7 @@ def test_what_a_receiver_raises_is_a_warning_and_the_others_are_called():
         raise RuntimeError("no such server")
 
     with pytest.warns(UserWarning, match=r"broken failed at step 0, training goes on: RuntimeError: no such server"):
-        monitor = SpectralMonitor(model, optimizer, every=2, on_measurement=[broken, given.append], nulls=False)
+        monitor = SpectralMonitor(model, optimizer, when=every(2), on_measurement=[broken, given.append], nulls=False)
     with pytest.warns(UserWarning, match=r"broken failed at step 2"):
         go_on(model, optimizer, 2)
     assert [one.step for one in given] == [0, 2]
@@ -305,12 +342,12 @@ def test_what_a_receiver_raises_is_a_warning_and_the_others_are_called():
 
 def test_weights_that_are_nan_give_a_noted_row():
     model, optimizer = small()
-    with SpectralMonitor(model, optimizer, every=1, nulls=False) as monitor:
+    with SpectralMonitor(model, optimizer, when=every(1), nulls=False) as monitor:
         go_on(model, optimizer, 1)
         with torch.no_grad():
             model[0].weight[3, 3] = float("nan")
         go_on(model, optimizer, 1)
-    found = monitor.dataset().sel(step=2, layer="0.weight")
+    found = monitor.recording.sel(step=2, matrix="0.weight")
     assert "NaN" in found.note.item()
     assert found.phase.item() == "unknown"
     assert math.isnan(found.pl_alpha_hill.item())
@@ -327,11 +364,11 @@ def test_a_row_that_cannot_be_measured_is_noted_and_the_others_are_there(monkeyp
 
     monkeypatch.setattr(measuring, "measure_matrix", broken)
     model, optimizer = small()
-    with SpectralMonitor(model, optimizer, every=1, nulls=False) as monitor:
+    with SpectralMonitor(model, optimizer, when=every(1), nulls=False) as monitor:
         go_on(model, optimizer, 1)
-    notes = monitor.dataset().note.values[:, 0].tolist()
+    notes = monitor.recording.note.values[:, 0].tolist()
     assert notes == ["not measured: CUDA out of memory"] * 2
-    assert monitor.dataset().pl_alpha_hill.values[:, 1].min() > 1
+    assert monitor.recording.pl_alpha_hill.values[:, 1].min() > 1
 
 
 def test_events_tell_which_layer_changed_its_phase_and_when(tmp_path):
@@ -339,36 +376,29 @@ def test_events_tell_which_layer_changed_its_phase_and_when(tmp_path):
     events = []
     path = tmp_path / "run.nc"
     with SpectralMonitor(
-        model, optimizer, every=1, path=path, nulls=False, on_measurement=lambda one: events.extend(one.events)
+        model, optimizer, when=every(1), path=path, nulls=False, on_measurement=lambda one: events.extend(one.events)
     ) as monitor:
         model[0].weight.grad = torch.zeros_like(model[0].weight)
         optimizer.step()
         with torch.no_grad():
             model[0].weight += 40 * torch.outer(torch.ones(150) / 150**0.5, torch.ones(200) / 200**0.5)
         optimizer.step()
-    change = PhaseChange(2, "0.weight", "random-like", "bulk+spike")
+    change = Event(2, "0.weight", "phase", "random-like → bulk+spike")
     assert change in events
     assert monitor.events == events
     assert str(change) == "0.weight: random-like → bulk+spike at step 2"
-    found = open_monitor(path)
-    assert (2, "0.weight", "random-like", "bulk+spike") in zip(
-        found.event_step.values,
-        found.event_layer.values,
-        found.event_before.values,
-        found.event_after.values,
-        strict=True,
-    )
+    assert change in events_of(load_recording(path))
 
 
 def test_the_file_holds_what_was_measured(tmp_path):
     model, optimizer = small()
-    with SpectralMonitor(model, optimizer, every=2, path=tmp_path / "new" / "run.nc") as monitor:
+    with SpectralMonitor(model, optimizer, when=every(2), path=tmp_path / "new" / "run.nc") as monitor:
         go_on(model, optimizer, 4)
-    found = open_monitor(tmp_path / "new" / "run.nc")
-    xr.testing.assert_equal(found, monitor.dataset())
-    assert dict(found.sizes) == {"step": 3, "layer": 2, "group": 1, "index": 20, "event": found.sizes["event"]}
+    found = load_recording(tmp_path / "new" / "run.nc")
+    xr.testing.assert_equal(found, monitor.recording)
+    assert dict(found.sizes) == {"step": 3, "matrix": 2, "group": 1, "index": 20}
     assert found.attrs["title"] == "Sequential"
-    assert found.eigenvalues.sel(layer="1.weight").notnull().sum("index").values.tolist() == [12] * 3
+    assert found.eigenvalues.sel(matrix="1.weight").notnull().sum("index").values.tolist() == [12] * 3
     assert (found.null_alpha_hill > 1).all()
     assert os.listdir(tmp_path / "new") == ["run.nc"]
 
@@ -376,23 +406,23 @@ def test_the_file_holds_what_was_measured(tmp_path):
 def test_a_file_that_is_there_is_neither_lost_nor_mistaken(tmp_path):
     path = tmp_path / "run.nc"
     model, optimizer = small()
-    SpectralMonitor(model, optimizer, every=1, path=path, nulls=False).close()
+    SpectralMonitor(model, optimizer, when=every(1), path=path, nulls=False).close()
     before = path.read_bytes()
-    with pytest.raises(FileExistsError, match="overwrite=True"):
-        SpectralMonitor(model, optimizer, every=1, path=path, nulls=False)
+    with pytest.raises(FileExistsError, match=r"existing=.replace"):
+        SpectralMonitor(model, optimizer, when=every(1), path=path, nulls=False)
     with pytest.raises(ValueError, match=r"has other layers than this model: 0\.weight there, weight here"):
-        SpectralMonitor(nn.Linear(30, 20), every=1, path=path, resume=True, initial_step=1, nulls=False)
+        SpectralMonitor(nn.Linear(30, 20), when=every(1), path=path, existing="resume", initial_step=1, nulls=False)
     with pytest.raises(ValueError, match=r"other layers than this model: 30 there, 40 here"):
-        SpectralMonitor(small(40)[0], every=1, path=path, resume=True, initial_step=1, nulls=False)
-    with pytest.raises(ValueError, match="spectra=True"):
-        SpectralMonitor(model, every=1, path=path, resume=True, initial_step=1, nulls=False, spectra=False)
+        SpectralMonitor(small(40)[0], when=every(1), path=path, existing="resume", initial_step=1, nulls=False)
+    with pytest.raises(ValueError, match="keep_spectra=True"):
+        SpectralMonitor(model, path=path, existing="resume", initial_step=1, nulls=False, keep_spectra=False)
     assert path.read_bytes() == before
     (tmp_path / "foreign.nc").write_bytes(b"something else")
     with pytest.raises(ValueError, match="not a readable netCDF file"):
-        SpectralMonitor(model, every=1, path=tmp_path / "foreign.nc", resume=True, initial_step=1, nulls=False)
-    SpectralMonitor(model, optimizer, every=1, path=path, nulls=False, overwrite=True).close()
+        SpectralMonitor(model, path=tmp_path / "foreign.nc", existing="resume", initial_step=1, nulls=False)
+    SpectralMonitor(model, optimizer, when=every(1), path=path, nulls=False, existing="replace").close()
     with pytest.raises(OSError, match="nowhere"):
-        SpectralMonitor(model, optimizer, every=1, path="/proc/nowhere/run.nc", nulls=False)
+        SpectralMonitor(model, optimizer, when=every(1), path="/proc/nowhere/run.nc", nulls=False)
 
 
 def test_a_resumed_run_has_the_measurements_of_one_that_was_not_interrupted(tmp_path):
@@ -401,7 +431,7 @@ def test_a_resumed_run_has_the_measurements_of_one_that_was_not_interrupted(tmp_
         start = 0
         for stop in stops:
             monitor = SpectralMonitor(
-                model, optimizer, every=2, path=path, resume=True, initial_step=start, nulls=False
+                model, optimizer, when=every(2), path=path, existing="resume", initial_step=start, nulls=False
             )
             state = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
             go_on(model, optimizer, stop - start)
@@ -412,7 +442,7 @@ def test_a_resumed_run_has_the_measurements_of_one_that_was_not_interrupted(tmp_
                 go_on(model, optimizer, 0)
             else:
                 start = stop
-        return open_monitor(path)
+        return load_recording(path)
 
     whole, parts = run(tmp_path / "a.nc", [10]), run(tmp_path / "b.nc", [4, 7, 10])
     clocks = ["measuring_seconds", "training_seconds"]
@@ -423,27 +453,27 @@ def test_a_resumed_run_has_the_measurements_of_one_that_was_not_interrupted(tmp_
 def test_a_file_from_elsewhere_is_told_apart(tmp_path):
     model, optimizer = small()
     path = tmp_path / "run.nc"
-    SpectralMonitor(model, optimizer, every=1, path=path, nulls=False).close()
-    found = open_monitor(path)
-    found.drop_vars("pl_alpha_ks").to_netcdf(tmp_path / "part.nc")
-    with pytest.raises(ValueError, match="pl_alpha_ks missing"):
-        open_monitor(tmp_path / "part.nc")
-    found.assign_attrs(spectail_monitor_format=99).to_netcdf(tmp_path / "newer.nc")
+    SpectralMonitor(model, optimizer, when=every(1), path=path, nulls=False).close()
+    found = load_recording(path)
+    found.drop_vars("phase").to_netcdf(tmp_path / "part.nc")
+    with pytest.raises(ValueError, match="phase missing"):
+        load_recording(tmp_path / "part.nc")
+    found.assign_attrs(spectail_recording_format=99).to_netcdf(tmp_path / "newer.nc")
     with pytest.raises(ValueError, match="please upgrade"):
-        open_monitor(tmp_path / "newer.nc")
+        load_recording(tmp_path / "newer.nc")
     xr.Dataset({"a": ("x", [1.0])}).to_netcdf(tmp_path / "other.nc")
-    with pytest.raises(ValueError, match="is not the file of a monitor"):
-        open_monitor(tmp_path / "other.nc")
+    with pytest.raises(ValueError, match="is not a recording"):
+        load_recording(tmp_path / "other.nc")
     with pytest.raises(FileNotFoundError):
-        open_monitor(tmp_path / "none.nc")
+        load_recording(tmp_path / "none.nc")
 
 
 PROGRAM = """
 import os, signal, sys, torch
 from torch import nn
-from spectail import SpectralMonitor
+from spectail import SpectralMonitor, every
 model = nn.Linear(30, 20)
-monitor = SpectralMonitor(model, every=1, path=sys.argv[1], nulls=False, save_seconds=3600)
+monitor = SpectralMonitor(model, when=every(1), path=sys.argv[1], nulls=False)
 for step in range(1, 1000):
     model.weight.data += 0.1
     monitor.step()
@@ -452,53 +482,52 @@ for step in range(1, 1000):
 """
 
 
-@pytest.mark.parametrize(("end", "last"), [("SIGINT", 5), ("SIGKILL", 0)])
-def test_a_program_that_is_ended_leaves_a_whole_file(end, last, tmp_path):
+@pytest.mark.parametrize("end", ["SIGINT", "SIGKILL"])
+def test_a_program_that_is_ended_leaves_a_whole_file(end, tmp_path):
     path = tmp_path / "run.nc"
     code = PROGRAM.format(end=end)
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == -getattr(signal, end)
-    # Ctrl-C loses nothing; kill -9 all since the last write, which is that of step 0: the next is due in an hour
-    assert open_monitor(path).step.values.tolist() == list(range(last + 1))
+    assert load_recording(path).step.values.tolist() == list(range(6))  # nothing is lost, whatever ended it
 
 
 def test_a_write_that_fails_is_a_warning_while_training_and_an_error_at_the_end(tmp_path, monkeypatch):
     from spectail.recording import journal
 
     model, optimizer = small()
-    monitor = SpectralMonitor(model, optimizer, every=1, path=tmp_path / "run.nc", nulls=False, save_seconds=0.0)
-    monitor._recording._saved_at = -1e9  # long ago
+    monitor = SpectralMonitor(model, optimizer, when=every(1), path=tmp_path / "run.nc", nulls=False)
 
-    def full(dataset, path, compressed):
+    def full(*arguments):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(journal, "write_netcdf", full)
+    monkeypatch.setattr(journal.JournalFile, "append", full)
+    monkeypatch.setattr(journal.JournalFile, "fold", full)
     with pytest.warns(UserWarning, match="were not written, training goes on: no space left"):
         go_on(model, optimizer, 1)
     with pytest.raises(OSError, match="no space left"):
         monitor.close()
     monkeypatch.undo()
-    monitor._recording.save()
-    assert open_monitor(tmp_path / "run.nc").step.values.tolist() == [0, 1]
+    monitor._journal.close()
+    assert load_recording(tmp_path / "run.nc").step.values.tolist() == [0, 1]
 
 
 def test_layers_are_chosen_by_name_and_pattern():
     model = Net()
-    monitor = SpectralMonitor(model, layers=["head.weight", "co*"], nulls=False, every=1)
-    assert monitor.dataset().layer.values.tolist() == ["conv.weight", "head.weight"]
+    monitor = SpectralMonitor(model, layers=["head.weight", "co*"], nulls=False, when=every(1))
+    assert monitor.recording.matrix.values.tolist() == ["conv.weight", "head.weight"]
     monitor.close()
     attention = nn.MultiheadAttention(24, 2)
-    monitor = SpectralMonitor(attention, layers="in_proj_weight[[]q]", nulls=False, every=1)
-    other = SpectralMonitor(attention, layers=monitor.dataset().layer.values.tolist(), nulls=False, every=1)
-    assert other.dataset().sizes["layer"] == 1
+    monitor = SpectralMonitor(attention, layers="in_proj_weight[[]q]", nulls=False, when=every(1))
+    other = SpectralMonitor(attention, layers=monitor.recording.matrix.values.tolist(), nulls=False, when=every(1))
+    assert other.recording.sizes["matrix"] == 1
     monitor.close(), other.close()
 
 
 def test_wrapped_models_have_the_names_of_what_they_wrap():
     model, _ = small()
     for wrapped in (nn.DataParallel(model), torch.compile(model, backend="eager")):
-        monitor = SpectralMonitor(wrapped, every=1, nulls=False)
-        assert monitor.dataset().layer.values.tolist() == ["0.weight", "1.weight"]
+        monitor = SpectralMonitor(wrapped, when=every(1), nulls=False)
+        assert monitor.recording.matrix.values.tolist() == ["0.weight", "1.weight"]
         monitor.close()
 
 
@@ -509,13 +538,13 @@ def test_a_model_of_several_processes_is_seen_through(tmp_path):
     try:
         model = nn.parallel.DistributedDataParallel(small()[0])
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        with SpectralMonitor(model, optimizer, every=1, nulls=False) as monitor:
+        with SpectralMonitor(model, optimizer, when=every(1), nulls=False) as monitor:
             go_on(model, optimizer, 2)
     finally:
         torch.distributed.destroy_process_group()
-    assert monitor.dataset().layer.values.tolist() == ["0.weight", "1.weight"]
-    assert monitor.dataset().step.values.tolist() == [0, 1, 2]
-    norms = monitor.dataset().frobenius_norm.values
+    assert monitor.recording.matrix.values.tolist() == ["0.weight", "1.weight"]
+    assert monitor.recording.step.values.tolist() == [0, 1, 2]
+    norms = monitor.recording.frobenius_norm.values
     assert (norms[0] != norms[2]).all()  # the weights that are trained are those that are measured
 
 
@@ -544,21 +573,21 @@ def test_the_budget_counts_receivers_as_measuring_and_all_else_as_training(monke
     clock = Clock()
     monkeypatch.setattr(module, "time", clock)
     with SpectralMonitor(
-        nn.Linear(20, 20), budget=0.1, nulls=False, on_measurement=lambda _: clock.sleep(1.0)
+        nn.Linear(20, 20), when=budget(0.1), nulls=False, on_measurement=lambda _: clock.sleep(1.0)
     ) as monitor:
         for _ in range(45):
             clock.sleep(1.0)
             monitor.step()
     # two measurements of a second fit into a tenth of 20 s; a third at 30 s, a fourth at 40 s, none at the end
-    assert monitor.dataset().step.values.tolist() == [0, 20, 30, 40]
-    assert monitor.dataset().training_seconds.values.tolist() == [0.0, 20.0, 30.0, 40.0]
+    assert monitor.recording.step.values.tolist() == [0, 20, 30, 40]
+    assert monitor.recording.training_seconds.values.tolist() == [0.0, 20.0, 30.0, 40.0]
 
 
 def test_only_the_first_process_measures(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
     model, optimizer = small()
-    with SpectralMonitor(model, optimizer, every=1, path=tmp_path / "run.nc") as monitor:
+    with SpectralMonitor(model, optimizer, when=every(1), path=tmp_path / "run.nc") as monitor:
         go_on(model, optimizer, 2)
     assert os.listdir(tmp_path) == []
     assert not optimizer._optimizer_step_post_hooks
@@ -567,12 +596,12 @@ def test_only_the_first_process_measures(monkeypatch, tmp_path):
 
 def test_a_loop_without_an_optimizer_counts_its_steps_itself():
     model = nn.Linear(30, 20)
-    with SpectralMonitor(model, every=2, initial_step=10, nulls=False) as monitor:
+    with SpectralMonitor(model, when=every(2), initial_step=10, nulls=False) as monitor:
         for _ in range(4):
             with torch.no_grad():
                 model.weight *= 1.5
             monitor.step()
-    found = monitor.dataset()
+    found = monitor.recording
     assert found.step.values.tolist() == [10, 12, 14]
     assert found.spectral_norm.values[2, 0] == pytest.approx(
         1.5**4 * found.spectral_norm.values[0, 0], rel=1e-5
@@ -582,15 +611,15 @@ def test_a_loop_without_an_optimizer_counts_its_steps_itself():
 
 def test_a_default_device_and_autocast_are_no_hindrance():
     model, _ = small()
-    plain = SpectralMonitor(model, every=1, nulls=False)
+    plain = SpectralMonitor(model, when=every(1), nulls=False)
     torch.set_default_device("meta")
     try:
         with torch.autocast("cpu", dtype=torch.bfloat16), torch.inference_mode():
-            monitor = SpectralMonitor(model, every=1, nulls=False)
+            monitor = SpectralMonitor(model, when=every(1), nulls=False)
     finally:
         torch.set_default_device(None)
     xr.testing.assert_equal(
-        *(one.dataset().drop_vars(["measuring_seconds", "training_seconds"]) for one in (plain, monitor))
+        *(one.recording.drop_vars(["measuring_seconds", "training_seconds"]) for one in (plain, monitor))
     )
     plain.close(), monitor.close()
 
@@ -599,19 +628,19 @@ def test_lines_of_csv_have_step_and_layer(tmp_path):
     import pandas as pd
 
     model, optimizer = small()
-    with SpectralMonitor(model, optimizer, every=1, on_measurement=to_csv(tmp_path / "a" / "run.csv"), nulls=False):
+    logger = to_csv(tmp_path / "a" / "run.csv")
+    with SpectralMonitor(model, optimizer, when=every(1), on_measurement=logger, nulls=False):
         go_on(model, optimizer, 2)
     frame = pd.read_csv(tmp_path / "a" / "run.csv")
     assert frame.step.tolist() == [0, 0, 1, 1, 2, 2]
     assert frame.name.tolist() == ["0.weight", "1.weight"] * 3
-    assert list(frame.columns) == ["step", *COLUMNS]
+    assert list(frame.columns) == ["step", "name", *(q.name for q in of_row())]
 
 
 def test_a_forgotten_monitor_writes_its_file(tmp_path):
     model, optimizer = small()
-    monitor = SpectralMonitor(model, optimizer, every=1, path=tmp_path / "run.nc", nulls=False, save_seconds=3600)
+    monitor = SpectralMonitor(model, optimizer, when=every(1), path=tmp_path / "run.nc", nulls=False)
     go_on(model, optimizer, 2)
-    assert open_monitor(tmp_path / "run.nc").sizes["step"] == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         monitor._hook.remove()
@@ -619,4 +648,4 @@ def test_a_forgotten_monitor_writes_its_file(tmp_path):
         import gc
 
         gc.collect()
-    assert open_monitor(tmp_path / "run.nc").sizes["step"] == 3
+    assert load_recording(tmp_path / "run.nc").sizes["step"] == 3

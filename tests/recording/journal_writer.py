@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spectail.recording import records
-from spectail.recording.records import JournaledStep, JournalFile, read_with_journal
+from spectail.recording import journal_file
+from spectail.recording.journal_file import JournaledStep, JournalFile, read_with_journal
 
 LEGAL = {"sources": [["a.safetensors", 12, 34]], "options": {"conv": "kernel-slices", "key": None}}
 
@@ -91,7 +91,7 @@ def check(path, done):
     assert whole == lines(len(whole))
     write(path, len(whole) + 2)
     assert path.read_text().splitlines() == lines(len(whole) + 2)
-    assert not records.journal_path(path).exists()
+    assert not journal_file.journal_path(path).exists()
 
 
 def kills(folder):
@@ -107,7 +107,7 @@ def kills(folder):
             pass
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        inside += bool(records.read_journal(path).open_step.rows)
+        inside += bool(journal_file.read_journal(path).open_step.rows)
         check(path, int.from_bytes(done[:4], "little"))
         for part in folder.glob(".*.part"):
             part.unlink()
@@ -116,7 +116,9 @@ def kills(folder):
 
 def kill_at_each_call(folder):
     """Kill a writer before each call that changes a file, and in the midst of each write; prints the calls."""
-    records.FOLD_SHARE = float("inf")  # folds whenever the journal is as large as the file, the same calls each time
+    journal_file.FOLD_SHARE = float(
+        "inf"
+    )  # folds whenever the journal is as large as the file, the same calls each time
     base, names = folder / "base.nc", []
     write(base, 2)
     for at in itertools.count():
@@ -161,7 +163,7 @@ def write_and_die(path, done, at, half, told):
 
 
 if __name__ == "__main__":
-    records.FOLD_SHARE = 0.3  # of the time: so that many kills are in the midst of it
+    journal_file.FOLD_SHARE = 0.3  # of the time: so that many kills are in the midst of it
     os.fsync = lambda handle: None  # it is the machine that must not lose its power; a killed process loses nothing
     {"kills": kills, "calls": kill_at_each_call, "write": lambda path: write(path, 2000)}[sys.argv[1]](
         Path(sys.argv[2])

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from recording.journal_writer import LEGAL, closing, line, line_of, lines, read, rows
 from spectail.errors import StoreError
-from spectail.recording import records
-from spectail.recording.records import JournalFile, journal_path, read_journal, read_with_journal
+from spectail.recording import journal_file
+from spectail.recording.journal_file import JournalFile, journal_path, read_journal, read_with_journal
 
 HEAD = 20  # bytes
 WRITER = Path(__file__).with_name("journal_writer.py")
@@ -286,7 +286,7 @@ def test_a_file_system_without_locks_will_do(tmp_path, monkeypatch):
     def lockf(*arguments):
         raise OSError("No locks available")
 
-    monkeypatch.setattr(records.fcntl, "lockf", lockf)
+    monkeypatch.setattr(journal_file.fcntl, "lockf", lockf)
     journal_of(tmp_path / "run.nc", 3)
     assert read(tmp_path / "run.nc") == lines(3)
 
@@ -501,8 +501,8 @@ def test_a_record_that_no_reader_would_take_is_not_written(tmp_path):
     path = tmp_path / "run.nc"
     journal = JournalFile(path, {})
     with pytest.raises(StoreError, match="more than a journal takes at once"):
-        journal.append({}, np.zeros(records.MOST_BYTES // 4, np.float32))
-    journal.append({}, np.zeros(records.MOST_BYTES // 4 - 1, np.float32))
+        journal.append({}, np.zeros(journal_file.MOST_BYTES // 4, np.float32))
+    journal.append({}, np.zeros(journal_file.MOST_BYTES // 4 - 1, np.float32))
     assert len(read_journal(path).open_step.rows) == 1
 
 

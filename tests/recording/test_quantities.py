@@ -4,20 +4,12 @@ import subprocess
 import sys
 from collections import Counter
 
+from torch import nn
+
 import spectail
-from spectail.analysis.row import COLUMNS
-from spectail.recording.quantities import (
-    CLOCKS,
-    HELD,
-    MONITOR_VARIABLES,
-    OVER,
-    QUANTITIES,
-    RUN_VARIABLES,
-    STATIC,
-    WORDS,
-    quantity,
-    stored_in_runs,
-)
+from spectail.analysis.row import measure_matrix
+from spectail.recording.quantities import HELD, OVER, QUANTITIES, of_row, quantity
+from spectail.weights.opening import open_weights
 
 NAMES = [q.name for q in QUANTITIES]
 
@@ -36,12 +28,9 @@ def test_every_text_is_complete_by_itself():
     assert [q.name for q in QUANTITIES if not q.text or q.text.lower().startswith(vague)] == []
 
 
-def test_rows_and_files_have_no_other_names():
-    of_table = {
-        "ks_xmin" if name == "xmin" else name for name in (*COLUMNS, *MONITOR_VARIABLES, *WORDS, *STATIC, *CLOCKS)
-    }
-    assert of_table - {"name"} <= set(NAMES)
-    assert set(RUN_VARIABLES) == {q.name for q in stored_in_runs()}
+def test_a_row_has_the_quantities_of_the_table_and_no_other():
+    row, _ = measure_matrix(open_weights(nn.Linear(30, 20, bias=False)).matrices[0])
+    assert list(row) == ["name", *(q.name for q in of_row())]
 
 
 def test_a_users_own_quantity_is_described_by_its_variable():

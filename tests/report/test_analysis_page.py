@@ -11,7 +11,7 @@ from report.browsing import (
     opened,
     set_value,
 )
-from spectail.analysis.model import analyze_with_spectra
+from spectail import analyze, compare
 from spectail.report.pages.recording import write_analysis_page
 
 HOSTILE = "<img src=x onerror=\"document.title='broken in'\"></script><script>document.title='broken in'</script>"
@@ -27,7 +27,7 @@ def analysis():
     state["heavy.weight"] = heavy * torch.rand(60, generator=generator)[:, None] ** -0.8
     state[HOSTILE] = torch.randn(40, 30, generator=generator)
     state["bias"] = torch.zeros(7)
-    return analyze_with_spectra(state)
+    return analyze(state)
 
 
 @pytest.fixture(scope="module")
@@ -46,16 +46,14 @@ def test_the_page_stands_alone_and_is_escaped(page):
 
 
 def test_a_model_of_one_matrix_that_cannot_be_measured_has_a_page(tmp_path):
-    found = analyze_with_spectra(nn.Linear(1, 30))
+    found = analyze(nn.Linear(1, 30))
     assert "only 1 eigenvalue" in write_analysis_page(found, tmp_path / "one.html").read_text(encoding="utf-8")
 
 
 def test_a_pair_shows_its_overlaps(tmp_path):
     torch.manual_seed(0)
     before, after = nn.Linear(30, 20), nn.Linear(30, 20)
-    text = write_analysis_page(analyze_with_spectra(before, after=after), tmp_path / "p.html").read_text(
-        encoding="utf-8"
-    )
+    text = write_analysis_page(compare(before, after), tmp_path / "p.html").read_text(encoding="utf-8")
     assert "left overlap" in text
     assert "W_after − W_before" in text
 

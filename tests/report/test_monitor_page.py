@@ -14,8 +14,8 @@ from report.browsing import (
     opened,
     set_value,
 )
+from spectail import SpectralMonitor, events, every
 from spectail.cli import main
-from spectail.monitor.monitor import SpectralMonitor
 from spectail.report.pages.recording import write_monitor_page
 
 HOSTILE = "<img src=x onerror=document%title='broken in'>"  # a name of a module has no points
@@ -30,7 +30,7 @@ def train(path, steps=12, **options):
     model.add_module(END.replace(".", "·"), nn.Linear(12, 12))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     x = torch.randn(64, 60)
-    with SpectralMonitor(model, optimizer, every=1, path=path, **options) as monitor:
+    with SpectralMonitor(model, optimizer, when=every(1), path=path, **options) as monitor:
         for _ in range(steps):
             optimizer.zero_grad()
             (model(x).sum(1) - x[:, 0]).square().mean().backward()
@@ -75,9 +75,9 @@ def test_weights_without_a_spectrum_and_files_without_spectra_have_a_page(tmp_pa
     model[0].weight.data.fill_(float("nan"))
     model[1].weight.data.zero_()
     SpectralMonitor(model, path=tmp_path / "a.nc", nulls=False).close()
-    SpectralMonitor(model, path=tmp_path / "b.nc", nulls=False, spectra=False).close()
+    SpectralMonitor(model, path=tmp_path / "b.nc", nulls=False, keep_spectra=False).close()
     assert "NaN" in write_monitor_page(tmp_path / "a.nc").read_text()
-    assert "spectra=False" in write_monitor_page(tmp_path / "b.nc").read_text()
+    assert "keep_spectra=False" in write_monitor_page(tmp_path / "b.nc").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -119,19 +119,19 @@ def test_the_bars_of_the_spectrum_have_area_one(browser):
 
 
 def test_exponents_stand_beside_those_of_untrained_matrices(browser, file):
-    from spectail.recording.reading import open_monitor
+    from spectail.recording.reading import load_recording
 
     set_value(browser, "layer", 0)
-    found = open_monitor(file).isel(layer=0)
+    found = load_recording(file).isel(matrix=0)
     assert plot(browser, "curves", "data[0].y") == pytest.approx(found.pl_alpha_hill.values, rel=1e-4)  # five digits
     lines = [shape["y0"] for shape in plot(browser, "curves", "layout.shapes") if shape["type"] == "line"]
     assert np.isclose(lines, found.null_alpha_hill.item()).any()
 
 
 def test_the_ribbon_has_the_phases_of_all_layers(browser, file):
-    from spectail.recording.reading import open_monitor
+    from spectail.recording.reading import load_recording
 
-    found = open_monitor(file)
+    found = load_recording(file)
     names = browser.execute_script("return data.phases")
     drawn = [[names[at] for at in row] for row in plot(browser, "ribbon", "data[0].z")]
     assert drawn == found.phase.values.T.tolist()
@@ -143,18 +143,16 @@ def test_the_ribbon_has_the_phases_of_all_layers(browser, file):
 def test_an_event_leads_to_its_layer_and_step(browser, file):
     from selenium.webdriver.common.by import By
 
-    from spectail.recording.reading import open_monitor
+    from spectail.recording.reading import load_recording
 
-    found = open_monitor(file)
+    found = load_recording(file)
     buttons = browser.find_elements(By.CSS_SELECTOR, "#events button")
-    assert len(buttons) == found.sizes["event"]
+    happened = events(found)
+    assert len(buttons) == len(happened)
     browser.execute_script("arguments[0].click()", buttons[0])
-    assert (
-        f"step {found.event_step.values[0]}: {found.event_after.values[0]}" in browser.find_element(By.ID, "state").text
-    )
-    assert plot(browser, "ribbon", "layout.shapes[0].y0") + 0.5 == found.layer.values.tolist().index(
-        found.event_layer.values[0]
-    )
+    assert f"step {happened[0].step}: {happened[0].after}" in browser.find_element(By.ID, "state").text
+    row = found.matrix.values.tolist().index(happened[0].matrix)
+    assert plot(browser, "ribbon", "layout.shapes[0].y0") + 0.5 == row
 
 
 def test_a_phone_shows_it_without_scrolling_sideways(browser):

@@ -8,8 +8,8 @@ import xarray as xr
 from spectail import files
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.two_layer.run import simulate
-from spectail.recording.netcdf import save_run
-from spectail.recording.reading import open_run
+from spectail.recording.netcdf import save_recording
+from spectail.recording.reading import load_recording
 from spectail.store.store import Store
 
 SMALL = Experiment(n=30, n_test=5, n_test_large=5, d=10, h=15, steps=2, overlaps=((1, 0),))
@@ -21,7 +21,7 @@ def run():
 
 
 def test_a_run_comes_back_as_it_was(tmp_path, run):
-    xr.testing.assert_identical(open_run(save_run(run, tmp_path / "deep" / "run.nc")), run)
+    xr.testing.assert_identical(load_recording(save_recording(run, tmp_path / "deep" / "run.nc")), run)
 
 
 def test_a_finished_run_is_found_and_not_computed_again(tmp_path, run):
@@ -35,7 +35,7 @@ def test_a_finished_run_is_found_and_not_computed_again(tmp_path, run):
 
 
 def test_a_write_that_fails_leaves_what_was_there_and_no_rubbish(tmp_path, run, monkeypatch):
-    path = save_run(run, tmp_path / "run.nc")
+    path = save_recording(run, tmp_path / "run.nc")
     before = path.read_bytes()
 
     def full_disk(part):
@@ -43,7 +43,7 @@ def test_a_write_that_fails_leaves_what_was_there_and_no_rubbish(tmp_path, run, 
 
     monkeypatch.setattr(files, "flush", full_disk)
     with pytest.raises(OSError, match="No space left"):
-        save_run(run, path)
+        save_recording(run, path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["run.nc"]
 
@@ -72,15 +72,15 @@ def test_a_file_that_is_not_the_run_is_set_aside_named_and_counts_as_missing(tmp
     elif damage == "pickle":
         path.write_bytes(pickle.dumps({"a": 1}))
     elif damage == "another run":
-        save_run(run.assign_attrs(experiment=SMALL.replace(lr=9).canonical_json), path)
+        save_recording(run.assign_attrs(experiment=SMALL.replace(lr=9).canonical_json), path)
     elif damage == "newer":
-        save_run(run.assign_attrs(spectail_format=99), path)
+        save_recording(run.assign_attrs(spectail_format=99), path)
     elif damage == "odd format":
-        save_run(run.assign_attrs(spectail_format="one"), path)
+        save_recording(run.assign_attrs(spectail_format="one"), path)
     elif damage == "a variable gone":
-        save_run(run.drop_vars("kta"), path)
+        save_recording(run.drop_vars("kta"), path)
     else:
-        save_run(xr.Dataset({"x": 1.0}), path)
+        save_recording(xr.Dataset({"x": 1.0}), path)
     content = path.read_bytes()
     with pytest.warns(UserWarning, match="set aside"):
         assert store.get(SMALL) is None
@@ -102,11 +102,11 @@ def test_a_second_damaged_file_does_not_replace_the_first(tmp_path, run):
 
 def test_errors_of_open_run_are_one_sentence_that_names_the_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"missing\.nc does not exist"):
-        open_run(tmp_path / "missing.nc")
+        load_recording(tmp_path / "missing.nc")
     path = tmp_path / "bad.nc"
     path.write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"bad\.nc is not a readable netCDF file"):
-        open_run(path)
+        load_recording(path)
 
 
 def test_a_folder_that_is_a_file_is_refused_before_anything_is_computed(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.resume import to_bytes
-from spectail.recording.netcdf import save_run
+from spectail.recording.netcdf import save_recording
 from spectail.store.locks import RunLocks, shared_lock
 from spectail.store.store import Store
 from spectail.store.upkeep import check, collect_garbage
@@ -51,7 +51,7 @@ def test_a_single_flipped_bit_is_found_wherever_it_is(store):
 
 def test_a_run_under_a_wrong_name_is_found(store):
     run = store.get(Experiment(**TINY, lr=0.1))
-    save_run(run, store.runs / "0123456789abcdef.nc")
+    save_recording(run, store.runs / "0123456789abcdef.nc")
     (defect,) = check(store)
     assert defect.harmful
     assert "holds the run of another experiment" in defect.what

@@ -1,4 +1,7 @@
-"""What changed between two models: the difference of each matrix, and how far its strongest directions turned."""
+"""What changed between two models: the difference of each matrix, and how far its strongest directions turned.
+
+Not here: how a row is made (`row`).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackError, svds
 from torch import Tensor
 
-from spectail.recording.quantities import OVERLAPS
 from spectail.weights.matrix import Skipped, WeightMatrix, Weights, read_once
 
 Pair = tuple[WeightMatrix, WeightMatrix]
@@ -72,14 +74,15 @@ def top_overlaps(before: WeightMatrix, after: WeightMatrix) -> dict[str, float]:
         after: another of the same shape.
 
     Returns:
-        `overlap_left` of the left vectors, `overlap_right` of the right; NaN where one is zero, or holds
+        `top_overlap_left` of the left vectors, `top_overlap_right` of the right; NaN where one is zero, or holds
         NaN or inf.
     """
-    found = []
+    cosines = []
     for early, late in zip(before.load(), after.load(), strict=True):
         old, new = _top_vectors(early), _top_vectors(late)
-        found.append([float(u @ v) ** 2 for u, v in zip(old, new, strict=True)] if old and new else [math.nan] * 2)
-    return dict(zip(OVERLAPS, np.mean(found, axis=0).tolist(), strict=True))
+        cosines.append([float(u @ v) ** 2 for u, v in zip(old, new, strict=True)] if old and new else [math.nan] * 2)
+    left, right = np.mean(cosines, axis=0).tolist()
+    return {"top_overlap_left": left, "top_overlap_right": right}
 
 
 def _top_vectors(weights: Float[Tensor, "rows cols"]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

@@ -1,4 +1,8 @@
-"""One row of the table: what the spectrum of one matrix says."""
+"""One row of the table: what the spectrum of one matrix says.
+
+Here: a matrix becomes a row of quantities and a spectrum. Not here: how a quantity is computed (spectra/), and what it
+is called (recording/quantities).
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
+import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
 from spectail.analysis.null_cache import nulls_of_shape
+from spectail.recording.layout import MATRIX_LABELS, each_matrix, spectrum
+from spectail.recording.quantities import OVER, of_row, select
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.eigen import eigenvalues_of_slices
 from spectail.spectra.norms import effective_rank, stable_rank
@@ -20,13 +27,6 @@ from spectail.spectra.precision import ZERO_SHARE
 from spectail.spectra.tail_tests import bootstrap_p_value
 from spectail.spectra.tails import hill_fit, ks_fit
 from spectail.weights.matrix import WeightMatrix, read_once
-
-COLUMNS = (
-    "name", "kind", "rows", "cols", "n_eigenvalues", "pl_alpha_hill", "pl_alpha_ks", "ks_distance", "xmin", "tail_size",
-    "alpha_stderr", "p_value", "null_alpha_hill", "null_alpha_ks", "z_hill", "z_ks", "bulk_edge", "n_spikes",
-    "spectral_gap", "stable_rank", "effective_rank", "spectral_norm", "frobenius_norm", "phase", "note",
-)  # fmt: skip
-"""The columns of `analyze`, in order."""
 
 FEWEST_EIGENVALUES = 10
 """Below this many eigenvalues a spectrum has no phase, and no null is worth its name."""
@@ -50,8 +50,8 @@ def measure_matrix(
         seed: of the bootstrap.
 
     Returns:
-        the row, keyed by `COLUMNS`: NaN where there is nothing to say, and then `note` says why; and the
-        pooled eigenvalues in float64 on the CPU, none where there is no spectrum.
+        the row, keyed by name and `quantities.of_row`: NaN where there is nothing to say, and then `note` says why;
+        and the pooled eigenvalues in float64 on the CPU, none where there is no spectrum.
     """
     try:
         spectrum = pooled_eigenvalues(matrix).cpu()
@@ -76,17 +76,19 @@ def measure_spectrum(
     if len(spectrum) < FEWEST_EIGENVALUES:
         count = f"{len(spectrum)} eigenvalue" + ("s" if len(spectrum) > 1 else "")
         return _row(matrix, [f"only {count}: no phase and no null", *notes], norms | tail)
-    found = classify(spectrum, matrix.rows, matrix.cols)
+    evidence = classify(spectrum, matrix.rows, matrix.cols)
     bulk = {
-        "bulk_edge": found.law.edges[1],
-        "n_spikes": found.n_spikes,
-        "spectral_gap": found.spectral_gap,
-        "phase": str(found.phase),
+        "bulk_edge": evidence.law.edges[1],
+        "bulk_variance": evidence.law.variance,
+        "bulk_distance": evidence.bulk_distance,
+        "n_spikes": evidence.n_spikes,
+        "spectral_gap": evidence.spectral_gap,
+        "phase": str(evidence.phase),
     }
-    if found.phase is Phase.RANK_COLLAPSE:  # the law of the median has no width
-        bulk |= {"bulk_edge": math.nan, "n_spikes": math.nan}
+    if evidence.phase is Phase.RANK_COLLAPSE:  # the law of the median has no width
+        bulk |= dict.fromkeys(("bulk_edge", "bulk_variance", "bulk_distance", "n_spikes"), math.nan)
     compared = _against_nulls(tail, matrix) if nulls else {}
-    if found.phase is Phase.HEAVY_TAILED and compared.get("z_hill", -math.inf) > -Z_UNLIKELY:
+    if evidence.phase is Phase.HEAVY_TAILED and compared.get("z_hill", -math.inf) > -Z_UNLIKELY:
         notes.append(f"an untrained matrix of this shape may look heavy-tailed too: z_hill is {compared['z_hill']:.1f}")
     return _row(matrix, notes, norms | tail | bulk | compared)
 
@@ -110,7 +112,7 @@ def _tail(spectrum: Tensor, p_value: bool, seed: int) -> tuple[dict[str, Any], l
         "pl_alpha_hill": hill.alpha,
         "pl_alpha_ks": ks.alpha,
         "ks_distance": ks.ks_distance,
-        "xmin": ks.xmin,
+        "ks_xmin": ks.xmin,
         "tail_size": ks.tail_size or math.nan,
         "alpha_stderr": ks.stderr,
         "p_value": bootstrap_p_value(spectrum, ks, seed=seed).p_value if p_value else math.nan,
@@ -124,20 +126,31 @@ def _tail(spectrum: Tensor, p_value: bool, seed: int) -> tuple[dict[str, Any], l
 def _against_nulls(tail: Mapping[str, Any], matrix: WeightMatrix) -> dict[str, Any]:
     """The exponents of untrained matrices of the shape, and how far from them these are."""
     nulls = nulls_of_shape(matrix.rows, matrix.cols, matrix.slices)
+    z = {"z_hill": nulls.hill.z(tail["pl_alpha_hill"]), "z_ks": nulls.ks.z(tail["pl_alpha_ks"])}
+    return null_quantities(matrix) | z
+
+
+def null_quantities(matrix: WeightMatrix) -> dict[str, float]:
+    """What is expected of untrained matrices of a shape; nulls that are not on the disk yet are simulated."""
+    nulls = nulls_of_shape(matrix.rows, matrix.cols, matrix.slices)
     return {
         "null_alpha_hill": MarchenkoPastur(matrix.rows, matrix.cols).hill(),
         "null_alpha_ks": nulls.ks.alpha,
-        "z_hill": nulls.hill.z(tail["pl_alpha_hill"]),
-        "z_ks": nulls.ks.z(tail["pl_alpha_ks"]),
+        "null_spread_hill": nulls.hill.spread,
+        "null_spread_ks": nulls.ks.spread,
     }
 
 
 def _row(matrix: WeightMatrix, notes: list[str], measured: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A row with NaN wherever nothing was measured."""
-    row: dict[str, Any] = dict.fromkeys(COLUMNS, math.nan)
-    row |= {"name": matrix.name, "kind": matrix.kind, "rows": matrix.rows, "cols": matrix.cols}
+    row: dict[str, Any] = {"name": matrix.name} | {q.name: math.nan for q in of_row()} | labels(matrix)
     row |= {"n_eigenvalues": 0, "phase": str(Phase.UNKNOWN)} | dict(measured or {})
     return row | {"note": "; ".join(filter(None, [matrix.note, *notes]))}
+
+
+def labels(matrix: WeightMatrix) -> dict[str, Any]:
+    """What a recording says of a matrix beside its name."""
+    return {name: getattr(matrix, name) for name in MATRIX_LABELS if name != "tensor"} | {"tensor": "weights"}
 
 
 SLICE_FACTOR = 0.5
@@ -168,15 +181,11 @@ def pooled_eigenvalues(matrix: WeightMatrix) -> Float[Tensor, " k"]:
 
 
 def constant_quantities(matrix: WeightMatrix, nulls: bool) -> dict[str, Any]:
-    """What of a layer does not change while it trains; nulls that are not on the disk yet are simulated."""
-    layer = {name: getattr(matrix, name) for name in ("name", "kind", "rows", "cols", "slices")}
-    layer |= dict.fromkeys(("null_alpha_hill", "null_alpha_ks", "null_spread_hill", "null_spread_ks"), np.nan)
+    """What of a matrix does not change while it trains: its name, labels and nulls."""
+    quantities = {"name": matrix.name} | labels(matrix) | {q.name: math.nan for q in select("null")}
     if nulls and matrix.slices * min(matrix.rows, matrix.cols) >= FEWEST_EIGENVALUES:
-        found = nulls_of_shape(matrix.rows, matrix.cols, matrix.slices)
-        layer["null_alpha_hill"] = MarchenkoPastur(matrix.rows, matrix.cols).hill()
-        layer["null_alpha_ks"] = found.ks.alpha
-        layer["null_spread_hill"], layer["null_spread_ks"] = found.hill.spread, found.ks.spread
-    return layer
+        quantities |= null_quantities(matrix)
+    return quantities
 
 
 def measure_all(matrices: Sequence[WeightMatrix], nulls: bool) -> tuple[list[dict[str, Any]], list[Tensor]]:
@@ -186,10 +195,56 @@ def measure_all(matrices: Sequence[WeightMatrix], nulls: bool) -> tuple[list[dic
         try:
             row, spectrum = measure_matrix(matrix, nulls=nulls)
         except Exception as error:  # training is worth more than a row: no memory, no convergence
-            told = f"not measured: {error}".splitlines()[0]
-            row = dict.fromkeys(COLUMNS, np.nan) | {"phase": str(Phase.UNKNOWN), "n_eigenvalues": 0, "note": told}
-            row |= {name: getattr(matrix, name) for name in ("name", "kind", "rows", "cols")}
+            row = _row(matrix, [f"not measured: {error}".splitlines()[0]])
             spectrum = torch.empty(0, dtype=torch.float64)
         rows.append(row)
         spectra.append(spectrum)
     return rows, spectra
+
+
+def complete(recording: xr.Dataset) -> xr.Dataset:
+    """Add the quantities that a recording lacks and its eigenvalues and shapes tell; nothing is guessed.
+
+    Files of the first edition gain what they did not hold, two-layer runs their nulls, norms and ranks.
+
+    Args:
+        recording: of any kind.
+
+    Returns:
+        the same with every quantity of "spectrum" and "null"; NaN where eigenvalues do not tell. As it is where
+        spectra were not kept, or shapes are not known.
+
+    >>> import spectail
+    >>> run = spectail.simulate(spectail.Experiment(n=40, n_test=9, n_test_large=9, d=20, h=30, steps=1))
+    >>> "z_hill" in run, complete(run)["z_hill"].dims
+    (False, ('step',))
+    """
+    missing = [q for q in select("null", "spectrum") if q.name not in recording.variables]
+    if not missing or "eigenvalues" not in recording or not {"rows", "cols"} <= set(recording.coords):
+        return recording
+    rows = [[_from_spectrum(one, step) for step in range(one.sizes["step"])] for one in each_matrix(recording)]
+    single = "matrix" not in recording.dims
+    for q in missing:
+        values = np.array([[row[q.name] for row in steps] for steps in rows], dtype=object).T
+        values = values.astype(float) if q.dtype is not str else values
+        table = values[0] if q.of == "null" else values
+        dims = tuple(dim for dim in OVER[q.of] if not (single and dim == "matrix"))
+        variable = (dims, table[..., 0] if single else table, q.attributes)
+        recording = (
+            recording.assign_coords({q.name: variable}) if q.of == "null" else recording.assign({q.name: variable})
+        )
+    return recording
+
+
+def _from_spectrum(one: xr.Dataset, step: int) -> dict[str, Any]:
+    """The row that a stored spectrum tells of."""
+    rows, cols = int(one["rows"]), int(one["cols"])
+    slices = int(one["slices"]) if "slices" in one.coords else 1
+    kind = str(one["kind"].item()) if "kind" in one.coords else "weight"
+    matrix = WeightMatrix(str(one["matrix"].item()), kind, rows, cols, slices, _unread)
+    values = torch.from_numpy(spectrum(one, step))
+    return measure_spectrum(values, matrix) if len(values) else _row(matrix, ["no spectrum was kept"])
+
+
+def _unread() -> Tensor:
+    raise AssertionError("a stored spectrum has no weights behind it")

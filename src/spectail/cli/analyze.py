@@ -39,24 +39,18 @@ class Analyze:
         """Analyse, print, and write the files."""
         if self.seed < 0:
             raise SettingError(f"seed={self.seed} is not valid; expected 0 or more")
-        from spectail.analysis.model import analyze_with_spectra
-        from spectail.progress import matrix_progress
+        from spectail.analysis.model import analyze, compare
         from spectail.report.terminal.recording import print_analysis
         from spectail.report.terminal.tables import print_paths
 
-        with matrix_progress() as progress:
-            found = analyze_with_spectra(
-                self.source,
-                after=self.after,
-                conv=self.conv,
-                p_value=self.p_value,
-                seed=self.seed,
-                progress=progress,
-            )
-        if found.frame.empty:
-            count = len(found.frame.attrs["skipped"])
-            raise SettingError(f"{found.title} has no matrix to analyse; all of its {count} parameters were skipped")
-        print_analysis(found)
+        if self.after is None:
+            analysis = analyze(self.source, conv=self.conv, p_value=self.p_value, seed=self.seed)
+        else:
+            analysis = compare(self.source, self.after, conv=self.conv, p_value=self.p_value, seed=self.seed)
+        if analysis.frame.empty:
+            count = len(analysis.skipped)
+            raise SettingError(f"{analysis.title} has no matrix to analyse; all of its {count} parameters were skipped")
+        print_analysis(analysis)
         if self.out is not None:
             given = [
                 self.source,
@@ -64,7 +58,7 @@ class Analyze:
                 *(["--conv", self.conv] if "flat" in self.conv else []),
             ]
             command = shlex.join(["spectail", "analyze", *given, *(["--p-value"] if self.p_value else [])])
-            print_paths(save_analysis(found, self.out, command))
+            print_paths(save_analysis(analysis, self.out, command))
 
 
 def save_analysis(analysis: Analysis, folder: Path, command: str) -> list[Path]:
@@ -84,16 +78,15 @@ def save_analysis(analysis: Analysis, folder: Path, command: str) -> list[Path]:
     import pandas as pd
 
     from spectail.files import write_whole
-    from spectail.recording.layout import spectra_dataset
-    from spectail.recording.netcdf import write_netcdf
+    from spectail.recording.netcdf import save_recording
     from spectail.report.pages.recording import write_analysis_page
 
     frame = analysis.frame
-    skipped = pd.DataFrame(frame.attrs["skipped"], columns=["name", "shape", "reason"])
-    skipped["shape"] = ["×".join(map(str, shape)) for shape in skipped["shape"]]
+    rows = [(one.name, "×".join(map(str, one.shape)), one.reason) for one in analysis.skipped]
+    skipped = pd.DataFrame(rows, columns=["name", "shape", "reason"])
     return [
         write_whole(folder / "analysis.csv", lambda part: frame.to_csv(part, index=False)),
         write_whole(folder / "skipped.csv", lambda part: skipped.to_csv(part, index=False)),
-        write_netcdf(spectra_dataset(analysis), folder / "spectra.nc"),
+        save_recording(analysis.recording, folder / "spectra.nc"),
         write_analysis_page(analysis, folder / "analysis.html", command),
     ]

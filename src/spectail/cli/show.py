@@ -8,6 +8,8 @@ from typing import Annotated
 
 import tyro
 
+from spectail.errors import StoreError
+
 
 @dataclasses.dataclass(frozen=True)
 class Show:
@@ -22,9 +24,11 @@ class Show:
     def __call__(self) -> None:
         """Print and draw."""
         from spectail.plots.recording_plot import draw_beside
-        from spectail.recording.reading import open_run
+        from spectail.recording.reading import load_recording
         from spectail.report.terminal.recording import print_run
 
-        result = open_run(self.file)
+        result = load_recording(self.file)
+        if result.attrs["of"] != "two-layer":
+            raise StoreError(f"{self.file} holds no run of the laboratory; see it with spectail report {self.file}")
         beside = self.file if self.out is None else self.out / self.file.name
         print_run(result, draw_beside(result, beside), found=False)

@@ -30,7 +30,7 @@ def _train(options: Any) -> None:
     training = Training(**fields)
     from spectail.experiments.deep.run import get_or_train
     from spectail.progress import training_progress
-    from spectail.recording.reading import open_training
+    from spectail.recording.reading import load_recording
     from spectail.report.terminal.recording import print_training
     from spectail.spectra.precision import check_device
 
@@ -40,7 +40,7 @@ def _train(options: Any) -> None:
             training, options.out / TRAININGS, data=options.data, device=device, progress=progress
         )
     if os.environ.get("RANK", "0") == "0":  # of many processes, one writes and tells
-        print_training(open_training(path), path, found=found)
+        print_training(load_recording(path), path, found=found)
 
 
 def _options() -> list[Option]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from spectail.errors import SettingError
-from spectail.recording.journal import Recorded
-from spectail.recording.reading import measurements_of, open_monitor
+from spectail.errors import SettingError, unknown_name
+from spectail.monitor.when import When, at, budget, every, log_spaced
+from spectail.recording.layout import Measurement, measurements_of
+from spectail.recording.reading import load_recording
 from spectail.weights.matrix import WeightMatrix, Weights
 
 
@@ -23,9 +25,9 @@ def starting_step(initial_step: int | None, resume: bool, path: object) -> int:
         ValueError: it is none, or one is missing to go on with a file.
     """
     if resume and path is None:
-        raise SettingError("resume=True needs the path of the file to go on with")
+        raise SettingError("existing='resume' needs the path of the file to go on with")
     if resume and initial_step is None:
-        raise SettingError("resume=True needs initial_step: how many steps the model has made; 0 if it is new")
+        raise SettingError("existing='resume' needs initial_step: how many steps the model has made; 0 if it is new")
     step = 0 if initial_step is None else initial_step
     if isinstance(step, bool) or not isinstance(step, int) or step < 0:
         raise SettingError(f"initial_step={step!r} is not a number of steps; expected a whole number, at least 0")
@@ -92,39 +94,42 @@ def refuse_sharded(model: nn.Module) -> None:
 
 
 def go_on_with(
-    path: Path, layers: Sequence[Mapping[str, Any]], spectra: bool, until: int, resume: bool, overwrite: bool
-) -> list[Recorded]:
+    path: Path, matrices: Sequence[Mapping[str, Any]], keep_spectra: bool, until: int, existing: str
+) -> list[Measurement]:
     """The measurements in a file that is there already, to go on with.
 
     Args:
         path: of the file.
-        layers: of the model, as `describe` gives them.
-        spectra: whether eigenvalues are kept.
+        matrices: of the model, as `constant_quantities` gives them.
+        keep_spectra: whether eigenvalues are kept.
         until: the last step that counts.
-        resume: whether to go on with the file.
-        overwrite: whether it may be replaced.
+        existing: what is done with it: refuse, resume or replace.
 
     Returns:
         those of the file, where it is to be gone on with; else none.
 
     Raises:
-        FileExistsError: neither was asked for.
-        ValueError: the file is not one of this model, or of a monitor.
+        FileExistsError: it is to be refused.
+        SettingError: the file is not one of this model, or of a monitor.
     """
-    if not resume and not overwrite:
-        raise FileExistsError(f"{path} exists; expected resume=True with initial_step, overwrite=True, or another path")
-    if not resume:
+    if existing == "refuse":
+        raise FileExistsError(
+            f"{path} exists; expected existing='resume' with initial_step, existing='replace', or another path"
+        )
+    if existing == "replace":
         return []
-    found = open_monitor(path)
+    recording = load_recording(path)
+    if recording.attrs["of"] != "monitor":
+        raise SettingError(f"{path} is not the file of a monitor: it holds a recording of kind {recording.attrs['of']}")
     for name in ("name", "rows", "cols", "slices"):
-        theirs = found["layer" if name == "name" else name].values.tolist()
-        ours = [layer[name] for layer in layers]
+        theirs = recording["matrix" if name == "name" else name].values.tolist()
+        ours = [matrix[name] for matrix in matrices]
         if theirs != ours:
             raise SettingError(f"{path} has other layers than this model: {_difference(theirs, ours)}")
-    kept = "eigenvalues" in found
-    if kept != spectra:
-        raise SettingError(f"{path} was written with spectra={kept}; expected the same to go on with it")
-    return measurements_of(found, until)
+    kept = "eigenvalues" in recording
+    if kept != keep_spectra:
+        raise SettingError(f"{path} was written with keep_spectra={kept}; expected the same to go on with it")
+    return measurements_of(recording, until)
 
 
 def _difference(theirs: list[Any], ours: list[Any]) -> str:
@@ -133,3 +138,67 @@ def _difference(theirs: list[Any], ours: list[Any]) -> str:
         if old != new:
             return f"{old} there, {new} here"
     return f"{len(theirs)} there, {len(ours)} here"
+
+
+def check_choices(nulls: object, existing: object) -> tuple[str | bool, str]:
+    """Two options of a monitor, checked.
+
+    Raises:
+        SettingError: one is not among its values.
+    """
+    if nulls not in ("gaussian", False):
+        raise SettingError(f"nulls={nulls!r} is not known; expected 'gaussian' or False")
+    if existing not in ("refuse", "resume", "replace"):
+        raise SettingError(unknown_name("existing", existing, ("refuse", "resume", "replace")))
+    return ("gaussian" if nulls else False), str(existing)
+
+
+def options_of_first_edition(given: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a monitor by the first edition's names, as today's; each with a warning.
+
+    Args:
+        given: by their old names.
+        options: today's, as far as they concern these.
+
+    Raises:
+        TypeError: a name is not known.
+        SettingError: a value is out of range, or two exclude each other.
+    """
+    today: dict[str, Any] = {"nulls": "gaussian"} if options["nulls"] is True else {}
+    if today:
+        _renamed("nulls=True", "nulls='gaussian'")
+    moments = [name for name in ("every", "steps", "budget") if given.get(name) is not None]
+    if len(moments) > 1:
+        raise SettingError(f"{' and '.join(moments)} exclude each other; expected one of every, steps and budget")
+    for name, value in given.items():
+        if name not in _FIRST_EDITION:
+            raise TypeError(f"SpectralMonitor has no option {name!r}")
+        _renamed(f"{name}=", _FIRST_EDITION[name])
+        if name in moments:
+            today["when"] = _moments(name, value)
+        elif name == "spectra":
+            today["keep_spectra"] = value
+        elif name in ("resume", "overwrite") and value:
+            today["existing"] = "resume" if name == "resume" else today.get("existing", "replace")
+    return today
+
+
+def _moments(name: str, value: Any) -> When:
+    if name == "steps":
+        return log_spaced() if value == "log" else at(value)
+    return every(value) if name == "every" else budget(value)
+
+
+_FIRST_EDITION = {
+    "every": "when=every(k)",
+    "steps": "when=at(steps) or when=log_spaced()",
+    "budget": "when=budget(share)",
+    "spectra": "keep_spectra=",
+    "resume": "existing='resume'",
+    "overwrite": "existing='replace'",
+    "save_seconds": "not needed: what is measured is on the disk at once",
+}
+
+
+def _renamed(old: str, new: str) -> None:
+    warnings.warn(f"{old} of a monitor is now {new}", DeprecationWarning, stacklevel=4)

@@ -6,31 +6,33 @@ import os
 import time
 import warnings
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from spectail.analysis.row import COLUMNS, constant_quantities, measure_all
+from spectail.analysis.row import constant_quantities, measure_all
 from spectail.analysis.undisturbed import undisturbed
 from spectail.monitor.attach import (
+    check_choices,
     choose_layers,
     go_on_with,
     is_measuring_rank,
+    options_of_first_edition,
     refuse_sharded,
     starting_step,
     unwrapped_optimizer,
 )
-from spectail.monitor.loggers import Logger, Measurement
-from spectail.monitor.when import Budget, choose_schedule
-from spectail.recording.events import PhaseChange
-from spectail.recording.journal import Journal, Recorded
+from spectail.monitor.loggers import Logger
+from spectail.monitor.when import Clocks, budget
+from spectail.recording.events import Event
+from spectail.recording.journal import Journal
+from spectail.recording.journal_file import journal_path
+from spectail.recording.layout import Measurement
 from spectail.weights.matrix import ConvMatrix, WeightMatrix
 from spectail.weights.opening import open_weights
 
@@ -45,33 +47,33 @@ class SpectralMonitor:
     Args:
         model: any; a wrapper for several devices or for compilation is seen through.
         optimizer: the one that trains it. None: call `step` after each step yourself.
-        every: k, to measure every k-th step.
-        steps: "log" for 1, 2, 3, 5, 10, 20, …; or the steps themselves.
-        budget: the largest share of the training time that measuring may take; 0.02 if nothing else is given.
-        path: a netCDF file to keep the measurements in. None keeps them in memory only.
-        on_measurement: called with each `Measurement`; or several of these. What one raises is a warning.
         layers: names of matrices, or patterns such as "encoder.*"; None takes all.
         conv: how a convolution's kernel becomes matrices.
-        spectra: whether to keep the eigenvalues, which are most of the file.
-        nulls: whether to compare with untrained matrices. Each shape is simulated once on a machine, when the
-            monitor is attached; that time is in no budget.
+        nulls: "gaussian" to compare with Gaussian matrices, False not to. Each shape is simulated once on a machine,
+            when the monitor is attached; that time is in no budget.
+        when: `every(k)`, `at(steps)`, `log_spaced()`, `budget(share)`, or anything that is called as
+            when(step, clocks) and answers whether to measure. By default measuring takes 2 % of the training time.
+        path: a netCDF file to keep the measurements in. None keeps them in memory only.
+        keep_spectra: whether to keep the eigenvalues, which are most of the file.
+        existing: what is done with a file at `path`: "refuse" it, "resume" it, dropping what it holds past
+            `initial_step`, or "replace" it.
         initial_step: how many steps the model has made before.
-        resume: go on with the file at `path` if there is one; what it holds past `initial_step` is dropped.
-        overwrite: replace the file at `path` if there is one.
-        save_seconds: the shortest time between two writes of the file.
+        on_measurement: called with each `Measurement`; or several of these. What one raises is a warning.
+        **first_edition: its names of options, each with a warning that gives today's.
 
     Raises:
-        ValueError: an option is out of range, the model has no such layers, or the file is of others.
-        FileExistsError: there is a file already, and neither `resume` nor `overwrite` was asked for.
+        SettingError: an option is out of range, the model has no such layers, or the file is of others.
+        FileExistsError: there is a file already, and nothing was said of it.
         OSError: the file cannot be written.
 
+    >>> from spectail import every
     >>> model = nn.Linear(30, 20)
     >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    >>> with SpectralMonitor(model, optimizer, every=2, nulls=False) as monitor:
+    >>> with SpectralMonitor(model, optimizer, when=every(2), nulls=False) as monitor:
     ...     for _ in range(4):
     ...         model(torch.ones(1, 30)).sum().backward()
     ...         optimizer.step()
-    >>> monitor.dataset().step.values.tolist()
+    >>> monitor.recording.step.values.tolist()
     [0, 2, 4]
     """
 
@@ -80,26 +82,26 @@ class SpectralMonitor:
         model: nn.Module,
         optimizer: torch.optim.Optimizer | None = None,
         *,
-        every: int | None = None,
-        steps: str | Iterable[int] | None = None,
-        budget: float | None = None,
-        path: str | os.PathLike[str] | None = None,
-        on_measurement: Logger | Sequence[Logger] = (),
         layers: str | Sequence[str] | None = None,
         conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES,
-        spectra: bool = True,
-        nulls: bool = True,
+        nulls: str | bool = "gaussian",
+        when: Callable[[int, Clocks], bool] | None = None,
+        path: str | os.PathLike[str] | None = None,
+        keep_spectra: bool = True,
+        existing: str = "refuse",
         initial_step: int | None = None,
-        resume: bool = False,
-        overwrite: bool = False,
-        save_seconds: float = 10.0,
+        on_measurement: Logger | Sequence[Logger] = (),
+        **first_edition: Any,
     ) -> None:
-        self._schedule = choose_schedule(every, steps, budget)
-        self._receivers = (on_measurement,) if callable(on_measurement) else tuple(on_measurement)
-        self._keep_spectra, self._nulls = spectra, nulls
-        self._steps = starting_step(initial_step, resume, path)
+        options: dict[str, Any] = {"when": when, "keep_spectra": keep_spectra, "existing": existing, "nulls": nulls}
+        options |= options_of_first_edition(first_edition, options)
+        self._when, self._keep_spectra = options["when"] or budget(0.02), options["keep_spectra"]
+        nulls, existing = check_choices(options["nulls"], options["existing"])
+        self._loggers = (on_measurement,) if callable(on_measurement) else tuple(on_measurement)
+        self._nulls = bool(nulls)
+        self._steps = starting_step(initial_step, existing == "resume", path)
         self._matrices: tuple[WeightMatrix, ...] = ()
-        self._recording = Journal(type(model).__name__, [])
+        self._journal = Journal("monitor", [])
         self._hook: Any = None
         self._optimizer = unwrapped_optimizer(optimizer)
         self._open = is_measuring_rank()
@@ -109,18 +111,21 @@ class SpectralMonitor:
         weights = open_weights(model, conv)
         self._matrices = choose_layers(weights, layers)
         with undisturbed():
-            described = [constant_quantities(matrix, nulls) for matrix in self._matrices]
+            described = [constant_quantities(matrix, self._nulls) for matrix in self._matrices]
         where = None if path is None else Path(path)
-        self._recording = Journal(weights.title, described, where, save_seconds)
         self._devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
-        if where is not None and where.exists():
-            self._recording.measurements = go_on_with(where, described, spectra, self._steps, resume, overwrite)
+        measured: list[Measurement] = []
+        if where is not None and (where.exists() or journal_path(where).exists()):
+            measured = go_on_with(where, described, self._keep_spectra, self._steps, existing)
+            if existing == "replace":
+                journal_path(where).unlink(missing_ok=True)
+        self._journal = Journal("monitor", described, where, {"title": weights.title}, measured)
         self._spent = self._cost = 0.0
         self._attached = time.perf_counter()
-        if not self._recording.measurements or self._recording.measurements[-1].step < self._steps:
+        if not self._journal.measurements or self._journal.measurements[-1].step < self._steps:
             self._measure()
-            self._recording.save()  # a path that cannot be written to is told now, not after hours
-        self._finalizer = weakref.finalize(self, _save_at_exit, self._recording, os.getpid())
+        self._journal.save()  # a path that cannot be written to is told now, not after hours
+        self._finalizer = weakref.finalize(self, _save_at_exit, self._journal, os.getpid())
         if self._optimizer is not None:
             self._hook = self._optimizer.register_step_post_hook(self._after_step)
 
@@ -130,13 +135,24 @@ class SpectralMonitor:
         return self._steps
 
     @property
-    def events(self) -> list[PhaseChange]:
-        """Every change of a phase so far."""
-        return self._recording.events
+    def events(self) -> list[Event]:
+        """Everything that happened to a matrix so far."""
+        return self._journal.events
+
+    @property
+    def recording(self) -> xr.Dataset:
+        """All measurements so far, as `load_recording` reads them from the file."""
+        return self._journal.dataset()
+
+    @property
+    def latest(self) -> Measurement | None:
+        """The last measurement; its spectra as they are kept."""
+        return self._journal.measurements[-1] if self._journal.measurements else None
 
     def dataset(self) -> xr.Dataset:
-        """All measurements so far, as `open_monitor` reads them from the file."""
-        return self._recording.dataset()
+        """The first edition's name of `recording`."""
+        warnings.warn("dataset() is now the property recording", DeprecationWarning, stacklevel=2)
+        return self.recording
 
     def step(self) -> None:
         """Count a step, and measure if it is time; only for a loop without an optimizer to hook."""
@@ -152,8 +168,8 @@ class SpectralMonitor:
         """
         if not self._open:
             return
-        measured = self._recording.measurements[-1].step
-        if measured < self._steps and (not isinstance(self._schedule, Budget) or self._due()):
+        measured = self._journal.measurements[-1].step
+        if measured < self._steps and (not getattr(self._when, "saves_time", False) or self._due()):
             self._measure_safely()
         self.detach()
 
@@ -168,7 +184,7 @@ class SpectralMonitor:
         self._hook, self._optimizer, self._matrices = None, None, ()
         if self._open:
             self._open = False
-            self._recording.save()
+            self._journal.close()
             self._finalizer.detach()
 
     def __enter__(self) -> SpectralMonitor:
@@ -191,14 +207,14 @@ class SpectralMonitor:
 
     def _due(self) -> bool:
         training = time.perf_counter() - self._attached - self._spent
-        return self._schedule.due(self._steps, training, self._spent, self._cost)
+        return self._when(self._steps, Clocks(training, self._spent, self._cost))
 
     def _measure_safely(self) -> None:
         try:
             self._measure()
         except Exception as error:
-            told = f"step {self._steps} was not measured, training goes on: {type(error).__name__}: {error}"
-            warnings.warn(told, stacklevel=2)
+            sentence = f"step {self._steps} was not measured, training goes on: {type(error).__name__}: {error}"
+            warnings.warn(sentence, stacklevel=2)
 
     def _measure(self) -> None:
         for device in self._devices:
@@ -207,10 +223,10 @@ class SpectralMonitor:
         try:
             with undisturbed():
                 measurement = self._record(start)
-                for receiver in self._receivers:
-                    _call(measurement, receiver)
-                if self._recording.measurements[1:]:
-                    self._save_when_due()
+                for logger in self._loggers:
+                    _call(measurement, logger)
+                if self._journal.measurements[1:]:
+                    self._write()
         finally:
             self._cost = time.perf_counter() - start
             self._spent += self._cost
@@ -219,30 +235,30 @@ class SpectralMonitor:
         rows, found = measure_all(self._matrices, self._nulls)
         groups = self._optimizer.param_groups if self._optimizer is not None else ()
         lr = tuple(float(group["lr"]) for group in groups if "lr" in group)
-        kept = [spectrum.numpy().astype(np.float32) for spectrum in found] if self._keep_spectra else None
-        seconds = time.perf_counter() - start
-        clocks = {"measuring_seconds": seconds, "training_seconds": start - self._attached - self._spent}
-        events = self._recording.add(Recorded(self._steps, rows, kept, lr, clocks))
-        spectra = dict(zip(self._recording.names, found, strict=True))
-        return Measurement(self._steps, pd.DataFrame(rows, columns=list(COLUMNS)), spectra, events, lr, seconds)
+        spectra = {row["name"]: spectrum for row, spectrum in zip(rows, found, strict=True)}
+        clocks = {
+            "measuring_seconds": time.perf_counter() - start,
+            "training_seconds": start - self._attached - self._spent,
+        }
+        return self._journal.add(Measurement(self._steps, rows, spectra, lr, clocks), spectra=self._keep_spectra)
 
-    def _save_when_due(self) -> None:
+    def _write(self) -> None:
         try:
-            self._recording.save(now=False)
+            self._journal.write()
         except OSError as error:
             warnings.warn(f"the measurements were not written, training goes on: {error}", stacklevel=2)
 
 
-def _call(measurement: Measurement, receiver: Logger) -> None:
+def _call(measurement: Measurement, logger: Logger) -> None:
     try:
-        receiver(measurement)
+        logger(measurement)
     except Exception as error:
-        name = getattr(receiver, "__qualname__", type(receiver).__name__)
-        told = f"{name} failed at step {measurement.step}, training goes on: {type(error).__name__}: {error}"
-        warnings.warn(told, stacklevel=2)
+        name = getattr(logger, "__qualname__", type(logger).__name__)
+        sentence = f"{name} failed at step {measurement.step}, training goes on: {type(error).__name__}: {error}"
+        warnings.warn(sentence, stacklevel=2)
 
 
-def _save_at_exit(recording: Journal, process: int) -> None:
+def _save_at_exit(journal: Journal, process: int) -> None:
     """At the end of the program, or when a monitor is forgotten, unless a fork of the program ends."""
     if os.getpid() == process:
-        recording.save()
+        journal.close()

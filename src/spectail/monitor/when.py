@@ -1,121 +1,121 @@
-"""When a monitor measures."""
+"""When a monitor measures: at every k-th step, at given steps, at steps spaced like a logarithm, within a budget.
+
+Anything that is called with a step and `Clocks` and answers yes or no will do as well. Not here: what is measured.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from numbers import Integral, Real
 
 from spectail.errors import SettingError
 
 
-@runtime_checkable
-class Schedule(Protocol):
-    """Says after a step whether to measure now."""
+@dataclass(frozen=True)
+class Clocks:
+    """Seconds since a monitor was attached.
 
-    def due(self, step: int, training: float, spent: float, cost: float) -> bool:
-        """Whether to measure.
+    Attributes:
+        training: of training, measuring left out.
+        measuring: of measuring.
+        next: that the next measurement is expected to take.
+    """
 
-        Args:
-            step: how many steps the optimizer has made.
-            training: seconds of training since the monitor was attached, measuring left out.
-            spent: seconds that measuring took in that time.
-            cost: seconds that the next measurement is expected to take.
-        """
+    training: float = 0.0
+    measuring: float = 0.0
+    next: float = 0.0
 
 
 @dataclass(frozen=True)
-class EverySteps:
+class When:
+    """Says after a step whether to measure now.
+
+    Attributes:
+        text: how it was asked for.
+        rule: answers for a step and the clocks.
+        saves_time: whether no measurement is made beside it, not even a last one.
+    """
+
+    text: str
+    rule: Callable[[int, Clocks], bool]
+    saves_time: bool = False
+
+    def __call__(self, step: int, clocks: Clocks) -> bool:
+        """Whether to measure after so many steps."""
+        return self.rule(step, clocks)
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def every(k: int) -> When:
     """Every k-th step.
 
-    >>> [step for step in range(1, 10) if EverySteps(3).due(step, 0, 0, 0)]
-    [3, 6, 9]
-    """
-
-    k: int
-
-    def due(self, step: int, training: float, spent: float, cost: float) -> bool:
-        """As `Schedule`."""
-        return step % self.k == 0
-
-
-@dataclass(frozen=True)
-class LogSteps:
-    """Steps 1, 2, 3, 5, 10, 20, 30, 50, 100, …: as many in each decade.
-
-    >>> [step for step in range(1, 101) if LogSteps().due(step, 0, 0, 0)]
-    [1, 2, 3, 5, 10, 20, 30, 50, 100]
-    """
-
-    def due(self, step: int, training: float, spent: float, cost: float) -> bool:
-        """As `Schedule`."""
-        digits = str(step)
-        return digits[0] in "1235" and not digits[1:].strip("0")
-
-
-@dataclass(frozen=True)
-class ListedSteps:
-    """These steps and no others."""
-
-    steps: frozenset[int]
-
-    def due(self, step: int, training: float, spent: float, cost: float) -> bool:
-        """As `Schedule`."""
-        return step in self.steps
-
-
-@dataclass(frozen=True)
-class Budget:
-    """As often as leaves the time spent on measuring below a share of the time spent on training.
-
-    >>> Budget(0.02).due(7, training=100.0, spent=1.0, cost=0.9)
-    True
-    >>> Budget(0.02).due(7, training=90.0, spent=1.0, cost=0.9)
-    False
-    """
-
-    share: float
-
-    def due(self, step: int, training: float, spent: float, cost: float) -> bool:
-        """As `Schedule`."""
-        return spent + cost <= self.share * training
-
-
-def choose_schedule(
-    every: int | None = None, steps: str | Iterable[int] | None = None, budget: float | None = None
-) -> Schedule:
-    """The schedule that was asked for; a budget of 2 % where none was.
-
     Args:
-        every: k, to measure every k-th step.
-        steps: "log", or the steps themselves.
-        budget: the largest share of the training time that may be spent on measuring.
+        k: at least 1.
 
     Raises:
-        ValueError: more than one is given, or one is out of range.
+        SettingError: k is no number of steps.
+
+    >>> [step for step in range(1, 10) if every(3)(step, Clocks())]
+    [3, 6, 9]
     """
-    given = [name for name, value in (("every", every), ("steps", steps), ("budget", budget)) if value is not None]
-    if len(given) > 1:
-        raise SettingError(f"{' and '.join(given)} exclude each other; expected one of every, steps and budget")
-    if every is not None:
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise SettingError(f"every={every!r} is not a number of steps; expected a whole number, at least 1")
-        return EverySteps(every)
-    if steps is not None:
-        return _listed(steps)
-    share = 0.02 if budget is None else budget
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-        raise SettingError(f"budget={share!r} is not a share of the training time; expected more than 0, at most 1")
-    return Budget(float(share))
+    if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
+        raise SettingError(f"every={k!r} is not a number of steps; expected a whole number, at least 1")
+    return When(f"every({k})", lambda step, clocks: step % int(k) == 0)
 
 
-def _listed(steps: str | Iterable[int]) -> Schedule:
-    if steps == "log":
-        return LogSteps()
-    wrong = f"steps={steps!r} is not known; expected 'log' or whole numbers, none negative"
+def at(steps: Iterable[int]) -> When:
+    """These steps and no others.
+
+    Args:
+        steps: whole numbers, none negative.
+
+    Raises:
+        SettingError: they are no steps.
+
+    >>> [step for step in range(1, 10) if at([1, 5])(step, Clocks())]
+    [1, 5]
+    """
+    wrong = f"steps={steps!r} is not known; expected whole numbers, none negative"
     if isinstance(steps, str) or not isinstance(steps, Iterable):
         raise SettingError(wrong)
     listed = list(steps)
-    if not all(isinstance(step, int) and not isinstance(step, bool) and step >= 0 for step in listed):
+    if not all(isinstance(step, Integral) and not isinstance(step, bool) and step >= 0 for step in listed):
         raise SettingError(wrong)
-    return ListedSteps(frozenset(listed))
+    chosen = frozenset(int(step) for step in listed)
+    return When(f"at({sorted(chosen)})", lambda step, clocks: step in chosen)
+
+
+def log_spaced() -> When:
+    """Steps 1, 2, 3, 5, 10, 20, 30, 50, 100, …: as many in each decade.
+
+    >>> [step for step in range(1, 101) if log_spaced()(step, Clocks())]
+    [1, 2, 3, 5, 10, 20, 30, 50, 100]
+    """
+    return When("log_spaced()", lambda step, clocks: str(step)[0] in "1235" and not str(step)[1:].strip("0"))
+
+
+def budget(share: float) -> When:
+    """As often as leaves the time spent on measuring below a share of the time spent on training.
+
+    Args:
+        share: more than 0, at most 1.
+
+    Raises:
+        SettingError: it is no share.
+
+    >>> budget(0.02)(7, Clocks(training=100.0, measuring=1.0, next=0.9))
+    True
+    >>> budget(0.02)(7, Clocks(training=90.0, measuring=1.0, next=0.9))
+    False
+    """
+    if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share <= 1:
+        raise SettingError(f"budget={share!r} is not a share of the training time; expected more than 0, at most 1")
+    limit = float(share)
+
+    def rule(step: int, clocks: Clocks) -> bool:
+        return clocks.measuring + clocks.next <= limit * clocks.training
+
+    return When(f"budget({share})", rule, saves_time=True)

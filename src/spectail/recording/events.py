@@ -1,45 +1,111 @@
-"""What happened while a model trained: which layer changed its phase, and when."""
+"""What happened to a matrix: it changed its phase, or something was noticed while it was watched.
+
+A change of phase is a function of the phases and is not stored; `events` puts both together. Not here: what is done
+about an event.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from spectail.errors import StoreError
+from spectail.recording.quantities import select
 
 
 @dataclass(frozen=True)
-class PhaseChange:
-    """A layer whose phase differs from that of the measurement before.
+class Event:
+    """Something that happened to a matrix.
 
     Attributes:
-        step: of the measurement that found it; the change lies between it and the one before.
-        layer: name of the matrix.
-        before: the phase it left.
-        after: the phase it is in.
+        step: of the measurement that found it; it happened between that and the one before.
+        matrix: its name.
+        kind: "phase", or what is stored: "alert", "replaced", "added".
+        text: what happened; of a phase, the one before and the one after.
 
-    >>> print(PhaseChange(40, "layer3.conv2", "bulk+spike", "heavy-tailed"))
+    >>> print(Event(40, "layer3.conv2", "phase", "bulk+spike → heavy-tailed"))
     layer3.conv2: bulk+spike → heavy-tailed at step 40
     """
 
     step: int
-    layer: str
-    before: str
-    after: str
+    matrix: str
+    kind: str
+    text: str
+
+    @property
+    def layer(self) -> str:
+        """The first edition's name of `matrix`."""
+        warnings.warn("layer is now called matrix", DeprecationWarning, stacklevel=2)
+        return self.matrix
+
+    @property
+    def before(self) -> str:
+        """The phase it left; "" where no phase changed."""
+        return self.text.partition(" → ")[0] if self.kind == "phase" else ""
+
+    @property
+    def after(self) -> str:
+        """The phase it is in; "" where no phase changed."""
+        return self.text.partition(" → ")[2] if self.kind == "phase" else ""
 
     def __str__(self) -> str:
-        return f"{self.layer}: {self.before} → {self.after} at step {self.step}"
+        return f"{self.matrix}: {self.text} at step {self.step}"
 
 
-def phase_changes(
-    step: int, layers: Sequence[str], before: Sequence[str], after: Sequence[str]
-) -> tuple[PhaseChange, ...]:
-    """The changes between two measurements, in the order of the layers.
+def events_between(
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], step: int
+) -> tuple[Event, ...]:
+    """The changes of phase between two measurements, in the order of the matrices.
 
     Args:
+        before: rows of the earlier one.
+        after: rows of the later one.
         step: of the later one.
-        layers: names.
-        before: the phase of each layer in the earlier one.
-        after: the phase of each layer in the later one.
     """
-    return tuple(
-        PhaseChange(step, layer, old, new) for layer, old, new in zip(layers, before, after, strict=True) if old != new
-    )
+    phases = {row["name"]: row["phase"] for row in before}
+    changed = [row for row in after if phases.get(row["name"], row["phase"]) != row["phase"]]
+    return tuple(Event(step, str(row["name"]), "phase", f"{phases[row['name']]} → {row['phase']}") for row in changed)
+
+
+def stored_events(recording: xr.Dataset) -> list[Event]:
+    """The events that a recording holds beside its phases."""
+    names = [q.name for q in select("event")]
+    if any(name not in recording for name in names):
+        return []
+    columns = zip(*(recording[name].values for name in names), strict=True)
+    return [Event(int(step), str(matrix), str(kind), str(text)) for step, matrix, kind, text in columns]
+
+
+def events(recording: xr.Dataset) -> list[Event]:
+    """What happened to the matrices of a recording: changes of phase, and what was noticed while it grew.
+
+    Args:
+        recording: of any kind.
+
+    Returns:
+        in the order of the steps, and of the matrices within a step.
+
+    Raises:
+        StoreError: the Dataset is not a recording.
+
+    >>> import spectail
+    >>> run = spectail.simulate(spectail.Experiment(n=40, n_test=9, n_test_large=9, d=20, h=30, optimizer="gd", lr=900))
+    >>> all(event.before != event.after for event in events(run))
+    True
+    """
+    if not {"matrix", "step"} <= set(recording.coords):
+        raise StoreError("the data set has no matrix and no step, so it is no recording of spectail")
+    names, steps = [str(name) for name in np.atleast_1d(recording["matrix"].values)], np.atleast_1d(recording["step"])
+    happened = stored_events(recording)
+    if "phase" in recording:
+        phases = recording["phase"].values.reshape(len(steps), len(names))
+        rows = [[{"name": name, "phase": str(phase)} for name, phase in zip(names, row, strict=True)] for row in phases]
+        for before, after, step in zip(rows, rows[1:], steps[1:], strict=False):
+            happened += events_between(before, after, int(step))
+    place = {name: index for index, name in enumerate(names)}
+    return sorted(happened, key=lambda event: (event.step, place.get(event.matrix, len(place))))

@@ -1,138 +1,146 @@
-"""Measurements so far, kept in a file."""
+"""Measurements so far, kept in a file: the last whole netCDF file, and a journal beside it of what came since.
+
+Here: measurements and how they are kept while they grow. Not here: the bytes of the journal (`journal_file`), and the
+labels of a recording (`layout`).
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-from spectail.recording.events import PhaseChange, phase_changes
-from spectail.recording.layout import _float, _padded
-from spectail.recording.netcdf import write_netcdf
-from spectail.recording.quantities import CLOCKS, MONITOR_FORMAT, MONITOR_VARIABLES, STATIC, WORDS
-
-
-@dataclass
-class Recorded:
-    """One measurement of all layers."""
-
-    step: int
-    rows: Sequence[Mapping[str, Any]]
-    spectra: Sequence[NDArray[np.float32]] | None
-    lr: tuple[float, ...]
-    clocks: dict[str, float]
+from spectail.recording.events import Event, events_between
+from spectail.recording.journal_file import JournaledStep, JournalFile
+from spectail.recording.layout import Measurement, to_dataset
+from spectail.recording.netcdf import write_part
+from spectail.recording.quantities import select
 
 
-@dataclass
 class Journal:
-    """The measurements so far; it keeps itself in a file.
+    """The measurements of a recording so far; it keeps itself in a file.
 
     Attributes:
-        title: of the model.
-        layers: name and what is in `STATIC`, of each.
-        path: the file; None keeps it in memory only.
-        seconds: between two writes of the file.
-        measurements: in the order of their steps.
+        of: the kind of recording.
+        matrices: name, labels and nulls of each.
+        path: the file; None keeps the measurements in memory only.
+        attributes: of the recording.
+        measurements: in the order of their steps, as they are kept.
     """
 
-    title: str
-    layers: list[dict[str, Any]]
-    path: Path | None = None
-    seconds: float = 10.0
-    measurements: list[Recorded] = field(default_factory=list)
-    _pending: bool = False
-    _saved_at: float = 0.0
-    _cost: float = 0.0
+    def __init__(
+        self,
+        of: str,
+        matrices: Sequence[Mapping[str, Any]],
+        path: Path | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        measurements: Sequence[Measurement] = (),
+    ) -> None:
+        self.of, self.matrices, self.path = of, list(matrices), path
+        self.attributes = dict(attributes or {})
+        self.measurements = list(measurements)
+        self._unwritten: list[Measurement] = []
+        self._file: JournalFile | None = None
 
     @property
-    def names(self) -> list[str]:
-        """Of the layers."""
-        return [str(layer["name"]) for layer in self.layers]
+    def events(self) -> list[Event]:
+        """Everything that happened to a matrix, in the order of the steps."""
+        return [event for one in self.measurements for event in one.events]
 
-    @property
-    def events(self) -> list[PhaseChange]:
-        """Every change of a phase between neighbouring measurements."""
-        found: list[PhaseChange] = []
-        for before, after in zip(self.measurements, self.measurements[1:], strict=False):
-            found += self.changes(before, after)
-        return found
-
-    def changes(self, before: Recorded, after: Recorded) -> tuple[PhaseChange, ...]:
-        """The changes of a phase between two measurements."""
-        phases = [[str(row["phase"]) for row in one.rows] for one in (before, after)]
-        return phase_changes(after.step, self.names, *phases)
-
-    def add(self, measurement: Recorded) -> tuple[PhaseChange, ...]:
-        """Append a measurement, and say which phases changed. It is in memory until the next `save`."""
-        changes = self.changes(self.measurements[-1], measurement) if self.measurements else ()
-        self.measurements.append(measurement)
-        self._pending = True
-        return changes
-
-    def save(self, *, now: bool = True) -> None:
-        """Write the file, whole or not at all, if there is something new.
+    def add(self, measurement: Measurement, *, spectra: bool = True) -> Measurement:
+        """Append a measurement. It is in memory until the next `write` or `save`.
 
         Args:
-            now: if false, only when the last write is long enough ago: `seconds`, and 50 times as long
-                as it took, so that writing takes at most 2 % of the time however long the file is.
+            measurement: of the next step.
+            spectra: whether its spectra are kept.
+
+        Returns:
+            the same, with the changes of phase among its events.
+        """
+        before = self.measurements[-1].rows if self.measurements else ()
+        changes = events_between(before, measurement.rows, measurement.step)
+        measurement = replace(measurement, events=(*changes, *measurement.events))
+        kept = measurement.to_keep(spectra=spectra)
+        self.measurements.append(kept)
+        self._unwritten.append(kept)
+        return measurement
+
+    def write(self) -> None:
+        """Put what is new beside the file; and into it where that is due.
+
+        Raises:
+            OSError: it cannot be written; what was written before is as it was.
+        """
+        if self.path is None or not self._unwritten:
+            return
+        if self._file is None:
+            self.save()
+            return
+        while self._unwritten:
+            _append(self._file, self._unwritten[0])
+            del self._unwritten[0]
+        if self._file.is_due_to_fold():
+            self.save()
+
+    def save(self) -> None:
+        """Write the file, whole or not at all; the journal is empty then.
 
         Raises:
             OSError: it cannot be written; the file is then as it was.
+            StoreError: another process writes to it.
         """
-        start = time.perf_counter()
-        if self.path is None or not self._pending:
+        if self.path is None:
             return
-        if not now and start - self._saved_at < max(self.seconds, 50 * self._cost):
+        if self._file is None:
+            self._file = JournalFile(self.path, {"of": self.of})
+        recording = self.dataset()
+        self._file.fold(lambda part: write_part(recording, part, ["eigenvalues"]))
+        self._unwritten.clear()
+
+    def close(self) -> None:
+        """Save what is new, and let go of the file. Raises as `save`."""
+        if self.path is None:
             return
-        write_netcdf(self.dataset(), self.path, compressed=["eigenvalues"])
-        self._pending, self._saved_at = False, time.perf_counter()
-        self._cost = self._saved_at - start
+        try:
+            if self._unwritten or self._file is None or self._file.holds_rows:
+                self.save()
+        finally:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
 
     def dataset(self) -> xr.Dataset:
-        """All measurements, labelled by step and layer."""
+        """All measurements so far as a recording."""
         from spectail import __version__
 
-        shape = (len(self.measurements), len(self.layers))
-        variables: dict[str, Any] = {}
-        for name, text in MONITOR_VARIABLES.items():
-            numbers = np.array([[_float(row[name]) for row in one.rows] for one in self.measurements])
-            variables[name] = (("step", "layer"), numbers.reshape(shape), {"long_name": text})
-        for name, text in WORDS.items():
-            words = np.array([[str(row[name]) for row in one.rows] for one in self.measurements], dtype=object)
-            variables[name] = (("step", "layer"), words.reshape(shape), {"long_name": text})
-        for name, text in STATIC.items():
-            values = [layer[name] for layer in self.layers]
-            kind = object if isinstance(values[0], str) else None
-            variables[name] = ("layer", np.array(values, dtype=kind), {"long_name": text})
-        for name, text in CLOCKS.items():
-            seconds = np.array([one.clocks[name] for one in self.measurements], dtype=float)
-            variables[name] = ("step", seconds, {"long_name": text, "units": "s"})
-        rates = _padded([np.array(one.lr) for one in self.measurements], np.dtype(float))
-        variables["lr"] = (("step", "group"), rates, {"long_name": "learning rate of each group of parameters"})
-        variables |= self._spectra() | self._events()
-        steps = np.array([one.step for one in self.measurements], dtype=np.int64)
-        names = np.array(self.names, dtype=object)
-        attributes = {"spectail_monitor_format": MONITOR_FORMAT, "spectail_version": __version__, "title": self.title}
-        return xr.Dataset(variables, {"step": steps, "layer": names}, attributes)
+        attributes = {**self.attributes, "spectail_version": __version__}
+        return to_dataset(self.of, self.matrices, self.measurements, attributes)
 
-    def _spectra(self) -> dict[str, Any]:
-        if not self.measurements or any(one.spectra is None for one in self.measurements):
-            return {}
-        flat = [values for one in self.measurements for values in one.spectra or ()]
-        stacked = _padded(flat, np.dtype(np.float32)).reshape(len(self.measurements), len(self.layers), -1)
-        text = "eigenvalues of the layer, ascending; NaN past their number"
-        return {"eigenvalues": (("step", "layer", "index"), stacked, {"long_name": text})}
 
-    def _events(self) -> dict[str, Any]:
-        events = self.events
-        words = {"event_layer": "layer", "event_before": "before", "event_after": "after"}
-        return {
-            "event_step": ("event", np.array([event.step for event in events], dtype=np.int64)),
-            **{key: ("event", np.array([getattr(e, of) for e in events], dtype=object)) for key, of in words.items()},
-        }
+def _append(file: JournalFile, measurement: Measurement) -> None:
+    names = {"name", *(q.name for q in select("spectrum", "change"))}
+    for row in measurement.rows:
+        spectrum = None if measurement.spectra is None else measurement.spectra[row["name"]]
+        file.append({name: value for name, value in row.items() if name in names}, spectrum)
+    stored = [asdict(event) for event in measurement.events if event.kind != "phase"]
+    closing = {"step": measurement.step, "lr": list(measurement.lr), "clocks": dict(measurement.clocks)}
+    file.close_step({**closing, "events": stored, "spectra": measurement.spectra is not None})
+
+
+def from_journal(step: JournaledStep, before: Sequence[Mapping[str, Any]]) -> Measurement:
+    """A step of a journal as it was measured.
+
+    Args:
+        step: with its rows, and closed.
+        before: rows of the measurement before.
+    """
+    closing = step.closing or {}
+    spectra = None
+    if closing.get("spectra"):
+        spectra = {row["name"]: values for row, values in zip(step.rows, step.spectra, strict=True)}
+    at = int(closing["step"])
+    events = (*events_between(before, step.rows, at), *(Event(**event) for event in closing.get("events", ())))
+    return Measurement(at, step.rows, spectra, tuple(closing.get("lr", ())), closing.get("clocks", {}), events)

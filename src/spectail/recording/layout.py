@@ -1,107 +1,318 @@
-"""What a monitor measured, as one labelled Dataset in one netCDF file."""
+"""Rows and spectra as a labelled Dataset, and back: the only file that knows dimensions.
+
+A recording has rows of matrices over steps. One matrix is a scalar coordinate, several are the dimension `matrix`;
+eigenvalues are ascending, with NaN before the first of a shorter spectrum. Not here: files, and what quantities mean.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from spectail.analysis.model import Analysis
-from spectail.experiments.experiment import Experiment
-from spectail.recording.netcdf import checksum
-from spectail.recording.quantities import RUN_FORMAT, RUN_VARIABLES
+from spectail.errors import StoreError
+from spectail.recording.events import Event, events_between, stored_events
+from spectail.recording.quantities import HELD, OVER, Quantity, of_row, quantity, select, stored_in_runs
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import pandas as pd
+
+RUN_MARK, RUN_FORMAT = "spectail_format", 2
+"""The attribute that marks the file of a two-layer run, and the newest version of its layout. 2 added the checksum."""
+
+MARK, FORMAT = "spectail_recording_format", 1
+"""The same of every other recording."""
+
+MATRIX_LABELS = ("kind", "rows", "cols", "slices", "dtype", "tensor")
+"""What is known of a matrix beside its name: coordinates along `matrix`, which travel with a selection."""
+
+_SINGLE_ABOVE = 1e-24  # a largest eigenvalue past which what is not rounding is a normal float32
 
 
-def _padded(rows: Sequence[NDArray[Any]], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Rows of different lengths as one array, NaN past their ends."""
-    out = np.full((len(rows), max((len(row) for row in rows), default=0)), np.nan, dtype=dtype)
-    for at, row in enumerate(rows):
-        out[at, : len(row)] = row
-    return out
+@dataclass(frozen=True)
+class Measurement:
+    """All rows of one step; what a logger is handed.
+
+    Attributes:
+        step: how many updates were made before.
+        rows: one a matrix: its name and quantities.
+        spectra: the eigenvalues of each matrix, ascending, by name; none where a matrix has no spectrum. None where
+            they are not kept.
+        lr: the learning rate of each group of parameters.
+        clocks: seconds, by the name of the quantity.
+        events: what happened to a matrix since the measurement before.
+    """
+
+    step: int
+    rows: Sequence[Mapping[str, Any]] = field(repr=False)
+    spectra: Mapping[str, Any] | None = field(default=None, repr=False)
+    lr: tuple[float, ...] = ()
+    clocks: Mapping[str, float] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row a matrix, as `spectail.analyze` has them."""
+        return frame_of_rows(self.rows)
+
+    @property
+    def seconds(self) -> float:
+        """That the measurement took."""
+        return self.clocks.get("measuring_seconds", math.nan)
+
+    def to_keep(self, *, spectra: bool = True) -> Measurement:
+        """The same with spectra as a file keeps them, or without."""
+        arrays = None if self.spectra is None or not spectra else {k: as_kept(v) for k, v in self.spectra.items()}
+        return replace(self, spectra=arrays)
 
 
-def _float(value: Any) -> float:
-    return float(value)
+def as_kept(eigenvalues: ArrayLike) -> NDArray[Any]:
+    """A spectrum in float32, or in float64 where float32 cannot hold it."""
+    values = np.asarray(eigenvalues)
+    if len(values) and not (values[-1] == 0 or _SINGLE_ABOVE < values[-1] < np.finfo(np.float32).max):
+        return values.astype(np.float64)
+    return values.astype(np.float32)
 
 
 def to_dataset(
-    experiment: Experiment,
-    records: Sequence[Mapping[str, Any]],
-    overlaps: Mapping[tuple[int, int], tuple[Tensor, Tensor]],
-    diverged_at: int | None,
-    attributes: Mapping[str, Any],
+    of: str,
+    matrices: Sequence[Mapping[str, Any]],
+    measurements: Sequence[Measurement],
+    attributes: Mapping[str, Any] | None = None,
+    extra: Iterable[Quantity] = (),
 ) -> xr.Dataset:
-    """Assemble a run's Dataset.
+    """Measurements of any matrices as a recording.
 
     Args:
-        experiment: what was run.
-        records: one measurement a recorded step.
-        overlaps: left and right overlaps of each pair (s, t).
-        diverged_at: the step at which the run stopped being finite, if it did.
-        attributes: further attributes, such as the wall time.
-    """
-    from spectail import __version__
+        of: the kind of recording; a key of `HELD`.
+        matrices: name, labels and nulls of each.
+        measurements: in the order of their steps, with a row a matrix.
+        attributes: of the Dataset.
+        extra: quantities of a user's own that the rows have.
 
-    b = min(experiment.h, experiment.d)
-    variables: dict[str, Any] = {
-        name: ("step", np.array([r[name] for r in records], dtype=object if kind is str else kind), {"long_name": text})
-        for name, (kind, text) in RUN_VARIABLES.items()
+    Returns:
+        quantities over step and matrix, `eigenvalues` over step, matrix and index where all measurements have spectra.
+    """
+    shape = (len(measurements), len(matrices))
+    variables: dict[str, Any] = {}
+    for q in [*select(*{"spectrum", "change"} & {*HELD[of]}), *extra]:
+        lacking = "" if q.dtype is str else math.nan
+        values: list[Any] = [[row.get(q.name, lacking) for row in one.rows] for one in measurements]
+        variables[q.name] = (("step", "matrix"), _column(values, q).reshape(shape), q.attributes)
+    if "clock" in HELD[of]:
+        for q in select("clock"):
+            values = [one.clocks.get(q.name, math.nan) for one in measurements]
+            variables[q.name] = ("step", np.array(values, dtype=float), q.attributes)
+    if "group" in HELD[of]:
+        q = quantity("lr")
+        rates = pad([np.array(one.lr, dtype=float) for one in measurements], front=False)
+        variables["lr"] = (("step", "group"), rates, q.attributes)
+    if stored := [event for one in measurements for event in one.events if event.kind != "phase"]:
+        for q in select("event"):
+            values = [getattr(event, q.name.removeprefix("event_")) for event in stored]
+            variables[q.name] = ("event", _column(values, q, whole=True), q.attributes)
+    if measurements and all(one.spectra is not None for one in measurements):
+        flat = [np.asarray((one.spectra or {})[row["name"]]) for one in measurements for row in one.rows]
+        attrs = {"long_name": "eigenvalues of WᵀW, ascending; NaN before the first", "units": "w²"}
+        padded = pad(flat)
+        variables["eigenvalues"] = (("step", "matrix", "index"), padded.reshape(*shape, padded.shape[1]), attrs)
+    coordinates: dict[str, Any] = {
+        "step": np.array([one.step for one in measurements], dtype=np.int64),
+        "matrix": np.array([matrix["name"] for matrix in matrices], dtype=object),
     }
-    eigenvalues = np.array([r["eigenvalues"] for r in records]).reshape(len(records), b)
+    for q in select("matrix", "null"):
+        values = [matrix.get(q.name, "" if q.dtype is str else math.nan) for matrix in matrices]
+        coordinates[q.name] = ("matrix", _column(values, q, whole=q.of == "matrix"), q.attributes)
+    return xr.Dataset(variables, coordinates, {**(attributes or {}), "of": of, MARK: FORMAT})
+
+
+def run_to_dataset(
+    records: Sequence[Mapping[str, Any]],
+    overlaps: Mapping[tuple[int, int], Mapping[str, NDArray[Any]]],
+    attributes: Mapping[str, Any],
+) -> xr.Dataset:
+    """A two-layer run as a recording: one matrix, so no dimension `matrix`.
+
+    Args:
+        records: one measurement a recorded step, with `eigenvalues` and `step`.
+        overlaps: of each pair (s, t): left and right squared overlaps, and the spread of their rows, by
+            "left", "right", "left_spread" and "right_spread".
+        attributes: of the run: its experiment in JSON, its key, and so on.
+    """
+    experiment = json.loads(attributes["experiment"])
+    variables: dict[str, Any] = {
+        q.name: (
+            "step",
+            np.array([r[q.name] for r in records], dtype=object if q.dtype is str else q.dtype),
+            q.attributes,
+        )
+        for q in stored_in_runs()
+    }
+    eigenvalues = np.array([r["eigenvalues"] for r in records]).reshape(
+        len(records), min(experiment["h"], experiment["d"])
+    )
     variables["eigenvalues"] = (("step", "index"), eigenvalues, {"long_name": "eigenvalues of WᵀW, ascending"})
     coordinates: dict[str, Any] = {"step": np.array([r["step"] for r in records], dtype=np.int64)}
     if overlaps:
-        variables |= _overlap_variables(overlaps)
+        for side in ("left", "right"):
+            stack = np.stack([pair[side] for pair in overlaps.values()])
+            values = {
+                "": stack.astype(np.float32),
+                "_max": stack.max((1, 2)),
+                "_diagonal": np.diagonal(stack, axis1=1, axis2=2).copy(),
+                "_spread": np.stack([pair[f"{side}_spread"] for pair in overlaps.values()]),
+            }
+            for end, array in values.items():
+                q = quantity(f"overlap_{side}{end}")
+                variables[q.name] = (OVER[q.of], array, q.attributes)
         coordinates["w_step"] = ("pair", np.array([s for s, _ in overlaps], dtype=np.int64))
         coordinates["m_step"] = ("pair", np.array([t for _, t in overlaps], dtype=np.int64))
-    dataset = xr.Dataset(variables, coordinates)
-    dataset.attrs = {
-        "spectail_format": RUN_FORMAT,
-        "spectail_version": __version__,
-        "experiment": experiment.canonical_json,
-        "key": experiment.key,
-        **attributes,
-    }
-    if diverged_at is not None:
-        dataset.attrs["diverged_at"] = diverged_at
-    dataset.attrs["checksum"] = checksum(dataset)
-    return dataset
+    return with_labels(xr.Dataset(variables, coordinates, dict(attributes)))
 
 
-def _overlap_variables(overlaps: Mapping[tuple[int, int], tuple[Tensor, Tensor]]) -> dict[str, Any]:
-    from spectail.spectra.overlaps import participation_ratio
-
-    variables: dict[str, Any] = {}
-    for side, position in (("left", 0), ("right", 1)):
-        stack = np.stack([pair[position].cpu().numpy() for pair in overlaps.values()])
-        spread = np.stack([participation_ratio(pair[position]).cpu().numpy() for pair in overlaps.values()])
-        name = f"overlap_{side}"
-        symbol = "U" if side == "left" else "V"
-        text = f"O({symbol}_W, {symbol}_M) of W at w_step with the update M at m_step (App. C)"
-        variables[name] = (("pair", "i", "j"), stack.astype(np.float32), {"long_name": text})
-        variables[f"{name}_max"] = ("pair", stack.max((1, 2)), {"long_name": f"largest entry of {name}"})
-        variables[f"{name}_diagonal"] = (("pair", "i"), np.diagonal(stack, axis1=1, axis2=2).copy())
-        variables[f"{name}_spread"] = (
-            ("pair", "i"),
-            spread,
-            {"long_name": "participation ratio of each row: over how many directions of M it spreads"},
-        )
-    return variables
+def with_labels(run: xr.Dataset) -> xr.Dataset:
+    """A two-layer run with the labels of its matrix as scalar coordinates, which its file does not store."""
+    try:
+        experiment = json.loads(run.attrs["experiment"])
+        labels = {"rows": experiment["h"], "cols": experiment["d"], "dtype": experiment["dtype"]}
+    except (KeyError, TypeError, ValueError):
+        raise StoreError("the data set carries no experiment, so it is not a run of spectail") from None
+    labels |= {"matrix": "W", "kind": "linear", "slices": 1, "tensor": "weights"}
+    return run.assign_coords({name: ((), value) for name, value in labels.items()}).assign_attrs(of="two-layer")
 
 
-def spectra_dataset(analysis: Analysis) -> xr.Dataset:
-    """All spectra one after the other: `eigenvalues (index)`, and `layer (index)`, the name each belongs to."""
-    names = analysis.frame["name"].to_numpy(dtype=str)
-    sizes = [len(spectrum) for spectrum in analysis.spectra]
-    values = np.concatenate([spectrum.numpy() for spectrum in analysis.spectra]) if sizes else np.empty(0)
-    return xr.Dataset(
-        {"eigenvalues": ("index", values)},
-        coords={"layer": ("index", np.repeat(names, sizes))},
-        attrs={"title": analysis.title, "units": "squared units of the weights"},
-    )
+def without_labels(run: xr.Dataset) -> xr.Dataset:
+    """A two-layer run as its file and its checksum have it."""
+    bare = run.drop_vars(["matrix", *MATRIX_LABELS], errors="ignore")
+    return bare.assign_attrs({name: value for name, value in bare.attrs.items() if name != "of"})
+
+
+def each_matrix(recording: xr.Dataset) -> Iterator[xr.Dataset]:
+    """The recording of each matrix, with its labels as scalar coordinates.
+
+    Args:
+        recording: of any kind.
+
+    Yields:
+        one Dataset a matrix without the dimension `matrix`; of a two-layer run, itself.
+
+    Raises:
+        StoreError: the Dataset is not a recording.
+
+    >>> import spectail, torch
+    >>> analysis = spectail.analyze({"a.weight": torch.eye(20), "b.weight": torch.eye(30)}, nulls=False)
+    >>> [(str(one["matrix"].item()), int(one["rows"])) for one in each_matrix(analysis.recording)]
+    [('a.weight', 20), ('b.weight', 30)]
+    """
+    if "matrix" not in recording.coords:
+        raise StoreError("the data set has no matrix, so it is no recording of spectail")
+    if "matrix" not in recording.dims:
+        yield recording
+        return
+    for index in range(recording.sizes["matrix"]):
+        yield recording.isel(matrix=index)
+
+
+def labels_of(recording: xr.Dataset) -> list[dict[str, Any]]:
+    """Name, labels and nulls of each matrix of a recording."""
+    known = [q.name for q in select("matrix", "null") if q.name in recording.coords]
+    return [{"name": str(one["matrix"].item())} | {n: one[n].item() for n in known} for one in each_matrix(recording)]
+
+
+def spectrum(recording: xr.Dataset, step: int = -1) -> NDArray[np.float64]:
+    """The eigenvalues of one matrix, ascending, without what pads them.
+
+    Args:
+        recording: of one matrix, as `each_matrix` gives it; a step of it will do.
+        step: index of the step, the last by default.
+
+    Returns:
+        none where the matrix has no spectrum.
+    """
+    values = recording["eigenvalues"]
+    row = np.asarray(values.isel(step=step) if "step" in values.dims else values, dtype=np.float64)
+    return row[~np.isnan(row)]
+
+
+def frame(recording: xr.Dataset, step: int = -1) -> pd.DataFrame:
+    """One step of a recording as a table, one row a matrix.
+
+    Args:
+        recording: of any kind.
+        step: index of the step, the last by default.
+
+    Returns:
+        `name` and every quantity of a matrix that the recording has.
+    """
+    at = recording.isel(step=step) if "step" in recording.dims else recording
+    skip = {"matrix", "step"}
+    names = [str(n) for n, v in at.variables.items() if set(v.dims) <= {"matrix"} and n not in skip]
+    rows = [{"name": str(one["matrix"].item())} | {n: one[n].item() for n in names} for one in each_matrix(at)]
+    return frame_of_rows(rows)
+
+
+def frame_of_rows(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as a table, in the order of the table of quantities; whole numbers that may be missing are Int64."""
+    import pandas as pd
+
+    own = dict.fromkeys(name for row in rows for name in row)
+    known = [q.name for q in of_row(select("change")) if q.name in own] if rows else [q.name for q in of_row()]
+    table = pd.DataFrame(list(rows), columns=["name", *known, *(n for n in own if n not in {"name", *known})])
+    for q in of_row():
+        if q.name in table and q.dtype is int:
+            table[q.name] = table[q.name].astype("Int64" if q.of == "spectrum" else "int64")
+    return table
+
+
+def measurements_of(recording: xr.Dataset, until: float = math.inf) -> list[Measurement]:
+    """The measurements of a recording of several matrices up to a step, to go on from there."""
+    some = recording.isel(step=np.flatnonzero(recording["step"].values <= until))
+    names = [str(name) for name in some["matrix"].values]
+    tables = {str(name): values.values for name, values in some.data_vars.items() if values.dims == ("step", "matrix")}
+    clocks = [q.name for q in select("clock") if q.name in some]
+    happened = stored_events(some)
+    measurements: list[Measurement] = []
+    for at, step in enumerate(some["step"].values):
+        rows = [
+            {"name": name} | {key: _plain(table[at, i]) for key, table in tables.items()}
+            for i, name in enumerate(names)
+        ]
+        spectra = None
+        if "eigenvalues" in some:
+            spectra = {
+                name: values[~np.isnan(values)]
+                for name, values in zip(names, some["eigenvalues"].values[at], strict=True)
+            }
+        rates = some["lr"].values[at] if "lr" in some else ()
+        lr = tuple(float(rate) for rate in rates if not np.isnan(rate))
+        ticks = {name: float(some[name].values[at]) for name in clocks}
+        changes = events_between(measurements[-1].rows, rows, int(step)) if measurements else ()
+        stored = tuple(event for event in happened if event.step == step)
+        measurements.append(Measurement(int(step), rows, spectra, lr, ticks, (*changes, *stored)))
+    return measurements
+
+
+def _column(values: Sequence[Any], q: Quantity, *, whole: bool = False) -> NDArray[Any]:
+    """Values of one quantity; whole numbers that may be missing are floats."""
+    if q.dtype is str:
+        return np.array([[str(v) for v in row] if isinstance(row, list) else str(row) for row in values], dtype=object)
+    return np.array(values, dtype=np.int64 if q.dtype is int and whole else np.float64)
+
+
+def pad(rows: Sequence[NDArray[Any]], *, front: bool = True) -> NDArray[Any]:
+    """Rows of different lengths as one array, NaN before (or behind) the shorter ones; float64 where one is."""
+    dtype = np.result_type(*rows) if rows else np.dtype(np.float64)
+    out = np.full((len(rows), max((len(row) for row in rows), default=0)), np.nan, dtype=dtype)
+    for at, row in enumerate(rows):
+        out[at, out.shape[1] - len(row) if front else 0 : None if front else len(row)] = row
+    return out
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str) else float(value)

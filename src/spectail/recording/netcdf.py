@@ -6,8 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
-from numbers import Integral
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import xarray as xr
 
 from spectail.errors import StoreError
 from spectail.files import write_whole
+from spectail.recording.layout import RUN_MARK, without_labels
 
 
 def write_netcdf(dataset: xr.Dataset, path: Path, *, compressed: Iterable[str] = ()) -> Path:
@@ -31,15 +31,16 @@ def write_netcdf(dataset: xr.Dataset, path: Path, *, compressed: Iterable[str] =
     Raises:
         OSError: the folder cannot be made or written to, or the disk is full.
     """
+    return write_whole(path, lambda part: write_part(dataset, part, compressed))
+
+
+def write_part(dataset: xr.Dataset, part: Path, compressed: Iterable[str] = ()) -> None:
+    """Write the file that will take the place of another. Raises OSError as `write_netcdf`."""
     encoding = {name: {"zlib": True, "complevel": 1} for name in compressed if name in dataset}
-
-    def write(part: Path) -> None:
-        try:
-            dataset.to_netcdf(part, engine="netcdf4", encoding=encoding)
-        except RuntimeError as error:  # how HDF5 reports a write that failed, without saying why
-            raise OSError(f"cannot write to {path.parent}: {_why_not(part) or error}") from error
-
-    return write_whole(path, write)
+    try:
+        dataset.to_netcdf(part, engine="netcdf4", encoding=encoding)
+    except RuntimeError as error:  # how HDF5 reports a write that failed, without saying why
+        raise OSError(f"cannot write to {part.parent}: {_why_not(part) or error}") from error
 
 
 def _why_not(part: Path) -> str | None:
@@ -54,47 +55,19 @@ def _why_not(part: Path) -> str | None:
     return None
 
 
-def read_netcdf(path: Path, kind: str, attribute: str, newest: int) -> xr.Dataset:
-    """Read a Dataset back, whole, into memory.
-
-    Args:
-        path: of the file.
-        kind: what it should be the file of, with an article.
-        attribute: which holds the version of its layout, and marks its kind.
-        newest: of the versions that can be read.
-
-    Returns:
-        what the file holds; of a version up to `newest`.
+def read_netcdf(path: Path) -> xr.Dataset:
+    """Read a Dataset back, whole, into memory. Nothing in the file is executed: it is HDF5 with numbers and strings.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, of another kind, or of a newer version.
+        StoreError: the file is damaged, or of another kind.
     """
-    import xarray as xr
-
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; expected the netCDF file of {kind}")
+        raise FileNotFoundError(f"{path} does not exist; expected the netCDF file of a recording")
     try:
-        found = xr.load_dataset(path, engine="netcdf4")
+        return xr.load_dataset(path, engine="netcdf4")
     except Exception as error:  # netCDF4 and xarray raise a dozen kinds for damaged files
         raise StoreError(f"{path} is not a readable netCDF file: it is damaged, or of another kind") from error
-    version = found.attrs.get(attribute)
-    if not isinstance(version, Integral):
-        raise StoreError(f"{path} is not the file of {kind}: its attribute {attribute} is missing")
-    if int(version) > newest:
-        raise StoreError(f"{path} has format {version}, newer than this spectail reads ({newest}); please upgrade")
-    return found
-
-
-def check_variables(found: xr.Dataset, path: Path, kind: str, dims: Mapping[str, tuple[str, ...]]) -> None:
-    """See that a Dataset has the variables it should have, over the right dimensions.
-
-    Raises:
-        ValueError: some are missing, or over others.
-    """
-    wrong = [name for name, over in dims.items() if name not in found.variables or found[name].dims != over]
-    if wrong:
-        raise StoreError(f"{path} is not the whole file of {kind}: {', '.join(wrong)} missing or of other dimensions")
 
 
 def checksum(run: xr.Dataset) -> str:
@@ -106,7 +79,7 @@ def checksum(run: xr.Dataset) -> str:
     Returns:
         64 hexadecimal digits (SHA-256).
     """
-    digest = hashlib.sha256()
+    run, digest = without_labels(run), hashlib.sha256()
     about = (run.attrs.get("experiment", ""), int(run.attrs.get("diverged_at", -1)))
     digest.update(json.dumps(about).encode())
     for name in sorted(str(name) for name in run.variables):
@@ -119,14 +92,14 @@ def checksum(run: xr.Dataset) -> str:
     return digest.hexdigest()
 
 
-def save_run(run: xr.Dataset, path: str | os.PathLike[str]) -> Path:
-    """Write a run as netCDF, in one piece, with the checksum of what is in it.
+def save_recording(recording: xr.Dataset, path: str | os.PathLike[str]) -> Path:
+    """Write a recording as netCDF, in one piece; a two-layer run with the checksum of what is in it.
 
     The file appears under its name only when it is complete and on the disk; a process that is
     killed, or a disk that is full, leaves what was there before.
 
     Args:
-        run: what `simulate` returned.
+        recording: of any kind.
         path: where to; its folder is made if need be.
 
     Returns:
@@ -135,4 +108,6 @@ def save_run(run: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     Raises:
         OSError: the folder cannot be made or written to, or the disk is full.
     """
-    return write_netcdf(run.assign_attrs(checksum=checksum(run)), Path(path))
+    if recording.attrs.get("of") == "two-layer" or RUN_MARK in recording.attrs:
+        return write_netcdf(without_labels(recording).assign_attrs(checksum=checksum(recording)), Path(path))
+    return write_netcdf(recording, Path(path), compressed=["eigenvalues"])

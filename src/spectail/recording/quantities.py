@@ -217,51 +217,6 @@ def quantities() -> pd.DataFrame:
     return frame.assign(dtype=[dtype.__name__ for dtype in frame["dtype"]])
 
 
-def _texts(*names: str) -> dict[str, str]:
-    return {name: quantity(_IN_THE_TABLE.get(name, name)).text for name in names}
-
-
-_IN_THE_TABLE = {"xmin": "ks_xmin"}  # rows and monitor files have the shorter name
-
-MONITOR_FORMAT = 1
-"""Version of the layout of monitor files and trainings; a reader refuses a newer one."""
-
-# fmt: off
-MONITOR_VARIABLES = _texts(
-    "pl_alpha_hill", "pl_alpha_ks", "ks_distance", "xmin", "tail_size", "alpha_stderr", "z_hill", "z_ks",
-    "bulk_edge", "n_spikes", "spectral_gap", "stable_rank", "effective_rank", "spectral_norm", "frobenius_norm",
-)
-# fmt: on
-"""What such a file holds over step and layer that is numbers. NaN where nothing could be measured."""
-
-WORDS = _texts("phase", "note")
-"""What it holds over step and layer that is text."""
-
-# fmt: off
-STATIC = _texts(
-    "kind", "rows", "cols", "slices", "null_alpha_hill", "null_alpha_ks", "null_spread_hill", "null_spread_ks",
-)
-# fmt: on
-"""What it holds over layer only."""
-
-CLOCKS = _texts("measuring_seconds", "training_seconds")
-"""What it holds over step only."""
-
-RUN_FORMAT = 2
-"""Version of the layout of two-layer runs; a reader refuses a newer one. 2 added the checksum."""
-
-# fmt: off
-RUN_VARIABLES = {name: (quantity(name).dtype, quantity(name).text) for name in (
-    "train_loss", "test_loss", "test_loss_large", "objective", "kta", "alignment", "pl_alpha_hill", "pl_alpha_ks",
-    "ks_distance", "ks_xmin", "tail_size", "bulk_edge", "bulk_variance", "bulk_distance", "n_spikes",
-    "spectral_gap", "stable_rank", "update_norm_2", "update_norm_fro", "update_lr", "phase", "note",
-)}
-# fmt: on
-"""What the file of a run holds over `step`, in its order: type and meaning."""
-
-OVERLAPS = ("overlap_left", "overlap_right")
-"""Columns that a pair of models has beside the others."""
-
 LABELS = {
     "lr": r"learning rate $\eta$",
     "h": "hidden units $h$",

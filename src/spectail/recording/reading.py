@@ -1,104 +1,196 @@
-"""Reads recordings of every kind."""
+"""Reads recordings of every kind, and those of the first edition.
+
+Not here: what eigenvalues tell beside what a file holds; `analysis.row.complete` adds that.
+"""
 
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from spectail.errors import StoreError
-from spectail.experiments.experiment import experiment_of
-from spectail.recording.journal import Recorded
-from spectail.recording.netcdf import check_variables, checksum, read_netcdf
-from spectail.recording.quantities import (
-    CLOCKS,
-    MONITOR_FORMAT,
-    MONITOR_VARIABLES,
+from spectail.recording.events import events
+from spectail.recording.journal import from_journal
+from spectail.recording.journal_file import JournaledStep, read_with_journal
+from spectail.recording.layout import (
+    FORMAT,
+    MARK,
     RUN_FORMAT,
-    RUN_VARIABLES,
-    STATIC,
-    WORDS,
+    RUN_MARK,
+    as_kept,
+    labels_of,
+    measurements_of,
+    pad,
+    to_dataset,
+    with_labels,
 )
+from spectail.recording.netcdf import checksum, read_netcdf
+from spectail.recording.quantities import OVER, QUANTITIES, select, stored_in_runs
+
+_FIRST_MARK, _FIRST_FORMAT = "spectail_monitor_format", 1
+"""The attribute that marks monitor files and trainings of the first edition, and their newest version."""
+_RENAMED = {"layer": "matrix", "xmin": "ks_xmin", "train_loss": "cross_entropy", "train_accuracy": "accuracy"}
+_COMPUTED = ("event_step", "event_layer", "event_before", "event_after")  # the changes of phase
 
 
-def open_monitor(path: str | os.PathLike[str]) -> xr.Dataset:
-    """Read what a monitor measured, whole, into memory.
+def load_recording(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Read a recording, whole, into memory: a run, what a monitor measured, a training, an analysis, a comparison.
 
-    Nothing in the file is executed: it is HDF5 with numbers and strings.
+    Files of the first edition are read too, and get today's names. Nothing in a file is executed: it is HDF5 with
+    numbers, strings and JSON.
 
     Args:
-        path: the file that a `SpectralMonitor` wrote.
+        path: of the file.
 
     Returns:
-        variables over step and layer, `eigenvalues` over step, layer and index where spectra were kept, and
-        one entry of `event_step`, `event_layer`, `event_before` and `event_after` for each change of a phase.
+        quantities over `step` and `matrix`, with `eigenvalues` over `index` besides, ascending, NaN before the first.
+        A two-layer run has one matrix and no such dimension. The attribute `of` says which kind it is.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, was not written by a monitor, or by a newer version.
+        StoreError: the file is damaged, is not a recording, or was written by a newer version.
+
+    >>> import spectail, tempfile, torch
+    >>> from torch import nn
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     spectail.SpectralMonitor(nn.Linear(30, 20), path=f"{folder}/run.nc", nulls=False).close()
+    ...     load_recording(f"{folder}/run.nc").sizes["index"]
+    20
     """
     path = Path(path)
-    found = read_netcdf(path, "a monitor", "spectail_monitor_format", MONITOR_FORMAT)
-    over = {**dict.fromkeys((*MONITOR_VARIABLES, *WORDS), ("step", "layer")), **dict.fromkeys(STATIC, ("layer",))}
-    over |= dict.fromkeys(CLOCKS, ("step",)) | {"lr": ("step", "group"), "step": ("step",), "layer": ("layer",)}
-    over |= dict.fromkeys(("event_step", "event_layer", "event_before", "event_after"), ("event",))
-    over |= {"eigenvalues": ("step", "layer", "index")} if "eigenvalues" in found else {}
-    check_variables(found, path, "a monitor", over)
-    return found
+    recording, journal = read_with_journal(path, _load_file)
+    if recording is None:
+        raise FileNotFoundError(f"{path} does not exist; expected the netCDF file of a recording")
+    return _with_steps(recording, journal.steps) if journal.steps else recording
 
 
-def measurements_of(dataset: xr.Dataset, until: int) -> list[Recorded]:
-    """The measurements of a Dataset up to a step, to go on from there."""
-    kept = dataset.isel(step=np.flatnonzero(dataset.step.values <= until))
-    tables = {name: kept[name].values for name in (*MONITOR_VARIABLES, *WORDS)}
-    spectra = kept["eigenvalues"].values if "eigenvalues" in kept else None
-    found = []
-    for at, step in enumerate(kept.step.values):
-        rows = [{name: table[at, layer] for name, table in tables.items()} for layer in range(kept.sizes["layer"])]
-        ragged = None if spectra is None else [values[~np.isnan(values)] for values in spectra[at]]
-        rates = tuple(float(rate) for rate in kept.lr.values[at] if not np.isnan(rate))
-        clocks = {name: float(kept[name].values[at]) for name in CLOCKS}
-        found.append(Recorded(int(step), rows, ragged, rates, clocks))
-    return found
+def _with_steps(recording: xr.Dataset, steps: Sequence[JournaledStep]) -> xr.Dataset:
+    """A recording with what its journal holds beyond it."""
+    measurements = measurements_of(recording)
+    for step in steps:
+        measurements.append(from_journal(step, measurements[-1].rows if measurements else ()))
+    return to_dataset(recording.attrs["of"], labels_of(recording), measurements, recording.attrs)
+
+
+def _load_file(path: Path) -> xr.Dataset:
+    recording = read_netcdf(path)
+    attributes = recording.attrs
+    if RUN_MARK in attributes:
+        return _checked_run(recording, path)
+    if MARK in attributes:
+        return _checked(recording, path)
+    if _FIRST_MARK in attributes:
+        return _of_first_edition(recording, path)
+    if recording["eigenvalues"].dims == ("index",) == recording["layer"].dims if "layer" in recording.coords else False:
+        return _analysis_of_first_edition(recording)
+    raise StoreError(f"{path} is not a recording of spectail: its attribute {MARK} is missing")
+
+
+def _checked_run(run: xr.Dataset, path: Path) -> xr.Dataset:
+    version = _version(run, RUN_MARK, RUN_FORMAT, path)
+    if version < RUN_FORMAT:
+        raise StoreError(f"{path} has format {version}, from before runs had a checksum; it must be computed again")
+    over = {q.name: ("step",) for q in stored_in_runs()} | {"eigenvalues": ("step", "index")}
+    _check_variables(run, path, "a run", over)
+    if run.attrs.get("checksum") != checksum(run):
+        raise StoreError(f"{path} is damaged: its content does not have the checksum that it was written with")
+    try:
+        return with_labels(run)
+    except StoreError as error:
+        raise StoreError(f"{path} does not say which experiment it holds: {error}") from None
+
+
+def _checked(recording: xr.Dataset, path: Path) -> xr.Dataset:
+    _version(recording, MARK, FORMAT, path)
+    needed = ("kind", "rows", "cols", "slices", "phase", "note")  # the rest can be completed, or was not asked for
+    over = {q.name: OVER[q.of] for q in QUANTITIES if q.name in recording.variables or q.name in needed}
+    _check_variables(recording, path, "a recording", over | {"step": ("step",), "matrix": ("matrix",)})
+    return recording.set_coords([q.name for q in select("matrix", "null") if q.name in recording])
+
+
+def _of_first_edition(recording: xr.Dataset, path: Path) -> xr.Dataset:
+    """A monitor's file or a training: other names, NaN behind the eigenvalues, changes of phase stored."""
+    _version(recording, _FIRST_MARK, _FIRST_FORMAT, path)
+    training = "training" in recording.attrs
+    renamed = recording.drop_vars(_COMPUTED, errors="ignore").rename(
+        {old: new for old, new in _RENAMED.items() if old in recording.variables or old in recording.dims}
+    )
+    held = select("matrix", "null", "spectrum", "clock", "group", "training")
+    known = {q.name: OVER[q.of] for q in held if q.name in renamed.variables}
+    needed = ("pl_alpha_hill", "phase", "rows", "cols", "lr", *(("cross_entropy", "accuracy") if training else ()))
+    what = "a training" if training else "a monitor"
+    _check_variables(renamed, path, what, known | {q.name: OVER[q.of] for q in held if q.name in needed})
+    if "eigenvalues" in renamed:
+        _check_variables(renamed, path, what, {"eigenvalues": ("step", "matrix", "index")})
+        renamed["eigenvalues"] = renamed["eigenvalues"].copy(data=_nan_before(renamed["eigenvalues"].values))
+    for q in held:
+        if q.name in renamed:
+            renamed[q.name].attrs = q.attributes
+    labels = [q.name for q in select("matrix", "null") if q.name in renamed]
+    return renamed.set_coords(labels).assign_attrs(of="training" if training else "monitor")
+
+
+def _nan_before(eigenvalues: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Spectra with NaN behind them, with it before them."""
+    flat = eigenvalues.reshape(-1, eigenvalues.shape[-1])
+    padded = np.full_like(flat, np.nan)
+    for row, spectrum in zip(padded, flat, strict=True):
+        there = spectrum[~np.isnan(spectrum)]
+        row[len(row) - len(there) :] = there
+    return padded.reshape(eigenvalues.shape)
+
+
+def _analysis_of_first_edition(recording: xr.Dataset) -> xr.Dataset:
+    """`spectra.nc`: the spectra of an analysis one after the other, and nothing else."""
+    names = recording["layer"].values.astype(str)
+    of_name = {name: as_kept(recording["eigenvalues"].values[names == name]) for name in dict.fromkeys(names.tolist())}
+    padded = pad(list(of_name.values()))[None]
+    return xr.Dataset(
+        {"eigenvalues": (("step", "matrix", "index"), padded)},
+        {"step": np.array([0], dtype=np.int64), "matrix": np.array(list(of_name), dtype=object)},
+        {"of": "analysis", "title": recording.attrs.get("title", "")},
+    )
+
+
+def _version(recording: xr.Dataset, mark: str, newest: int, path: Path) -> int:
+    version = recording.attrs[mark]
+    if not isinstance(version, Integral):
+        raise StoreError(f"{path} is not a recording of spectail: its attribute {mark} is {version!r}")
+    if int(version) > newest:
+        raise StoreError(f"{path} has format {version}, newer than this spectail reads ({newest}); please upgrade")
+    return int(version)
+
+
+def _check_variables(recording: xr.Dataset, path: Path, kind: str, over: Mapping[str, tuple[str, ...]]) -> None:
+    wrong = [name for name, dims in over.items() if name not in recording.variables or recording[name].dims != dims]
+    if wrong:
+        raise StoreError(f"{path} is not the whole file of {kind}: {', '.join(wrong)} missing or of other dimensions")
 
 
 def open_run(path: str | os.PathLike[str]) -> xr.Dataset:
-    """Read a run back, whole, into memory.
-
-    Nothing in the file is executed: it is HDF5 with numbers, strings and one JSON attribute.
-
-    Args:
-        path: a file that `save_run` wrote.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, is not a run of spectail, or was written by another version.
-    """
-    path = Path(path)
-    run = read_netcdf(path, "a run", "spectail_format", RUN_FORMAT)
-    if (version := run.attrs["spectail_format"]) < RUN_FORMAT:
-        raise StoreError(f"{path} has format {version}, from before runs had a checksum; it must be computed again")
-    check_variables(run, path, "a run", dict.fromkeys(RUN_VARIABLES, ("step",)) | {"eigenvalues": ("step", "index")})
-    try:
-        experiment_of(run)
-    except ValueError as error:
-        raise StoreError(f"{path} does not say which experiment it holds: {error}") from None
-    if run.attrs.get("checksum") != checksum(run):
-        raise StoreError(f"{path} is damaged: its content does not have the checksum that it was written with")
-    return run
+    """The first edition's name of `load_recording`, for a run."""
+    warnings.warn("open_run is now load_recording", DeprecationWarning, stacklevel=2)
+    return load_recording(path)
 
 
-def open_training(path: Path) -> xr.Dataset:
-    """Read a training back: what `open_monitor` gives, with `train_loss` and `train_accuracy` over `update`.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or not the file of a training.
-    """
-    found = open_monitor(path)
-    if "training" not in found.attrs or "images_sha256" not in found.attrs:
-        raise StoreError(f"{path} is not the file of a training")
-    check_variables(found, path, "a training", dict.fromkeys(("train_loss", "train_accuracy"), ("update",)))
-    return found
+def open_monitor(path: str | os.PathLike[str]) -> xr.Dataset:
+    """What a monitor measured with the first edition's names: `layer`, `xmin`, NaN behind the eigenvalues."""
+    warnings.warn("open_monitor is now load_recording, with matrix for layer, ks_xmin for xmin", DeprecationWarning, 2)
+    recording = load_recording(path)
+    changes = [event for event in events(recording) if event.kind == "phase"]
+    columns = {"event_step": "step", "event_layer": "matrix", "event_before": "before", "event_after": "after"}
+    there = {*recording.variables, *recording.dims}
+    view = recording.rename({new: old for old, new in _RENAMED.items() if new in there})
+    if "eigenvalues" in view:
+        values = view["eigenvalues"].values
+        flat = values.reshape(-1, values.shape[-1])
+        behind = [np.concatenate([row[~np.isnan(row)], row[np.isnan(row)]]) for row in flat]
+        view["eigenvalues"] = view["eigenvalues"].copy(data=np.array(behind, values.dtype).reshape(values.shape))
+    return view.assign({name: ("event", [getattr(event, of) for event in changes]) for name, of in columns.items()})

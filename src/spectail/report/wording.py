@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from spectail.weights.matrix import Skipped
 
 
 def duration(seconds: float) -> str:
@@ -40,11 +42,11 @@ def number_text(value: Any, digits: int = 4) -> str:
     return "0" if size == 0 else f"{value:.0f}" if 1 <= size < 1e6 else f"{value:.{digits - 2}g}"
 
 
-def skipped_by_reason(skipped: Sequence[Mapping[str, Any]], shown: int = 3) -> list[tuple[str, str]]:
+def skipped_by_reason(skipped: Sequence[Skipped], shown: int = 3) -> list[tuple[str, str]]:
     """Skipped parameters by reason: the reason, and how many there are with the first names."""
     by_reason: dict[str, list[str]] = {}
     for one in skipped:
-        by_reason.setdefault(str(one["reason"]), []).append(str(one["name"]))
+        by_reason.setdefault(one.reason, []).append(one.name)
     return [
         (reason, f"{len(names)}: {', '.join(names[:shown])}{', …' if len(names) > shown else ''}")
         for reason, names in by_reason.items()

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import xarray as xr
 
 from spectail.experiments.experiment import Experiment, key_of_json
 from spectail.files import write_whole
-from spectail.recording.quantities import RUN_VARIABLES
+from spectail.recording.quantities import stored_in_runs
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Entry:
             experiment=json.loads(run.attrs["experiment"]),
             steps=[int(step) for step in run.step.values],
             eigenvalues=run.sizes["index"],
-            scalars={name: run[name].values.tolist() for name in RUN_VARIABLES},
+            scalars={name: run[name].values.tolist() for name in sorted(q.name for q in stored_in_runs())},
             wall_time=float(run.attrs.get("wall_time", 0.0)),
             diverged_at=None if diverged_at is None else int(diverged_at),
         )
@@ -66,6 +66,12 @@ class Entry:
     def fields(self) -> dict[str, Any]:
         """All fields of the experiment, by name; those that its file leaves out had no other value then."""
         return dict(sorted({**Experiment.added_later, **self.experiment}.items()))
+
+    def same_as(self, other: Entry) -> bool:
+        """Whether two entries say the same; NaN is like NaN, and a scalar that only one has does not count."""
+        both = self.scalars.keys() & other.scalars.keys()
+        mine, theirs = (replace(one, scalars={n: one.scalars[n] for n in sorted(both)}) for one in (self, other))
+        return repr(mine) == repr(theirs)
 
     def describes(self, path: Path) -> bool:
         """Whether a file has, byte for byte, what this entry was made from."""

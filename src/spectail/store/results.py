@@ -19,8 +19,8 @@ from xarray.core import indexing
 from spectail.errors import StoreError, unknown_name
 from spectail.experiments.experiment import Experiment, check_numerics
 from spectail.experiments.protocols import CONVENTIONS
-from spectail.recording.quantities import RUN_VARIABLES
-from spectail.recording.reading import open_run
+from spectail.recording.quantities import stored_in_runs
+from spectail.recording.reading import load_recording
 from spectail.store.manifest import Entry
 from spectail.store.store import Store
 
@@ -42,7 +42,7 @@ def open_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
             "seed": [0, 1]}.
 
     Returns:
-        variables of `spectail.recording.quantities.RUN_VARIABLES` over the axes and `step`;
+        variables of a run (`spectail.quantities()`) over the axes and `step`;
         `eigenvalues` over the axes, `step` and `index`, ascending, with NaN behind the spectrum of a
         smaller matrix; `wall_time`, `diverged_at` (−1 where it did not) and `key` over the axes.
         Attributes: the fields that all runs share.
@@ -102,7 +102,7 @@ def results_frame(path: str | os.PathLike[str], select: Selection = None) -> pd.
         if name not in shared
     }
     columns["step"] = [step for entry in entries for step in entry.steps]
-    columns |= {name: [v for entry in entries for v in entry.scalars[name]] for name in RUN_VARIABLES}
+    columns |= {q.name: [v for entry in entries for v in entry.scalars[q.name]] for q in stored_in_runs()}
     columns["key"] = np.repeat([entry.key for entry in entries], lengths)
     frame = pd.DataFrame(columns)
     frame.attrs = shared
@@ -145,7 +145,7 @@ class _Spectra(BackendArray):
         for cell in np.ndindex(*(len(c) for c in chosen)):
             path = self._paths.get(tuple(int(c[i]) for c, i in zip(chosen, cell, strict=True)))
             if path is not None:
-                run = open_run(path)
+                run = load_recording(path)
                 rows = [self._steps.index(int(t)) for t in run.step.values]
                 spectra[(*cell, rows, slice(run.sizes["index"]))] = run.eigenvalues.values
         whole = tuple(0 if isinstance(k, int | np.integer) else slice(None) for k in axes)
@@ -184,7 +184,7 @@ def _entries(path: str | os.PathLike[str], select: Selection) -> tuple[Store, li
 
 def _read_anew(store: Store, path: Path) -> Entry | None:
     try:
-        entry = Entry.of(open_run(path), path)
+        entry = Entry.of(load_recording(path), path)
     except ValueError:
         return None  # a sweep sets it aside and computes it again
     with suppress(OSError):  # a folder to read only
@@ -267,15 +267,15 @@ def _scalars(
     cells = [[row[step] for step in entry.steps] for entry in entries]
     whole = math.prod(shape) == len(entries) and all(len(c) == len(steps) for c in cells)
     variables: dict[str, Any] = {}
-    for name, (kind, text) in RUN_VARIABLES.items():
-        column: np.ndarray[Any, Any] = np.full((*shape, len(steps)), "" if kind is str else np.nan, object)
-        if kind is not str:
+    for q in stored_in_runs():
+        column: np.ndarray[Any, Any] = np.full((*shape, len(steps)), "" if q.dtype is str else np.nan, object)
+        if q.dtype is not str:
             column = column.astype(np.float64)
         for entry, place, rows in zip(entries, places, cells, strict=True):
-            column[place][rows] = entry.scalars[name]
-        if kind is int and whole:
+            column[place][rows] = entry.scalars[q.name]
+        if q.dtype is int and whole:
             column = column.astype(np.int64)
-        variables[name] = ((*axes, "step"), column, {"long_name": text})
+        variables[q.name] = ((*axes, "step"), column, q.attributes)
     about = {"wall_time": np.full(shape, np.nan), "diverged_at": np.full(shape, -1), "key": np.full(shape, "", object)}
     for entry, place in zip(entries, places, strict=True):
         about["wall_time"][place] = entry.wall_time

@@ -14,8 +14,8 @@ from spectail.errors import StoreError
 from spectail.experiments.experiment import Experiment, experiment_of, key_of_json
 from spectail.experiments.resume import SECONDS, ResumeState
 from spectail.files import write_whole
-from spectail.recording.netcdf import checksum, save_run
-from spectail.recording.reading import open_run
+from spectail.recording.netcdf import checksum, save_recording
+from spectail.recording.reading import load_recording
 from spectail.store.locks import shared_lock
 from spectail.store.manifest import Entry, Manifest
 
@@ -70,7 +70,7 @@ class Store:
         if not path.exists():
             return None
         try:
-            run = open_run(path)
+            run = load_recording(path)
             if key_of_json(run.attrs["experiment"]) == experiment.key:
                 return run
             reason = f"{path} holds the run of another experiment"
@@ -85,13 +85,13 @@ class Store:
         """Keep a run under its experiment's key, and sum it up in the manifest.
 
         Raises:
-            OSError: as `save_run`; the store is then as it was.
+            OSError: as `save_recording`; the store is then as it was.
         """
         experiment = experiment_of(run)
         self.root.mkdir(parents=True, exist_ok=True)
         try:
             with shared_lock(self.writing):
-                path = save_run(run, self.path(experiment))
+                path = save_recording(run, self.path(experiment))
                 self.manifest.add(Entry.of(run.assign_attrs(checksum=checksum(run)), path))
         except OSError as error:
             raise _cannot_write(self.runs, error) from None
@@ -139,7 +139,7 @@ class Store:
         return path.read_bytes() if path.exists() else None
 
     def write_checkpoint(self, experiment: Experiment, content: bytes) -> None:
-        """Keep the state of an unfinished run, whole or not at all. Raises OSError as `save_run` does."""
+        """Keep the state of an unfinished run, whole or not at all. Raises OSError as `save_recording` does."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with shared_lock(self.writing):

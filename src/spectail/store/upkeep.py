@@ -10,7 +10,7 @@ from spectail.errors import StoreError
 from spectail.experiments.experiment import experiment_of, key_of_json
 from spectail.experiments.resume import is_whole
 from spectail.files import PART
-from spectail.recording.reading import open_run
+from spectail.recording.reading import load_recording
 from spectail.store.locks import exclusive_lock
 from spectail.store.manifest import Entry
 from spectail.store.store import Store
@@ -53,7 +53,7 @@ def check(store: Store, beside: Iterable[Path] = ()) -> list[Defect]:
     outdated = 0
     for path in sorted(store.runs.glob("*.nc")):
         try:
-            run = open_run(path)
+            run = load_recording(path)
             key = key_of_json(run.attrs["experiment"])
             if key != path.stem:
                 raise StoreError(f"{path} holds the run of another experiment, {key}")
@@ -65,7 +65,7 @@ def check(store: Store, beside: Iterable[Path] = ()) -> list[Defect]:
         entries.append(entry)
         if path.stem not in known:
             defects.append(Defect(path, f"{path} was not in the manifest; it is now", False))
-        elif repr(known[path.stem]) != repr(entry):  # NaN is not equal to itself
+        elif not known[path.stem].same_as(entry):
             defects.append(Defect(path, f"{path} was not as the manifest said; it says so now", False))
     gone = sorted(known.keys() - {entry.key for entry in entries})
     defects += [_gone(store, key) for key in gone if not (store.runs / f"{key}.nc").exists()]

@@ -204,14 +204,14 @@ def training_curves(runs: Runs, trainings: Iterable[Training]) -> Iterator[dict[
         run, t = runs.training(training), runs.as_run(training)
         names = ("pl_alpha_hill", "pl_alpha_ks", "ks_distance", "tail_size", "z_hill", "z_ks", "bulk_edge", "n_spikes",
                  "spectral_gap", "stable_rank", "phase")  # fmt: skip
-        for i, layer in enumerate(run.layer.values):
+        for i, layer in enumerate(run.matrix.values):
             for j, step in enumerate(run.step.values):
                 values = {name: run[name].values[j, i] for name in names}
                 null = float(run.null_alpha_hill.values[i])
                 yield {
                     "protocol": runs.protocol, "seed": t.seed, "model": t.model, "dataset": t.dataset,
                     "images": int(run.attrs["n_images"]), "layer": str(layer), "step": int(step),
-                    "train_loss": float(run.train_loss.values[step]), **values, "null_alpha_hill": null,
+                    "train_loss": float(run.cross_entropy.values[step]), **values, "null_alpha_hill": null,
                 }  # fmt: skip
 
 

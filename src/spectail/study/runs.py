@@ -11,11 +11,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from spectail.experiments.deep.training import TRAININGS, Training
+from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import PROTOCOLS as CONVENTIONS
 from spectail.experiments.protocols import Protocol
-from spectail.recording.reading import open_run, open_training
+from spectail.recording.reading import load_recording
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.study.settings import Scale, over_learning_rates
 
@@ -41,7 +41,7 @@ class StoredRuns(Mapping[str, xr.Dataset]):
     def __getitem__(self, key: str) -> xr.Dataset:
         if key not in self._open:
             path = self._paths[key]
-            self._open[key] = open_training(path) if path.parent.name == TRAININGS else open_run(path)
+            self._open[key] = load_recording(path)
         return self._open[key]
 
     def __iter__(self) -> Iterator[str]:

@@ -44,6 +44,7 @@ class WeightMatrix:
         read: reads the values that it lies in; one function for all matrices that are read together.
         note: what a reader of the row should know, such as "tied to decoder.weight".
         view: from what `read` gives to slices × rows × cols of it.
+        dtype: how the weights are stored; "" where they are computed from others.
     """
 
     name: str
@@ -54,6 +55,7 @@ class WeightMatrix:
     read: Callable[[], Tensor] = field(repr=False)
     note: str = ""
     view: Callable[[Tensor], Tensor] = field(default=_unchanged, repr=False)
+    dtype: str = ""
 
     def load(self) -> Shaped[Tensor, "slices rows cols"]:
         """Read this matrix alone.

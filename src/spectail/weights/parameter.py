@@ -33,6 +33,7 @@ class Parameter:
         note: what its matrices' rows should say.
         load_rows: reads from one index of its first dimension up to another, and no more; None where that costs
             as much as to read it whole.
+        dtype: how its values are stored, such as "bfloat16"; "" where they are computed.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Parameter:
     resident: bool = True
     note: str = ""
     load_rows: Callable[[int, int], Tensor] | None = field(default=None, repr=False)
+    dtype: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ def from_tensor(
             tensor.dtype,
             layout,
         )
-    return Parameter(name, shape, load, refusal, memory, resident, load_rows=load_rows)
+    stored = str(tensor.dtype).removeprefix("torch.")
+    return Parameter(name, shape, load, refusal, memory, resident, load_rows=load_rows, dtype=stored)
 
 
 def why_not_matrix(shape: tuple[int, ...]) -> str:
@@ -191,7 +194,7 @@ def _matrices(parameter: Parameter, splitting: Splitting, note: str) -> Iterator
         if parameter.load_rows is not None and block.shape != parameter.shape:
             read, view = partial(parameter.load_rows, first, last), place.view
         name = f"{parameter.name}[{place.label}]" if place.label else parameter.name
-        yield WeightMatrix(name, splitting.kind, rows, cols, slices, read, note, view)
+        yield WeightMatrix(name, splitting.kind, rows, cols, slices, read, note, view, parameter.dtype)
 
 
 def _view_of_rows(view: View, first: int, last: int, copied: bool, values: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from experiments.deep.trained_models import dense, normed
 from spectail.experiments.deep.full_batch import chunk_bounds, full_batch, set_full_batch_mode
 from spectail.experiments.deep.images import Images
 from spectail.experiments.deep.training import Training
-from spectail.recording.reading import open_training
+from spectail.recording.reading import load_recording
 
 HERE = Path(__file__).parent
 
@@ -106,7 +106,7 @@ def trained(folder, *launcher):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("written:") == 1, "one process tells"
     (path,) = (folder / "trainings").iterdir()
-    return open_training(path)
+    return load_recording(path)
 
 
 def test_two_processes_train_as_one_does(tmp_path):
@@ -115,6 +115,6 @@ def test_two_processes_train_as_one_does(tmp_path):
     two = trained(tmp_path / "two", *launcher)  # 5 chunks of 11, 11, 11, 10, 10: 3 for one process, 2 for the other
     assert Training.model_validate_json(one.attrs["training"]).images == 53
     # float64: rounding of 1e-16 in each sum, and Adam divides by small second moments
-    assert two.train_loss.values == pytest.approx(one.train_loss.values, rel=1e-10)
+    assert two.cross_entropy.values == pytest.approx(one.cross_entropy.values, rel=1e-10)
     assert two.frobenius_norm.values == pytest.approx(one.frobenius_norm.values, rel=1e-10)
-    assert two.train_loss.values[-1] < two.train_loss.values[0]
+    assert two.cross_entropy.values[-1] < two.cross_entropy.values[0]

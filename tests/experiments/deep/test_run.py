@@ -16,7 +16,7 @@ from spectail.cli import main
 from spectail.experiments.deep.run import get_or_train, torch_optimizer
 from spectail.experiments.deep.training import Training
 from spectail.experiments.resume import is_whole
-from spectail.recording.reading import open_training
+from spectail.recording.reading import load_recording
 
 HERE = Path(__file__).parent
 FIRST_EDITION = HERE.parents[1] / "data" / "first_edition"
@@ -45,12 +45,12 @@ def same(one, two):
 
 def test_a_training_learns_and_is_found_again(tmp_path):
     path, found = get_or_train(TINY, tmp_path)
-    run = open_training(path)
+    run = load_recording(path)
     assert not found
     assert run.step.values.tolist() == [0, 2, 5]
-    assert run.layer.values.tolist() == ["0.weight", "4.weight", "9.weight"]
+    assert run.matrix.values.tolist() == ["0.weight", "4.weight", "9.weight"]
     assert run.sizes["update"] == 6
-    assert run.train_loss.values[-1] < run.train_loss.values[0]
+    assert run.cross_entropy.values[-1] < run.cross_entropy.values[0]
     assert list(tmp_path.iterdir()) == [path], "the state was not removed"
     assert get_or_train(TINY, tmp_path) == (path, True)
 
@@ -70,7 +70,7 @@ def test_a_training_that_was_cut_off_goes_on_to_the_same_bits(tmp_path, optimize
         get_or_train(training, tmp_path / "cut", progress=stop)
     path, _ = get_or_train(training, tmp_path / "cut", progress=lambda step, *_: steps.append(step))
     assert steps == list(range(cut + 1, 6)), "it began anew, or did not go on"
-    same(open_training(whole), open_training(path))
+    same(load_recording(whole), load_recording(path))
 
 
 def test_a_killed_process_loses_nothing(tmp_path):
@@ -96,7 +96,7 @@ def test_a_killed_process_loses_nothing(tmp_path):
     assert not found
     assert steps[0] > 5
     whole, _ = get_or_train(training, tmp_path / "whole")
-    same(open_training(whole), open_training(path))
+    same(load_recording(whole), load_recording(path))
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", b"PK\x03\x04"])
@@ -146,14 +146,16 @@ def test_a_state_of_the_first_edition_goes_on(tmp_path, monkeypatch):
     )
     assert not found
     assert steps == [3, 4]
-    np.testing.assert_allclose(open_training(path).train_loss, about["cross_entropy"], rtol=1e-6)  # another processor
+    np.testing.assert_allclose(
+        load_recording(path).cross_entropy, about["cross_entropy"], rtol=1e-6
+    )  # another processor
 
 
 def test_train_keeps_the_training_and_opens_it(tmp_path):
     run = spectail.train(spectail.Training(**TINY.model_dump()), tmp_path)
     path, found = get_or_train(TINY, tmp_path / "trainings")
     assert found
-    same(run, open_training(path))
+    same(run, load_recording(path))
 
 
 def test_other_images_under_one_name_are_trained_anew(tmp_path):
@@ -164,10 +166,10 @@ def test_other_images_under_one_name_are_trained_anew(tmp_path):
         np.savez(tmp_path / folder / "mine.npz", images=pixels, labels=np.arange(50) % 10)
     training = TINY.replace(dataset="mine", steps=1, record=None)
     first, _ = get_or_train(training, tmp_path, data=tmp_path / "a" / "mine.npz")
-    loss = open_training(first).train_loss.values[0]
+    loss = load_recording(first).cross_entropy.values[0]
     second, found = get_or_train(training, tmp_path, data=tmp_path / "b" / "mine.npz")
     assert not found
-    assert open_training(second).train_loss.values[0] != loss
+    assert load_recording(second).cross_entropy.values[0] != loss
 
 
 @pytest.mark.parametrize("corrected", [True, False])

@@ -10,7 +10,7 @@ from spectail.experiments.experiment import Experiment, experiment_of
 from spectail.experiments.protocols import PROTOCOLS
 from spectail.experiments.two_layer.problem import Problem
 from spectail.experiments.two_layer.run import simulate, simulate_many
-from spectail.recording.quantities import RUN_VARIABLES
+from spectail.recording.quantities import stored_in_runs
 from spectail.spectra.eigen import eigenvalues
 from spectail.spectra.overlaps import singular_overlaps
 from spectail.spectra.tails import hill_fit, ks_fit
@@ -96,7 +96,7 @@ def test_runs_of_a_problem_share_step_0_and_the_first_gradient(monkeypatch):
 
 def test_the_dataset_has_every_variable_labelled_and_knows_its_experiment():
     run = simulate(SMALL)
-    assert set(RUN_VARIABLES) | {"eigenvalues"} == set(run.data_vars)
+    assert {q.name for q in stored_in_runs()} | {"eigenvalues"} == set(run.data_vars)
     assert run.eigenvalues.dims == ("step", "index")
     assert list(run.step.values) == [0, 1, 2, 4]
     assert all(run[name].attrs["long_name"] for name in run.data_vars)

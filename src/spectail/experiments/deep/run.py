@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import xarray as xr
 from torch import nn
 from torch.optim import Optimizer
 
+from spectail import __version__
 from spectail.analysis.row import constant_quantities, measure_all
 from spectail.analysis.undisturbed import undisturbed
 from spectail.errors import SettingError
@@ -36,9 +37,10 @@ from spectail.experiments.deep.training import TRAININGS, Training
 from spectail.experiments.optimizers import make_optimizer
 from spectail.experiments.resume import ResumeState, State, from_first_edition
 from spectail.files import write_whole
-from spectail.recording.journal import Journal, Recorded
-from spectail.recording.netcdf import write_netcdf
-from spectail.recording.reading import open_training
+from spectail.recording.layout import Measurement, to_dataset
+from spectail.recording.netcdf import save_recording
+from spectail.recording.quantities import select
+from spectail.recording.reading import load_recording
 from spectail.weights.matrix import WeightMatrix
 from spectail.weights.opening import open_weights
 
@@ -74,7 +76,7 @@ def train(
     """
     source = None if data is None else Path(data)
     path, _ = get_or_train(training, Path(out) / TRAININGS, data=source, device=device, progress=progress)
-    return open_training(path)
+    return load_recording(path)
 
 
 def get_or_train(
@@ -101,14 +103,14 @@ def get_or_train(
     """
     images = load_images(training.dataset, data, training.images, training.seed)
     path = folder / f"{training.key}.nc"
-    if path.exists() and open_training(path).attrs["images_sha256"] == images.sha256:
+    if path.exists() and load_recording(path).attrs["images_sha256"] == images.sha256:
         return path, True
     training.check_computable()
     with process_group(torch.device(device)) as where:
         run = FullBatchRun(training, images, where, folder / f"{training.key}.state")
         run.train(progress)
         if processes()[0] == 0:
-            write_netcdf(run.dataset(), path, compressed=["eigenvalues"])
+            save_recording(run.dataset(), path)
             run.state_path.unlink(missing_ok=True)
         wait_for_all()
     return path, False
@@ -127,16 +129,16 @@ class FullBatchRun:
         self.optimizer = torch_optimizer(training, self.model)
         self.step, self.batches, self.seconds = 0, list[FullBatchLoss](), 0.0
         self.matrices = _matrices(self.model, training)
-        layers = [constant_quantities(matrix, True) for matrix in self.matrices] if processes()[0] == 0 else []
-        title = f"{training.model} on {training.dataset}, {len(images.images)} images"
-        self.recording = Journal(title, layers)
+        measuring = processes()[0] == 0
+        self.constants = [constant_quantities(matrix, True) for matrix in self.matrices] if measuring else []
+        self.measurements: list[Measurement] = []
         self.resume = ResumeState(self._read_state, self._write_state, seconds=0)
         self.load_state()
         check_same_step(self.step, str(state_path.parent))
 
     def train(self, progress: Progress | None) -> None:
         """Train to the end. The last pass is for the loss after the last step."""
-        if not self.recording.measurements:
+        if not self.measurements:
             self.measure()
         while self.step < self.training.steps:
             started = time.perf_counter()
@@ -158,10 +160,10 @@ class FullBatchRun:
         started = time.perf_counter()
         with undisturbed():
             rows, spectra = measure_all(self.matrices, True)
-        rows = [{name: _word_or_number(value) for name, value in row.items()} for row in rows]
         clocks = {"measuring_seconds": time.perf_counter() - started, "training_seconds": self.seconds}
-        rounded = [values.numpy().astype(np.float32) for values in spectra]
-        self.recording.add(Recorded(self.step, rows, rounded, (self.training.lr,), clocks))
+        of_name = {row["name"]: values for row, values in zip(rows, spectra, strict=True)}
+        rows = [{name: _word_or_number(value) for name, value in row.items()} for row in rows]
+        self.measurements.append(Measurement(self.step, rows, of_name, (self.training.lr,), clocks).to_keep())
 
     def save_state(self) -> None:
         """Keep the state, in plain values and tensors that torch's loader of weights reads."""
@@ -178,7 +180,7 @@ class FullBatchRun:
             "batches": [(batch.loss, batch.accuracy) for batch in self.batches],
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "measured": [_to_state(one) for one in self.recording.measurements],
+            "measured": [_to_state(one) for one in self.measurements],
         }
 
     def load_state(self) -> None:
@@ -192,7 +194,7 @@ class FullBatchRun:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
         self.batches = [FullBatchLoss(*batch) for batch in state["batches"]]
-        self.recording.measurements = [_from_state(one) for one in state["measured"]]
+        self.measurements = [_from_state(one, [matrix.name for matrix in self.matrices]) for one in state["measured"]]
 
     def _read_state(self) -> bytes | None:
         return self.state_path.read_bytes() if self.state_path.exists() else None
@@ -202,19 +204,23 @@ class FullBatchRun:
 
     def dataset(self) -> xr.Dataset:
         """What was measured, labelled."""
-        dataset = self.recording.dataset()
-        texts = {"loss": "mean cross-entropy over all images", "accuracy": "share of the images classified rightly"}
-        for name, text in texts.items():
-            values = np.array([getattr(batch, name) for batch in self.batches])
-            dataset[f"train_{name}"] = ("update", values, {"long_name": f"{text}, after so many updates"})
-        dataset["update"] = np.arange(len(self.batches))
-        return dataset.assign_attrs(
-            training=self.training.canonical_json,
-            images_sha256=self.images.sha256,
-            n_images=len(self.images.images),
-            wall_time=self.seconds,
-            device=str(self.images.images.device),
-        )
+        attributes = {
+            "title": f"{self.training.model} on {self.training.dataset}, {len(self.images.images)} images",
+            "training": self.training.canonical_json,
+            "images_sha256": self.images.sha256,
+            "n_images": len(self.images.images),
+            "wall_time": self.seconds,
+            "device": str(self.images.images.device),
+            "spectail_version": __version__,
+        }
+        recording = to_dataset("training", self.constants, self.measurements, attributes)
+        values = {
+            "cross_entropy": [batch.loss for batch in self.batches],
+            "accuracy": [batch.accuracy for batch in self.batches],
+        }
+        for q in select("training"):
+            recording[q.name] = ("update", np.array(values[q.name]), q.attributes)
+        return recording.assign_coords(update=np.arange(len(self.batches)))
 
 
 def torch_optimizer(training: Training, model: nn.Module) -> Optimizer:
@@ -238,12 +244,14 @@ def _word_or_number(value: Any) -> float | str:
     return value if isinstance(value, str) else float(value)
 
 
-def _to_state(one: Recorded) -> dict[str, Any]:
-    spectra = [torch.from_numpy(values) for values in one.spectra or ()]
+def _to_state(one: Measurement) -> dict[str, Any]:
+    spectra = [torch.from_numpy(values) for values in (one.spectra or {}).values()]
     rows = [dict(row) for row in one.rows]
-    return {"step": one.step, "rows": rows, "spectra": spectra, "lr": list(one.lr), "clocks": one.clocks}
+    return {"step": one.step, "rows": rows, "spectra": spectra, "lr": list(one.lr), "clocks": dict(one.clocks)}
 
 
-def _from_state(state: dict[str, Any]) -> Recorded:
-    spectra = [values.numpy() for values in state["spectra"]]
-    return Recorded(state["step"], state["rows"], spectra, tuple(state["lr"]), state["clocks"])
+def _from_state(state: dict[str, Any], names: Sequence[str]) -> Measurement:
+    """A measurement of a kept state; those of the first edition call the smallest eigenvalue of the KS tail xmin."""
+    rows = [{"ks_xmin" if name == "xmin" else name: value for name, value in row.items()} for row in state["rows"]]
+    spectra = {name: values.numpy() for name, values in zip(names, state["spectra"], strict=True)}
+    return Measurement(state["step"], rows, spectra, tuple(state["lr"]), state["clocks"])

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from spectail.experiments.experiment import Experiment
@@ -27,7 +29,7 @@ from spectail.experiments.two_layer.problem import Problem, once
 from spectail.experiments.two_layer.step_zero import OneStepRun, StepZero
 from spectail.experiments.two_layer.student import Student
 from spectail.spectra.norms import frobenius_norm, spectral_norm
-from spectail.spectra.overlaps import SingularVectors, singular_vectors, squared_overlaps
+from spectail.spectra.overlaps import SingularVectors, participation_ratio, singular_vectors, squared_overlaps
 from spectail.spectra.precision import float64, like
 
 
@@ -133,14 +135,16 @@ class TwoLayerRun:
         self._last_update = state["last_update"]
         return float(state["seconds"])
 
-    def overlaps(self) -> dict[tuple[int, int], tuple[Tensor, Tensor]]:
-        """O(U_W, U_M) and O(V_W, V_M) of each pair (s, t) that the run reached."""
-        overlaps = {}
+    def overlaps(self) -> dict[tuple[int, int], dict[str, NDArray[Any]]]:
+        """O(U_W, U_M), O(V_W, V_M) and the spread of their rows, of each pair (s, t) that the run reached."""
+        pairs = {}
         for s, t in self.experiment.overlaps:
             w, m = self._vectors.get(("W", s)), self._vectors.get(("M", t))
             if w and m:
-                overlaps[s, t] = squared_overlaps(w.left, m.left), squared_overlaps(w.right, m.right)
-        return overlaps
+                both = {"left": squared_overlaps(w.left, m.left), "right": squared_overlaps(w.right, m.right)}
+                both |= {f"{side}_spread": participation_ratio(overlaps) for side, overlaps in both.items()}
+                pairs[s, t] = {name: values.cpu().numpy() for name, values in both.items()}
+        return pairs
 
     def _measure(self, step: int) -> FirstLayerRow:
         e = self.experiment

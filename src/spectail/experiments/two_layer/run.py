@@ -14,12 +14,14 @@ from typing import Protocol, runtime_checkable
 import torch
 import xarray as xr
 
+from spectail import __version__
 from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.resume import State
 from spectail.experiments.two_layer.loop import Progress, TwoLayerRun
 from spectail.experiments.two_layer.problem import Problem
-from spectail.recording.layout import to_dataset
+from spectail.recording.layout import RUN_FORMAT, RUN_MARK, run_to_dataset
+from spectail.recording.netcdf import checksum
 from spectail.spectra.precision import check_device
 
 
@@ -61,7 +63,7 @@ def simulate(
         checkpoint: the old name of `resume`, for one release.
 
     Returns:
-        variables over `step`, as described in `spectail.recording.quantities.RUN_VARIABLES`;
+        variables over `step`, as described in the table of quantities (`spectail.quantities()`);
         `eigenvalues` (step, index), ascending; overlaps (pair, i, j) where asked for. Attributes
         carry the experiment, its key, versions, device and wall time in seconds.
 
@@ -89,12 +91,19 @@ def simulate(
 
     run.train(progress or (lambda step, steps: None), at_step)
     attributes = {
+        RUN_MARK: RUN_FORMAT,
+        "spectail_version": __version__,
+        "experiment": experiment.canonical_json,
+        "key": experiment.key,
         "device": str(device),
         "torch_version": str(torch.__version__),
         "python_version": platform.python_version(),
         "wall_time": time.perf_counter() - started,
     }
-    return to_dataset(experiment, run.records, run.overlaps(), run.diverged_at, attributes)
+    if run.diverged_at is not None:
+        attributes["diverged_at"] = run.diverged_at
+    recording = run_to_dataset(run.records, run.overlaps(), attributes)
+    return recording.assign_attrs(checksum=checksum(recording))
 
 
 def simulate_many(

@@ -81,11 +81,11 @@ function gaussianBand(m, linear, low, high, bins) {
 }
 
 function powerLaw(m, top, linear, high) {
-  const x = [], y = [], share = m.tail_size / m.spectrum.n, start = Math.log10(m.xmin);
+  const x = [], y = [], share = m.tail_size / m.spectrum.n, start = Math.log10(m.ks_xmin);
   for (let i = 0; i <= 60; i++) {
     const value = 10 ** (start + ((top - start) * i) / 60);
     if (linear && value > high) break;
-    const here = ((share * (m.pl_alpha_ks - 1)) / m.xmin) * (value / m.xmin) ** -m.pl_alpha_ks;
+    const here = ((share * (m.pl_alpha_ks - 1)) / m.ks_xmin) * (value / m.ks_xmin) ** -m.pl_alpha_ks;
     x.push(linear ? value : Math.log10(value));
     y.push(linear ? here : here * value * Math.LN10);
   }

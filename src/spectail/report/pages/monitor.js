@@ -86,7 +86,7 @@ function drawSpectrum() {
     const past = largest(now, l.series.n_spikes[here]).map((v) => (linear ? 10 ** v : v)).filter((v) => v <= high);
     if (past.length) traces.push({ type: "scatter", mode: "markers", x: past, y: past.map(() => (linear ? 0 : floor * 0.7)), name: "λ past the edge", marker: { symbol: "line-ns-open", size: 10, color: palette.marked } });
   }
-  const alpha = l.series.pl_alpha_ks[here], xmin = l.series.xmin[here], share = l.series.tail_size[here] / now.n;
+  const alpha = l.series.pl_alpha_ks[here], xmin = l.series.ks_xmin[here], share = l.series.tail_size[here] / now.n;
   if (alpha !== null && xmin > 0) {
     const x = [], y = [], start = Math.log10(xmin);
     for (let i = 0; i <= 60; i++) {

@@ -12,15 +12,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from torch import Tensor
 
 from spectail.analysis.model import Analysis
 from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.row import FEWEST_EIGENVALUES
 from spectail.errors import StoreError
 from spectail.files import write_whole
-from spectail.recording.quantities import OVERLAPS
-from spectail.recording.reading import open_monitor
+from spectail.recording.events import events
+from spectail.recording.reading import load_recording
 from spectail.report.pages.template import json_number, pack_spectrum, page
 from spectail.report.wording import number_text
 from spectail.spectra.bulk import MarchenkoPastur
@@ -47,10 +46,10 @@ _COLUMNS = {
     "phase": "phase",
 }
 
-_FURTHER = {"p_value": "p", OVERLAPS[0]: "left overlap", OVERLAPS[1]: "right overlap"}
+_FURTHER = {"p_value": "p", "top_overlap_left": "left overlap", "top_overlap_right": "right overlap"}
 
 _CURVES = (
-    "pl_alpha_hill", "pl_alpha_ks", "null_alpha_hill", "null_alpha_ks", "z_hill", "z_ks", "stable_rank", "xmin",
+    "pl_alpha_hill", "pl_alpha_ks", "null_alpha_hill", "null_alpha_ks", "z_hill", "z_ks", "stable_rank", "ks_xmin",
     "spectral_gap", "effective_rank",
 )  # fmt: skip
 
@@ -72,7 +71,7 @@ def write_analysis_page(analysis: Analysis, path: Path, command: str = "") -> Pa
     frame = analysis.frame
     points = int(np.clip(_SPECTRA_BYTES / (2.7 * max(len(frame), 1)), 100, 4000))
     rows = [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
-    data = [_matrix(row, spectrum, points) for row, spectrum in zip(rows, analysis.spectra, strict=True)]
+    data = [_matrix(row, spectrum, points) for row, spectrum in zip(rows, analysis.spectra.values(), strict=True)]
     text = page(
         "analysis",
         data,
@@ -81,8 +80,8 @@ def write_analysis_page(analysis: Analysis, path: Path, command: str = "") -> Pa
         columns=list(_shown(frame).values()),
         rows=[_table_row(index, row, frame) for index, row in enumerate(rows)],
         noted=sum(bool(row["note"]) for row in rows),
-        skipped=frame.attrs["skipped"],
-        changed=OVERLAPS[0] in frame,
+        skipped=analysis.skipped,
+        changed="top_overlap_left" in frame,
         points=points,
     )
     return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
@@ -107,10 +106,10 @@ def _table_row(index: int, row: Mapping[str, Any], frame: pd.DataFrame) -> dict[
     return {"index": index, "name": row["name"], "cells": cells, "note": row["note"]}
 
 
-def _matrix(row: Mapping[str, Any], spectrum: Tensor, points: int) -> dict[str, Any]:
+def _matrix(row: Mapping[str, Any], spectrum: NDArray[np.float64], points: int) -> dict[str, Any]:
     """What the page draws of a matrix."""
     found = {name: _or_nothing(row[name]) for name in _CURVES}
-    values = spectrum.numpy()
+    values = spectrum
     sound = len(values) > 0 and values[-1] > 0
     slices = max(round(row["n_eigenvalues"] / min(row["rows"], row["cols"])), 1)
     null: dict[str, Any] = {"hill": None, "ks": None}
@@ -149,7 +148,7 @@ _FEWEST_POINTS = 100  # of one
 _EVENTS = 1000  # that are listed
 
 _SERIES = (
-    "pl_alpha_hill", "pl_alpha_ks", "alpha_stderr", "xmin", "tail_size", "z_hill", "z_ks", "bulk_edge", "n_spikes",
+    "pl_alpha_hill", "pl_alpha_ks", "alpha_stderr", "ks_xmin", "tail_size", "z_hill", "z_ks", "bulk_edge", "n_spikes",
     "spectral_gap", "stable_rank",
 )  # fmt: skip
 
@@ -167,10 +166,12 @@ def write_monitor_page(path: Path) -> Path:
         FileNotFoundError: there is no such file.
         ValueError: it was not written by a monitor, or is damaged.
     """
-    found = open_monitor(path)
-    if not found.sizes["step"] or not found.sizes["layer"]:
+    found = load_recording(path)
+    if found.attrs["of"] not in ("monitor", "training"):
+        raise StoreError(f"{path} is not the file of a monitor: it holds a recording of kind {found.attrs['of']}")
+    if not found.sizes["step"] or not found.sizes["matrix"]:
         raise StoreError(f"{path} holds no measurement")
-    shown = _monitor_shown(found)
+    shown, happened = _monitor_shown(found), _events(found)
     text = page(
         "monitor",
         _data(found, shown),
@@ -178,8 +179,8 @@ def write_monitor_page(path: Path) -> Path:
         file=path.name,
         steps=found.step.values.tolist(),
         rows=_rows(found),
-        events=_events(found)[:_EVENTS],
-        more=max(found.sizes["event"] - _EVENTS, 0),
+        events=happened[:_EVENTS],
+        more=max(len(happened) - _EVENTS, 0),
         now=Counter(str(phase) for phase in found.phase.values[-1]).most_common(),
         spectra=len(shown),
         measuring=float(found.measuring_seconds.sum()),
@@ -194,10 +195,11 @@ def monitor_files(folder: Path) -> list[Path]:
     found = []
     for path in sorted(folder.glob("*.nc")):
         try:
-            open_monitor(path)
+            recording = load_recording(path)
         except (ValueError, OSError):
             continue
-        found.append(path)
+        if recording.attrs["of"] in ("monitor", "training"):
+            found.append(path)
     return found
 
 
@@ -205,7 +207,7 @@ def _monitor_shown(found: xr.Dataset) -> list[int]:
     """The measurements whose spectra go into the page: all, or as many as keep it small, evenly."""
     if "eigenvalues" not in found:
         return []
-    most = max(int(_MONITOR_SPECTRA_BYTES / (2.7 * _FEWEST_POINTS * found.sizes["layer"])), 2)
+    most = max(int(_MONITOR_SPECTRA_BYTES / (2.7 * _FEWEST_POINTS * found.sizes["matrix"])), 2)
     count = found.sizes["step"]
     chosen: list[int] = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
     return chosen
@@ -214,19 +216,19 @@ def _monitor_shown(found: xr.Dataset) -> list[int]:
 def _data(found: xr.Dataset, shown: list[int]) -> dict[str, Any]:
     phases = sorted({str(phase) for phase in found.phase.values.ravel()})
     points = int(
-        np.clip(_MONITOR_SPECTRA_BYTES / (2.7 * max(len(shown) * found.sizes["layer"], 1)), _FEWEST_POINTS, 2000)
+        np.clip(_MONITOR_SPECTRA_BYTES / (2.7 * max(len(shown) * found.sizes["matrix"], 1)), _FEWEST_POINTS, 2000)
     )
     return {
         "steps": found.step.values.tolist(),
         "shown": shown,
         "phases": phases,
-        "layers": [_layer(found.isel(layer=at), shown, phases, points) for at in range(found.sizes["layer"])],
+        "layers": [_layer(found.isel(matrix=at), shown, phases, points) for at in range(found.sizes["matrix"])],
     }
 
 
 def _layer(one: xr.Dataset, shown: list[int], phases: list[str], points: int) -> dict[str, Any]:
     return {
-        "name": str(one.layer.values),
+        "name": str(one.matrix.values),
         "rows": int(one.rows),
         "cols": int(one.cols),
         "slices": int(one.slices),
@@ -257,12 +259,12 @@ def _packed(values: NDArray[np.float32], points: int) -> dict[str, Any] | None:
 def _rows(found: xr.Dataset) -> list[dict[str, Any]]:
     """The table: each layer at the first and the last measurement."""
     rows = []
-    for at in range(found.sizes["layer"]):
-        one = found.isel(layer=at)
+    for at in range(found.sizes["matrix"]):
+        one = found.isel(matrix=at)
         slices = int(one.slices)
         rows.append(
             {
-                "name": str(one.layer.values),
+                "name": str(one.matrix.values),
                 "kind": str(one.kind.values),
                 "shape": f"{int(one.rows)} × {int(one.cols)}" + (f" × {slices}" if slices > 1 else ""),
                 "first": str(one.phase.values[0]),
@@ -285,15 +287,15 @@ def _rows(found: xr.Dataset) -> list[dict[str, Any]]:
 
 
 def _events(found: xr.Dataset) -> list[dict[str, Any]]:
-    steps, layers = found.step.values.tolist(), [str(name) for name in found.layer.values]
+    steps, names = found.step.values.tolist(), [str(name) for name in found.matrix.values]
     return [
         {
-            "at": steps.index(int(found.event_step.values[e])),
-            "layer": layers.index(str(found.event_layer.values[e])),
-            "step": int(found.event_step.values[e]),
-            "name": str(found.event_layer.values[e]),
-            "change": f"{found.event_before.values[e]} → {found.event_after.values[e]}",
+            "at": steps.index(event.step),
+            "layer": names.index(event.matrix),
+            "step": event.step,
+            "name": event.matrix,
+            "change": event.text,
         }
-        for e in range(found.sizes["event"])
-        if int(found.event_step.values[e]) in steps and str(found.event_layer.values[e]) in layers
+        for event in events(found)
+        if event.step in steps and event.matrix in names
     ]

@@ -23,7 +23,7 @@ from spectail.experiments.experiment import Experiment, experiment_of
 from spectail.experiments.protocols import PROTOCOLS
 from spectail.experiments.theory import predicted_spike
 from spectail.files import write_whole
-from spectail.recording.reading import open_run
+from spectail.recording.reading import load_recording
 from spectail.report.pages.template import json_number, pack_spectrum, page
 from spectail.report.wording import duration
 from spectail.running.processes import worker_pool
@@ -145,7 +145,7 @@ def _read_all(paths: Sequence[Path]) -> Iterator[tuple[dict[str, Any], Values]]:
 
 def _read(path: Path) -> tuple[dict[str, Any], Values] | None:
     try:
-        run = open_run(path)
+        run = load_recording(path)
     except (ValueError, OSError):
         return None  # `store check` says what is wrong with it
     return (_run(run), run.eigenvalues.values) if run.sizes["step"] else None

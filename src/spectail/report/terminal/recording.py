@@ -16,10 +16,11 @@ from spectail.analysis.model import Analysis
 from spectail.analysis.row import SHORT_TAIL
 from spectail.experiments.experiment import experiment_of
 from spectail.plots.colours import PHASES
-from spectail.recording.quantities import OVERLAPS
 from spectail.report.terminal.tables import console, print_paths, print_table
 from spectail.report.wording import duration, number_text, skipped_by_reason
 from spectail.spectra.bulk import MarchenkoPastur
+
+_OVERLAPS = ("top_overlap_left", "top_overlap_right")
 
 _NOTES = 12  # printed; the files hold all
 
@@ -30,7 +31,7 @@ def print_analysis(analysis: Analysis) -> None:
     table = Table(
         title=Text(analysis.title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
-    changed = OVERLAPS[0] in frame
+    changed = _OVERLAPS[0] in frame
     table.add_column("matrix", overflow="fold", ratio=1)
     for head in ("kind", "shape", "Hill", "(null)", "z", "KS", "tail", "z", "λ₁/λ₊", "rank"):
         table.add_column(head, justify="left" if head == "kind" else "right", no_wrap=True)
@@ -46,7 +47,7 @@ def print_analysis(analysis: Analysis) -> None:
         style="dim",
     )
     _print_notes(frame)
-    skipped = frame.attrs["skipped"]
+    skipped = analysis.skipped
     if skipped:
         out.print(f"skipped {len(skipped)} parameters:")
         for reason, names in skipped_by_reason(skipped):
@@ -68,7 +69,7 @@ def _cells(row: dict[str, Any], changed: bool) -> list[Text]:
     )
     cells = [row["name"], row["kind"], f"{row['rows']}×{row['cols']}", *(number_text(row[name], 3) for name in figures)]
     if changed:
-        cells.append(", ".join(number_text(row[name], 3) for name in OVERLAPS))
+        cells.append(", ".join(number_text(row[name], 3) for name in _OVERLAPS))
     return [*map(Text, cells), Text(row["phase"], style=PHASES[row["phase"]][2])]
 
 
@@ -93,14 +94,12 @@ def _print_notes(frame: pd.DataFrame) -> None:
 def print_training(run: xr.Dataset, path: Path, *, found: bool) -> None:
     """Loss and accuracy after each update, and each layer's exponents before and after."""
     rows: list[tuple[str, ...]] = [("updates", "loss", "accuracy")]
-    for update, loss, accuracy in zip(
-        run["update"].values, run.train_loss.values, run.train_accuracy.values, strict=True
-    ):
+    for update, loss, accuracy in zip(run["update"].values, run.cross_entropy.values, run.accuracy.values, strict=True):
         rows.append((str(update), f"{loss:.4g}", f"{accuracy:.3f}"))
     print_table(run.attrs["title"], rows)
     first, last = run.isel(step=0), run.isel(step=-1)
     rows = [("layer", "phase", "Hill", "at first", "untrained", "z", "KS", "at first", "λ₁/λ₊")]
-    for i, name in enumerate(run.layer.values):
+    for i, name in enumerate(run.matrix.values):
         figures = [
             f"{source[variable].values[i]:.3g}"
             for source, variable in (

@@ -60,7 +60,7 @@ def trained(layers: Sequence[Layer]) -> Callable[[int], Iterator[Training]]:
 def row(runs: Runs, layer: Layer, seed: int | None = None) -> xr.Dataset:
     """What was measured of a layer, over steps."""
     run = runs.training(layer.training.replace(seed=runs.seeds[0] if seed is None else seed))
-    return run.isel(layer=paper_layers(run.kind.values, run.layer.values)[layer.number - 1])
+    return run.isel(matrix=paper_layers(run.kind.values, run.matrix.values)[layer.number - 1])
 
 
 def draw(label: str, layers: Sequence[Layer]) -> Callable[[Runs], Figure]:

@@ -146,11 +146,13 @@ def _parameter(path: Path, stamp: FileStamp, name: str, entry: dict[str, Any], s
     if refusal:
         return Parameter(name, shape, partial(_values, path, stamp, start, dtype, shape), refusal, resident=False)
 
+    stored = str(dtype).removeprefix("torch.")
+
     def load_rows(first: int, last: int) -> Tensor:
         row = prod(shape[1:]) * dtype.itemsize
         return _values(path, stamp, start + first * row, dtype, (last - first, *shape[1:]))
 
-    return Parameter(name, shape, partial(load_rows, 0, shape[0]), resident=False, load_rows=load_rows)
+    return Parameter(name, shape, partial(load_rows, 0, shape[0]), resident=False, load_rows=load_rows, dtype=stored)
 
 
 def _unreadable() -> Tensor:

@@ -266,6 +266,11 @@ class JournalFile:
         self._cut(self._ends[n_steps - 1] if n_steps else _Tail())
         del self._ends[n_steps:]
 
+    @property
+    def holds_rows(self) -> bool:
+        """Whether anything was appended that the file does not hold."""
+        return self._tail.end > 0
+
     def is_due_to_fold(self) -> bool:
         """Whether the journal has become as large as the file, and writing it now takes 2 % of the time at most."""
         size = self._identity.size if self._identity else 1
