@@ -73,6 +73,12 @@ def test_every_import_in_a_string_of_code_finds_its_name():
     assert sorted(wanting) == []
 
 
+def test_the_version_is_that_of_the_project_file():
+    version = PROJECT["project"]["version"]
+    assert spectail.__version__ == version
+    assert re.search(r"^version: (.+)$", (HOME / "CITATION.cff").read_text(), re.M)[1] == version
+
+
 def test_every_room_whose_types_the_tests_check_is_there():
     (rooms,) = (
         ast.literal_eval(node.value)

@@ -10,7 +10,6 @@ from typing import Any
 
 import tyro
 
-from spectail import __version__
 from spectail.cli.analyze import Analyze
 from spectail.cli.predict import Predict
 from spectail.cli.report import Report
@@ -40,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Exit codes: 0 done, 1 a fault of ours, 2 bad input or a disk that refuses, 130 interrupted."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     if given == ["--version"]:
+        from spectail import __version__
+
         print(f"spectail {__version__}")
         return
     chosen = tyro.extras.subcommand_cli_from_dict(
