@@ -18,8 +18,7 @@ from spectail.study.runs import PROTOCOLS, Runs
 class Artifact:
     """A figure or table of the paper, and what it claims.
 
-    To add one, put a module in `artifacts` whose `ARTIFACT` is an instance; nothing else is to be
-    touched.
+    To add one, put it among the `ARTIFACTS` of a module of `figures/`; nothing else is to be touched.
 
     Attributes:
         name: as on the command line.

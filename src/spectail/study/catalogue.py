@@ -17,8 +17,8 @@ def catalogue() -> dict[str, Artifact]:
     """All artifacts by name, in the paper's order."""
     package = importlib.import_module("spectail.study.figures")
     modules = [importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
-    found = {artifact.name: artifact for module in modules for artifact in module.ARTIFACTS}
-    return dict(sorted(found.items(), key=lambda item: _paper_order(item[0])))
+    artifacts = {artifact.name: artifact for module in modules for artifact in module.ARTIFACTS}
+    return dict(sorted(artifacts.items(), key=lambda item: _paper_order(item[0])))
 
 
 def find(names: Iterable[str]) -> list[Artifact]:

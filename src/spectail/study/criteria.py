@@ -1,4 +1,8 @@
-"""Tests that many claims share: spikes, humps and overlaps."""
+"""Criteria that several claims share: spikes, modes, outliers of overlaps, heavy tails.
+
+Not here: one that a single claim has, which stands beside it in `figures/`; and the rules that make a verdict of
+repeats (`claims.py`).
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,11 @@ SPIKE = f"λ₁ more than 3 Tracy–Widom scales past the initial edge and λ₁
 OUTLIER = (
     "an outlier is a largest overlap above 0.1, where random directions have about 4 log(b)/b = 0.03; "
     "in every repeat, left and right"
+)
+
+HEAVY = (
+    "heavy-tailed is the phase of that name: one hump, and Hill at most 2.25 where an untrained matrix has 2.449 "
+    "(KS will not do: a lone spike keeps it above 5)"
 )
 
 _LEAST_OUTLIER = 0.1
@@ -76,12 +85,6 @@ def outliers(runs: Runs, experiment: Experiment, pair: tuple[int, int], *, expec
 def all_outcomes(*outcomes: Outcome) -> Outcome:
     """Several parts of one claim: it holds if all do."""
     return Outcome(all_of([o.verdict for o in outcomes]), "; ".join(o.measured for o in outcomes))
-
-
-HEAVY = (
-    "heavy-tailed is the phase of that name: one hump, and Hill at most 2.25 where an untrained matrix has 2.449 "
-    "(KS will not do: a lone spike keeps it above 5)"
-)
 
 
 def heavy_at(runs: Runs, expected: Mapping[tuple[Experiment, int], bool]) -> Outcome:

@@ -1,4 +1,7 @@
-"""The paper's standard settings, at its own sizes (App. F, "Hyperparameters")."""
+"""The paper's settings at its own sizes (App. F, "Hyperparameters"), scales to run them at, and what figures share.
+
+Not here: runs that a single figure has.
+"""
 
 from __future__ import annotations
 
@@ -82,9 +85,7 @@ def figure_folders(root: Path) -> list[Path]:
     return sorted(root.glob("figures*"))
 
 
-STEP = 10
-
-TEN = S8.replace(steps=STEP, record=(0, STEP))
+TEN = S8.replace(steps=10, record=(0, 10))
 
 FIG4_STEPS = (1, 5, 10, 50)
 

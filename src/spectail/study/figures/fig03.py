@@ -8,7 +8,7 @@ from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import critical_lr
 from spectail.spectra.spikes import visible_edge
 from spectail.study.artifact import Artifact
-from spectail.study.claims import Claim, Outcome, Verdict, all_of, falls, listing, paired_score, rises
+from spectail.study.claims import STANDARD_ERRORS, Claim, Outcome, Verdict, all_of, falls, listing, paired_score, rises
 from spectail.study.figure_kinds import one_step_sweep, sweep_experiments
 from spectail.study.runs import Runs, spectrum_at
 from spectail.study.settings import LEARNING_RATES, OPTIMIZERS, S2, over_learning_rates
@@ -21,12 +21,12 @@ MEASURES = {"sim": "alignment", "KTA": "kta", "train loss": "train_loss", "test 
 
 
 def first_spike(runs: Runs) -> Outcome:
-    found, edge = {}, visible_edge(runs.law(S2))
+    first, edge = {}, visible_edge(runs.law(S2))
     for name, series in (("GD", GD), ("FB-Adam", ADAM)):
         lowest = runs.measure(lambda run: float(spectrum_at(run, 1)[-1]), series, 1).min(0)
-        found[name] = next((lr for lr, top in zip(LEARNING_RATES, lowest.tolist(), strict=True) if top > edge), None)
-    as_claimed = found == {"GD": 2000.0, "FB-Adam": 0.1}
-    text = ", ".join(f"{name} {'none' if lr is None else f'{lr:g}'}" for name, lr in found.items())
+        first[name] = next((lr for lr, top in zip(LEARNING_RATES, lowest.tolist(), strict=True) if top > edge), None)
+    as_claimed = first == {"GD": 2000.0, "FB-Adam": 0.1}
+    text = ", ".join(f"{name} {'none' if lr is None else f'{lr:g}'}" for name, lr in first.items())
     predicted = [critical_lr(ONE.replace(optimizer=o, protocol=runs.protocol)) for o in OPTIMIZERS]
     text = f"first spike at {text}; predicted critical η {predicted[0]:.4g} and {predicted[1]:.3g}"
     return Outcome(Verdict.HOLDS if as_claimed else Verdict.DOES_NOT_HOLD, text)
@@ -38,7 +38,7 @@ def first_change(runs: Runs, series: list[Experiment], variable: str) -> float |
     change = end - start
     largest = np.abs(change.mean(0)).max()
     for lr, column in zip(LEARNING_RATES, change.T, strict=True):
-        if abs(column.mean()) > 0.25 * largest and abs(paired_score(column)) > 3:
+        if abs(column.mean()) > 0.25 * largest and abs(paired_score(column)) > STANDARD_ERRORS:
             return lr
     return None
 
@@ -49,20 +49,20 @@ ALONE = Outcome(Verdict.UNDECIDED, "1 repeat cannot tell a change from chance")
 def gd_threshold(runs: Runs) -> Outcome:
     if len(runs.seeds) < 2:
         return ALONE
-    found = {name: first_change(runs, GD, variable) for name, variable in MEASURES.items()}
-    text = ", ".join(f"{name} at {lr and f'{lr:g}'}" for name, lr in found.items())
+    first = {name: first_change(runs, GD, variable) for name, variable in MEASURES.items()}
+    text = ", ".join(f"{name} at {lr and f'{lr:g}'}" for name, lr in first.items())
     return Outcome(
-        Verdict.HOLDS if set(found.values()) == {2000.0} else Verdict.DOES_NOT_HOLD, f"first change of {text}"
+        Verdict.HOLDS if set(first.values()) == {2000.0} else Verdict.DOES_NOT_HOLD, f"first change of {text}"
     )
 
 
 def adam_rise(runs: Runs) -> Outcome:
     if len(runs.seeds) < 2:
         return ALONE
-    found = {name: first_change(runs, ADAM, MEASURES[name]) for name in ("sim", "KTA")}
-    on_time = Verdict.HOLDS if all(lr in (0.01, 0.1, 1.0) for lr in found.values()) else Verdict.DOES_NOT_HOLD
+    first = {name: first_change(runs, ADAM, MEASURES[name]) for name in ("sim", "KTA")}
+    on_time = Verdict.HOLDS if all(lr in (0.01, 0.1, 1.0) for lr in first.values()) else Verdict.DOES_NOT_HOLD
     kta = runs.values("kta", ADAM[3:6], 1)
-    text = ", ".join(f"{name} at {lr and f'{lr:g}'}" for name, lr in found.items())
+    text = ", ".join(f"{name} at {lr and f'{lr:g}'}" for name, lr in first.items())
     return Outcome(all_of([on_time, falls(kta)]), f"first rise of {text}; KTA at η=1, 10, 100: {listing(kta)}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import Experiment
@@ -77,8 +78,6 @@ def spike_then_decay(runs: Runs) -> Outcome:
 
 
 def hill_falls(runs: Runs) -> Outcome:
-    import numpy as np
-
     hill = np.concatenate([runs.values("pl_alpha_hill", [FIG4_RUN], step) for step in FIG4_STEPS], axis=1)
     verdict = falls(hill)
     if verdict is Verdict.UNDECIDED and len(hill) > 1:

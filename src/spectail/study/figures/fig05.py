@@ -5,7 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from spectail.study.artifact import Artifact
-from spectail.study.claims import Claim, Outcome, Verdict, all_of, falls, listing, mean_inside, paired_score, rises
+from spectail.study.claims import (
+    STANDARD_ERRORS,
+    Claim,
+    Outcome,
+    Verdict,
+    all_of,
+    falls,
+    listing,
+    mean_inside,
+    paired_score,
+    rises,
+)
 from spectail.study.figure_kinds import sweep_experiments, ten_step_sweep
 from spectail.study.runs import Runs, Values
 from spectail.study.settings import TEN
@@ -45,7 +56,7 @@ def extreme_tails(runs: Runs) -> Outcome:
     hill = over(runs, "pl_alpha_hill", "adam", 1000, 3000)
     test, benign = over(runs, "test_loss_large", "adam", 1000, 3000), over(runs, "test_loss_large", "adam", 0.01, 1)
     best = benign[:, [int(benign.mean(0).argmin())]]
-    no_better = not any(paired_score(column) < -3 for column in (test - best).T)
+    no_better = not any(paired_score(column) < -STANDARD_ERRORS for column in (test - best).T)
     heavy = mean_inside(hill, 1.0, 1.8)
     text = f"η=1000, 2000, 3000: Hill {listing(hill)}; test {listing(test)}, best in the benign range {listing(best)}"
     return Outcome(all_of([heavy, Verdict.HOLDS if no_better else Verdict.DOES_NOT_HOLD]), text)

@@ -1,4 +1,4 @@
-"""Deep networks: what Figures 6 and 33–37 share.
+"""Figures 6 and 33–37: layers of VGG11 and ResNet18 before and after ten full-batch steps.
 
 The paper leaves open how many images are used, how batch norm sees them, and how a kernel becomes a
 matrix; the fields of `Training` and their defaults say what is done here.
@@ -89,13 +89,13 @@ def _panel(ax: Axes, layer: xr.Dataset) -> None:
     draw_spectrum(ax, last, initial=first, axis="log10", final_label=f"after {int(layer.step[-1])} steps")
     hill, ks = layer.pl_alpha_hill.values, layer.pl_alpha_ks.values
     z = f"{float(layer.z_hill[-1]):.0f}".replace("-", "\N{MINUS SIGN}")
-    told = [
+    lines = [
         f"Hill {hill[-1]:.2f} ({hill[0]:.2f}, {float(layer.null_alpha_hill):.2f}), z = {z}",
         f"KS {ks[-1]:.2f} ({ks[0]:.2f}, {float(layer.null_alpha_ks):.2f})",
     ]
     low, high = ax.get_ylim()
-    ax.set_ylim(low, high * (high / low) ** 0.28)  # room for the figures
-    ax.text(0.03, 0.97, "\n".join(told), transform=ax.transAxes, va="top", fontsize=6.2, color=LAW)
+    ax.set_ylim(low, high * (high / low) ** 0.28)  # room for the numbers
+    ax.text(0.03, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=6.2, color=LAW)
 
 
 def _spectrum(layer: xr.Dataset) -> Any:
@@ -129,12 +129,12 @@ def all_layers(
     runs: Runs, layers: Iterable[Layer], test: Callable[[xr.Dataset], tuple[bool, str]]
 ) -> Outcome:  # fmt: skip
     """A test of each layer in each repeat: it holds if every layer passes in every one."""
-    verdicts, told = [], []
+    verdicts, sentences = [], []
     for layer in layers:
-        found = [test(row(runs, layer, seed)) for seed in runs.seeds]
-        verdicts.append(in_every_repeat([passed for passed, _ in found]))
-        told.append(f"{layer.title}: {verdicts[-1]}, " + ", ".join(dict.fromkeys(text for _, text in found)))
-    return Outcome(all_of(verdicts), "; ".join(told))
+        passed, texts = zip(*(test(row(runs, layer, seed)) for seed in runs.seeds), strict=True)
+        verdicts.append(in_every_repeat(passed))
+        sentences.append(f"{layer.title}: {verdicts[-1]}, " + ", ".join(dict.fromkeys(texts)))
+    return Outcome(all_of(verdicts), "; ".join(sentences))
 
 
 def _below_initial(layer: xr.Dataset) -> tuple[bool, str]:
@@ -149,6 +149,26 @@ def _below_null(layer: xr.Dataset) -> tuple[bool, str]:
     return bool(z <= -UNLIKELY), text
 
 
+def figure(number: int, section: str, title: str, layers: Sequence[Layer]) -> Artifact:
+    """The figure of some layers."""
+    return Artifact(
+        name=f"fig{number}",
+        title=f"Layers of {title} after 10 full-batch steps",
+        repeats=1,
+        experiments=lambda seed: (),
+        trainings=trained(layers),
+        draw=draw(f"Fig. {number}", layers),
+        claims=claims(f"40.{number}", f"{section}, Fig. {number}", layers),
+        protocols=("published",),
+    )
+
+
+def figure_of_network(number: int, network: Training, dataset: str, numbers: Sequence[int]) -> Artifact:
+    """The figure of some layers of one network on one data set."""
+    layers = [Layer(network.replace(dataset=dataset), n) for n in numbers]
+    return figure(number, "App. F.6", f"{NAMES[network.model]} on {NAMES[dataset]}", layers)
+
+
 FIG6_LAYERS = [
     Layer(VGG11.replace(dataset="cifar10"), 4),
     Layer(VGG11.replace(dataset="mnist"), 7),
@@ -156,87 +176,11 @@ FIG6_LAYERS = [
     Layer(RESNET18.replace(dataset="svhn"), 10),
 ]
 
-FIG6 = Artifact(
-    name="fig6",
-    title="Layers of VGG11 and ResNet18 after 10 full-batch steps",
-    repeats=1,
-    experiments=lambda seed: (),
-    trainings=trained(FIG6_LAYERS),
-    draw=draw("Fig. 6", FIG6_LAYERS),
-    claims=claims("40.6", "§5.3, Fig. 6", FIG6_LAYERS),
-    protocols=("published",),
-)
-
-FIG33_LAYERS = [Layer(VGG11.replace(dataset="mnist"), number) for number in (2, 4, 7)]
-
-FIG33 = Artifact(
-    name="fig33",
-    title="Layers of VGG11 on MNIST after 10 full-batch steps",
-    repeats=1,
-    experiments=lambda seed: (),
-    trainings=trained(FIG33_LAYERS),
-    draw=draw("Fig. 33", FIG33_LAYERS),
-    claims=claims("40.33", "App. F.6, Fig. 33", FIG33_LAYERS),
-    protocols=("published",),
-)
-
-FIG34_LAYERS = [Layer(VGG11.replace(dataset="cifar10"), number) for number in (2, 4, 7)]
-
-FIG34 = Artifact(
-    name="fig34",
-    title="Layers of VGG11 on CIFAR10 after 10 full-batch steps",
-    repeats=1,
-    experiments=lambda seed: (),
-    trainings=trained(FIG34_LAYERS),
-    draw=draw("Fig. 34", FIG34_LAYERS),
-    claims=claims("40.34", "App. F.6, Fig. 34", FIG34_LAYERS),
-    protocols=("published",),
-)
-
-FIG35_LAYERS = [Layer(VGG11.replace(dataset="svhn"), number) for number in (2, 4, 7)]
-
-FIG35 = Artifact(
-    name="fig35",
-    title="Layers of VGG11 on SVHN after 10 full-batch steps",
-    repeats=1,
-    experiments=lambda seed: (),
-    trainings=trained(FIG35_LAYERS),
-    draw=draw("Fig. 35", FIG35_LAYERS),
-    claims=claims("40.35", "App. F.6, Fig. 35", FIG35_LAYERS),
-    protocols=("published",),
-)
-
-FIG36_LAYERS = [Layer(RESNET18.replace(dataset="cifar10"), number) for number in (5, 8, 10)]
-
-FIG36 = Artifact(
-    name="fig36",
-    title="Layers of ResNet18 on CIFAR10 after 10 full-batch steps",
-    repeats=1,
-    experiments=lambda seed: (),
-    trainings=trained(FIG36_LAYERS),
-    draw=draw("Fig. 36", FIG36_LAYERS),
-    claims=claims("40.36", "App. F.6, Fig. 36", FIG36_LAYERS),
-    protocols=("published",),
-)
-
-FIG37_LAYERS = [Layer(RESNET18.replace(dataset="svhn"), number) for number in (5, 8, 10)]
-
-FIG37 = Artifact(
-    name="fig37",
-    title="Layers of ResNet18 on SVHN after 10 full-batch steps",
-    repeats=1,
-    experiments=lambda seed: (),
-    trainings=trained(FIG37_LAYERS),
-    draw=draw("Fig. 37", FIG37_LAYERS),
-    claims=claims("40.37", "App. F.6, Fig. 37", FIG37_LAYERS),
-    protocols=("published",),
-)
-
 ARTIFACTS = (
-    FIG6,
-    FIG33,
-    FIG34,
-    FIG35,
-    FIG36,
-    FIG37,
+    figure(6, "§5.3", "VGG11 and ResNet18", FIG6_LAYERS),
+    figure_of_network(33, VGG11, "mnist", (2, 4, 7)),
+    figure_of_network(34, VGG11, "cifar10", (2, 4, 7)),
+    figure_of_network(35, VGG11, "svhn", (2, 4, 7)),
+    figure_of_network(36, RESNET18, "cifar10", (5, 8, 10)),
+    figure_of_network(37, RESNET18, "svhn", (5, 8, 10)),
 )

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from spectail.experiments.experiment import Experiment
 from spectail.plots.colours import FINAL, LAW, OPTIMIZER_LOOKS
 from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
@@ -35,7 +36,7 @@ def draw(runs: Runs) -> Figure:
     return figure
 
 
-def _survival(ax: Axes, index: int, runs: Runs, experiment) -> None:  # type: ignore[no-untyped-def]
+def _survival(ax: Axes, index: int, runs: Runs, experiment: Experiment) -> None:
     run = runs[experiment]
     panel_title(ax, index, f"{OPTIMIZER_LOOKS[experiment.optimizer][2]}, power-law fit")
     if STEP not in run.step.values:

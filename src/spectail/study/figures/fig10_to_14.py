@@ -1,73 +1,92 @@
-"""Figure 10: spectra after one GD step in the mean-field setting."""
+"""Figures 10–14: the mean-field setting, after one step and after ten."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from spectail.experiments.experiment import Experiment
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, summary
 from spectail.study.criteria import OUTLIER, SPIKE, all_outcomes, is_heavy, outliers, spikes_only
-from spectail.study.figure_kinds import first_update, overlap_row, repeated, spectra
+from spectail.study.figure_kinds import first_update, overlaps, repeated, spectra
 from spectail.study.runs import SIDES, Runs, spectrum_at
 from spectail.study.settings import S2
 
-FIG10_RUNS = [
-    S2.replace(initialization="mean_field", optimizer="gd", lr=lr, steps=1, record=(0, 1)) for lr in (0.1, 1, 100, 2000)
-]
+MEAN_FIELD = S2.replace(initialization="mean_field")
 
-FIG10 = Artifact(
-    name="fig10",
-    title="Mean-field: spectrum after 1 GD step, η=0.1, 1, 100, 2000",
-    repeats=5,
-    experiments=repeated(FIG10_RUNS),
-    draw=spectra("Fig. 10 – mean-field", [(e, 1) for e in FIG10_RUNS]),
-    claims=(
-        Claim(
-            "15a",
-            "App. D, Fig. 10",
-            "In mean-field, one GD step makes a spike at η=100, and none at η=0.1 or 1.",
-            f"{SPIKE}, at η=100; in no repeat at the others",
-            lambda runs: spikes_only(runs, [FIG10_RUNS[2]], FIG10_RUNS[:2]),
-        ),
-    ),
+GD, ADAM = (
+    [MEAN_FIELD.replace(optimizer=optimizer, lr=lr, steps=1, record=(0, 1)) for lr in rates]
+    for optimizer, rates in (("gd", (0.1, 1, 100, 2000)), ("adam", (5e-5, 5e-3, 0.04, 0.5)))
 )
 
-FIG11_RUNS = [
-    S2.replace(initialization="mean_field", optimizer="adam", lr=lr, steps=1, record=(0, 1))
-    for lr in (5e-5, 5e-3, 0.04, 0.5)
-]
+TEN = [e.replace(steps=10, record=(0, 10), overlaps=((10, 9),)) for e in ADAM]
 
-FIG11 = Artifact(
-    name="fig11",
-    title="Mean-field: spectrum after 1 FB-Adam step, η=5e-5, 5e-3, 0.04, 0.5",
-    repeats=5,
-    experiments=repeated(FIG11_RUNS),
-    draw=spectra("Fig. 11 – mean-field", [(e, 1) for e in FIG11_RUNS]),
-    claims=(
-        Claim(
-            "15b",
-            "App. D.1, Fig. 11",
-            "In mean-field, one FB-Adam step makes a spike at η=0.04, and none at η=5e-5.",
-            f"{SPIKE}, at η=0.04; in no repeat at 5e-5",
-            lambda runs: spikes_only(runs, [FIG11_RUNS[2]], FIG11_RUNS[:1]),
+SMALL, LARGE = TEN[0], TEN[2]
+
+# Figures 10 and 11
+
+
+def one_step(
+    figure: int, where: str, claim: str, runs: Sequence[Experiment], bare: Sequence[Experiment], *,
+    names: tuple[str, str], spike_at: str, none_at: str, elsewhere: str,
+) -> Artifact:  # fmt: skip
+    """Spectra after one step, of which the third has a spike.
+
+    Args:
+        figure: its number.
+        where: section of the paper.
+        claim: the number of its claim.
+        runs: one a panel.
+        bare: those that are to have no spike.
+        names: of the optimizer, and of the learning rates.
+        spike_at: the learning rate with a spike, in words.
+        none_at: those without, in the claim.
+        elsewhere: the same in its criterion.
+    """
+    optimizer, rates = names
+    return Artifact(
+        name=f"fig{figure}",
+        title=f"Mean-field: spectrum after 1 {optimizer} step, η={rates}",
+        repeats=5,
+        experiments=repeated(runs),
+        draw=spectra(f"Fig. {figure} – mean-field", [(e, 1) for e in runs]),
+        claims=(
+            Claim(
+                claim,
+                f"{where}, Fig. {figure}",
+                f"In mean-field, one {optimizer} step makes a spike at η={spike_at}, and none at η={none_at}.",
+                f"{SPIKE}, at η={spike_at}; in no repeat at {elsewhere}",
+                lambda of: spikes_only(of, [runs[2]], bare),
+            ),
         ),
-    ),
-)
+    )
+
+
+FIG10 = one_step(
+    10, "App. D", "15a", GD, GD[:2], names=("GD", "0.1, 1, 100, 2000"), spike_at="100", none_at="0.1 or 1",
+    elsewhere="the others",
+)  # fmt: skip
+
+FIG11 = one_step(
+    11, "App. D.1", "15b", ADAM, ADAM[:1], names=("FB-Adam", "5e-5, 5e-3, 0.04, 0.5"), spike_at="0.04",
+    none_at="5e-5", elsewhere="5e-5",
+)  # fmt: skip
+
+# Figure 12
 
 FIG12 = first_update(12, "14c", "App. D.1", "adam", 0.04, expected=True, initialization="mean_field")
 
-FIG13_RUNS = [
-    S2.replace(initialization="mean_field", optimizer="adam", lr=lr, steps=10, record=(0, 10), overlaps=((10, 9),))
-    for lr in (5e-5, 5e-3, 0.04, 0.5)
-]
+# Figure 13
 
 
 def unchanged_or_heavy(runs: Runs) -> Outcome:
     change = runs.measure(
-        lambda run: float(np.max(np.abs(spectrum_at(run, 10) / spectrum_at(run, 0) - 1))), FIG13_RUNS[:1], 10
+        lambda run: float(np.max(np.abs(spectrum_at(run, 10) / spectrum_at(run, 0) - 1))), [SMALL], 10
     )
-    heavy = runs.measure(is_heavy(10), FIG13_RUNS[2:3], 10)
-    hill = runs.values("pl_alpha_hill", FIG13_RUNS[2:3], 10)
+    heavy = runs.measure(is_heavy(10), [LARGE], 10)
+    hill = runs.values("pl_alpha_hill", [LARGE], 10)
     verdict = all_of([in_every_repeat(change < 0.05), in_every_repeat(heavy == 1)])
     return Outcome(
         verdict,
@@ -80,8 +99,8 @@ FIG13 = Artifact(
     name="fig13",
     title="Mean-field: spectrum after 10 FB-Adam steps, η=5e-5, 5e-3, 0.04, 0.5",
     repeats=3,
-    experiments=repeated(FIG13_RUNS),
-    draw=spectra("Fig. 13 – mean-field", [(e, 10) for e in FIG13_RUNS]),
+    experiments=repeated(TEN),
+    draw=spectra("Fig. 13 – mean-field", [(e, 10) for e in TEN]),
     claims=(
         Claim(
             "15c",
@@ -93,7 +112,7 @@ FIG13 = Artifact(
     ),
 )
 
-SMALL, LARGE = FIG13_RUNS[0], FIG13_RUNS[2]
+# Figure 14
 
 PANELS = [(e, ((10, 9), side)) for e in (SMALL, LARGE) for side in SIDES]
 
@@ -102,7 +121,7 @@ FIG14 = Artifact(
     title="Mean-field: overlaps of W₁₀ with M₉, FB-Adam η=5e-5, 0.04",
     repeats=3,
     experiments=repeated([SMALL, LARGE]),
-    draw=overlap_row("Fig. 14 – mean-field, FB-Adam, η = 5e-5 (a, b) and 0.04 (c, d)", PANELS),
+    draw=overlaps("Fig. 14 – mean-field, FB-Adam, η = 5e-5 (a, b) and 0.04 (c, d)", PANELS),
     claims=(
         Claim(
             "14g",

@@ -1,4 +1,4 @@
-"""Figure 15: further spectra after one step."""
+"""Figures 15–20: further spectra, overlaps and sweeps after one step."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from spectail.study.claims import Claim
 from spectail.study.criteria import SPIKE, modes, spikes_only
 from spectail.study.figure_kinds import first_update, one_step_sweep, repeated, spectra, sweep_experiments
 from spectail.study.settings import S2
+
+# Figure 15
 
 GD = [S2.replace(optimizer="gd", lr=lr, steps=1, record=(0, 1)) for lr in (1, 10)]
 
@@ -38,37 +40,27 @@ FIG15 = Artifact(
     ),
 )
 
+# Figures 16 to 18
+
 FIG16 = first_update(16, "14d", "App. F.1", "gd", 0.1, expected=False)
 
 FIG17 = first_update(17, "14e", "App. F.1", "adam", 0.1, expected=True)
 
 FIG18 = first_update(18, "14f", "App. F.1", "gd", 2000, expected=True)
 
-FIG19_RUN = S2.replace(n=4000, steps=1, record=(0, 1))
+# Figures 19 and 20
 
-FIG19 = Artifact(
-    name="fig19",
-    title="Losses, KTA and sim after 1 step over 9 learning rates, n=4000",
-    repeats=5,
-    experiments=sweep_experiments(FIG19_RUN),
-    draw=one_step_sweep("Fig. 19", FIG19_RUN),
-)
 
-FIG20_RUN = S2.replace(n=8000, steps=1, record=(0, 1))
+def sweep(figure: int, n: int) -> Artifact:
+    """Fig. 3 with another number of training points."""
+    setup = S2.replace(n=n, steps=1, record=(0, 1))
+    return Artifact(
+        name=f"fig{figure}",
+        title=f"Losses, KTA and sim after 1 step over 9 learning rates, n={n}",
+        repeats=5,
+        experiments=sweep_experiments(setup),
+        draw=one_step_sweep(f"Fig. {figure}", setup),
+    )
 
-FIG20 = Artifact(
-    name="fig20",
-    title="Losses, KTA and sim after 1 step over 9 learning rates, n=8000",
-    repeats=5,
-    experiments=sweep_experiments(FIG20_RUN),
-    draw=one_step_sweep("Fig. 20", FIG20_RUN),
-)
 
-ARTIFACTS = (
-    FIG15,
-    FIG16,
-    FIG17,
-    FIG18,
-    FIG19,
-    FIG20,
-)
+ARTIFACTS = (FIG15, FIG16, FIG17, FIG18, sweep(19, 4000), sweep(20, 8000))

@@ -1,6 +1,8 @@
-"""Figure 21: losses, spectrum and overlaps along ten GD steps."""
+"""Figures 21–26: ten steps of GD and FB-Adam: over steps, over learning rates, and with more label noise."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,24 +11,12 @@ from spectail.experiments.experiment import Experiment
 from spectail.plots.look import new_figure, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, listing, mean_inside, rises, summary
-from spectail.study.figure_kinds import repeated, sweep_experiments, ten_step_sweep, trajectory_spectrum_overlaps
+from spectail.study.figure_kinds import repeated, ten_step_sweep, trajectory_spectrum_overlaps
 from spectail.study.panels import esd_panel, settings_line
 from spectail.study.runs import SIDES, Runs, Values
-from spectail.study.settings import (
-    AFTER,
-    FIG25_RUN,
-    HIGH,
-    ONE,
-    S2,
-    TEN,
-    over_learning_rates,
-)
-from spectail.study.settings import (
-    FIG25_RUN as LOW,
-)
-from spectail.study.settings import (
-    TEN as FIG5,
-)
+from spectail.study.settings import AFTER, FIG25_RUN, HIGH, ONE, OPTIMIZERS, S2, TEN, over_learning_rates
+
+# Figure 21
 
 FIRST = ONE.replace(optimizer="gd", lr=2000)  # of Fig. 18
 
@@ -59,11 +49,26 @@ FIG21 = Artifact(
     ),
 )
 
-FIG22_RUN = S2.replace(steps=10, record=(0, 10))
+# Figures 22 and 23
 
-FEW, MANY = (setup.replace(optimizer="adam", lr=1.0) for setup in (FIG22_RUN, FIG5))
 
-SWEEP = [e for optimizer in ("gd", "adam") for e in over_learning_rates(FIG22_RUN, optimizer)]
+def sweep(figure: int, n: int, further: Sequence[Experiment] = (), claims: tuple[Claim, ...] = ()) -> Artifact:
+    """Fig. 5 with another number of training points."""
+    setup = TEN.replace(n=n)
+    runs = [e for optimizer in OPTIMIZERS for e in over_learning_rates(setup, optimizer)]
+    return Artifact(
+        name=f"fig{figure}",
+        title=f"Losses, KTA, Hill and KS after 10 steps over 9 learning rates, n={n}",
+        repeats=5,
+        experiments=repeated([*runs, *further]),
+        draw=ten_step_sweep(f"Fig. {figure}", setup),
+        claims=claims,
+    )
+
+
+MANY = TEN.replace(optimizer="adam", lr=1.0)
+
+FEW = MANY.replace(n=2000)
 
 
 def hill_and_gap(runs: Runs, experiment: Experiment, hill: float, low: float, high: float) -> Outcome:
@@ -73,12 +78,10 @@ def hill_and_gap(runs: Runs, experiment: Experiment, hill: float, low: float, hi
     return Outcome(all_of([near, in_every_repeat((ratio >= low) & (ratio < high))]), text)
 
 
-FIG22 = Artifact(
-    name="fig22",
-    title="Losses, KTA, Hill and KS after 10 steps over 9 learning rates, n=2000",
-    repeats=5,
-    experiments=repeated([*SWEEP, MANY]),
-    draw=ten_step_sweep("Fig. 22", FIG22_RUN),
+FIG22 = sweep(
+    22,
+    2000,
+    further=[MANY],
     claims=(
         Claim(
             "22a",
@@ -97,23 +100,17 @@ FIG22 = Artifact(
     ),
 )
 
-FIG23_RUN = S2.replace(n=4000, steps=10, record=(0, 10))
+FIG23 = sweep(23, 4000)
 
-FIG23 = Artifact(
-    name="fig23",
-    title="Losses, KTA, Hill and KS after 10 steps over 9 learning rates, n=4000",
-    repeats=5,
-    experiments=sweep_experiments(FIG23_RUN),
-    draw=ten_step_sweep("Fig. 23", FIG23_RUN),
-)
+# Figure 24
 
-ALL = [TEN.replace(optimizer="adam", lr=lr) for lr in (1.0, 10.0, 100.0, 1000.0)]
+FIG24_RUNS = [TEN.replace(optimizer="adam", lr=lr) for lr in (1.0, 10.0, 100.0, 1000.0)]
 
 
 def draw(runs: Runs) -> Figure:
     figure, axes = new_figure(2, 4, 4.0)
     for index in range(8):
-        ax = esd_panel(axes[index], index, runs, ALL[index % 4], 10, "log10", initial=index < 4)
+        ax = esd_panel(axes[index], index, runs, FIG24_RUNS[index % 4], 10, "log10", initial=index < 4)
         shorter = ax.get_title("left").replace("FB-Adam, ", "").removesuffix(f", $t$ = {runs.scale.step(10)}")
         ax.set_title(shorter, loc="left")
         ax.set_ylabel(ax.get_ylabel() if index % 4 == 0 else "")
@@ -127,7 +124,7 @@ def draw(runs: Runs) -> Figure:
 
 
 def spike_recedes(runs: Runs) -> Outcome:
-    ratios = np.concatenate([runs.ratio(e, [10]) for e in ALL], axis=1)
+    ratios = np.concatenate([runs.ratio(e, [10]) for e in FIG24_RUNS], axis=1)
     return Outcome(rises(np.log(ratios)), f"λ₁/λ₂ at η=1, 10, 100, 1000: {listing(ratios)}")
 
 
@@ -135,7 +132,7 @@ FIG24 = Artifact(
     name="fig24",
     title="Spectrum after 10 FB-Adam steps, η=1, 10, 100, 1000, n=8000",
     repeats=5,
-    experiments=repeated(ALL),
+    experiments=repeated(FIG24_RUNS),
     draw=draw,
     claims=(
         Claim(
@@ -147,6 +144,8 @@ FIG24 = Artifact(
         ),
     ),
 )
+
+# Figures 25 and 26
 
 FIG25 = Artifact(
     name="fig25",
@@ -160,15 +159,14 @@ FIG25 = Artifact(
 def largest(runs: Runs) -> dict[str, Values]:
     """Largest overlaps (seeds × the two noises), by side."""
     return {
-        "left": np.stack([runs.largest_overlap(e, (10, 9), "left") for e in (LOW, HIGH)], axis=1),
-        "right": np.stack([runs.largest_overlap(e, (10, 9), "right") for e in (LOW, HIGH)], axis=1),
+        side: np.stack([runs.largest_overlap(e, (10, 9), side) for e in (FIG25_RUN, HIGH)], axis=1) for side in SIDES
     }
 
 
 def larger(runs: Runs) -> Outcome:
-    found = largest(runs)
-    text = "; ".join(f"{side} {summary(v[:, 0], 2)} and {summary(v[:, 1], 2)}" for side, v in found.items())
-    return Outcome(all_of([rises(v) for v in found.values()]), f"largest overlap at ρ=0.3 and 0.7: {text}")
+    by_side = largest(runs)
+    text = "; ".join(f"{side} {summary(v[:, 0], 2)} and {summary(v[:, 1], 2)}" for side, v in by_side.items())
+    return Outcome(all_of([rises(v) for v in by_side.values()]), f"largest overlap at ρ=0.3 and 0.7: {text}")
 
 
 def half(runs: Runs) -> Outcome:
@@ -181,7 +179,7 @@ FIG26 = Artifact(
     name="fig26",
     title="Losses, spectrum and overlaps over 10 FB-Adam steps, η=1, n=8000, ρ_e=0.7",
     repeats=5,
-    experiments=repeated([HIGH, LOW]),
+    experiments=repeated([HIGH, FIG25_RUN]),
     draw=trajectory_spectrum_overlaps("Fig. 26 – label noise 0.7", HIGH, (10, 9)),
     claims=(
         Claim(
@@ -201,11 +199,4 @@ FIG26 = Artifact(
     ),
 )
 
-ARTIFACTS = (
-    FIG21,
-    FIG22,
-    FIG23,
-    FIG24,
-    FIG25,
-    FIG26,
-)
+ARTIFACTS = (FIG21, FIG22, FIG23, FIG24, FIG25, FIG26)

@@ -1,4 +1,4 @@
-"""Figure 27: the spike falls between steps 5 and 6 of GD."""
+"""Figures 27 and 28: the spike falls between steps 5 and 6 of GD; losses of FB-Adam over data, ridge, noise, decay."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from spectail.study.figure_kinds import repeated, trajectories
 from spectail.study.panels import esd_panel, overlap_panel, settings_line
 from spectail.study.runs import Runs, Values, spectrum_at
 from spectail.study.settings import FIG25_RUN, HIGH, S2
+
+# Figure 27
 
 RUN = S2.replace(optimizer="gd", lr=2000, steps=6, record=(0, 5, 6), overlaps=((5, 5), (6, 5)))
 
@@ -72,6 +74,8 @@ FIG27 = Artifact(
         ),
     ),
 )
+
+# Figure 28
 
 BARE = FIG25_RUN.replace(overlaps=())
 
@@ -193,7 +197,4 @@ FIG28 = Artifact(
     ),
 )
 
-ARTIFACTS = (
-    FIG27,
-    FIG28,
-)
+ARTIFACTS = (FIG27, FIG28)

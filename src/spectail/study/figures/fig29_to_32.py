@@ -1,4 +1,4 @@
-"""Figure 29: spectra after 64 steps with weight normalisation."""
+"""Figures 29–32: weight normalisation, with a decaying learning rate too, and a tanh teacher."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from spectail.experiments.theory import gaussian_moments
 from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import (
+    STANDARD_ERRORS,
     Claim,
     Outcome,
     Verdict,
@@ -25,7 +26,9 @@ from spectail.study.claims import (
 from spectail.study.figure_kinds import repeated, spectra, sweep_experiments, ten_step_sweep
 from spectail.study.panels import esd_panel, settings_line
 from spectail.study.runs import Runs, spectrum_at
-from spectail.study.settings import OPTIMIZERS, S2, TEN, over_learning_rates
+from spectail.study.settings import LEARNING_RATES, OPTIMIZERS, S2, TEN, over_learning_rates
+
+# Figure 29
 
 STEPS = 64
 
@@ -41,8 +44,8 @@ def norm_is_kept(runs: Runs) -> Outcome:
         e = runs.scale(FIG29_RUNS[0])
         return float(abs(np.sqrt(spectrum_at(run, STEPS).sum() / (e.h * e.d)) - 1))
 
-    found = runs.measure(deviation, FIG29_RUNS, STEPS)
-    return Outcome(in_every_repeat(found < 1e-4), f"|‖W‖_F/√(hd) − 1| of the measured W₆₄: up to {found.max():.2g}")
+    off = runs.measure(deviation, FIG29_RUNS, STEPS)
+    return Outcome(in_every_repeat(off < 1e-4), f"|‖W‖_F/√(hd) − 1| of the measured W₆₄: up to {off.max():.2g}")
 
 
 def wider(runs: Runs) -> Outcome:
@@ -85,6 +88,8 @@ FIG29 = Artifact(
     ),
 )
 
+# Figure 30
+
 FIG30_RUN = TEN.replace(weight_normalization=True)
 
 SWEEP = [e for optimizer in OPTIMIZERS for e in over_learning_rates(FIG30_RUN, optimizer)]
@@ -101,9 +106,9 @@ def lower_hill(runs: Runs) -> Outcome:
 def benign(runs: Runs) -> Outcome:
     hill = runs.over_lr("pl_alpha_hill", FIG30_RUN, "adam", 0.01, 100)
     test = runs.over_lr("test_loss_large", FIG30_RUN, "adam", 0.01, 100)
-    start = runs.values("test_loss_large", SWEEP[9:10], 0)
-    worse = any(paired_score(column) > 3 for column in (test - start).T)
-    verdict = all_of([mean_inside(hill, 1.0, 2.45), Verdict.DOES_NOT_HOLD if worse else Verdict.HOLDS])
+    start = runs.values("test_loss_large", [FIG30_RUN.replace(optimizer="adam", lr=LEARNING_RATES[0])], 0)
+    harmful = any(paired_score(column) > STANDARD_ERRORS for column in (test - start).T)
+    verdict = all_of([mean_inside(hill, 1.0, 2.45), Verdict.DOES_NOT_HOLD if harmful else Verdict.HOLDS])
     text = f"η=0.01 to 100: Hill {listing(hill, 4)}; test {listing(test)}, untrained {listing(start)}"
     return Outcome(verdict, text)
 
@@ -132,6 +137,8 @@ FIG30 = Artifact(
         ),
     ),
 )
+
+# Figure 31
 
 GAMMAS = (0.2, 0.4, 0.6, 0.8)
 
@@ -178,6 +185,8 @@ FIG31 = Artifact(
     ),
 )
 
+# Figure 32
+
 FIG32_RUN = TEN.replace(teacher="tanh")
 
 
@@ -219,9 +228,4 @@ FIG32 = Artifact(
     ),
 )
 
-ARTIFACTS = (
-    FIG29,
-    FIG30,
-    FIG31,
-    FIG32,
-)
+ARTIFACTS = (FIG29, FIG30, FIG31, FIG32)

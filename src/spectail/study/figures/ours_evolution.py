@@ -1,4 +1,4 @@
-"""The whole evolution in one image (not in the paper): density of log λ at every step of Figure 4's run, and on."""
+"""Ours: the whole evolution of Figure 4's run in one image, and what bfloat16 products change of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from spectail.experiments.experiment import Experiment
 from spectail.plots.bands import draw_untrained_hill
 from spectail.plots.colours import FINAL, LAW, SERIES
-from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis, step_positions
+from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis
 from spectail.plots.look import TEXT_WIDTH, new_figure, panel_title
 from spectail.plots.spectrum_plot import draw_spectrum
 from spectail.study.artifact import Artifact
@@ -21,6 +21,8 @@ from spectail.study.panels import settings_line
 from spectail.study.runs import Runs, spectrum_at
 from spectail.study.settings import FIG4_RUN as FULL
 from spectail.study.settings import S2
+
+# The evolution
 
 STEPS = 200
 
@@ -38,12 +40,12 @@ def draw_evolution_of_runs(runs: Runs) -> Figure:
     figure = Figure(figsize=(TEXT_WIDTH, 4.6), layout="constrained")
     strip, density, below = figure.subplots(3, 1, sharex=True, height_ratios=[0.32, 4, 1.5])
     draw_evolution_and_phases(strip, density, run, law)
-    position = step_positions(run.step.values)
+    position = np.log1p(run.step.values)
     below.plot(position, run.pl_alpha_hill.values, color=FINAL, label="PL_Alpha_Hill")
     draw_untrained_hill(below, law.hill())
     below.set_ylabel("Hill exponent")
     below.legend(loc="lower left")
-    step_axis(below, run.step.values)
+    step_axis(below, STEPS)
     lr = runs.scale(RUN).lr
     figure.suptitle(rf"FB-Adam, $\eta$ = {lr:.3g}. {settings_line(runs, S2)}", fontsize=8)
     return figure
@@ -70,6 +72,8 @@ EVOLUTION = Artifact(
     draw=draw_evolution_of_runs,
     table=table,
 )
+
+# The precision
 
 LOW = FULL.replace(precision="bfloat16")
 
@@ -103,8 +107,8 @@ def draw_precision(runs: Runs) -> Figure:
 def harmless(runs: Runs) -> Outcome:
     hill = [runs.over_steps("pl_alpha_hill", e, PRECISION_STEPS) for e in (FULL, LOW)]
     change = np.abs(hill[1] - hill[0]).max(1)
-    seen = [[runs[e.replace(seed=seed)].phase.values.tolist() for seed in runs.seeds] for e in (FULL, LOW)]
-    phases = np.array([full == low for full, low in zip(*seen, strict=True)])
+    by_precision = [[runs[e.replace(seed=seed)].phase.values.tolist() for seed in runs.seeds] for e in (FULL, LOW)]
+    phases = np.array([full == low for full, low in zip(*by_precision, strict=True)])
     text = f"largest change of Hill {summary(change, 2)}; same phases in {phases.sum()} of {len(phases)}"
     return Outcome(all_of([in_every_repeat(change < 0.01), in_every_repeat(phases)]), text)
 
@@ -126,7 +130,4 @@ PRECISION = Artifact(
     ),
 )
 
-ARTIFACTS = (
-    EVOLUTION,
-    PRECISION,
-)
+ARTIFACTS = (EVOLUTION, PRECISION)

@@ -1,4 +1,4 @@
-"""Predicted against measured (not in the paper): spike, overlaps and alignment over learning rates and sizes."""
+"""Ours: predicted against measured: spike, overlaps and alignment over learning rates and sizes."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ FACTORS = (0.4, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 10.0)
 
 def series(optimizer: str, divisor: int) -> list[Experiment]:
     """One experiment for each learning rate, of one size; overlaps where they are small enough to keep."""
-    kept = ((1, 0),) if divisor > 1 else ()
+    pairs = ((1, 0),) if divisor > 1 else ()
     base = S2.replace(
         n=S2.n // divisor, d=S2.d // divisor, h=S2.h // divisor, optimizer=optimizer, steps=1, record=(0, 1),
-        overlaps=kept,
+        overlaps=pairs,
     )  # fmt: skip
     critical = critical_lr(base.replace(protocol="published"))
     return [base.replace(lr=float(f"{factor * critical:.6g}")) for factor in FACTORS]

@@ -1,4 +1,4 @@
-"""Long trajectories: their tables, and when a spectrum becomes heavy-tailed (claim 37)."""
+"""Tables 1, 3, 4 and 5: long runs, and when a spectrum becomes heavy-tailed (claim 37)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ MEASURED = (1, 10, 100, 10_000)
 
 
 def long_runs(optimizer: str, rates: Sequence[float]) -> list[Experiment]:
-    """Ten thousand steps with each learning rate, measured at `STEPS` and before."""
+    """Ten thousand steps with each learning rate, measured at `MEASURED`."""
     return [S2.replace(optimizer=optimizer, lr=lr, steps=MEASURED[-1], record=(0, *MEASURED)) for lr in rates]
 
 
-def trajectories_table(number: int, experiments: Sequence[Experiment], claims: tuple[Claim, ...]) -> Artifact:
+def table_of_long_runs(number: int, experiments: Sequence[Experiment], claims: tuple[Claim, ...]) -> Artifact:
     """The table of some `long_runs`, one column a learning rate."""
     first, last = experiments[0], experiments[-1]
     name, steps = OPTIMIZER_LOOKS[first.optimizer][2], ", ".join(f"{t:,}" for t in MEASURED)
@@ -39,29 +39,15 @@ def trajectories_table(number: int, experiments: Sequence[Experiment], claims: t
 
 TABLE4_RUNS = long_runs("adam", (0.01, 0.1, 1.0, 10.0, 100.0))
 
-TABLE4 = trajectories_table(
-    4,
-    TABLE4_RUNS,
-    claims=(
-        Claim(
-            "5b",
-            "App. E, Table 4",
-            "After one FB-Adam step there is a spike for η ≥ 0.1, and none for η=0.01.",
-            f"{SPIKE}, for η=0.1, 1, 10, 100; in no repeat for 0.01",
-            lambda runs: spikes_only(runs, TABLE4_RUNS[1:], TABLE4_RUNS[:1]),
-        ),
-    ),
-)
+TABLE3_RUNS = long_runs("gd", (0.1, 1.0, 10.0, 100.0, 2000.0))
+
+# Table 1
 
 TABLE1_STEPS = (1, 100, 10_000)
 
 TABLE1_RUNS = TABLE4_RUNS[:3]
 
 SLOW, MIDDLE, FAST = TABLE1_RUNS
-
-
-def table(runs: Runs) -> list[tuple[str, ...]]:
-    return rows(runs, TABLE1_RUNS, MEASURED)
 
 
 def spike_returns(runs: Runs) -> Outcome:
@@ -76,7 +62,7 @@ TABLE1 = Artifact(
     repeats=1,
     experiments=repeated(TABLE1_RUNS),
     draw=spectra_table("Table 1 – FB-Adam", TABLE1_RUNS, TABLE1_STEPS),
-    table=table,
+    table=lambda runs: rows(runs, TABLE1_RUNS, MEASURED),
     claims=(
         Claim(
             "37a",
@@ -109,9 +95,9 @@ TABLE1 = Artifact(
     ),
 )
 
-TABLE3_RUNS = long_runs("gd", (0.1, 1.0, 10.0, 100.0, 2000.0))
+# Table 3
 
-TABLE3 = trajectories_table(
+TABLE3 = table_of_long_runs(
     3,
     TABLE3_RUNS,
     claims=(
@@ -132,6 +118,24 @@ TABLE3 = trajectories_table(
     ),
 )
 
+# Table 4
+
+TABLE4 = table_of_long_runs(
+    4,
+    TABLE4_RUNS,
+    claims=(
+        Claim(
+            "5b",
+            "App. E, Table 4",
+            "After one FB-Adam step there is a spike for η ≥ 0.1, and none for η=0.01.",
+            f"{SPIKE}, for η=0.1, 1, 10, 100; in no repeat for 0.01",
+            lambda runs: spikes_only(runs, TABLE4_RUNS[1:], TABLE4_RUNS[:1]),
+        ),
+    ),
+)
+
+# Table 5
+
 TABLE5_STEPS = (1, 1_000_000)
 
 RECORD = (0, 1, 10, 100, 1000, 10_000, 100_000, 1_000_000)
@@ -139,19 +143,15 @@ RECORD = (0, 1, 10, 100, 1000, 10_000, 100_000, 1_000_000)
 FULL = S2.replace(optimizer="adam", lr=0.01, steps=TABLE5_STEPS[-1], record=RECORD)
 
 
-def artifact(name: str, run: Experiment, note: str, *, in_all: bool) -> Artifact:
+def table_5(name: str, run: Experiment, note: str, *, in_all: bool) -> Artifact:
     """Table 5 of one size."""
-
-    def table(runs: Runs) -> list[tuple[str, ...]]:
-        return rows(runs, [run], RECORD)
-
     return Artifact(
         name=name,
         title=f"Spectrum at t = 1 and 1,000,000 under FB-Adam, η={run.lr:g}{note}",
         repeats=1,
         experiments=repeated([run]),
         draw=spectra_table(f"Table 5{note} – FB-Adam", [run], TABLE5_STEPS),
-        table=table,
+        table=lambda runs: rows(runs, [run], RECORD),
         protocols=("published",),
         in_all=in_all,
         claims=(
@@ -168,14 +168,8 @@ def artifact(name: str, run: Experiment, note: str, *, in_all: bool) -> Artifact
     )
 
 
-TABLE5 = artifact("table5", QUARTER(FULL), " (scaled: sizes a quarter, η twice)", in_all=True)
+TABLE5 = table_5("table5", QUARTER(FULL), " (scaled: sizes a quarter, η twice)", in_all=True)
 
-TABLE5_FULL = artifact("table5-full", FULL, "", in_all=False)
+TABLE5_FULL = table_5("table5-full", FULL, "", in_all=False)
 
-ARTIFACTS = (
-    TABLE4,
-    TABLE1,
-    TABLE3,
-    TABLE5,
-    TABLE5_FULL,
-)
+ARTIFACTS = (TABLE1, TABLE3, TABLE4, TABLE5, TABLE5_FULL)
