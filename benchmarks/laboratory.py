@@ -24,7 +24,7 @@ from spectail.experiments.two_layer.student import Student
 from spectail.spectra import gram
 from spectail.store.store import Store
 from spectail.study.figures.fig03 import FIG3
-from spectail.study.settings import OPTIMIZERS, over_learning_rates
+from spectail.study.settings import PAPER_OPTIMIZERS, over_learning_rates
 from spectail.sweeps.sweep import run_missing
 
 S2 = Experiment(protocol="published")  # n = 2000, d = 1000, h = 1500, float32
@@ -90,7 +90,7 @@ def shared_sweep() -> Row:
 def share_of_products() -> Row:
     """How much of a sweep like Fig. 22 (one repeat) is matrix products and factorisations, files included."""
     base = S2.replace(steps=10, record=(0, 10))
-    runs = [e for optimizer in OPTIMIZERS for e in over_learning_rates(base, optimizer)]
+    runs = [e for optimizer in PAPER_OPTIMIZERS for e in over_learning_rates(base, optimizer)]
     in_scipy = [0.0]
 
     def timed(routine: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,6 +12,10 @@ import xarray as xr
 from torch import nn
 
 import spectail
+from spectail.study.catalogue import find
+from spectail.study.claims import Verdict
+from spectail.study.plan import plan_of
+from spectail.study.records import Record
 
 if not hasattr(spectail, "load_recording"):
     pytest.skip("the reader of all recordings, spectail.load_recording, is not built yet", allow_module_level=True)
@@ -321,3 +325,21 @@ def test_the_spectra_of_an_analysis_of_the_first_edition_open():
     assert recording.step.values.tolist() == [0]
     told = {"matrices": in_order, "last_eigenvalues": [spectra[name] for name in in_order]}
     check_spectra(recording, told)
+
+
+def test_the_record_of_a_figure_of_the_first_edition_opens_and_is_written_as_it_was():
+    path = FILES / "study" / "fig4.json"
+    record = Record.read(path)
+    assert json.loads(json.dumps(record.json())) == json.loads(path.read_text(encoding="utf-8"))
+    assert [claim.number for claim in record.claims] == ["28a", "28b", "28c"]
+    assert record.claims[0].outcomes["published"].verdict is Verdict.DOES_NOT_HOLD
+    assert len(record.runs["published"]) == len(record.runs["equations"]) == 1
+    assert record.tables["published"][0][:3] == ("step", "phase", "paper")
+
+
+def test_a_figure_has_the_runs_that_it_had():
+    """Their keys: a store of the first edition has the runs of a figure, and they are not computed again."""
+    record = Record.read(FILES / "study" / "fig4.json")
+    assert [e.key for e in plan_of(find(["fig4"]), "small", 1, None, None).experiments()] == [
+        key for keys in record.runs.values() for key in keys
+    ]

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from spectail.analysis.row import measure_spectrum
 from spectail.plots.evolution_plot import draw_evolution
-from spectail.plots.spectrum_plot import SCALES, draw_spectrum
+from spectail.plots.spectrum_plot import AXIS_SCALES, draw_spectrum
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.spikes import visible_edge
 from spectail.weights.matrix import WeightMatrix
@@ -36,7 +36,7 @@ def bulk_of(row):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("spikes", PLANTED)
-@pytest.mark.parametrize("axis", SCALES)
+@pytest.mark.parametrize("axis", AXIS_SCALES)
 def test_the_picture_of_a_spectrum_marks_its_spikes(shape, spikes, axis):
     values, row = planted(*shape, spikes)
     ax = draw_spectrum(Figure().subplots(), values, bulk=bulk_of(row), n_spikes=row["n_spikes"], axis=axis)

@@ -17,7 +17,7 @@ from spectail.store.store import Store
 from spectail.study import making
 from spectail.study import plan as paper
 from spectail.study.catalogue import find
-from spectail.study.records import curves, read_records, record_of, save_record, save_verdicts
+from spectail.study.records import artifact_curves, read_records, record_of, save_record, save_verdicts
 from spectail.study.settings import Scale
 from spectail.sweeps.sweep import run_missing
 
@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
         of_artifact = paper.by_protocol(plan, artifact, runs)
         making.draw(artifact, of_artifact, root / "figures")
         record = record_of(artifact, plan, of_artifact, making.verify(artifact, of_artifact))
-        save_record(record, curves(artifact, of_artifact), root / "figures")
+        save_record(record, artifact_curves(artifact, of_artifact), root / "figures")
     record = json.loads((root / "figures" / "fig9.json").read_text())
     for verdict in record["verdicts"]:
         del verdict["outcomes"]["equations"]  # as where only one protocol was run

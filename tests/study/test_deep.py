@@ -16,7 +16,7 @@ from spectail.study.figures import fig06_33_to_37 as deep
 from spectail.study.figures import fig06_33_to_37 as fig6
 from spectail.study.making import draw, verify
 from spectail.study.plan import Plan, by_protocol, choose
-from spectail.study.records import curves, record_of, save_record
+from spectail.study.records import artifact_curves, record_of, save_record
 from spectail.study.runs import StoredRuns
 from spectail.study.settings import PAPER, SMALL
 
@@ -48,7 +48,7 @@ def test_an_artifact_draws_itself_tests_its_claims_and_keeps_a_record(made, tmp_
     assert isinstance(artifact.draw(runs["published"]), Figure)
     claims = verify(artifact, runs)
     assert [claim.number for claim in claims] == ["40.99a", "40.99b"]
-    json, csv = save_record(record_of(artifact, plan, runs, claims), curves(artifact, runs), tmp_path)
+    json, csv = save_record(record_of(artifact, plan, runs, claims), artifact_curves(artifact, runs), tmp_path)
     assert '"images": "60"' in json.read_text()
     assert len(csv.read_text().splitlines()) == 1 + 3 * 2  # layers × steps
 

@@ -15,7 +15,7 @@ from spectail.plots.colours import FINAL, SERIES
 from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis
 from spectail.plots.look import TEXT_WIDTH, new_figure, panel_title, shared_legend
 from spectail.plots.overlaps_plot import draw_overlaps
-from spectail.plots.spectrum_plot import SCALES, draw_spectrum
+from spectail.plots.spectrum_plot import AXIS_SCALES, draw_spectrum
 from spectail.spectra.bulk import MarchenkoPastur
 
 
@@ -45,7 +45,7 @@ def _draw_spectra(run: xr.Dataset) -> Figure:
     last = run.isel(step=-1)
     bulk = MarchenkoPastur(e.h, e.d, last.bulk_variance.item())
     initial = run.eigenvalues.sel(step=0).values if 0 in run.step.values and run.sizes["step"] > 1 else None
-    for index, (ax, axis) in enumerate(zip(axes, SCALES, strict=True)):
+    for index, (ax, axis) in enumerate(zip(axes, AXIS_SCALES, strict=True)):
         panel_title(ax, index, f"$t$ = {last.step.item()}, {last.phase.item()}")
         draw_spectrum(
             ax, last.eigenvalues.values, initial=initial, law=law, bulk=bulk, n_spikes=last.n_spikes.item(), axis=axis

@@ -15,11 +15,11 @@ from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.phases import DETACHED_RATIO
 from spectail.spectra.spikes import visible_edge
 
-Scale = Literal["linear", "log10"]
+AxisScale = Literal["linear", "log10"]
 
-SCALES: tuple[Scale, ...] = get_args(Scale)
+AXIS_SCALES: tuple[AxisScale, ...] = get_args(AxisScale)
 
-Values = NDArray[np.float64]
+_Values = NDArray[np.float64]
 
 # Past this many bulk edges an eigenvalue would squeeze a linear axis: it is named at the margin.
 LINEAR_REACH = 3.0
@@ -35,7 +35,7 @@ def draw_spectrum(
     law: MarchenkoPastur | None = None,
     bulk: MarchenkoPastur | None = None,
     n_spikes: int = 0,
-    axis: Scale = "log10",
+    axis: AxisScale = "log10",
     final_label: str = "trained",
     bins: int | None = None,
     predicted: float | None = None,
@@ -86,7 +86,7 @@ def draw_spectrum(
     return ax
 
 
-def _draw_log(ax: Axes, final: Values, initial: Values | None, label: str, bins: int) -> None:
+def _draw_log(ax: Axes, final: _Values, initial: _Values | None, label: str, bins: int) -> None:
     lowest = []
     for values, colour, name, order in ((initial, INITIAL, "initial", 1), (final, FINAL, label, 2)):
         if values is None or not (values > 0).any():
@@ -109,7 +109,7 @@ def _draw_log(ax: Axes, final: Values, initial: Values | None, label: str, bins:
 
 
 def _draw_linear(
-    ax: Axes, final: Values, initial: Values | None, law: MarchenkoPastur | None, label: str, bins: int
+    ax: Axes, final: _Values, initial: _Values | None, law: MarchenkoPastur | None, label: str, bins: int
 ) -> None:
     reach = (
         final[-1]
@@ -146,7 +146,7 @@ def _scientific(value: float) -> str:
     return rf"{value / 10.0**exponent:.2f} \times 10^{{{exponent}}}"
 
 
-def _draw_law(ax: Axes, law: MarchenkoPastur, whose: str, axis: Scale) -> None:
+def _draw_law(ax: Axes, law: MarchenkoPastur, whose: str, axis: AxisScale) -> None:
     low, high = law.edges
     if axis == "log10":
         x = np.linspace(np.log10(max(low, 1e-6 * high)), np.log10(high), 600)
@@ -161,7 +161,7 @@ def _draw_law(ax: Axes, law: MarchenkoPastur, whose: str, axis: Scale) -> None:
         ax.set_ylim(limits)
 
 
-def _mark_spikes(ax: Axes, final: Values, n_spikes: int, axis: Scale) -> None:
+def _mark_spikes(ax: Axes, final: _Values, n_spikes: int, axis: AxisScale) -> None:
     """A tick on the axis for each spike, since its bar can be a pixel high.
 
     Those above a gap get a triangle; of more than `MOST_SPIKES` the lower ones are a bulk of their own.

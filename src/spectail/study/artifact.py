@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.protocols import Protocol
+from spectail.experiments.protocols import PROTOCOLS, Protocol
 from spectail.study.claims import Claim
-from spectail.study.runs import PROTOCOLS, Runs
+from spectail.study.runs import Runs
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,6 @@ class Artifact:
     draw: Callable[[Runs], Figure]
     claims: tuple[Claim, ...] = ()
     table: Callable[[Runs], list[tuple[str, ...]]] | None = None
-    protocols: tuple[Protocol, ...] = PROTOCOLS
+    protocols: tuple[Protocol, ...] = tuple(PROTOCOLS)
     in_all: bool = True
     trainings: Callable[[int], Iterable[Training]] | None = None

@@ -12,7 +12,7 @@ from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import critical_lr
 from spectail.plots.colours import OPTIMIZER_LOOKS
 from spectail.plots.look import new_figure, panel_title, shared_legend
-from spectail.plots.spectrum_plot import Scale
+from spectail.plots.spectrum_plot import AxisScale
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim
 from spectail.study.criteria import OUTLIER, all_outcomes, outliers
@@ -27,7 +27,7 @@ from spectail.study.panels import (
     trajectory_panel,
 )
 from spectail.study.runs import SIDES, Runs, Side
-from spectail.study.settings import AFTER, BEFORE, ONE, OPTIMIZERS, over_learning_rates
+from spectail.study.settings import AFTER, BEFORE, ONE, PAPER_OPTIMIZERS, over_learning_rates
 
 Draw = Callable[[Runs], Figure]
 
@@ -46,7 +46,7 @@ def repeated(experiments: Sequence[Experiment]) -> Experiments:
 
 
 def spectra(
-    label: str, panels: Sequence[tuple[Experiment, int]], *, cols: int = 2, axis: Scale = "log10", row: float = 2.1
+    label: str, panels: Sequence[tuple[Experiment, int]], *, cols: int = 2, axis: AxisScale = "log10", row: float = 2.1
 ) -> Draw:
     """A grid of spectra, each of one experiment at one step, in reading order."""
 
@@ -95,7 +95,7 @@ def one_step_sweep(label: str, setup: Experiment) -> Draw:
         lr_panel(panel_title(axes[2], 2, "kernel–target alignment"), runs, setup, 1, "kta").set_ylabel("KTA")
         lr_panel(panel_title(axes[3], 3, "alignment with the teacher"), runs, setup, 1, "alignment")
         axes[3].set_ylabel(r"sim($W$, $\beta^*$)")
-        for ax, optimizers in zip(axes, (("gd",), ("adam",), OPTIMIZERS, OPTIMIZERS), strict=True):
+        for ax, optimizers in zip(axes, (("gd",), ("adam",), PAPER_OPTIMIZERS, PAPER_OPTIMIZERS), strict=True):
             for optimizer in optimizers:
                 mark_critical(ax, runs, setup, optimizer)
         return _finish(figure, label, runs, setup, "after one step", "; dotted: predicted critical η")
@@ -119,7 +119,7 @@ def ten_step_sweep(label: str, setup: Experiment) -> Draw:
 
 def sweep_experiments(setup: Experiment) -> Experiments:
     """Both optimizers over the paper's learning rates."""
-    return repeated([e for optimizer in OPTIMIZERS for e in over_learning_rates(setup, optimizer)])
+    return repeated([e for optimizer in PAPER_OPTIMIZERS for e in over_learning_rates(setup, optimizer)])
 
 
 def overlaps(label: str, panels: Sequence[tuple[Experiment, Overlap]]) -> Draw:

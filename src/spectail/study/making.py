@@ -29,7 +29,7 @@ from spectail.study.plan import Plan, by_protocol, choose, plan_of
 from spectail.study.records import (
     ClaimRecord,
     Record,
-    curves,
+    artifact_curves,
     read_records,
     record_of,
     save_record,
@@ -146,7 +146,7 @@ def _make(name: str, plan: Plan, files: Mapping[str, Path], store: Store, folder
     with shared_lock(store.writing):  # lest another process takes what is half written for left behind
         paths = draw(artifact, runs, folder)
         record = record_of(artifact, plan, runs, verify(artifact, runs))
-        paths += save_record(record, curves(artifact, runs), folder)
+        paths += save_record(record, artifact_curves(artifact, runs), folder)
     return replace(record, paths=paths)
 
 

@@ -17,13 +17,13 @@ from spectail.plots.bands import draw_band, draw_untrained_hill, lr_axis
 from spectail.plots.colours import OPTIMIZER_LOOKS, SERIES
 from spectail.plots.look import panel_title
 from spectail.plots.overlaps_plot import draw_overlaps
-from spectail.plots.spectrum_plot import Scale, draw_spectrum
+from spectail.plots.spectrum_plot import AxisScale, draw_spectrum
 from spectail.study.runs import Runs, Side, spectrum_at
-from spectail.study.settings import LEARNING_RATES, OPTIMIZERS, over_learning_rates
+from spectail.study.settings import LEARNING_RATES, PAPER_OPTIMIZERS, over_learning_rates
 
 
 def esd_panel(
-    ax: Axes, index: int, runs: Runs, experiment: Experiment, step: int, axis: Scale, *, initial: bool = True
+    ax: Axes, index: int, runs: Runs, experiment: Experiment, step: int, axis: AxisScale, *, initial: bool = True
 ) -> Axes:  # fmt: skip
     """The spectrum of one run at a step, with its initial one and the law of that.
 
@@ -89,7 +89,7 @@ def trajectory_panel(ax: Axes, runs: Runs, named: Mapping[str, Experiment]) -> A
 
 
 def lr_panel(
-    ax: Axes, runs: Runs, setup: Experiment, step: int, variable: str, optimizers: Sequence[str] = OPTIMIZERS,
+    ax: Axes, runs: Runs, setup: Experiment, step: int, variable: str, optimizers: Sequence[str] = PAPER_OPTIMIZERS,
     linestyle: str = "-",
 ) -> Axes:  # fmt: skip
     """A variable of a setup's runs against the learning rate, one line an optimizer, with bands over repeats."""
@@ -104,7 +104,9 @@ def lr_panel(
     return lr_axis(ax, note)
 
 
-def loss_panel(ax: Axes, runs: Runs, setup: Experiment, step: int, optimizers: Sequence[str] = OPTIMIZERS) -> Axes:
+def loss_panel(
+    ax: Axes, runs: Runs, setup: Experiment, step: int, optimizers: Sequence[str] = PAPER_OPTIMIZERS
+) -> Axes:
     """Readout losses against the learning rate: solid on the hold-out set, dashed on 5,000 test points."""
     lr_panel(ax, runs, setup, step, "train_loss", optimizers)
     lr_panel(ax, runs, setup, step, "test_loss_large", optimizers, "--")

@@ -16,11 +16,11 @@ import xarray as xr
 from spectail.errors import SettingError, unknown_name
 from spectail.experiments.deep.training import TRAININGS, Training
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.protocols import Protocol
+from spectail.experiments.protocols import PROTOCOLS, Protocol
 from spectail.store.store import Store
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import find, find_deep
-from spectail.study.runs import PROTOCOLS, Runs, as_run
+from spectail.study.runs import Runs, as_run
 from spectail.study.settings import SCALES, Scale
 from spectail.sweeps.estimate import Estimate, estimate_at, machine_speed
 

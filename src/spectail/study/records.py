@@ -18,13 +18,13 @@ import pandas as pd
 from spectail.errors import StoreError
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.protocols import CONVENTIONS, Protocol
+from spectail.experiments.protocols import CONVENTIONS, PROTOCOLS, Protocol
 from spectail.files import write_whole
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import catalogue
 from spectail.study.claims import Outcome, Verdict
 from spectail.study.plan import Plan
-from spectail.study.runs import PROTOCOLS, Runs
+from spectail.study.runs import Runs
 
 FORMAT = 1
 
@@ -174,7 +174,7 @@ def read_records(folder: Path) -> list[Record]:
     return sorted(records, key=lambda record: order.get(record.name, len(order)))
 
 
-def curves(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> pd.DataFrame:
+def artifact_curves(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> pd.DataFrame:
     """Every scalar of every run of an artifact, one row a run and step; fields that all runs share are left out."""
     if artifact.trainings:
         of_seed = [(of, artifact.trainings(seed)) for of in runs.values() for seed in of.seeds]

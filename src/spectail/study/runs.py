@@ -13,13 +13,10 @@ from numpy.typing import NDArray
 
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.protocols import PROTOCOLS as CONVENTIONS
 from spectail.experiments.protocols import Protocol
 from spectail.recording.reading import load_recording
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.study.settings import Scale, over_learning_rates
-
-PROTOCOLS: tuple[Protocol, ...] = tuple(CONVENTIONS)
 
 Side = Literal["left", "right"]
 

@@ -17,7 +17,7 @@ S8 = S2.replace(n=8000)
 
 LEARNING_RATES = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0, 2000.0, 3000.0)
 
-OPTIMIZERS = ("gd", "adam")
+PAPER_OPTIMIZERS = ("gd", "adam")
 
 
 def over_learning_rates(setup: Experiment, optimizer: str, **fields: object) -> list[Experiment]:

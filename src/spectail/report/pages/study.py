@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 from PIL import Image
 
 from spectail.errors import StoreError
@@ -31,10 +30,9 @@ from spectail.spectra.bulk import MarchenkoPastur
 from spectail.store.locks import shared_lock
 from spectail.store.store import Store
 from spectail.study.records import Record, read_records
+from spectail.study.runs import Values
 from spectail.study.settings import figure_folder
 from spectail.sweeps.worker import PRELOAD
-
-Values = NDArray[np.float64]
 
 _SPECTRA_BYTES = 2_400_000  # of all packed spectra together
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from spectail.experiments.protocols import PROTOCOLS
 from spectail.report.terminal.tables import console, print_table
 from spectail.report.wording import duration
 from spectail.study.claims import Verdict
 from spectail.study.plan import Cost
 from spectail.study.records import ClaimRecord
-from spectail.study.runs import PROTOCOLS
 
 _VERDICT_STYLE = {Verdict.HOLDS: "green", Verdict.DOES_NOT_HOLD: "red", Verdict.UNDECIDED: "yellow"}
 

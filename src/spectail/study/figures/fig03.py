@@ -11,11 +11,11 @@ from spectail.study.artifact import Artifact
 from spectail.study.claims import STANDARD_ERRORS, Claim, Outcome, Verdict, all_of, falls, listing, paired_score, rises
 from spectail.study.figure_kinds import one_step_sweep, sweep_experiments
 from spectail.study.runs import Runs, spectrum_at
-from spectail.study.settings import LEARNING_RATES, OPTIMIZERS, S2, over_learning_rates
+from spectail.study.settings import LEARNING_RATES, PAPER_OPTIMIZERS, S2, over_learning_rates
 
 ONE = S2.replace(steps=1, record=(0, 1))
 
-GD, ADAM = (over_learning_rates(ONE, optimizer) for optimizer in OPTIMIZERS)
+GD, ADAM = (over_learning_rates(ONE, optimizer) for optimizer in PAPER_OPTIMIZERS)
 
 MEASURES = {"sim": "alignment", "KTA": "kta", "train loss": "train_loss", "test loss": "test_loss_large"}
 
@@ -27,7 +27,7 @@ def first_spike(runs: Runs) -> Outcome:
         first[name] = next((lr for lr, top in zip(LEARNING_RATES, lowest.tolist(), strict=True) if top > edge), None)
     as_claimed = first == {"GD": 2000.0, "FB-Adam": 0.1}
     text = ", ".join(f"{name} {'none' if lr is None else f'{lr:g}'}" for name, lr in first.items())
-    predicted = [critical_lr(ONE.replace(optimizer=o, protocol=runs.protocol)) for o in OPTIMIZERS]
+    predicted = [critical_lr(ONE.replace(optimizer=o, protocol=runs.protocol)) for o in PAPER_OPTIMIZERS]
     text = f"first spike at {text}; predicted critical η {predicted[0]:.4g} and {predicted[1]:.3g}"
     return Outcome(Verdict.HOLDS if as_claimed else Verdict.DOES_NOT_HOLD, text)
 

@@ -14,7 +14,7 @@ from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, listi
 from spectail.study.figure_kinds import repeated, ten_step_sweep, trajectory_spectrum_overlaps
 from spectail.study.panels import esd_panel, settings_line
 from spectail.study.runs import SIDES, Runs, Values
-from spectail.study.settings import AFTER, FIG25_RUN, HIGH, ONE, OPTIMIZERS, S2, TEN, over_learning_rates
+from spectail.study.settings import AFTER, FIG25_RUN, HIGH, ONE, PAPER_OPTIMIZERS, S2, TEN, over_learning_rates
 
 # Figure 21
 
@@ -55,7 +55,7 @@ FIG21 = Artifact(
 def sweep(figure: int, n: int, further: Sequence[Experiment] = (), claims: tuple[Claim, ...] = ()) -> Artifact:
     """Fig. 5 with another number of training points."""
     setup = TEN.replace(n=n)
-    runs = [e for optimizer in OPTIMIZERS for e in over_learning_rates(setup, optimizer)]
+    runs = [e for optimizer in PAPER_OPTIMIZERS for e in over_learning_rates(setup, optimizer)]
     return Artifact(
         name=f"fig{figure}",
         title=f"Losses, KTA, Hill and KS after 10 steps over 9 learning rates, n={n}",

@@ -26,7 +26,7 @@ from spectail.study.claims import (
 from spectail.study.figure_kinds import repeated, spectra, sweep_experiments, ten_step_sweep
 from spectail.study.panels import esd_panel, settings_line
 from spectail.study.runs import Runs, spectrum_at
-from spectail.study.settings import LEARNING_RATES, OPTIMIZERS, S2, TEN, over_learning_rates
+from spectail.study.settings import LEARNING_RATES, PAPER_OPTIMIZERS, S2, TEN, over_learning_rates
 
 # Figure 29
 
@@ -92,7 +92,7 @@ FIG29 = Artifact(
 
 FIG30_RUN = TEN.replace(weight_normalization=True)
 
-SWEEP = [e for optimizer in OPTIMIZERS for e in over_learning_rates(FIG30_RUN, optimizer)]
+SWEEP = [e for optimizer in PAPER_OPTIMIZERS for e in over_learning_rates(FIG30_RUN, optimizer)]
 
 COMPARED = [e for e in over_learning_rates(TEN, "adam") if 10 <= e.lr <= 100]
 

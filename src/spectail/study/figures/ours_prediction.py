@@ -16,7 +16,7 @@ from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, Verdict
 from spectail.study.runs import Runs, Values, spectrum_at
-from spectail.study.settings import OPTIMIZERS, S2
+from spectail.study.settings import PAPER_OPTIMIZERS, S2
 
 DIVISORS = (4, 2, 1)
 
@@ -36,7 +36,7 @@ def series(optimizer: str, divisor: int) -> list[Experiment]:
 
 
 def experiments(seed: int) -> Iterator[Experiment]:
-    yield from (e.replace(seed=seed) for o in OPTIMIZERS for k in DIVISORS for e in series(o, k))
+    yield from (e.replace(seed=seed) for o in PAPER_OPTIMIZERS for k in DIVISORS for e in series(o, k))
 
 
 def _top(run: xr.Dataset) -> float:
@@ -63,7 +63,7 @@ def _predicted(runs: Runs, experiment: Experiment) -> tuple[float, float, float,
 
 def draw(runs: Runs) -> Figure:
     figure, axes = new_figure(2, 4, 4.2)
-    for row, optimizer in enumerate(OPTIMIZERS):
+    for row, optimizer in enumerate(PAPER_OPTIMIZERS):
         for column, (name, measure) in enumerate(MEASURED.items()):
             index = 4 * row + column
             ax = panel_title(axes[index], index, OPTIMIZER_LOOKS[optimizer][2])
@@ -104,7 +104,7 @@ def errors(runs: Runs, column: int) -> Values:
     """Measured against predicted above 1.3 times the critical learning rate, mean over repeats, every series."""
     deviations = []
     name, measure = list(MEASURED.items())[column]
-    for optimizer in OPTIMIZERS:
+    for optimizer in PAPER_OPTIMIZERS:
         for divisor in DIVISORS:
             chosen = series(optimizer, divisor)
             critical = critical_lr(runs.scale(chosen[0].replace(protocol=runs.protocol)))
