@@ -18,7 +18,7 @@ from spectail.experiments.experiment import Experiment
 from spectail.experiments.two_layer.problem import AtStepZero, Problem
 from spectail.experiments.two_layer.run import simulate
 from spectail.running.scheduler import Compute
-from spectail.store.results import open_results
+from spectail.store.results import lazy_results
 from spectail.store.store import Store
 from spectail.sweeps.grid import Grid
 from spectail.sweeps.sweep import run_missing
@@ -102,8 +102,8 @@ def resuming() -> Row:
 def opening() -> Row:
     with tempfile.TemporaryDirectory() as folder:
         copies(Path(folder), 10_000)
-        time, _, _ = in_turn(lambda: open_results(folder), lambda: None, 3)
-    return Row("open_results on 10,000 runs", time, " s", "< 5", time < 5, "eigenvalues are read when used")
+        time, _, _ = in_turn(lambda: lazy_results(folder), lambda: None, 3)
+    return Row("lazy_results on 10,000 runs", time, " s", "< 5", time < 5, "eigenvalues are read when used")
 
 
 def first_figures() -> Row:

@@ -7,13 +7,13 @@ The picture: python examples/phase_diagram.py results/phase-diagram
 import sys
 from pathlib import Path
 
-from spectail import open_results, plots
+from spectail import lazy_results, plots
 from spectail.plots.look import new_figure, panel_title, save_figure, style
 
 
 def draw(folder: Path, out: Path) -> None:
     """Four panels: GD and FB-Adam, after one step and after the last."""
-    results = open_results(folder)
+    results = lazy_results(folder)
     last = int(results.step.values[-1])
     with style():
         figure, axes = new_figure(2, 2, 5.2)

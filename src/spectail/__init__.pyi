@@ -33,6 +33,8 @@ from .study.making import reproduce as reproduce
 from .study.records import Record as Record
 from .sweeps.grid import Grid as Grid
 from .store.store import Store as Store
+from .store.results import lazy_results as lazy_results
+from .store.results import load_results as load_results
 from .store.results import open_results as open_results
 from .recording.quantities import Quantity as Quantity
 from .recording.quantities import quantities as quantities

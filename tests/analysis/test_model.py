@@ -245,7 +245,11 @@ def test_the_change_of_a_model_is_that_of_its_matrices():
     assert "shape" in reasons["3.weight"]
     assert reasons["4.weight"] == "only in the model after"
     with pytest.warns(DeprecationWarning, match="compare"):
-        pd.testing.assert_frame_equal(analyze(before, after=after).frame, frame)
+        first_edition = analyze(before, after=after)
+    pd.testing.assert_frame_equal(first_edition.frame, frame)
+    with pytest.warns(DeprecationWarning, match="frame"):
+        table = first_edition[["name", "overlap_left"]]
+    assert table["overlap_left"].tolist() == pytest.approx(frame["top_overlap_left"].tolist(), nan_ok=True)
 
 
 def test_the_command_writes_a_table_and_files(tmp_path, capsys):

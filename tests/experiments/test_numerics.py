@@ -10,7 +10,7 @@ from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment, experiment_of
 from spectail.experiments.two_layer.run import simulate
 from spectail.report.terminal.recording import print_run
-from spectail.store.results import open_results, results_frame
+from spectail.store.results import lazy_results, results_frame
 from spectail.store.store import Store
 from spectail.store.upkeep import check
 from spectail.sweeps.sweep import sweep
@@ -89,7 +89,7 @@ def test_an_earlier_training_is_not_computed(tmp_path, version_2):
         get_or_train(training, tmp_path)
 
 
-@pytest.mark.parametrize("read", [open_results, results_frame])
+@pytest.mark.parametrize("read", [lazy_results, results_frame])
 def test_results_hold_one_version(tmp_path, old, version_2, read, monkeypatch):
     Store(tmp_path).put(simulate(version_2))
     with pytest.raises(ValueError, match=r"numerics 1 and 2, which are not mixed: give select=\{'numerics'"):

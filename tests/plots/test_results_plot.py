@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from spectail import open_results, plots
+from spectail import lazy_results, plots
 from spectail.experiments.theory import critical_lr
 from spectail.store.results import experiment_at
 from spectail.sweeps.sweep import sweep
@@ -21,7 +21,7 @@ GRID = {
 def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plots")
     sweep(GRID, folder)
-    return open_results(folder)
+    return lazy_results(folder)
 
 
 def new_axes():

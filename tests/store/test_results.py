@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import spectail
-from spectail.store.results import experiment_at, open_results, results_frame
+from spectail.store.results import experiment_at, lazy_results, results_frame
 from spectail.store.store import Store
 from spectail.sweeps.sweep import sweep
 
@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
 
 
 def test_what_varies_is_a_dimension_and_what_goes_with_it_a_coordinate(folder):
-    results = open_results(folder)
+    results = lazy_results(folder)
     assert dict(results.train_loss.sizes) == {"optimizer": 2, "h": 2, "lr": 3, "seed": 2, "step": 3}
     assert results.d.dims == results.n.dims == ("h",)
     assert results.n.values.tolist() == [20, 28]
@@ -34,7 +34,7 @@ def test_what_varies_is_a_dimension_and_what_goes_with_it_a_coordinate(folder):
 
 
 def test_every_cell_holds_what_its_run_measured(folder):
-    results, store = open_results(folder), Store(folder)
+    results, store = lazy_results(folder), Store(folder)
     for experiment in (experiment_at(results, h=20, optimizer="adam", lr=0.1, seed=1),
                        experiment_at(results, h=12, optimizer="gd", lr=10.0, seed=0)):  # fmt: skip
         run = store.get(experiment)
@@ -48,7 +48,7 @@ def test_every_cell_holds_what_its_run_measured(folder):
 
 
 def test_a_combination_that_was_dropped_is_empty(folder):
-    cell = open_results(folder).sel(optimizer="gd", lr=0.1)
+    cell = lazy_results(folder).sel(optimizer="gd", lr=0.1)
     assert np.isnan(cell.train_loss.values).all()
     assert set(cell.phase.values.ravel()) == {""}
     assert np.isnan(cell.eigenvalues.values).all()
@@ -62,13 +62,13 @@ def test_a_combination_that_was_dropped_is_empty(folder):
     ],
 )  # fmt: skip
 def test_eigenvalues_are_read_lazily_by_any_index(folder, key):
-    whole = open_results(folder).eigenvalues.load()
-    np.testing.assert_array_equal(open_results(folder).eigenvalues.isel(key).values, whole.isel(key).values)
+    whole = lazy_results(folder).eigenvalues.load()
+    np.testing.assert_array_equal(lazy_results(folder).eigenvalues.isel(key).values, whole.isel(key).values)
 
 
 def test_only_the_files_that_are_asked_for_are_read(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
-    results = open_results(copy)
+    results = lazy_results(copy)
     asked = experiment_at(results, h=12, optimizer="adam", lr=1.0, seed=0)
     for path in (copy / "runs").glob("*.nc"):
         if path.stem != asked.key:
@@ -86,21 +86,36 @@ def test_the_table_has_a_row_for_each_run_and_step(folder):
 
 
 def test_a_selection_is_by_field_or_by_experiments(folder):
-    adam = open_results(folder, {"optimizer": "adam", "seed": [1]})
+    adam = lazy_results(folder, {"optimizer": "adam", "seed": [1]})
     assert adam.attrs["optimizer"] == "adam"
     assert adam.attrs["runs"] == 6
-    one = experiment_at(open_results(folder), h=12, optimizer="adam", lr=0.1, seed=0)
-    assert open_results(folder, [one]).attrs["runs"] == 1
+    one = experiment_at(lazy_results(folder), h=12, optimizer="adam", lr=0.1, seed=0)
+    assert lazy_results(folder, [one]).attrs["runs"] == 1
     with pytest.raises(ValueError, match="select='optimiser' is not known; did you mean 'optimizer'"):
-        open_results(folder, {"optimiser": "adam"})
+        lazy_results(folder, {"optimiser": "adam"})
     with pytest.raises(FileNotFoundError, match="holds 20 runs, none of them among those asked for"):
-        open_results(folder, {"lr": 7})
+        lazy_results(folder, {"lr": 7})
+
+
+def test_loaded_results_need_the_folder_no_more(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    loaded, lazy = spectail.load_results(copy, {"optimizer": "adam"}), spectail.lazy_results(copy)
+    shutil.rmtree(copy)
+    assert loaded.identical(lazy_results(folder, {"optimizer": "adam"}))
+    with pytest.raises(FileNotFoundError):
+        lazy.load()
+
+
+def test_the_first_editions_name_of_lazy_results_works_and_names_it(folder):
+    with pytest.warns(DeprecationWarning, match="is now lazy_results"):
+        results = spectail.open_results(folder, {"seed": 1})
+    assert results.identical(lazy_results(folder, {"seed": 1}))
 
 
 def test_without_a_manifest_the_files_are_read_and_it_is_made_again(folder, tmp_path):
     copy = shutil.copytree(folder, tmp_path / "copy")
     (copy / "manifest.jsonl").unlink()
-    assert open_results(copy).identical(open_results(folder))
+    assert lazy_results(copy).identical(lazy_results(folder))
     assert len(Store(copy).manifest.read()) == 20
 
 
@@ -109,12 +124,12 @@ def test_lines_that_were_torn_are_passed_over(folder, tmp_path):
     lines = (copy / "manifest.jsonl").read_bytes().splitlines()
     torn = [line[: len(line) // 2] if i % 3 == 0 else line for i, line in enumerate(lines)]
     (copy / "manifest.jsonl").write_bytes(b"\n".join([*torn, b"{}", b"[]", b'{"key": 1}', b"\xff"]))
-    assert open_results(copy).identical(open_results(folder))
+    assert lazy_results(copy).identical(lazy_results(folder))
 
 
 def test_a_folder_without_runs_is_one_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no results"):
-        open_results(tmp_path)
+        lazy_results(tmp_path)
 
 
 def test_runs_of_different_steps_and_records_have_one_step_axis(tmp_path):
@@ -127,4 +142,4 @@ def test_runs_of_different_steps_and_records_have_one_step_axis(tmp_path):
     assert results.steps.values.tolist() == [1, 3]
     assert np.isfinite(results.kta.sel(steps=3, step=3)).all()
     assert np.isnan(results.kta.sel(steps=1, step=3)).all()
-    assert spectail.open_results(tmp_path, {"steps": 3}).attrs["steps"] == 3
+    assert spectail.lazy_results(tmp_path, {"steps": 3}).attrs["steps"] == 3

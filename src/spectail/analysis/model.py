@@ -85,7 +85,8 @@ class Analysis:
 
     def __getitem__(self, key: Any) -> Any:
         _warn("[…]")
-        return self.frame[_RENAMED.get(key, key) if isinstance(key, str) else key]
+        columns = [key] if isinstance(key, str) else key if isinstance(key, list) else []
+        return self.frame.rename(columns={new: old for old, new in _RENAMED.items() if old in columns})[key]
 
     def __len__(self) -> int:
         _warn("len")

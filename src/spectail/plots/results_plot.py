@@ -33,7 +33,7 @@ def curves(
     """A variable against an axis: the mean over repeats, in a band of ± one standard deviation.
 
     Args:
-        results: of `spectail.open_results`.
+        results: of `spectail.lazy_results`.
         variable: such as "test_loss_large".
         against: the axis below; logarithmic if its values are spread so.
         by: an axis with a curve for each of its values.
@@ -84,7 +84,7 @@ def phase_diagram(
     learning rate of the first step that theory predicts for each y.
 
     Args:
-        results: of `spectail.open_results`.
+        results: of `spectail.lazy_results`.
         x: the axis below.
         y: the axis beside.
         colour: "phase", or a variable such as "pl_alpha_hill".

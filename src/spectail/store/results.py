@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -29,7 +30,33 @@ _LARGEST = 50_000_000  # cells; beyond it the runs are no grid, and most cells w
 Selection = Mapping[str, Any] | Iterable[Experiment] | None
 
 
-def open_results(path: str | os.PathLike[str], select: Selection = None) -> xr.Dataset:
+def load_results(path: str | os.PathLike[str], select: Selection = None) -> xr.Dataset:
+    """Every run of a folder in one Dataset, read whole: what `lazy_results` gives, with the eigenvalues in memory.
+
+    Args:
+        path: as for `lazy_results`.
+        select: as for `lazy_results`.
+
+    Returns:
+        as `lazy_results`; nothing is read from the folder later.
+
+    Raises:
+        FileNotFoundError: the folder has no runs, or none is selected.
+        StoreError: as `lazy_results`; or the file of a run is damaged.
+
+    >>> import tempfile
+    >>> from spectail import sweep
+    >>> tiny = {"n": 40, "n_test": 9, "n_test_large": 9, "d": 20, "h": 30, "steps": 1}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = sweep({"fixed": tiny, "axes": {"lr": [0.1, 1.0]}}, folder)
+    ...     results = load_results(folder)
+    >>> results.eigenvalues.dims, results.eigenvalues.shape
+    (('lr', 'step', 'index'), (2, 2, 20))
+    """
+    return lazy_results(path, select).load()
+
+
+def lazy_results(path: str | os.PathLike[str], select: Selection = None) -> xr.Dataset:
     """Every run of a folder in one Dataset, with what varies between them as dimensions.
 
     Scalars are there at once, from the folder's manifest; `eigenvalues` are read from the files when
@@ -49,8 +76,18 @@ def open_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
 
     Raises:
         FileNotFoundError: the folder has no runs, or none is selected.
-        ValueError: the runs are too far from a grid; take `results_frame` or a selection. Or they are of a newer
+        StoreError: the runs are too far from a grid; take `results_frame` or a selection. Or they are of a newer
             spectail's numerics, or of several versions' numerics.
+
+    >>> import tempfile
+    >>> from spectail import sweep
+    >>> tiny = {"n": 40, "n_test": 9, "n_test_large": 9, "d": 20, "h": 30, "steps": 1}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = sweep({"fixed": tiny, "axes": {"lr": [0.1, 1.0]}}, folder)
+    ...     results = lazy_results(folder, {"lr": 1.0})
+    ...     last = results.eigenvalues.sel(step=1).values  # read here
+    >>> results.attrs["runs"], last.shape
+    (1, (20,))
     """
     store, entries = _entries(path, select)
     fields = [_plain(entry.fields) for entry in entries]
@@ -77,12 +114,18 @@ def open_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
     return xr.Dataset(variables, {**coordinates, "step": steps}, {**shared, "runs": len(entries)})
 
 
+def open_results(path: str | os.PathLike[str], select: Selection = None) -> xr.Dataset:
+    """The first edition's name of `lazy_results`."""
+    warnings.warn("open_results is now lazy_results; load_results reads all now", DeprecationWarning, stacklevel=2)
+    return lazy_results(path, select)
+
+
 def results_frame(path: str | os.PathLike[str], select: Selection = None) -> pd.DataFrame:
     """Every run of a folder as a tidy table: one row a run and step.
 
     Args:
-        path: as for `open_results`.
-        select: as for `open_results`.
+        path: as for `lazy_results`.
+        select: as for `lazy_results`.
 
     Returns:
         the fields that vary between the runs, `step`, every scalar, and the run's `key`;
@@ -113,7 +156,7 @@ def experiment_at(results: xr.Dataset, **axes: Any) -> Experiment:
     """The experiment of one cell of the results.
 
     Args:
-        results: of `open_results`.
+        results: of `lazy_results`.
         **axes: a value for each axis.
     """
     fields = {name: value for name, value in results.attrs.items() if name in Experiment.model_fields}

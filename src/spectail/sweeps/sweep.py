@@ -93,7 +93,7 @@ def sweep(
         resources: what each run takes of the cluster.
 
     Returns:
-        the results of this grid, as `spectail.open_results` gives them.
+        the results of this grid, as `spectail.lazy_results` gives them.
 
     Raises:
         SettingError: the grid or an option is not valid.
@@ -107,12 +107,12 @@ def sweep(
     ...     dict(sweep(tiny | {"axes": {"lr": [0.1, 1.0]}}, folder).sizes)["lr"]
     2
     """
-    from spectail.store.results import open_results
+    from spectail.store.results import lazy_results
     from spectail.sweeps.grid import Grid
 
     experiments = Grid.read(grid).experiments()
     run_missing(experiments, Store(out), Compute(device, workers, ray, resources)).require_all()
-    return open_results(out, experiments)
+    return lazy_results(out, experiments)
 
 
 def run_missing(
