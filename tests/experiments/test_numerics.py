@@ -9,7 +9,7 @@ from spectail.experiments.deep.run import get_or_train
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment, experiment_of
 from spectail.experiments.two_layer.run import simulate
-from spectail.report.terminal.recording import print_run
+from spectail.report.terminal.recording import print_recording
 from spectail.store.results import lazy_results, results_frame
 from spectail.store.store import Store
 from spectail.store.upkeep import check
@@ -57,7 +57,7 @@ def test_an_earlier_run_opens_verifies_and_is_named(tmp_path, old, version_2, ca
     run = store.get(version_2.replace(numerics=1))
     assert run.attrs["key"] == old.key
     assert experiment_of(run).numerics == 1
-    print_run(run, [], found=True)
+    print_recording(run)
     assert "numerics 1 of an earlier spectail" in capsys.readouterr().out
     (note,) = check(store)
     assert not note.harmful

@@ -40,7 +40,7 @@ class Analyze:
         if self.seed < 0:
             raise SettingError(f"seed={self.seed} is not valid; expected 0 or more")
         from spectail.analysis.model import analyze, compare
-        from spectail.report.terminal.recording import print_analysis
+        from spectail.report.terminal.recording import print_recording
         from spectail.report.terminal.tables import print_paths
 
         if self.after is None:
@@ -50,7 +50,7 @@ class Analyze:
         if analysis.frame.empty:
             count = len(analysis.skipped)
             raise SettingError(f"{analysis.title} has no matrix to analyse; all of its {count} parameters were skipped")
-        print_analysis(analysis)
+        print_recording(analysis.recording)
         if self.out is not None:
             given = [
                 self.source,

@@ -23,7 +23,7 @@ def _run(options: Any) -> None:
     from spectail.experiments.two_layer.run import simulate
     from spectail.plots.recording_plot import draw_beside
     from spectail.progress import step_progress
-    from spectail.report.terminal.recording import print_run
+    from spectail.report.terminal.recording import print_recording
     from spectail.spectra.precision import check_device
     from spectail.store.store import Store
 
@@ -32,7 +32,7 @@ def _run(options: Any) -> None:
     with step_progress(experiment.steps) as progress:
         result, found = store.get_or_run(experiment, lambda e: simulate(e, device=device, progress=progress))
     path = store.path(experiment)
-    print_run(result, [path, *draw_beside(result, path)], found=found)
+    print_recording(result, [path, *draw_beside(result, path)], stored=found)
 
 
 def _experiment_fields(options: Any) -> dict[str, Any]:

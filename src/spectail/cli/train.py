@@ -31,7 +31,7 @@ def _train(options: Any) -> None:
     from spectail.experiments.deep.run import get_or_train
     from spectail.progress import training_progress
     from spectail.recording.reading import load_recording
-    from spectail.report.terminal.recording import print_training
+    from spectail.report.terminal.recording import print_recording
     from spectail.spectra.precision import check_device
 
     device = str(check_device(options.device))
@@ -40,7 +40,7 @@ def _train(options: Any) -> None:
             training, options.out / TRAININGS, data=options.data, device=device, progress=progress
         )
     if os.environ.get("RANK", "0") == "0":  # of many processes, one writes and tells
-        print_training(load_recording(path), path, found=found)
+        print_recording(load_recording(path), [path], stored=found)
 
 
 def _options() -> list[Option]:

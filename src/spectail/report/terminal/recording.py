@@ -1,8 +1,13 @@
-"""An analysed model on the terminal and in files."""
+"""A recording on the terminal: its matrices, or the steps of the only one, and what to know of them.
+
+Every kind is printed here, in the columns that the table of quantities names. Not here: how numbers are worded.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,147 +17,138 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from spectail.analysis.model import Analysis
 from spectail.analysis.row import SHORT_TAIL
 from spectail.experiments.experiment import experiment_of
 from spectail.plots.colours import PHASES
-from spectail.report.terminal.tables import console, print_paths, print_table
+from spectail.recording.layout import frame, frame_of_rows
+from spectail.recording.quantities import Quantity, quantity
+from spectail.report.terminal.tables import console, print_paths
 from spectail.report.wording import duration, number_text, skipped_by_reason
 from spectail.spectra.bulk import MarchenkoPastur
-
-_OVERLAPS = ("top_overlap_left", "top_overlap_right")
+from spectail.weights.matrix import Skipped
 
 _NOTES = 12  # printed; the files hold all
 
 
-def print_analysis(analysis: Analysis) -> None:
-    """A table of the matrices, what a reader should know of them, and what was skipped."""
-    frame, out = analysis.frame, console()
-    table = Table(
-        title=Text(analysis.title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
-    changed = _OVERLAPS[0] in frame
-    table.add_column("matrix", overflow="fold", ratio=1)
-    for head in ("kind", "shape", "Hill", "(null)", "z", "KS", "tail", "z", "λ₁/λ₊", "rank"):
-        table.add_column(head, justify="left" if head == "kind" else "right", no_wrap=True)
-    if changed:
-        table.add_column("overlap", no_wrap=True)
-    table.add_column("phase", no_wrap=True)
-    for row in frame.to_dict("records"):
-        table.add_row(*_cells({str(k): v for k, v in row.items()}, changed))
-    out.print(table)
-    out.print(
-        "null: Hill of an untrained matrix of the shape; z: standard deviations above it, negative for a heavier tail; "
-        "tail: eigenvalues in the KS fit; rank: stable rank" + ("; overlap: left, right" if changed else ""),
-        style="dim",
-    )
-    _print_notes(frame)
-    skipped = analysis.skipped
-    if skipped:
-        out.print(f"skipped {len(skipped)} parameters:")
-        for reason, names in skipped_by_reason(skipped):
-            out.print(Text(f"  {reason} – {names}"), soft_wrap=True)
+def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored: bool = False) -> None:
+    """Print a recording of any kind.
+
+    Args:
+        recording: as it was computed or read.
+        paths: files that were written.
+        stored: whether the recording was there already.
+    """
+    title = str(recording.attrs.get("title", ""))
+    if recording.attrs["of"] == "two-layer":
+        _print_run(recording)
     else:
-        out.print("nothing was skipped")
+        if "update" in recording.dims:
+            losses = _by(recording, "update")
+            _print_table(title, "updates", losses, _columns(recording, losses), digits=4)
+            title = f"after {int(recording['step'][-1])} updates"
+        _print_matrices(title, recording)
+    if "skipped" in recording.attrs:
+        skipped = json.loads(recording.attrs["skipped"])
+        _print_skipped([Skipped(one["name"], tuple(one["shape"]), one["reason"]) for one in skipped])
+    if "wall_time" in recording.attrs:
+        seconds = f"it took {duration(recording.attrs['wall_time'])}"
+        console().print(f"found, not computed again; {seconds}" if stored else seconds, style="dim")
+    if paths:
+        print_paths(paths)
 
 
-def _cells(row: dict[str, Any], changed: bool) -> list[Text]:
-    figures = (
-        "pl_alpha_hill",
-        "null_alpha_hill",
-        "z_hill",
-        "pl_alpha_ks",
-        "tail_size",
-        "z_ks",
-        "spectral_gap",
-        "stable_rank",
+def _print_run(run: xr.Dataset) -> None:
+    """A two-layer run, step by step."""
+    e, steps = experiment_of(run), _by(run, "step")
+    title = f"{e.optimizer}, η={e.lr:g}, n={e.n}, d={e.d}, h={e.h}, {e.protocol}, seed {e.seed}"
+    title += f", numerics {e.numerics} of an earlier spectail" if e.outdated else ""
+    _print_table(title, "step", steps, _columns(run, steps), digits=4)
+    out = console()
+    out.print(f"Hill of an untrained matrix of this shape: {MarchenkoPastur(e.h, e.d).hill():.3f}", style="dim")
+    _print_notes(steps.assign(name="step " + steps["name"]))
+    if "diverged_at" in run.attrs:
+        out.print(f"The run diverged at step {run.attrs['diverged_at']}; what came before is kept.", style="yellow")
+
+
+def _print_matrices(title: str, recording: xr.Dataset) -> None:
+    """The matrices at the last step, and beside what is shown with its null, the first step."""
+    matrices = frame(recording)
+    columns = _columns(recording, matrices)
+    if recording.sizes["step"] > 1:
+        first = frame(recording, 0)
+        for q in [q for q in columns if q.null in {one.name for one in columns}]:
+            early = replace(q, name=f"{q.name} at first", head="at first", text="")
+            matrices[early.name] = first[q.name]
+            columns.insert(columns.index(q) + 1, early)
+    if {"rows", "cols"} <= {*matrices}:
+        matrices["shape"] = [f"{rows}×{cols}" for rows, cols in zip(matrices["rows"], matrices["cols"], strict=True)]
+        columns = [q for q in columns if q.name not in ("rows", "cols")]
+        columns.insert(1, Quantity("shape", head="shape"))
+    _print_table(title, "matrix", matrices, columns)
+    _print_notes(matrices)
+
+
+def _by(recording: xr.Dataset, dim: str) -> pd.DataFrame:
+    """What a recording of one matrix has over a dimension, one row each."""
+    over = [str(name) for name, variable in recording.variables.items() if variable.dims == (dim,) and name != dim]
+    labels = recording[dim].values
+    return frame_of_rows(
+        [{"name": str(label)} | {name: recording[name].values[at] for name in over} for at, label in enumerate(labels)]
     )
-    cells = [row["name"], row["kind"], f"{row['rows']}×{row['cols']}", *(number_text(row[name], 3) for name in figures)]
-    if changed:
-        cells.append(", ".join(number_text(row[name], 3) for name in _OVERLAPS))
-    return [*map(Text, cells), Text(row["phase"], style=PHASES[row["phase"]][2])]
 
 
-def _print_notes(frame: pd.DataFrame) -> None:
+def _columns(recording: xr.Dataset, rows: pd.DataFrame) -> list[Quantity]:
+    """The quantities that have a head, and of which something is known; each with its null behind."""
+    known = [quantity(n, recording[n].attrs) for n in rows.columns if n != "name" and rows[n].notna().any()]
+    shown = {q.name: q for q in known if q.head}
+    nulls = {q.null for q in shown.values()}
+    order = [name for q in shown.values() if q.name not in nulls for name in (q.name, q.null)]
+    return [shown[name] for name in order if name in shown]
+
+
+def _print_table(title: str, first: str, rows: pd.DataFrame, columns: Sequence[Quantity], digits: int = 3) -> None:
+    """Rows under the heads of quantities, and what the heads mean."""
+    out = console()
+    out.print(Text(title, style="bold"), soft_wrap=True)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column(first, overflow="fold")
+    for q in columns:
+        table.add_column(
+            Text(q.head), justify="left" if q.dtype is str and q.name != "shape" else "right", no_wrap=True
+        )
+    for row in rows.to_dict("records"):
+        table.add_row(Text(str(row["name"])), *(_cell(row[q.name], digits) for q in columns))
+    out.print(table)
+    meanings = "; ".join(f"{q.head}: {q.text}" for q in columns if q.text and q.text != q.head and q.dtype is not str)
+    out.print(Text(meanings, style="dim"))
+
+
+def _cell(value: Any, digits: int) -> Text:
+    if isinstance(value, str):
+        return Text(value, style=PHASES[value][2] if value in PHASES else "")
+    return Text(number_text(value, digits))
+
+
+def _print_notes(rows: pd.DataFrame) -> None:
     """What the rows say; short tails, of which the table tells, as a count."""
     out = console()
-    short = int((frame["tail_size"] < SHORT_TAIL).sum())
+    short = int((rows["tail_size"] < SHORT_TAIL).sum()) if "tail_size" in rows else 0
     if short:
-        out.print(
-            f"{short} KS fits rest on fewer than {SHORT_TAIL} eigenvalues: do not trust those exponents", style="yellow"
-        )
+        count = f"{short} KS fit rests" if short == 1 else f"{short} KS fits rest"
+        warning = f"{count} on fewer than {SHORT_TAIL} eigenvalues: do not trust such an exponent"
+        out.print(warning, style="yellow")
     notes = []
-    for name, note in zip(frame["name"], frame["note"], strict=True):
-        told = "; ".join(part for part in note.split("; ") if not part.startswith("KS tail of"))
-        notes += [f"{name}: {told}"] if told else []
+    for name, note in zip(rows["name"], rows.get("note", [""] * len(rows)), strict=True):
+        beside = "; ".join(part for part in note.split("; ") if not part.startswith("KS tail of"))
+        notes += [f"{name}: {beside}"] if beside else []
     for note in notes[:_NOTES]:
         out.print(Text(note, style="yellow"), soft_wrap=True)
     if len(notes) > _NOTES:
         out.print(f"… and {len(notes) - _NOTES} more notes", style="yellow")
 
 
-def print_training(run: xr.Dataset, path: Path, *, found: bool) -> None:
-    """Loss and accuracy after each update, and each layer's exponents before and after."""
-    rows: list[tuple[str, ...]] = [("updates", "loss", "accuracy")]
-    for update, loss, accuracy in zip(run["update"].values, run.cross_entropy.values, run.accuracy.values, strict=True):
-        rows.append((str(update), f"{loss:.4g}", f"{accuracy:.3f}"))
-    print_table(run.attrs["title"], rows)
-    first, last = run.isel(step=0), run.isel(step=-1)
-    rows = [("layer", "phase", "Hill", "at first", "untrained", "z", "KS", "at first", "λ₁/λ₊")]
-    for i, name in enumerate(run.matrix.values):
-        figures = [
-            f"{source[variable].values[i]:.3g}"
-            for source, variable in (
-                (last, "pl_alpha_hill"), (first, "pl_alpha_hill"), (run, "null_alpha_hill"), (last, "z_hill"),
-                (last, "pl_alpha_ks"), (first, "pl_alpha_ks"), (last, "spectral_gap"),
-            )
-        ]  # fmt: skip
-        rows.append((str(name), str(last.phase.values[i]), *figures))
-    print_table(f"spectra after {int(last.step)} updates", rows)
-    told = f"training took {duration(run.attrs['wall_time'])}"
-    console().print(f"found, not computed again; {told}" if found else told, style="dim")
-    print_paths([path])
-    console().print(f"see it: spectail report {path}", style="dim", soft_wrap=True)
-
-
-def print_run(run: xr.Dataset, paths: Sequence[Path], *, found: bool) -> None:
-    """A run's measurements step by step, and where its files are."""
-    e = experiment_of(run)
-    untrained = MarchenkoPastur(e.h, e.d).hill()
-    title = f"{e.optimizer}, η={e.lr:g}, n={e.n}, d={e.d}, h={e.h}, {e.protocol}, seed {e.seed}"
-    title += f", numerics {e.numerics} of an earlier spectail" if e.outdated else ""
-    learned = ("objective", "train", "test", "KTA", "sim")
-    rows: list[tuple[str, ...]] = [
-        ("step", "phase", *learned, f"Hill ({untrained:.3f})", "KS (tail)", "λ₁/λ₊", "past λ₊"),
-    ]
-    for step in run.step.values:
-        at = {
-            name: value.item()
-            for name, value in run.drop_dims("index").sel(step=step).data_vars.items()
-            if not value.dims
-        }
-        figures = (at["objective"], at["train_loss"], at["test_loss_large"], at["kta"], at["alignment"])
-        rows.append(
-            (
-                str(step),
-                at["phase"],
-                *(f"{figure:.4g}" for figure in figures),
-                f"{at['pl_alpha_hill']:.3f}",
-                f"{at['pl_alpha_ks']:.2f} ({at['tail_size']})",
-                f"{at['spectral_gap']:.2f}",
-                str(at["n_spikes"]),
-            )
-        )
-    print_table(title, rows)
+def _print_skipped(skipped: Sequence[Skipped]) -> None:
     out = console()
-    out.print(
-        f"test: on {e.n_test_large} points. Hill: in brackets, what an untrained matrix of this shape has.", style="dim"
-    )
-    for step, note in zip(run.step.values, run.note.values, strict=True):
-        if str(note):
-            out.print(f"step {step}: {note}", style="yellow")
-    if "diverged_at" in run.attrs:
-        out.print(f"The run diverged at step {run.attrs['diverged_at']}; what came before is kept.", style="yellow")
-    if found:
-        out.print(f"found, not computed again (it took {run.attrs['wall_time']:.1f} s)", style="dim")
-    print_paths(paths)
+    out.print(f"skipped {len(skipped)} parameters:" if skipped else "nothing was skipped")
+    for reason, names in skipped_by_reason(skipped):
+        out.print(Text(f"  {reason} – {names}"), soft_wrap=True)
