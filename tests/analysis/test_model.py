@@ -15,7 +15,7 @@ from spectail import analyze, compare, load_recording
 from spectail.analysis import null_cache as cache
 from spectail.analysis.row import SLICE_FACTOR, measure_matrix
 from spectail.cli import main
-from spectail.recording.layout import spectrum
+from spectail.recording.layout import eigenvalues_at
 from spectail.recording.quantities import Quantity, of_row
 from spectail.weights.matrix import WeightMatrix
 from spectail.weights.opening import open_weights
@@ -273,7 +273,7 @@ def test_spectra_are_kept_by_the_name_of_their_matrix(tmp_path):
     recording = load_recording(tmp_path / "spectra.nc")
     assert recording.attrs["of"] == "analysis"
     expected = torch.linalg.svdvals(model()[0].weight.double()).flip(0).square()
-    values = spectrum(recording.sel(matrix="0.weight"))
+    values = eigenvalues_at(recording.sel(matrix="0.weight"))
     assert values == pytest.approx(expected.detach().numpy(), rel=1e-6)  # kept in float32
 
 

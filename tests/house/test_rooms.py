@@ -63,13 +63,7 @@ def test_every_file_stands_in_a_room():
     assert {room(file) for file in FILES} <= {*ROOMS, *PLAIN, *NAMES_ONLY}
 
 
-STILL = pytest.mark.xfail(reason="uses that are still to be handed over", strict=False)
-LEFT = ("recording/layout.py", "recording/reading.py")
-
-
-@pytest.mark.parametrize(
-    "file", [pytest.param(file, marks=STILL) if file in LEFT else file for file in FILES if file not in NAMES_ONLY]
-)
+@pytest.mark.parametrize("file", [file for file in FILES if file not in NAMES_ONLY])
 def test_a_file_imports_only_what_its_room_may(file):
     allowed = set() if file in PLAIN else {room(file), *ROOMS[room(file)].split(), *PLAIN}
     version = {"__init__.py"}  # `from spectail import __version__` is a plain string

@@ -67,7 +67,7 @@ def test_a_cell_is_divided_between_the_phases_of_its_repeats(results):
 
 def test_a_diagram_may_show_a_variable(results):
     ax = plots.phase_diagram(results, colour="pl_alpha_hill", optimizer="gd", step=0, ax=new_axes())
-    assert ax.figure.axes[-1].get_ylabel() == "Hill exponent"
+    assert ax.figure.axes[-1].get_ylabel() == r"α$_{\mathrm{H}}$"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ fcntl = pytest.importorskip("fcntl")
 
 PRELUDE = """
 import os, signal, sys, threading, time
+from pathlib import Path
 import ray
 from spectail.sweeps.grid import Grid
 from spectail.running.ray import Resources

@@ -23,7 +23,7 @@ from spectail.analysis.pair import pair_up, top_overlaps
 from spectail.analysis.row import labels, measure_matrix
 from spectail.analysis.summary import summary_html, summary_lines
 from spectail.progress import matrix_progress
-from spectail.recording.layout import Measurement, each_matrix, frame, spectrum, to_dataset
+from spectail.recording.layout import Measurement, each_matrix, eigenvalues_at, frame, to_dataset
 from spectail.recording.quantities import Quantity, select
 from spectail.weights.matrix import ConvMatrix, Skipped, WeightMatrix, Weights, read_once
 from spectail.weights.opening import open_weights
@@ -69,7 +69,7 @@ class Analysis:
     @cached_property
     def spectra(self) -> dict[str, NDArray[np.float64]]:
         """The eigenvalues of each matrix by name, ascending; none where a matrix has no spectrum."""
-        return {str(one["matrix"].item()): spectrum(one) for one in each_matrix(self.recording)}
+        return {str(one["matrix"].item()): eigenvalues_at(one) for one in each_matrix(self.recording)}
 
     def summary(self) -> str:
         """The answer in a few lines: how many matrices are in which phase, and which are furthest from untrained."""

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spectail.analysis.null_cache import nulls_of_shape
-from spectail.recording.layout import MATRIX_LABELS, each_matrix, spectrum
+from spectail.recording.layout import MATRIX_LABELS, each_matrix, eigenvalues_at
 from spectail.recording.quantities import OVER, of_row, select
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.eigen import eigenvalues_of_slices
@@ -242,7 +242,7 @@ def _from_spectrum(one: xr.Dataset, step: int) -> dict[str, Any]:
     slices = int(one["slices"]) if "slices" in one.coords else 1
     kind = str(one["kind"].item()) if "kind" in one.coords else "weight"
     matrix = WeightMatrix(str(one["matrix"].item()), kind, rows, cols, slices, _unread)
-    values = torch.from_numpy(spectrum(one, step))
+    values = torch.from_numpy(eigenvalues_at(one, step))
     return measure_spectrum(values, matrix) if len(values) else _row(matrix, ["no spectrum was kept"])
 
 

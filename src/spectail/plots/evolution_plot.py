@@ -2,32 +2,73 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
+from matplotlib.ticker import MaxNLocator
 
+from spectail.errors import SettingError
 from spectail.plots.colours import LAW, MARKED, PHASES, ink_on
+from spectail.plots.look import new_axes
+from spectail.plots.selection import initial_law, one_matrix, recording_of
 from spectail.spectra.bulk import MarchenkoPastur
 
 
+def step_positions(steps: np.ndarray) -> np.ndarray:
+    """Where recorded steps lie on an axis: log(1 + step), or the step itself where they are about even."""
+    gaps = np.diff(steps)
+    even = len(gaps) > 2 and gaps.max() <= 4 * gaps.min()
+    return steps.astype(float) if even else np.log1p(steps.astype(float))
+
+
 def step_edges(steps: np.ndarray) -> np.ndarray:
-    """Boundaries between recorded steps on the axis log(1 + step)."""
-    position = np.log1p(steps.astype(float))
+    """Boundaries between recorded steps on their axis."""
+    position = step_positions(steps)
     if len(position) == 1:
         return np.array([position[0] - 0.5, position[0] + 0.5])
     middle = 0.5 * (position[1:] + position[:-1])
     return np.concatenate([[2 * position[0] - middle[0]], middle, [2 * position[-1] - middle[-1]]])
 
 
-def draw_evolution(ax: Axes, run: xr.Dataset, law: MarchenkoPastur) -> QuadMesh:
+def evolution(x: Any, *, matrix: str | None = None, ax: Axes | None = None) -> Axes:
+    """How the spectrum of one matrix evolves: the density of log₁₀ λ at each step, the spikes one by one.
+
+    Args:
+        x: a recording of any kind.
+        matrix: its name; not needed where there is only one.
+        ax: where to draw; a new figure without it.
+
+    Returns:
+        the axes drawn on, with a colour bar beside them.
+
+    Raises:
+        SettingError: there is no such matrix, or its spectra are not kept.
+
+    >>> import spectail as sp
+    >>> ax = evolution(sp.simulate(sp.Experiment(n=200, d=30, h=40, steps=3)))
+    >>> ax.get_xlabel()
+    'step $t$'
+    """
+    one = one_matrix(recording_of(x, "bulk_edge", "n_spikes"), matrix)
+    if "eigenvalues" not in one or not (one["eigenvalues"] > 0).any():
+        raise SettingError(f"{one['matrix'].item()} has no spectra to draw")
+    ax = ax or new_axes()
+    image = draw_evolution(ax, one, initial_law(one))
+    ax.figure.colorbar(image, ax=ax, label=r"density of $\log_{10}\,\lambda$", pad=0.01)
+    return ax
+
+
+def draw_evolution(ax: Axes, run: xr.Dataset, law: MarchenkoPastur | None) -> QuadMesh:
     """Density of log₁₀ λ (colour) against the step, with the spikes one by one.
 
     Args:
-        ax: where to draw; its x axis becomes log(1 + step).
-        run: a run's Dataset; at each step its `n_spikes` largest eigenvalues are marked, and the edge λ₊ of the
-            bulk fitted to the spectrum is a line.
-        law: of the initial weights; its two edges are dotted lines.
+        ax: where to draw; its x axis becomes that of the steps.
+        run: a recording of one matrix; at each step its `n_spikes` largest eigenvalues are marked, and the edge λ₊ of
+            the bulk fitted to the spectrum is a line.
+        law: of the initial weights, where it is known; its two edges are dotted lines.
 
     Returns:
         the image, for a colour bar.
@@ -42,7 +83,7 @@ def draw_evolution(ax: Axes, run: xr.Dataset, law: MarchenkoPastur) -> QuadMesh:
     density = np.stack([np.histogram(row[np.isfinite(row)], edges, density=True)[0] for row in logs], 1)
     masked = np.ma.masked_equal(density, 0.0)
     image = ax.pcolormesh(step_edges(steps), edges, masked, cmap="cividis", vmin=0, rasterized=True)
-    position = np.log1p(steps)
+    position = step_positions(steps)
     counts = np.nan_to_num(run.n_spikes.values.astype(float)).astype(int)
     x = np.repeat(position, counts)
     y = np.concatenate([row[len(row) - count :] for row, count in zip(logs, counts, strict=True)])
@@ -51,13 +92,15 @@ def draw_evolution(ax: Axes, run: xr.Dataset, law: MarchenkoPastur) -> QuadMesh:
     edge = run.bulk_edge.values
     fitted = np.log10(np.where(edge > 1e-9 * eigenvalues[:, -1], edge, np.nan))  # no bulk in a collapsed spectrum
     ax.plot(position, fitted, color=MARKED, lw=0.9, label=r"$\lambda_+$ of the fitted bulk")
-    for label, value in zip(("edges of the law of the initial weights", "_"), reversed(law.edges), strict=True):
+    for label, value in zip(
+        ("edges of the law of the initial weights", "_"), reversed(law.edges if law else ()), strict=False
+    ):
         if value > 0:
             ax.axhline(np.log10(value), color=LAW, lw=0.8, ls=":", label=label)
     ax.set_ylim(edges[0], edges[-1] + 0.3 * (edges[-1] - edges[0]))  # room for the legend
     ax.legend(loc="upper left")
     ax.set_ylabel(r"$\log_{10}\,\lambda$")
-    step_axis(ax, int(steps[-1]))
+    step_axis(ax, steps)
     return image
 
 
@@ -84,7 +127,7 @@ def draw_phases(ax: Axes, run: xr.Dataset) -> Axes:
     return ax
 
 
-def draw_evolution_and_phases(strip: Axes, density: Axes, run: xr.Dataset, law: MarchenkoPastur) -> None:
+def draw_evolution_and_phases(strip: Axes, density: Axes, run: xr.Dataset, law: MarchenkoPastur | None) -> None:
     """`draw_phases` above `draw_evolution`, with a colour bar; a panel below is to carry the step axis.
 
     Args:
@@ -100,9 +143,13 @@ def draw_evolution_and_phases(strip: Axes, density: Axes, run: xr.Dataset, law: 
     density.figure.colorbar(image, ax=density, label=r"density of $\log_{10}\,\lambda$", pad=0.01)
 
 
-def step_axis(ax: Axes, last: int) -> Axes:
-    """Ticks at 0, 1, 2, 5, 10, ... on the axis log(1 + step)."""
+def step_axis(ax: Axes, steps: np.ndarray) -> Axes:
+    """The axis of recorded steps: 0, 1, 2, 5, 10, ... where it is logarithmic."""
+    ax.set_xlabel("step $t$")
+    if (step_positions(steps) == steps).all() and len(steps) > 1:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        return ax
+    last = int(steps[-1])
     ticks = [0] + [m * 10**e for e in range(len(str(max(last, 1)))) for m in (1, 2, 5) if m * 10**e <= last]
     ax.set_xticks(np.log1p(ticks), [str(tick) for tick in ticks])
-    ax.set_xlabel("step $t$")
     return ax

@@ -18,6 +18,7 @@ from matplotlib.font_manager import FontProperties
 
 from spectail.errors import SettingError, unknown_name
 from spectail.files import write_whole
+from spectail.recording.quantities import Quantity
 
 TEXT_WIDTH = 6.75
 """Width of a page's text, inches."""
@@ -79,11 +80,38 @@ def new_figure(rows: int, cols: int, height: float, **options: Any) -> tuple[Fig
         **options: of `Figure.subplots`.
     """
     width = matplotlib.rcParams["figure.figsize"][0]
-    styled = any(width == known for known, *_ in _MEDIA.values())
-    width = width if styled else TEXT_WIDTH
+    width = width if _styled() else TEXT_WIDTH
     figure = Figure(figsize=(width, height * width / TEXT_WIDTH), layout="constrained")
     axes = figure.subplots(rows, cols, squeeze=False, **options).ravel().tolist()
     return figure, axes
+
+
+def new_axes() -> Axes:
+    """Axes of a figure of their own, in the look of a page, or of the style around."""
+    if _styled():
+        return new_figure(1, 1, 3.0)[1][0]
+    with style():
+        return new_figure(1, 1, 3.0)[1][0]
+
+
+def _styled() -> bool:
+    return any(matplotlib.rcParams["figure.figsize"][0] == width for width, *_ in _MEDIA.values())
+
+
+def quantity_label(q: Quantity) -> str:
+    r"""The label of an axis: the symbol of a quantity as mathtext, and its unit.
+
+    >>> from spectail.recording.quantities import quantity
+    >>> quantity_label(quantity("pl_alpha_hill")), quantity_label(quantity("measuring_seconds"))
+    ('α$_{\\mathrm{H}}$', 'time that the measurement took (s)')
+    """
+    unit = {"w": " (units of the weights)", "w²": " (squared units of the weights)"}.get(q.unit, f" ({q.unit})")
+    return mathtext(q.symbol or q.text) + ("" if q.unit == "1" else unit)
+
+
+def mathtext(text: str) -> str:
+    """Text in Unicode with its subscripts, as in α_H, set as such."""
+    return re.sub(r"_(\w+)", r"$_{\\mathrm{\1}}$", text)
 
 
 def shared_legend(figure: Figure, axes: Iterable[Axes]) -> None:

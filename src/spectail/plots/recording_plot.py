@@ -1,82 +1,172 @@
-"""The figures of one run."""
+"""Every picture that a recording can fill, whatever kind it is."""
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import experiment_of
 from spectail.plots.bands import draw_untrained_hill
-from spectail.plots.colours import FINAL, SERIES
-from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis
-from spectail.plots.look import TEXT_WIDTH, new_figure, panel_title, shared_legend
+from spectail.plots.colours import PHASES, SERIES
+from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis, step_edges, step_positions
+from spectail.plots.look import mathtext, new_figure, panel_title, quantity_label, save_figure, shared_legend, style
 from spectail.plots.overlaps_plot import draw_overlaps
-from spectail.plots.spectrum_plot import AXIS_SCALES, draw_spectrum
+from spectail.plots.quantities_plot import over_depth, over_steps
+from spectail.plots.selection import count_of_spikes, fitted_bulk, initial_law, recording_of
+from spectail.plots.spectrum_plot import AXIS_SCALES, draw_spectrum, spectrum
+from spectail.recording.layout import each_matrix
+from spectail.recording.quantities import QUANTITIES, quantity, select
 from spectail.spectra.bulk import MarchenkoPastur
 
+_SPECTRA = 6  # matrices whose spectra are drawn, of many
 
-def draw_recording(run: xr.Dataset) -> dict[str, Figure]:
-    """Every figure that a run's Dataset can fill: esd, evolution, overlaps.
+
+def draw_recording(x: Any) -> dict[str, Figure]:
+    """Every figure that a recording can fill.
 
     Args:
-        run: what `simulate` returned.
+        x: a recording of any kind, or an `Analysis`.
 
     Returns:
-        figures by name; none for a run that diverged before anything was measured.
+        figures by name. Of one matrix: its spectrum (esd), evolution, overlaps; of several: what is measured over
+        depth, over steps, and the spectra furthest from untrained. None for a run that diverged before anything was
+        measured.
     """
-    if run.sizes["step"] == 0:
+    if isinstance(x, xr.Dataset) and x.sizes.get("step") == 0:
         return {}
-    figures = {"esd": _draw_spectra(run)}
-    if run.sizes["step"] > 1:
-        figures["evolution"] = _draw_evolution(run)
-    if "pair" in run.sizes:
-        figures["overlaps"] = _draw_overlaps(run)
+    recording = recording_of(x, "n_spikes", "bulk_edge", "phase")
+    long, several = recording.sizes["step"] > 1, "matrix" in recording.dims
+    has_spectra = "eigenvalues" in recording and bool((recording["eigenvalues"] > 0).any())
+    pictures = {
+        "depth": _draw_depth if several else None,
+        "steps": _draw_steps if several and long else None,
+        "spectra": _draw_many_spectra if several and has_spectra else None,
+        "esd": _draw_one_spectrum if not several and has_spectra else None,
+        "evolution": _draw_evolution if not several and long and has_spectra else None,
+        "overlaps": _draw_overlaps if "pair" in recording.sizes else None,
+    }
+    figures = {name: draw(recording) for name, draw in pictures.items() if draw}
+    for figure in figures.values():
+        figure.suptitle(_title(recording), fontsize="medium")
     return figures
 
 
-def _draw_spectra(run: xr.Dataset) -> Figure:
-    e = experiment_of(run)
-    law = MarchenkoPastur(e.h, e.d, e.entry_scale**2)
-    figure, axes = new_figure(1, 2, 2.5)
-    last = run.isel(step=-1)
-    bulk = MarchenkoPastur(e.h, e.d, last.bulk_variance.item())
-    initial = run.eigenvalues.sel(step=0).values if 0 in run.step.values and run.sizes["step"] > 1 else None
+def _draw_depth(recording: xr.Dataset) -> Figure:
+    """The first quantities of the table that are drawn, at the last step."""
+    shown = [q for q in QUANTITIES if q.head and q.symbol and q.of == "spectrum" and q.drawn != "phase"]
+    names = [q.name for q in shown if q.name in recording and np.isfinite(recording[q.name].isel(step=-1)).any()][:4]
+    figure, axes = new_figure(2, 2, 5.0)
+    for index, (ax, name) in enumerate(zip(axes, names, strict=False)):
+        over_depth(recording, name, ax=panel_title(ax, index, _title_of(name, 46)))
+        _without_legend(ax)
+    for ax in axes[len(names) :]:
+        ax.remove()
+    shared_legend(figure, axes[: len(names)])
+    return figure
+
+
+def _draw_steps(recording: xr.Dataset) -> Figure:
+    """The phase of every matrix over steps, then the exponent, z, and the loss where there is one."""
+    names = [
+        q.name
+        for q in (*select("training"), *select("spectrum"))
+        if q.head and q.name in recording and q.drawn != "phase"
+    ]
+    names = [name for name in names if np.isfinite(recording[name]).any()][:4]
+    rows = recording.sizes["matrix"]
+    heights = [min(0.9 + 0.14 * rows, 4.0), *(1.5 for _ in names)]
+    figure, axes = new_figure(1 + len(names), 1, sum(heights) + 0.8, height_ratios=heights)
+    _draw_ribbon(panel_title(axes[0], 0, "phase"), recording)
+    for index, (ax, name) in enumerate(zip(axes[1:], names, strict=True), 1):
+        over_steps(recording, name, ax=panel_title(ax, index, _title_of(name, 100)))
+        _without_legend(ax)
+    shared_legend(figure, axes)
+    return figure
+
+
+def _title_of(name: str, letters: int) -> str:
+    """What a quantity is, for a panel's title, in lines that fit."""
+    return mathtext("\n".join(textwrap.wrap(quantity(name).text.partition("; ")[0], letters)))
+
+
+def _without_legend(ax: Axes) -> None:
+    """The figure has one for all of its panels."""
+    if legend := ax.get_legend():
+        legend.remove()
+
+
+def _draw_ribbon(ax: Axes, recording: xr.Dataset) -> Axes:
+    """A row a matrix, a column a step, in the colours of the phases."""
+    order = {name: index for index, name in enumerate(PHASES)}
+    phases = np.vectorize(lambda p: order.get(str(p), len(order) - 1), otypes=[int])(recording["phase"].values).T
+    rows = np.arange(len(phases) + 1) - 0.5
+    colours = ListedColormap([colour for colour, *_ in PHASES.values()])
+    norm = BoundaryNorm(np.arange(len(order) + 1) - 0.5, len(order))
+    ax.pcolormesh(step_edges(recording["step"].values), rows, phases, cmap=colours, norm=norm, rasterized=True)
+    for name in sorted({str(p) for p in recording["phase"].values.ravel()}, key=lambda name: order.get(name, 0)):
+        ax.plot([], [], marker="s", ms=6, color=PHASES[name][0], ls="none", label=name)
+    ax.invert_yaxis()
+    names = [str(name) for name in recording["matrix"].values]
+    ticks = range(0, len(names), max(len(names) // 12, 1))
+    ax.set_yticks(ticks, [names[i] if len(names[i]) <= 26 else "…" + names[i][-25:] for i in ticks], fontsize="small")
+    return step_axis(ax, recording["step"].values)
+
+
+def _draw_many_spectra(recording: xr.Dataset) -> Figure:
+    """The spectra that are furthest from untrained by z, or the first where that is not known."""
+    last = recording.isel(step=-1)
+    known = [i for i, one in enumerate(each_matrix(last)) if np.nanmax(one["eigenvalues"].values, initial=0) > 0]
+    z = last["z_hill"].values if "z_hill" in last else np.full(last.sizes["matrix"], np.nan)
+    chosen = sorted(sorted(known, key=lambda i: np.nan_to_num(z[i], nan=np.inf))[:_SPECTRA])
+    cols = min(len(chosen), 3)
+    figure, axes = new_figure(-(-len(chosen) // cols), cols, 2.3 * -(-len(chosen) // cols))
+    for ax, at in zip(axes, chosen, strict=False):
+        name = str(recording["matrix"].values[at])
+        spectrum(recording, matrix=name, ax=ax)
+        _without_legend(ax)
+        ax.set_title(ax.get_title("left"), loc="left", fontsize="small")
+    for ax in axes[len(chosen) :]:
+        ax.remove()
+    shared_legend(figure, axes[: len(chosen)])
+    return figure
+
+
+def _draw_one_spectrum(run: xr.Dataset) -> Figure:
+    figure, axes = new_figure(1, 2, 2.7)
+    last, law = run.isel(step=-1), initial_law(run)
+    initial = run["eigenvalues"].isel(step=0).values if run.sizes["step"] > 1 else None
     for index, (ax, axis) in enumerate(zip(axes, AXIS_SCALES, strict=True)):
         panel_title(ax, index, f"$t$ = {last.step.item()}, {last.phase.item()}")
         draw_spectrum(
-            ax, last.eigenvalues.values, initial=initial, law=law, bulk=bulk, n_spikes=last.n_spikes.item(), axis=axis
-        )
+            ax, last["eigenvalues"].values, initial=initial, law=law, bulk=fitted_bulk(last),
+            n_spikes=count_of_spikes(last), axis=axis,
+        )  # fmt: skip
     shared_legend(figure, axes)
-    figure.suptitle(_title(run), fontsize=8)
     return figure
 
 
 def _draw_evolution(run: xr.Dataset) -> Figure:
-    e = experiment_of(run)
-    law = MarchenkoPastur(e.h, e.d, e.entry_scale**2)
-    figure = Figure(figsize=(TEXT_WIDTH, 6.2), layout="constrained")
-    strip, density, losses, hill = figure.subplots(4, 1, sharex=True, height_ratios=[0.32, 3.4, 1.6, 1.4])
-    draw_evolution_and_phases(strip, density, run, law)
-    position = np.log1p(run.step.values)
-    curves = {
-        "train_loss": "train loss",
-        "test_loss_large": "test loss",
-        "alignment": r"sim($W$, $\beta^*$)",
-        "kta": "KTA",
-    }
-    for (name, label), (colour, marker) in zip(curves.items(), SERIES, strict=False):
-        losses.plot(position, run[name].values, color=colour, marker=marker, label=label)
-    losses.legend(ncols=4)
-    hill.plot(position, run.pl_alpha_hill.values, color=FINAL, marker=".", label="PL_Alpha_Hill")
-    draw_untrained_hill(hill, law.hill())
-    hill.set_ylabel("Hill exponent")
-    hill.legend()
-    step_axis(hill, int(run.step.values[-1]))
-    figure.suptitle(_title(run), fontsize=8)
+    readout = [q for q in select("readout", "teacher") if q.head and q.name in run]
+    figure, axes = new_figure(
+        4 if readout else 3, 1, 6.2, sharex=True, height_ratios=[0.32, 3.4, 1.4, 1.6][: 4 if readout else 3]
+    )
+    draw_evolution_and_phases(axes[0], axes[1], run, initial_law(run))
+    hill = over_steps(run, "pl_alpha_hill", ax=axes[2])
+    draw_untrained_hill(hill, MarchenkoPastur(int(run["rows"]), int(run["cols"])).hill()).legend()
+    position = step_positions(run["step"].values)
+    for q, (colour, marker) in zip(readout, SERIES, strict=False):
+        axes[3].plot(position, run[q.name].values, color=colour, marker=marker, label=quantity_label(q))
+    if readout:
+        axes[3].legend(ncols=4)
+        axes[2].set_xlabel("")
+        step_axis(axes[3], run["step"].values)
     return figure
 
 
@@ -91,21 +181,35 @@ def _draw_overlaps(run: xr.Dataset) -> Figure:
             panel_title(axes[index], index, f"$O({symbol}_{{W_{{{s}}}}}, {symbol}_{{M_{{{t}}}}})$, max {largest:.2g}")
             image = draw_overlaps(axes[index], at[f"overlap_{side}"].values)
     figure.colorbar(image, ax=axes, shrink=0.6, label="squared overlap")
-    figure.suptitle(_title(run), fontsize=8)
     return figure
 
 
-def _title(run: xr.Dataset) -> str:
-    e = experiment_of(run)
-    return f"{e.optimizer}, $\\eta$ = {e.lr:g}; n = {e.n}, d = {e.d}, h = {e.h}; protocol: {e.protocol}; seed {e.seed}"
+def _title(recording: xr.Dataset) -> str:
+    if recording.attrs.get("of") == "two-layer":
+        e = experiment_of(recording)
+        sizes = f"n = {e.n}, d = {e.d}, h = {e.h}"
+        return f"{e.optimizer}, $\\eta$ = {e.lr:g}; {sizes}; protocol: {e.protocol}; seed {e.seed}"
+    steps = recording["step"].values
+    return (
+        f"{recording.attrs.get('title', '')}, step {steps[-1]}" if steps[-1] else str(recording.attrs.get("title", ""))
+    )
 
 
-def draw_beside(result: Any, path: Path) -> list[Path]:
-    """Draw a run into files named after a path; they are returned."""
-    from spectail.plots.look import save_figure, style
+def draw_beside(x: Any, path: Path) -> list[Path]:
+    """Draw a recording into files named after a path.
 
+    Args:
+        x: a recording of any kind, or an `Analysis`.
+        path: of the recording; the name of a picture is put behind its stem.
+
+    Returns:
+        the paths of the pictures.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
     saved = []
     with style():
-        for name, figure in draw_recording(result).items():
+        for name, figure in draw_recording(x).items():
             saved += save_figure(figure, path.with_name(f"{path.stem}-{name}"))
     return saved

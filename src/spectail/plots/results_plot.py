@@ -15,9 +15,14 @@ from matplotlib.patches import Patch
 from spectail.errors import SettingError, unknown_name
 from spectail.plots.bands import draw_band
 from spectail.plots.colours import FRAME, LAW, PHASES, SERIES
-from spectail.plots.look import new_figure, style
-from spectail.recording.quantities import LABELS
+from spectail.plots.look import new_axes, quantity_label
+from spectail.recording.quantities import quantity
 from spectail.store.results import experiment_at
+
+_FIELDS = {
+    "lr": r"learning rate $\eta$", "h": "hidden units $h$", "d": "input dimension $d$", "n": "training points $n$",
+    "step": "step $t$",
+}  # fmt: skip
 
 
 def curves(
@@ -50,7 +55,7 @@ def curves(
     values = _selected(results, variable, at)
     repeats = [name for name in ([over] if isinstance(over, str) else over) if name in values.dims]
     _need(values, [against, *([by] if by else []), *repeats])
-    ax = ax or _new_axes()
+    ax = ax or new_axes()
     groups = values[by].values if by else [None]
     for number, group in enumerate(groups):
         one = values.sel({by: group}) if by else values
@@ -60,8 +65,8 @@ def curves(
         colour, marker = SERIES[number % len(SERIES)]
         draw_band(ax, values[against].values[measured], rows[:, measured], color=colour, marker=marker, label=label)
     _scale(ax, "x", values[against].values)
-    ax.set_xlabel(LABELS.get(against, against))
-    ax.set_ylabel(LABELS.get(variable, variable.replace("_", " ")))
+    ax.set_xlabel(_label(results, against))
+    ax.set_ylabel(_label(results, variable))
     if by:
         ax.legend()
     return ax
@@ -105,22 +110,22 @@ def phase_diagram(
     empty = (values == "").values if colour == "phase" else np.isnan(values.values)
     keep = np.asarray(~empty.reshape(values.sizes[y], values.sizes[x], -1).all(2))
     values = values.isel({x: keep.any(0), y: keep.any(1)})
-    ax = ax or _new_axes()
+    ax = ax or new_axes()
     columns, rows = _edges(values[x].values), _edges(values[y].values)
     if colour == "phase":
         _draw_phases(ax, columns, rows, values.values.reshape(*values.shape[:2], -1))
     else:
         mean = values.mean(over) if over in values.dims else values
         image = ax.pcolormesh(columns, rows, mean.values, cmap="cividis", norm=_norm(mean.values), rasterized=True)
-        ax.figure.colorbar(image, ax=ax, label=LABELS.get(colour, colour.replace("_", " ")))
+        ax.figure.colorbar(image, ax=ax, label=_label(results, colour))
     for name, axis in ((x, "x"), (y, "y")):
         _scale(ax, axis, values[name].values)
     ax.set_xlim(columns[0], columns[-1])
     ax.set_ylim(rows[0], rows[-1])
     if critical and x == "lr":
         _draw_critical(ax, results, values, y, at)
-    ax.set_xlabel(LABELS.get(x, x))
-    ax.set_ylabel(LABELS.get(y, y))
+    ax.set_xlabel(_label(results, x))
+    ax.set_ylabel(_label(results, y))
     return ax
 
 
@@ -165,9 +170,9 @@ def _need(values: xr.DataArray, axes: Sequence[str]) -> None:
         raise SettingError(f"{', '.join(left)} needs a value, such as {left[0]}={values[left[0]].values.tolist()[0]!r}")
 
 
-def _new_axes() -> Axes:
-    with style():
-        return new_figure(1, 1, 3.0)[1][0]
+def _label(results: xr.Dataset, name: str) -> str:
+    """Of an axis: a field of an experiment, or a quantity."""
+    return _FIELDS.get(name) or quantity_label(quantity(name, results[name].attrs))
 
 
 def _entry(name: str | None, value: Any) -> str:

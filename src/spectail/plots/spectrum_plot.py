@@ -10,7 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import ArrayLike, NDArray
 
+from spectail.errors import SettingError
 from spectail.plots.colours import FINAL, INITIAL, LAW, PREDICTED
+from spectail.plots.look import new_axes
+from spectail.plots.selection import at_step, count_of_spikes, fitted_bulk, initial_law, one_matrix, recording_of
+from spectail.recording.layout import eigenvalues_at
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.phases import DETACHED_RATIO
 from spectail.spectra.spikes import visible_edge
@@ -27,6 +31,47 @@ LINEAR_REACH = 3.0
 MOST_SPIKES = 10
 
 
+def spectrum(
+    x: Any, *, step: int = -1, matrix: str | None = None, scale: AxisScale = "log10", ax: Axes | None = None
+) -> Axes:
+    """The spectrum of one matrix at one step, before it that of the first step, with the law of the bulk.
+
+    Args:
+        x: a recording of any kind, or an `Analysis`.
+        step: the step itself; −1 is the last that was recorded.
+        matrix: its name; not needed where there is only one.
+        scale: "log10" for log₁₀ λ with a logarithmic density, "linear" for λ on linear axes.
+        ax: where to draw; a new figure without it.
+
+    Returns:
+        the axes drawn on.
+
+    Raises:
+        SettingError: there is no such matrix or step, or its spectrum is not kept.
+
+    >>> import spectail as sp
+    >>> from torch import nn
+    >>> ax = spectrum(sp.analyze(nn.Linear(300, 200), nulls=False))
+    >>> ax.get_title("left")
+    'weight: random-like'
+    """
+    one = one_matrix(recording_of(x, "bulk_edge", "n_spikes", "phase"), matrix)
+    at, first = at_step(one, step), one.isel(step=0)
+    values = eigenvalues_at(at) if "eigenvalues" in at else np.empty(0)
+    if not len(values) or values[-1] <= 0:
+        raise SettingError(f"{at['matrix'].item()} has no spectrum at step {int(at['step'])} to draw")
+    earlier = eigenvalues_at(first) if int(first["step"]) < int(at["step"]) else None
+    ax = draw_spectrum(
+        ax or new_axes(), values, initial=earlier if earlier is not None and len(earlier) else None,
+        law=initial_law(one), bulk=fitted_bulk(at), n_spikes=count_of_spikes(at), axis=scale,
+        final_label=f"step {int(at['step'])}" if earlier is not None else "eigenvalues",
+        initial_label=f"step {int(first['step'])}",
+    )  # fmt: skip
+    ax.set_title(f"{at['matrix'].item()}: {at['phase'].item()}", loc="left")
+    ax.legend()
+    return ax
+
+
 def draw_spectrum(
     ax: Axes,
     final: ArrayLike,
@@ -37,6 +82,7 @@ def draw_spectrum(
     n_spikes: int = 0,
     axis: AxisScale = "log10",
     final_label: str = "trained",
+    initial_label: str = "initial",
     bins: int | None = None,
     predicted: float | None = None,
 ) -> Axes:
@@ -53,6 +99,7 @@ def draw_spectrum(
             is marked.
         axis: "linear" for λ on linear axes, "log10" for log₁₀ λ with a logarithmic density.
         final_label: legend entry of the final spectrum.
+        initial_label: of that at the start.
         bins: bars over the range of each spectrum ("log10"), or of the axis ("linear"); by default 100
             as in the paper, fewer for fewer than 800 eigenvalues.
         predicted: where theory puts λ₁; a diamond on the axis.
@@ -66,9 +113,9 @@ def draw_spectrum(
     laws = {"initial weights": law, "fitted": bulk}
     whose, curve = next(((name, one) for name, one in laws.items() if one and one.variance > 0), ("", None))
     if axis == "log10":
-        _draw_log(ax, values, start, final_label, bins)
+        _draw_log(ax, values, start, (initial_label, final_label), bins)
     else:
-        _draw_linear(ax, values, start, curve, final_label, bins)
+        _draw_linear(ax, values, start, curve, (initial_label, final_label), bins)
     if curve is not None:
         _draw_law(ax, curve, whose, axis)
     if bulk is not None and bulk.variance > 0:
@@ -86,9 +133,9 @@ def draw_spectrum(
     return ax
 
 
-def _draw_log(ax: Axes, final: _Values, initial: _Values | None, label: str, bins: int) -> None:
+def _draw_log(ax: Axes, final: _Values, initial: _Values | None, labels: tuple[str, str], bins: int) -> None:
     lowest = []
-    for values, colour, name, order in ((initial, INITIAL, "initial", 1), (final, FINAL, label, 2)):
+    for values, colour, name, order in ((initial, INITIAL, labels[0], 1), (final, FINAL, labels[1], 2)):
         if values is None or not (values > 0).any():
             continue
         heights, edges = np.histogram(np.log10(values[values > 0]), bins, density=True)
@@ -109,7 +156,7 @@ def _draw_log(ax: Axes, final: _Values, initial: _Values | None, label: str, bin
 
 
 def _draw_linear(
-    ax: Axes, final: _Values, initial: _Values | None, law: MarchenkoPastur | None, label: str, bins: int
+    ax: Axes, final: _Values, initial: _Values | None, law: MarchenkoPastur | None, labels: tuple[str, str], bins: int
 ) -> None:
     reach = (
         final[-1]
@@ -122,7 +169,7 @@ def _draw_linear(
     shown = 1.04 * reach
     edges = np.linspace(0.0, shown, bins)
     width = edges[1] - edges[0]
-    for values, colour, name, order in ((initial, INITIAL, "initial", 1), (final, FINAL, label, 2)):
+    for values, colour, name, order in ((initial, INITIAL, labels[0], 1), (final, FINAL, labels[1], 2)):
         if values is not None:
             heights = np.histogram(values, edges)[0] / (len(values) * width)  # those beyond count in the whole
             ax.stairs(heights, edges, fill=True, color=colour, alpha=0.55, label=name, zorder=order)

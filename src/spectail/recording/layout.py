@@ -225,7 +225,7 @@ def labels_of(recording: xr.Dataset) -> list[dict[str, Any]]:
     return [{"name": str(one["matrix"].item())} | {n: one[n].item() for n in known} for one in each_matrix(recording)]
 
 
-def spectrum(recording: xr.Dataset, step: int = -1) -> NDArray[np.float64]:
+def eigenvalues_at(recording: xr.Dataset, step: int = -1) -> NDArray[np.float64]:
     """The eigenvalues of one matrix, ascending, without what pads them.
 
     Args:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +201,18 @@ def quantity(name: str, attributes: Mapping[str, Any] | None = None) -> Quantity
     return Quantity(name, **{"symbol": name.replace("_", " "), **texts}, text=text, unit=str(said.get("units", "1")))
 
 
+def quantities_of(recording: xr.Dataset) -> list[Quantity]:
+    """The quantities that a recording holds, in the order of the table; a user's own come last.
+
+    Args:
+        recording: of any kind.
+    """
+    labels = {"step", "matrix", "update", "index", "eigenvalues", "w_step", "m_step"}
+    known = [q for q in QUANTITIES if q.name in recording.variables]
+    own = [str(name) for name in recording.data_vars if name not in labels | {q.name for q in known}]
+    return [*known, *(quantity(name, recording[name].attrs) for name in own)]
+
+
 def quantities() -> pd.DataFrame:
     """The table of quantities, one row each, by name.
 
@@ -215,23 +228,3 @@ def quantities() -> pd.DataFrame:
     rows = [{name: getattr(q, name) for name in names} | {"dimensions": OVER[q.of]} for q in QUANTITIES]
     frame = pd.DataFrame(rows, columns=[*names, "dimensions"]).set_index("name")
     return frame.assign(dtype=[dtype.__name__ for dtype in frame["dtype"]])
-
-
-LABELS = {
-    "lr": r"learning rate $\eta$",
-    "h": "hidden units $h$",
-    "d": "input dimension $d$",
-    "n": "training points $n$",
-    "step": "step $t$",
-    "seed": "seed",
-    "pl_alpha_hill": "Hill exponent",
-    "pl_alpha_ks": "KS exponent",
-    "kta": "kernel–target alignment",
-    "alignment": r"$\mathrm{sim}(W, \beta_*)$",
-    "train_loss": "train loss (readout)",
-    "test_loss": "test loss, 200 points",
-    "test_loss_large": "test loss",
-    "spectral_gap": r"$\lambda_1/\lambda_+$",
-    "stable_rank": "stable rank",
-    "n_spikes": "eigenvalues past the bulk",
-}

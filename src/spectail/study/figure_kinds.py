@@ -122,7 +122,7 @@ def sweep_experiments(setup: Experiment) -> Experiments:
     return repeated([e for optimizer in PAPER_OPTIMIZERS for e in over_learning_rates(setup, optimizer)])
 
 
-def overlaps(label: str, panels: Sequence[tuple[Experiment, Overlap]]) -> Draw:
+def overlap_row(label: str, panels: Sequence[tuple[Experiment, Overlap]]) -> Draw:
     """A row of overlap matrices."""
 
     def draw(runs: Runs) -> Figure:
@@ -222,7 +222,7 @@ def first_update(
         title=f"{'Mean-field: overlaps' if mean_field else 'Overlaps'} with the first {name} update, η={lr:g}",
         repeats=3,
         experiments=repeated([run]),
-        draw=overlaps(
+        draw=overlap_row(
             f"Fig. {figure} – {'mean-field, ' if mean_field else ''}{name}, η = {lr:g}",
             [(run, (pair, side)) for pair in run.overlaps for side in SIDES],
         ),

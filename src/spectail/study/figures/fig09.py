@@ -7,7 +7,7 @@ import numpy as np
 from spectail.experiments.theory import predict_one_step
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, summary
-from spectail.study.figure_kinds import overlaps, repeated
+from spectail.study.figure_kinds import overlap_row, repeated
 from spectail.study.runs import SIDES, Runs, Values
 from spectail.study.settings import S2
 
@@ -46,7 +46,7 @@ FIG9 = Artifact(
     title="Overlaps of W₁ with M₀ and of W₁₀ with M₉, FB-Adam η=1",
     repeats=3,
     experiments=repeated([RUN]),
-    draw=overlaps("Fig. 9 – FB-Adam, η = 1", PANELS),
+    draw=overlap_row("Fig. 9 – FB-Adam, η = 1", PANELS),
     claims=(
         Claim(
             "14a",

@@ -10,7 +10,7 @@ from spectail.experiments.experiment import Experiment
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, summary
 from spectail.study.criteria import OUTLIER, SPIKE, all_outcomes, is_heavy, outliers, spikes_only
-from spectail.study.figure_kinds import first_update, overlaps, repeated, spectra
+from spectail.study.figure_kinds import first_update, overlap_row, repeated, spectra
 from spectail.study.runs import SIDES, Runs, spectrum_at
 from spectail.study.settings import S2
 
@@ -121,7 +121,7 @@ FIG14 = Artifact(
     title="Mean-field: overlaps of W₁₀ with M₉, FB-Adam η=5e-5, 0.04",
     repeats=3,
     experiments=repeated([SMALL, LARGE]),
-    draw=overlaps("Fig. 14 – mean-field, FB-Adam, η = 5e-5 (a, b) and 0.04 (c, d)", PANELS),
+    draw=overlap_row("Fig. 14 – mean-field, FB-Adam, η = 5e-5 (a, b) and 0.04 (c, d)", PANELS),
     claims=(
         Claim(
             "14g",

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from spectail.experiments.experiment import Experiment
 from spectail.plots.bands import draw_untrained_hill
 from spectail.plots.colours import FINAL, LAW, SERIES
-from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis
+from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis, step_positions
 from spectail.plots.look import TEXT_WIDTH, new_figure, panel_title
 from spectail.plots.spectrum_plot import draw_spectrum
 from spectail.study.artifact import Artifact
@@ -40,12 +40,12 @@ def draw_evolution_of_runs(runs: Runs) -> Figure:
     figure = Figure(figsize=(TEXT_WIDTH, 4.6), layout="constrained")
     strip, density, below = figure.subplots(3, 1, sharex=True, height_ratios=[0.32, 4, 1.5])
     draw_evolution_and_phases(strip, density, run, law)
-    position = np.log1p(run.step.values)
+    position = step_positions(run.step.values)
     below.plot(position, run.pl_alpha_hill.values, color=FINAL, label="PL_Alpha_Hill")
     draw_untrained_hill(below, law.hill())
     below.set_ylabel("Hill exponent")
     below.legend(loc="lower left")
-    step_axis(below, STEPS)
+    step_axis(below, run.step.values)
     lr = runs.scale(RUN).lr
     figure.suptitle(rf"FB-Adam, $\eta$ = {lr:.3g}. {settings_line(runs, S2)}", fontsize=8)
     return figure

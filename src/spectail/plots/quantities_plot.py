@@ -1,0 +1,178 @@
+"""One quantity over depth or over steps, beside what untrained matrices have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from numpy.typing import NDArray
+
+from spectail.errors import SettingError
+from spectail.plots.colours import FINAL, FRAME, LAW, PHASES, SERIES
+from spectail.plots.evolution_plot import step_axis, step_positions
+from spectail.plots.look import mathtext, new_axes, quantity_label
+from spectail.plots.selection import at_step, one_matrix, recording_of
+from spectail.recording.layout import each_matrix
+from spectail.recording.quantities import Quantity, quantity
+
+_NAMED = 12  # matrices whose names fit below an axis
+_SIGNED_REACH = 100.0  # of z, past which a linear axis would hide the small
+
+
+def over_depth(x: Any, name: str = "pl_alpha_hill", *, step: int = -1, ax: Axes | None = None) -> Axes:
+    """A quantity of every matrix, in the order of definition, in the colours and markers of the phases.
+
+    Where the quantity has a null, a grey bar shows where untrained matrices of each shape lie (two standard
+    deviations), and a dotted line the typical one.
+
+    Args:
+        x: a recording of any kind, or an `Analysis`.
+        name: of the quantity; see `spectail.quantities`.
+        step: the step itself; −1 is the last that was recorded.
+        ax: where to draw; a new figure without it.
+
+    Returns:
+        the axes drawn on.
+
+    Raises:
+        SettingError: there is no such quantity or step.
+
+    >>> import spectail as sp
+    >>> from torch import nn
+    >>> model = nn.Sequential(nn.Linear(50, 40), nn.Linear(40, 30))
+    >>> ax = over_depth(sp.analyze(model, nulls=False), "stable_rank")
+    >>> [tick.get_text() for tick in ax.get_xticklabels()]
+    ['0.weight', '1.weight']
+    """
+    recording = recording_of(x, name, "phase")
+    if not {*recording[name].dims} <= {"step", "matrix"} or recording[name].dtype.kind in "OSUT":
+        raise SettingError(f"quantity={name!r} is not a number of each matrix; see spectail.quantities()")
+    q = quantity(name, recording[name].attrs)
+    rows = list(each_matrix(at_step(recording, step)))
+    values, phases = [float(row[name]) for row in rows], [str(row["phase"].item()) for row in rows]
+    ax = ax or new_axes()
+    _draw_nulls(ax, q, [_null(row, q) for row in rows])
+    size = 5.0 if len(rows) <= 120 else 3.0
+    for phase, (colour, marker, _) in PHASES.items():
+        index = [i for i, value in enumerate(values) if phases[i] == phase and np.isfinite(value)]
+        if index:
+            ax.plot(
+                index, [values[i] for i in index], marker, ms=size, color=colour, mec=LAW, mew=0.4, ls="none",
+                label=phase, zorder=3,
+            )  # fmt: skip
+    _scale_of(ax, q, np.array(values))
+    ax.set_xlim(-0.6, len(rows) - 0.4)
+    if len(rows) <= _NAMED:
+        names = [_short(str(row["matrix"].item())) for row in rows]
+        ax.set_xticks(range(len(rows)), names, rotation=30, ha="right", rotation_mode="anchor", fontsize="small")
+    else:
+        ax.set_xlabel("matrix, in the order of definition")
+    ax.set_ylabel(quantity_label(q))
+    ax.legend()
+    return ax
+
+
+def over_steps(x: Any, name: str = "pl_alpha_hill", *, matrix: str | None = None, ax: Axes | None = None) -> Axes:
+    """A quantity over the recorded steps: of one matrix beside its null, of several, or of the training itself.
+
+    Args:
+        x: a recording of any kind.
+        name: of the quantity; see `spectail.quantities`.
+        matrix: the name of one matrix; without it every matrix has a line.
+        ax: where to draw; a new figure without it.
+
+    Returns:
+        the axes drawn on.
+
+    Raises:
+        SettingError: there is no such quantity or matrix.
+
+    >>> import spectail as sp
+    >>> ax = over_steps(sp.simulate(sp.Experiment(n=200, d=30, h=40, steps=3)), "kta")
+    >>> len(ax.lines[0].get_xdata())
+    4
+    """
+    recording = recording_of(x, name)
+    recording = recording if matrix is None else one_matrix(recording, matrix)
+    values, q = recording[name], quantity(name, recording[name].attrs)
+    along = next((str(dim) for dim in ("step", "update") if dim in values.dims), "")
+    if not along or values.dtype.kind in "OSUT" or len(values.dims) > 2:
+        raise SettingError(f"quantity={name!r} is not a number at each step; see spectail.quantities()")
+    others = [str(dim) for dim in values.dims if dim != along]
+    position = step_positions(values[along].values)
+    ax = ax or new_axes()
+    if not others:
+        _draw_nulls(ax, q, [_null(recording, q)], span=True)
+        ax.plot(position, values.values, color=FINAL, marker="o", label=mathtext(q.symbol or q.text))
+    else:
+        names = [str(one) for one in recording[others[0]].values] if others[0] in recording.coords else []
+        table = values.transpose(along, ...).values
+        for index in range(table.shape[1]):
+            if table.shape[1] <= len(SERIES):
+                colour, marker = SERIES[index]
+                label = _short(names[index]) if names else f"{others[0]} {index}"
+                ax.plot(position, table[:, index], color=colour, marker=marker, label=label)
+            else:  # too many to be told apart: from first to last in the colours of a scale
+                colour = matplotlib.colormaps["cividis"](index / (table.shape[1] - 1))
+                label = _short(names[index]) if names and index in (0, table.shape[1] - 1) else "_"
+                ax.plot(position, table[:, index], color=colour, lw=0.9, label=label)
+        if table.shape[1] > 1 and ax.get_legend_handles_labels()[0]:
+            ax.legend()
+    _scale_of(ax, q, values.values)
+    step_axis(ax, values[along].values)
+    ax.set_xlabel("update" if along == "update" else "step $t$")
+    ax.set_ylabel(quantity_label(q))
+    return ax
+
+
+def _null(row: xr.Dataset, q: Quantity) -> tuple[float, float, float] | None:
+    """Of untrained matrices: two standard deviations below the typical value, that, and two above."""
+    spread = q.null.replace("alpha", "spread")
+    if not q.null or not {q.null, spread} <= set(row.variables) or row[q.null].dims:
+        return None
+    typical, spread_ = float(row[q.null]), float(row[spread])
+    if not np.isfinite(typical * spread_):
+        return None
+    low, high = (1 + (typical - 1) * float(np.exp(sign * 2 * spread_)) for sign in (-1, 1))
+    return low, typical, high
+
+
+def _draw_nulls(ax: Axes, q: Quantity, nulls: list[tuple[float, float, float] | None], *, span: bool = False) -> None:
+    """Where untrained matrices lie: a bar for each matrix, or one across the axes."""
+    if q.drawn == "signed":
+        ax.axhspan(-2, 2, color=FRAME, alpha=0.28, lw=0, label="untrained, ± 2 sd", zorder=0)
+        return
+    for index, null in enumerate(nulls):
+        if null is None:
+            continue
+        low, typical, high = null
+        label = "untrained, ± 2 sd" if index == next(i for i, one in enumerate(nulls) if one) else "_"
+        if span:
+            ax.axhspan(low, high, color=FRAME, alpha=0.28, lw=0, label=label, zorder=0)
+            ax.axhline(typical, color=LAW, lw=0.8, ls=":", zorder=1)
+        else:
+            ax.fill_between([index - 0.5, index + 0.5], low, high, color=FRAME, alpha=0.28, lw=0, label=label, zorder=0)
+            ax.plot([index - 0.5, index + 0.5], [typical, typical], color=LAW, lw=0.8, ls=":", zorder=1)
+
+
+def _scale_of(ax: Axes, q: Quantity, values: NDArray[Any]) -> None:
+    """The scale that the table of quantities asks for, where the values allow it."""
+    there = values[np.isfinite(values)].astype(float)
+    if not len(there):
+        return
+    if q.drawn == "log" and there.min() > 0:
+        ax.set_yscale("log")
+        if there.max() < 30 * there.min():  # less than two powers of ten would leave no number beside the axis
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            ax.yaxis.set_minor_formatter(NullFormatter())
+    elif q.drawn == "signed" and np.abs(there).max() > _SIGNED_REACH:
+        ax.set_yscale("symlog", linthresh=2)
+
+
+def _short(name: str, letters: int = 26) -> str:
+    return name if len(name) <= letters else "…" + name[1 - letters :]

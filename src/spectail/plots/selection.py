@@ -1,0 +1,100 @@
+"""What of a recording a picture shows: one matrix, one step, the laws beside it. Nothing is drawn here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from spectail.analysis.model import Analysis
+from spectail.analysis.row import complete
+from spectail.errors import SettingError, StoreError, unknown_name
+from spectail.experiments.experiment import experiment_of
+from spectail.spectra.bulk import MarchenkoPastur
+
+
+def recording_of(x: Any, *names: str) -> xr.Dataset:
+    """The recording behind what a user has, with some quantities.
+
+    Args:
+        x: a recording, or an `Analysis`.
+        *names: of quantities that it is to have; those that it lacks are completed from its spectra.
+
+    Raises:
+        StoreError: it is no recording, or has no such quantity.
+    """
+    recording = x.recording if isinstance(x, Analysis) else x
+    if not isinstance(recording, xr.Dataset) or not {"matrix", "step"} <= set(recording.coords):
+        raise StoreError(f"{type(x).__name__} is not a recording; expected one, or what spectail.analyze returned")
+    if not recording.sizes["step"]:
+        raise StoreError("the recording has no step")
+    recording = recording if set(names) <= set(recording.variables) else complete(recording)
+    for name in names:
+        if name not in recording.variables:
+            raise SettingError(unknown_name("quantity", name, map(str, recording.variables)))
+    return recording
+
+
+def one_matrix(recording: xr.Dataset, matrix: str | None) -> xr.Dataset:
+    """The recording of one matrix.
+
+    Args:
+        recording: of any kind.
+        matrix: its name; not needed where there is only one.
+
+    Raises:
+        SettingError: there is no such matrix, or there are several.
+    """
+    names = [str(name) for name in np.atleast_1d(recording["matrix"].values)]
+    if matrix is None and len(names) > 1:
+        raise SettingError(f"matrix needs a value, such as matrix={names[0]!r}; there are {len(names)}")
+    if matrix is not None and matrix not in names:
+        raise SettingError(unknown_name("matrix", matrix, names))
+    if "matrix" not in recording.dims:
+        return recording
+    return recording.isel(matrix=names.index(matrix) if matrix is not None else 0)
+
+
+def at_step(recording: xr.Dataset, step: int) -> xr.Dataset:
+    """One step of a recording.
+
+    Args:
+        recording: of any kind.
+        step: the step itself; −1 is the last that was recorded, −2 the one before it.
+
+    Raises:
+        SettingError: it was not recorded.
+    """
+    steps = recording["step"].values.tolist()
+    if step not in steps and not -len(steps) <= step < 0:
+        raise SettingError(f"step={step} was not recorded; there are {', '.join(map(str, steps))}")
+    return recording.isel(step=steps.index(step) if step in steps else step)
+
+
+def initial_law(recording: xr.Dataset) -> MarchenkoPastur | None:
+    """The law of the initial weights, where the recording says how they were drawn."""
+    if recording.attrs.get("of") != "two-layer":
+        return None
+    e = experiment_of(recording)
+    return MarchenkoPastur(e.h, e.d, e.entry_scale**2)
+
+
+def fitted_bulk(at: xr.Dataset) -> MarchenkoPastur | None:
+    """The law that was fitted to a spectrum.
+
+    Args:
+        at: one step of one matrix.
+
+    Returns:
+        None where no bulk was found.
+    """
+    unit, edge = MarchenkoPastur(int(at["rows"]), int(at["cols"])), float(at["bulk_edge"])
+    largest = float(np.nanmax(at["eigenvalues"].values, initial=0.0))
+    # in a collapsed spectrum the median is rounding, and so is the bulk
+    return MarchenkoPastur(unit.rows, unit.cols, edge / unit.edges[1]) if edge > 1e-9 * largest else None
+
+
+def count_of_spikes(at: xr.Dataset) -> int:
+    """How many spikes the row of a spectrum counts; none where it does not say."""
+    return int(np.nan_to_num(float(at["n_spikes"])))

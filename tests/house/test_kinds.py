@@ -1,0 +1,121 @@
+"""Recordings of every kind go through the same reader and the same plots."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+import spectail
+from spectail import plots
+from spectail.errors import SettingError, StoreError
+from spectail.plots.recording_plot import draw_recording
+from spectail.recording.netcdf import save_recording
+from spectail.recording.quantities import quantity
+
+TRAINING = Path(__file__).parent.parent / "data" / "first_edition" / "training" / "trainings"
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(60, 40), nn.Tanh(), nn.Linear(40, 30))
+
+
+def monitored():
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    x = torch.randn(64, 60)
+    with spectail.SpectralMonitor(model, optimizer, when=spectail.every(2)) as monitor:
+        for _ in range(6):
+            optimizer.zero_grad()
+            (model(x).sum(1) - x[:, 0]).square().mean().backward()
+            optimizer.step()
+    return monitor.recording
+
+
+MAKE = {
+    "two-layer": lambda: spectail.simulate(
+        spectail.Experiment(n=200, d=30, h=40, steps=3, n_test=20, n_test_large=20, overlaps=((1, 0),))
+    ),
+    "monitor": monitored,
+    "training": lambda: spectail.load_recording(min(TRAINING.glob("*.nc"))),
+    "analysis": lambda: spectail.analyze(network()).recording,
+    "comparison": lambda: spectail.compare(network(), nn.Sequential(*[nn.Linear(60, 40), nn.Tanh()])).recording,
+}
+
+
+@pytest.fixture(scope="module", params=MAKE)
+def recording(request, tmp_path_factory):
+    """One of each kind, as it is read from its file."""
+    made = MAKE[request.param]()
+    assert made.attrs["of"] == request.param
+    path = tmp_path_factory.mktemp("kinds") / "recording.nc"
+    save_recording(made, path)
+    return spectail.load_recording(path)
+
+
+def several(recording):
+    return "matrix" in recording.dims
+
+
+def first_name(recording):
+    return str(np.atleast_1d(recording["matrix"].values)[0])
+
+
+def test_one_matrix_of_any_kind_has_the_shape_of_a_run(recording):
+    one = recording.sel(matrix=first_name(recording)) if several(recording) else recording
+    assert one["eigenvalues"].dims == ("step", "index")
+    assert one["pl_alpha_hill"].dims == ("step",)
+    assert one["rows"].dims == one["matrix"].dims == ()
+
+
+def test_one_spectrum_is_drawn_with_as_many_spikes_as_its_row_counts(recording):
+    name = first_name(recording)
+    ax = plots.spectrum(recording, matrix=name, ax=Figure().subplots())
+    one = recording.sel(matrix=name) if several(recording) else recording
+    marks = sum(len(line.get_xdata()) for line in ax.lines if line.get_marker() == "v")
+    assert marks == int(one["n_spikes"].isel(step=-1))
+    assert str(one["phase"].isel(step=-1).item()) in ax.get_title("left")
+
+
+def test_a_quantity_is_drawn_over_depth_with_its_symbol(recording):
+    ax = plots.over_depth(recording, "stable_rank", ax=Figure().subplots())
+    points = np.concatenate([line.get_ydata() for line in ax.lines if line.get_marker() not in ("None", "")])
+    assert sorted(points) == sorted(np.atleast_1d(recording["stable_rank"].isel(step=-1).values))
+    assert ax.get_ylabel() == quantity("stable_rank").symbol
+    assert ax.get_yscale() == quantity("stable_rank").drawn
+
+
+def test_a_quantity_is_drawn_over_steps(recording):
+    ax = plots.over_steps(recording, "pl_alpha_hill", matrix=first_name(recording), ax=Figure().subplots())
+    values = recording["pl_alpha_hill"].values.reshape(recording.sizes["step"], -1)[:, 0]
+    np.testing.assert_array_equal(ax.lines[-1].get_ydata(), values)
+    plots.evolution(recording, matrix=first_name(recording), ax=Figure().subplots())
+
+
+def test_every_picture_that_it_can_fill_is_drawn(recording):
+    pictures = set(draw_recording(recording))
+    of_one = {"esd", "evolution"} | ({"overlaps"} if "pair" in recording.sizes else set())
+    of_many = {"depth", "spectra"} | ({"steps"} if recording.sizes["step"] > 1 else set())
+    assert pictures == (of_many if several(recording) else of_one)
+    assert plt.get_fignums() == [], "nothing is left open"
+
+
+def test_what_is_not_there_is_told_in_a_sentence():
+    analysis = spectail.analyze(network())
+    for draw, sentence in {
+        lambda: plots.spectrum(analysis): "matrix needs a value, such as matrix='0.weight'",
+        lambda: plots.spectrum(analysis, matrix="0.weigth"): "did you mean '0.weight'",
+        lambda: plots.spectrum(analysis, matrix="0.weight", step=7): "step=7 was not recorded",
+        lambda: plots.over_depth(analysis, "stable_rnk"): "did you mean 'stable_rank'",
+        lambda: plots.over_depth(analysis, "note"): "is not a number of each matrix",
+        lambda: plots.over_steps(analysis, "phase"): "is not a number at each step",
+        lambda: plots.overlaps(analysis): "has no overlaps",
+    }.items():
+        with pytest.raises(SettingError, match=sentence):
+            draw()
+    with pytest.raises(StoreError, match="is not a recording"):
+        plots.spectrum([1.0, 2.0])
