@@ -141,12 +141,13 @@ def _draw_many_spectra(recording: xr.Dataset) -> Figure:
 def _draw_one_spectrum(run: xr.Dataset) -> Figure:
     figure, axes = new_figure(1, 2, 2.7)
     last, law = run.isel(step=-1), initial_law(run)
-    initial = run["eigenvalues"].isel(step=0).values if run.sizes["step"] > 1 else None
+    first = run.isel(step=0) if run.sizes["step"] > 1 else None
     for index, (ax, axis) in enumerate(zip(axes, AXIS_SCALES, strict=True)):
         panel_title(ax, index, f"$t$ = {last.step.item()}, {last.phase.item()}")
         draw_spectrum(
-            ax, last["eigenvalues"].values, initial=initial, law=law, bulk=fitted_bulk(last),
-            n_spikes=count_of_spikes(last), axis=axis,
+            ax, last["eigenvalues"].values, initial=None if first is None else first["eigenvalues"].values,
+            initial_label=f"step {int(first['step'])}" if first is not None and first["step"] else "initial",
+            law=law, bulk=fitted_bulk(last), n_spikes=count_of_spikes(last), axis=axis,
         )  # fmt: skip
     shared_legend(figure, axes)
     return figure
