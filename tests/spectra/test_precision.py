@@ -126,7 +126,8 @@ def test_what_holds_no_numbers_is_refused_in_a_sentence(function, values):
         function(what)
 
 
-CHECKED_SPECTRUM = set(OF_A_SPECTRUM) - {spectra.stable_rank, LAW.density, LAW.cdf, LAW.quantile}
+UNCHECKED = (spectra.stable_rank, LAW.density, LAW.cdf, LAW.quantile)
+CHECKED_SPECTRUM = [function for function in OF_A_SPECTRUM if function not in UNCHECKED]  # a set has no order
 
 
 @pytest.mark.usefixtures("unchecked")
