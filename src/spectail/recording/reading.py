@@ -32,7 +32,7 @@ from spectail.recording.layout import (
     with_labels,
 )
 from spectail.recording.netcdf import checksum, read_netcdf
-from spectail.recording.quantities import OVER, QUANTITIES, select, stored_in_runs
+from spectail.recording.quantities import OVER, select, stored_in_runs
 
 _FIRST_MARK, _FIRST_FORMAT = "spectail_monitor_format", 1
 """The attribute that marks monitor files and trainings of the first edition, and their newest version."""
@@ -110,7 +110,7 @@ def _checked_run(run: xr.Dataset, path: Path) -> xr.Dataset:
 def _checked(recording: xr.Dataset, path: Path) -> xr.Dataset:
     _version(recording, MARK, FORMAT, path)
     needed = ("kind", "rows", "cols", "slices", "phase", "note")  # the rest can be completed, or was not asked for
-    over = {q.name: OVER[q.of] for q in QUANTITIES if q.name in recording.variables or q.name in needed}
+    over = {q.name: OVER[q.of] for q in select(*OVER) if q.name in recording.variables or q.name in needed}
     _check_variables(recording, path, "a recording", over | {"step": ("step",), "matrix": ("matrix",)})
     return recording.set_coords([q.name for q in select("matrix", "null") if q.name in recording])
 

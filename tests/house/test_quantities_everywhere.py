@@ -1,0 +1,99 @@
+"""A quantity is added by its entry in the table and the line that computes it; everything else follows from these."""
+
+import matplotlib.pyplot as plt
+import pytest
+import xarray as xr
+from torch import nn
+
+import spectail
+from spectail.analysis import row
+from spectail.plots import over_depth, over_steps
+from spectail.recording import quantities
+from spectail.recording.netcdf import save_recording
+from spectail.report.terminal.recording import print_recording
+
+MADE_UP = spectail.Quantity("made_up", "µ", "something made up of the eigenvalues", unit="w²", head="made", drawn="log")
+
+
+def model():
+    return nn.Sequential(nn.Linear(30, 20, bias=False), nn.Linear(20, 15, bias=False))
+
+
+@pytest.fixture
+def analysis(monkeypatch):
+    """Of a package that has one more quantity: its entry, and a line in the function that makes rows."""
+    monkeypatch.setattr(quantities, "QUANTITIES", (*quantities.QUANTITIES, MADE_UP))
+    before = row._norms
+    monkeypatch.setattr(
+        row, "_norms", lambda spectrum, matrix: before(spectrum, matrix) | {"made_up": 2.5 * float(spectrum[-1])}
+    )
+    return spectail.analyze(model(), nulls=False)
+
+
+def expected(analysis):
+    return [2.5 * spectrum[-1] for spectrum in analysis.spectra.values()]
+
+
+ROUNDING = 1e-6  # of a spectrum that is kept in float32
+
+
+def test_it_is_in_the_table_that_users_see(analysis):
+    assert spectail.quantities().loc["made_up", "text"] == MADE_UP.text
+
+
+def test_it_is_a_column_and_a_labelled_variable(analysis):
+    assert analysis.frame["made_up"].tolist() == pytest.approx(expected(analysis), rel=ROUNDING)
+    variable = analysis.recording["made_up"]
+    assert variable.dims == ("step", "matrix")
+    assert variable.attrs == MADE_UP.attributes
+    assert variable.attrs["long_name"] == MADE_UP.text
+
+
+def test_it_is_in_the_file_and_is_read_back(analysis, tmp_path):
+    path = save_recording(analysis.recording, tmp_path / "analysis.nc")
+    xr.testing.assert_identical(spectail.load_recording(path)["made_up"], analysis.recording["made_up"])
+
+
+def test_a_monitor_hands_it_on_and_keeps_it_in_its_file_and_journal(analysis, tmp_path):
+    steps = []
+    monitor = spectail.SpectralMonitor(
+        model(), path=tmp_path / "run.nc", nulls=False, when=spectail.every(1), on_measurement=steps.append
+    )
+    monitor.step()
+    assert all("made_up" in one for one in steps[-1].rows)
+    with_journal = spectail.load_recording(tmp_path / "run.nc")["made_up"]
+    assert with_journal.sizes["step"] == 2
+    monitor.close()
+    xr.testing.assert_identical(spectail.load_recording(tmp_path / "run.nc")["made_up"], with_journal)
+
+
+def test_a_recording_that_lacks_it_is_completed(analysis):
+    older = analysis.recording.drop_vars("made_up")
+    values = spectail.complete(older)["made_up"].values[0].tolist()
+    assert values == pytest.approx(expected(analysis), rel=ROUNDING)
+
+
+def test_it_is_a_column_on_the_terminal_and_explained_there(analysis, capsys):
+    print_recording(analysis.recording)
+    out = " ".join(capsys.readouterr().out.split())
+    assert " made " in out.partition("0.weight")[0]
+    assert f"made: {MADE_UP.text}" in out
+
+
+@pytest.mark.parametrize("draw", [over_depth, over_steps])
+def test_it_labels_an_axis_and_chooses_its_scale(analysis, draw):
+    ax = draw(analysis.recording, "made_up", ax=plt.figure().subplots())
+    assert ax.get_ylabel() == "µ (squared units of the weights)"
+    assert ax.get_yscale() == "log"
+
+
+def test_a_users_own_quantity_goes_everywhere_as_well(tmp_path, capsys):
+    own = spectail.Quantity("own", "ω", "a quantity of one's own", head="mine", drawn="log")
+    analysis = spectail.analyze(model(), nulls=False, measure={own: lambda values, rows, cols: rows + cols / 100})
+    path = save_recording(analysis.recording, tmp_path / "analysis.nc")
+    recording = spectail.load_recording(path)
+    assert analysis.frame["own"].tolist() == recording["own"].values[0].tolist() == [20.3, 15.2]
+    assert quantities.quantity("own", recording["own"].attrs).text == own.text
+    print_recording(recording)
+    assert "mine: a quantity of one's own" in " ".join(capsys.readouterr().out.split())
+    assert over_depth(recording, "own").get_ylabel() == "ω"
