@@ -9,9 +9,18 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+StepProgress = Callable[[int, int], None]
+"""Called with the step that a run has reached, and how many there are."""
+
+TrainingProgress = Callable[[int, int, float], None]
+"""Called with the step that a training has reached, how many there are, and the loss."""
+
+MatrixProgress = Callable[[float, str], None]
+"""Called before each matrix with the share of the work that is done, and the name of the matrix."""
+
 
 @contextmanager
-def step_progress(steps: int) -> Iterator[Callable[[int, int], None]]:
+def step_progress(steps: int) -> Iterator[StepProgress]:
     """A bar over the steps of one run."""
     with bar() as progress:
         task = progress.add_task("steps", total=max(steps, 1), text="step 0")
@@ -32,7 +41,7 @@ def bar() -> Progress:
 
 
 @contextmanager
-def matrix_progress() -> Iterator[Callable[[float, str], None]]:
+def matrix_progress() -> Iterator[MatrixProgress]:
     """A bar over the matrices of a model, weighed by their work."""
     with bar() as progress:
         task = progress.add_task("matrices", total=1.0, text="opening")
@@ -40,7 +49,7 @@ def matrix_progress() -> Iterator[Callable[[float, str], None]]:
 
 
 @contextmanager
-def training_progress(steps: int, title: str = "") -> Iterator[Callable[[int, int, float], None]]:
+def training_progress(steps: int, title: str = "") -> Iterator[TrainingProgress]:
     """A bar over the steps of a training; none on any but the first of many processes."""
     progress = bar()
     progress.disable = progress.disable or os.environ.get("RANK", "0") != "0"

@@ -22,7 +22,7 @@ from torch import Tensor
 from spectail.analysis.pair import pair_up, top_overlaps
 from spectail.analysis.row import labels, measure_matrix
 from spectail.analysis.summary import summary_html, summary_lines
-from spectail.progress import matrix_progress
+from spectail.progress import MatrixProgress, matrix_progress
 from spectail.recording.layout import Measurement, each_matrix, eigenvalues_at, frame, to_dataset
 from spectail.recording.quantities import Quantity, select
 from spectail.weights.matrix import ConvMatrix, Skipped, WeightMatrix, Weights, read_once
@@ -30,9 +30,6 @@ from spectail.weights.opening import open_weights
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Progress = Callable[[float, str], None]
-"""Called before each matrix with the share of the work that is done, and the name of the matrix."""
 
 Measure = Mapping[Quantity, Callable[[NDArray[np.float64], int, int], float]]
 """A user's own quantities: each is computed from the eigenvalues, ascending, and the rows and columns of the matrix."""
@@ -121,7 +118,7 @@ def analyze(
     p_value: bool = False,
     measure: Measure | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: MatrixProgress | None = None,
 ) -> Analysis:
     """What the spectra of a model say, one row a matrix.
 
@@ -178,7 +175,7 @@ def compare(
     nulls: bool | str = "gaussian",
     p_value: bool = False,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: MatrixProgress | None = None,
 ) -> Comparison:
     """What changed between two states of a model: the spectra of W_after − W_before, one row a matrix.
 
@@ -220,7 +217,7 @@ def record(
     weights: Weights,
     measured: Callable[[WeightMatrix], tuple[dict[str, Any], Tensor]],
     measure: Measure,
-    progress: Progress | None,
+    progress: MatrixProgress | None,
 ) -> xr.Dataset:
     """Measure every matrix of a model.
 
@@ -268,7 +265,7 @@ def _own_quantity(
 
 
 @contextmanager
-def _bar(progress: Progress | None) -> Iterator[Progress]:
+def _bar(progress: MatrixProgress | None) -> Iterator[MatrixProgress]:
     if progress is not None:
         yield progress
         return

@@ -133,6 +133,9 @@ def key_of_json(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+_EQUATIONS = PROTOCOLS["equations"]
+
+
 class Experiment(Description):
     """A two-layer student that learns a single-index teacher by full-batch updates (paper §3).
 
@@ -192,13 +195,13 @@ class Experiment(Description):
     """Pairs (s, t) for which the overlaps of W_s with the update M_t = W_{t+1} − W_t are kept."""
     protocol: Literal["equations", "published", "custom"] = "equations"
     """Preset of the four conventions below: the paper's equations, or its published program."""
-    loss_factor: Positive = 0.5
+    loss_factor: Positive = _EQUATIONS["loss_factor"]
     """The loss is this over n times the squared error: 0.5 in the equations, 1 in the program."""
-    bias_correction: bool = False
+    bias_correction: bool = _EQUATIONS["bias_correction"]
     """Whether adam corrects the bias of its moments; eqs. 4-5 do not, the program does."""
-    feature_scale: Literal["model", "extra_sqrt_d"] = "model"
+    feature_scale: Literal["model", "extra_sqrt_d"] = _EQUATIONS["feature_scale"]
     """Hidden features in the readout: the network's own (eq. 6), or divided by √d once more."""
-    normalize_when: Literal["after_update", "before_forward"] = "after_update"
+    normalize_when: Literal["after_update", "before_forward"] = _EQUATIONS["normalize_when"]
     """When weight normalisation acts, if it does."""
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of training; eigenvalues and the readout are float64 always."""
@@ -222,7 +225,7 @@ class Experiment(Description):
         if not isinstance(fields, dict):
             return fields
         fields = {name: value for name, value in fields.items() if value is not None}
-        preset = PROTOCOLS.get(fields.get("protocol", "equations"), PROTOCOLS["equations"])
+        preset = PROTOCOLS.get(fields.get("protocol", "equations"), _EQUATIONS)
         return {**preset, **fields}
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from spectail.errors import SettingError
 from spectail.plots.colours import LAW, MARKED, PHASES, ink_on
 from spectail.plots.look import new_axes
-from spectail.plots.selection import initial_law, one_matrix, recording_of
+from spectail.plots.selection import NO_BULK, initial_law, one_matrix, recording_of
 from spectail.spectra.bulk import MarchenkoPastur
 
 
@@ -90,7 +90,7 @@ def draw_evolution(ax: Axes, run: xr.Dataset, law: MarchenkoPastur | None) -> Qu
     size = float(np.clip(60 / len(steps), 2.2, 4.5))
     ax.plot(x, y, ".", color=MARKED, ms=size, mew=0, label="spikes (past the visible edge of the fitted bulk)")
     edge = run.bulk_edge.values
-    fitted = np.log10(np.where(edge > 1e-9 * eigenvalues[:, -1], edge, np.nan))  # no bulk in a collapsed spectrum
+    fitted = np.log10(np.where(edge > NO_BULK * eigenvalues[:, -1], edge, np.nan))
     ax.plot(position, fitted, color=MARKED, lw=0.9, label=r"$\lambda_+$ of the fitted bulk")
     for label, value in zip(
         ("edges of the law of the initial weights", "_"), reversed(law.edges if law else ()), strict=False

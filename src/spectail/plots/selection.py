@@ -13,6 +13,9 @@ from spectail.errors import SettingError, StoreError, unknown_name
 from spectail.experiments.experiment import experiment_of
 from spectail.spectra.bulk import MarchenkoPastur
 
+NO_BULK = 1e-9
+"""Of the largest eigenvalue: below it lies the edge of a collapsed spectrum, whose median is rounding."""
+
 
 def recording_of(x: Any, *names: str) -> xr.Dataset:
     """The recording behind what a user has, with some quantities.
@@ -91,8 +94,7 @@ def fitted_bulk(at: xr.Dataset) -> MarchenkoPastur | None:
     """
     unit, edge = MarchenkoPastur(int(at["rows"]), int(at["cols"])), float(at["bulk_edge"])
     largest = float(np.nanmax(at["eigenvalues"].values, initial=0.0))
-    # in a collapsed spectrum the median is rounding, and so is the bulk
-    return MarchenkoPastur(unit.rows, unit.cols, edge / unit.edges[1]) if edge > 1e-9 * largest else None
+    return MarchenkoPastur(unit.rows, unit.cols, edge / unit.edges[1]) if edge > NO_BULK * largest else None
 
 
 def count_of_spikes(at: xr.Dataset) -> int:

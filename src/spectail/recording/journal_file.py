@@ -70,7 +70,7 @@ FOLD_SHARE = 0.02
 MOST_BYTES = 1 << 24
 """Of one record: a spectrum of two million values, or the stamps of 10⁵ files."""
 
-MOST_JSON_ENTRIES = 1_000_000
+MOST_RECORD_ENTRIES = 1_000_000
 """Commas and brackets in one record: more than any that is meant, and few enough for 100 MB as objects."""
 
 _HEAD = struct.Struct("<2sccIIII")
@@ -556,7 +556,7 @@ def _to_json(value: Any) -> str:
 
 
 def _from_json(text: bytes) -> dict[str, Any]:
-    if sum(text.count(mark) for mark in (b",", b"[", b"{")) > MOST_JSON_ENTRIES:
+    if sum(text.count(mark) for mark in (b",", b"[", b"{")) > MOST_RECORD_ENTRIES:
         raise ValueError("more entries than any that is meant")
     value = json.loads(text.decode(), parse_constant=_refuse)
     if not isinstance(value, dict):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +37,13 @@ from spectail.experiments.deep.training import TRAININGS, Training
 from spectail.experiments.optimizers import make_optimizer
 from spectail.experiments.resume import ResumeState, State, from_first_edition
 from spectail.files import write_whole
+from spectail.progress import TrainingProgress
 from spectail.recording.layout import Measurement, to_dataset
 from spectail.recording.netcdf import save_recording
 from spectail.recording.quantities import select
 from spectail.recording.reading import load_recording
 from spectail.weights.matrix import WeightMatrix
 from spectail.weights.opening import open_weights
-
-Progress = Callable[[int, int, float], None]
-"""Called after each step with the step, how many there are, and the loss before it."""
 
 
 def train(
@@ -54,7 +52,7 @@ def train(
     *,
     data: str | os.PathLike[str] | None = None,
     device: str = "cpu",
-    progress: Progress | None = None,
+    progress: TrainingProgress | None = None,
 ) -> xr.Dataset:
     """Train a network on all images at once, or open the training that was done.
 
@@ -80,7 +78,12 @@ def train(
 
 
 def get_or_train(
-    training: Training, folder: Path, *, data: Path | None = None, device: str = "cpu", progress: Progress | None = None
+    training: Training,
+    folder: Path,
+    *,
+    data: Path | None = None,
+    device: str = "cpu",
+    progress: TrainingProgress | None = None,
 ) -> tuple[Path, bool]:
     """Train a network, or find the training that was done; under torchrun, on all of its processes.
 
@@ -136,7 +139,7 @@ class FullBatchRun:
         self.load_state()
         check_same_step(self.step, str(state_path.parent))
 
-    def train(self, progress: Progress | None) -> None:
+    def train(self, progress: TrainingProgress | None) -> None:
         """Train to the end. The last pass is for the loss after the last step."""
         if not self.measurements:
             self.measure()

@@ -28,6 +28,7 @@ from spectail.experiments.two_layer.measure import (
 from spectail.experiments.two_layer.problem import Problem, once
 from spectail.experiments.two_layer.step_zero import OneStepRun, StepZero
 from spectail.experiments.two_layer.student import Student
+from spectail.progress import StepProgress
 from spectail.spectra.norms import frobenius_norm, spectral_norm
 from spectail.spectra.overlaps import SingularVectors, participation_ratio, singular_vectors, squared_overlaps
 from spectail.spectra.precision import float64, like
@@ -40,9 +41,6 @@ def normalize_(weights: Tensor, experiment: Experiment) -> None:
     """
     target = experiment.entry_scale * math.sqrt(experiment.h * experiment.d)
     weights.mul_(target / frobenius_norm(weights))
-
-
-Progress = Callable[[int, int], None]
 
 
 class TwoLayerRun:
@@ -69,7 +67,7 @@ class TwoLayerRun:
         self._vectors: dict[tuple[str, int], SingularVectors] = {}
         self._last_update: FirstLayerRow = dict.fromkeys(("update_norm_2", "update_norm_fro", "update_lr"), math.nan)
 
-    def train(self, progress: Progress, at_step: Callable[[int], None]) -> None:
+    def train(self, progress: StepProgress, at_step: Callable[[int], None]) -> None:
         """Alternate measurement and update until the last step, or until the run diverges.
 
         Args:

@@ -18,8 +18,9 @@ from spectail import __version__
 from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.resume import State
-from spectail.experiments.two_layer.loop import Progress, TwoLayerRun
+from spectail.experiments.two_layer.loop import TwoLayerRun
 from spectail.experiments.two_layer.problem import Problem
+from spectail.progress import StepProgress
 from spectail.recording.layout import RUN_FORMAT, RUN_MARK, run_to_dataset
 from spectail.recording.netcdf import checksum
 from spectail.spectra.precision import check_device
@@ -41,7 +42,7 @@ def simulate(
     *,
     device: str | torch.device = "cpu",
     problem: Problem | None = None,
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
     resume: Resumable | None = None,
     checkpoint: Resumable | None = None,
 ) -> xr.Dataset:
