@@ -44,6 +44,7 @@ from .recording.reading import open_run as open_run
 from .recording.events import events as events
 from .recording.layout import each_matrix as each_matrix
 from .store.results import results_frame as results_frame
+from .report.pages.recording import write_page as write_page
 from .sweeps.sweep import sweep as sweep
 from .experiments.experiment import Experiment as Experiment
 from .experiments.two_layer.problem import Problem as Problem

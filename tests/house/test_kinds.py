@@ -1,5 +1,8 @@
-"""Recordings of every kind go through the same reader and the same plots."""
+"""Recordings of every kind go through the same reader, plots, page and print."""
 
+import html
+import json
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,10 +14,13 @@ from torch import nn
 
 import spectail
 from spectail import plots
+from spectail.cli import main
 from spectail.errors import SettingError, StoreError
+from spectail.plots.colours import palette
 from spectail.plots.recording_plot import draw_recording
+from spectail.recording.layout import each_matrix
 from spectail.recording.netcdf import save_recording
-from spectail.recording.quantities import quantity
+from spectail.recording.quantities import Quantity, quantity
 
 TRAINING = Path(__file__).parent.parent / "data" / "first_edition" / "training" / "trainings"
 
@@ -55,6 +61,11 @@ def recording(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("kinds") / "recording.nc"
     save_recording(made, path)
     return spectail.load_recording(path)
+
+
+@pytest.fixture
+def file(recording, tmp_path):
+    return save_recording(recording, tmp_path / "recording.nc")
 
 
 def several(recording):
@@ -119,3 +130,60 @@ def test_what_is_not_there_is_told_in_a_sentence():
             draw()
     with pytest.raises(StoreError, match="is not a recording"):
         plots.spectrum([1.0, 2.0])
+
+
+def heads(recording):
+    """Of the numbers of spectra that it holds, and of what is measured of the training."""
+    shown = [q for q in map(quantity, map(str, recording.data_vars)) if q.head and q.of in ("spectrum", "training")]
+    return {q.head for q in shown if q.dtype is str or np.isfinite(recording[q.name].astype(float)).any()}
+
+
+def test_the_command_prints_it_under_the_heads_of_its_quantities(recording, file, capsys):
+    main(["show", str(file)])
+    printed = capsys.readouterr().out
+    words = {word for line in printed.splitlines() for word in re.split(r"\s{2,}", line.strip())}
+    assert heads(recording) <= words
+    if several(recording):
+        assert printed.splitlines()[0].startswith(f"{recording.attrs['title']}: {recording.sizes['matrix']} matri")
+        assert {str(one["matrix"].item()) for one in each_matrix(recording)} <= words
+    assert sorted(path.stem for path in file.parent.glob("*.png")) == [
+        f"recording-{name}" for name in sorted(draw_recording(recording))
+    ]
+
+
+def test_the_command_writes_its_page(recording, file, capsys):
+    main(["report", str(file)])
+    page = file.with_suffix(".html")
+    assert str(page) in capsys.readouterr().out
+    text = page.read_text(encoding="utf-8")
+    data, colours = (
+        json.loads(re.search(f'<script type="application/json" id="{name}">(.*?)</script>', text, re.DOTALL)[1])
+        for name in ("data", "palette")
+    )
+    assert colours == json.loads(json.dumps(palette()))
+    assert data["steps"] == recording["step"].values.tolist()
+    assert [one["name"] for one in data["matrices"]] == [str(one["matrix"].item()) for one in each_matrix(recording)]
+    spikes = recording["n_spikes"].values.reshape(len(data["steps"]), -1).T.tolist()
+    assert [one["series"]["n_spikes"] for one in data["matrices"]] == spikes
+    assert all(one["spectra"][-1]["n"] > 0 for one in data["matrices"])
+    hill = quantity("pl_alpha_hill")
+    assert data["quantities"]["pl_alpha_hill"]["symbol"] == hill.symbol
+    assert html.escape(hill.text) in text
+
+
+def test_a_quantity_of_ones_own_is_on_every_axis_table_and_page(tmp_path, capsys):
+    own = Quantity("ratio", "λ₁/λ₂", "first over second eigenvalue", drawn="log", head="first/second")
+    measured = spectail.analyze(network(), measure={own: lambda values, rows, cols: values[-1] / values[-2]})
+    file = save_recording(measured.recording, tmp_path / "own.nc")
+    assert plots.over_depth(measured, "ratio", ax=Figure().subplots()).get_ylabel() == "λ₁/λ₂"
+    main(["show", str(file)])
+    assert "first/second" in capsys.readouterr().out
+    text = spectail.write_page(spectail.load_recording(file), tmp_path / "own.html").read_text(encoding="utf-8")
+    assert "first over second eigenvalue" in text
+    assert "first/second" in text
+
+
+def test_a_page_of_something_else_is_refused_in_a_sentence(tmp_path):
+    for something in (spectail.analyze(network()).frame, 3, spectail.analyze(network()).recording.drop_vars("matrix")):
+        with pytest.raises(SettingError, match=r"^there is no page of a \w+; expected a recording"):
+            spectail.write_page(something, tmp_path / "page.html")

@@ -1,4 +1,4 @@
-"""The page of an analysed model, in a headless browser where there is one."""
+"""The page of an analysed model, which has one step, in a headless browser where there is one."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from report.browsing import (
     set_value,
 )
 from spectail import analyze, compare
-from spectail.report.pages.recording import write_analysis_page
+from spectail.report.pages.recording import write_page
 
 HOSTILE = "<img src=x onerror=\"document.title='broken in'\"></script><script>document.title='broken in'</script>"
 
@@ -32,7 +32,7 @@ def analysis():
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    return write_analysis_page(analysis(), tmp_path_factory.mktemp("page") / "analysis.html", "spectail analyze <x>")
+    return write_page(analysis(), tmp_path_factory.mktemp("page") / "analysis.html", command="spectail analyze <x>")
 
 
 def test_the_page_stands_alone_and_is_escaped(page):
@@ -47,14 +47,14 @@ def test_the_page_stands_alone_and_is_escaped(page):
 
 def test_a_model_of_one_matrix_that_cannot_be_measured_has_a_page(tmp_path):
     found = analyze(nn.Linear(1, 30))
-    assert "only 1 eigenvalue" in write_analysis_page(found, tmp_path / "one.html").read_text(encoding="utf-8")
+    assert "only 1 eigenvalue" in write_page(found, tmp_path / "one.html").read_text(encoding="utf-8")
 
 
 def test_a_pair_shows_its_overlaps(tmp_path):
     torch.manual_seed(0)
     before, after = nn.Linear(30, 20), nn.Linear(30, 20)
-    text = write_analysis_page(compare(before, after), tmp_path / "p.html").read_text(encoding="utf-8")
-    assert "left overlap" in text
+    text = write_page(compare(before, after), tmp_path / "p.html").read_text(encoding="utf-8")
+    assert "squared cosine of the top left singular vectors" in text
     assert "W_after − W_before" in text
 
 
@@ -65,7 +65,7 @@ def browser(page, tmp_path_factory):
 
 
 def title(driver):
-    return driver.execute_script("return document.getElementById('esd').layout.title.text")
+    return driver.execute_script("return document.getElementById('spectrum').layout.title.text")
 
 
 def trace_names(driver, plot):
@@ -84,21 +84,21 @@ def test_it_opens_without_an_error_or_a_request(browser):
 def test_two_hundred_matrices_open_with_one_spectrum_drawn(browser):
     assert browser.execute_script("return document.querySelectorAll('.js-plotly-plot').length") == 5
     assert browser.execute_script("return document.querySelectorAll('#rows tbody tr').length") == 200
-    assert "untrained, ± 2 sd" in trace_names(browser, "hill")
+    assert "untrained, ± 2 sd" in trace_names(browser, "depth-0")
 
 
 def test_choosing_a_matrix_changes_the_drawing(browser):
     set_value(browser, "filter", "heavy.weight")
     assert title(browser) == "heavy.weight"
-    names = trace_names(browser, "esd")
-    assert {"eigenvalues", "Marchenko–Pastur", "95 % of Gaussian matrices", "λ past the edge"} <= set(
+    names = trace_names(browser, "spectrum")
+    assert {"eigenvalues", "Marchenko–Pastur, fitted", "95 % of Gaussian matrices", "spikes"} <= set(
         filter(None, names)
     )
     assert any(name and name.startswith("power law") for name in names)
-    logarithmic = browser.execute_script("return document.getElementById('esd').data.map(t => t.x.length)")
+    logarithmic = browser.execute_script("return document.getElementById('spectrum').data.map(t => t.x.length)")
     set_value(browser, "axis", "linear")
-    assert browser.execute_script("return document.getElementById('esd').layout.xaxis.title.text").startswith("λ,")
-    assert logarithmic != browser.execute_script("return document.getElementById('esd').data.map(t => t.x[0])")
+    assert browser.execute_script("return document.getElementById('spectrum').layout.xaxis.title.text").startswith("λ,")
+    assert logarithmic != browser.execute_script("return document.getElementById('spectrum').data.map(t => t.x[0])")
     set_value(browser, "axis", "log")
     set_value(browser, "filter", "")
 
@@ -106,7 +106,7 @@ def test_choosing_a_matrix_changes_the_drawing(browser):
 def test_the_bars_of_a_spectrum_have_area_one(browser):
     set_value(browser, "matrix", "5")
     area = browser.execute_script(
-        "const bars = document.getElementById('esd').data.find(t => t.type === 'bar');"
+        "const bars = document.getElementById('spectrum').data.find(t => t.type === 'bar');"
         "return bars.y.reduce((sum, y) => sum + y, 0) * bars.width"
     )
     assert area == pytest.approx(1, abs=1e-6)  # every eigenvalue is inside the axis
@@ -114,7 +114,9 @@ def test_the_bars_of_a_spectrum_have_area_one(browser):
 
 def test_what_has_no_spectrum_says_why(browser):
     set_value(browser, "filter", "zeros.weight")
-    assert "all weights are zero" in title(browser)
+    assert title(browser) == "zeros.weight"
+    reason = "return document.getElementById('spectrum').layout.annotations[0].text"
+    assert browser.execute_script(reason) == "no spectrum: all weights are zero"
     set_value(browser, "filter", "low.weight")
     assert "rank-collapse" in browser.execute_script("return document.getElementById('state').textContent")
     set_value(browser, "filter", "")

@@ -1,4 +1,4 @@
-"""The page of a monitor's file, in a headless browser where there is one."""
+"""The page of a monitor's file, which has many steps, in a headless browser where there is one."""
 
 import shutil
 
@@ -16,7 +16,8 @@ from report.browsing import (
 )
 from spectail import SpectralMonitor, events, every
 from spectail.cli import main
-from spectail.report.pages.recording import write_monitor_page
+from spectail.recording.reading import load_recording
+from spectail.report.pages.recording import write_page
 
 HOSTILE = "<img src=x onerror=document%title='broken in'>"  # a name of a module has no points
 END = "</script><script>document.title='broken in'</script>"
@@ -37,6 +38,10 @@ def train(path, steps=12, **options):
             optimizer.step()
     assert monitor.events
     return path
+
+
+def page_of(path):
+    return write_page(load_recording(path), path.with_suffix(".html"))
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +81,13 @@ def test_weights_without_a_spectrum_and_files_without_spectra_have_a_page(tmp_pa
     model[1].weight.data.zero_()
     SpectralMonitor(model, path=tmp_path / "a.nc", nulls=False).close()
     SpectralMonitor(model, path=tmp_path / "b.nc", nulls=False, keep_spectra=False).close()
-    assert "NaN" in write_monitor_page(tmp_path / "a.nc").read_text()
-    assert "keep_spectra=False" in write_monitor_page(tmp_path / "b.nc").read_text()
+    assert "NaN" in page_of(tmp_path / "a.nc").read_text()
+    assert "keep_spectra=False" in page_of(tmp_path / "b.nc").read_text()
 
 
 @pytest.fixture(scope="module")
 def browser(file, tmp_path_factory):
-    with opened(write_monitor_page(file), tmp_path_factory.mktemp("profile")) as driver:
+    with opened(page_of(file), tmp_path_factory.mktemp("profile")) as driver:
         yield driver
 
 
@@ -92,7 +97,7 @@ def plot(driver, name, what):
 
 def test_it_opens_without_an_error_or_a_request(browser):
     assert_no_error_and_no_request(browser)
-    assert browser.title == "spectail – Sequential while it trained"
+    assert browser.title == "spectail – Sequential"
     assert browser.execute_script("return document.images.length") == 0
 
 
@@ -100,50 +105,45 @@ def test_the_slider_redraws_the_spectrum_by_keyboard(browser):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
 
-    set_value(browser, "layer", 0)
+    set_value(browser, "matrix", 0)
     set_value(browser, "step", 12)
-    before = plot(browser, "esd", "data[1].y")
-    assert plot(browser, "esd", "layout.title.text") == "spectrum of WᵀW, step 12"
+    before = plot(browser, "spectrum", "data[1].y")
+    assert plot(browser, "spectrum", "layout.title.text") == "0.weight, step 12"
     browser.find_element(By.ID, "step").send_keys(Keys.ARROW_LEFT)
-    assert plot(browser, "esd", "layout.title.text") == "spectrum of WᵀW, step 11"
-    assert plot(browser, "esd", "data[1].y") != before
+    assert plot(browser, "spectrum", "layout.title.text") == "0.weight, step 11"
+    assert plot(browser, "spectrum", "data[1].y") != before
     assert "step 11: " in browser.find_element(By.ID, "state").text
-    assert "Marchenko–Pastur" in plot(browser, "esd", "data.map(t => t.name)")
+    assert "Marchenko–Pastur, fitted" in plot(browser, "spectrum", "data.map(t => t.name)")
 
 
 def test_the_bars_of_the_spectrum_have_area_one(browser):
-    set_value(browser, "layer", 0)
+    set_value(browser, "matrix", 0)
     set_value(browser, "step", 0)
-    heights, width = plot(browser, "esd", "data[0].y"), plot(browser, "esd", "data[0].width")
+    bars = "data.find(t => t.type === 'bar')"
+    heights, width = plot(browser, "spectrum", f"{bars}.y"), plot(browser, "spectrum", f"{bars}.width")
     assert sum(heights) * width == pytest.approx(1, abs=1e-9)  # each of the 40 eigenvalues stands singly
 
 
 def test_exponents_stand_beside_those_of_untrained_matrices(browser, file):
-    from spectail.recording.reading import load_recording
-
-    set_value(browser, "layer", 0)
+    set_value(browser, "matrix", 0)
     found = load_recording(file).isel(matrix=0)
-    assert plot(browser, "curves", "data[0].y") == pytest.approx(found.pl_alpha_hill.values, rel=1e-4)  # five digits
-    lines = [shape["y0"] for shape in plot(browser, "curves", "layout.shapes") if shape["type"] == "line"]
+    assert plot(browser, "curve-0", "data[0].y") == pytest.approx(found.pl_alpha_hill.values, rel=1e-4)  # five digits
+    lines = [shape["y0"] for shape in plot(browser, "curve-0", "layout.shapes") if shape["type"] == "line"]
     assert np.isclose(lines, found.null_alpha_hill.item()).any()
 
 
 def test_the_ribbon_has_the_phases_of_all_layers(browser, file):
-    from spectail.recording.reading import load_recording
-
     found = load_recording(file)
     names = browser.execute_script("return data.phases")
     drawn = [[names[at] for at in row] for row in plot(browser, "ribbon", "data[0].z")]
     assert drawn == found.phase.values.T.tolist()
     set_value(browser, "shown", "z_hill")
-    assert plot(browser, "ribbon", "data[0].colorbar.title.text") == "z"
+    assert plot(browser, "ribbon", "data[0].colorbar.title.text") == "z<sub>H</sub>"
     set_value(browser, "shown", "phase")
 
 
 def test_an_event_leads_to_its_layer_and_step(browser, file):
     from selenium.webdriver.common.by import By
-
-    from spectail.recording.reading import load_recording
 
     found = load_recording(file)
     buttons = browser.find_elements(By.CSS_SELECTOR, "#events button")

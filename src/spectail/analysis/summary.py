@@ -17,19 +17,20 @@ _NAMED = 3  # matrices that are named one by one
 _FURTHEST = 5
 
 
-def summary_lines(title: str, frame: pd.DataFrame, skipped: int) -> list[str]:
+def summary_lines(title: str, frame: pd.DataFrame, skipped: int | None) -> list[str]:
     """What an analysis says, first.
 
     Args:
         title: of the source.
         frame: one row a matrix, as `spectail.analyze` gives it.
-        skipped: how many parameters were not measured.
+        skipped: how many parameters were not measured; None where that is not known.
 
     Returns:
         a line on the counts, one on the phases, and one on what is furthest from untrained where that is known.
     """
     measured = f"{len(frame)} matri{'x' if len(frame) == 1 else 'ces'} measured"
-    lines = [f"{title}: {measured}, {skipped} parameter{'' if skipped == 1 else 's'} skipped"]
+    left_out = "" if skipped is None else f", {skipped} parameter{'' if skipped == 1 else 's'} skipped"
+    lines = [f"{title}: {measured}{left_out}"]
     counts = []
     for phase in Phase:
         names = frame.loc[frame["phase"] == str(phase), "name"].tolist()

@@ -79,7 +79,7 @@ def save_analysis(analysis: Analysis, folder: Path, command: str) -> list[Path]:
 
     from spectail.files import write_whole
     from spectail.recording.netcdf import save_recording
-    from spectail.report.pages.recording import write_analysis_page
+    from spectail.report.pages.recording import write_page
 
     frame = analysis.frame
     rows = [(one.name, "×".join(map(str, one.shape)), one.reason) for one in analysis.skipped]
@@ -88,5 +88,5 @@ def save_analysis(analysis: Analysis, folder: Path, command: str) -> list[Path]:
         write_whole(folder / "analysis.csv", lambda part: frame.to_csv(part, index=False)),
         write_whole(folder / "skipped.csv", lambda part: skipped.to_csv(part, index=False)),
         save_recording(analysis.recording, folder / "spectra.nc"),
-        write_analysis_page(analysis, folder / "analysis.html", command),
+        write_page(analysis, folder / "analysis.html", command=command),
     ]

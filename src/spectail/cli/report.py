@@ -16,14 +16,14 @@ class Report:
     """Write one HTML page of what a folder holds: pictures, verdicts, and an explorer of its runs.
 
     The page needs no network and no server: open it in a browser, or send it to somebody. The file of a
-    SpectralMonitor, or each of a folder, has a page of its own beside it.
+    recording has a page of its own beside it, whether of a monitor, a run, a training or an analysis.
     Example: spectail report results; spectail report run.nc
     """
 
     folder: Annotated[
         Path,
         tyro.conf.Positional,
-        tyro.conf.arg(metavar="DIR|FILE.nc", help="A folder of results, or the file of a monitor."),
+        tyro.conf.arg(metavar="DIR|FILE.nc", help="A folder of results, or the file of a recording."),
     ]
     scale: Annotated[
         str, tyro.conf.arg(metavar="paper|small", help="Which reproductions to show: at the paper's sizes, or small.")
@@ -37,13 +37,14 @@ class Report:
             from spectail.errors import unknown_name
 
             raise SettingError(unknown_name("scale", self.scale, ("paper", "small")))
-        from spectail.report.pages.recording import monitor_files, write_monitor_page
+        from spectail.recording.reading import load_recording
+        from spectail.report.pages.recording import recordings_in, write_page
         from spectail.report.terminal.tables import print_paths
 
         if self.folder.is_file():
-            print_paths([write_monitor_page(self.folder)])
+            print_paths([write_page(load_recording(self.folder), self.folder.with_suffix(".html"))])
             return
-        pages = [write_monitor_page(file) for file in monitor_files(self.folder)]
+        pages = [write_page(one, path.with_suffix(".html")) for path, one in recordings_in(self.folder)]
         if not pages or (self.folder / "runs").is_dir():
             from spectail.report.pages.study import write_report
 

@@ -11,7 +11,7 @@ import tyro
 
 @dataclasses.dataclass(frozen=True)
 class Show:
-    """Print what a file holds; a run of the laboratory is drawn again beside its file or in DIR.
+    """Print a recording of any kind, and draw it beside its file or in DIR.
 
     Example: spectail show results/runs/0123456789abcdef.nc
     """
@@ -31,5 +31,4 @@ class Show:
 
         recording = load_recording(self.file)
         beside = self.file if self.out is None else self.out / self.file.name
-        is_run = recording.attrs["of"] == "two-layer"
-        print_recording(recording, draw_beside(recording, beside) if is_run else ())
+        print_recording(recording, draw_beside(recording, beside))

@@ -147,7 +147,8 @@ def step_axis(ax: Axes, steps: np.ndarray) -> Axes:
     """The axis of recorded steps: 0, 1, 2, 5, 10, ... where it is logarithmic."""
     ax.set_xlabel("step $t$")
     if (step_positions(steps) == steps).all() and len(steps) > 1:
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        places = MaxNLocator(integer=True, steps=[1, 2, 5, 10]).tick_values(steps[0], steps[-1])
+        ax.set_xticks(places[(places >= steps[0]) & (places <= steps[-1])])  # cells of a picture reach beyond them
         return ax
     last = int(steps[-1])
     ticks = [0] + [m * 10**e for e in range(len(str(max(last, 1)))) for m in (1, 2, 5) if m * 10**e <= last]

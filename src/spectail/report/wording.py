@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from spectail.experiments.experiment import experiment_of
+from spectail.recording.quantities import Quantity, quantities_of
 from spectail.weights.matrix import Skipped
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def duration(seconds: float) -> str:
@@ -29,17 +35,21 @@ def duration(seconds: float) -> str:
 def number_text(value: Any, digits: int = 4) -> str:
     """A number as a table shows it: some digits, a whole number whole, nothing as a dash.
 
-    >>> number_text(2.44912), number_text(0.01234), number_text(12345.6), number_text(7), number_text(float("nan"))
-    ('2.449', '0.012', '12346', '7', '–')
+    >>> number_text(2.44912), number_text(0.01234), number_text(12345.6), number_text(-7.1), number_text(float("nan"))
+    ('2.449', '0.012', '12346', '−7.100', '–')
     """
     if pd.isna(value):
         return "–"
     if isinstance(value, int | np.integer):
         return str(value)
     size = abs(value)
+    if size == 0:
+        return "0"
     if 1e-3 <= size < 10**digits:
-        return f"{value:.{max(digits - 1 - max(math.floor(math.log10(size)), 0), 0)}f}"
-    return "0" if size == 0 else f"{value:.0f}" if 1 <= size < 1e6 else f"{value:.{digits - 2}g}"
+        text = f"{value:.{max(digits - 1 - max(math.floor(math.log10(size)), 0), 0)}f}"
+    else:
+        text = f"{value:.0f}" if 1 <= size < 1e6 else f"{value:.{digits - 2}g}"
+    return text.replace("-", "−")
 
 
 def skipped_by_reason(skipped: Sequence[Skipped], shown: int = 3) -> list[tuple[str, str]]:
@@ -51,3 +61,29 @@ def skipped_by_reason(skipped: Sequence[Skipped], shown: int = 3) -> list[tuple[
         (reason, f"{len(names)}: {', '.join(names[:shown])}{', …' if len(names) > shown else ''}")
         for reason, names in by_reason.items()
     ]
+
+
+def skipped_of(recording: xr.Dataset) -> list[Skipped] | None:
+    """The parameters that were not measured; None where the recording does not say."""
+    if "skipped" not in recording.attrs:
+        return None
+    return [Skipped(one["name"], tuple(one["shape"]), one["reason"]) for one in json.loads(recording.attrs["skipped"])]
+
+
+def recording_title(recording: xr.Dataset) -> str:
+    """What a recording is of, in a line."""
+    if recording.attrs.get("of") != "two-layer":
+        return str(recording.attrs.get("title") or "recording")
+    e = experiment_of(recording)
+    title = f"{e.optimizer}, η={e.lr:g}, n={e.n}, d={e.d}, h={e.h}, {e.protocol}, seed {e.seed}"
+    return title + (f", numerics {e.numerics} of an earlier spectail" if e.outdated else "")
+
+
+def shown_quantities(recording: xr.Dataset) -> list[Quantity]:
+    """The columns of a table with a row a matrix: quantities that have a head, and are known of some matrix."""
+    return [q for q in quantities_of(recording) if q.head and _is_shown(recording[q.name], q)]
+
+
+def _is_shown(values: xr.DataArray, q: Quantity) -> bool:
+    of_a_matrix = q.of in ("matrix", "null", "spectrum", "change") and set(values.dims) <= {"step", "matrix"}
+    return of_a_matrix and (q.dtype is str or bool(np.isfinite(values.values.astype(float)).any()))

@@ -1,301 +1,265 @@
-"""The page of an analysed model: exponents over depth beside their nulls, and one spectrum a matrix."""
+"""The page of a recording of any kind: over steps, over depth, one spectrum, in one HTML file that needs no network.
+
+What it shows, and what that is called, comes from the table of quantities; its colours from the palette.
+"""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
 from spectail.analysis.model import Analysis
-from spectail.analysis.null_cache import nulls_of_shape
-from spectail.analysis.row import FEWEST_EIGENVALUES
-from spectail.errors import StoreError
+from spectail.analysis.row import complete
+from spectail.analysis.summary import summary_lines
+from spectail.errors import SettingError, StoreError
 from spectail.files import write_whole
 from spectail.recording.events import events
+from spectail.recording.layout import frame
+from spectail.recording.quantities import Quantity, quantities_of
 from spectail.recording.reading import load_recording
-from spectail.report.pages.template import json_number, pack_spectrum, page
-from spectail.report.wording import number_text
+from spectail.report.pages.template import SPECTRA_BYTES, json_number, pack_spectrum, page
+from spectail.report.wording import number_text, recording_title, shown_quantities, skipped_of
 from spectail.spectra.bulk import MarchenkoPastur
-from spectail.spectra.nulls import ExponentNull
+from spectail.spectra.spikes import visible_edge
 
-_SPECTRA_BYTES = 3_000_000  # of all packed spectra together
+_FEWEST_POINTS, _MOST_POINTS = 100, 4000  # of one packed spectrum
 
-_COLUMNS = {
-    "kind": "kind",
-    "shape": "shape",
-    "pl_alpha_hill": "α Hill",
-    "null_alpha_hill": "untrained",
-    "z_hill": "z",
-    "pl_alpha_ks": "α KS",
-    "tail_size": "tail",
-    "null_alpha_ks": "untrained",
-    "z_ks": "z",
-    "n_spikes": "spikes",
-    "spectral_gap": "λ₁/λ₊",
-    "stable_rank": "stable rank",
-    "effective_rank": "effective rank",
-    "spectral_norm": "‖W‖₂",
-    "frobenius_norm": "‖W‖_F",
-    "phase": "phase",
-}
+_EVENTS = 1000  # that are listed
 
-_FURTHER = {"p_value": "p", "top_overlap_left": "left overlap", "top_overlap_right": "right overlap"}
-
-_CURVES = (
-    "pl_alpha_hill", "pl_alpha_ks", "null_alpha_hill", "null_alpha_ks", "z_hill", "z_ks", "stable_rank", "ks_xmin",
-    "spectral_gap", "effective_rank",
-)  # fmt: skip
+_NUMBERS = 1_000_000  # of all series together; beyond, only what tables show goes into the page
 
 
-def write_analysis_page(analysis: Analysis, path: Path, command: str = "") -> Path:
-    """Write one HTML page of an analysis, which needs no network.
+def write_page(shown: Any, path: str | os.PathLike[str], *, command: str = "") -> Path:
+    """Write one HTML page of what was measured, which needs no network and no server.
 
     Args:
-        analysis: what to show.
+        shown: an `Analysis`, a `Comparison`, or a recording of any kind.
         path: of the page.
-        command: that made it, to be shown.
+        command: that made what is shown, to be named.
 
     Returns:
         the path.
 
     Raises:
+        SettingError: it is something else.
+        StoreError: the recording holds no measurement.
         OSError: the page cannot be written.
+
+    >>> import tempfile
+    >>> import spectail as sp
+    >>> from torch import nn
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_page(sp.analyze(nn.Linear(30, 20), nulls=False), Path(folder) / "analysis.html").name
+    'analysis.html'
     """
-    frame = analysis.frame
-    points = int(np.clip(_SPECTRA_BYTES / (2.7 * max(len(frame), 1)), 100, 4000))
-    rows = [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
-    data = [_matrix(row, spectrum, points) for row, spectrum in zip(rows, analysis.spectra.values(), strict=True)]
+    recording = shown.recording if isinstance(shown, Analysis) else shown
+    if not isinstance(recording, xr.Dataset) or not {"matrix", "step"} <= set(recording.coords):
+        is_results = isinstance(recording, xr.Dataset) and "key" in recording
+        hint = "results have no page of their own yet: spectail report FOLDER" if is_results else "expected a recording"
+        raise SettingError(f"there is no page of a {type(shown).__name__}; {hint}")
+    if not recording.sizes["step"] or not recording["matrix"].size:
+        raise StoreError("the recording holds no measurement, so there is nothing to show on a page")
+    recording = complete(recording)
+    path, table = Path(path), frame(recording)
+    kept = _steps_with_spectra(recording)
+    skipped = skipped_of(recording)
+    happened = _events(recording)
     text = page(
-        "analysis",
-        data,
-        title=analysis.title,
+        "recording",
+        _data(recording, kept),
+        title=recording_title(recording),
+        kind=str(recording.attrs.get("of", "")),
+        summary=summary_lines("", table, None)[1:],
         command=command,
-        columns=list(_shown(frame).values()),
-        rows=[_table_row(index, row, frame) for index, row in enumerate(rows)],
-        noted=sum(bool(row["note"]) for row in rows),
-        skipped=analysis.skipped,
-        changed="top_overlap_left" in frame,
-        points=points,
+        steps=recording["step"].values.tolist(),
+        columns=["matrix", *(q.head for q in shown_quantities(recording))],
+        rows=_rows(recording, table.to_dict("records")),
+        events=happened[:_EVENTS],
+        more=max(len(happened) - _EVENTS, 0),
+        skipped=skipped or (),
+        spectra=len(kept),
+        seconds=_seconds(recording),
+        about=[(q.head, q.text) for q in shown_quantities(recording)],
     )
     return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def _shown(frame: pd.DataFrame) -> dict[str, str]:
-    """The columns of the table, and their headers."""
-    further = {name: head for name, head in _FURTHER.items() if name in frame and frame[name].notna().any()}
-    return _COLUMNS | further
+def recordings_in(folder: Path) -> Iterator[tuple[Path, xr.Dataset]]:
+    """The recordings of a folder that have a page of their own, by name.
 
-
-def _table_row(index: int, row: Mapping[str, Any], frame: pd.DataFrame) -> dict[str, Any]:
-    cells = []
-    for name in _shown(frame):
-        if name == "shape":
-            text, key = f"{row['rows']}×{row['cols']}", str(row["rows"] * row["cols"])
-        elif name in ("kind", "phase"):
-            text = key = str(row[name])
-        else:
-            text, key = number_text(row[name]), "" if pd.isna(row[name]) else f"{float(row[name]):.8g}"
-        cells.append({"text": text, "key": key, "word": name in ("kind", "phase")})
-    return {"index": index, "name": row["name"], "cells": cells, "note": row["note"]}
-
-
-def _matrix(row: Mapping[str, Any], spectrum: NDArray[np.float64], points: int) -> dict[str, Any]:
-    """What the page draws of a matrix."""
-    found = {name: _or_nothing(row[name]) for name in _CURVES}
-    values = spectrum
-    sound = len(values) > 0 and values[-1] > 0
-    slices = max(round(row["n_eigenvalues"] / min(row["rows"], row["cols"])), 1)
-    null: dict[str, Any] = {"hill": None, "ks": None}
-    if not math.isnan(row["null_alpha_hill"]) and row["n_eigenvalues"] >= FEWEST_EIGENVALUES:
-        nulls = nulls_of_shape(row["rows"], row["cols"], slices)
-        null = {"hill": _band(nulls.hill), "ks": _band(nulls.ks)}
-    edge = _or_nothing(row["bulk_edge"])
-    unit = MarchenkoPastur(row["rows"], row["cols"]).edges[1]
-    return found | {
-        "name": row["name"],
-        "kind": row["kind"],
-        "phase": row["phase"],
-        "note": row["note"],
-        "tail_size": _or_nothing(row["tail_size"]),
-        "n_spikes": _or_nothing(row["n_spikes"]),
-        "null": null,
-        "law": {"h": row["rows"], "d": row["cols"], "variance": edge / unit if edge else 0, "edge": edge or 0},
-        "slices": slices,
-        "spectrum": pack_spectrum(values, points) if sound else None,
-    }
-
-
-def _band(null: ExponentNull) -> list[float]:
-    """Exponents two standard deviations below and above the typical one, and that one."""
-    return [round(1 + math.exp(null.mean + s * null.spread), 5) for s in (-2, 2, 0)]
-
-
-def _or_nothing(value: Any) -> float | None:
-    return None if pd.isna(value) else json_number(float(value))
-
-
-_MONITOR_SPECTRA_BYTES = 4_000_000  # of all packed spectra together
-
-_FEWEST_POINTS = 100  # of one
-
-_EVENTS = 1000  # that are listed
-
-_SERIES = (
-    "pl_alpha_hill", "pl_alpha_ks", "alpha_stderr", "ks_xmin", "tail_size", "z_hill", "z_ks", "bulk_edge", "n_spikes",
-    "spectral_gap", "stable_rank",
-)  # fmt: skip
-
-
-def write_monitor_page(path: Path) -> Path:
-    """Write the page of a monitor's file, beside it.
-
-    Args:
-        path: the netCDF file that a `SpectralMonitor` wrote.
-
-    Returns:
-        the path of the page: the same name, ending in .html.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it was not written by a monitor, or is damaged.
+    Other files are passed over, and so are two-layer runs: there may be thousands, which the study's page explores.
     """
-    found = load_recording(path)
-    if found.attrs["of"] not in ("monitor", "training"):
-        raise StoreError(f"{path} is not the file of a monitor: it holds a recording of kind {found.attrs['of']}")
-    if not found.sizes["step"] or not found.sizes["matrix"]:
-        raise StoreError(f"{path} holds no measurement")
-    shown, happened = _monitor_shown(found), _events(found)
-    text = page(
-        "monitor",
-        _data(found, shown),
-        title=str(found.attrs.get("title", path.stem)),
-        file=path.name,
-        steps=found.step.values.tolist(),
-        rows=_rows(found),
-        events=happened[:_EVENTS],
-        more=max(len(happened) - _EVENTS, 0),
-        now=Counter(str(phase) for phase in found.phase.values[-1]).most_common(),
-        spectra=len(shown),
-        measuring=float(found.measuring_seconds.sum()),
-        training=float(found.training_seconds.max()),
-    )
-    target = path.with_suffix(".html")
-    return write_whole(target, lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def monitor_files(folder: Path) -> list[Path]:
-    """The files of monitors in a folder, by name; files of other kinds are passed over."""
-    found = []
     for path in sorted(folder.glob("*.nc")):
         try:
             recording = load_recording(path)
         except (ValueError, OSError):
             continue
-        if recording.attrs["of"] in ("monitor", "training"):
-            found.append(path)
-    return found
+        if recording.attrs["of"] != "two-layer":
+            yield path, recording
 
 
-def _monitor_shown(found: xr.Dataset) -> list[int]:
-    """The measurements whose spectra go into the page: all, or as many as keep it small, evenly."""
-    if "eigenvalues" not in found:
+def _seconds(recording: xr.Dataset) -> dict[str, float]:
+    """What the measurements took together, and the training beside them, where that is known."""
+    totals: dict[str, Callable[[Any], Any]] = {"measuring": np.nansum, "training": np.nanmax}
+    return {
+        name: float(total(recording[f"{name}_seconds"]))
+        for name, total in totals.items()
+        if f"{name}_seconds" in recording
+    }
+
+
+def _table(recording: xr.Dataset, name: str) -> NDArray[Any]:
+    """A quantity as (steps × matrices), of recordings with one matrix too; eigenvalues have an axis more."""
+    values = recording[name].transpose("step", "matrix", ..., missing_dims="ignore").values
+    return values if "matrix" in recording[name].dims else values[:, None]
+
+
+def _steps_with_spectra(recording: xr.Dataset) -> list[int]:
+    """The steps whose spectra go into the page: all, or as many as keep it small, evenly."""
+    if "eigenvalues" not in recording:
         return []
-    most = max(int(_MONITOR_SPECTRA_BYTES / (2.7 * _FEWEST_POINTS * found.sizes["matrix"])), 2)
-    count = found.sizes["step"]
+    most = max(int(SPECTRA_BYTES / (2.7 * _FEWEST_POINTS * recording["matrix"].size)), 2)
+    count = recording.sizes["step"]
     chosen: list[int] = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
     return chosen
 
 
-def _data(found: xr.Dataset, shown: list[int]) -> dict[str, Any]:
-    phases = sorted({str(phase) for phase in found.phase.values.ravel()})
-    points = int(
-        np.clip(_MONITOR_SPECTRA_BYTES / (2.7 * max(len(shown) * found.sizes["matrix"], 1)), _FEWEST_POINTS, 2000)
-    )
+def _data(recording: xr.Dataset, kept: list[int]) -> dict[str, Any]:
+    """What the script draws."""
+    names = [str(name) for name in np.atleast_1d(recording["matrix"].values)]
+    phases = sorted({str(phase) for phase in recording["phase"].values.ravel()})
+    series = [q for q in quantities_of(recording) if _is_of_a_matrix(q, recording)]
+    if len(names) * recording.sizes["step"] * len(series) > _NUMBERS:
+        series = [q for q in series if q.head or q.name in ("ks_xmin", "bulk_edge")]
+    points = int(np.clip(SPECTRA_BYTES / (2.7 * max(len(kept) * len(names), 1)), _FEWEST_POINTS, _MOST_POINTS))
+    tables = {q.name: _table(recording, q.name).astype(float) for q in series}
+    phase, note, n_spikes = (_table(recording, name) for name in ("phase", "note", "n_spikes"))
+    labels = {
+        name: np.atleast_1d(recording[name].values)
+        for name in ("rows", "cols", "slices", "kind")
+        if name in recording.coords
+    }
+    spectra = _table(recording, "eigenvalues") if kept else np.empty(0)
+    nulls = {q.name: _nulls(recording, q) for q in series if q.null}
+    matrices = []
+    for at, name in enumerate(names):
+        rows, cols, slices = (int(labels[key][at]) if key in labels else 1 for key in ("rows", "cols", "slices"))
+        unit = MarchenkoPastur(rows, cols)
+        matrices.append(
+            {
+                "name": name,
+                "kind": str(labels["kind"][at]) if "kind" in labels else "",
+                "rows": rows,
+                "cols": cols,
+                "slices": slices,
+                "visible": visible_edge(unit) / unit.edges[1],
+                "nulls": {key: rows_[at] for key, rows_ in nulls.items() if rows_[at] is not None},
+                "series": {key: [json_number(value) for value in table[:, at]] for key, table in tables.items()},
+                "phases": [phases.index(str(one)) for one in phase[:, at]],
+                "notes": [str(one) for one in note[:, at]],
+                "spectra": [_packed(spectra[step, at], points, n_spikes[step, at]) for step in kept],
+            }
+        )
     return {
-        "steps": found.step.values.tolist(),
-        "shown": shown,
+        "steps": recording["step"].values.tolist(),
+        "shown": kept,
         "phases": phases,
-        "layers": [_layer(found.isel(matrix=at), shown, phases, points) for at in range(found.sizes["matrix"])],
+        "quantities": {q.name: _described(q) for q in series},
+        "whole": [one for q in quantities_of(recording) for one in _whole(recording, q)],
+        "matrices": matrices,
     }
 
 
-def _layer(one: xr.Dataset, shown: list[int], phases: list[str], points: int) -> dict[str, Any]:
-    return {
-        "name": str(one.matrix.values),
-        "rows": int(one.rows),
-        "cols": int(one.cols),
-        "slices": int(one.slices),
-        "nulls": {which: _null(one, which) for which in ("hill", "ks")},
-        "series": {name: [json_number(value) for value in one[name].values] for name in _SERIES},
-        "phases": [phases.index(str(phase)) for phase in one.phase.values],
-        "notes": [str(note) for note in one.note.values],
-        "spectra": [_packed(one.eigenvalues.values[at], points) for at in shown],
-    }
+def _is_of_a_matrix(q: Quantity, recording: xr.Dataset) -> bool:
+    """Whether a quantity is a number of each matrix at each step, and known of some."""
+    values = recording[q.name]
+    numeric = q.of in ("spectrum", "change") and values.dtype.kind not in "OSUT" and "step" in values.dims
+    return numeric and set(values.dims) <= {"step", "matrix"} and bool(np.isfinite(values.values.astype(float)).any())
 
 
-def _null(one: xr.Dataset, which: str) -> list[float] | None:
-    """The typical exponent of an untrained matrix, and two standard deviations to both sides."""
-    alpha, spread = float(one[f"null_alpha_{which}"]), float(one[f"null_spread_{which}"])
-    if not math.isfinite(alpha * spread):
-        return None
-    return [alpha, 1 + (alpha - 1) * math.exp(-2 * spread), 1 + (alpha - 1) * math.exp(2 * spread)]
+def _described(q: Quantity) -> dict[str, Any]:
+    """How a quantity is drawn; without a symbol it is not offered."""
+    error = "alpha_stderr" if q.name == "pl_alpha_ks" else ""
+    names = {key: getattr(q, key) for key in ("symbol", "text", "drawn", "head")}
+    return names | {"whole": q.dtype is int, "error": error}
 
 
-def _packed(values: NDArray[np.float32], points: int) -> dict[str, Any] | None:
+def _whole(recording: xr.Dataset, q: Quantity) -> list[dict[str, Any]]:
+    """What is measured of the training rather than of a matrix, along steps or updates; one for each group."""
+    values = recording[q.name]
+    along = next((str(dim) for dim in ("step", "update") if dim in values.dims), "")
+    if (
+        not along
+        or q.of in ("spectrum", "change")
+        or "matrix" in values.dims
+        or values.dtype.kind in "OSUT"
+        or not q.symbol
+    ):
+        return []
+    table = values.transpose(along, ...).values.reshape(values.sizes[along], -1).astype(float)
+    numbered = table.shape[1] > 1
+    return [
+        {
+            **_described(q),
+            "symbol": f"{q.symbol} of group {at}" if numbered else q.symbol,
+            "name": f"{q.name}.{at}" if numbered else q.name,
+            "x": values[along].values.tolist(),
+            "y": [json_number(value) for value in table[:, at]],
+        }
+        for at in range(table.shape[1])
+        if np.isfinite(table[:, at]).any()
+    ]
+
+
+def _nulls(recording: xr.Dataset, q: Quantity) -> list[list[float] | None]:
+    """Of each matrix: the typical value of untrained ones, and two standard deviations to both sides."""
+    spread = q.null.replace("alpha", "spread")
+    count = recording["matrix"].size
+    if not {q.null, spread} <= set(recording.variables):
+        return [None] * count
+    columns = (np.atleast_1d(recording[name].values).astype(float) for name in (q.null, spread))
+    bounds = (
+        [1 + (typical - 1) * math.exp(sign * sd) for sign in (-2, 0, 2)] for typical, sd in zip(*columns, strict=True)
+    )
+    return [[round(one, 5) for one in three] if math.isfinite(sum(three)) else None for three in bounds]
+
+
+def _packed(values: NDArray[Any], points: int, n_spikes: float) -> dict[str, Any] | None:
     """A spectrum in few bytes; none where nothing can be drawn."""
     there = values[~np.isnan(values)].astype(float)
     if not len(there) or not np.isfinite(there).all() or there.max() <= 0:
         return None
-    return pack_spectrum(there, points)
+    return pack_spectrum(there, points, int(np.nan_to_num(n_spikes)))
 
 
-def _rows(found: xr.Dataset) -> list[dict[str, Any]]:
-    """The table: each layer at the first and the last measurement."""
-    rows = []
-    for at in range(found.sizes["matrix"]):
-        one = found.isel(matrix=at)
-        slices = int(one.slices)
-        rows.append(
-            {
-                "name": str(one.matrix.values),
-                "kind": str(one.kind.values),
-                "shape": f"{int(one.rows)} × {int(one.cols)}" + (f" × {slices}" if slices > 1 else ""),
-                "first": str(one.phase.values[0]),
-                "last": str(one.phase.values[-1]),
-                "note": str(one.note.values[-1]),
-                "figures": [
-                    json_number(value)
-                    for value in (
-                        one.null_alpha_hill.item(),
-                        one.pl_alpha_hill.values[-1],
-                        one.z_hill.values[-1],
-                        one.pl_alpha_ks.values[-1],
-                        one.z_ks.values[-1],
-                        one.spectral_gap.values[-1],
-                    )
-                ],
-            }
-        )
-    return rows
-
-
-def _events(found: xr.Dataset) -> list[dict[str, Any]]:
-    steps, names = found.step.values.tolist(), [str(name) for name in found.matrix.values]
+def _rows(recording: xr.Dataset, rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The table: each matrix at the last step."""
+    shown = shown_quantities(recording)
     return [
-        {
-            "at": steps.index(event.step),
-            "layer": names.index(event.matrix),
-            "step": event.step,
-            "name": event.matrix,
-            "change": event.text,
-        }
-        for event in events(found)
+        {"name": row["name"], "note": row.get("note", ""), "cells": [_cell(row[q.name], q) for q in shown]}
+        for row in rows
+    ]
+
+
+def _cell(value: Any, q: Quantity) -> dict[str, Any]:
+    if q.dtype is str:
+        return {"text": str(value), "key": str(value), "word": True}
+    text = number_text(value)
+    return {"text": text, "key": "" if text == "–" else f"{float(value):.8g}", "word": False}
+
+
+def _events(recording: xr.Dataset) -> list[dict[str, Any]]:
+    steps = {step: at for at, step in enumerate(recording["step"].values.tolist())}
+    names = {str(name): at for at, name in enumerate(np.atleast_1d(recording["matrix"].values))}
+    return [
+        {"at": steps[event.step], "matrix": names[event.matrix], "event": event}
+        for event in events(recording)
         if event.step in steps and event.matrix in names
     ]

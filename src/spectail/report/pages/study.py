@@ -23,7 +23,7 @@ from spectail.experiments.protocols import PROTOCOLS
 from spectail.experiments.theory import predicted_spike
 from spectail.files import write_whole
 from spectail.recording.reading import load_recording
-from spectail.report.pages.template import json_number, pack_spectrum, page
+from spectail.report.pages.template import SPECTRA_BYTES, json_number, pack_spectrum, page
 from spectail.report.wording import duration
 from spectail.running.processes import worker_pool
 from spectail.spectra.bulk import MarchenkoPastur
@@ -33,8 +33,6 @@ from spectail.study.records import Record, read_records
 from spectail.study.runs import Values
 from spectail.study.settings import figure_folder
 from spectail.sweeps.worker import PRELOAD
-
-_SPECTRA_BYTES = 2_400_000  # of all packed spectra together
 
 _FEW = 300  # runs, which are read before a process has started
 
@@ -129,7 +127,7 @@ def _pack(store: Store, keys: Sequence[str]) -> tuple[int, dict[str, Any]]:
                 distinct.append(spectrum)
         runs.append({**told, "spectra": found})
     runs.sort(key=lambda run: run["label"])
-    points = int(np.clip(_SPECTRA_BYTES / (2.7 * max(len(distinct), 1)), 100, 4000))
+    points = int(np.clip(SPECTRA_BYTES / (2.7 * max(len(distinct), 1)), 100, 4000))
     return points, {"runs": runs, "spectra": [pack_spectrum(values, points) for values in distinct]}
 
 

@@ -15,6 +15,9 @@ from plotly.offline import get_plotlyjs
 
 from spectail.plots.colours import palette
 
+SPECTRA_BYTES = 3_000_000
+"""Of all packed spectra of a page together."""
+
 _TOP = 40  # eigenvalues that stand singly in a packed spectrum
 
 
@@ -22,7 +25,7 @@ def page(name: str, data: Any, **shown: Any) -> str:
     """A page that needs no network: its text, style, scripts, Plotly and data in one.
 
     Args:
-        name: report, analysis or monitor: of its files in this folder.
+        name: report or recording: of its files in this folder.
         data: what its script draws; the palette goes with it.
         **shown: what its text shows, escaped.
     """
@@ -53,10 +56,11 @@ def json_number(value: Any) -> float | None:
     return float(f"{value:.5g}") if np.isfinite(value) else None
 
 
-def pack_spectrum(values: NDArray[np.float64], points: int) -> dict[str, Any]:
-    """Eigenvalues as log10 λ in 16 bits: quantiles of the many, and the largest as they are."""
+def pack_spectrum(values: NDArray[np.float64], points: int, n_spikes: int = 0) -> dict[str, Any]:
+    """Eigenvalues as log10 λ in 16 bits: quantiles of the many, and the largest as they are, all spikes with them."""
     logs = np.log10(np.maximum(np.sort(values), values.max() * 1e-12 + 1e-300))
-    top = min(_TOP, len(logs))
+    top = min(max(_TOP, n_spikes), len(logs))
+    points = max(points, top + 50)
     if len(logs) > points:
         rest = logs[:-top]
         logs = np.concatenate([rest[np.linspace(0, len(rest) - 1, points - top).round().astype(int)], logs[-top:]])

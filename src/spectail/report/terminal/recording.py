@@ -1,16 +1,15 @@
-"""A recording on the terminal: its matrices, or the steps of the only one, and what to know of them.
+"""A recording of any kind on the terminal: its answer, its numbers, what to know before trusting them.
 
-Every kind is printed here, in the columns that the table of quantities names. Not here: how numbers are worded.
+Not here: how numbers are worded, and what the answer is (`analysis/summary.py`).
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 from rich.box import SIMPLE_HEAD
@@ -18,133 +17,122 @@ from rich.table import Table
 from rich.text import Text
 
 from spectail.analysis.row import SHORT_TAIL
-from spectail.experiments.experiment import experiment_of
+from spectail.analysis.summary import summary_lines
 from spectail.plots.colours import PHASES
-from spectail.recording.layout import frame, frame_of_rows
-from spectail.recording.quantities import Quantity, quantity
+from spectail.recording.layout import frame
+from spectail.recording.quantities import Quantity, quantities_of, quantity
 from spectail.report.terminal.tables import console, print_paths
-from spectail.report.wording import duration, number_text, skipped_by_reason
+from spectail.report.wording import (
+    duration,
+    number_text,
+    recording_title,
+    shown_quantities,
+    skipped_by_reason,
+    skipped_of,
+)
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.weights.matrix import Skipped
+
+_HILL = quantity("pl_alpha_hill")
+_FIRST = Quantity(f"{_HILL.name} at first", head="at first")
+_SHAPE = Quantity("shape", of="matrix", dtype=str, head="shape")  # two columns in one, which is narrower
 
 _NOTES = 12  # printed; the files hold all
 
 
 def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored: bool = False) -> None:
-    """Print a recording of any kind.
+    """Print what a recording holds: its steps where it is of one matrix, else the last row of each matrix.
 
     Args:
-        recording: as it was computed or read.
-        paths: files that were written.
+        recording: of any kind.
+        paths: of the files that hold it and its pictures.
         stored: whether the recording was there already.
     """
-    title = str(recording.attrs.get("title", ""))
-    if recording.attrs["of"] == "two-layer":
-        _print_run(recording)
-    else:
+    out, title, steps = console(), recording_title(recording), recording["step"].values.tolist()
+    skipped = skipped_of(recording)
+    if "matrix" in recording.dims:
+        rows = frame(recording)
+        first, *further = summary_lines(title, rows, None if skipped is None else len(skipped))
+        out.print(Text(first, style="bold"), soft_wrap=True)
+        for line in further:
+            out.print(Text(line), soft_wrap=True)
         if "update" in recording.dims:
-            losses = _by(recording, "update")
-            _print_table(title, "updates", losses, _columns(recording, losses), digits=4)
-            title = f"after {int(recording['step'][-1])} updates"
-        _print_matrices(title, recording)
-    if "skipped" in recording.attrs:
-        skipped = json.loads(recording.attrs["skipped"])
-        _print_skipped([Skipped(one["name"], tuple(one["shape"]), one["reason"]) for one in skipped])
+            updates = recording["update"].values.tolist()
+            _print_table("", "updates", updates, recording, _present(recording, "training"))
+        rows["shape"] = [f"{h}×{d}" for h, d in zip(rows["rows"], rows["cols"], strict=True)] if "rows" in rows else ""
+        shown = [_SHAPE if q.name == "rows" else q for q in shown_quantities(recording) if q.name != "cols"]
+        if len(steps) > 1:  # of a training, the exponent at first tells more than the kind; a line holds one of them
+            rows[_FIRST.name] = frame(recording, 0)[_HILL.name]
+            instead = {"kind": (), _HILL.name: (_HILL, _FIRST)}
+            shown = [one for q in shown for one in instead.get(q.name, (q,))]
+        _print_table(f"at step {steps[-1]}" if len(steps) > 1 else "", "matrix", rows["name"], rows, shown)
+        notes, tails = zip(rows["name"], rows.get("note", ()), strict=False), rows.get("tail_size", ())
+    else:
+        shown = _present(recording, "teacher", "readout", "update", "spectrum")
+        _print_table(title, "step", steps, recording, shown)
+        notes, tails = zip((f"step {step}" for step in steps), recording["note"].values, strict=True), ()
+        hill = MarchenkoPastur(int(recording["rows"]), int(recording["cols"])).hill()
+        out.print(f"Hill of an untrained matrix of this shape: {hill:.3f}", style="dim")
+    _print_meanings(shown)
+    _print_notes(notes, tails)
+    if skipped is not None:
+        _print_skipped(skipped)
+    if "diverged_at" in recording.attrs:
+        out.print(f"It diverged at step {recording.attrs['diverged_at']}; what came before is kept.", style="yellow")
     if "wall_time" in recording.attrs:
-        seconds = f"it took {duration(recording.attrs['wall_time'])}"
-        console().print(f"found, not computed again; {seconds}" if stored else seconds, style="dim")
+        time = duration(float(recording.attrs["wall_time"]))
+        out.print(f"found, not computed again (it took {time})" if stored else f"it took {time}", style="dim")
     if paths:
         print_paths(paths)
+        if paths[0].suffix == ".nc":
+            out.print(f"see it: spectail report {paths[0]}", style="dim", soft_wrap=True)
 
 
-def _print_run(run: xr.Dataset) -> None:
-    """A two-layer run, step by step."""
-    e, steps = experiment_of(run), _by(run, "step")
-    title = f"{e.optimizer}, η={e.lr:g}, n={e.n}, d={e.d}, h={e.h}, {e.protocol}, seed {e.seed}"
-    title += f", numerics {e.numerics} of an earlier spectail" if e.outdated else ""
-    _print_table(title, "step", steps, _columns(run, steps), digits=4)
-    out = console()
-    out.print(f"Hill of an untrained matrix of this shape: {MarchenkoPastur(e.h, e.d).hill():.3f}", style="dim")
-    _print_notes(steps.assign(name="step " + steps["name"]))
-    if "diverged_at" in run.attrs:
-        out.print(f"The run diverged at step {run.attrs['diverged_at']}; what came before is kept.", style="yellow")
+def _present(recording: xr.Dataset, *of: str) -> list[Quantity]:
+    """The quantities with a head that a recording holds, by what they are measured from."""
+    return [q for q in quantities_of(recording) if q.head and q.of in of]
 
 
-def _print_matrices(title: str, recording: xr.Dataset) -> None:
-    """The matrices at the last step, and beside what is shown with its null, the first step."""
-    matrices = frame(recording)
-    columns = _columns(recording, matrices)
-    if recording.sizes["step"] > 1:
-        first = frame(recording, 0)
-        for q in [q for q in columns if q.null in {one.name for one in columns}]:
-            early = replace(q, name=f"{q.name} at first", head="at first", text="")
-            matrices[early.name] = first[q.name]
-            columns.insert(columns.index(q) + 1, early)
-    if {"rows", "cols"} <= {*matrices}:
-        matrices["shape"] = [f"{rows}×{cols}" for rows, cols in zip(matrices["rows"], matrices["cols"], strict=True)]
-        columns = [q for q in columns if q.name not in ("rows", "cols")]
-        columns.insert(1, Quantity("shape", head="shape"))
-    _print_table(title, "matrix", matrices, columns)
-    _print_notes(matrices)
+def _print_table(title: str, first: str, names: Iterable[Any], values: Any, shown: Sequence[Quantity]) -> None:
+    """One line a name, one column a quantity."""
+    table = Table(title=Text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column(first, overflow="fold", ratio=1 if first == "matrix" else None)
+    for q in shown:
+        table.add_column(Text(q.head), justify="left" if q.dtype is str else "right", no_wrap=True)
+    columns = [[_cell(value, q) for value in np.asarray(values[q.name]).tolist()] for q in shown]
+    for name, *cells in zip(names, *columns, strict=True):
+        table.add_row(Text(str(name)), *cells)
+    console().print(table)
 
 
-def _by(recording: xr.Dataset, dim: str) -> pd.DataFrame:
-    """What a recording of one matrix has over a dimension, one row each."""
-    over = [str(name) for name, variable in recording.variables.items() if variable.dims == (dim,) and name != dim]
-    labels = recording[dim].values
-    return frame_of_rows(
-        [{"name": str(label)} | {name: recording[name].values[at] for name in over} for at, label in enumerate(labels)]
-    )
+def _cell(value: Any, q: Quantity) -> Text:
+    if q.dtype is str:
+        return Text(str(value), style=PHASES[str(value)][2] if q.drawn == "phase" else "")
+    return Text(number_text(value if q.dtype is float or pd.isna(value) else int(value), 3))
 
 
-def _columns(recording: xr.Dataset, rows: pd.DataFrame) -> list[Quantity]:
-    """The quantities that have a head, and of which something is known; each with its null behind."""
-    known = [quantity(n, recording[n].attrs) for n in rows.columns if n != "name" and rows[n].notna().any()]
-    shown = {q.name: q for q in known if q.head}
-    nulls = {q.null for q in shown.values()}
-    order = [name for q in shown.values() if q.name not in nulls for name in (q.name, q.null)]
-    return [shown[name] for name in order if name in shown]
+def _print_meanings(shown: Sequence[Quantity]) -> None:
+    """What the heads mean that are not names."""
+    of, names = ("null", "change"), ("tail_size", "n_spikes", "test_loss_large")
+    explained = [q for q in shown if q.of in of or q.drawn == "signed" or q.name in names]
+    console().print("; ".join(f"{q.head}: {q.text.replace('; ', ', ')}" for q in explained), style="dim")
 
 
-def _print_table(title: str, first: str, rows: pd.DataFrame, columns: Sequence[Quantity], digits: int = 3) -> None:
-    """Rows under the heads of quantities, and what the heads mean."""
-    out = console()
-    out.print(Text(title, style="bold"), soft_wrap=True)
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column(first, overflow="fold")
-    for q in columns:
-        table.add_column(
-            Text(q.head), justify="left" if q.dtype is str and q.name != "shape" else "right", no_wrap=True
-        )
-    for row in rows.to_dict("records"):
-        table.add_row(Text(str(row["name"])), *(_cell(row[q.name], digits) for q in columns))
-    out.print(table)
-    meanings = "; ".join(f"{q.head}: {q.text}" for q in columns if q.text and q.text != q.head and q.dtype is not str)
-    out.print(Text(meanings, style="dim"))
-
-
-def _cell(value: Any, digits: int) -> Text:
-    if isinstance(value, str):
-        return Text(value, style=PHASES[value][2] if value in PHASES else "")
-    return Text(number_text(value, digits))
-
-
-def _print_notes(rows: pd.DataFrame) -> None:
+def _print_notes(notes: Iterable[tuple[str, Any]], tails: Any) -> None:
     """What the rows say; short tails, of which the table tells, as a count."""
     out = console()
-    short = int((rows["tail_size"] < SHORT_TAIL).sum()) if "tail_size" in rows else 0
+    short = int((pd.Series(tails, dtype=float) < SHORT_TAIL).sum())
     if short:
-        count = f"{short} KS fit rests" if short == 1 else f"{short} KS fits rest"
-        warning = f"{count} on fewer than {SHORT_TAIL} eigenvalues: do not trust such an exponent"
-        out.print(warning, style="yellow")
-    notes = []
-    for name, note in zip(rows["name"], rows.get("note", [""] * len(rows)), strict=True):
-        beside = "; ".join(part for part in note.split("; ") if not part.startswith("KS tail of"))
-        notes += [f"{name}: {beside}"] if beside else []
-    for note in notes[:_NOTES]:
-        out.print(Text(note, style="yellow"), soft_wrap=True)
-    if len(notes) > _NOTES:
-        out.print(f"… and {len(notes) - _NOTES} more notes", style="yellow")
+        rest, those = ("fit rests", "that exponent") if short == 1 else ("fits rest", "those exponents")
+        out.print(f"{short} KS {rest} on fewer than {SHORT_TAIL} eigenvalues: do not trust {those}", style="yellow")
+    lines = []
+    for name, note in notes:
+        text = "; ".join(part for part in str(note).split("; ") if not part.startswith("KS tail of"))
+        lines += [f"{name}: {text}"] if text else []
+    for line in lines[:_NOTES]:
+        out.print(Text(line, style="yellow"), soft_wrap=True)
+    if len(lines) > _NOTES:
+        out.print(f"… and {len(lines) - _NOTES} more notes", style="yellow")
 
 
 def _print_skipped(skipped: Sequence[Skipped]) -> None:
