@@ -1,4 +1,7 @@
-"""Ctrl-C once: finish what is under way, or keep where it is if it is long, and stop. Twice: stop now."""
+"""Ctrl-C once: finish what is under way, or keep where it is if it is long, and stop. Twice: stop now.
+
+Not here: that workers leave it to this process (`processes`), and while they are being started (`forkserver`).
+"""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ FUSED = frozenset({"qkv", "qkv_proj", "wqkv", "in_proj", "in_proj_weight", "c_at
 """What models call one layer that computes query, key and value: one after the other in its output."""
 
 FUSED_BY_HEAD = frozenset({"query_key_value"})
-"""… and one that computes them head by head; as layers of other names do in these modules."""
+"""… and one that computes them head by head (GPT-NeoX, BLOOM); as layers of other names do in `MODULES_BY_HEAD`."""
 
 MODULES_BY_HEAD = frozenset({"DisentangledSelfAttention", "DebertaSelfAttention", "GPTBigCodeAttention"})
 

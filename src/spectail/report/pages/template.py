@@ -1,4 +1,7 @@
-"""Pages that stand alone, and what goes into them: spectra in few bytes."""
+"""Pages that stand alone, and what goes into them: spectra in few bytes.
+
+What all pages share is in `base.html` and `base.css`. Not here: what a page of one kind shows (files of their names).
+"""
 
 from __future__ import annotations
 
