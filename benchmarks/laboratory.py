@@ -78,7 +78,7 @@ def full_measurement() -> Row:
 
 def shared_sweep() -> Row:
     """One repeat of Fig. 3 (18 one-step runs), sharing a problem and each drawing its own."""
-    runs = [e.replace(protocol="published") for e in FIG3.experiments(0)]
+    runs = [e.replace(protocol="published") for e in FIG3.experiments]
     list(simulate_many(runs[:1]))
     shared = seconds(lambda: list(simulate_many(runs)))
     separate = seconds(lambda: [simulate(e) for e in runs])

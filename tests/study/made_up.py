@@ -141,8 +141,9 @@ class MadeUpRuns(Mapping[str, xr.Dataset]):
 @lru_cache(maxsize=4)
 def _listed(name: str) -> dict[str, Experiment]:
     """The experiments of an artifact by key, at the paper's size."""
-    of = catalogue()[name].experiments
-    return {e.key: e for seed in range(REPEATS) for e in (x.replace(protocol="published") for x in of(seed))}
+    listed = catalogue()[name].experiments
+    runs = (e.replace(seed=seed, protocol="published") for seed in range(REPEATS) for e in listed)
+    return {e.key: e for e in runs}
 
 
 def verdict_in(artifact: Artifact, number: str, *worlds: World | None, repeats: int = REPEATS) -> Verdict:

@@ -451,7 +451,7 @@ def one_step_theory():
     def at_edge(e):
         return top(law_of(e).edges[1])(e)
 
-    listed = [e.replace(protocol="published") for e in catalogue()["prediction"].experiments(0)]
+    listed = [e.replace(protocol="published") for e in catalogue()["prediction"].experiments]
     seen = [e for e in listed if e.lr > 1.3 * critical_lr(e)]
     world = World(({}, {"eigenvalues": {0: at_edge}}))
     for e in seen:

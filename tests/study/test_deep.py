@@ -13,7 +13,6 @@ from spectail.study.artifact import Artifact
 from spectail.study.catalogue import find, find_deep
 from spectail.study.claims import Verdict
 from spectail.study.figures import fig06_33_to_37 as deep
-from spectail.study.figures import fig06_33_to_37 as fig6
 from spectail.study.making import draw, verify
 from spectail.study.plan import Plan, by_protocol, choose
 from spectail.study.records import artifact_curves, record_of, save_record
@@ -31,8 +30,8 @@ def made(tmp_path_factory):
         tiny = Training(model="trained_models:normed", images=60, micro_batch=20, lr=0.05)
         layers = [deep.Layer(tiny, 1), deep.Layer(tiny, 2)]
         artifact = Artifact(
-            name="fig99", title="A tiny network", repeats=1, experiments=lambda seed: (),
-            trainings=deep.trained(layers), draw=deep.draw("Fig. 99", layers),
+            name="fig99", title="A tiny network", repeats=1,
+            trainings=[tiny], draw=deep.draw("Fig. 99", layers),
             claims=deep.claims("40.99", "§0", layers), protocols=("published",),
         )  # fmt: skip
         folder = tmp_path_factory.mktemp("store") / TRAININGS
@@ -89,11 +88,11 @@ def test_claims_compare_with_the_layers_own_start_and_with_its_null(made, hill, 
 
 def test_the_papers_layers_are_in_the_catalogue():
     assert [a.name for a in find_deep()] == ["fig6", "fig33", "fig34", "fig35", "fig36", "fig37"]
-    assert [layer.title for layer in fig6.FIG6_LAYERS] == [
+    assert [layer.title for layer in deep.FIG6_LAYERS] == [
         "VGG11-L4 (CIFAR10)", "VGG11-L7 (MNIST)", "ResNet18-L5 (CIFAR10)", "ResNet18-L10 (SVHN)",
     ]  # fmt: skip
     for artifact in find_deep():
-        for t in artifact.trainings(0):
+        for t in artifact.trainings:
             assert (t.optimizer, t.lr, t.steps) == ("adam", 0.01, 10)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
@@ -24,10 +24,9 @@ class Artifact:
         name: as on the command line.
         title: one line, what it shows.
         repeats: how many seeds; the paper's number, or enough to decide its claims.
-        experiments: the runs it needs, at the paper's size, for one seed; the protocol is set by
-            whoever runs them.
-        trainings: the deep networks it needs, in the same way; images for them must be given.
         draw: draws it from the runs of one protocol.
+        experiments: the runs it needs, at the paper's size; seed and protocol are set by whoever runs them.
+        trainings: the deep networks it needs, in the same way; images for them must be given.
         claims: what it is to show.
         table: further lines to print, headers first.
         protocols: under which it is run unless asked otherwise; one where a second would cost hours.
@@ -37,10 +36,10 @@ class Artifact:
     name: str
     title: str
     repeats: int
-    experiments: Callable[[int], Iterable[Experiment]]
     draw: Callable[[Runs], Figure]
+    experiments: Sequence[Experiment] = ()
+    trainings: Sequence[Training] = ()
     claims: tuple[Claim, ...] = ()
     table: Callable[[Runs], list[tuple[str, ...]]] | None = None
     protocols: tuple[Protocol, ...] = tuple(PROTOCOLS)
     in_all: bool = True
-    trainings: Callable[[int], Iterable[Training]] | None = None

@@ -58,6 +58,11 @@ class Claim:
     test: Callable[[Runs], Outcome]
 
 
+def decided(passed: bool) -> Verdict:
+    """Holds or does not, where nothing is left to chance."""
+    return Verdict.HOLDS if passed else Verdict.DOES_NOT_HOLD
+
+
 def in_every_repeat(passed: ArrayLike) -> Verdict:
     """Holds where every repeat passes, does not where none does, undecided between."""
     flags = np.asarray(passed, dtype=bool)

@@ -7,8 +7,7 @@ repeats (`claims.py`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -29,11 +28,6 @@ OUTLIER = (
     "in every repeat, left and right"
 )
 
-HEAVY = (
-    "heavy-tailed is the phase of that name: one hump, and Hill at most 2.25 where an untrained matrix has 2.449 "
-    "(KS will not do: a lone spike keeps it above 5)"
-)
-
 _LEAST_OUTLIER = 0.1
 
 
@@ -44,8 +38,7 @@ def in_every_finite_repeat(numbers: Values, passed: ArrayLike) -> Verdict:
 
 def spiked(runs: Runs, experiment: Experiment, step: int = 1) -> Values:
     """Whether a run has a spike after a step, by `SPIKE`: 1 or 0 a repeat; NaN where it diverged before."""
-    edge = visible_edge(runs.law(experiment))
-    top = runs.measure(lambda run: spectrum_at(run, runs.scale.step(step))[-1], [experiment], step)[:, 0]
+    edge, top = visible_edge(runs.law(experiment)), runs.top([experiment], step)[:, 0]
     flags: Values = np.where(np.isnan(top), top, (top > edge) & (runs.ratio(experiment, [step])[:, 0] > DETACHED_RATIO))
     return flags
 
@@ -87,41 +80,21 @@ def all_outcomes(*outcomes: Outcome) -> Outcome:
     return Outcome(all_of([o.verdict for o in outcomes]), "; ".join(o.measured for o in outcomes))
 
 
-def heavy_at(runs: Runs, expected: Mapping[tuple[Experiment, int], bool]) -> Outcome:
-    """Whether runs are heavy-tailed at some steps, and not at others, as expected."""
-    verdicts, text = [], []
-    for (experiment, step), tail in expected.items():
-        heavy = runs.measure(is_heavy(runs.scale.step(step)), [experiment], step)[:, 0]
-        hill = runs.values("pl_alpha_hill", [experiment], step)[:, 0]
-        verdicts.append(in_every_finite_repeat(heavy, (heavy == 1) == tail))
-        phase = runs.phases(experiment, step)[0]
-        text.append(f"η={experiment.lr:g}, t={runs.scale.step(step):,}: {phase}, Hill {summary(hill)}")
-    return Outcome(all_of(verdicts), "; ".join(text))
+def heavy(runs: Runs, experiments: Sequence[Experiment], step: int) -> Values:
+    """Whether runs are heavy-tailed at a step: 1 or 0, NaN where the phase is unknown; (seeds × experiments)."""
 
-
-def is_heavy(step: int) -> Callable[[xr.Dataset], float]:
-    """Whether a run is heavy-tailed at a step, for `Runs.measure`: 1 or 0, NaN where its phase is unknown."""
-
-    def heavy(run: xr.Dataset) -> float:
-        phase = phase_at(run, step)
+    def of_run(run: xr.Dataset) -> float:
+        phase = phase_at(run, runs.scale.step(step))
         return math.nan if phase == Phase.UNKNOWN else float(phase == Phase.HEAVY_TAILED)
 
-    return heavy
+    return runs.measure(of_run, experiments, step)
 
 
-def first_heavy(runs: Runs, experiment: Experiment) -> float:
-    """The first measured step at which the first repeat is heavy-tailed; inf if none is."""
-    run = runs[experiment.replace(seed=runs.seeds[0])]
-    steps = [int(t) for t, phase in zip(run.step.values, run.phase.values, strict=True) if phase == Phase.HEAVY_TAILED]
-    return min(steps, default=math.inf)
+def largest_change(runs: Runs, experiment: Experiment, step: int) -> Values:
+    """The largest relative change of an eigenvalue since step 0, for every seed: (seeds × 1)."""
 
+    def change(run: xr.Dataset) -> float:
+        start, end = spectrum_at(run, 0), spectrum_at(run, runs.scale.step(step))
+        return float(np.max(np.abs(end - start) / start))
 
-def sooner(runs: Runs, experiments: Sequence[Experiment]) -> Outcome:
-    """Whether the first heavy-tailed step falls as the learning rate grows."""
-    first = [first_heavy(runs, e) for e in experiments]
-    ordered = all(a > b for a, b in pairwise(first))
-    named = zip(experiments, first, strict=True)
-    text = ", ".join(f"η={e.lr:g}: {'none' if math.isinf(t) else f'{t:,.0f}'}" for e, t in named)
-    return Outcome(
-        Verdict.HOLDS if ordered else Verdict.DOES_NOT_HOLD, f"first heavy-tailed step of those measured: {text}"
-    )
+    return runs.measure(change, [experiment], step)

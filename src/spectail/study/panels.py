@@ -35,7 +35,7 @@ def esd_panel(
     panel_title(ax, index, rf"{name}, $\eta$ = {lr:.4g}, $t$ = {step}")
     if step not in run.step.values:
         return mark_diverged(ax, run)
-    predicted = predicted_spike(runs.scale(experiment.replace(protocol=runs.protocol))) if step == 1 else None
+    predicted = predicted_spike(runs.as_run(experiment)) if step == 1 else None
     first = spectrum_at(run, 0) if initial else None
     law, at = runs.law(experiment), run.sel(step=step)
     return draw_spectrum(
@@ -65,11 +65,11 @@ def overlap_panel(
         mark_diverged(ax, runs[experiment])
         return None
     image = draw_overlaps(ax, overlaps)
-    told = f"max {overlaps.max():.2g}"
+    text = f"max {overlaps.max():.2g}"
     if pair == (1, 0):
-        prediction = predict_one_step(runs.scale(experiment.replace(protocol=runs.protocol)))
-        told += f"\npredicted {prediction.left_overlap if side == 'left' else prediction.right_overlap:.2g}"
-    label = ax.text(0.97, 0.04, told, ha="right", transform=ax.transAxes, fontsize=6.5, color="white")
+        prediction = predict_one_step(runs.as_run(experiment))
+        text += f"\npredicted {prediction.left_overlap if side == 'left' else prediction.right_overlap:.2g}"
+    label = ax.text(0.97, 0.04, text, ha="right", transform=ax.transAxes, fontsize=6.5, color="white")
     label.set_bbox({"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 1.5})
     return image
 
@@ -136,5 +136,10 @@ def ks_panel(ax: Axes, runs: Runs, setup: Experiment, step: int) -> Axes:
 def settings_line(runs: Runs, setup: Experiment) -> str:
     """The sizes and the protocol, for a figure's title."""
     e = runs.scale(setup)
+    return f"n = {e.n}, d = {e.d}, h = {e.h}; {protocol_line(runs)}"
+
+
+def protocol_line(runs: Runs) -> str:
+    """The protocol, and the scale where it is not the paper's."""
     small = "" if runs.scale.divisor == 1 else f", small scale ({runs.scale.divisor}× smaller, η scaled to match)"
-    return f"n = {e.n}, d = {e.d}, h = {e.h}; protocol: {runs.protocol}{small}"
+    return f"protocol: {runs.protocol}{small}"

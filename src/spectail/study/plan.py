@@ -6,8 +6,9 @@ Not here: running, drawing and testing (`making.py`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +21,7 @@ from spectail.experiments.protocols import PROTOCOLS, Protocol
 from spectail.store.store import Store
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import find, find_deep
-from spectail.study.runs import Runs, as_run
+from spectail.study.runs import Runs, as_trained
 from spectail.study.settings import SCALES, Scale
 from spectail.sweeps.estimate import Estimate, estimate_at, machine_speed
 
@@ -49,25 +50,21 @@ class Plan:
 
     def experiments(self) -> list[Experiment]:
         """Every experiment, as it is to be run."""
-        distinct: dict[str, Experiment] = {}
-        for artifact in self.artifacts:
-            for seed in self.seeds(artifact):
-                for experiment in artifact.experiments(seed):
-                    for protocol in self.protocols or artifact.protocols:
-                        scaled = self.scale(experiment.replace(protocol=protocol))
-                        distinct.setdefault(scaled.key, scaled)
-        return list(distinct.values())
+        scaled = (self.scale(e.replace(seed=seed, protocol=p)) for a, seed, p in self._repeats() for e in a.experiments)
+        return list({experiment.key: experiment for experiment in scaled}.values())
 
     def trainings(self) -> list[Training]:
         """Every full-batch training of a deep network, as it is to be run."""
-        distinct: dict[str, Training] = {}
+        adjusted = (
+            as_trained(t.replace(seed=seed), p, self.scale, self.images)
+            for a, seed, p in self._repeats()
+            for t in a.trainings
+        )
+        return list({training.key: training for training in adjusted}.values())
+
+    def _repeats(self) -> Iterator[tuple[Artifact, int, Protocol]]:
         for artifact in self.artifacts:
-            for seed in self.seeds(artifact):
-                for training in artifact.trainings(seed) if artifact.trainings else ():
-                    for protocol in self.protocols or artifact.protocols:
-                        adjusted = as_run(training, protocol, self.scale, self.images)
-                        distinct.setdefault(adjusted.key, adjusted)
-        return list(distinct.values())
+            yield from product([artifact], self.seeds(artifact), self.protocols or artifact.protocols)
 
 
 @dataclass(frozen=True)
@@ -132,8 +129,7 @@ def choose(names: Sequence[str], data: Path | None) -> tuple[list[Artifact], str
     from spectail.experiments.deep.images import has_images
 
     def lacking(artifact: Artifact) -> list[str]:
-        assert artifact.trainings is not None
-        datasets = dict.fromkeys(training.dataset for training in artifact.trainings(0))
+        datasets = dict.fromkeys(training.dataset for training in artifact.trainings)
         return [d for d in datasets if data is None or not has_images(d, data)]
 
     artifacts = find(names)

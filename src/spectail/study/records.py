@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -32,6 +32,8 @@ CURVES = (
     "objective", "train_loss", "test_loss", "test_loss_large", "kta", "alignment", "pl_alpha_hill", "pl_alpha_ks",
     "ks_distance", "tail_size", "bulk_edge", "n_spikes", "spectral_gap", "update_norm_2", "update_norm_fro", "phase",
 )  # fmt: skip
+
+_Described = TypeVar("_Described", Experiment, Training)
 
 _OF_THE_PROTOCOL = {*CONVENTIONS, "protocol", "seed", "record", "overlaps"}
 
@@ -130,14 +132,14 @@ def record_of(
     artifact: Artifact, plan: Plan, runs: Mapping[Protocol, Runs], claims: Sequence[ClaimRecord]
 ) -> Record:  # fmt: skip
     """What is to be kept of an artifact, without its paths."""
-    keys = {p: [_key(of, e) for seed in of.seeds for e in artifact.experiments(seed)] for p, of in runs.items()}
-    keys = {p: list(dict.fromkeys(of)) for p, of in keys.items()}
+    keys = {p: [of.as_run(e).key for e in _of_seeds(artifact.experiments, of)] for p, of in runs.items()}
+    keys = {p: list(dict.fromkeys(of_protocol)) for p, of_protocol in keys.items()}
     seconds = sum(of.stored[key].attrs["wall_time"] for p, of in runs.items() for key in keys[p])
     parameters = _parameters(artifact, plan)
     if artifact.trainings:
-        trained = [(of, list(artifact.trainings(seed))) for of in runs.values() for seed in of.seeds]
-        seconds = sum(float(of.training(t).attrs["wall_time"]) for of, trainings in trained for t in trainings)
-        parameters = _deep_parameters(trained)
+        trained = [(of, t) for of in runs.values() for t in _of_seeds(artifact.trainings, of)]
+        seconds = sum(float(of.training(t).attrs["wall_time"]) for of, t in trained)
+        parameters = _deep_parameters(of.as_trained(t) for of, t in trained)
     return Record(
         name=artifact.name,
         title=artifact.title,
@@ -177,8 +179,7 @@ def read_records(folder: Path) -> list[Record]:
 def artifact_curves(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> pd.DataFrame:
     """Every scalar of every run of an artifact, one row a run and step; fields that all runs share are left out."""
     if artifact.trainings:
-        of_seed = [(of, artifact.trainings(seed)) for of in runs.values() for seed in of.seeds]
-        return pd.DataFrame([row for of, trainings in of_seed for row in training_curves(of, trainings)])
+        return pd.DataFrame([row for of in runs.values() for row in training_curves(artifact, of)])
     rows = pd.DataFrame(_curve_rows(artifact, runs))
     fields = [c for c in rows.columns if c in Experiment.model_fields and c != "seed"]
     same = [c for c in fields if rows[c].astype(str).nunique() == 1]
@@ -187,21 +188,20 @@ def artifact_curves(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> pd.Dat
 
 def _curve_rows(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> Iterator[dict[str, Any]]:
     for protocol, of in runs.items():
-        for seed in of.seeds:
-            for experiment in dict.fromkeys(artifact.experiments(seed)):
-                scaled, run = of.scale(experiment.replace(protocol=protocol)), of[experiment]
-                fields = {k: v for k, v in scaled.model_dump(mode="json").items() if k not in _OF_THE_PROTOCOL}
-                names = [name for name in CURVES if name in run]
-                for step in run.step.values:
-                    at = run[names].sel(step=step)
-                    values = {name: at[name].item() for name in names}
-                    yield {"protocol": protocol, "seed": seed, **fields, "step": int(step), **values}
+        for experiment in dict.fromkeys(_of_seeds(artifact.experiments, of)):
+            dumped, run = of.as_run(experiment).model_dump(mode="json"), of[experiment]
+            fields = {k: v for k, v in dumped.items() if k not in _OF_THE_PROTOCOL}
+            names = [name for name in CURVES if name in run]
+            for step in run.step.values:
+                at = run[names].sel(step=step)
+                values = {name: at[name].item() for name in names}
+                yield {"protocol": protocol, "seed": experiment.seed, **fields, "step": int(step), **values}
 
 
-def training_curves(runs: Runs, trainings: Iterable[Training]) -> Iterator[dict[str, Any]]:
-    """Every number of every layer at every measured step."""
-    for training in trainings:
-        run, t = runs.training(training), runs.as_run(training)
+def training_curves(artifact: Artifact, runs: Runs) -> Iterator[dict[str, Any]]:
+    """Every number of every layer at every measured step of the trainings of one protocol."""
+    for training in _of_seeds(artifact.trainings, runs):
+        run, t = runs.training(training), runs.as_trained(training)
         names = ("pl_alpha_hill", "pl_alpha_ks", "ks_distance", "tail_size", "z_hill", "z_ks", "bulk_edge", "n_spikes",
                  "spectral_gap", "stable_rank", "phase")  # fmt: skip
         for i, layer in enumerate(run.matrix.values):
@@ -215,8 +215,8 @@ def training_curves(runs: Runs, trainings: Iterable[Training]) -> Iterator[dict[
                 }  # fmt: skip
 
 
-def _key(runs: Runs, experiment: Experiment) -> str:
-    return runs.scale(experiment.replace(protocol=runs.protocol)).key
+def _of_seeds(described: Sequence[_Described], runs: Runs) -> list[_Described]:
+    return [one.replace(seed=seed) for seed in runs.seeds for one in described]
 
 
 def _command(artifact: Artifact, plan: Plan) -> str:
@@ -232,7 +232,7 @@ def _command(artifact: Artifact, plan: Plan) -> str:
 
 def _parameters(artifact: Artifact, plan: Plan) -> dict[str, str]:
     """Fields as they were run: those that all experiments share, and the values of those that vary."""
-    dumped = [plan.scale(e).model_dump(mode="json") for e in artifact.experiments(0)]
+    dumped = [plan.scale(e).model_dump(mode="json") for e in artifact.experiments]
     parameters = {}
     for name in Experiment.model_fields:
         if name in _OF_THE_PROTOCOL:
@@ -242,9 +242,9 @@ def _parameters(artifact: Artifact, plan: Plan) -> dict[str, str]:
     return parameters
 
 
-def _deep_parameters(used: Sequence[tuple[Runs, Sequence[Training]]]) -> dict[str, str]:
+def _deep_parameters(trainings: Iterable[Training]) -> dict[str, str]:
     """Fields of trainings as they were run; those that vary with all their values."""
-    dumped = [of.as_run(t).model_dump(mode="json") for of, trainings in used for t in trainings]
+    dumped = [training.model_dump(mode="json") for training in trainings]
     return {name: ", ".join(dict.fromkeys(str(fields[name]) for fields in dumped)) for name in dumped[0]}
 
 

@@ -37,8 +37,7 @@ class StoredRuns(Mapping[str, xr.Dataset]):
 
     def __getitem__(self, key: str) -> xr.Dataset:
         if key not in self._open:
-            path = self._paths[key]
-            self._open[key] = load_recording(path)
+            self._open[key] = load_recording(self._paths[key])
         return self._open[key]
 
     def __iter__(self) -> Iterator[str]:
@@ -68,15 +67,19 @@ class Runs:
 
     def __getitem__(self, experiment: Experiment) -> xr.Dataset:
         """The run of a paper-size experiment, in this protocol and at this scale."""
-        return self.stored[self.scale(experiment.replace(protocol=self.protocol)).key]
+        return self.stored[self.as_run(experiment).key]
+
+    def as_run(self, experiment: Experiment) -> Experiment:
+        """An experiment of the paper as it was run."""
+        return self.scale(experiment.replace(protocol=self.protocol))
 
     def training(self, training: Training) -> xr.Dataset:
         """The stored training for one of the paper, in this protocol."""
-        return self.stored[self.as_run(training).key]
+        return self.stored[self.as_trained(training).key]
 
-    def as_run(self, training: Training) -> Training:
+    def as_trained(self, training: Training) -> Training:
         """A training of the paper as it was run."""
-        return as_run(training, self.protocol, self.scale, self.images)
+        return as_trained(training, self.protocol, self.scale, self.images)
 
     def values(self, variable: str, experiments: Sequence[Experiment], step: int) -> Values:
         """A variable at one step of several experiments, for every seed: (seeds × experiments).
@@ -93,6 +96,10 @@ class Runs:
         """A variable after a setup's last step, for the paper's learning rates in [low, high]: (seeds × rates)."""
         chosen = [e for e in over_learning_rates(setup, optimizer) if low <= e.lr <= high]
         return self.values(variable, chosen, setup.steps)
+
+    def top(self, experiments: Sequence[Experiment], step: int) -> Values:
+        """λ₁ at one step of several experiments, for every seed: (seeds × experiments)."""
+        return self.measure(lambda run: spectrum_at(run, self.scale.step(step))[-1], experiments, step)
 
     def ratio(self, experiment: Experiment, steps: Sequence[int]) -> Values:
         """λ₁/λ₂ along the steps of one experiment, for every seed: (seeds × steps)."""
@@ -139,7 +146,7 @@ class Runs:
         return MarchenkoPastur(e.h, e.d, e.entry_scale**2)
 
 
-def as_run(
+def as_trained(
     training: Training, protocol: Protocol, scale: Scale, images: int | Literal["all"] | None
 ) -> Training:  # fmt: skip
     """A training of the paper in a protocol's Adam, on so many images, 64 where the scale is small."""

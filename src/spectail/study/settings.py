@@ -11,8 +11,8 @@ from pathlib import Path
 
 from spectail.experiments.experiment import Experiment
 
+# The setting of most figures, whose values are the defaults of an experiment; and with four times the data.
 S2 = Experiment()
-
 S8 = S2.replace(n=8000)
 
 LEARNING_RATES = (0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0, 2000.0, 3000.0)
@@ -67,9 +67,7 @@ class Scale:
 _SHORT = 100
 
 PAPER = Scale("paper", 1)
-
 QUARTER = Scale("quarter", 4)
-
 SMALL = Scale("small", 5, long=False)
 
 SCALES = {scale.name: scale for scale in (PAPER, SMALL)}
@@ -85,16 +83,16 @@ def figure_folders(root: Path) -> list[Path]:
     return sorted(root.glob("figures*"))
 
 
-TEN = S8.replace(steps=10, record=(0, 10))
+# What several figures share.
+
+BEFORE, AFTER = (0, 0), (1, 0)  # overlaps of W₀, and of W₁, with the first update
+
+ONE_STEP = S2.replace(steps=1, record=(0, 1))
+FIRST_UPDATE = ONE_STEP.replace(overlaps=(BEFORE, AFTER))
+TEN_STEPS = S8.replace(steps=10, record=(0, 10))
 
 FIG4_STEPS = (1, 5, 10, 50)
-
 FIG4_RUN = S2.replace(optimizer="adam", lr=0.2, steps=50, record=(0, *FIG4_STEPS))
 
-BEFORE, AFTER = (0, 0), (1, 0)
-
-ONE = S2.replace(steps=1, record=(0, 1), overlaps=(BEFORE, AFTER))
-
 FIG25_RUN = S8.replace(optimizer="adam", lr=1.0, steps=10, record=tuple(range(11)), overlaps=((10, 9),))
-
-HIGH = FIG25_RUN.replace(label_noise=0.7)
+FIG26_RUN = FIG25_RUN.replace(label_noise=0.7)

@@ -2,55 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from matplotlib.figure import Figure
-
-from spectail.experiments.experiment import Experiment
-from spectail.plots.look import new_figure, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, summary
-from spectail.study.criteria import is_heavy
-from spectail.study.panels import esd_panel, settings_line
+from spectail.study.criteria import heavy
+from spectail.study.figure_kinds import spectra
 from spectail.study.runs import Runs
 from spectail.study.settings import S2
 
 STEP = 10
 
-GD = S2.replace(optimizer="gd", lr=2000, steps=STEP, record=(0, STEP))
+GD, ADAM = (S2.replace(optimizer=o, lr=lr, steps=STEP, record=(0, STEP)) for o, lr in (("gd", 2000), ("adam", 0.5)))
 
-ADAM = S2.replace(optimizer="adam", lr=0.5, steps=STEP, record=(0, STEP))
-
-BOTH = {"GD": GD, "FB-Adam": ADAM}
-
-
-def experiments(seed: int) -> Iterator[Experiment]:
-    yield from (e.replace(seed=seed) for e in BOTH.values())
-
-
-def draw(runs: Runs) -> Figure:
-    figure, axes = new_figure(2, 2, 4.4)
-    for index, (experiment, axis) in enumerate((e, axis) for e in BOTH.values() for axis in ("linear", "log10")):
-        esd_panel(axes[index], index, runs, experiment, STEP, axis)  # type: ignore[arg-type]
-    shared_legend(figure, axes)
-    figure.suptitle(f"Fig. 1 – the spectrum after {STEP} steps. {settings_line(runs, S2)}", fontsize=8)
-    return figure
+NAMES = ("GD", "FB-Adam")
 
 
 def heavy_tailed(runs: Runs) -> Outcome:
-    heavy = runs.measure(is_heavy(STEP), list(BOTH.values()), STEP)
-    hill = runs.values("pl_alpha_hill", list(BOTH.values()), STEP)
+    flags, hill = heavy(runs, [GD, ADAM], STEP), runs.values("pl_alpha_hill", [GD, ADAM], STEP)
     text = "; ".join(
-        f"{name} {(heavy[:, i] == 1).sum()} of {len(heavy)}, Hill {summary(hill[:, i])}" for i, name in enumerate(BOTH)
+        f"{name} {(flags[:, i] == 1).sum()} of {len(flags)}, Hill {summary(hill[:, i])}" for i, name in enumerate(NAMES)
     )
     return Outcome(
-        all_of([in_every_repeat(column == 1) for column in heavy.T]), f"{text} (untrained {runs.law(S2).hill():.3f})"
+        all_of([in_every_repeat(column == 1) for column in flags.T]), f"{text} (untrained {runs.law(S2).hill():.3f})"
     )
 
 
 def not_highly(runs: Runs) -> Outcome:
-    ks = runs.values("pl_alpha_ks", list(BOTH.values()), STEP)
-    text = "; ".join(f"{name} KS {summary(ks[:, i])}" for i, name in enumerate(BOTH))
+    ks = runs.values("pl_alpha_ks", [GD, ADAM], STEP)
+    text = "; ".join(f"{name} KS {summary(ks[:, i])}" for i, name in enumerate(NAMES))
     return Outcome(all_of([in_every_repeat(column > 2) for column in ks.T]), text)
 
 
@@ -58,8 +36,10 @@ FIG1 = Artifact(
     name="fig1",
     title="Spectrum after 10 steps: GD η=2000, FB-Adam η=0.5",
     repeats=5,
-    experiments=experiments,
-    draw=draw,
+    experiments=[GD, ADAM],
+    draw=spectra(
+        f"Fig. 1 – the spectrum after {STEP} steps", [(e, STEP) for e in (GD, GD, ADAM, ADAM)], ("linear", "log10")
+    ),
     claims=(
         Claim(
             "§1a",

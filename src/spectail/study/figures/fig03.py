@@ -7,29 +7,39 @@ import numpy as np
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import critical_lr
 from spectail.spectra.spikes import visible_edge
-from spectail.study.artifact import Artifact
-from spectail.study.claims import STANDARD_ERRORS, Claim, Outcome, Verdict, all_of, falls, listing, paired_score, rises
-from spectail.study.figure_kinds import one_step_sweep, sweep_experiments
-from spectail.study.runs import Runs, spectrum_at
-from spectail.study.settings import LEARNING_RATES, PAPER_OPTIMIZERS, S2, over_learning_rates
+from spectail.study.claims import (
+    STANDARD_ERRORS,
+    Claim,
+    Outcome,
+    Verdict,
+    all_of,
+    decided,
+    falls,
+    listing,
+    paired_score,
+    rises,
+)
+from spectail.study.figure_kinds import one_step_sweep
+from spectail.study.runs import Runs
+from spectail.study.settings import LEARNING_RATES, ONE_STEP, PAPER_OPTIMIZERS, over_learning_rates
 
-ONE = S2.replace(steps=1, record=(0, 1))
+GD, ADAM = (over_learning_rates(ONE_STEP, optimizer) for optimizer in PAPER_OPTIMIZERS)
 
-GD, ADAM = (over_learning_rates(ONE, optimizer) for optimizer in PAPER_OPTIMIZERS)
+ALONE = Outcome(Verdict.UNDECIDED, "1 repeat cannot tell a change from chance")
 
 MEASURES = {"sim": "alignment", "KTA": "kta", "train loss": "train_loss", "test loss": "test_loss_large"}
 
 
 def first_spike(runs: Runs) -> Outcome:
-    first, edge = {}, visible_edge(runs.law(S2))
+    first, edge = {}, visible_edge(runs.law(ONE_STEP))
     for name, series in (("GD", GD), ("FB-Adam", ADAM)):
-        lowest = runs.measure(lambda run: float(spectrum_at(run, 1)[-1]), series, 1).min(0)
+        lowest = runs.top(series, 1).min(0)
         first[name] = next((lr for lr, top in zip(LEARNING_RATES, lowest.tolist(), strict=True) if top > edge), None)
     as_claimed = first == {"GD": 2000.0, "FB-Adam": 0.1}
     text = ", ".join(f"{name} {'none' if lr is None else f'{lr:g}'}" for name, lr in first.items())
-    predicted = [critical_lr(ONE.replace(optimizer=o, protocol=runs.protocol)) for o in PAPER_OPTIMIZERS]
+    predicted = [critical_lr(ONE_STEP.replace(optimizer=o, protocol=runs.protocol)) for o in PAPER_OPTIMIZERS]
     text = f"first spike at {text}; predicted critical η {predicted[0]:.4g} and {predicted[1]:.3g}"
-    return Outcome(Verdict.HOLDS if as_claimed else Verdict.DOES_NOT_HOLD, text)
+    return Outcome(decided(as_claimed), text)
 
 
 def first_change(runs: Runs, series: list[Experiment], variable: str) -> float | None:
@@ -43,24 +53,19 @@ def first_change(runs: Runs, series: list[Experiment], variable: str) -> float |
     return None
 
 
-ALONE = Outcome(Verdict.UNDECIDED, "1 repeat cannot tell a change from chance")
-
-
 def gd_threshold(runs: Runs) -> Outcome:
     if len(runs.seeds) < 2:
         return ALONE
     first = {name: first_change(runs, GD, variable) for name, variable in MEASURES.items()}
     text = ", ".join(f"{name} at {lr and f'{lr:g}'}" for name, lr in first.items())
-    return Outcome(
-        Verdict.HOLDS if set(first.values()) == {2000.0} else Verdict.DOES_NOT_HOLD, f"first change of {text}"
-    )
+    return Outcome(decided(set(first.values()) == {2000.0}), f"first change of {text}")
 
 
 def adam_rise(runs: Runs) -> Outcome:
     if len(runs.seeds) < 2:
         return ALONE
     first = {name: first_change(runs, ADAM, MEASURES[name]) for name in ("sim", "KTA")}
-    on_time = Verdict.HOLDS if all(lr in (0.01, 0.1, 1.0) for lr in first.values()) else Verdict.DOES_NOT_HOLD
+    on_time = decided(all(lr in (0.01, 0.1, 1.0) for lr in first.values()))
     kta = runs.values("kta", ADAM[3:6], 1)
     text = ", ".join(f"{name} at {lr and f'{lr:g}'}" for name, lr in first.items())
     return Outcome(all_of([on_time, falls(kta)]), f"first rise of {text}; KTA at η=1, 10, 100: {listing(kta)}")
@@ -72,12 +77,9 @@ def adam_overfits(runs: Runs) -> Outcome:
     return Outcome(all_of([falls(train), rises(test)]), text)
 
 
-FIG3 = Artifact(
-    name="fig3",
-    title="Losses, KTA and sim after 1 step over 9 learning rates",
-    repeats=5,
-    experiments=sweep_experiments(ONE),
-    draw=one_step_sweep("Fig. 3", ONE),
+FIG3 = one_step_sweep(
+    3,
+    ONE_STEP,
     claims=(
         Claim(
             "5",

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
-from matplotlib.figure import Figure
 
-from spectail.experiments.experiment import Experiment
-from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.spectra.phases import DETACHED_RATIO, Phase
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, Verdict, all_of, falls, in_every_repeat, listing, summary
-from spectail.study.panels import esd_panel, settings_line
-from spectail.study.runs import Runs, spectrum_at, top_ratio
-from spectail.study.settings import FIG4_RUN, FIG4_STEPS, S2
+from spectail.study.figure_kinds import spectra
+from spectail.study.runs import Runs
+from spectail.study.settings import FIG4_RUN, FIG4_STEPS
 
 EXPECTED = (Phase.BULK_SPIKE, Phase.BULK_DECAY, Phase.BULK_DECAY, Phase.HEAVY_TAILED)
 
 CAPTIONS = ("bulk+spike", "bulk-decay, onset", "bulk-decay, progress", "heavy tails, onset")
-
-
-def experiments(seed: int) -> Iterator[Experiment]:
-    yield FIG4_RUN.replace(seed=seed)
-
-
-def draw(runs: Runs) -> Figure:
-    figure, axes = new_figure(2, 2, 4.4)
-    for index, (step, caption) in enumerate(zip(FIG4_STEPS, CAPTIONS, strict=True)):
-        esd_panel(axes[index], index, runs, FIG4_RUN, step, "linear")
-        panel_title(axes[index], index, f"$t$ = {step} (paper: {caption})")
-    shared_legend(figure, axes)
-    lr = runs.scale(FIG4_RUN).lr
-    figure.suptitle(rf"Fig. 4 – FB-Adam, $\eta$ = {lr:.3g}. {settings_line(runs, S2)}", fontsize=8)
-    return figure
 
 
 def table(runs: Runs) -> list[tuple[str, ...]]:
@@ -68,17 +48,16 @@ def phases(runs: Runs) -> Outcome:
 
 
 def spike_then_decay(runs: Runs) -> Outcome:
-    ratios = [runs.measure(top_ratio(step), [FIG4_RUN], step)[:, 0] for step in FIG4_STEPS]
-    past = runs.measure(lambda run: spectrum_at(run, 1)[-1] / runs.law(FIG4_RUN).edges[1], [FIG4_RUN], 1)[:, 0]
+    ratios = runs.ratio(FIG4_RUN, FIG4_STEPS).T
+    past = runs.top([FIG4_RUN], 1)[:, 0] / runs.law(FIG4_RUN).edges[1]
     merged = in_every_repeat(
         (ratios[0] > DETACHED_RATIO) & (past > DETACHED_RATIO) & (ratios[1] < ratios[0]) & (ratios[3] < 1.25)
     )
-    text = ", ".join(f"{summary(r)}" for r in ratios)
-    return Outcome(merged, f"λ₁/λ₂ at t={', '.join(map(str, FIG4_STEPS))}: {text}")
+    return Outcome(merged, f"λ₁/λ₂ at t={', '.join(map(str, FIG4_STEPS))}: {', '.join(map(summary, ratios))}")
 
 
 def hill_falls(runs: Runs) -> Outcome:
-    hill = np.concatenate([runs.values("pl_alpha_hill", [FIG4_RUN], step) for step in FIG4_STEPS], axis=1)
+    hill = runs.over_steps("pl_alpha_hill", FIG4_RUN, FIG4_STEPS)
     verdict = falls(hill)
     if verdict is Verdict.UNDECIDED and len(hill) > 1:
         verdict = all_of([in_every_repeat((np.diff(hill, axis=1) <= 0).all(1))])
@@ -89,8 +68,14 @@ FIG4 = Artifact(
     name="fig4",
     title="Spectrum at t = 1, 5, 10, 50 under FB-Adam, η=0.2",
     repeats=3,
-    experiments=experiments,
-    draw=draw,
+    experiments=[FIG4_RUN],
+    draw=spectra(
+        rf"Fig. 4 – FB-Adam, $\eta$ = {FIG4_RUN.lr:g}",
+        [(FIG4_RUN, step) for step in FIG4_STEPS],
+        ("linear",),
+        [f"$t$ = {step} (paper: {caption})" for step, caption in zip(FIG4_STEPS, CAPTIONS, strict=True)],
+    ),
+    table=table,
     claims=(
         Claim(
             "28a",
@@ -114,7 +99,6 @@ FIG4 = Artifact(
             hill_falls,
         ),
     ),
-    table=table,
 )
 
 ARTIFACTS = (FIG4,)

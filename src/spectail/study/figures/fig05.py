@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from spectail.study.artifact import Artifact
 from spectail.study.claims import (
     STANDARD_ERRORS,
     Claim,
     Outcome,
-    Verdict,
     all_of,
+    decided,
     falls,
     listing,
     mean_inside,
     paired_score,
     rises,
 )
-from spectail.study.figure_kinds import sweep_experiments, ten_step_sweep
+from spectail.study.figure_kinds import ten_step_sweep
 from spectail.study.runs import Runs, Values
-from spectail.study.settings import TEN
+from spectail.study.settings import TEN_STEPS
+
+EACH = "by 3 standard errors each"
 
 
 def over(runs: Runs, variable: str, optimizer: str, low: float, high: float) -> Values:
-    return runs.over_lr(variable, TEN, optimizer, low, high)
+    return runs.over_lr(variable, TEN_STEPS, optimizer, low, high)
 
 
 def gd_gets_better(runs: Runs) -> Outcome:
@@ -48,7 +49,7 @@ def heavier_is_better(runs: Runs) -> Outcome:
 
 def similar_hill_falling_ks(runs: Runs) -> Outcome:
     hill, ks = over(runs, "pl_alpha_hill", "adam", 1, 100), over(runs, "pl_alpha_ks", "adam", 1, 100)
-    similar = Verdict.HOLDS if np.ptp(hill.mean(0)) < 0.15 else Verdict.DOES_NOT_HOLD
+    similar = decided(bool(np.ptp(hill.mean(0)) < 0.15))
     return Outcome(all_of([similar, falls(ks)]), f"η=1, 10, 100: Hill {listing(hill, 4)}; KS {listing(ks)}")
 
 
@@ -59,7 +60,7 @@ def extreme_tails(runs: Runs) -> Outcome:
     no_better = not any(paired_score(column) < -STANDARD_ERRORS for column in (test - best).T)
     heavy = mean_inside(hill, 1.0, 1.8)
     text = f"η=1000, 2000, 3000: Hill {listing(hill)}; test {listing(test)}, best in the benign range {listing(best)}"
-    return Outcome(all_of([heavy, Verdict.HOLDS if no_better else Verdict.DOES_NOT_HOLD]), text)
+    return Outcome(all_of([heavy, decided(no_better)]), text)
 
 
 def gd_plateau(runs: Runs) -> Outcome:
@@ -73,14 +74,9 @@ def exponents_fall(runs: Runs) -> Outcome:
     return Outcome(all_of([falls(hill), falls(ks)]), f"from η=0.1 on: Hill {listing(hill)}; KS {listing(ks)}")
 
 
-EACH = "by 3 standard errors each"
-
-FIG5 = Artifact(
-    name="fig5",
-    title="Losses, KTA, Hill and KS after 10 steps over 9 learning rates, n=8000",
-    repeats=5,
-    experiments=sweep_experiments(TEN),
-    draw=ten_step_sweep("Fig. 5", TEN),
+FIG5 = ten_step_sweep(
+    5,
+    TEN_STEPS,
     claims=(
         Claim(
             "16",

@@ -6,20 +6,20 @@ matrix; the fields of `Training` and their defaults say what is done here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from spectail.analysis.row import Z_UNLIKELY
 from spectail.experiments.deep.models import paper_layers
 from spectail.experiments.deep.training import Training
 from spectail.plots.colours import LAW
 from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.plots.spectrum_plot import draw_spectrum
+from spectail.recording.layout import eigenvalues_at
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat
 from spectail.study.runs import Runs
@@ -29,9 +29,6 @@ VGG11 = Training(model="vgg11", dataset="cifar10", lr=0.01, steps=10, images=512
 RESNET18 = VGG11.replace(model="resnet18")
 
 NAMES = {"vgg11": "VGG11", "resnet18": "ResNet18", "mnist": "MNIST", "cifar10": "CIFAR10", "svhn": "SVHN"}
-
-UNLIKELY = 3.0
-"""Standard deviations below the null that count as heavier than an untrained matrix's tail."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +43,6 @@ class Layer:
         """As the paper names it."""
         model, dataset = (NAMES.get(name, name) for name in (self.training.model, self.training.dataset))
         return f"{model}-L{self.number} ({dataset})"
-
-
-def trained(layers: Sequence[Layer]) -> Callable[[int], Iterator[Training]]:
-    """The trainings behind some layers, each once, for a seed."""
-
-    def trainings(seed: int) -> Iterator[Training]:
-        yield from dict.fromkeys(layer.training.replace(seed=seed) for layer in layers)
-
-    return trainings
 
 
 def row(runs: Runs, layer: Layer, seed: int | None = None) -> xr.Dataset:
@@ -72,7 +60,7 @@ def draw(label: str, layers: Sequence[Layer]) -> Callable[[Runs], Figure]:
         for index, (ax, layer) in enumerate(zip(axes, layers, strict=True)):
             _panel(panel_title(ax, index, layer.title), row(runs, layer))
         shared_legend(figure, axes)
-        t = runs.as_run(layers[0].training)
+        t = runs.as_trained(layers[0].training)
         count = "all images" if t.images is None else f"{t.images} images"
         figure.suptitle(
             f"{label} – {t.steps} full-batch FB-Adam steps, η = {t.lr:g}, {count}; protocol: {runs.protocol}.\n"
@@ -85,8 +73,13 @@ def draw(label: str, layers: Sequence[Layer]) -> Callable[[Runs], Figure]:
 
 
 def _panel(ax: Axes, layer: xr.Dataset) -> None:
-    first, last = (_spectrum(layer.isel(step=step)) for step in (0, -1))
-    draw_spectrum(ax, last, initial=first, axis="log10", final_label=f"after {int(layer.step[-1])} steps")
+    draw_spectrum(
+        ax,
+        eigenvalues_at(layer),
+        initial=eigenvalues_at(layer, 0),
+        axis="log10",
+        final_label=f"after {int(layer.step[-1])} steps",
+    )
     hill, ks = layer.pl_alpha_hill.values, layer.pl_alpha_ks.values
     z = f"{float(layer.z_hill[-1]):.0f}".replace("-", "\N{MINUS SIGN}")
     lines = [
@@ -96,11 +89,6 @@ def _panel(ax: Axes, layer: xr.Dataset) -> None:
     low, high = ax.get_ylim()
     ax.set_ylim(low, high * (high / low) ** 0.28)  # room for the numbers
     ax.text(0.03, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=6.2, color=LAW)
-
-
-def _spectrum(layer: xr.Dataset) -> Any:
-    values = layer.eigenvalues.values
-    return values[np.isfinite(values)]
 
 
 def claims(number: str, where: str, layers: Sequence[Layer]) -> tuple[Claim, Claim]:
@@ -118,7 +106,7 @@ def claims(number: str, where: str, layers: Sequence[Layer]) -> tuple[Claim, Cla
             f"{number}b",
             where,
             f"After 10 full-batch FB-Adam steps the tails are heavier than an untrained matrix's: {names}.",
-            f"PL_Alpha_Hill is at least {UNLIKELY:g} standard deviations below that of untrained Gaussian "
+            f"PL_Alpha_Hill is at least {Z_UNLIKELY:g} standard deviations below that of untrained Gaussian "
             "matrices of the shape, each layer, in every repeat",
             lambda runs: all_layers(runs, layers, _below_null),
         ),
@@ -146,7 +134,7 @@ def _below_initial(layer: xr.Dataset) -> tuple[bool, str]:
 def _below_null(layer: xr.Dataset) -> tuple[bool, str]:
     z, hill = float(layer.z_hill[-1]), float(layer.pl_alpha_hill[-1])
     text = f"Hill {hill:.3f}, untrained {float(layer.null_alpha_hill):.3f}, z = {z:.1f}, {layer.phase.values[-1]}"
-    return bool(z <= -UNLIKELY), text
+    return bool(z <= -Z_UNLIKELY), text
 
 
 def figure(number: int, section: str, title: str, layers: Sequence[Layer]) -> Artifact:
@@ -155,8 +143,7 @@ def figure(number: int, section: str, title: str, layers: Sequence[Layer]) -> Ar
         name=f"fig{number}",
         title=f"Layers of {title} after 10 full-batch steps",
         repeats=1,
-        experiments=lambda seed: (),
-        trainings=trained(layers),
+        trainings=list(dict.fromkeys(layer.training for layer in layers)),
         draw=draw(f"Fig. {number}", layers),
         claims=claims(f"40.{number}", f"{section}, Fig. {number}", layers),
         protocols=("published",),

@@ -11,7 +11,6 @@ from spectail.plots.colours import FINAL, LAW, OPTIMIZER_LOOKS
 from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, mean_inside, summary
-from spectail.study.figure_kinds import repeated
 from spectail.study.panels import esd_panel, mark_diverged, settings_line
 from spectail.study.runs import Runs, spectrum_at
 from spectail.study.settings import S2
@@ -64,7 +63,7 @@ FIG7 = Artifact(
     name="fig7",
     title="Very heavy tails: weight normalisation, GD η=5000, FB-Adam η=3, 10 steps, n=4000, d=500, h=3000",
     repeats=5,
-    experiments=repeated([GD, ADAM]),
+    experiments=[GD, ADAM],
     draw=draw,
     claims=(
         Claim(

@@ -14,7 +14,6 @@ from spectail.plots.colours import FINAL, LAW
 from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, Verdict, all_of, in_every_repeat, summary
-from spectail.study.figure_kinds import repeated
 from spectail.study.lemmas import FirstGradient, first_gradient
 from spectail.study.runs import Runs, Values
 from spectail.study.settings import S2
@@ -26,8 +25,6 @@ SIZES = [
     )
     for k in range(1, 9)
 ]
-
-experiments = repeated(SIZES)
 
 NORMS = {"Frobenius": "update_norm_fro", "spectral": "update_norm_2"}
 
@@ -133,7 +130,7 @@ FIG8 = Artifact(
     name="fig8",
     title="Norms of FB-Adam's first update over the 8 sizes of Table 2",
     repeats=2,
-    experiments=experiments,
+    experiments=SIZES,
     draw=draw,
     table=table,
     claims=(

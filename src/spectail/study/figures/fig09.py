@@ -7,7 +7,7 @@ import numpy as np
 from spectail.experiments.theory import predict_one_step
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, summary
-from spectail.study.figure_kinds import overlap_row, repeated
+from spectail.study.figure_kinds import overlap_row
 from spectail.study.runs import SIDES, Runs, Values
 from spectail.study.settings import S2
 
@@ -17,7 +17,7 @@ PANELS = [(RUN, (pair, side)) for pair in RUN.overlaps for side in SIDES]
 
 
 def top_pair(runs: Runs) -> Outcome:
-    prediction = predict_one_step(runs.scale(RUN.replace(protocol=runs.protocol)))
+    prediction = predict_one_step(runs.as_run(RUN))
     predicted = {"left": prediction.left_overlap, "right": prediction.right_overlap}
     first = {side: runs.measure_overlaps(lambda block: block[0, 0], RUN, (1, 0), side) for side in SIDES}
     text = ", ".join(f"{side} {summary(v, 4)} (theory {predicted[side]:.4f})" for side, v in first.items())
@@ -45,7 +45,7 @@ FIG9 = Artifact(
     name="fig9",
     title="Overlaps of W₁ with M₀ and of W₁₀ with M₉, FB-Adam η=1",
     repeats=3,
-    experiments=repeated([RUN]),
+    experiments=[RUN],
     draw=overlap_row("Fig. 9 – FB-Adam, η = 1", PANELS),
     claims=(
         Claim(

@@ -2,77 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
-
-from spectail.experiments.experiment import Experiment
+from spectail.plots.colours import OPTIMIZER_LOOKS
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, summary
-from spectail.study.criteria import OUTLIER, SPIKE, all_outcomes, is_heavy, outliers, spikes_only
-from spectail.study.figure_kinds import first_update, overlap_row, repeated, spectra
-from spectail.study.runs import SIDES, Runs, spectrum_at
+from spectail.study.criteria import OUTLIER, SPIKE, all_outcomes, heavy, largest_change, outliers, spikes_only
+from spectail.study.figure_kinds import first_update, overlap_row, spectra
+from spectail.study.runs import SIDES, Runs
 from spectail.study.settings import S2
 
 MEAN_FIELD = S2.replace(initialization="mean_field")
 
-GD, ADAM = (
-    [MEAN_FIELD.replace(optimizer=optimizer, lr=lr, steps=1, record=(0, 1)) for lr in rates]
-    for optimizer, rates in (("gd", (0.1, 1, 100, 2000)), ("adam", (5e-5, 5e-3, 0.04, 0.5)))
-)
+RATES = {"gd": ("0.1", "1", "100", "2000"), "adam": ("5e-5", "5e-3", "0.04", "0.5")}
 
-TEN = [e.replace(steps=10, record=(0, 10), overlaps=((10, 9),)) for e in ADAM]
+TEN = [
+    MEAN_FIELD.replace(optimizer="adam", lr=float(lr), steps=10, record=(0, 10), overlaps=((10, 9),))
+    for lr in RATES["adam"]
+]
 
 SMALL, LARGE = TEN[0], TEN[2]
 
 # Figures 10 and 11
 
 
-def one_step(
-    figure: int, where: str, claim: str, runs: Sequence[Experiment], bare: Sequence[Experiment], *,
-    names: tuple[str, str], spike_at: str, none_at: str, elsewhere: str,
-) -> Artifact:  # fmt: skip
-    """Spectra after one step, of which the third has a spike.
-
-    Args:
-        figure: its number.
-        where: section of the paper.
-        claim: the number of its claim.
-        runs: one a panel.
-        bare: those that are to have no spike.
-        names: of the optimizer, and of the learning rates.
-        spike_at: the learning rate with a spike, in words.
-        none_at: those without, in the claim.
-        elsewhere: the same in its criterion.
-    """
-    optimizer, rates = names
+def one_step(figure: int, where: str, claim: str, optimizer: str, bare: int) -> Artifact:
+    """Spectra after one step: a spike at the third learning rate, and none at the first `bare`."""
+    name, rates = OPTIMIZER_LOOKS[optimizer][2], RATES[optimizer]
+    experiments = [MEAN_FIELD.replace(optimizer=optimizer, lr=float(lr), steps=1, record=(0, 1)) for lr in rates]
+    none_at = " or ".join(rates[:bare])
     return Artifact(
         name=f"fig{figure}",
-        title=f"Mean-field: spectrum after 1 {optimizer} step, η={rates}",
+        title=f"Mean-field: spectrum after 1 {name} step, η={', '.join(rates)}",
         repeats=5,
-        experiments=repeated(runs),
-        draw=spectra(f"Fig. {figure} – mean-field", [(e, 1) for e in runs]),
+        experiments=experiments,
+        draw=spectra(f"Fig. {figure} – mean-field", [(e, 1) for e in experiments]),
         claims=(
             Claim(
                 claim,
                 f"{where}, Fig. {figure}",
-                f"In mean-field, one {optimizer} step makes a spike at η={spike_at}, and none at η={none_at}.",
-                f"{SPIKE}, at η={spike_at}; in no repeat at {elsewhere}",
-                lambda of: spikes_only(of, [runs[2]], bare),
+                f"In mean-field, one {name} step makes a spike at η={rates[2]}, and none at η={none_at}.",
+                f"{SPIKE}, at η={rates[2]}; in no repeat at {none_at}",
+                lambda runs: spikes_only(runs, experiments[2:3], experiments[:bare]),
             ),
         ),
     )
 
 
-FIG10 = one_step(
-    10, "App. D", "15a", GD, GD[:2], names=("GD", "0.1, 1, 100, 2000"), spike_at="100", none_at="0.1 or 1",
-    elsewhere="the others",
-)  # fmt: skip
+FIG10 = one_step(10, "App. D", "15a", "gd", bare=2)
 
-FIG11 = one_step(
-    11, "App. D.1", "15b", ADAM, ADAM[:1], names=("FB-Adam", "5e-5, 5e-3, 0.04, 0.5"), spike_at="0.04",
-    none_at="5e-5", elsewhere="5e-5",
-)  # fmt: skip
+FIG11 = one_step(11, "App. D.1", "15b", "adam", bare=1)
 
 # Figure 12
 
@@ -82,16 +59,12 @@ FIG12 = first_update(12, "14c", "App. D.1", "adam", 0.04, expected=True, initial
 
 
 def unchanged_or_heavy(runs: Runs) -> Outcome:
-    change = runs.measure(
-        lambda run: float(np.max(np.abs(spectrum_at(run, 10) / spectrum_at(run, 0) - 1))), [SMALL], 10
-    )
-    heavy = runs.measure(is_heavy(10), [LARGE], 10)
+    change, flags = largest_change(runs, SMALL, 10), heavy(runs, [LARGE], 10)
     hill = runs.values("pl_alpha_hill", [LARGE], 10)
-    verdict = all_of([in_every_repeat(change < 0.05), in_every_repeat(heavy == 1)])
     return Outcome(
-        verdict,
-        f"η=5e-5: largest relative change {summary(change[:, 0], 2)}; η=0.04: heavy-tailed in {(heavy == 1).sum()} of "
-        f"{len(heavy)}, Hill {summary(hill[:, 0])} (untrained {runs.law(S2).hill():.3f})",
+        all_of([in_every_repeat(change < 0.05), in_every_repeat(flags == 1)]),
+        f"η=5e-5: largest relative change {summary(change[:, 0], 2)}; η=0.04: heavy-tailed in {(flags == 1).sum()} of "
+        f"{len(flags)}, Hill {summary(hill[:, 0])} (untrained {runs.law(S2).hill():.3f})",
     )
 
 
@@ -99,7 +72,7 @@ FIG13 = Artifact(
     name="fig13",
     title="Mean-field: spectrum after 10 FB-Adam steps, η=5e-5, 5e-3, 0.04, 0.5",
     repeats=3,
-    experiments=repeated(TEN),
+    experiments=TEN,
     draw=spectra("Fig. 13 – mean-field", [(e, 10) for e in TEN]),
     claims=(
         Claim(
@@ -120,7 +93,7 @@ FIG14 = Artifact(
     name="fig14",
     title="Mean-field: overlaps of W₁₀ with M₉, FB-Adam η=5e-5, 0.04",
     repeats=3,
-    experiments=repeated([SMALL, LARGE]),
+    experiments=[SMALL, LARGE],
     draw=overlap_row("Fig. 14 – mean-field, FB-Adam, η = 5e-5 (a, b) and 0.04 (c, d)", PANELS),
     claims=(
         Claim(
@@ -135,10 +108,4 @@ FIG14 = Artifact(
     ),
 )
 
-ARTIFACTS = (
-    FIG10,
-    FIG11,
-    FIG12,
-    FIG13,
-    FIG14,
-)
+ARTIFACTS = (FIG10, FIG11, FIG12, FIG13, FIG14)

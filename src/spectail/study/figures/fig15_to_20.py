@@ -5,14 +5,14 @@ from __future__ import annotations
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim
 from spectail.study.criteria import SPIKE, modes, spikes_only
-from spectail.study.figure_kinds import first_update, one_step_sweep, repeated, spectra, sweep_experiments
-from spectail.study.settings import S2
+from spectail.study.figure_kinds import first_update, one_step_sweep, spectra
+from spectail.study.settings import ONE_STEP
 
 # Figure 15
 
-GD = [S2.replace(optimizer="gd", lr=lr, steps=1, record=(0, 1)) for lr in (1, 10)]
+GD = [ONE_STEP.replace(optimizer="gd", lr=lr) for lr in (1, 10)]
 
-ADAM = [S2.replace(optimizer="adam", lr=lr, steps=1, record=(0, 1)) for lr in (1, 2000)]
+ADAM = [ONE_STEP.replace(optimizer="adam", lr=lr) for lr in (1, 2000)]
 
 ALL = [*GD, *ADAM]
 
@@ -20,7 +20,7 @@ FIG15 = Artifact(
     name="fig15",
     title="Spectrum after 1 step: GD η=1, 10; FB-Adam η=1, 2000",
     repeats=5,
-    experiments=repeated(ALL),
+    experiments=ALL,
     draw=spectra("Fig. 15 – after one step", [(e, 1) for e in ALL]),
     claims=(
         Claim(
@@ -48,19 +48,8 @@ FIG17 = first_update(17, "14e", "App. F.1", "adam", 0.1, expected=True)
 
 FIG18 = first_update(18, "14f", "App. F.1", "gd", 2000, expected=True)
 
-# Figures 19 and 20
+# Figures 19 and 20: Figure 3 with more training points
 
+FIG19, FIG20 = (one_step_sweep(figure, ONE_STEP.replace(n=n)) for figure, n in ((19, 4000), (20, 8000)))
 
-def sweep(figure: int, n: int) -> Artifact:
-    """Fig. 3 with another number of training points."""
-    setup = S2.replace(n=n, steps=1, record=(0, 1))
-    return Artifact(
-        name=f"fig{figure}",
-        title=f"Losses, KTA and sim after 1 step over 9 learning rates, n={n}",
-        repeats=5,
-        experiments=sweep_experiments(setup),
-        draw=one_step_sweep(f"Fig. {figure}", setup),
-    )
-
-
-ARTIFACTS = (FIG15, FIG16, FIG17, FIG18, sweep(19, 4000), sweep(20, 8000))
+ARTIFACTS = (FIG15, FIG16, FIG17, FIG18, FIG19, FIG20)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -11,14 +9,14 @@ from spectail.experiments.experiment import Experiment
 from spectail.plots.look import new_figure, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, listing, mean_inside, rises, summary
-from spectail.study.figure_kinds import repeated, ten_step_sweep, trajectory_spectrum_overlaps
+from spectail.study.figure_kinds import ten_step_sweep, trajectory_spectrum_overlaps
 from spectail.study.panels import esd_panel, settings_line
 from spectail.study.runs import SIDES, Runs, Values
-from spectail.study.settings import AFTER, FIG25_RUN, HIGH, ONE, PAPER_OPTIMIZERS, S2, TEN, over_learning_rates
+from spectail.study.settings import AFTER, FIG25_RUN, FIG26_RUN, FIRST_UPDATE, S2, TEN_STEPS
 
 # Figure 21
 
-FIRST = ONE.replace(optimizer="gd", lr=2000)  # of Fig. 18
+FIRST = FIRST_UPDATE.replace(optimizer="gd", lr=2000)  # of Fig. 18
 
 RUN = S2.replace(optimizer="gd", lr=2000, steps=10, record=tuple(range(11)), overlaps=((10, 9),))
 
@@ -36,7 +34,7 @@ FIG21 = Artifact(
     name="fig21",
     title="Losses, spectrum and overlaps over 10 GD steps, η=2000",
     repeats=3,
-    experiments=repeated([RUN, FIRST]),
+    experiments=[RUN, FIRST],
     draw=trajectory_spectrum_overlaps("Fig. 21", RUN, (10, 9)),
     claims=(
         Claim(
@@ -49,24 +47,9 @@ FIG21 = Artifact(
     ),
 )
 
-# Figures 22 and 23
+# Figures 22 and 23: Figure 5 with fewer training points
 
-
-def sweep(figure: int, n: int, further: Sequence[Experiment] = (), claims: tuple[Claim, ...] = ()) -> Artifact:
-    """Fig. 5 with another number of training points."""
-    setup = TEN.replace(n=n)
-    runs = [e for optimizer in PAPER_OPTIMIZERS for e in over_learning_rates(setup, optimizer)]
-    return Artifact(
-        name=f"fig{figure}",
-        title=f"Losses, KTA, Hill and KS after 10 steps over 9 learning rates, n={n}",
-        repeats=5,
-        experiments=repeated([*runs, *further]),
-        draw=ten_step_sweep(f"Fig. {figure}", setup),
-        claims=claims,
-    )
-
-
-MANY = TEN.replace(optimizer="adam", lr=1.0)
+MANY = TEN_STEPS.replace(optimizer="adam", lr=1.0)
 
 FEW = MANY.replace(n=2000)
 
@@ -78,9 +61,9 @@ def hill_and_gap(runs: Runs, experiment: Experiment, hill: float, low: float, hi
     return Outcome(all_of([near, in_every_repeat((ratio >= low) & (ratio < high))]), text)
 
 
-FIG22 = sweep(
+FIG22 = ten_step_sweep(
     22,
-    2000,
+    TEN_STEPS.replace(n=2000),
     further=[MANY],
     claims=(
         Claim(
@@ -100,11 +83,11 @@ FIG22 = sweep(
     ),
 )
 
-FIG23 = sweep(23, 4000)
+FIG23 = ten_step_sweep(23, TEN_STEPS.replace(n=4000))
 
 # Figure 24
 
-FIG24_RUNS = [TEN.replace(optimizer="adam", lr=lr) for lr in (1.0, 10.0, 100.0, 1000.0)]
+FIG24_RUNS = [TEN_STEPS.replace(optimizer="adam", lr=lr) for lr in (1.0, 10.0, 100.0, 1000.0)]
 
 
 def draw(runs: Runs) -> Figure:
@@ -117,7 +100,7 @@ def draw(runs: Runs) -> Figure:
     shared_legend(figure, axes)
     figure.suptitle(
         f"Fig. 24 – FB-Adam, t = {runs.scale.step(10)}; below without the initial spectrum.\n"
-        f"{settings_line(runs, TEN)}",
+        f"{settings_line(runs, TEN_STEPS)}",
         fontsize=8,
     )
     return figure
@@ -132,7 +115,7 @@ FIG24 = Artifact(
     name="fig24",
     title="Spectrum after 10 FB-Adam steps, η=1, 10, 100, 1000, n=8000",
     repeats=5,
-    experiments=repeated(FIG24_RUNS),
+    experiments=FIG24_RUNS,
     draw=draw,
     claims=(
         Claim(
@@ -151,16 +134,15 @@ FIG25 = Artifact(
     name="fig25",
     title="Losses, spectrum and overlaps over 10 FB-Adam steps, η=1, n=8000, ρ_e=0.3",
     repeats=5,
-    experiments=repeated([FIG25_RUN]),
+    experiments=[FIG25_RUN],
     draw=trajectory_spectrum_overlaps("Fig. 25 – label noise 0.3", FIG25_RUN, (10, 9)),
 )
 
 
 def largest(runs: Runs) -> dict[str, Values]:
     """Largest overlaps (seeds × the two noises), by side."""
-    return {
-        side: np.stack([runs.largest_overlap(e, (10, 9), side) for e in (FIG25_RUN, HIGH)], axis=1) for side in SIDES
-    }
+    both = (FIG25_RUN, FIG26_RUN)
+    return {side: np.stack([runs.largest_overlap(e, (10, 9), side) for e in both], axis=1) for side in SIDES}
 
 
 def larger(runs: Runs) -> Outcome:
@@ -179,8 +161,8 @@ FIG26 = Artifact(
     name="fig26",
     title="Losses, spectrum and overlaps over 10 FB-Adam steps, η=1, n=8000, ρ_e=0.7",
     repeats=5,
-    experiments=repeated([HIGH, FIG25_RUN]),
-    draw=trajectory_spectrum_overlaps("Fig. 26 – label noise 0.7", HIGH, (10, 9)),
+    experiments=[FIG26_RUN, FIG25_RUN],
+    draw=trajectory_spectrum_overlaps("Fig. 26 – label noise 0.7", FIG26_RUN, (10, 9)),
     claims=(
         Claim(
             "26a",

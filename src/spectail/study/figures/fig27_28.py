@@ -6,20 +6,19 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import Experiment
-from spectail.plots.look import new_figure, shared_legend
+from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, falls, in_every_repeat, listing, rises, summary
-from spectail.study.figure_kinds import repeated, trajectories
-from spectail.study.panels import esd_panel, overlap_panel, settings_line
-from spectail.study.runs import Runs, Values, spectrum_at
-from spectail.study.settings import FIG25_RUN, HIGH, S2
+from spectail.study.panels import esd_panel, overlap_panel, protocol_line, settings_line, trajectory_panel
+from spectail.study.runs import Runs, Values
+from spectail.study.settings import FIG25_RUN, FIG26_RUN, S2
 
 # Figure 27
 
 RUN = S2.replace(optimizer="gd", lr=2000, steps=6, record=(0, 5, 6), overlaps=((5, 5), (6, 5)))
 
 
-def draw(runs: Runs) -> Figure:
+def draw_fig27(runs: Runs) -> Figure:
     figure, axes = new_figure(2, 2, 4.6)
     for row, (step, pair) in enumerate(zip((5, 6), RUN.overlaps, strict=True)):
         esd_panel(axes[2 * row], 2 * row, runs, RUN, step, "log10")
@@ -32,8 +31,7 @@ def draw(runs: Runs) -> Figure:
 
 
 def top(runs: Runs, factor: float) -> Outcome:
-    before = runs.measure(lambda run: float(spectrum_at(run, 5)[-1]), [RUN], 5)[:, 0]
-    after = runs.measure(lambda run: float(spectrum_at(run, 6)[-1]), [RUN], 6)[:, 0]
+    before, after = (runs.top([RUN], step)[:, 0] for step in (5, 6))
     text = f"λ₁ at t=5, 6: {summary(before)}, {summary(after)}; a factor of {summary(before / after, 2)}"
     return Outcome(in_every_repeat(before >= factor * after), text)
 
@@ -48,8 +46,8 @@ FIG27 = Artifact(
     name="fig27",
     title="Spectrum and overlaps at steps 5 and 6 of GD, η=2000",
     repeats=3,
-    experiments=repeated([RUN]),
-    draw=draw,
+    experiments=[RUN],
+    draw=draw_fig27,
     claims=(
         Claim(
             "25a",
@@ -88,7 +86,7 @@ RIDGES = {
 }
 
 NOISES = {
-    rf"$\rho_e$ = {rho:g}": {FIG25_RUN.label_noise: FIG25_RUN, HIGH.label_noise: HIGH}.get(
+    rf"$\rho_e$ = {rho:g}": {FIG25_RUN.label_noise: FIG25_RUN, FIG26_RUN.label_noise: FIG26_RUN}.get(
         rho, BARE.replace(label_noise=rho)
     )
     for rho in (0.1, 0.3, 0.5, 0.7)
@@ -100,6 +98,21 @@ DECAYS = {
 }
 
 PANELS = {"training points": POINTS, "ridge": RIDGES, "label noise": NOISES, "decay of η": DECAYS}
+
+
+def draw_fig28(runs: Runs) -> Figure:
+    figure, axes = new_figure(2, 2, 5.0)
+    for index, (title, named) in enumerate(PANELS.items()):
+        ax = panel_title(axes[index], index, f"{title} (solid: train, dashed: test)")
+        shown = {f"n = {runs.scale(e).n}" if named is POINTS else label: e for label, e in named.items()}
+        trajectory_panel(ax, runs, shown).legend(fontsize=6, ncols=2)
+    e = runs.scale(FIG25_RUN)
+    figure.suptitle(
+        f"Fig. 28 – FB-Adam, η = 1, {len(runs.seeds)} repeats ± one standard deviation. d = {e.d}, h = {e.h}; "
+        f"{protocol_line(runs)}",
+        fontsize=8,
+    )
+    return figure
 
 
 def last(runs: Runs, named: dict[str, Experiment], variable: str) -> Values:
@@ -154,8 +167,8 @@ FIG28 = Artifact(
     name="fig28",
     title="Losses over 10 FB-Adam steps, η=1, for several n, λ, ρ_e and γ",
     repeats=3,
-    experiments=repeated([e for named in PANELS.values() for e in named.values()]),
-    draw=trajectories("Fig. 28 – FB-Adam, η = 1", PANELS),
+    experiments=[e for named in PANELS.values() for e in named.values()],
+    draw=draw_fig28,
     claims=(
         Claim(
             "29a",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from spectail.experiments.experiment import Experiment
 from spectail.plots.bands import draw_untrained_hill
 from spectail.plots.colours import FINAL, LAW, SERIES
 from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis, step_positions
@@ -16,11 +14,10 @@ from spectail.plots.look import TEXT_WIDTH, new_figure, panel_title
 from spectail.plots.spectrum_plot import draw_spectrum
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, summary
-from spectail.study.figure_kinds import repeated
 from spectail.study.panels import settings_line
 from spectail.study.runs import Runs, spectrum_at
 from spectail.study.settings import FIG4_RUN as FULL
-from spectail.study.settings import S2
+from spectail.study.settings import FIG4_STEPS, S2
 
 # The evolution
 
@@ -31,12 +28,8 @@ RECORD = sorted({0, *range(1, 13), *np.unique(np.geomspace(12, STEPS, 26).round(
 RUN = S2.replace(optimizer="adam", lr=0.2, steps=STEPS, record=RECORD)
 
 
-def experiments(seed: int) -> Iterator[Experiment]:
-    yield RUN.replace(seed=seed)
-
-
 def draw_evolution_of_runs(runs: Runs) -> Figure:
-    run, law = runs[RUN.replace(seed=runs.seeds[0])], runs.law(RUN)
+    run, law = runs[RUN], runs.law(RUN)
     figure = Figure(figsize=(TEXT_WIDTH, 4.6), layout="constrained")
     strip, density, below = figure.subplots(3, 1, sharex=True, height_ratios=[0.32, 4, 1.5])
     draw_evolution_and_phases(strip, density, run, law)
@@ -52,7 +45,7 @@ def draw_evolution_of_runs(runs: Runs) -> Figure:
 
 
 def table(runs: Runs) -> list[tuple[str, ...]]:
-    run = runs[RUN.replace(seed=runs.seeds[0])]
+    run = runs[RUN]
     phases = [str(phase) for phase in run.phase.values]
     starts = [0] + [i for i, (a, b) in enumerate(pairwise(phases), 1) if a != b] + [len(phases)]
     rows: list[tuple[str, ...]] = [("phase", "steps", "Hill", "past λ₊")]
@@ -68,7 +61,7 @@ EVOLUTION = Artifact(
     name="evolution",
     title="The whole evolution in one image: FB-Adam, η=0.2, 200 steps (not in the paper)",
     repeats=1,
-    experiments=experiments,
+    experiments=[RUN],
     draw=draw_evolution_of_runs,
     table=table,
 )
@@ -77,19 +70,17 @@ EVOLUTION = Artifact(
 
 LOW = FULL.replace(precision="bfloat16")
 
-PRECISION_STEPS = (1, 5, 10, 50)
-
 
 def draw_precision(runs: Runs) -> Figure:
     figure, axes = new_figure(1, 3, 2.7)
-    full, low = (runs[e.replace(seed=runs.seeds[0])] for e in (FULL, LOW))
+    full, low = (runs[e] for e in (FULL, LOW))
     draw_spectrum(
         axes[0], spectrum_at(low, 50), initial=spectrum_at(full, 50), law=runs.law(FULL), final_label="bfloat16",
     )  # fmt: skip
     for patch in axes[0].patches:
         patch.set_label("float32" if patch.get_label() == "initial" else patch.get_label())
     panel_title(axes[0], 0, "spectrum, $t$ = 50").legend(fontsize=6)
-    for step, (colour, _) in zip(PRECISION_STEPS, SERIES, strict=False):
+    for step, (colour, _) in zip(FIG4_STEPS, SERIES, strict=False):
         a, b = spectrum_at(full, step), spectrum_at(low, step)
         axes[1].plot(np.linspace(0, 1, len(a)), np.maximum(np.abs(b / a - 1), 1e-9), color=colour, label=f"t = {step}")
     axes[1].set_yscale("log")
@@ -105,7 +96,7 @@ def draw_precision(runs: Runs) -> Figure:
 
 
 def harmless(runs: Runs) -> Outcome:
-    hill = [runs.over_steps("pl_alpha_hill", e, PRECISION_STEPS) for e in (FULL, LOW)]
+    hill = [runs.over_steps("pl_alpha_hill", e, FIG4_STEPS) for e in (FULL, LOW)]
     change = np.abs(hill[1] - hill[0]).max(1)
     by_precision = [[runs[e.replace(seed=seed)].phase.values.tolist() for seed in runs.seeds] for e in (FULL, LOW)]
     phases = np.array([full == low for full, low in zip(*by_precision, strict=True)])
@@ -117,7 +108,7 @@ PRECISION = Artifact(
     name="precision",
     title="bfloat16 against float32 products: spectrum and time, FB-Adam η=0.2, 50 steps (not in the paper)",
     repeats=3,
-    experiments=repeated([FULL, LOW]),
+    experiments=[FULL, LOW],
     draw=draw_precision,
     claims=(
         Claim(

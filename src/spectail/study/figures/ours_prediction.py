@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.theory import OneStepPrediction, critical_lr, predict_one_step
+from spectail.experiments.theory import critical_lr, predict_one_step
 from spectail.plots.colours import LAW, OPTIMIZER_LOOKS, SERIES
 from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
-from spectail.study.claims import Claim, Outcome, Verdict
+from spectail.study.claims import Claim, Outcome, decided
+from spectail.study.panels import protocol_line
 from spectail.study.runs import Runs, Values, spectrum_at
 from spectail.study.settings import PAPER_OPTIMIZERS, S2
 
@@ -35,8 +36,7 @@ def series(optimizer: str, divisor: int) -> list[Experiment]:
     return [base.replace(lr=float(f"{factor * critical:.6g}")) for factor in FACTORS]
 
 
-def experiments(seed: int) -> Iterator[Experiment]:
-    yield from (e.replace(seed=seed) for o in PAPER_OPTIMIZERS for k in DIVISORS for e in series(o, k))
+ONE_STEP_RUNS = {(o, k): series(o, k) for o in PAPER_OPTIMIZERS for k in DIVISORS}
 
 
 def _top(run: xr.Dataset) -> float:
@@ -56,7 +56,7 @@ MEASURED: dict[str, Callable[[xr.Dataset], float]] = {
 
 
 def _predicted(runs: Runs, experiment: Experiment) -> tuple[float, float, float, float]:
-    prediction: OneStepPrediction = predict_one_step(runs.scale(experiment.replace(protocol=runs.protocol)))
+    prediction = predict_one_step(runs.as_run(experiment))
     top = prediction.top_eigenvalue / runs.law(experiment).edges[1]
     return top, prediction.left_overlap, prediction.right_overlap, prediction.alignment
 
@@ -72,9 +72,8 @@ def draw(runs: Runs) -> Figure:
             if column == 0:
                 ax.set_yscale("log")
     shared_legend(figure, axes)
-    small = "" if runs.scale.divisor == 1 else f"; small scale ({runs.scale.divisor}× smaller)"
     figure.suptitle(
-        f"One step: theory (lines) against {len(runs.seeds)} measured repeats (dots); protocol: {runs.protocol}{small}",
+        f"One step: theory (lines) against {len(runs.seeds)} measured repeats (dots); {protocol_line(runs)}",
         fontsize=8,
     )
     return figure
@@ -82,7 +81,7 @@ def draw(runs: Runs) -> Figure:
 
 def _panel(ax: Axes, runs: Runs, optimizer: str, column: int, measure: Callable[[xr.Dataset], float]) -> None:
     for divisor, (colour, marker) in zip(DIVISORS, SERIES, strict=False):
-        chosen = series(optimizer, divisor)
+        chosen = ONE_STEP_RUNS[optimizer, divisor]
         base = chosen[0].replace(protocol=runs.protocol)
         critical = critical_lr(runs.scale(base))
         relative = np.array([runs.scale(e).lr for e in chosen]) / critical
@@ -104,14 +103,12 @@ def errors(runs: Runs, column: int) -> Values:
     """Measured against predicted above 1.3 times the critical learning rate, mean over repeats, every series."""
     deviations = []
     name, measure = list(MEASURED.items())[column]
-    for optimizer in PAPER_OPTIMIZERS:
-        for divisor in DIVISORS:
-            chosen = series(optimizer, divisor)
-            critical = critical_lr(runs.scale(chosen[0].replace(protocol=runs.protocol)))
-            above = [e for e in chosen if runs.scale(e).lr > 1.3 * critical and (e.overlaps or "overlap" not in name)]
-            measured = runs.measure(measure, above, 1).mean(0)
-            expected = np.array([_predicted(runs, e)[column] for e in above])
-            deviations.append(measured / expected - 1 if column == 0 else measured - expected)
+    for chosen in ONE_STEP_RUNS.values():
+        critical = critical_lr(runs.as_run(chosen[0]))
+        above = [e for e in chosen if runs.scale(e).lr > 1.3 * critical and (e.overlaps or "overlap" not in name)]
+        measured = runs.measure(measure, above, 1).mean(0)
+        expected = np.array([_predicted(runs, e)[column] for e in above])
+        deviations.append(measured / expected - 1 if column == 0 else measured - expected)
     return np.concatenate(deviations)
 
 
@@ -121,14 +118,14 @@ def agrees(runs: Runs) -> Outcome:
     limits = (0.10, 0.05, 0.05, 0.08)
     good = all(error <= limit for error, limit in zip(worst, limits, strict=True))
     text = ", ".join(f"{name} {error:.2g}" for name, error in zip(names, worst, strict=True))
-    return Outcome(Verdict.HOLDS if good else Verdict.DOES_NOT_HOLD, f"largest deviation of the mean: {text}")
+    return Outcome(decided(good), f"largest deviation of the mean: {text}")
 
 
 PREDICTION = Artifact(
     name="prediction",
     title="Predicted against measured after one step, over η and three sizes (not in the paper)",
     repeats=3,
-    experiments=experiments,
+    experiments=[e for chosen in ONE_STEP_RUNS.values() for e in chosen],
     draw=draw,
     claims=(
         Claim(
