@@ -30,7 +30,7 @@ class Memory:
     def __init__(self, cut=None):
         self.content, self.cut = None, cut
 
-    def checkpoint(self):
+    def resume_state(self):
         return ResumeState(lambda: self.content, self.write, seconds=0)
 
     def write(self, content):
@@ -42,10 +42,10 @@ class Memory:
 def resumed(experiment, cut):
     memory = Memory(cut)
     with pytest.raises(CutOffError):
-        simulate(experiment, resume=memory.checkpoint())
+        simulate(experiment, resume=memory.resume_state())
     memory.cut = None
     steps = []
-    run = simulate(experiment, resume=memory.checkpoint(), progress=lambda step, _: steps.append(step))
+    run = simulate(experiment, resume=memory.resume_state(), progress=lambda step, _: steps.append(step))
     assert steps[0] == cut, "it began anew"
     return run
 
@@ -83,7 +83,7 @@ def test_a_long_run_is_left_where_it_is_and_goes_on_to_the_same_bits():
     with pytest.raises(Suspended):
         simulate(RUN, resume=ResumeState(lambda: memory.content, memory.write, seconds=0, stopping=stopping))
     assert from_bytes(memory.content)["step"] == 2
-    assert simulate(RUN, resume=memory.checkpoint()).checksum == simulate(RUN).checksum
+    assert simulate(RUN, resume=memory.resume_state()).checksum == simulate(RUN).checksum
 
 
 def test_a_short_run_goes_on_to_its_end():
@@ -103,10 +103,10 @@ def test_a_run_that_diverges_does_so_after_a_resume_too():
 def test_the_state_of_another_experiment_is_not_used():
     memory = Memory(3)
     with pytest.raises(CutOffError):
-        simulate(RUN, resume=memory.checkpoint())
+        simulate(RUN, resume=memory.resume_state())
     memory.cut = None
     other = RUN.replace(lr=0.2)
-    assert simulate(other, resume=memory.checkpoint()).checksum == simulate(other).checksum
+    assert simulate(other, resume=memory.resume_state()).checksum == simulate(other).checksum
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "pickle", "torch's pickle"])
@@ -128,7 +128,7 @@ def test_damage_is_found_and_no_code_of_a_file_is_run(damage):
     assert from_bytes(bad) is None
 
 
-def test_checkpoints_come_by_time_and_short_runs_write_none():
+def test_states_are_kept_by_time_and_short_runs_keep_none():
     memory = Memory()
     simulate(RUN, resume=ResumeState(lambda: None, memory.write, seconds=1000))
     assert memory.content is None
@@ -137,4 +137,4 @@ def test_checkpoints_come_by_time_and_short_runs_write_none():
 def test_the_old_name_of_resume_still_works():
     memory = Memory(3)
     with pytest.warns(DeprecationWarning, match="resume"), pytest.raises(CutOffError):
-        simulate(RUN, checkpoint=memory.checkpoint())
+        simulate(RUN, checkpoint=memory.resume_state())

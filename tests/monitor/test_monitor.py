@@ -85,7 +85,7 @@ def test_training_is_the_same_bit_for_bit(kind, tmp_path):
             optimizer = (torch.optim.SGD if kind == "sgd" else torch.optim.Adam)(parameters, lr=0.05)
         scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
 
-        def noisy(measurement):  # a receiver that draws random numbers
+        def noisy(measurement):  # a logger that draws random numbers
             torch.randn(3), np.random.rand(3), random.random()  # noqa: NPY002
 
         monitor = None
@@ -410,9 +410,9 @@ def test_a_file_that_is_there_is_neither_lost_nor_mistaken(tmp_path):
     before = path.read_bytes()
     with pytest.raises(FileExistsError, match=r"existing=.replace"):
         SpectralMonitor(model, optimizer, when=every(1), path=path, nulls=False)
-    with pytest.raises(ValueError, match=r"has other layers than this model: 0\.weight there, weight here"):
+    with pytest.raises(ValueError, match=r"has other matrices than this model: 0\.weight there, weight here"):
         SpectralMonitor(nn.Linear(30, 20), when=every(1), path=path, existing="resume", initial_step=1, nulls=False)
-    with pytest.raises(ValueError, match=r"other layers than this model: 30 there, 40 here"):
+    with pytest.raises(ValueError, match=r"other matrices than this model: 30 there, 40 here"):
         SpectralMonitor(small(40)[0], when=every(1), path=path, existing="resume", initial_step=1, nulls=False)
     with pytest.raises(ValueError, match="keep_spectra=True"):
         SpectralMonitor(model, path=path, existing="resume", initial_step=1, nulls=False, keep_spectra=False)

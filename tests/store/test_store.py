@@ -34,6 +34,16 @@ def test_a_finished_run_is_found_and_not_computed_again(tmp_path, run):
     assert SMALL.replace(lr=2) not in store
 
 
+def test_the_first_editions_names_of_states_work_and_name_the_new_ones(tmp_path):
+    with pytest.warns(DeprecationWarning, match="is now Store\\(state_seconds=…\\)"):
+        store = Store(tmp_path, checkpoint_seconds=3.0)
+    assert store.state_seconds == 3.0
+    with pytest.warns(DeprecationWarning, match=r"Store.checkpoint_path is now Store.state_path"):
+        assert store.checkpoint_path(SMALL) == store.state_path(SMALL)
+    with pytest.raises(AttributeError, match="has no attribute 'chekpoint'"):
+        store.chekpoint  # noqa: B018
+
+
 def test_a_write_that_fails_leaves_what_was_there_and_no_rubbish(tmp_path, run, monkeypatch):
     path = save_recording(run, tmp_path / "run.nc")
     before = path.read_bytes()

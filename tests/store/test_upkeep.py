@@ -74,13 +74,13 @@ def test_a_manifest_that_lies_is_put_right(store):
 def leave_rubbish(store):
     """What kills leave behind, and what must stay."""
     finished, unfinished = Experiment(**TINY, lr=0.1), Experiment(**TINY, lr=9)
-    store.write_checkpoint(finished, to_bytes({}))
-    store.write_checkpoint(unfinished, to_bytes({}))
-    damaged = store.checkpoints / "0123456789abcdef.ckpt"
+    store.write_state(finished, to_bytes({}))
+    store.write_state(unfinished, to_bytes({}))
+    damaged = store.states / "0123456789abcdef.ckpt"
     damaged.write_bytes(b"half")
     part = store.runs / ".0123456789abcdef-x1y2.part"
     part.write_bytes(b"half")
-    return {part, damaged, store.checkpoint_path(finished)}, store.checkpoint_path(unfinished)
+    return {part, damaged, store.state_path(finished)}, store.state_path(unfinished)
 
 
 def test_gc_removes_what_is_provably_incomplete_and_nothing_else(store):

@@ -33,7 +33,7 @@ NEEDED += ["spectail.study.plan", "torch._dynamo"]  # the latter is what the fir
 
 
 def start(folder, *options, setup="", grid=GRID):
-    """`spectail sweep` with checkpoints at every step.
+    """`spectail sweep` whose states are kept at every step.
 
     Args:
         folder: where it works.
@@ -47,7 +47,7 @@ def start(folder, *options, setup="", grid=GRID):
 
 
 def command(folder, *arguments, setup=""):
-    """A command of spectail on one thread, with checkpoints at every step, in a process group of its own.
+    """A command of spectail on one thread, whose states are kept at every step, in a process group of its own.
 
     The process is forked from one that has imported what it needs, and so begins at once. What it prints
     is kept beside the folder, in a file that the process is named after.

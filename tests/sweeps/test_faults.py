@@ -37,7 +37,7 @@ def kill(process):
 
 
 def test_kill_9_at_twenty_random_moments(tmp_path, undisturbed):
-    """After k new runs and a random while longer, so that moments lie within runs, writes and checkpoints."""
+    """After k new runs and a random while longer, so that moments lie within runs, writes and states."""
     moments = random.Random(0)
     kills = 0
     while kills < 20:
@@ -55,7 +55,7 @@ def test_kill_9_at_twenty_random_moments(tmp_path, undisturbed):
     assert results(tmp_path) == undisturbed
 
 
-def test_kill_9_within_a_long_run_goes_on_from_its_checkpoint(tmp_path, long_undisturbed):
+def test_kill_9_within_a_long_run_goes_on_from_its_state(tmp_path, long_undisturbed):
     folder = tmp_path / "killed"
     for size in (1, 2):
         process = start(folder, grid=LONG)

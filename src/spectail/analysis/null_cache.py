@@ -43,22 +43,22 @@ def cache_folder() -> Path:
 @lru_cache(maxsize=4096)
 def _nulls_of_shape(longer: int, shorter: int, slices: int, folder: Path) -> Nulls:
     path = folder / f"{longer}x{shorter}x{slices}-{_EDITION}.json"
-    found = _read(path)
-    if found is None:
-        found = simulate_nulls(longer, shorter, slices)
-        text = json.dumps(asdict(found), indent=1)
+    nulls = _read(path)
+    if nulls is None:
+        nulls = simulate_nulls(longer, shorter, slices)
+        text = json.dumps(asdict(nulls), indent=1)
         with contextlib.suppress(OSError):  # simulated again next time
             write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
-    return found
+    return nulls
 
 
 def _read(path: Path) -> Nulls | None:
     """What a file holds; None where there is none, or it is damaged."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        hill, ks = (ExponentNull(**told[name]) for name in ("hill", "ks"))
-        figures = (hill.mean, hill.spread, ks.mean, ks.spread)
-        sound = all(isinstance(x, float) and math.isfinite(x) for x in figures) and min(hill.spread, ks.spread) > 0
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        hill, ks = (ExponentNull(**fields[name]) for name in ("hill", "ks"))
+        numbers = (hill.mean, hill.spread, ks.mean, ks.spread)
+        sound = all(isinstance(x, float) and math.isfinite(x) for x in numbers) and min(hill.spread, ks.spread) > 0
     except (OSError, ValueError, TypeError, KeyError):
         return None
     return Nulls(hill, ks) if sound else None

@@ -125,10 +125,10 @@ def go_on_with(
         theirs = recording["matrix" if name == "name" else name].values.tolist()
         ours = [matrix[name] for matrix in matrices]
         if theirs != ours:
-            raise SettingError(f"{path} has other layers than this model: {_difference(theirs, ours)}")
-    kept = "eigenvalues" in recording
-    if kept != keep_spectra:
-        raise SettingError(f"{path} was written with keep_spectra={kept}; expected the same to go on with it")
+            raise SettingError(f"{path} has other matrices than this model: {_difference(theirs, ours)}")
+    has_spectra = "eigenvalues" in recording
+    if has_spectra != keep_spectra:
+        raise SettingError(f"{path} was written with keep_spectra={has_spectra}; expected the same to go on with it")
     return measurements_of(recording, until)
 
 
@@ -153,11 +153,11 @@ def check_choices(nulls: object, existing: object) -> tuple[str | bool, str]:
     return ("gaussian" if nulls else False), str(existing)
 
 
-def options_of_first_edition(given: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def options_of_first_edition(old: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of a monitor by the first edition's names, as today's; each with a warning.
 
     Args:
-        given: by their old names.
+        old: by their old names.
         options: today's, as far as they concern these.
 
     Raises:
@@ -167,10 +167,10 @@ def options_of_first_edition(given: Mapping[str, Any], options: Mapping[str, Any
     today: dict[str, Any] = {"nulls": "gaussian"} if options["nulls"] is True else {}
     if today:
         _renamed("nulls=True", "nulls='gaussian'")
-    moments = [name for name in ("every", "steps", "budget") if given.get(name) is not None]
+    moments = [name for name in ("every", "steps", "budget") if old.get(name) is not None]
     if len(moments) > 1:
         raise SettingError(f"{' and '.join(moments)} exclude each other; expected one of every, steps and budget")
-    for name, value in given.items():
+    for name, value in old.items():
         if name not in _FIRST_EDITION:
             raise TypeError(f"SpectralMonitor has no option {name!r}")
         _renamed(f"{name}=", _FIRST_EDITION[name])

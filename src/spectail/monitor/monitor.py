@@ -62,7 +62,7 @@ class SpectralMonitor:
         **first_edition: its names of options, each with a warning that gives today's.
 
     Raises:
-        SettingError: an option is out of range, the model has no such layers, or the file is of others.
+        SettingError: an option is out of range, the model has no such matrices, or the file is of others.
         FileExistsError: there is a file already, and nothing was said of it.
         OSError: the file cannot be written.
 
@@ -232,10 +232,10 @@ class SpectralMonitor:
             self._spent += self._cost
 
     def _record(self, start: float) -> Measurement:
-        rows, found = measure_all(self._matrices, self._nulls)
+        rows, eigenvalues = measure_all(self._matrices, self._nulls)
         groups = self._optimizer.param_groups if self._optimizer is not None else ()
         lr = tuple(float(group["lr"]) for group in groups if "lr" in group)
-        spectra = {row["name"]: spectrum for row, spectrum in zip(rows, found, strict=True)}
+        spectra = {row["name"]: spectrum for row, spectrum in zip(rows, eigenvalues, strict=True)}
         clocks = {
             "measuring_seconds": time.perf_counter() - start,
             "training_seconds": start - self._attached - self._spent,

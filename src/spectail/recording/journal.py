@@ -63,9 +63,9 @@ class Journal:
         before = self.measurements[-1].rows if self.measurements else ()
         changes = events_between(before, measurement.rows, measurement.step)
         measurement = replace(measurement, events=(*changes, *measurement.events))
-        kept = measurement.to_keep(spectra=spectra)
-        self.measurements.append(kept)
-        self._unwritten.append(kept)
+        as_kept = measurement.to_keep(spectra=spectra)
+        self.measurements.append(as_kept)
+        self._unwritten.append(as_kept)
         return measurement
 
     def write(self) -> None:

@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
@@ -19,6 +20,15 @@ from spectail.recording.reading import load_recording
 from spectail.store.locks import shared_lock
 from spectail.store.manifest import Entry, Manifest
 
+_RENAMED = {
+    "checkpoint": "resume_state",
+    "checkpoints": "states",
+    "checkpoint_path": "state_path",
+    "checkpoint_seconds": "state_seconds",
+    "read_checkpoint": "read_state",
+    "write_checkpoint": "write_state",
+}
+
 
 class Store:
     """A folder of runs, each found again by its experiment.
@@ -28,17 +38,32 @@ class Store:
 
     Args:
         root: the folder.
-        checkpoint_seconds: between two checkpoints of a run.
+        state_seconds: between two times that the state of a run is kept.
+        checkpoint_seconds: the old name of it, for one release.
     """
 
-    def __init__(self, root: str | os.PathLike[str], checkpoint_seconds: float = SECONDS) -> None:
+    def __init__(
+        self, root: str | os.PathLike[str], state_seconds: float = SECONDS, *, checkpoint_seconds: float | None = None
+    ) -> None:
+        if checkpoint_seconds is not None:
+            warnings.warn("Store(checkpoint_seconds=…) is now Store(state_seconds=…)", DeprecationWarning, stacklevel=2)
+            state_seconds = checkpoint_seconds
         self.root = Path(root)
-        self.checkpoint_seconds = checkpoint_seconds
+        self.state_seconds = state_seconds
         self.manifest = Manifest(self.root / "manifest.jsonl")
         self.runs = self.root / "runs"
-        self.checkpoints = self.root / "checkpoints"
+        self.states = self.root / "checkpoints"
         self.claims = self.root / ".claims"
         self.writing = self.root / ".writing"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The first edition's names of states, for one release."""
+            if name not in _RENAMED:
+                raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+            warnings.warn(f"Store.{name} is now Store.{_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+            return getattr(self, _RENAMED[name])
 
     def path(self, experiment: Experiment) -> Path:
         """Where the run of an experiment is, or would be."""
@@ -95,7 +120,7 @@ class Store:
                 self.manifest.add(Entry.of(run.assign_attrs(checksum=checksum(run)), path))
         except OSError as error:
             raise _cannot_write(self.runs, error) from None
-        self.checkpoint_path(experiment).unlink(missing_ok=True)
+        self.state_path(experiment).unlink(missing_ok=True)
         return path
 
     def missing(self, experiments: Iterable[Experiment]) -> list[Experiment]:
@@ -129,30 +154,30 @@ class Store:
                 "runs of two versions are not mixed: name another folder to compute them anew"
             )
 
-    def checkpoint_path(self, experiment: Experiment) -> Path:
+    def state_path(self, experiment: Experiment) -> Path:
         """Where the state of an unfinished run is, or would be."""
-        return self.checkpoints / f"{experiment.key}.ckpt"
+        return self.states / f"{experiment.key}.ckpt"
 
-    def read_checkpoint(self, experiment: Experiment) -> bytes | None:
+    def read_state(self, experiment: Experiment) -> bytes | None:
         """The state of an unfinished run, as bytes, or None."""
-        path = self.checkpoint_path(experiment)
+        path = self.state_path(experiment)
         return path.read_bytes() if path.exists() else None
 
-    def write_checkpoint(self, experiment: Experiment, content: bytes) -> None:
+    def write_state(self, experiment: Experiment, content: bytes) -> None:
         """Keep the state of an unfinished run, whole or not at all. Raises OSError as `save_recording` does."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with shared_lock(self.writing):
-                write_whole(self.checkpoint_path(experiment), lambda part: part.write_bytes(content))
+                write_whole(self.state_path(experiment), lambda part: part.write_bytes(content))
         except OSError as error:
-            raise _cannot_write(self.checkpoints, error) from None
+            raise _cannot_write(self.states, error) from None
 
-    def checkpoint(self, experiment: Experiment, stopping: Callable[[], bool] = lambda: False) -> ResumeState:
+    def resume_state(self, experiment: Experiment, stopping: Callable[[], bool] = lambda: False) -> ResumeState:
         """Keeps the state of a long run here while `simulate` computes it; `stopping` as for `ResumeState`."""
         return ResumeState(
-            lambda: self.read_checkpoint(experiment),
-            lambda content: self.write_checkpoint(experiment, content),
-            self.checkpoint_seconds,
+            lambda: self.read_state(experiment),
+            lambda content: self.write_state(experiment, content),
+            self.state_seconds,
             stopping,
         )
 

@@ -86,11 +86,11 @@ def leftovers(store: Store, beside: Iterable[Path] = ()) -> Iterator[tuple[Path,
     """Files that are provably of no use: cut off while written, or the state of a finished run."""
     for path in _parts(store, beside):
         yield path, f"{path} was cut off while it was written"
-    for path in sorted(store.checkpoints.glob("*.ckpt")):
+    for path in sorted(store.states.glob("*.ckpt")):
         if (store.runs / f"{path.stem}.nc").exists():
             yield path, f"{path} is the state of a run that is finished"
         elif not is_whole(path.read_bytes()):
-            yield path, f"{path} is a damaged checkpoint"
+            yield path, f"{path} is a damaged state of an unfinished run"
 
 
 def collect_garbage(store: Store, beside: Iterable[Path] = ()) -> list[Path]:
@@ -122,7 +122,7 @@ def remove_partial_files(store: Store, beside: Iterable[Path] = ()) -> None:
 
 
 def _parts(store: Store, beside: Iterable[Path]) -> list[Path]:
-    folders = (store.root, store.runs, store.checkpoints, *beside)
+    folders = (store.root, store.runs, store.states, *beside)
     return sorted(path for folder in folders for path in folder.glob(f".*{PART}"))
 
 

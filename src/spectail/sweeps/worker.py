@@ -44,7 +44,7 @@ class RunStore(Protocol):
     def put(self, run: xr.Dataset) -> object:
         """Keep a run."""
 
-    def checkpoint(self, experiment: Experiment, stopping: Callable[[], bool]) -> ResumeState:
+    def resume_state(self, experiment: Experiment, stopping: Callable[[], bool]) -> ResumeState:
         """Keeps the state of a long run, and leaves it where it is to stop."""
 
 
@@ -56,7 +56,7 @@ class StartWorker:
         store: where runs go.
         device: where they are computed.
         mark: a file beside the runs, for workers on a cluster. Those that see it, as with a shared file system,
-            write runs and checkpoints there themselves; the others send them to the driver's node.
+            write runs and their states there themselves; the others send them to the driver's node.
         progress: hears of each step of runs in this process.
     """
 
@@ -69,7 +69,7 @@ class StartWorker:
         """The worker of this process; see `spectail.running.processes.Start`."""
         store: RunStore = self.store
         if call is not None and not (self.mark is not None and self.mark.exists()):
-            store = RemoteStore(call, self.store.checkpoint_seconds)
+            store = RemoteStore(call, self.store.state_seconds)
         return Worker(store, self.device, stopping, self.progress)
 
 
@@ -145,7 +145,7 @@ class Worker:
             device=self.device,
             problem=self._problem,
             progress=lambda step, steps: self._progress(experiment, step),
-            resume=self.store.checkpoint(experiment, self.stopping),
+            resume=self.store.resume_state(experiment, self.stopping),
         )
 
 
@@ -154,11 +154,11 @@ class RemoteStore:
 
     Args:
         call: calls a method of the store by its name.
-        checkpoint_seconds: between two checkpoints of a run.
+        state_seconds: between two times that the state of a run is kept.
     """
 
-    def __init__(self, call: Callable[..., Any], checkpoint_seconds: float) -> None:
-        self._call, self._seconds = call, checkpoint_seconds
+    def __init__(self, call: Callable[..., Any], state_seconds: float) -> None:
+        self._call, self._seconds = call, state_seconds
 
     def __contains__(self, experiment: Experiment) -> bool:
         return bool(self._call("__contains__", experiment))
@@ -167,11 +167,11 @@ class RemoteStore:
         """Send a run, and wait until it is kept."""
         self._call("put", run)
 
-    def checkpoint(self, experiment: Experiment, stopping: Callable[[], bool] = lambda: False) -> ResumeState:
+    def resume_state(self, experiment: Experiment, stopping: Callable[[], bool] = lambda: False) -> ResumeState:
         """Keeps the state of a long run beside the store."""
         return ResumeState(
-            lambda: self._call("read_checkpoint", experiment),
-            lambda content: self._call("write_checkpoint", experiment, content),
+            lambda: self._call("read_state", experiment),
+            lambda content: self._call("write_state", experiment, content),
             self._seconds,
             stopping,
         )
