@@ -1,3 +1,6 @@
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -18,9 +21,14 @@ GRID = {
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("plots")
     sweep(GRID, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(folder):
     return lazy_results(folder)
 
 
@@ -83,3 +91,9 @@ def test_a_diagram_may_show_a_variable(results):
 def test_what_cannot_be_drawn_is_one_sentence(results, call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call(results)
+
+
+def test_the_example_of_a_phase_diagram_draws_a_folder(folder, tmp_path):
+    example = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "phase_diagram.py"))
+    example["draw"](folder, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"phase-diagram.png", "phase-diagram.pdf"}

@@ -5,4 +5,5 @@ from .quantities_plot import over_depth as over_depth
 from .quantities_plot import over_steps as over_steps
 from .results_plot import curves as curves
 from .results_plot import phase_diagram as phase_diagram
+from .results_plot import phase_legend as phase_legend
 from .spectrum_plot import spectrum as spectrum

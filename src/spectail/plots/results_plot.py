@@ -136,6 +136,11 @@ def phase_legend(figure: Figure, results: xr.Dataset, **where: Any) -> None:
         figure: with phase diagrams.
         results: drawn in it.
         **where: as `figure.legend` takes.
+
+    >>> figure = Figure(layout="constrained")
+    >>> phase_legend(figure, xr.Dataset({"phase": ("step", ["random-like", "heavy-tailed"])}))
+    >>> [text.get_text() for text in figure.legends[0].get_texts()]
+    ['random-like', 'heavy-tailed']
     """
     present = set(map(str, results.phase.values.ravel()))
     patches: list[Any] = [
