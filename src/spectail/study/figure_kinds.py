@@ -122,8 +122,8 @@ def first_update(
     )
 
 
-def trajectory_spectrum_overlaps(label: str, experiment: Experiment, pair: tuple[int, int]) -> Draw:
-    """Losses over steps, the last spectrum, and the overlaps with the last update, as in Figs. 21, 25 and 26."""
+def trajectory_spectrum_overlaps(label: str, experiment: Experiment) -> Draw:
+    """Losses over steps, the last spectrum, and the overlaps of an experiment, as in Figs. 21, 25 and 26."""
 
     def draw(runs: Runs) -> Figure:
         figure, axes = new_figure(2, 2, 5.0)
@@ -131,7 +131,7 @@ def trajectory_spectrum_overlaps(label: str, experiment: Experiment, pair: tuple
         trajectory_panel(losses, runs, {"mean of repeats": experiment})
         esd_panel(axes[1], 1, runs, experiment, experiment.steps, "log10")
         for index, side in enumerate(SIDES, 2):
-            image = overlap_panel(axes[index], index, runs, experiment, pair, side)
+            image = overlap_panel(axes[index], index, runs, experiment, experiment.overlaps[0], side)
             if image is not None:
                 figure.colorbar(image, ax=axes[index], label="squared overlap", extend="min")
         shared_legend(figure, axes[:2])

@@ -1,4 +1,7 @@
-"""Panels that several figures of the paper share."""
+"""Panels that several figures of the paper share.
+
+Not here: whole figures (`figure_kinds.py`), and how a spectrum or an overlap matrix is drawn (`plots/`).
+"""
 
 from __future__ import annotations
 

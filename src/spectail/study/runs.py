@@ -1,4 +1,7 @@
-"""The stored runs behind an artifact, looked up by the experiment of the paper."""
+"""The stored runs behind an artifact, looked up by the experiment of the paper, and what is measured of them.
+
+Not here: whether it is what the paper says (`criteria.py`, `claims.py`).
+"""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, summa
 from spectail.study.criteria import OUTLIER, SPIKE, all_outcomes, heavy, largest_change, outliers, spikes_only
 from spectail.study.figure_kinds import first_update, overlap_row, spectra
 from spectail.study.runs import SIDES, Runs
-from spectail.study.settings import S2
+from spectail.study.settings import ONE_STEP
 
-MEAN_FIELD = S2.replace(initialization="mean_field")
+MEAN_FIELD = ONE_STEP.replace(initialization="mean_field")
 
 RATES = {"gd": ("0.1", "1", "100", "2000"), "adam": ("5e-5", "5e-3", "0.04", "0.5")}
 
@@ -27,7 +27,7 @@ SMALL, LARGE = TEN[0], TEN[2]
 def one_step(figure: int, where: str, claim: str, optimizer: str, bare: int) -> Artifact:
     """Spectra after one step: a spike at the third learning rate, and none at the first `bare`."""
     name, rates = OPTIMIZER_LOOKS[optimizer][2], RATES[optimizer]
-    experiments = [MEAN_FIELD.replace(optimizer=optimizer, lr=float(lr), steps=1, record=(0, 1)) for lr in rates]
+    experiments = [MEAN_FIELD.replace(optimizer=optimizer, lr=float(lr)) for lr in rates]
     none_at = " or ".join(rates[:bare])
     return Artifact(
         name=f"fig{figure}",
@@ -64,7 +64,7 @@ def unchanged_or_heavy(runs: Runs) -> Outcome:
     return Outcome(
         all_of([in_every_repeat(change < 0.05), in_every_repeat(flags == 1)]),
         f"η=5e-5: largest relative change {summary(change[:, 0], 2)}; η=0.04: heavy-tailed in {(flags == 1).sum()} of "
-        f"{len(flags)}, Hill {summary(hill[:, 0])} (untrained {runs.law(S2).hill():.3f})",
+        f"{len(flags)}, Hill {summary(hill[:, 0])} (untrained {runs.law(SMALL).hill():.3f})",
     )
 
 

@@ -35,7 +35,7 @@ FIG21 = Artifact(
     title="Losses, spectrum and overlaps over 10 GD steps, η=2000",
     repeats=3,
     experiments=[RUN, FIRST],
-    draw=trajectory_spectrum_overlaps("Fig. 21", RUN, (10, 9)),
+    draw=trajectory_spectrum_overlaps("Fig. 21", RUN),
     claims=(
         Claim(
             "24",
@@ -135,7 +135,7 @@ FIG25 = Artifact(
     title="Losses, spectrum and overlaps over 10 FB-Adam steps, η=1, n=8000, ρ_e=0.3",
     repeats=5,
     experiments=[FIG25_RUN],
-    draw=trajectory_spectrum_overlaps("Fig. 25 – label noise 0.3", FIG25_RUN, (10, 9)),
+    draw=trajectory_spectrum_overlaps("Fig. 25 – label noise 0.3", FIG25_RUN),
 )
 
 
@@ -162,7 +162,7 @@ FIG26 = Artifact(
     title="Losses, spectrum and overlaps over 10 FB-Adam steps, η=1, n=8000, ρ_e=0.7",
     repeats=5,
     experiments=[FIG26_RUN, FIG25_RUN],
-    draw=trajectory_spectrum_overlaps("Fig. 26 – label noise 0.7", FIG26_RUN, (10, 9)),
+    draw=trajectory_spectrum_overlaps("Fig. 26 – label noise 0.7", FIG26_RUN),
     claims=(
         Claim(
             "26a",

@@ -16,8 +16,7 @@ from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, summary
 from spectail.study.panels import settings_line
 from spectail.study.runs import Runs, spectrum_at
-from spectail.study.settings import FIG4_RUN as FULL
-from spectail.study.settings import FIG4_STEPS, S2
+from spectail.study.settings import FIG4_RUN, FIG4_STEPS
 
 # The evolution
 
@@ -25,10 +24,10 @@ STEPS = 200
 
 RECORD = sorted({0, *range(1, 13), *np.unique(np.geomspace(12, STEPS, 26).round().astype(int)).tolist()})
 
-RUN = S2.replace(optimizer="adam", lr=0.2, steps=STEPS, record=RECORD)
+RUN = FIG4_RUN.replace(steps=STEPS, record=RECORD)
 
 
-def draw_evolution_of_runs(runs: Runs) -> Figure:
+def draw_evolution(runs: Runs) -> Figure:
     run, law = runs[RUN], runs.law(RUN)
     figure = Figure(figsize=(TEXT_WIDTH, 4.6), layout="constrained")
     strip, density, below = figure.subplots(3, 1, sharex=True, height_ratios=[0.32, 4, 1.5])
@@ -40,7 +39,7 @@ def draw_evolution_of_runs(runs: Runs) -> Figure:
     below.legend(loc="lower left")
     step_axis(below, run.step.values)
     lr = runs.scale(RUN).lr
-    figure.suptitle(rf"FB-Adam, $\eta$ = {lr:.3g}. {settings_line(runs, S2)}", fontsize=8)
+    figure.suptitle(rf"FB-Adam, $\eta$ = {lr:.3g}. {settings_line(runs, RUN)}", fontsize=8)
     return figure
 
 
@@ -62,18 +61,18 @@ EVOLUTION = Artifact(
     title="The whole evolution in one image: FB-Adam, η=0.2, 200 steps (not in the paper)",
     repeats=1,
     experiments=[RUN],
-    draw=draw_evolution_of_runs,
+    draw=draw_evolution,
     table=table,
 )
 
 # The precision
 
-LOW = FULL.replace(precision="bfloat16")
+FULL, LOW = FIG4_RUN, FIG4_RUN.replace(precision="bfloat16")
 
 
 def draw_precision(runs: Runs) -> Figure:
     figure, axes = new_figure(1, 3, 2.7)
-    full, low = (runs[e] for e in (FULL, LOW))
+    full, low = runs[FULL], runs[LOW]
     draw_spectrum(
         axes[0], spectrum_at(low, 50), initial=spectrum_at(full, 50), law=runs.law(FULL), final_label="bfloat16",
     )  # fmt: skip

@@ -17,7 +17,7 @@ from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, decided
 from spectail.study.panels import protocol_line
 from spectail.study.runs import Runs, Values, spectrum_at
-from spectail.study.settings import PAPER_OPTIMIZERS, S2
+from spectail.study.settings import ONE_STEP, PAPER_OPTIMIZERS
 
 DIVISORS = (4, 2, 1)
 
@@ -28,10 +28,8 @@ FACTORS = (0.4, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 10.0)
 def series(optimizer: str, divisor: int) -> list[Experiment]:
     """One experiment for each learning rate, of one size; overlaps where they are small enough to keep."""
     pairs = ((1, 0),) if divisor > 1 else ()
-    base = S2.replace(
-        n=S2.n // divisor, d=S2.d // divisor, h=S2.h // divisor, optimizer=optimizer, steps=1, record=(0, 1),
-        overlaps=pairs,
-    )  # fmt: skip
+    sizes = {name: getattr(ONE_STEP, name) // divisor for name in ("n", "d", "h")}
+    base = ONE_STEP.replace(**sizes, optimizer=optimizer, overlaps=pairs)
     critical = critical_lr(base.replace(protocol="published"))
     return [base.replace(lr=float(f"{factor * critical:.6g}")) for factor in FACTORS]
 
