@@ -30,7 +30,7 @@ def nulls_of_shape(rows: int, cols: int, slices: int = 1) -> Nulls:
         slices: how many are pooled.
 
     Raises:
-        ValueError: the spectra have fewer than three eigenvalues.
+        SpectailError: the spectra have fewer than three eigenvalues.
     """
     return _nulls_of_shape(max(rows, cols), min(rows, cols), slices, cache_folder())
 

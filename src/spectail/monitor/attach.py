@@ -22,7 +22,7 @@ def starting_step(initial_step: int | None, resume: bool, path: object) -> int:
     """The step that a monitor starts at.
 
     Raises:
-        ValueError: it is none, or one is missing to go on with a file.
+        SettingError: it is no number of steps, or is missing where a file is gone on with.
     """
     if resume and path is None:
         raise SettingError("existing='resume' needs the path of the file to go on with")
@@ -35,10 +35,10 @@ def starting_step(initial_step: int | None, resume: bool, path: object) -> int:
 
 
 def unwrapped_optimizer(optimizer: Any) -> Any:
-    """An optimizer itself, out of what a trainer wrapped it in.
+    """The optimizer of torch inside what a trainer wrapped around it.
 
     Raises:
-        ValueError: there is none inside.
+        SettingError: there is no optimizer of torch inside.
     """
     while optimizer is not None and "_optimizer_step_post_hooks" not in getattr(optimizer, "__dict__", {}):
         if getattr(optimizer, "optimizer", None) is None:
@@ -55,14 +55,14 @@ def is_measuring_rank() -> bool:
 
 
 def choose_layers(weights: Weights, layers: str | Sequence[str] | None) -> tuple[WeightMatrix, ...]:
-    """The matrices whose name is one of the given or fits one of the patterns.
+    """The matrices with these names, or whose names fit these patterns.
 
     Args:
         weights: of the model.
         layers: names, or patterns as the shell has them: "encoder.*.weight". None takes all.
 
     Raises:
-        ValueError: nothing is left, or a pattern fits none.
+        SettingError: the model has no matrix, or a pattern fits none.
     """
     if not weights.matrices:
         raise SettingError(f"{weights.title} has no weight matrix, so there is nothing to monitor")
@@ -86,7 +86,7 @@ def refuse_sharded(model: nn.Module) -> None:
     """Refuse parameters that lie in pieces on several processes.
 
     Raises:
-        ValueError: one does.
+        SettingError: there is such a parameter.
     """
     for name, parameter in model.named_parameters():
         if {kind.__name__ for kind in type(parameter).__mro__} & {"DTensor", "FlatParameter"}:
@@ -103,13 +103,13 @@ def go_on_with(
         matrices: of the model, as `constant_quantities` gives them.
         keep_spectra: whether eigenvalues are kept.
         until: the last step that counts.
-        existing: what is done with it: refuse, resume or replace.
+        existing: what is done with the file: "refuse", "resume" or "replace".
 
     Returns:
-        those of the file, where it is to be gone on with; else none.
+        those of the file where it is resumed; none where it is replaced.
 
     Raises:
-        FileExistsError: it is to be refused.
+        FileExistsError: the file is to be refused.
         SettingError: the file is not one of this model, or of a monitor.
     """
     if existing == "refuse":
@@ -141,7 +141,7 @@ def _difference(theirs: list[Any], ours: list[Any]) -> str:
 
 
 def check_choices(nulls: object, existing: object) -> tuple[str | bool, str]:
-    """Two options of a monitor, checked.
+    """The options nulls and existing of a monitor, checked.
 
     Raises:
         SettingError: one is not among its values.

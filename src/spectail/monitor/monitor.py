@@ -58,12 +58,12 @@ class SpectralMonitor:
         existing: what is done with a file at `path`: "refuse" it, "resume" it, dropping what it holds past
             `initial_step`, or "replace" it.
         initial_step: how many steps the model has made before.
-        on_measurement: called with each `Measurement`; or several of these. What one raises is a warning.
-        **first_edition: its names of options, each with a warning that gives today's.
+        on_measurement: a logger, called with each `Measurement`, or several. An exception in one becomes a warning.
+        **first_edition: options by the names of the first edition; each warns, and names today's.
 
     Raises:
         SettingError: an option is out of range, the model has no such matrices, or the file is of others.
-        FileExistsError: there is a file already, and nothing was said of it.
+        FileExistsError: there is a file at `path` already, and `existing` does not say what is done with it.
         OSError: the file cannot be written.
 
     >>> from spectail import every
@@ -259,6 +259,6 @@ def _call(measurement: Measurement, logger: Logger) -> None:
 
 
 def _save_at_exit(journal: Journal, process: int) -> None:
-    """At the end of the program, or when a monitor is forgotten, unless a fork of the program ends."""
+    """Save at the end of the program, or when a monitor is forgotten; but not when a fork of the program ends."""
     if os.getpid() == process:
         journal.close()

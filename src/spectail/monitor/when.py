@@ -1,4 +1,4 @@
-"""When a monitor measures: at every k-th step, at given steps, at steps spaced like a logarithm, within a budget.
+"""When a monitor measures: at every k-th step, at listed steps, at steps spaced like a logarithm, within a budget.
 
 Anything that is called with a step and `Clocks` and answers yes or no will do as well. Not here: what is measured.
 """

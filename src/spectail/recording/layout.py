@@ -63,7 +63,7 @@ class Measurement:
 
     @property
     def seconds(self) -> float:
-        """That the measurement took."""
+        """How long the measurement took."""
         return self.clocks.get("measuring_seconds", math.nan)
 
     def to_keep(self, *, spectra: bool = True) -> Measurement:
@@ -140,7 +140,7 @@ def run_to_dataset(
     """A two-layer run as a recording: one matrix, so no dimension `matrix`.
 
     Args:
-        records: one measurement a recorded step, with `eigenvalues` and `step`.
+        records: what was measured at each recorded step, with `eigenvalues` and `step`.
         overlaps: of each pair (s, t): left and right squared overlaps, and the spread of their rows, by
             "left", "right", "left_spread" and "right_spread".
         attributes: of the run: its experiment in JSON, its key, and so on.
@@ -271,7 +271,7 @@ def frame_of_rows(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def measurements_of(recording: xr.Dataset, until: float = math.inf) -> list[Measurement]:
-    """The measurements of a recording of several matrices up to a step, to go on from there."""
+    """The measurements of a recording of several matrices, up to a step, so that a monitor can go on from there."""
     some = recording.isel(step=np.flatnonzero(recording["step"].values <= until))
     names = [str(name) for name in some["matrix"].values]
     tables = {str(name): values.values for name, values in some.data_vars.items() if values.dims == ("step", "matrix")}

@@ -23,7 +23,7 @@ def write_netcdf(dataset: xr.Dataset, path: Path, *, compressed: Iterable[str] =
     Args:
         dataset: what to write.
         path: where to; its folder is made if need be.
-        compressed: names of variables that are worth it, if there are such.
+        compressed: names of variables to compress, where they exist.
 
     Returns:
         the path.

@@ -138,7 +138,7 @@ def _of_first_edition(recording: xr.Dataset, path: Path) -> xr.Dataset:
 
 
 def _nan_before(eigenvalues: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Spectra with NaN behind them, with it before them."""
+    """Spectra that have NaN behind them, with that NaN moved before them."""
     flat = eigenvalues.reshape(-1, eigenvalues.shape[-1])
     padded = np.full_like(flat, np.nan)
     for row, spectrum in zip(padded, flat, strict=True):

@@ -18,7 +18,7 @@ def worker_context(preload: Sequence[str] = ()) -> Any:
     """How worker processes start: forked from a process that has imported what they need, where that can be.
 
     Args:
-        preload: the modules that they need. Who starts that process first decides.
+        preload: the modules that they need. The first call that starts that process decides.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -46,7 +46,7 @@ def start_early(threads: int, preload: Sequence[str] = ()) -> None:
 
 @contextmanager
 def _ctrl_c_held_back() -> Iterator[None]:
-    """SIGINT reaches this process afterwards, and those that are started within when they let it through."""
+    """SIGINT waits: this process gets it afterwards, and one that is started within when it lets it through."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -55,13 +55,13 @@ def _ctrl_c_held_back() -> Iterator[None]:
 
 
 def threads_each(workers: int) -> int:
-    """The threads of one of so many workers: they divide the machine's between them."""
+    """How many threads each of so many workers has, when they divide the machine between them."""
     return max(1, (os.cpu_count() or 1) // workers)
 
 
 @contextmanager
 def thread_limit(threads: int) -> Iterator[None]:
-    """What NumPy's linear algebra reads when a process starts."""
+    """Processes that are started within give NumPy's linear algebra so many threads."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, str(threads)))

@@ -1,6 +1,6 @@
 """Ctrl-C once: finish what is under way, or keep where it is if it is long, and stop. Twice: stop now.
 
-Not here: that workers leave it to this process (`processes`), and while they are being started (`forkserver`).
+Not here: how workers leave Ctrl-C to this process (`processes`), also while they are started (`forkserver`).
 """
 
 from __future__ import annotations

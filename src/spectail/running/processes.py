@@ -35,16 +35,16 @@ class Start(Protocol[_P_contra]):
 
         Args:
             stopping: whether no further piece is to be begun, and a long one is to be left where it is.
-            call: of a worker on a cluster: calls a method, by its name, of the object that is held beside the driver.
+            call: of a worker on a cluster. It calls a method of the object that is held beside the driver, by its name.
         """
 
 
 class WorkerDied(Exception):  # noqa: N818 - it says what happened
-    """A worker went away in the middle of a chunk; what it had kept is kept."""
+    """A worker went away in the middle of a chunk; the pieces that it had finished are not lost."""
 
 
 class Executor(Protocol[_P_contra]):
-    """Does chunks; a context, that lets nothing run on when it is left."""
+    """Does chunks. It is a context: nothing runs on after it is left."""
 
     @property
     def slots(self) -> int:
@@ -53,8 +53,8 @@ class Executor(Protocol[_P_contra]):
     def submit(self, chunk: Sequence[_P_contra], report: Callable[[PieceReport], None]) -> Result:
         """Begin a chunk.
 
-        `report` is called with what became of each piece, where that is known at once; the result is the
-        rest. It raises `WorkerDied` where the worker did.
+        `report` is called with what became of each piece, where that is known at once; the result holds the
+        rest. The result raises `WorkerDied` where the worker died.
         """
 
     def stop(self) -> None:
@@ -161,10 +161,10 @@ def worker_pool(
         preload: modules that they need.
 
     Yields:
-        the pool; what it is at when the context is left is cut off.
+        the pool; work that is still under way when the context is left is cut off.
 
     Raises:
-        OSError: a process was killed at its work.
+        OSError: a process was killed while it worked.
     """
     threads = threads_each(workers)
     pool = ProcessPoolExecutor(workers, worker_context(preload), _begin, (threads, begin))

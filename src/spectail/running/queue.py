@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Generic, Protocol, TypeVar
 
-# Pieces that are claimed at once, which nobody else can take: more for a worker, who gets a group for one chunk
-# only, than for a process without workers, which keeps it for the next.
+# Most pieces in a chunk; while it is done, nobody else can take them. More for a worker, whose preparation of
+# a group may serve one chunk only, than for a process without workers, which goes on with the group.
 _MOST, _MOST_ALONE = 32, 16
 
 _NEARLY = 1 + 1e-6  # sums of costs are floats
 
 
 class Piece(Protocol):
-    """One piece of work, whatever it is: who hands it over and who does it know."""
+    """One piece of work. What it is, only those know who hand it over and who do it."""
 
     @property
     def key(self) -> str:
@@ -52,7 +52,7 @@ class Queue(Generic[P]):
     Pieces that somebody else has claimed wait, until they are done or given up.
 
     Args:
-        chunks: of what is to be done, in the order in which they are handed out.
+        chunks: what is to be done, in the order in which it is handed out.
         is_done: whether a piece is done, by whomever.
         claim: whether a piece is now ours to do.
         release: gives a claim up.
@@ -141,7 +141,7 @@ def chunks(
 
 
 def _cut(members: Sequence[tuple[float, P]], most: float, count: int) -> list[list[tuple[float, P]]]:
-    """Chunks of so much work and so many pieces at most, but of one piece at least."""
+    """Chunks of at most so much work and so many pieces, and of at least one piece."""
     cut: list[list[tuple[float, P]]] = []
     for member in members:
         if not cut or len(cut[-1]) == count or _total(cut[-1]) + member[0] > _NEARLY * most:

@@ -16,7 +16,7 @@ from spectail.running.ray import RayCluster, Resources
 
 _TRIES = 4
 
-_POLL_SECONDS = 0.2  # between two questions which pieces are done
+_POLL_SECONDS = 0.2  # between asking which pieces are done, and asking again
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Compute:
     """Where work is computed.
 
     Attributes:
-        device: cpu, cuda, mps, ...; for whoever does the work, nothing here looks at it.
-        workers: so many processes beside each other; None for this process.
+        device: cpu, cuda, mps, ...; handed to whoever does the work.
+        workers: how many processes work at once; None for this process alone.
         ray: the address of a Ray cluster, "" for the one that is running or else a new one on this
             machine; None for no Ray.
         resources: what each run takes of the cluster.
@@ -78,7 +78,7 @@ class WorkSummary:
     Attributes:
         computed: how many pieces were done, here or by somebody else meanwhile.
         failures: pieces that could not be done.
-        stopped: whether it was asked to stop, be it in the last piece: what would come next is not to begin.
+        stopped: whether it was asked to stop, even if only during the last piece; what would follow is not to begin.
     """
 
     computed: int = 0
@@ -171,14 +171,14 @@ class Scheduler(Generic[P]):
         return failures
 
     def _collect_kept(self) -> None:
-        """Ask what was done since, chunks that are under way included."""
+        """Ask which pieces are done by now, also in chunks that are under way."""
         for piece in [piece for piece in self._pending.values() if self._queue.is_done(piece)]:
             self._report(Done(piece.key))
 
     def _report(self, report: PieceReport) -> None:
         piece = self._pending.pop(report.key, None)
         if piece is None:
-            return  # it was known
+            return  # this was known already
         if isinstance(report, Failure):
             self._failures.append(report)
         else:

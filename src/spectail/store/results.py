@@ -133,7 +133,7 @@ def results_frame(path: str | os.PathLike[str], select: Selection = None) -> pd.
 
     Raises:
         FileNotFoundError: the folder has no runs, or none is selected.
-        ValueError: they are of a newer spectail's numerics, or of several versions' numerics.
+        StoreError: they are of a newer spectail's numerics, or of several versions' numerics.
     """
     _, entries = _entries(path, select)
     fields = [_plain(entry.fields) for entry in entries]

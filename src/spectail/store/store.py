@@ -1,4 +1,7 @@
-"""Runs on disk: one netCDF file each, named by the experiment's key, whole or not at all."""
+"""Runs on disk: one netCDF file each, named by the key of its experiment, whole or not at all.
+
+Not here: what is done to a whole store (`upkeep`), and many runs at once (`results`).
+"""
 
 from __future__ import annotations
 
@@ -129,7 +132,7 @@ class Store:
         Damaged files are set aside, as `get` does. Runs that the manifest does not know are added.
 
         Raises:
-            ValueError: some are missing, and runs of another version's numerics are here.
+            StoreError: some are missing, and runs of another version's numerics are here.
         """
         entries, lacking = self.manifest.read(), []
         for experiment in experiments:
@@ -194,7 +197,7 @@ class Store:
             the run, and whether it was found.
 
         Raises:
-            ValueError: as `missing`.
+            StoreError: as `missing`.
         """
         run = self.get(experiment)
         if run is not None:

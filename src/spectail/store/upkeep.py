@@ -101,7 +101,7 @@ def collect_garbage(store: Store, beside: Iterable[Path] = ()) -> list[Path]:
 
     Raises:
         FileNotFoundError: the folder holds no runs.
-        ValueError: a process is writing to the store.
+        StoreError: a process is writing to the store.
     """
     if not store.runs.is_dir():
         raise FileNotFoundError(f"{store.root} is not a store: it has no folder runs")

@@ -40,10 +40,10 @@ class WeightMatrix:
             a state dict is known and names and shapes do not tell.
         rows: of each slice.
         cols: of each slice.
-        slices: how many matrices of this shape are pooled into one spectrum; 1 but for kernels and stacks.
+        slices: how many matrices of this shape are pooled into one spectrum; 1 except for kernels and stacks.
         read: reads the values that it lies in; one function for all matrices that are read together.
         note: what a reader of the row should know, such as "tied to decoder.weight".
-        view: from what `read` gives to slices × rows × cols of it.
+        view: turns what `read` gives into slices × rows × cols.
         dtype: how the weights are stored; "" where they are computed from others.
     """
 
@@ -71,7 +71,7 @@ class WeightMatrix:
 
 
 def read_once(matrices: Iterable[WeightMatrix]) -> tuple[WeightMatrix, ...]:
-    """The same matrices, for a loop over them: what several in a row lie in is read once for all of them.
+    """The same matrices, for a loop over them: a parameter that holds several in a row is read once for all of them.
 
     It stays in memory until one that lies elsewhere is loaded, or the matrices are let go of: at most one
     parameter, whatever the number of matrices.

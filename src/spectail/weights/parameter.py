@@ -54,7 +54,7 @@ class Source:
     Attributes:
         title: what it is called.
         parameters: in the order of definition, as far as the source tells it.
-        skipped: what beside them was left out.
+        skipped: what else there was, and why it was left out.
         modules: of a module, by path: which one holds the parameters there, and which one is around it. None where
             only names are known.
     """

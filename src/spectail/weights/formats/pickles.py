@@ -126,7 +126,7 @@ def _is_zip(path: Path) -> bool:
 
 
 class _RefusedError(SourceError):
-    """A sentence that says all."""
+    """Why a file is refused, in a sentence that needs nothing added."""
 
 
 def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> None:
