@@ -5,6 +5,7 @@ Not here: how numbers are worded, and what the answer is (`analysis/summary.py`)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -112,10 +113,11 @@ def _cell(value: Any, q: Quantity) -> Text:
 
 
 def _print_meanings(shown: Sequence[Quantity]) -> None:
-    """What the heads mean that are not names."""
-    of, names = ("null", "change"), ("tail_size", "n_spikes", "test_loss_large")
-    explained = [q for q in shown if q.of in of or q.drawn == "signed" or q.name in names]
-    console().print("; ".join(f"{q.head}: {q.text.replace('; ', ', ')}" for q in explained), style="dim")
+    """What heads mean, but of those that their own meaning names."""
+    numbers = [q for q in shown if q.text and q.dtype is not str]
+    unnamed = [q for q in numbers if not re.search(rf"\b{re.escape(q.head)}\b", q.text)]
+    text = "; ".join(f"{q.head}: {q.text.replace('; ', ', ')}" for q in unnamed)
+    console().print(Text(text, style="dim"))
 
 
 def _print_notes(notes: Iterable[tuple[str, Any]], tails: Any) -> None:
