@@ -1,8 +1,8 @@
 """A quantity is added by its entry in the table and the line that computes it; everything else follows from these."""
 
-import matplotlib.pyplot as plt
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 from torch import nn
 
 import spectail
@@ -73,16 +73,25 @@ def test_a_recording_that_lacks_it_is_completed(analysis):
     assert values == pytest.approx(expected(analysis), rel=ROUNDING)
 
 
-def test_it_is_a_column_on_the_terminal_and_explained_there(analysis, capsys):
+def heads(out):
+    """Of the table's columns: the line above its rule."""
+    lines = out.splitlines()
+    return lines[next(i for i, line in enumerate(lines) if "──" in line) - 1].split()
+
+
+def test_it_is_a_column_on_the_terminal(analysis, capsys):
     print_recording(analysis.recording)
-    out = " ".join(capsys.readouterr().out.split())
-    assert " made " in out.partition("0.weight")[0]
-    assert f"made: {MADE_UP.text}" in out
+    assert "made" in heads(capsys.readouterr().out)
+
+
+def test_a_page_shows_it_and_explains_it(analysis, tmp_path):
+    text = spectail.write_page(analysis, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert all(part in text for part in ("made_up", MADE_UP.symbol, MADE_UP.head, MADE_UP.text))
 
 
 @pytest.mark.parametrize("draw", [over_depth, over_steps])
 def test_it_labels_an_axis_and_chooses_its_scale(analysis, draw):
-    ax = draw(analysis.recording, "made_up", ax=plt.figure().subplots())
+    ax = draw(analysis.recording, "made_up", ax=Figure().subplots())
     assert ax.get_ylabel() == "µ (squared units of the weights)"
     assert ax.get_yscale() == "log"
 
@@ -95,5 +104,5 @@ def test_a_users_own_quantity_goes_everywhere_as_well(tmp_path, capsys):
     assert analysis.frame["own"].tolist() == recording["own"].values[0].tolist() == [20.3, 15.2]
     assert quantities.quantity("own", recording["own"].attrs).text == own.text
     print_recording(recording)
-    assert "mine: a quantity of one's own" in " ".join(capsys.readouterr().out.split())
+    assert "mine" in heads(capsys.readouterr().out)
     assert over_depth(recording, "own").get_ylabel() == "ω"
