@@ -108,11 +108,12 @@ def test_a_quantity_is_drawn_over_steps(recording):
 
 
 def test_every_picture_that_it_can_fill_is_drawn(recording):
+    before = plt.get_fignums()
     pictures = set(draw_recording(recording))
     of_one = {"esd", "evolution"} | ({"overlaps"} if "pair" in recording.sizes else set())
     of_many = {"depth", "spectra"} | ({"steps"} if recording.sizes["step"] > 1 else set())
     assert pictures == (of_many if several(recording) else of_one)
-    assert plt.get_fignums() == [], "nothing is left open"
+    assert plt.get_fignums() == before, "nothing is left open"
 
 
 def test_what_is_not_there_is_told_in_a_sentence():

@@ -5,7 +5,6 @@ Not here: how numbers are worded, and what the answer is (`analysis/summary.py`)
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,11 +112,9 @@ def _cell(value: Any, q: Quantity) -> Text:
 
 
 def _print_meanings(shown: Sequence[Quantity]) -> None:
-    """What heads mean, but of those that their own meaning names."""
+    """What the heads of numbers mean."""
     numbers = [q for q in shown if q.text and q.dtype is not str]
-    unnamed = [q for q in numbers if not re.search(rf"\b{re.escape(q.head)}\b", q.text)]
-    text = "; ".join(f"{q.head}: {q.text.replace('; ', ', ')}" for q in unnamed)
-    console().print(Text(text, style="dim"))
+    console().print(Text("; ".join(f"{q.head}: {q.text.replace('; ', ', ')}" for q in numbers), style="dim"))
 
 
 def _print_notes(notes: Iterable[tuple[str, Any]], tails: Any) -> None:
