@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from matplotlib.figure import Figure
 from torch import nn
 
@@ -18,9 +19,9 @@ from spectail.cli import main
 from spectail.errors import SettingError, StoreError
 from spectail.plots.colours import palette
 from spectail.plots.recording_plot import draw_recording
-from spectail.recording.layout import each_matrix
+from spectail.recording.layout import each_matrix, eigenvalues_at
 from spectail.recording.netcdf import save_recording
-from spectail.recording.quantities import Quantity, quantity
+from spectail.recording.quantities import Quantity, quantity, select
 
 TRAINING = Path(__file__).parent.parent / "data" / "first_edition" / "training" / "trainings"
 
@@ -81,6 +82,28 @@ def test_one_matrix_of_any_kind_has_the_shape_of_a_run(recording):
     assert one["eigenvalues"].dims == ("step", "index")
     assert one["pl_alpha_hill"].dims == ("step",)
     assert one["rows"].dims == one["matrix"].dims == ()
+
+
+def test_each_matrix_of_any_kind_has_its_whole_spectrum_and_shape(recording):
+    for one in each_matrix(recording):
+        values = eigenvalues_at(one)
+        assert len(values) == int(one["slices"]) * min(int(one["rows"]), int(one["cols"]))
+        assert (np.diff(values) >= 0).all()
+        if several(recording):
+            xr.testing.assert_identical(one, recording.sel(matrix=one["matrix"].item()))
+
+
+def test_any_kind_is_completed_and_then_has_every_quantity_of_a_spectrum(recording):
+    whole = spectail.complete(recording)
+    assert {q.name for q in select("null", "spectrum")} <= set(whole.variables)
+    for name in recording.variables:
+        xr.testing.assert_identical(whole[name].variable, recording[name].variable)
+    assert np.isfinite(whole["z_hill"].isel(step=-1).values).any()
+
+
+def test_events_of_any_kind_are_the_changes_of_its_phases(recording):
+    phases = recording["phase"].values.reshape(recording.sizes["step"], -1)
+    assert len(spectail.events(recording)) == (phases[1:] != phases[:-1]).sum()
 
 
 def test_one_spectrum_is_drawn_with_as_many_spikes_as_its_row_counts(recording):
