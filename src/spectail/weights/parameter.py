@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,12 +58,14 @@ class Source:
         skipped: what else there was, and why it was left out.
         modules: of a module, by path: which one holds the parameters there, and which one is around it. None where
             only names are known.
+        config: the model's configuration, where one lies beside its weights, as `config.json` does; else empty.
     """
 
     title: str
     parameters: Sequence[Parameter]
     skipped: Sequence[Skipped] = ()
     modules: Mapping[str, tuple[nn.Module, nn.Module | None]] | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def from_tensor(

@@ -71,7 +71,7 @@ def as_in_the_model(source: Source) -> Source:
     title = source.title + (f' (its names without the prefix "{removed}")' if removed else "")
     named = [replace(parameter, name=name) for parameter, name in zip(source.parameters, names, strict=True)]
     parameters, sources = reparametrized_by_name(named)
-    return Source(title, parameters, [*sources, *source.skipped])
+    return Source(title, parameters, [*sources, *source.skipped], config=source.config)
 
 
 def without_prefixes(names: list[str]) -> tuple[list[str], str]:
