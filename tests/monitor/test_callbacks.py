@@ -1,5 +1,6 @@
 """The callbacks, each in a real training by its library where that is installed."""
 
+import doctest
 import importlib
 import subprocess
 import sys
@@ -18,9 +19,12 @@ def data():
     return TensorDataset(torch.randn(48, 30, generator=generator), torch.randn(48, 12, generator=generator))
 
 
-@pytest.mark.parametrize(
+CALLBACKS = pytest.mark.parametrize(
     ("name", "library"), [("SpectralCallback", "lightning"), ("SpectralTrainerCallback", "transformers")]
 )
+
+
+@CALLBACKS
 def test_a_missing_library_is_named_with_its_extra(name, library):
     code = (
         f"import sys; sys.modules[{library!r}] = None\n"
@@ -31,6 +35,18 @@ def test_a_missing_library_is_named_with_its_extra(name, library):
     assert f"pip install 'spectail[{library}]'" in done.stdout
 
 
+@pytest.mark.filterwarnings("ignore")  # of the libraries themselves
+@CALLBACKS
+def test_the_example_of_a_callback_runs_with_its_library(name, library):
+    pytest.importorskip({"lightning": "lightning.pytorch", "transformers": "accelerate"}[library])
+    pytest.importorskip(library)
+    module = importlib.import_module(f"spectail.monitor.{library}")
+    (docstring,) = doctest.DocTestFinder(recurse=False).find(getattr(module, name), globs=vars(module).copy())
+    failed, examples = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(docstring)
+    assert examples
+    assert not failed
+
+
 def test_a_name_that_is_no_callback_is_an_attribute_error():
     with pytest.raises(AttributeError, match="Nothing"):
         importlib.import_module("spectail").Nothing  # noqa: B018
@@ -39,7 +55,7 @@ def test_a_name_that_is_no_callback_is_an_attribute_error():
 @pytest.mark.filterwarnings("ignore")  # of lightning itself
 def test_lightning_trains_as_without_and_leaves_a_file(tmp_path):
     lightning = pytest.importorskip("lightning.pytorch")
-    from spectail.moved import SpectralCallback
+    from spectail import SpectralCallback
 
     class Module(lightning.LightningModule):
         def __init__(self):
@@ -76,7 +92,7 @@ def test_lightning_trains_as_without_and_leaves_a_file(tmp_path):
 def test_the_hugging_face_trainer_trains_as_without_and_leaves_a_file(tmp_path):
     pytest.importorskip("accelerate")
     transformers = pytest.importorskip("transformers")
-    from spectail.moved import SpectralTrainerCallback
+    from spectail import SpectralTrainerCallback
 
     class Model(nn.Module):
         def __init__(self):

@@ -107,6 +107,10 @@ def predict_one_step(experiment: Experiment) -> OneStepPrediction:
 
     Raises:
         ValueError: the optimizer is another.
+
+    >>> prediction = predict_one_step(Experiment(optimizer="gd", lr=2000, protocol="published"))
+    >>> prediction.has_spike, round(prediction.alignment, 2)
+    (True, 0.49)
     """
     if experiment.optimizer == "gd":
         return _predict_gd(experiment)
@@ -142,6 +146,9 @@ def critical_lr(experiment: Experiment) -> float:
 
     Raises:
         ValueError: as `predict_one_step`.
+
+    >>> round(critical_lr(Experiment(optimizer="gd", protocol="published")))
+    1260
     """
     low, high = 1e-12, 1e12
     if not predict_one_step(experiment.replace(lr=high, record="log")).has_spike:

@@ -24,6 +24,25 @@ class SpectralCallback(Callback):
 
     Attributes:
         monitor: None before the training starts.
+
+    >>> import torch
+    >>> from spectail import every
+    >>> class Module(LightningModule):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.net = torch.nn.Linear(30, 20)
+    ...     def training_step(self, batch, _):
+    ...         return self.net(batch).square().mean()
+    ...     def configure_optimizers(self):
+    ...         return torch.optim.SGD(self.parameters(), lr=0.1)
+    >>> callback = SpectralCallback(when=every(2), nulls=False)
+    >>> trainer = Trainer(
+    ...     max_epochs=1, accelerator="cpu", callbacks=[callback], logger=False, enable_checkpointing=False,
+    ...     enable_progress_bar=False, enable_model_summary=False,
+    ... )
+    >>> trainer.fit(Module(), torch.utils.data.DataLoader(torch.ones(4, 30)))
+    >>> callback.monitor.recording.step.values.tolist()
+    [0, 2, 4]
     """
 
     def __init__(self, *, optimizer: int = 0, **options: Any) -> None:

@@ -22,6 +22,27 @@ class SpectralTrainerCallback(TrainerCallback):
 
     Attributes:
         monitor: None before the training starts.
+
+    >>> import tempfile, torch
+    >>> from spectail import every
+    >>> from transformers import Trainer
+    >>> class Model(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.net = torch.nn.Linear(30, 20)
+    ...     def forward(self, x):
+    ...         return {"loss": self.net(x).square().mean()}
+    >>> callback = SpectralTrainerCallback(when=every(2), nulls=False)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     options = TrainingArguments(
+    ...         folder, num_train_epochs=1, per_device_train_batch_size=1, use_cpu=True, report_to=[],
+    ...         save_strategy="no", logging_strategy="no", disable_tqdm=True,
+    ...     )
+    ...     rows = [{"x": torch.ones(30)} for _ in range(4)]
+    ...     _ = Trainer(Model(), options, train_dataset=rows, callbacks=[callback]).train()
+    {'train_runtime': ...}
+    >>> callback.monitor.recording.step.values.tolist()
+    [0, 2, 4]
     """
 
     def __init__(self, **options: Any) -> None:

@@ -51,6 +51,15 @@ def curves(
 
     Raises:
         ValueError: a name is not known, or an axis is left without a value.
+
+    >>> import tempfile
+    >>> from spectail import sweep
+    >>> tiny = {"n": 40, "n_test": 9, "n_test_large": 9, "d": 20, "h": 30, "steps": 1}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     results = sweep({"fixed": tiny, "axes": {"lr": [0.1, 1.0]}, "repeats": 2}, folder)
+    ...     ax = curves(results, "test_loss_large", step=1)
+    >>> ax.get_ylabel(), len(ax.lines)
+    ('test loss', 1)
     """
     values = _selected(results, variable, at)
     repeats = [name for name in ([over] if isinstance(over, str) else over) if name in values.dims]
@@ -103,6 +112,15 @@ def phase_diagram(
 
     Raises:
         ValueError: a name is not known, or an axis is left without a value.
+
+    >>> import tempfile
+    >>> from spectail import sweep
+    >>> tiny = {"n": 40, "n_test": 9, "n_test_large": 9, "d": 20, "steps": 1}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     results = sweep({"fixed": tiny, "axes": {"h": [20, 30], "lr": [0.1, 1.0]}}, folder)
+    ...     ax = phase_diagram(results)
+    >>> ax.get_ylabel(), ax.get_xscale()
+    ('hidden units $h$', 'linear')
     """
     values = _selected(results, colour, at)
     _need(values, [x, y, *([over] if over in values.dims else [])])

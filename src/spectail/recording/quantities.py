@@ -32,6 +32,9 @@ class Quantity:
         null: the quantity that holds its value without what is asked about.
         run: the format of two-layer files that stores it; 0 where it is completed when asked for.
         weightwatcher: its name there.
+
+    >>> Quantity("n_small", "k₀", "eigenvalues below 1e-4 of the largest", dtype=int).attributes
+    {'long_name': 'eigenvalues below 1e-4 of the largest', 'units': '1', 'symbol': 'k₀'}
     """
 
     name: str

@@ -134,6 +134,15 @@ def results_frame(path: str | os.PathLike[str], select: Selection = None) -> pd.
     Raises:
         FileNotFoundError: the folder has no runs, or none is selected.
         StoreError: they are of a newer spectail's numerics, or of several versions' numerics.
+
+    >>> import tempfile
+    >>> from spectail import sweep
+    >>> tiny = {"n": 40, "n_test": 9, "n_test_large": 9, "d": 20, "h": 30, "steps": 1}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = sweep({"fixed": tiny, "axes": {"lr": [0.1, 1.0]}}, folder)
+    ...     frame = results_frame(folder)
+    >>> len(frame), "lr" in frame, frame.attrs["h"]
+    (4, True, 30)
     """
     _, entries = _entries(path, select)
     fields = [_plain(entry.fields) for entry in entries]

@@ -43,6 +43,14 @@ class Store:
         root: the folder.
         state_seconds: between two times that the state of a run is kept.
         checkpoint_seconds: the old name of it, for one release.
+
+    >>> from spectail import simulate
+    >>> experiment = Experiment(n=40, d=20, h=30, n_test=9, n_test_large=9, steps=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder)
+    ...     (first, computed), (again, there) = (store.get_or_run(experiment, simulate) for _ in range(2))
+    >>> computed, there, first.identical(again)
+    (False, True, True)
     """
 
     def __init__(

@@ -71,6 +71,16 @@ def train(
     Raises:
         ValueError: a name or the data are not as expected, or the training is of an earlier version's numerics.
         OSError: the folder cannot be written to.
+
+    >>> import contextlib, tempfile
+    >>> network = "from torch.nn import *; make = lambda: Sequential(Flatten(), Linear(3072, 8))"
+    >>> with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+    ...     _ = Path("tiny_net.py").write_text(network)
+    ...     np.savez("noise.npz", images=np.random.default_rng(0).random((8, 4, 4)), labels=np.arange(8))
+    ...     training = Training(model="tiny_net:make", dataset="noise", images=8, lr=0.001, steps=1)
+    ...     run = train(training, data="noise.npz")
+    >>> run.phase.sizes["step"], bool(run.cross_entropy[1] < run.cross_entropy[0])
+    (2, True)
     """
     source = None if data is None else Path(data)
     path, _ = get_or_train(training, Path(out) / TRAININGS, data=source, device=device, progress=progress)

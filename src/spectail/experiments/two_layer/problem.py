@@ -75,9 +75,15 @@ class Problem:
     Attributes:
         beta: β*, unit vector (d), float64.
         train, holdout, test, test_large: points for the updates, the readout, and the two test losses.
-        w0: initial weights (h × d). a: the fixed second layer (h).
+        w0: initial weights (h × d).
+        a: the fixed second layer (h).
         key: the `problem_key` of every experiment that this problem belongs to.
         step_zero: what these runs share.
+
+    >>> tiny = Experiment(n=40, d=20, h=30, n_test=9, n_test_large=9)
+    >>> problem, larger = Problem.draw(tiny), Problem.draw(tiny.replace(n=50))
+    >>> torch.equal(problem.train.x, larger.train.x[:40])
+    True
     """
 
     beta: Float[Tensor, " d"]

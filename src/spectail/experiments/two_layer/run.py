@@ -71,6 +71,10 @@ def simulate(
     Raises:
         ValueError: the device is not available, the problem is another experiment's, or the experiment is of an
             earlier version's numerics.
+
+    >>> run = simulate(Experiment(n=40, d=20, h=30, n_test=9, n_test_large=9, steps=3))
+    >>> run.step.values.tolist(), run.eigenvalues.sel(step=3).shape
+    ([0, 1, 2, 3], (20,))
     """
     if checkpoint is not None:
         warnings.warn("simulate(checkpoint=…) is now simulate(resume=…)", DeprecationWarning, stacklevel=2)
@@ -118,6 +122,11 @@ def simulate_many(
 
     Yields:
         each experiment with its Dataset, in the order given.
+
+    >>> tiny = Experiment(n=40, d=20, h=30, n_test=9, n_test_large=9, steps=1)
+    >>> runs = simulate_many(tiny.replace(lr=lr) for lr in (0.1, 1.0))
+    >>> [(experiment.lr, float(run.update_lr.sel(step=1))) for experiment, run in runs]
+    [(0.1, 0.1), (1.0, 1.0)]
     """
     device = check_device(device)
     problem: Problem | None = None
