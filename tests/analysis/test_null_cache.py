@@ -28,6 +28,18 @@ def test_a_shape_is_simulated_once_and_found_by_the_next_process(folder, monkeyp
     assert calls == [(30, 20, 1)]
 
 
+def test_slices_that_are_drawn_together_are_kept_under_a_key_of_their_own(folder, monkeypatch):
+    simulations(monkeypatch)
+    for shape in ((20, 10, 1), (40, 36, 4), (7, 7, 9), (7, 7, 96)):
+        cache.nulls_of_shape(*shape)
+    assert {path.name for path in folder.iterdir()} == {
+        "20x10x1-1.json",
+        "40x36x4-1.json",
+        "7x7x9-1.json",
+        "7x7x96-2.json",
+    }
+
+
 @pytest.mark.parametrize("damage", ["", "{", '{"hill": 1}', "[]", '{"hill": {}, "ks": {}}', "NaN", "\x00\xff"])
 def test_a_damaged_file_is_simulated_again(folder, monkeypatch, damage):
     calls = simulations(monkeypatch)

@@ -5,7 +5,7 @@ import torch
 from spectail.errors import SpectailError
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.eigen import eigenvalues
-from spectail.spectra.nulls import ExponentNull, gaussian_spectrum, simulate_nulls
+from spectail.spectra.nulls import ExponentNull, drawn_together, gaussian_spectrum, simulate_nulls
 from spectail.spectra.tails import hill, ks_fit
 
 
@@ -24,6 +24,29 @@ def test_z_of_fresh_gaussian_matrices_has_mean_zero_and_deviation_one(rows, cols
         assert abs(z.mean()) < 4 * np.sqrt(1 / draws + 1 / 200)
         # 4 standard errors of the ratio of two standard deviations, each known to 1/√(2·draws)
         assert abs(np.log(z.std(ddof=1))) < 4 * np.sqrt(1 / (2 * draws) + 1 / 400)
+
+
+@pytest.mark.parametrize(("rows", "cols", "slices"), [(7, 7, 70), (30, 3, 90), (1, 1, 300), (5, 1, 100)])
+def test_slices_that_are_drawn_together_have_the_null_of_slices_drawn_one_by_one(rows, cols, slices):
+    assert drawn_together(min(rows, cols), slices)
+    nulls, stream, draws = simulate_nulls(rows, cols, slices), np.random.default_rng(5), 150
+    spectra = [torch.cat([gaussian_spectrum(rows, cols, stream) for _ in range(slices)]) for _ in range(draws)]
+    for z in ([nulls.hill.z(hill(s)) for s in spectra], [nulls.ks.z(ks_fit(s).alpha) for s in spectra]):
+        # 4 standard errors of a difference of two means and of a ratio of two deviations, of 150 and of 200 draws
+        assert abs(np.mean(z)) < 4 * np.sqrt(1 / draws + 1 / 200)
+        assert abs(np.log(np.std(z, ddof=1))) < 4 * np.sqrt(1 / (2 * draws) + 1 / 400)
+
+
+def test_nulls_that_lie_on_disks_since_the_first_edition_are_simulated_as_they_were():
+    known = {(30, 20, 1): 0.5033441761106975, (7, 7, 49): 0.058551534594216095, (64, 40, 3): 0.4036365292874352}
+    for shape, mean in known.items():
+        assert not drawn_together(*shape[1:])
+        assert simulate_nulls(*shape, draws=20).hill.mean == pytest.approx(mean, rel=1e-9)  # the same random numbers
+
+
+def test_a_null_of_thousands_of_values_has_fewer_draws_but_never_too_few():
+    assert 16 <= simulate_nulls(1, 1, 40_000).hill.draws < 50
+    assert simulate_nulls(3, 3, 100, draws=17).ks.draws == 17
 
 
 def test_the_bidiagonal_model_has_the_mean_and_variance_of_the_trace_of_a_gaussian_matrix():

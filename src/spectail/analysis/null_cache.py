@@ -12,10 +12,10 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from spectail.files import write_whole
-from spectail.spectra.nulls import ExponentNull, Nulls, simulate_nulls
+from spectail.spectra.nulls import ExponentNull, Nulls, drawn_together, simulate_nulls
 
-_EDITION = 1
-"""Of the simulation and of the files; a new one finds nothing of the old."""
+_EDITION, _EDITION_TOGETHER = 1, 2
+"""Of the simulation and of the files; a new one finds nothing of the old. Small slices are drawn together since 2."""
 
 
 def nulls_of_shape(rows: int, cols: int, slices: int = 1) -> Nulls:
@@ -42,7 +42,8 @@ def cache_folder() -> Path:
 
 @lru_cache(maxsize=4096)
 def _nulls_of_shape(longer: int, shorter: int, slices: int, folder: Path) -> Nulls:
-    path = folder / f"{longer}x{shorter}x{slices}-{_EDITION}.json"
+    edition = _EDITION_TOGETHER if drawn_together(shorter, slices) else _EDITION
+    path = folder / f"{longer}x{shorter}x{slices}-{edition}.json"
     nulls = _read(path)
     if nulls is None:
         nulls = simulate_nulls(longer, shorter, slices)

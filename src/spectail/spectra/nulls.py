@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from scipy.linalg import eigvalsh_tridiagonal
 from torch import Tensor
 
@@ -22,6 +23,13 @@ MOST_DRAWS = 200
 FEWEST_DRAWS = 16
 
 _WORK = 1.6e8  # of all draws together, in slices · b²: about three seconds
+
+_VALUES = 1.5e6  # of all draws together, eigenvalues that are pooled from small slices: about three seconds of KS fits
+
+# Past so many slices, up to such a shorter side, all are drawn and solved at once; a call for each would take minutes.
+_MANY, _SMALL = 64, 32
+
+_BATCH = 2**18  # numbers of their tridiagonal matrices in memory at a time
 
 
 @dataclass(frozen=True)
@@ -96,11 +104,15 @@ def simulate_nulls(rows: int, cols: int, slices: int = 1, *, draws: int | None =
     if b < 1 or slices * b < 3:
         raise SpectailError(f"a null needs three eigenvalues, got {slices} × {b}")
     if draws is None:
-        draws = int(min(max(_WORK / (slices * b**2), FEWEST_DRAWS), MOST_DRAWS))
+        most = _VALUES / (slices * b) if drawn_together(b, slices) else MOST_DRAWS
+        draws = int(min(max(min(_WORK / (slices * b**2), most), FEWEST_DRAWS), MOST_DRAWS))
     stream = np.random.default_rng([seed, longer, b, slices])
     hills, ks = [], []
     for _ in range(draws):
-        spectrum = torch.cat([gaussian_spectrum(longer, b, stream) for _ in range(slices)])
+        if drawn_together(b, slices):
+            spectrum = _spectra_of_small(longer, b, slices, stream)
+        else:
+            spectrum = torch.cat([gaussian_spectrum(longer, b, stream) for _ in range(slices)])
         hills.append(hill(spectrum))
         ks.append(ks_fit(spectrum).alpha)
     return Nulls(_null(hills), _null(ks))
@@ -123,13 +135,49 @@ def gaussian_spectrum(rows: int, cols: int, stream: np.random.Generator) -> Floa
     torch.Size([20])
     """
     b, longer = min(rows, cols), max(rows, cols)
-    diagonal = stream.chisquare(np.arange(longer, longer - b, -1))
-    below = stream.chisquare(np.arange(b - 1, 0, -1))
-    on = diagonal.copy()
-    on[1:] += below
-    off = np.sqrt(diagonal[:-1] * below)
+    on, off = _tridiagonals(longer, b, (), stream)
     values = eigvalsh_tridiagonal(on, off, lapack_driver="sterf", check_finite=False) if b > 1 else on
     return torch.from_numpy(values).clamp_min_(0.0)
+
+
+def drawn_together(shorter: int, slices: int) -> bool:
+    """Whether the slices of a spectrum are drawn at once: from the same law, but with other random numbers.
+
+    Args:
+        shorter: side of each.
+        slices: how many.
+
+    >>> drawn_together(7, 768), drawn_together(7, 1), drawn_together(512, 9)
+    (True, False, False)
+    """
+    return slices > _MANY and shorter <= _SMALL
+
+
+def _spectra_of_small(longer: int, b: int, slices: int, stream: np.random.Generator) -> Float[Tensor, " k"]:
+    """The pooled eigenvalues of several small Gaussian matrices, in few calls."""
+    spectra = []
+    for count in _counts(slices, max(_BATCH // b**2, 1)):
+        on, off = _tridiagonals(longer, b, (count,), stream)
+        matrices, index = np.zeros((count, b, b)), np.arange(b)
+        matrices[:, index, index] = on
+        matrices[:, index[1:], index[:-1]] = off
+        spectra.append((np.linalg.eigvalsh(matrices) if b > 1 else on).ravel())  # it reads the lower half
+    return torch.from_numpy(np.concatenate(spectra)).clamp_min_(0.0)
+
+
+def _counts(total: int, most: int) -> list[int]:
+    return [min(most, total - start) for start in range(0, total, most)]
+
+
+def _tridiagonals(
+    longer: int, b: int, many: tuple[int, ...], stream: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """BBᵀ of the bidiagonal B of `gaussian_spectrum`, one or many: on the diagonal, and beside it."""
+    diagonal = stream.chisquare(np.arange(longer, longer - b, -1), (*many, b))
+    below = stream.chisquare(np.arange(b - 1, 0, -1), (*many, b - 1))
+    on = diagonal.copy()
+    on[..., 1:] += below
+    return on, np.sqrt(diagonal[..., :-1] * below)
 
 
 def _null(alphas: list[float]) -> ExponentNull:
