@@ -52,7 +52,7 @@ def spikes_only(runs: Runs, spiking: Sequence[Experiment], bare: Sequence[Experi
 
 
 def modes(runs: Runs, experiment: Experiment, expected: int, step: int = 1) -> Outcome:
-    """How many humps the density of log λ has; a spectrum that is not finite decides nothing."""
+    """How many modes the density of log λ has; a spectrum that is not finite decides nothing."""
 
     def count(run: xr.Dataset) -> float:
         values = torch.from_numpy(spectrum_at(run, runs.scale.step(step)))
@@ -60,7 +60,7 @@ def modes(runs: Runs, experiment: Experiment, expected: int, step: int = 1) -> O
 
     counts = runs.measure(count, [experiment], step)[:, 0]
     return Outcome(
-        in_every_finite_repeat(counts, counts == expected), f"humps of log λ: {', '.join(f'{m:g}' for m in counts)}"
+        in_every_finite_repeat(counts, counts == expected), f"modes of log λ: {', '.join(f'{m:g}' for m in counts)}"
     )
 
 

@@ -45,7 +45,7 @@ FIG1 = Artifact(
             "§1a",
             "§1, Fig. 1",
             "After 10 steps of GD (η=2000) or FB-Adam (η=0.5) the spectrum is heavy-tailed.",
-            "phase heavy-tailed (one hump, Hill spread ≥ 1.16 of Marchenko–Pastur's: α ≤ 2.25) in every repeat, both",
+            "phase heavy-tailed (one mode, Hill spread ≥ 1.16 of Marchenko–Pastur's: α ≤ 2.25) in every repeat, both",
             heavy_tailed,
         ),
         Claim(

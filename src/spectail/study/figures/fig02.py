@@ -54,7 +54,7 @@ FIG2 = Artifact(
             "4",
             "§4.1, Fig. 2d",
             "One FB-Adam step with η=10 makes the bulk bimodal.",
-            "the density of log λ has two humps, in every repeat",
+            "the density of log λ has two modes, in every repeat",
             lambda runs: modes(runs, ADAM_10, 2),
         ),
     ),

@@ -27,7 +27,7 @@ FIG15 = Artifact(
             "4b",
             "App. F.1, Fig. 15d",
             "One FB-Adam step with η=2000 makes the spectrum clearly bimodal.",
-            "the density of log λ has two humps, in every repeat",
+            "the density of log λ has two modes, in every repeat",
             lambda runs: modes(runs, ADAM[1], 2),
         ),
         Claim(

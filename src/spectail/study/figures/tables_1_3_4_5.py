@@ -22,7 +22,7 @@ from spectail.study.runs import Runs
 from spectail.study.settings import QUARTER, S2
 
 HEAVY = (
-    "heavy-tailed is the phase of that name: one hump, and Hill at most 2.25 where an untrained matrix has 2.449 "
+    "heavy-tailed is the phase of that name: one mode, and Hill at most 2.25 where an untrained matrix has 2.449 "
     "(KS will not do: a lone spike keeps it above 5)"
 )
 
