@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.nn.utils import parametrizations, parametrize, prune
 
 from spectail.errors import SettingError
@@ -377,6 +378,34 @@ def test_wrapped_models_have_the_names_of_the_model():
         weights = open_weights(wrapped.state_dict())
         assert [matrix.name for matrix in weights.matrices] == names
     assert open_weights(compiled.state_dict()).title == 'state dict (its names without the prefix "_orig_mod.")'
+
+
+def test_parts_that_are_wrapped_have_the_names_of_the_model_as_a_module_and_as_a_state_dict():
+    model = nn.Sequential(nn.Linear(3, 4), nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2)))
+    names = ["0.weight", "1.0.weight", "1.1.weight"]
+    inside = copy.deepcopy(model)
+    inside[0] = checkpoint_wrapper(inside[0])
+    inside[1][0] = nn.DataParallel(torch.compile(checkpoint_wrapper(inside[1][0])))
+    averaged = torch.optim.swa_utils.AveragedModel(nn.DataParallel(inside))
+    for source in (inside, inside.state_dict(), averaged, averaged.state_dict()):
+        assert list(by_name(source)) == names
+    sharded = {f"_fsdp_wrapped_module.{name}": tensor for name, tensor in model.state_dict().items()}
+    sharded = {
+        name.replace("1.0.", "_forward_module.1._fpw_module.module.0."): tensor for name, tensor in sharded.items()
+    }
+    assert list(by_name(sharded)) == names
+
+
+def test_a_layer_that_is_called_module_keeps_its_name_where_two_would_be_equal():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.module, self.fc = nn.ModuleDict({"fc": nn.Linear(3, 4)}), nn.Linear(4, 2)
+
+    model = Model()
+    wrapped = nn.DataParallel(model)
+    for source in (model, model.state_dict(), wrapped, wrapped.state_dict()):
+        assert list(by_name(source)) == ["module.fc.weight", "fc.weight"]
 
 
 def test_a_checkpoint_is_unwrapped_and_says_so():

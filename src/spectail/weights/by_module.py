@@ -6,6 +6,7 @@ Here: what classes tell. Not here: what names tell (`by_name`, which is asked wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,7 @@ from spectail.weights.matrix import ConvMatrix, Skipped
 from spectail.weights.parameter import Parameter, Source, from_tensor, why_not_matrix
 from spectail.weights.reparametrized import reparametrized_of_module
 from spectail.weights.splitting import QKV, Splitting, bilinear, blocks, kernel, transposed, whole
-from spectail.weights.state_dict import COMPILED, WRAPPERS
+from spectail.weights.wrappers import WRAPPERS, without_wrappers
 
 _HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads")
 
@@ -25,19 +26,22 @@ def read_module(module: nn.Module, title: str = "") -> Source:
     """The parameters of a module, in the order of definition; the module is looked at, never changed.
 
     Args:
-        module: any; a wrapper for several devices or for compilation is seen through.
+        module: any; wrappers for devices, sharding, averages or compilation are seen through, around it and inside.
         title: what it is called; its class, if empty.
 
     Returns:
         its parameters, each as it is when it is read, and matrices that it holds otherwise as skipped.
     """
-    while type(module).__name__ in WRAPPERS:
-        module = next(module.children())
+    while len(module._modules) == 1 and not module._parameters:
+        name, inside = next(iter(module._modules.items()))
+        if name not in WRAPPERS or inside is None or inside is module:
+            break
+        module = inside
     parameters: list[Parameter] = []
     skipped: list[Skipped] = []
     modules: dict[str, tuple[nn.Module, nn.Module | None]] = {}
     for path, owner, around in _walk(module, "", None, ()):
-        modules[path] = owner, around
+        modules[path.removesuffix(".")] = owner, around
         effective, consumed = reparametrized_of_module(owner, path)
         parameters += effective
         parameters += [
@@ -47,7 +51,20 @@ def read_module(module: nn.Module, title: str = "") -> Source:
         ]
         skipped += consumed.values()
         skipped += _other_values(owner, path, consumed)
-    return Source(title or type(module).__name__, parameters, skipped, modules)
+    return _unwrapped(Source(title or type(module).__name__, parameters, skipped, modules))
+
+
+def _unwrapped(source: Source) -> Source:
+    """The same under the names that the model has without wrappers inside it."""
+    assert source.modules is not None
+    names = [parameter.name for parameter in source.parameters] + [left_out.name for left_out in source.skipped]
+    shorter = iter(without_wrappers(names)[0])
+    parameters = [replace(parameter, name=next(shorter)) for parameter in source.parameters]
+    skipped = [replace(left_out, name=next(shorter)) for left_out in source.skipped]
+    paths = [parameter.name.rpartition(".")[0] for parameter in source.parameters]
+    short_paths = [parameter.name.rpartition(".")[0] for parameter in parameters]
+    modules = {short: source.modules[path] for path, short in zip(paths, short_paths, strict=True)}
+    return replace(source, parameters=parameters, skipped=skipped, modules=modules)
 
 
 def split_by_module(source: Source, conv: ConvMatrix) -> list[Splitting | str]:
@@ -64,8 +81,7 @@ def split_by_module(source: Source, conv: ConvMatrix) -> list[Splitting | str]:
     shapes = {parameter.name: parameter.shape for parameter in source.parameters}
     splittings: list[Splitting | str] = []
     for parameter in source.parameters:
-        path = parameter.name[: parameter.name.rfind(".") + 1]
-        owner, around = source.modules[path]
+        owner, around = source.modules[parameter.name.rpartition(".")[0]]
         splittings.append(parameter.refusal or _splitting(owner, around, parameter.name, shapes, conv))
     return splittings
 
@@ -80,8 +96,7 @@ def _walk(
     for name, child in module._modules.items():
         if child is None or (name == "parametrizations" and hasattr(module, "parametrizations")):
             continue
-        inner = path if f"{name}." == COMPILED else f"{path}{name}."
-        yield from _walk(child, inner, module, (*above, module))
+        yield from _walk(child, f"{path}{name}.", around if name in WRAPPERS else module, (*above, module))
 
 
 def _reader(owner: nn.Module, name: str) -> Callable[[], Tensor]:

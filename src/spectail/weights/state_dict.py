@@ -17,23 +17,13 @@ from spectail.weights.matrix import Skipped
 from spectail.weights.parameter import Source, from_tensor
 from spectail.weights.reparametrized import reparametrized_by_name
 from spectail.weights.untrusted import printable
+from spectail.weights.wrappers import without_wrappers
 
 WRAPPINGS = (
     *("state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "params", "weights"),
     *("ema", "model_ema"),
 )
 """Under which names training scripts keep the state dict in a checkpoint, by precedence."""
-
-WRAPPERS = {
-    "DataParallel": "module.",
-    "DistributedDataParallel": "module.",
-    "AveragedModel": "module.",
-    "OptimizedModule": "_orig_mod.",
-}
-"""Classes that wrap a whole model, for several devices, averages or compilation, and what they put before its names."""
-
-COMPILED = "_orig_mod."
-"""What a part of a model that was compiled by itself puts into its names."""
 
 DEPTH = 3
 """How deep in a checkpoint its state dict may lie."""
@@ -67,29 +57,12 @@ def as_in_the_model(source: Source) -> Source:
         them, without the prefixes of wrappers, which the title then names; weights that are stored in several
         parameters are computed from these, which are listed as skipped.
     """
-    names, removed = without_prefixes([printable(parameter.name) for parameter in source.parameters])
-    title = source.title + (f' (its names without the prefix "{removed}")' if removed else "")
+    names, removed = without_wrappers([printable(parameter.name) for parameter in source.parameters])
+    prefixes = ", ".join(f'"{wrapper}."' for wrapper in removed)
+    title = source.title + (f" (its names without the prefix {prefixes})" if removed else "")
     named = [replace(parameter, name=name) for parameter, name in zip(source.parameters, names, strict=True)]
     parameters, sources = reparametrized_by_name(named)
     return Source(title, parameters, [*sources, *source.skipped], config=source.config)
-
-
-def without_prefixes(names: list[str]) -> tuple[list[str], str]:
-    """Names without what a wrapper put before every one of them.
-
-    Args:
-        names: of all parameters.
-
-    Returns:
-        the names; and the prefix that was removed, empty if none.
-    """
-    removed = ""
-    prefixes = set(WRAPPERS.values())
-    while prefix := next((one for one in prefixes if names and all(name.startswith(one) for name in names)), ""):
-        names = [name.removeprefix(prefix) for name in names]
-        removed += prefix
-    inner = [name.replace(COMPILED, "") for name in names]
-    return (inner if len(set(inner)) == len(set(names)) else names), removed
 
 
 def title_of_keys(title: str, keys: tuple[str, ...]) -> str:
