@@ -1,38 +1,36 @@
-"""The command line: parses, calls, prints. Nothing heavy is imported before it is needed."""
+"""The command line: parses, calls, prints. Nothing heavy is imported before it is needed.
+
+Here: a file a command. Not here: what a command does, and how anything looks.
+"""
 
 from __future__ import annotations
 
+import importlib
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tyro
 
-from spectail.cli.analyze import Analyze
-from spectail.cli.predict import Predict
-from spectail.cli.report import Report
-from spectail.cli.reproduce import Reproduce
-from spectail.cli.run import Run
-from spectail.cli.show import Show
-from spectail.cli.store import StoreCommand
-from spectail.cli.sweep import Sweep
-from spectail.cli.train import Train
 from spectail.errors import SpectailError
 
-COMMANDS: dict[str, Callable[..., Any]] = {
-    "run": Run,
-    "sweep": Sweep,
-    "reproduce": Reproduce,
-    "show": Show,
-    "predict": Predict,
-    "report": Report,
-    "analyze": Analyze,
-    "train": Train,
-    "store": StoreCommand,
+COMMANDS = {
+    "run": "run:Run",
+    "sweep": "sweep:Sweep",
+    "reproduce": "reproduce:Reproduce",
+    "show": "show:Show",
+    "predict": "predict:Predict",
+    "report": "report:Report",
+    "analyze": "analyze:Analyze",
+    "train": "train:Train",
+    "store": "store:StoreCommand",
 }
-"""Each parses its options, and does when it is called what they say."""
+"""Module and class of each: it parses its options, and does when it is called what they say."""
+
+GO_ON = {"sweep", "reproduce"}
+"""Commands that keep what was computed when they are interrupted."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -43,20 +41,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         print(f"spectail {__version__}")
         return
-    chosen = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS,
-        args=_with_address(given),
-        prog="spectail",
-        description="How the spectrum of a neural network's weights evolves while it trains.",
-    )
+    name = given[0] if given else ""
+    if name in COMMANDS:  # the others are not imported
+        chosen = tyro.cli(_command(name), args=_with_address(given[1:]), prog=f"spectail {name}")
+    else:
+        chosen = tyro.extras.subcommand_cli_from_dict(
+            {name: _command(name) for name in COMMANDS},
+            args=given,
+            prog="spectail",
+            description="How the spectrum of a neural network's weights evolves while it trains.",
+        )
     warnings.showwarning = _print_warning
     try:
         chosen()
     except (SpectailError, OSError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
-        many = type(chosen) in (Reproduce, Sweep)
-        kept = "; what was computed is kept, and the same command goes on from there" if many else ""
+        kept = "; what was computed is kept, and the same command goes on from there" if name in GO_ON else ""
         print(f"interrupted{kept}", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
@@ -66,6 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         traceback.print_exc()
         print("error: this is a fault of spectail itself; please report it with the lines above", file=sys.stderr)
         sys.exit(1)
+
+
+def _command(name: str) -> Any:
+    module, _, kind = COMMANDS[name].partition(":")
+    return getattr(importlib.import_module(f"spectail.cli.{module}"), kind)
 
 
 def _with_address(arguments: Sequence[str]) -> list[str]:

@@ -43,7 +43,13 @@ class Description(BaseModel):
         ValueError: a field is out of range or not known; one sentence says which, and what is expected.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        defer_build=True,  # the command line asks for fields and defaults of descriptions that it never makes
+    )
 
     added_later: ClassVar[Mapping[str, Any]] = {"numerics": 1}
     """Fields that the first stored files did not have, at the values that are left out of the JSON."""

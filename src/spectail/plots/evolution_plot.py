@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from spectail.errors import SettingError
 from spectail.plots.colours import LAW, MARKED, PHASES, ink_on
-from spectail.plots.look import new_axes
+from spectail.plots.look import new_axes, own_legend
 from spectail.plots.selection import NO_BULK, initial_law, one_matrix, recording_of
 from spectail.spectra.bulk import MarchenkoPastur
 
@@ -55,13 +55,15 @@ def evolution(x: Any, *, matrix: str | None = None, ax: Axes | None = None) -> A
     one = one_matrix(recording_of(x, "bulk_edge", "n_spikes"), matrix)
     if "eigenvalues" not in one or not (one["eigenvalues"] > 0).any():
         raise SettingError(f"{one['matrix'].item()} has no spectra to draw")
-    ax = ax or new_axes()
-    image = draw_evolution(ax, one, initial_law(one))
+    own, ax = ax is None, ax or new_axes()
+    image = draw_evolution(ax, one, initial_law(one), legend=not own)
+    if own:
+        own_legend(ax, own=True)
     ax.figure.colorbar(image, ax=ax, label=r"density of $\log_{10}\,\lambda$", pad=0.01)
     return ax
 
 
-def draw_evolution(ax: Axes, run: xr.Dataset, law: MarchenkoPastur | None) -> QuadMesh:
+def draw_evolution(ax: Axes, run: xr.Dataset, law: MarchenkoPastur | None, *, legend: bool = True) -> QuadMesh:
     """Density of log₁₀ λ (colour) against the step, with the spikes one by one.
 
     Args:
@@ -69,6 +71,7 @@ def draw_evolution(ax: Axes, run: xr.Dataset, law: MarchenkoPastur | None) -> Qu
         run: a recording of one matrix; at each step its `n_spikes` largest eigenvalues are marked, and the edge λ₊ of
             the bulk fitted to the spectrum is a line.
         law: of the initial weights, where it is known; its two edges are dotted lines.
+        legend: whether to put one inside, above the picture.
 
     Returns:
         the image, for a colour bar.
@@ -97,8 +100,9 @@ def draw_evolution(ax: Axes, run: xr.Dataset, law: MarchenkoPastur | None) -> Qu
     ):
         if value > 0:
             ax.axhline(np.log10(value), color=LAW, lw=0.8, ls=":", label=label)
-    ax.set_ylim(edges[0], edges[-1] + 0.3 * (edges[-1] - edges[0]))  # room for the legend
-    ax.legend(loc="upper left")
+    ax.set_ylim(edges[0], edges[-1] + (0.3 if legend else 0.0) * (edges[-1] - edges[0]))
+    if legend:
+        ax.legend(loc="upper left")
     ax.set_ylabel(r"$\log_{10}\,\lambda$")
     step_axis(ax, steps)
     return image

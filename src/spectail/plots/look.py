@@ -89,9 +89,9 @@ def new_figure(rows: int, cols: int, height: float, **options: Any) -> tuple[Fig
 def new_axes() -> Axes:
     """Axes of a figure of their own, in the look of a page, or of the style around."""
     if _styled():
-        return new_figure(1, 1, 3.0)[1][0]
+        return new_figure(1, 1, 4.0)[1][0]
     with style():
-        return new_figure(1, 1, 3.0)[1][0]
+        return new_figure(1, 1, 4.0)[1][0]
 
 
 def _styled() -> bool:
@@ -127,6 +127,21 @@ def shared_legend(figure: Figure, axes: Iterable[Axes]) -> None:
     fit = max(int(72 * figure.get_figwidth() / (0.52 * size * longest)), 1)
     columns = math.ceil(len(entries) / math.ceil(len(entries) / fit))  # rows of one length
     figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=columns)
+
+
+def own_legend(ax: Axes, *, own: bool) -> None:
+    """The legend of one picture: below axes that are alone in a figure of ours, else where it hides least.
+
+    Args:
+        ax: the picture.
+        own: whether the figure is ours, so that there is room for what stands outside of the axes.
+    """
+    if own:
+        figure = ax.get_figure(root=True)
+        assert figure is not None
+        shared_legend(figure, [ax])
+    elif ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="best")
 
 
 def panel_title(ax: Axes, index: int, title: str) -> Axes:

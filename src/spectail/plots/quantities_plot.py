@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
+from spectail.analysis.row import complete
 from spectail.errors import SettingError
 from spectail.plots.colours import FINAL, FRAME, LAW, PHASES, SERIES
 from spectail.plots.evolution_plot import step_axis, step_positions
-from spectail.plots.look import mathtext, new_axes, quantity_label
+from spectail.plots.look import mathtext, new_axes, own_legend, quantity_label
 from spectail.plots.selection import at_step, one_matrix, recording_of
 from spectail.recording.layout import each_matrix
 from spectail.recording.quantities import Quantity, quantity
@@ -54,7 +55,7 @@ def over_depth(x: Any, name: str = "pl_alpha_hill", *, step: int = -1, ax: Axes 
     q = quantity(name, recording[name].attrs)
     rows = list(each_matrix(at_step(recording, step)))
     values, phases = [float(row[name]) for row in rows], [str(row["phase"].item()) for row in rows]
-    ax = ax or new_axes()
+    own, ax = ax is None, ax or new_axes()
     _draw_nulls(ax, q, [_null(row, q) for row in rows])
     size = 5.0 if len(rows) <= 120 else 3.0
     for phase, (colour, marker, _) in PHASES.items():
@@ -72,7 +73,7 @@ def over_depth(x: Any, name: str = "pl_alpha_hill", *, step: int = -1, ax: Axes 
     else:
         ax.set_xlabel("matrix, in the order of definition")
     ax.set_ylabel(quantity_label(q))
-    ax.legend()
+    own_legend(ax, own=own)
     return ax
 
 
@@ -99,12 +100,14 @@ def over_steps(x: Any, name: str = "pl_alpha_hill", *, matrix: str | None = None
     recording = recording_of(x, name)
     recording = recording if matrix is None else one_matrix(recording, matrix)
     values, q = recording[name], quantity(name, recording[name].attrs)
+    if q.null and q.null not in recording.variables:
+        recording = complete(recording)
     along = next((str(dim) for dim in ("step", "update") if dim in values.dims), "")
     if not along or values.dtype.kind in "OSUT" or len(values.dims) > 2:
         raise SettingError(f"quantity={name!r} is not a number at each step; see spectail.quantities()")
     others = [str(dim) for dim in values.dims if dim != along]
     position = step_positions(values[along].values)
-    ax = ax or new_axes()
+    own, ax = ax is None, ax or new_axes()
     if not others:
         _draw_nulls(ax, q, [_null(recording, q)], span=True)
         ax.plot(position, values.values, color=FINAL, marker="o", label=mathtext(q.symbol or q.text))
@@ -120,8 +123,8 @@ def over_steps(x: Any, name: str = "pl_alpha_hill", *, matrix: str | None = None
                 colour = matplotlib.colormaps["cividis"](index / (table.shape[1] - 1))
                 label = _short(names[index]) if names and index in (0, table.shape[1] - 1) else "_"
                 ax.plot(position, table[:, index], color=colour, lw=0.9, label=label)
-        if table.shape[1] > 1 and ax.get_legend_handles_labels()[0]:
-            ax.legend()
+    if (others and table.shape[1] > 1) or len(ax.get_legend_handles_labels()[0]) > 1:
+        own_legend(ax, own=own)
     _scale_of(ax, q, values.values)
     step_axis(ax, values[along].values)
     ax.set_xlabel("update" if along == "update" else "step $t$")

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spectail.errors import SettingError
 from spectail.plots.colours import FINAL, INITIAL, LAW, PREDICTED
-from spectail.plots.look import new_axes
+from spectail.plots.look import new_axes, own_legend
 from spectail.plots.selection import at_step, count_of_spikes, fitted_bulk, initial_law, one_matrix, recording_of
 from spectail.recording.layout import eigenvalues_at
 from spectail.spectra.bulk import MarchenkoPastur
@@ -61,14 +61,15 @@ def spectrum(
     if not len(values) or values[-1] <= 0:
         raise SettingError(f"{at['matrix'].item()} has no spectrum at step {int(at['step'])} to draw")
     earlier = eigenvalues_at(first) if int(first["step"]) < int(at["step"]) else None
-    ax = draw_spectrum(
-        ax or new_axes(), values, initial=earlier if earlier is not None and len(earlier) else None,
+    own, ax = ax is None, ax or new_axes()
+    draw_spectrum(
+        ax, values, initial=earlier if earlier is not None and len(earlier) else None,
         law=initial_law(one), bulk=fitted_bulk(at), n_spikes=count_of_spikes(at), axis=scale,
         final_label=f"step {int(at['step'])}" if earlier is not None else "eigenvalues",
         initial_label=f"step {int(first['step'])}",
     )  # fmt: skip
     ax.set_title(f"{at['matrix'].item()}: {at['phase'].item()}", loc="left")
-    ax.legend()
+    own_legend(ax, own=own)
     return ax
 
 
@@ -204,8 +205,8 @@ def _draw_law(ax: Axes, law: MarchenkoPastur, whose: str, axis: AxisScale) -> No
         y[y > 8 / high] = np.nan  # h = d: the density has a pole at zero
     limits = ax.get_ylim()
     ax.plot(x, np.where(y > 0, y, np.nan), color=LAW, lw=1.0, label=f"Marchenko–Pastur ({whose})", zorder=4)
-    if axis == "log10":
-        ax.set_ylim(limits)
+    if axis == "log10":  # the ends of the law reach down to nothing
+        ax.set_ylim(limits[0], max(limits[1], 1.2 * float(y.max())))
 
 
 def _mark_spikes(ax: Axes, final: _Values, n_spikes: int, axis: AxisScale) -> None:
