@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 StepProgress = Callable[[int, int], None]
 """Called with the step that a run has reached, and how many there are."""
@@ -27,25 +30,99 @@ def step_progress(steps: int) -> Iterator[StepProgress]:
         yield lambda step, steps: progress.update(task, completed=step, text=f"step {step} of {steps}")
 
 
-def bar() -> Progress:
-    """A bar with what is done, and how long the rest takes; on the standard error of a terminal."""
-    columns = (
-        TextColumn("{task.fields[text]}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
+def bar(*left: ProgressColumn) -> Progress:
+    """A bar with what is done, and how long the rest takes; on the standard error of a terminal.
+
+    Args:
+        left: what says how long the rest takes; by default it goes by the last half minute.
+    """
+    rest = left or (TextColumn("left"), TimeRemainingColumn())
+    columns = (TextColumn("{task.fields[text]}"), BarColumn(), TimeElapsedColumn(), *rest)
     out = Console(stderr=True)
     return Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
 
 
-@contextmanager
-def matrix_progress() -> Iterator[MatrixProgress]:
-    """A bar over the matrices of a model, weighed by their work."""
-    with bar() as progress:
-        task = progress.add_task("matrices", total=1.0, text="opening")
-        yield lambda share, name: progress.update(task, completed=share, text=name)
+class WorkProgress:
+    """How far the matrices of a model are, weighed by their work: a bar on a terminal, else a line a minute.
+
+    Nothing is shown where it ends sooner.
+
+    Args:
+        total: how many matrices.
+        done: how many are done already.
+        share: of the work that is done already.
+        tell: called in the place of the bar and of the lines, with the share and a name.
+        seconds: between two lines.
+    """
+
+    def __init__(
+        self, total: int, done: int = 0, share: float = 0.0, tell: MatrixProgress | None = None, seconds: float = 60.0
+    ) -> None:
+        self._total, self._done, self._share, self._share_before = total, done, share, share
+        self._name, self._tell, self._seconds = "opening", tell, seconds
+        self._started, self._ended = time.monotonic(), threading.Event()
+        self._bar = bar(TextColumn("{task.fields[left]}"))
+        self._bar.disable = self._bar.disable or tell is not None
+        self._task = self._bar.add_task("matrices", total=1.0, text=self._name, left="")
+
+    def __enter__(self) -> WorkProgress:
+        self._bar.start()
+        if self._bar.disable and self._tell is None:
+            threading.Thread(target=self._print_lines, daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ended.set()
+        self._bar.stop()
+
+    def begin(self, name: str) -> None:
+        """A matrix of this process is begun."""
+        self._name = name
+        self._show()
+
+    def finish(self, share: float) -> None:
+        """A matrix is done, which was so much of the work."""
+        self._done += 1
+        self._share += share
+        if not self._bar.disable:
+            self._show()
+
+    def say(self, sentence: str) -> None:
+        """Print a sentence above the bar."""
+        if self._tell is None:
+            self._bar.console.print(sentence, style="yellow", soft_wrap=True)
+
+    def line(self) -> str:
+        """How far it is, and how long the rest takes at the pace so far."""
+        pace = (self._share - self._share_before) / max(time.monotonic() - self._started, 1e-9)
+        left = f", about {_about((1 - self._share) / pace)} left" if pace > 0 else ""
+        return f"{self._done} of {self._total} matrices, {100 * self._share:.0f} % of the work{left}"
+
+    def _show(self) -> None:
+        if self._tell is not None:
+            self._tell(self._share, self._name)
+        elif not self._bar.disable:
+            left = self.line().partition(", about ")[2]
+            self._bar.update(self._task, completed=self._share, text=f"{self._done} of {self._total} · {self._name}")
+            self._bar.update(self._task, left=f"about {left}" if left else "")
+
+    def _print_lines(self) -> None:
+        while not self._ended.wait(self._seconds):
+            print(self.line(), file=sys.stderr, flush=True)
+
+
+def _about(seconds: float) -> str:
+    """A time in the words of somebody who does not know it exactly.
+
+    >>> _about(20), _about(840), _about(5400), _about(300000)
+    ('a minute', '14 minutes', '1.5 hours', '3.5 days')
+    """
+    if seconds < 90:
+        return "a minute"
+    for size, unit, digits in ((60, "minutes", 0), (3600, "hours", 1), (86400, "days", 1)):
+        if seconds < size * (90 if size == 60 else 48) or unit == "days":
+            return f"{seconds / size:.{digits}f} {unit}"
+    raise AssertionError
 
 
 @contextmanager

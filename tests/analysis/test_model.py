@@ -1,22 +1,28 @@
 """One row per matrix, in a module, in a file, and between two of them."""
 
 import math
+import re
 import subprocess
 import sys
 import warnings
+from collections import Counter
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 import torch
+import xarray as xr
 from safetensors.torch import save_file
 from torch import nn
 
-from spectail import analyze, compare, load_recording
+from spectail import SettingError, SourceError, SpectailError, analyze, compare, load_recording
 from spectail.analysis import null_cache as cache
+from spectail.analysis import pieces
 from spectail.analysis.row import SLICE_FACTOR, measure_matrix
 from spectail.cli import main
 from spectail.recording.layout import eigenvalues_at
 from spectail.recording.quantities import Quantity, of_row
+from spectail.weights import state_dict
 from spectail.weights.matrix import WeightMatrix
 from spectail.weights.opening import open_weights
 
@@ -218,11 +224,116 @@ def test_a_model_keeps_its_weights_its_mode_and_its_hooks():
     assert all(p.grad is None and p.requires_grad for p in net.parameters())
 
 
-def test_a_model_without_a_matrix_gives_no_rows_and_says_what_it_skipped():
-    analysis = analyze(nn.LayerNorm(8))
-    assert analysis.frame.empty
-    assert list(analysis.frame.columns) == COLUMNS
-    assert len(analysis.skipped) == 2
+def test_a_model_without_a_matrix_is_an_error_that_says_what_was_skipped_and_why():
+    with pytest.raises(SourceError, match="LayerNorm has no matrix to analyse; 2 parameters skipped: weight: a vector"):
+        analyze(nn.LayerNorm(8))
+
+
+def test_two_models_with_nothing_in_common_are_an_error_with_names_of_both():
+    with pytest.raises(SourceError, match=r"no matrix in common .*before: a\.w, b\.w; after: module\.a\.w$"):
+        compare({"a.w": torch.eye(20), "b.w": torch.eye(20)}, {"module.a.w": torch.eye(20), "v": torch.ones(3)})
+
+
+def test_layers_are_chosen_by_names_and_patterns_and_what_was_skipped_goes_with_them():
+    assert analyze(model(), layers="1.weight").frame["name"].tolist() == ["1.weight"]
+    analysis = analyze(model(), layers=["3.*", "0.*"])
+    assert analysis.frame["name"].tolist() == ["0.weight", "3.weight"]  # in the order of the model
+    assert [one.name for one in analysis.skipped] == ["0.bias"]
+    rnn = analyze(nn.LSTM(12, 11), layers="weight_ih_l0").frame["name"]  # all parts of a parameter
+    assert rnn.str.startswith("weight_ih_l0[").all()
+    assert len(rnn) == 4
+    with pytest.raises(SettingError, match=r"layers='4\.\*' fits no matrix of Sequential; it has 0\.weight, 1\.weight"):
+        analyze(model(), layers=["0.*", "4.*"])
+
+
+def test_sources_say_what_they_hold_before_anything_is_read():
+    weights = open_weights(model())
+    assert repr(weights) == "Weights of Sequential: 3 matrices, 4 parameters skipped"
+    assert weights.frame()[["name", "rows", "cols", "slices"]].values.tolist()[1] == ["1.weight", 16, 12, 9]
+
+
+def test_a_tensor_is_read_once_in_an_analysis_and_once_of_each_side_in_a_comparison():
+    reads = []
+
+    for function, sides in ((analyze, 1), (compare, 2)):
+        reads.clear()
+        states = [{"a.in_proj_weight": torch.randn(60, 20), "b.weight": torch.randn(30, 20)} for _ in range(sides)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(state_dict, "from_tensor", _counting_reads(state_dict.from_tensor, reads))
+            assert len(function(*states, nulls=False).frame) == 4  # q, k and v are one tensor
+        assert Counter(reads) == {"a.in_proj_weight": sides, "b.weight": sides}
+
+
+def _counting_reads(from_tensor, reads):
+    def counting(name, tensor, load, **options):
+        return from_tensor(name, tensor, lambda: reads.append(name) or load(), **options)
+
+    return counting
+
+
+@pytest.mark.parametrize("size", [1e-160, 1e-200, 1e-300])
+def test_weights_whose_squares_vanish_are_not_zero_and_have_the_exponents_of_a_multiple(size):
+    weights = torch.randn(60, 40, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    plain, tiny = row_of(weights), row_of(weights * size)
+    assert "all weights are zero" not in tiny["note"]
+    assert "below what float64 holds" in tiny["note"]
+    for name in ("pl_alpha_hill", "pl_alpha_ks", "z_hill", "stable_rank", "n_spikes"):
+        assert tiny[name] == pytest.approx(plain[name], rel=1e-9)  # rounding of the product
+    assert tiny["spectral_norm"] == pytest.approx(plain["spectral_norm"] * size, rel=1e-9)
+    assert math.isnan(tiny["bulk_edge"])
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (MemoryError(), r"not measured: no memory: it needs about \S+ GiB; fewer workers at once, or more memory"),
+        (RuntimeError("CUDA out of memory"), "not measured: no memory on the device: .* device cpu"),
+        (OSError(5, "the connection was cut"), "not measured: .*the connection was cut"),
+        (SourceError("m.safetensors has changed since it was opened"), "not measured: m.safetensors has changed"),
+        (torch.linalg.LinAlgError("no convergence\nat all"), "not measured: .*LinAlgError: no convergence"),
+        (KeyError("w"), "not measured: KeyError: 'w'"),
+    ],
+)
+def test_a_matrix_that_cannot_be_measured_for_any_reason_is_a_row_with_a_note(monkeypatch, error, sentence):
+    def broken():
+        raise error
+
+    def with_one_broken(*arguments, **options):
+        weights = open_weights(*arguments, **options)
+        first, *others = weights.matrices
+        return replace(weights, matrices=(replace(first, read=broken), *others))
+
+    monkeypatch.setattr(pieces, "open_weights", with_one_broken)
+    analysis = analyze(model())
+    assert re.fullmatch(sentence + ".*", analysis.frame["note"][0])
+    assert math.isnan(analysis.frame["pl_alpha_hill"][0])
+    assert analysis.frame["pl_alpha_hill"][1:].notna().all()
+
+
+@pytest.mark.parametrize("device", ["nowhere", "cuda:99", "meta:x"])
+def test_a_device_that_is_not_there_is_refused_in_a_sentence(device):
+    with pytest.raises(SpectailError, match=f"device='{device}' is not available here"):
+        analyze(model(), device=device)
+
+
+def test_weights_go_to_a_device_matrix_by_matrix():
+    moved = []
+    with pytest.MonkeyPatch.context() as patch:
+        on_device = pieces._on_device
+        patch.setattr(
+            pieces, "_on_device", lambda one, device: moved.append((one.name, device)) or on_device(one, device)
+        )
+        on_cpu = analyze(model(), device="cpu")
+    assert moved == [(name, "cpu") for name in ("0.weight", "1.weight", "3.weight")]
+    xr.testing.assert_identical(on_cpu.recording, analyze(model()).recording)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_numbers_of_the_cpu():
+    here, there = analyze(model()).frame, analyze(model(), device="cuda").frame
+    numbers = here.select_dtypes("number").columns
+    # other libraries: rounding of Gram matrices, with conditions of 1e4
+    pd.testing.assert_frame_equal(here[numbers], there[numbers], rtol=1e-9)
 
 
 def test_the_change_of_a_model_is_that_of_its_matrices():
@@ -265,6 +376,30 @@ def test_the_command_writes_a_table_and_files(tmp_path, capsys):
     assert list(table.columns) == COLUMNS
     assert table.set_index("name")["cols"]["1.weight"] == 108
     assert len(pd.read_csv(tmp_path / "out" / "skipped.csv")) == 4
+
+
+def test_no_cell_of_a_table_begins_a_formula(tmp_path):
+    state = {name: torch.randn(30, 20) for name in ('=HYPERLINK("x")', "+1", "-2", "@SUM(A1)", "plain")}
+    save_file(state | {"=vector": torch.ones(3)}, tmp_path / "m.safetensors")
+    main(["analyze", str(tmp_path / "m.safetensors"), "--out", str(tmp_path)])
+    with (tmp_path / "analysis.csv").open() as file:
+        names = [line.strip('"')[:2] for line in file][1:]
+    assert sorted(names) == ["'+", "'-", "'=", "'@", "pl"]
+    assert pd.read_csv(tmp_path / "skipped.csv")["name"].tolist() == ["'=vector"]
+    assert pd.read_csv(tmp_path / "analysis.csv")["z_hill"].dtype == float  # numbers stay numbers, negative ones too
+
+
+def test_the_list_names_matrices_and_costs_and_reads_no_weight(tmp_path, capsys, monkeypatch):
+    save_file(model().state_dict(), tmp_path / "m.safetensors")
+    monkeypatch.setattr(WeightMatrix, "load", None)
+    monkeypatch.setattr("spectail.report.terminal.matrices._seconds_of_work", lambda: 1e-6)
+    main(["analyze", str(tmp_path / "m.safetensors"), "--list", "--layers", "0.*", "1.*"])
+    text = capsys.readouterr().out
+    assert "0.weight" in text
+    assert "9×16×12" in text
+    assert "3.weight" not in text
+    assert "a vector: a bias" in text
+    assert re.search(r"about .* of one thread, .* GB to read, at most .* GiB of memory", text)
 
 
 def test_spectra_are_kept_by_the_name_of_their_matrix(tmp_path):

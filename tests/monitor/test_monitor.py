@@ -367,7 +367,8 @@ def test_a_row_that_cannot_be_measured_is_noted_and_the_others_are_there(monkeyp
     with SpectralMonitor(model, optimizer, when=every(1), nulls=False) as monitor:
         go_on(model, optimizer, 1)
     notes = monitor.recording.note.values[:, 0].tolist()
-    assert notes == ["not measured: CUDA out of memory"] * 2
+    assert all(note.startswith("not measured: no memory on the device: it needs about ") for note in notes)
+    assert len(notes) == 2
     assert monitor.recording.pl_alpha_hill.values[:, 1].min() > 1
 
 

@@ -7,32 +7,43 @@ Here: what `analyze` does, and its answer. Not here: how a row is made (`row`), 
 from __future__ import annotations
 
 import json
+import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from torch import Tensor
 
-from spectail.analysis.pair import pair_up, top_overlaps
-from spectail.analysis.row import labels, measure_matrix
+from spectail.analysis.identity import difference, stamps_of, weights_digest
+from spectail.analysis.pieces import Measure, OpenRequest, Request, Row, measure_pieces, work
+from spectail.analysis.row import NOT_MEASURED
 from spectail.analysis.summary import summary_html, summary_lines
-from spectail.progress import MatrixProgress, matrix_progress
-from spectail.recording.layout import Measurement, each_matrix, eigenvalues_at, frame, to_dataset
-from spectail.recording.quantities import Quantity, select
-from spectail.weights.matrix import ConvMatrix, Skipped, WeightMatrix, Weights, read_once
-from spectail.weights.opening import open_weights
+from spectail.errors import SettingError, SourceError, StoreError, unknown_name
+from spectail.progress import MatrixProgress, WorkProgress
+from spectail.recording.journal import RowJournal
+from spectail.recording.journal_file import journal_path, read_journal
+from spectail.recording.layout import (
+    each_matrix,
+    eigenvalues_at,
+    frame,
+    labels_of,
+    measurements_of,
+    rows_to_dataset,
+)
+from spectail.recording.reading import load_recording
+from spectail.running.ray import Resources
+from spectail.running.scheduler import Compute
+from spectail.spectra.precision import check_device
+from spectail.weights.matrix import ConvMatrix, Skipped
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Measure = Mapping[Quantity, Callable[[NDArray[np.float64], int, int], float]]
-"""A user's own quantities: each is computed from the eigenvalues, ascending, and the rows and columns of the matrix."""
 
 _RENAMED = {"xmin": "ks_xmin", "overlap_left": "top_overlap_left", "overlap_right": "top_overlap_right"}
 
@@ -112,33 +123,54 @@ def _warn(what: str) -> None:
 def analyze(
     source: Any,
     *,
-    after: Any = None,
+    layers: str | Sequence[str] | None = None,
     conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES,
     nulls: bool | str = "gaussian",
     p_value: bool = False,
     measure: Measure | None = None,
     seed: int = 0,
+    device: str | None = None,
+    workers: int | None = None,
+    ray: str | None = None,
+    resources: Resources | None = None,
+    out: str | os.PathLike[str] | None = None,
+    existing: str = "resume",
     progress: MatrixProgress | None = None,
+    after: Any = None,
 ) -> Analysis:
     """What the spectra of a model say, one row a matrix.
 
     Args:
         source: a module, a state dict, or the path of a checkpoint, as for `open_weights`.
-        after: the first edition's way to `compare`.
+        layers: names of matrices, or patterns such as "model.layers.*.mlp.*"; None takes all.
         conv: how a convolution's kernel becomes matrices.
         nulls: "gaussian" to compare with Gaussian matrices of the shape, which are kept on disk; False not to.
         p_value: whether to bootstrap the goodness of each KS fit, which takes hundreds of fits a matrix.
         measure: quantities of your own.
         seed: of the bootstrap. Nulls have a seed of their own; no global random state is touched.
-        progress: called before each matrix; by default a bar where someone looks.
+        device: where spectra are computed, such as "cuda": weights go there matrix by matrix. None: where they are.
+        workers: processes beside each other with one thread each, which open the source themselves; not more at once
+            than memory allows. None: this process, with all its threads.
+        ray: address of a Ray cluster, or "" for the one that is running, or else a local one.
+        resources: what each matrix takes of the cluster.
+        out: a folder. Each row is kept there as soon as it is there, and `spectra.nc` when all are; interrupted or
+            killed, the same call goes on where it was, to the same bits. An analysis that is whole is read, not
+            computed.
+        existing: what is done with an analysis in `out`: "resume" it, "replace" it, or "refuse" to.
+        progress: called with the share of the work that is done and the name of a matrix; by default a bar where
+            someone looks, else a line a minute.
+        after: the first edition's way to `compare`.
 
     Returns:
         the rows as `.frame`, the spectra, what was skipped, and all of it as a recording. A matrix that cannot be
-        measured has NaN and a `note`.
+        measured has NaN and a `note`; the same call with the same `out` tries it again.
 
     Raises:
-        SourceError: the source is not understood, or a file is not what it says it is.
-        OSError: a file cannot be read.
+        SourceError: the source is not understood, a file is not what it says it is, or there is no matrix in it.
+        SettingError: an option is out of range, or a pattern fits no matrix.
+        StoreError: what is in `out` is of another source, or of other options.
+        OSError: a file cannot be read or written.
+        KeyboardInterrupt: it was interrupted; rows in `out` are kept.
 
     >>> from torch import nn
     >>> analysis = analyze(nn.Sequential(nn.Linear(30, 20), nn.BatchNorm1d(20)))
@@ -147,15 +179,13 @@ def analyze(
     >>> [parameter.name for parameter in analysis.skipped]
     ['0.bias', '1.weight', '1.bias']
     """
+    reading = {"conv": str(conv)}
     if after is not None:
         warnings.warn("analyze(after=…) is now spectail.compare(before, after)", DeprecationWarning, stacklevel=2)
         return compare(source, after, conv=conv, nulls=nulls, p_value=p_value, seed=seed, progress=progress)
-
-    def measured(matrix: WeightMatrix) -> tuple[dict[str, Any], Tensor]:
-        return measure_matrix(matrix, nulls=bool(nulls), p_value=p_value, seed=seed)
-
-    weights = open_weights(source, conv)
-    return Analysis(record("analysis", weights, measured, measure or {}, progress), weights.skipped)
+    request = Request("analysis", (source,), reading, layers, bool(nulls), p_value, seed, device, dict(measure or {}))
+    compute = Compute(device or "cpu", workers, ray, resources, threads=1)
+    return Analysis(*_record(request, compute, out, existing, progress))
 
 
 class Comparison(Analysis):
@@ -171,10 +201,17 @@ def compare(
     before: Any,
     after: Any,
     *,
+    layers: str | Sequence[str] | None = None,
     conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES,
     nulls: bool | str = "gaussian",
     p_value: bool = False,
     seed: int = 0,
+    device: str | None = None,
+    workers: int | None = None,
+    ray: str | None = None,
+    resources: Resources | None = None,
+    out: str | os.PathLike[str] | None = None,
+    existing: str = "resume",
     progress: MatrixProgress | None = None,
 ) -> Comparison:
     """What changed between two states of a model: the spectra of W_after − W_before, one row a matrix.
@@ -182,98 +219,193 @@ def compare(
     Args:
         before: a module, a state dict, or the path of a checkpoint, as for `analyze`.
         after: the same model later, in any of these forms.
-        conv: as for `analyze`; as are the others.
+        layers: names of matrices, or patterns; as for `analyze`, as are the others.
+        conv: how a convolution's kernel becomes matrices.
         nulls: whether to compare with Gaussian matrices.
         p_value: whether to bootstrap each KS fit.
         seed: of the bootstrap.
-        progress: called before each matrix.
+        device: where spectra are computed.
+        workers: processes beside each other.
+        ray: address of a Ray cluster.
+        resources: what each matrix takes of the cluster.
+        out: a folder to keep the rows in as they come.
+        existing: what is done with what is there.
+        progress: called with the share of the work that is done and the name of a matrix.
 
     Returns:
         rows of the differences, with `top_overlap_left` and `top_overlap_right`: the squared cosines between the
         strongest singular vectors before and after, averaged over the slices of a kernel.
 
     Raises:
-        SourceError: a source is not understood, or a file is not what it says it is.
-        OSError: a file cannot be read.
+        SourceError: a source is not understood, a file is not what it says it is, or the two have no matrix in common.
+        SettingError: an option is out of range, or a pattern fits no matrix.
+        StoreError: what is in `out` is of other sources, or of other options.
+        OSError: a file cannot be read or written.
+        KeyboardInterrupt: it was interrupted; rows in `out` are kept.
 
     >>> import torch
     >>> first, later = {"w": torch.eye(20)}, {"w": 2 * torch.eye(20)}
     >>> compare(first, later, nulls=False).frame["spectral_norm"].tolist()
     [1.0]
     """
-    weights, pairs = pair_up(open_weights(before, conv), open_weights(after, conv))
-
-    def measured(matrix: WeightMatrix) -> tuple[dict[str, Any], Tensor]:
-        row, spectrum = measure_matrix(matrix, nulls=bool(nulls), p_value=p_value, seed=seed)
-        row |= top_overlaps(*pairs[matrix.name])
-        row |= {"note": "unchanged"} if row["frobenius_norm"] == 0 else {}
-        return row, spectrum
-
-    return Comparison(record("comparison", weights, measured, {}, progress), weights.skipped)
+    reading = {"conv": str(conv)}
+    request = Request("comparison", (before, after), reading, layers, bool(nulls), p_value, seed, device)
+    compute = Compute(device or "cpu", workers, ray, resources, threads=1)
+    return Comparison(*_record(request, compute, out, existing, progress))
 
 
-def record(
-    of: str,
-    weights: Weights,
-    measured: Callable[[WeightMatrix], tuple[dict[str, Any], Tensor]],
-    measure: Measure,
+FILE = "spectra.nc"
+"""What the recording of an analysis is called in its folder."""
+
+
+def _record(
+    request: Request,
+    compute: Compute,
+    out: str | os.PathLike[str] | None,
+    existing: str,
     progress: MatrixProgress | None,
-) -> xr.Dataset:
-    """Measure every matrix of a model.
+) -> tuple[xr.Dataset, tuple[Skipped, ...]]:
+    """The recording of what was asked, and what was left out; what is kept already is not measured again."""
+    if existing not in ("resume", "replace", "refuse"):
+        raise SettingError(unknown_name("existing", existing, ("resume", "replace", "refuse")))
+    if request.device is not None:
+        check_device(request.device)
+    files = [stamps_of(source) for source in request.sources]
+    path = None if out is None else Path(out) / FILE
+    header: dict[str, Any] = {}
+    opened: OpenRequest | None = None
+    digest = ""
+    if None in files and (path is not None or not compute.in_this_process):
+        opened = request.open()
+        if compute.in_this_process or all(isinstance(one, str | os.PathLike) for one in request.sources):
+            digest = weights_digest(opened.weights)
+    rows: dict[int, Row] = {}
+    if path is not None:
+        header = _header(request, files, digest)
+        recording = _existing(path, header, existing)
+        if recording is not None:
+            rows = _rows_of(recording)
+            if len(rows) == recording.sizes["matrix"]:
+                if journal_path(path).exists():  # it was killed when all was done
+                    RowJournal(path, {**header, "title": recording.attrs["title"]}).close()
+                return recording, _skipped_of(recording)
+    opened = opened or request.open()
+    weights = opened.weights
+    if not weights.matrices:
+        raise SourceError(_why_nothing(request, weights.title, weights.skipped))
+    journal = None if path is None else RowJournal(path, {**header, "title": weights.title})
+    with closing(journal) if journal else nullcontext():
+        rows |= journal.rows if journal else {}
+        _measure_rest(opened, compute, digest, rows, journal, progress)
+        attributes = {"title": weights.title, "skipped": json.dumps([asdict(one) for one in weights.skipped])}
+        attributes |= {"begun_with": json.dumps(header)} if journal else {}
+        places = range(len(weights.matrices))
+        in_order, spectra = [rows[place][0] for place in places], [rows[place][1] for place in places]
+        recording = rows_to_dataset(request.of, in_order, spectra, attributes, request.measure)
+        if journal:
+            journal.save(recording)
+    return recording, weights.skipped
 
-    Args:
-        of: the kind of recording.
-        weights: of the model.
-        measured: gives the row and the spectrum of a matrix.
-        measure: a user's own quantities.
-        progress: as for `analyze`.
 
-    Returns:
-        the recording, of one step.
-    """
-    rows, spectra = [], {}
-    with _bar(progress) as show:
-        work = np.cumsum([0.0, *map(_work, weights.matrices)])
-        for index, matrix in enumerate(read_once(weights.matrices)):
-            show(float(work[index] / work[-1]), matrix.name)
-            row, values = measured(matrix)
-            for q, function in measure.items():
-                row[q.name] = _own_quantity(function, values, matrix, row, q)
-            rows.append(row)
-            spectra[matrix.name] = values
-    constant = [{"name": matrix.name} | labels(matrix) for matrix in weights.matrices]
-    names = [q.name for q in select("null")]
-    matrices = [known | {name: row[name] for name in names} for known, row in zip(constant, rows, strict=True)]
-    skipped = json.dumps([asdict(one) for one in weights.skipped])
-    attributes = {"title": weights.title, "skipped": skipped}
-    return to_dataset(of, matrices, [Measurement(0, rows, spectra).to_keep()], attributes, measure)
+def _measure_rest(
+    opened: OpenRequest,
+    compute: Compute,
+    digest: str,
+    rows: dict[int, Row],
+    journal: RowJournal | None,
+    progress: MatrixProgress | None,
+) -> None:
+    """Measure the matrices that have no row yet, and keep each row as soon as it is there."""
+    costs = [work(matrix) for matrix in opened.weights.matrices]
+    rest = [place for place in range(len(costs)) if place not in rows]
 
+    def keep(place: int, row: Row) -> None:
+        if journal and NOT_MEASURED not in row[0]["note"]:  # what was in the way may be gone next time
+            journal.add(place, *row)
+        rows[place] = row
 
-def _own_quantity(
-    function: Callable[[NDArray[np.float64], int, int], float],
-    spectrum: Tensor,
-    matrix: WeightMatrix,
-    row: dict[str, Any],
-    q: Quantity,
-) -> float:
-    """A user's own quantity; NaN, and a note in the row, where it cannot be computed."""
+    done = sum(costs[place] for place in rows) / sum(costs)
     try:
-        return float(function(spectrum.numpy(), matrix.rows, matrix.cols))
-    except Exception as error:
-        row["note"] = "; ".join(filter(None, [row["note"], f"{q.name}: {type(error).__name__}: {error}"]))
-        return float("nan")
+        with WorkProgress(len(costs), len(rows), done, progress) as show:
+            whole = not rest or measure_pieces(opened, rest, compute, digest, keep, show)
+    except KeyboardInterrupt:
+        whole = False
+    if not whole:
+        kept = f"{len(rows)} of {len(costs)} rows are kept in {journal.path.parent}" if journal else ""
+        raise KeyboardInterrupt(kept and f"{kept}, and the same command goes on from there")
 
 
-@contextmanager
-def _bar(progress: MatrixProgress | None) -> Iterator[MatrixProgress]:
-    if progress is not None:
-        yield progress
-        return
-    with matrix_progress() as bar:
-        yield bar
+def _header(request: Request, files: Sequence[Any], digest: str) -> dict[str, Any]:
+    """What must be the same for an analysis to be gone on with."""
+    from spectail import __version__
+
+    layers = [request.layers] if isinstance(request.layers, str) else request.layers and list(request.layers)
+    options = {**request.reading, "layers": layers, "nulls": request.nulls, "p_value": request.p_value}
+    options |= {"seed": request.seed} if request.p_value else {}
+    own = {"measure": [q.name for q in request.measure]} if request.measure else {}
+    return {"of": request.of, "files": list(files), "digest": digest, **options, **own, "spectail": __version__}
 
 
-def _work(matrix: WeightMatrix) -> float:
-    """About how long a matrix takes, in some unit: the products and the eigenvalues of its Gram matrices."""
-    shorter, longer = sorted((matrix.rows, matrix.cols))
-    return matrix.slices * shorter**2 * (longer + 3.0 * shorter)
+def _existing(path: Path, header: Mapping[str, Any], existing: str) -> xr.Dataset | None:
+    """The recording that is there already; None where there is none, or it is replaced.
+
+    Raises:
+        StoreError: it is of another source, or of other options.
+        FileExistsError: there is one, which is to be refused.
+    """
+    journal = journal_path(path)
+    if not path.exists() and not journal.exists():
+        return None
+    if existing == "refuse":
+        raise FileExistsError(f"{path.parent} holds an analysis; expected existing='resume' or 'replace', or another")
+    if existing == "replace":
+        path.unlink(missing_ok=True)
+        journal.unlink(missing_ok=True)
+        return None
+    recording = load_recording(path) if path.exists() else None
+    begun = read_journal(path).legal if recording is None else json.loads(recording.attrs.get("begun_with", "{}"))
+    what = difference(begun, header) if begun else "an earlier spectail wrote it, or something else" * path.exists()
+    if what:
+        raise StoreError(
+            f"{path.parent} holds another analysis: {what}; "
+            "expected another folder, or existing='replace' (--existing replace) to start anew"
+        )
+    return recording
+
+
+def _rows_of(recording: xr.Dataset) -> dict[int, Row]:
+    """The rows of an analysis by their place, but for those that could not be measured."""
+    (measurement,) = measurements_of(recording)
+    constant = labels_of(recording)
+    spectra = [eigenvalues_at(one) for one in each_matrix(recording)]
+    return {
+        place: (constant[place] | dict(row), spectra[place])
+        for place, row in enumerate(measurement.rows)
+        if NOT_MEASURED not in str(row["note"])
+    }
+
+
+def _skipped_of(recording: xr.Dataset) -> tuple[Skipped, ...]:
+    listed = json.loads(recording.attrs["skipped"])
+    return tuple(Skipped(one["name"], tuple(one["shape"]), one["reason"]) for one in listed)
+
+
+_SHOWN = 4  # names
+
+
+def _why_nothing(request: Request, title: str, skipped: Sequence[Skipped]) -> str:
+    """What there is instead of matrices."""
+    if request.of == "comparison":
+        sides = [[one.name for one in skipped if one.reason.endswith(f"the model {side}")] for side in _SIDES]
+        names = "; ".join(f"{side}: {_some(names)}" for side, names in zip(_SIDES, sides, strict=True))
+        return f"{title}: the two have no matrix in common by name and shape; {names}"
+    count = f"{len(skipped)} parameter{'' if len(skipped) == 1 else 's'} skipped"
+    reasons = _some([f"{one.name}: {one.reason}" for one in skipped], "; ")
+    return f"{title} has no matrix to analyse; {count}" + (f": {reasons}" if skipped else "")
+
+
+_SIDES = ("before", "after")
+
+
+def _some(names: Sequence[str], between: str = ", ") -> str:
+    return between.join(names[:_SHOWN]) + (f"{between}…" if len(names) > _SHOWN else "") if names else "none"

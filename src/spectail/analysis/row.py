@@ -6,8 +6,11 @@ is called (recording/quantities).
 
 from __future__ import annotations
 
+import errno
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spectail.analysis.null_cache import nulls_of_shape
+from spectail.errors import SourceError, SpectailError
 from spectail.recording.layout import MATRIX_LABELS, each_matrix, eigenvalues_at
 from spectail.recording.quantities import OVER, of_row, select
 from spectail.spectra.bulk import MarchenkoPastur
@@ -33,6 +37,8 @@ FEWEST_EIGENVALUES = 10
 
 SHORT_TAIL = 50
 """A KS fit on fewer eigenvalues than this is noted (Clauset et al. 2009 find exponents unreliable below about 50)."""
+
+_VANISHING = 1e-280  # an eigenvalue below which squares are no longer exact in float64
 
 Z_UNLIKELY = 3.0
 """Standard deviations from the null that an untrained matrix is not expected to reach."""
@@ -55,9 +61,78 @@ def measure_matrix(
     """
     try:
         spectrum = pooled_eigenvalues(matrix).cpu()
+    except SourceError:
+        raise
     except ValueError as error:
         return _row(matrix, [str(error)]), torch.empty(0, dtype=torch.float64)
+    if spectrum[-1] < _VANISHING and (largest := float(matrix.load().detach().abs().max())) > 0:
+        return _row_of_tiny(matrix, largest, nulls, p_value, seed), torch.empty(0, dtype=torch.float64)
     return measure_spectrum(spectrum, matrix, nulls=nulls, p_value=p_value, seed=seed), spectrum
+
+
+def _row_of_tiny(matrix: WeightMatrix, largest: float, nulls: bool, p_value: bool, seed: int) -> dict[str, Any]:
+    """The row of weights whose squares vanish in float64: that of a multiple, with the norms of the weights."""
+    scale = 2.0 ** math.floor(math.log2(largest))
+    scaled = replace(matrix, read=lambda: matrix.load().detach().double() / scale, view=lambda values: values)
+    row, _ = measure_matrix(scaled, nulls=nulls, p_value=p_value, seed=seed)
+    factors = {"w": scale, "w²": math.nan}
+    row |= {q.name: row[q.name] * factors[q.unit] for q in of_row() if q.unit in factors}
+    tiny = f"weights of {largest:.0e}: their eigenvalues are below what float64 holds"
+    return row | {"note": "; ".join(filter(None, [row["note"], tiny]))}
+
+
+NOT_MEASURED = "not measured: "
+"""What the note of a row begins with where something other than the weights themselves was in the way."""
+
+
+def measured_or_noted(
+    matrix: WeightMatrix, measure: Callable[[WeightMatrix], tuple[dict[str, Any], Tensor]]
+) -> tuple[dict[str, Any], Float[Tensor, " k"]]:
+    """A row and a spectrum; where that fails, for whatever reason, a row that says why, and no spectrum.
+
+    Args:
+        matrix: what to measure.
+        measure: gives its row and spectrum.
+    """
+    try:
+        return measure(matrix)
+    except Exception as error:  # no memory, no convergence, a file that is gone: the other rows are worth more
+        return not_measured(matrix, _why(error, matrix)), torch.empty(0, dtype=torch.float64)
+
+
+def not_measured(matrix: WeightMatrix, why: str) -> dict[str, Any]:
+    """The row of a matrix that could not be measured."""
+    return _row(matrix, [NOT_MEASURED + why])
+
+
+def bytes_needed(matrix: WeightMatrix) -> int:
+    """About how much memory it takes at most to measure a matrix: as it is stored, and in float64 what is solved.
+
+    Args:
+        matrix: not read.
+
+    Returns:
+        bytes, without those of the interpreter.
+    """
+    shorter, longer = sorted((matrix.rows, matrix.cols))
+    copies = 2 if matrix.slices > 1 else 1  # a slice of a kernel lies scattered over all of it
+    pooled = 24 * matrix.slices * shorter  # eigenvalues, sorted and compared
+    return copies * bytes_stored(matrix) + max(8 * shorter * longer, 20 * shorter**2) + pooled
+
+
+def bytes_stored(matrix: WeightMatrix) -> int:
+    """How much memory the weights of a matrix take as they are stored."""
+    each = {"float64": 8, "float32": 4, "": 4}.get(matrix.dtype, 2)
+    return each * matrix.slices * matrix.rows * matrix.cols
+
+
+def _why(error: Exception, matrix: WeightMatrix) -> str:
+    """One sentence on what was in the way, and what would help."""
+    first = next(iter(str(error).strip().splitlines()), "")
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM or "memory" in first.lower():
+        where, instead = (" on the device", "device cpu") if "CUDA" in first else ("", "fewer workers at once")
+        return f"no memory{where}: it needs about {bytes_needed(matrix) / 2**30:.2g} GiB; {instead}, or more memory"
+    return first if isinstance(error, SpectailError | OSError) and first else f"{type(error).__name__}: {first:.200}"
 
 
 def measure_spectrum(
@@ -192,11 +267,7 @@ def measure_all(matrices: Sequence[WeightMatrix], nulls: bool) -> tuple[list[dic
     """A row and a spectrum of each; one that cannot be measured has a note and no spectrum."""
     rows, spectra = [], []
     for matrix in read_once(matrices):
-        try:
-            row, spectrum = measure_matrix(matrix, nulls=nulls)
-        except Exception as error:  # training is worth more than a row: no memory, no convergence
-            row = _row(matrix, [f"not measured: {error}".splitlines()[0]])
-            spectrum = torch.empty(0, dtype=torch.float64)
+        row, spectrum = measured_or_noted(matrix, partial(measure_matrix, nulls=nulls))
         rows.append(row)
         spectra.append(spectrum)
     return rows, spectra

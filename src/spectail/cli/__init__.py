@@ -56,9 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         chosen()
     except (SpectailError, OSError) as error:
         _fail(str(error))
-    except KeyboardInterrupt:
-        kept = "; what was computed is kept, and the same command goes on from there" if name in GO_ON else ""
-        print(f"interrupted{kept}", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        kept = "what was computed is kept, and the same command goes on from there" if name in GO_ON else str(interrupt)
+        print(f"interrupted{kept and '; '}{kept}", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         # torch reports a lack of memory as a RuntimeError

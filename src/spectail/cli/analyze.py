@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from spectail.errors import SettingError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from spectail.analysis.model import Analysis
 
 
@@ -21,7 +25,8 @@ class Analyze:
 
     SOURCE is a .safetensors file, a .pt or .pth state dict, a folder or an index of shards as Hugging Face
     lays them out, or package.module:factory. With AFTER, the same model later, spectra are of the change.
-    Example: spectail analyze model.safetensors --out analysis
+    With --out each row is kept as it comes: interrupted or killed, the same command goes on where it was.
+    Example: spectail analyze model.safetensors --layers 'model.layers.*.mlp.*' --out analysis --workers 2
     """
 
     source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE", help="The model.")]
@@ -29,40 +34,98 @@ class Analyze:
         str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[AFTER]", help="The same model, later.")
     ] = None
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help="Folder for the files and the page.")] = None
+    existing: Annotated[
+        str, tyro.conf.arg(metavar="resume|replace|refuse", help="What is done with an analysis in DIR.")
+    ] = "resume"
+    list: Annotated[bool, tyro.conf.arg(help="Only name the matrices and what they would cost; read no weight.")] = (
+        False
+    )
+    layers: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(metavar="PATTERN...", help="Names or patterns of the matrices to measure; default: all."),
+    ] = ()
     conv: Annotated[str, tyro.conf.arg(metavar="kernel-slices|flatten", help="How a kernel becomes matrices.")] = (
         "kernel-slices"
     )
     p_value: Annotated[bool, tyro.conf.arg(help="Bootstrap the goodness of each KS fit; takes a while.")] = False
     seed: Annotated[int, tyro.conf.arg(metavar="INT", help="Of the bootstrap.")] = 0
+    device: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="NAME", help="Where to compute: cpu, cuda, mps; default: where weights lie."),
+    ] = None
+    workers: Annotated[
+        int | None,
+        tyro.conf.arg(metavar="N", help="Processes of one thread each; default: this one, with all threads."),
+    ] = None
+    ray: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="[ADDRESS]", help="Use a Ray cluster: the one that is running, or else a local one."),
+    ] = None
+    cpus: Annotated[float, tyro.conf.arg(metavar="FLOAT", help="Cores of the cluster that each matrix takes.")] = 1.0
+    gpus: Annotated[float, tyro.conf.arg(metavar="FLOAT", help="GPUs of the cluster that each matrix takes.")] = 0.0
 
     def __call__(self) -> None:
         """Analyse, print, and write the files."""
         if self.seed < 0:
             raise SettingError(f"seed={self.seed} is not valid; expected 0 or more")
+        if self.workers is not None and self.workers > 0 and self.ray is None and not self.list:
+            from spectail.running.forkserver import start_early
+
+            start_early(1, ["spectail.analysis.pieces"])  # they import what they need beside this process
+        if self.list:
+            self._print_list()
+            return
         from spectail.analysis.model import analyze, compare
         from spectail.report.terminal.recording import print_recording
         from spectail.report.terminal.tables import print_paths
+        from spectail.running.ray import Resources
 
+        options: dict[str, Any] = {
+            **{"layers": self.layers or None, "conv": self.conv, "p_value": self.p_value, "seed": self.seed},
+            **{"device": self.device, "workers": self.workers, "ray": self.ray, "out": self.out},
+            **{"existing": self.existing, "resources": Resources(self.cpus, self.gpus)},
+        }
         if self.after is None:
-            analysis = analyze(self.source, conv=self.conv, p_value=self.p_value, seed=self.seed)
+            analysis = analyze(self.source, **options)
         else:
-            analysis = compare(self.source, self.after, conv=self.conv, p_value=self.p_value, seed=self.seed)
-        if analysis.frame.empty:
-            count = len(analysis.skipped)
-            raise SettingError(f"{analysis.title} has no matrix to analyse; all of its {count} parameters were skipped")
+            analysis = compare(self.source, self.after, **options)
         print_recording(analysis.recording)
         if self.out is not None:
             given = [
                 self.source,
                 *filter(None, [self.after]),
+                *(["--layers", *self.layers] if self.layers else []),
                 *(["--conv", self.conv] if "flat" in self.conv else []),
             ]
             command = shlex.join(["spectail", "analyze", *given, *(["--p-value"] if self.p_value else [])])
             print_paths(save_analysis(analysis, self.out, command))
+        _report_unmeasured(analysis.frame["note"], again=self.out is not None)
+
+    def _print_list(self) -> None:
+        from spectail.report.terminal.matrices import print_matrices
+        from spectail.weights.opening import open_weights
+
+        sources = [self.source, *filter(None, [self.after])]
+        for source in sources:
+            print_matrices(open_weights(source, conv=self.conv).select(self.layers or None))
+
+
+def _report_unmeasured(notes: Iterable[str], *, again: bool) -> None:
+    """Say how many matrices were not measured for a reason beside their weights; exits where none was."""
+    from spectail.analysis.row import NOT_MEASURED
+
+    notes = list(notes)
+    reasons = [note.partition(NOT_MEASURED)[2] for note in notes if NOT_MEASURED in note]
+    if reasons:
+        how = "; the same command tries them again" if again else ""
+        sentence = f"{len(reasons)} of {len(notes)} matrices were not measured: {reasons[0]}{how}"
+        print(f"{'error' if len(reasons) == len(notes) else 'warning'}: {sentence}", file=sys.stderr)
+        if len(reasons) == len(notes):
+            sys.exit(2)
 
 
 def save_analysis(analysis: Analysis, folder: Path, command: str) -> list[Path]:
-    """Write analysis.csv, skipped.csv, spectra.nc and analysis.html.
+    """Write analysis.csv, skipped.csv, spectra.nc where it is not there, and analysis.html.
 
     Args:
         analysis: what to write.
@@ -77,6 +140,7 @@ def save_analysis(analysis: Analysis, folder: Path, command: str) -> list[Path]:
     """
     import pandas as pd
 
+    from spectail.analysis.model import FILE
     from spectail.files import write_whole
     from spectail.recording.netcdf import save_recording
     from spectail.report.pages.recording import write_page
@@ -84,9 +148,23 @@ def save_analysis(analysis: Analysis, folder: Path, command: str) -> list[Path]:
     frame = analysis.frame
     rows = [(one.name, "×".join(map(str, one.shape)), one.reason) for one in analysis.skipped]
     skipped = pd.DataFrame(rows, columns=["name", "shape", "reason"])
+    kept = folder / FILE
     return [
-        write_whole(folder / "analysis.csv", lambda part: frame.to_csv(part, index=False)),
-        write_whole(folder / "skipped.csv", lambda part: skipped.to_csv(part, index=False)),
-        save_recording(analysis.recording, folder / "spectra.nc"),
+        write_whole(folder / "analysis.csv", lambda part: _without_formulas(frame).to_csv(part, index=False)),
+        write_whole(folder / "skipped.csv", lambda part: _without_formulas(skipped).to_csv(part, index=False)),
+        kept if kept.exists() else save_recording(analysis.recording, kept),
         write_page(analysis, folder / "analysis.html", command=command),
     ]
+
+
+def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table whose texts no spreadsheet takes for a formula: an apostrophe stands before what would begin one.
+
+    Source: OWASP, CSV injection.
+    """
+    texts = {name: column for name, column in frame.items() if column.dtype == object or column.dtype == "string"}
+    return frame.assign(**{str(name): column.map(_plain_text) for name, column in texts.items()})
+
+
+def _plain_text(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell

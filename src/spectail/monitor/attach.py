@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -66,20 +65,7 @@ def choose_layers(weights: Weights, layers: str | Sequence[str] | None) -> tuple
     """
     if not weights.matrices:
         raise SettingError(f"{weights.title} has no weight matrix, so there is nothing to monitor")
-    if layers is None:
-        return weights.matrices
-    patterns = [layers] if isinstance(layers, str) else list(layers)
-    names = [matrix.name for matrix in weights.matrices]
-    chosen: set[str] = set()
-    for pattern in patterns:
-        fits = {name for name in names if name == pattern or fnmatch.fnmatchcase(name, pattern)}
-        if not fits:
-            some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-            raise SettingError(f"layers={pattern!r} fits no matrix of {weights.title}; it has {some}")
-        chosen |= fits
-    if not chosen:
-        raise SettingError("layers is empty; expected names or patterns, or None for all")
-    return tuple(matrix for matrix in weights.matrices if matrix.name in chosen)
+    return weights.select(layers).matrices
 
 
 def refuse_sharded(model: nn.Module) -> None:

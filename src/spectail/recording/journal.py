@@ -11,10 +11,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from spectail.recording.events import Event, events_between
-from spectail.recording.journal_file import JournaledStep, JournalFile
+from spectail.recording.journal_file import JournaledStep, JournalFile, Spectrum
 from spectail.recording.layout import Measurement, to_dataset
 from spectail.recording.netcdf import write_part
 from spectail.recording.quantities import select
@@ -118,6 +119,54 @@ class Journal:
 
         attributes = {**self.attributes, "spectail_version": __version__}
         return to_dataset(self.of, self.matrices, self.measurements, attributes)
+
+
+class RowJournal:
+    """The rows of a recording of one step, each in a file as soon as it is there, in any order.
+
+    Attributes:
+        path: of the file.
+        rows: by the place of their matrix: the row, and its spectrum as it is kept.
+    """
+
+    def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
+        """Go on with the rows beside a file, or begin.
+
+        Args:
+            path: of the file, which appears when all rows are there.
+            header: what the recording is of; only who says the same may go on.
+
+        Raises:
+            StoreError: the journal is damaged or of something else, or another process writes to it.
+            OSError: it cannot be made or written to.
+        """
+        self.path, self._file = path, JournalFile(path, header, open_rows="keep")
+        self.rows = rows_by_place(self._file.content.open_step)
+
+    def add(self, place: int, row: Mapping[str, Any], spectrum: Spectrum) -> None:
+        """Keep a row. Raises OSError where it cannot be written; those before are kept."""
+        self._file.append({**row, _PLACE: place}, spectrum)
+        self.rows[place] = (dict(row), spectrum)
+
+    def save(self, recording: xr.Dataset) -> None:
+        """Write the file, whole or not at all. Raises OSError where it cannot be written; the rows are kept."""
+        self._file.fold(lambda part: write_part(recording, part, ["eigenvalues"]))
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._file.close()
+
+
+_PLACE = "place"  # of the matrix of a row, among those of the model
+
+
+def rows_by_place(step: JournaledStep) -> dict[int, tuple[dict[str, Any], Spectrum]]:
+    """The rows of an unfinished analysis, and their spectra, by the place of the matrix."""
+    spectra = (np.empty(0, np.float32) if one is None else one for one in step.spectra)
+    return {
+        int(row[_PLACE]): ({name: value for name, value in row.items() if name != _PLACE}, spectrum)
+        for row, spectrum in zip(step.rows, spectra, strict=True)
+    }
 
 
 def _append(file: JournalFile, measurement: Measurement) -> None:

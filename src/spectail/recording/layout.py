@@ -132,6 +132,28 @@ def to_dataset(
     return xr.Dataset(variables, coordinates, {**(attributes or {}), "of": of, MARK: FORMAT})
 
 
+def rows_to_dataset(
+    of: str,
+    rows: Sequence[Mapping[str, Any]],
+    spectra: Sequence[ArrayLike],
+    attributes: Mapping[str, Any] | None = None,
+    extra: Iterable[Quantity] = (),
+) -> xr.Dataset:
+    """The rows of one step as a recording.
+
+    Args:
+        of: the kind of recording.
+        rows: one a matrix: its name, labels, nulls and quantities.
+        spectra: the eigenvalues of each.
+        attributes: of the Dataset.
+        extra: quantities of a user's own that the rows have.
+    """
+    constant = [q.name for q in select("matrix", "null")]
+    matrices = [{"name": row["name"]} | {name: row[name] for name in constant if name in row} for row in rows]
+    by_name = {row["name"]: values for row, values in zip(rows, spectra, strict=True)}
+    return to_dataset(of, matrices, [Measurement(0, rows, by_name).to_keep()], attributes, extra)
+
+
 def run_to_dataset(
     records: Sequence[Mapping[str, Any]],
     overlaps: Mapping[tuple[int, int], Mapping[str, NDArray[Any]]],

@@ -17,8 +17,8 @@ import xarray as xr
 
 from spectail.errors import StoreError
 from spectail.recording.events import events
-from spectail.recording.journal import from_journal
-from spectail.recording.journal_file import JournaledStep, read_with_journal
+from spectail.recording.journal import from_journal, rows_by_place
+from spectail.recording.journal_file import JournalContent, JournaledStep, read_with_journal
 from spectail.recording.layout import (
     FORMAT,
     MARK,
@@ -28,6 +28,7 @@ from spectail.recording.layout import (
     labels_of,
     measurements_of,
     pad,
+    rows_to_dataset,
     to_dataset,
     with_labels,
 )
@@ -66,9 +67,23 @@ def load_recording(path: str | os.PathLike[str]) -> xr.Dataset:
     """
     path = Path(path)
     recording, journal = read_with_journal(path, _load_file)
+    if recording is None and journal.open_step.rows and "title" in (journal.legal or {}):
+        return _unfinished(journal)
     if recording is None:
         raise FileNotFoundError(f"{path} does not exist; expected the netCDF file of a recording")
     return _with_steps(recording, journal.steps) if journal.steps else recording
+
+
+def _unfinished(journal: JournalContent) -> xr.Dataset:
+    """An analysis under way: the rows that are there."""
+    pairs = [pair for _, pair in sorted(rows_by_place(journal.open_step).items())]
+    legal = journal.legal or {}
+    return rows_to_dataset(
+        str(legal.get("of", "analysis")),
+        [row for row, _ in pairs],
+        [one for _, one in pairs],
+        {"title": legal["title"]},
+    )
 
 
 def _with_steps(recording: xr.Dataset, steps: Sequence[JournaledStep]) -> xr.Dataset:

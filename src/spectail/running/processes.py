@@ -98,7 +98,7 @@ class ThisProcess(Generic[P]):
 
 
 class WorkerProcesses(Generic[P]):
-    """Several worker processes, which divide the machine's threads between them.
+    """Several worker processes.
 
     A worker that dies is replaced. Workers go away when this process does, however it ends.
 
@@ -106,13 +106,14 @@ class WorkerProcesses(Generic[P]):
         workers: how many.
         start: called in each.
         preload: modules that they need.
+        threads: of each; by default they divide those of the machine between them.
     """
 
-    def __init__(self, workers: int, start: Start[P], preload: Sequence[str] = ()) -> None:
+    def __init__(self, workers: int, start: Start[P], preload: Sequence[str] = (), threads: int | None = None) -> None:
         self.slots = workers
         self._context = worker_context(preload)
         self._stopping = self._context.RawValue(ctypes.c_bool, False)
-        self._threads, self._start, self._preload = threads_each(workers), start, preload
+        self._threads, self._start, self._preload = threads or threads_each(workers), start, preload
         self._pool: ProcessPoolExecutor | None = None
 
     def submit(self, chunk: Sequence[P], report: Callable[[PieceReport], None]) -> Result:

@@ -65,7 +65,7 @@ class Queue(Generic[P]):
         claim: Callable[[P], bool] = lambda piece: True,
         release: Callable[[P], object] = lambda piece: None,
     ) -> None:
-        self._chunks, self._elsewhere = deque(chunks), list[P]()
+        self._chunks, self._elsewhere = deque(chunks), list[list[P]]()
         self.is_done, self._claim, self._release = is_done, claim, release
 
     @property
@@ -78,20 +78,22 @@ class Queue(Generic[P]):
 
         Both may be empty: the pieces that are left are being done by somebody else.
         """
-        if not self._chunks and self._elsewhere:
-            self._chunks.append(self._elsewhere)
+        if not self._chunks:
+            self._chunks.extend(self._elsewhere)
             self._elsewhere = []
         ours: list[P] = []
         done: list[P] = []
         while self._chunks and not ours:
+            refused: list[P] = []
             for piece in self._chunks.popleft():
                 if not self._claim(piece):
-                    self._elsewhere.append(piece)
+                    refused.append(piece)
                 elif self.is_done(piece):
                     self._release(piece)
                     done.append(piece)
                 else:
                     ours.append(piece)
+            self._elsewhere += [refused] if refused else []
         return ours, done
 
     def release(self, chunk: Sequence[P]) -> None:

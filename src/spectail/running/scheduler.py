@@ -29,12 +29,14 @@ class Compute:
         ray: the address of a Ray cluster, "" for the one that is running or else a new one on this
             machine; None for no Ray.
         resources: what each run takes of the cluster.
+        threads: of each worker process; by default they divide those of the machine between them.
     """
 
     device: str = "cpu"
     workers: int | None = None
     ray: str | None = None
     resources: Resources | None = None
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -67,7 +69,7 @@ class Compute:
         if self.ray is not None:
             return RayCluster(start, held, self.ray, self.resources)
         if self.workers is not None:
-            return WorkerProcesses(self.workers, start, preload)
+            return WorkerProcesses(self.workers, start, preload, self.threads)
         return ThisProcess(start)
 
 

@@ -5,13 +5,20 @@ Here: what every other room may know of weights. Not here: where they come from,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from functools import partial
+from typing import TYPE_CHECKING
 
 from jaxtyping import Shaped
 from torch import Tensor
+
+from spectail.errors import SettingError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class ConvMatrix(StrEnum):
@@ -119,13 +126,51 @@ class Skipped:
     reason: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Weights:
     """What a source holds: its matrices, in the order of definition, and what was left out."""
 
     title: str
     matrices: tuple[WeightMatrix, ...]
     skipped: tuple[Skipped, ...]
+
+    def __repr__(self) -> str:
+        return f"Weights of {self.title}: {len(self.matrices)} matrices, {len(self.skipped)} parameters skipped"
+
+    def frame(self) -> pd.DataFrame:
+        """A table of the matrices, one row each; nothing is read."""
+        import pandas as pd
+
+        columns = ["name", "kind", "rows", "cols", "slices", "dtype", "note"]
+        return pd.DataFrame([[getattr(one, column) for column in columns] for one in self.matrices], columns=columns)
+
+    def select(self, layers: str | Sequence[str] | None) -> Weights:
+        """The matrices with these names, or whose names fit these patterns, and what was left out among those.
+
+        Args:
+            layers: names of matrices or of parameters that were split, or patterns as the shell has them:
+                "encoder.*.weight". None takes all.
+
+        Raises:
+            SettingError: a pattern fits no matrix.
+
+        >>> ones = [WeightMatrix(name, "linear", 2, 2, 1, lambda: None) for name in ("a.q", "a.k", "b.q")]
+        >>> [one.name for one in Weights("model", tuple(ones), ()).select("a.*").matrices]
+        ['a.q', 'a.k']
+        """
+        if layers is None:
+            return self
+        patterns = [layers] if isinstance(layers, str) else list(layers)
+        if not patterns:
+            raise SettingError("layers is empty; expected names or patterns, or None for all")
+        fitting = {pattern: {one.name for one in self.matrices if _fits(one.name, pattern)} for pattern in patterns}
+        for pattern, names in fitting.items():
+            if not names:
+                some = ", ".join(one.name for one in self.matrices[:5]) + (", …" if len(self.matrices) > 5 else "")
+                raise SettingError(f"layers={pattern!r} fits no matrix of {self.title}; it has {some or 'none'}")
+        chosen = set().union(*fitting.values())
+        skipped = tuple(one for one in self.skipped if any(_fits(one.name, pattern) for pattern in patterns))
+        return Weights(self.title, tuple(one for one in self.matrices if one.name in chosen), skipped)
 
     def each(self) -> Iterator[tuple[WeightMatrix, Shaped[Tensor, "slices rows cols"]]]:
         """Every matrix with its values, in order; a parameter is read once for all its matrices.
@@ -140,3 +185,8 @@ class Weights:
         """
         for matrix, reader in zip(self.matrices, read_once(self.matrices), strict=True):
             yield matrix, reader.load()
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Whether a name is the one that is meant, or a part of it, or fits the pattern."""
+    return pattern in (name, name.partition("[")[0]) or fnmatchcase(name, pattern)

@@ -1,0 +1,99 @@
+"""What tells whether an analysis is the same: stamps of the files of its source, or a digest of weights in memory.
+
+Not here: the rows that are gone on with (`model`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spectail.weights.matrix import Weights
+
+_OURS = (".nc", ".journal", ".part", ".csv", ".html")  # what an analysis writes, perhaps beside its source
+
+Stamps = list[list[Any]]
+"""Of each file of a source: its name, its bytes, and when it was last written, in nanoseconds."""
+
+
+def stamps_of(source: Any) -> Stamps | None:
+    """What tells whether the files of a source have changed; None for a source that is no file.
+
+    Args:
+        source: as for `open_weights`.
+
+    >>> stamps_of({"w": torch.eye(2)}) is None
+    True
+    """
+    if not isinstance(source, str | os.PathLike) or not os.path.exists(source):
+        return None
+    path = Path(source)
+    folder = path.parent if path.suffix == ".json" else path  # an index: its shards lie beside it
+    files = sorted(folder.rglob("*")) if folder.is_dir() else [path]
+    files = [file for file in files if file.is_file() and file.suffix not in _OURS and not file.name.startswith(".")]
+    states = [(file, file.stat()) for file in files]
+    return [[file.relative_to(folder.parent).as_posix(), at.st_size, at.st_mtime_ns] for file, at in states]
+
+
+def weights_digest(weights: Weights) -> str:
+    """A hash of all matrices; each is read.
+
+    Args:
+        weights: of a source.
+
+    Returns:
+        64 hexadecimal digits (SHA-256).
+
+    Raises:
+        SourceError: a file is not what it was when it was opened.
+    """
+    digest = hashlib.sha256()
+    for matrix, values in weights.each():
+        digest.update(json.dumps([matrix.name, matrix.dtype, list(values.shape)]).encode())
+        digest.update(values.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What is not the same about two analyses, in words; "" where nothing is.
+
+    Args:
+        before: the header of one.
+        now: that of the other.
+
+    >>> difference({"conv": "flatten", "seed": 0}, {"conv": "kernel-slices", "seed": 0})
+    "conv was 'flatten' and is 'kernel-slices'"
+    """
+    for name in sorted({*before, *now} - {"title"}, key=lambda name: (name != "files", name)):
+        old, new = before.get(name), now.get(name)
+        if old == new:
+            continue
+        if name == "digest":
+            return "the weights in memory are others"
+        return _of_files(old, new) if name == "files" else f"{name} was {old!r:.80} and is {new!r:.80}"
+    return ""
+
+
+def _of_files(before: Any, now: Any) -> str:
+    """Which file is another."""
+    if not (isinstance(before, list) and isinstance(now, list) and len(before) == len(now)):
+        return "it was of another source"
+    for old, new in zip(before, now, strict=True):
+        was, has = ({name: (size, time) for name, size, time in one or []} for one in (old, new))
+        for name in {**was, **has}:
+            if name not in has or name not in was:
+                return f"{name} is {'new' if name in has else 'gone'}"
+            if was[name] != has[name]:
+                return f"{name} has changed: it was {_file(*was[name])}, and is {_file(*has[name])}"
+    return "it was of another source"
+
+
+def _file(size: int, nanoseconds: int) -> str:
+    return f"{size} bytes of {datetime.fromtimestamp(nanoseconds / 1e9):%Y-%m-%d %H:%M:%S}"

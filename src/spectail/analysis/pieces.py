@@ -1,0 +1,328 @@
+"""An analysis in pieces, one a matrix, for this process or for workers that open the source themselves.
+
+Here: what is handed to `running`, and what a worker does. Not here: who keeps the rows (`model`), and how a row is made
+(`row`).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spectail.analysis.identity import weights_digest
+from spectail.analysis.pair import Pair, pair_up, top_overlaps
+from spectail.analysis.row import bytes_needed, bytes_stored, measure_matrix, measured_or_noted, not_measured
+from spectail.errors import SettingError, SourceError
+from spectail.recording.layout import as_kept
+from spectail.recording.quantities import Quantity
+from spectail.running.memory import MemoryLimit, available_memory
+from spectail.running.queue import Done, PieceReport, Queue, chunks
+from spectail.running.scheduler import Compute, Scheduler
+from spectail.weights.matrix import WeightMatrix, Weights, read_once
+from spectail.weights.opening import open_weights
+
+if TYPE_CHECKING:
+    from spectail.progress import WorkProgress
+
+Measure = Mapping[Quantity, Callable[[NDArray[np.float64], int, int], float]]
+"""A user's own quantities: each is computed from the eigenvalues, ascending, and the rows and columns of the matrix."""
+
+Row = tuple[dict[str, Any], NDArray[Any]]
+"""A row, and its spectrum as it is kept."""
+
+_WORKER_BYTES = 200 * 2**20  # of the memory of a worker beside its matrix
+
+_SHARE_OF_MEMORY = 0.9
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `analyze` or `compare` was asked.
+
+    Attributes:
+        of: the kind of recording.
+        sources: one, or the models before and after.
+        reading: options of `open_weights`.
+        layers: names or patterns of the matrices; None for all.
+        nulls: whether to compare with Gaussian matrices.
+        p_value: whether to bootstrap each KS fit.
+        seed: of the bootstrap.
+        device: where spectra are computed; None: where the weights are.
+        measure: a user's own quantities.
+    """
+
+    of: str
+    sources: tuple[Any, ...]
+    reading: Mapping[str, Any]
+    layers: str | Sequence[str] | None = None
+    nulls: bool = True
+    p_value: bool = False
+    seed: int = 0
+    device: str | None = None
+    measure: Measure = field(default_factory=dict)
+
+    def open(self) -> OpenRequest:
+        """The matrices of the source or sources, unread, and what measures one.
+
+        Raises:
+            SourceError: a source is not understood, or holds no matrix.
+            SettingError: a pattern fits no matrix.
+            OSError: a file cannot be read.
+        """
+        opened = [open_weights(source, **self.reading) for source in self.sources]
+        pairs: dict[str, Pair] = {}
+        weights = opened[0]
+        if len(opened) > 1:
+            weights, pairs = pair_up(*opened)
+        return OpenRequest(self, weights.select(self.layers), pairs)
+
+
+@dataclass(frozen=True)
+class OpenRequest:
+    """A request whose sources are open.
+
+    Attributes:
+        request: what was asked.
+        weights: the matrices.
+        pairs: of a comparison, the two matrices behind each.
+    """
+
+    request: Request
+    weights: Weights
+    pairs: Mapping[str, Pair]
+
+    def measure(self, matrix: WeightMatrix) -> Row:
+        """The row and spectrum of a matrix; one that cannot be measured has a note."""
+        row, spectrum = measured_or_noted(matrix, self._measured)
+        for q, function in self.request.measure.items():
+            row[q.name] = _own_quantity(function, spectrum, matrix, row, q)
+        return row, as_kept(spectrum.numpy())
+
+    def _measured(self, matrix: WeightMatrix) -> tuple[dict[str, Any], Tensor]:
+        asked = self.request
+        if asked.device is not None:
+            moved = partial(_on_device, matrix, asked.device)
+            matrix = replace(matrix, read=moved, view=_as_it_is)
+        row, spectrum = measure_matrix(matrix, nulls=asked.nulls, p_value=asked.p_value, seed=asked.seed)
+        if matrix.name in self.pairs:
+            row |= top_overlaps(*self.pairs[matrix.name])
+            row |= {"note": "unchanged"} if row["frobenius_norm"] == 0 else {}
+        return row, spectrum
+
+    def pieces(self, indices: Sequence[int]) -> list[MatrixPiece]:
+        """The pieces of work of some matrices; those that are read together have one chunk."""
+        matrices = self.weights.matrices
+        parameters = [one.name.partition("[")[0] if self.pairs else id(one.read) for one in matrices]
+        stored = Counter[Hashable]()
+        for matrix, parameter in zip(matrices, parameters, strict=True):
+            stored[parameter] += bytes_stored(matrix)
+        return [
+            MatrixPiece(
+                index,
+                one.name,
+                (one.slices, one.rows, one.cols),
+                work(one),
+                bytes_needed(one) + stored[parameters[index]] - bytes_stored(one),
+                parameters[index],
+            )
+            for index, one in ((index, matrices[index]) for index in indices)
+        ]
+
+
+def _on_device(matrix: WeightMatrix, device: str) -> Tensor:
+    return matrix.load().detach().to(device)
+
+
+def _as_it_is(values: Tensor) -> Tensor:
+    return values
+
+
+@dataclass(frozen=True)
+class MatrixPiece:
+    """One matrix of a source, for whoever opened it.
+
+    Attributes:
+        index: among the matrices.
+        name: of the matrix.
+        shape: slices, rows, columns.
+        cost: about how long it takes, in some unit.
+        memory: bytes that it needs.
+        chunk: equal for matrices that are read together.
+    """
+
+    index: int
+    name: str
+    shape: tuple[int, int, int]
+    cost: float
+    memory: int
+    chunk: Hashable
+
+    @property
+    def key(self) -> str:
+        """Its place."""
+        return str(self.index)
+
+
+@dataclass(frozen=True)
+class StartMeasuring:
+    """Starts what measures matrices in a process.
+
+    Attributes:
+        request: what was asked; a worker opens the sources itself.
+        digest: of weights that a factory makes, which workers must find again; "" for files.
+        opened: the sources, in the process that opened them.
+        begin: called with the name of each matrix of this process.
+    """
+
+    request: Request
+    digest: str = ""
+    opened: OpenRequest | None = None
+    begin: Callable[[str], None] | None = None
+
+    def __call__(
+        self, stopping: Callable[[], bool], call: Callable[..., Any] | None = None
+    ) -> Callable[[Sequence[MatrixPiece]], Iterator[PieceReport]]:
+        """What measures in this process; see `spectail.running.processes.Start`."""
+        opened, readers = self.opened, tuple[WeightMatrix, ...]()
+
+        def measure(chunk: Sequence[MatrixPiece]) -> Iterator[PieceReport]:
+            nonlocal opened, readers
+            if opened is None:
+                opened = self.request.open()
+                if self.digest and weights_digest(opened.weights) != self.digest:
+                    raise SourceError(
+                        f"{opened.weights.title} has other weights each time that it is made; "
+                        "expected the same for every worker: set a seed in the factory, or save the model"
+                    )
+            readers = readers or read_once(opened.weights.matrices)
+            for piece in chunk:
+                if stopping():
+                    return
+                matrix = readers[piece.index] if piece.index < len(readers) else None
+                if matrix is None or (matrix.name, matrix.slices, matrix.rows, matrix.cols) != (
+                    piece.name,
+                    *piece.shape,
+                ):
+                    raise SourceError(f"{opened.weights.title} is another model for a worker: it has no {piece.name}")
+                if self.begin is not None:
+                    self.begin(matrix.name)
+                yield Done(piece.key, opened.measure(matrix))
+
+        return measure
+
+
+def measure_pieces(
+    opened: OpenRequest,
+    indices: Sequence[int],
+    compute: Compute,
+    digest: str,
+    keep: Callable[[int, Row], None],
+    progress: WorkProgress,
+) -> bool:
+    """Measure matrices here or by workers.
+
+    Args:
+        opened: the request.
+        indices: of the matrices.
+        compute: where.
+        digest: of weights that a factory makes, else "".
+        keep: called with each row as soon as it is there.
+        progress: hears of each matrix.
+
+    Returns:
+        whether all were done; else it was asked to stop.
+
+    Raises:
+        SettingError: what is asked cannot be sent to workers.
+        SourceError: a worker cannot open the source, or finds another.
+    """
+    pieces = opened.pieces(indices)
+    total = sum(map(work, opened.weights.matrices))
+    here = compute.in_this_process
+    start = StartMeasuring(opened.request, digest, opened if here else None, progress.begin if here else None)
+    if not here:
+        _check_sendable(start)
+
+    def finished(piece: MatrixPiece, row: Row) -> None:
+        if not here:
+            progress.begin(piece.name)
+        keep(piece.index, row)
+        progress.finish(piece.cost / total)
+
+    executor = compute.executor(start, None, [__name__])
+    with executor:
+        cut = _in_order(pieces) if here else _by_cost(pieces, executor.slots)
+        limit = MemoryLimit(_memory_for(compute.workers)) if compute.workers is not None else None
+        queue = Queue(cut, lambda piece: False, *((limit.claim, limit.release) if limit else ()))
+        summary = Scheduler(executor, queue, finished, lambda: progress.say(_STOPPING)).run()
+    for failure in summary.failures:
+        piece = next(piece for piece in pieces if piece.key == failure.key)
+        matrix = opened.weights.matrices[piece.index]
+        needs = f"it needs about {piece.memory / 2**30:.2g} GiB; fewer workers at once would help"
+        finished(piece, (not_measured(matrix, f"{failure.sentence}; {needs}"), np.empty(0, np.float32)))
+    return not summary.stopped
+
+
+_STOPPING = "finishing the matrices under way; Ctrl-C again stops now"
+
+
+def _in_order(pieces: Sequence[MatrixPiece]) -> list[list[MatrixPiece]]:
+    """The pieces in the order of the model, those together that are read together."""
+    return [list(together) for _, together in groupby(pieces, lambda piece: piece.chunk)]
+
+
+def _by_cost(pieces: Sequence[MatrixPiece], slots: int) -> list[list[MatrixPiece]]:
+    """The largest first; a chunk's number stands in each of its pieces."""
+    cut = chunks(pieces, slots, cost=lambda p: p.cost, group=lambda p: p.chunk, order=lambda p: p.index)
+    return [[replace(piece, chunk=number) for piece in chunk] for number, chunk in enumerate(cut)]
+
+
+def _memory_for(workers: int) -> float:
+    """How much the matrices of all workers may take together."""
+    available = available_memory()
+    return math.inf if available is None else max(_SHARE_OF_MEMORY * available - workers * _WORKER_BYTES, 0)
+
+
+def _check_sendable(start: StartMeasuring) -> None:
+    for source in start.request.sources:
+        if not isinstance(source, str | os.PathLike):
+            raise SettingError(
+                f"a {type(source).__name__} in memory cannot be sent to workers; expected the path of a checkpoint or "
+                "package.module:factory, which each worker opens itself, or workers=None"
+            )
+    try:
+        pickle.dumps(start)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise SettingError(f"measure= cannot be sent to workers: {error}; define its functions in a module") from None
+
+
+def work(matrix: WeightMatrix) -> float:
+    """About how long a matrix takes, in some unit: the products and the eigenvalues of its Gram matrices."""
+    shorter, longer = sorted((matrix.rows, matrix.cols))
+    return matrix.slices * shorter**2 * (longer + 3.0 * shorter)
+
+
+def _own_quantity(
+    function: Callable[[NDArray[np.float64], int, int], float],
+    spectrum: Tensor,
+    matrix: WeightMatrix,
+    row: dict[str, Any],
+    q: Quantity,
+) -> float:
+    """A user's own quantity; NaN, and a note in the row, where it cannot be computed."""
+    try:
+        return float(function(spectrum.numpy(), matrix.rows, matrix.cols))
+    except Exception as error:
+        row["note"] = "; ".join(filter(None, [row["note"], f"{q.name}: {type(error).__name__}: {error}"]))
+        return float("nan")
