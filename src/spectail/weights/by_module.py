@@ -7,19 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from spectail.weights.by_name import fused_splitting, recurrent_splitting, splitting_by_name
+from spectail.weights.by_name import neighbours_of, recurrent_splitting, splitting_by_name
+from spectail.weights.fused import fused_splitting, rows_of_experts
 from spectail.weights.matrix import ConvMatrix, Skipped
+from spectail.weights.neighbours import Neighbours
+from spectail.weights.no_weights import why_no_weight
 from spectail.weights.parameter import Parameter, Source, from_tensor, why_not_matrix
 from spectail.weights.reparametrized import reparametrized_of_module
 from spectail.weights.splitting import QKV, Splitting, bilinear, blocks, kernel, transposed, whole
 from spectail.weights.wrappers import WRAPPERS, without_wrappers
 
 _HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads")
+
+_GROUPS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "num_query_groups")
 
 
 def read_module(module: nn.Module, title: str = "") -> Source:
@@ -51,7 +57,8 @@ def read_module(module: nn.Module, title: str = "") -> Source:
         ]
         skipped += consumed.values()
         skipped += _other_values(owner, path, consumed)
-    return _unwrapped(Source(title or type(module).__name__, parameters, skipped, modules))
+    title = title or type(module).__name__
+    return _unwrapped(Source(title, parameters, skipped, modules, _configuration(module)))
 
 
 def _unwrapped(source: Source) -> Source:
@@ -78,11 +85,11 @@ def split_by_module(source: Source, conv: ConvMatrix) -> list[Splitting | str]:
         of each parameter in turn, its splitting, or why it has none.
     """
     assert source.modules is not None
-    shapes = {parameter.name: parameter.shape for parameter in source.parameters}
+    near = neighbours_of(source)
     splittings: list[Splitting | str] = []
     for parameter in source.parameters:
         owner, around = source.modules[parameter.name.rpartition(".")[0]]
-        splittings.append(parameter.refusal or _splitting(owner, around, parameter.name, shapes, conv))
+        splittings.append(parameter.refusal or _splitting(owner, around, parameter.name, near, conv))
     return splittings
 
 
@@ -109,10 +116,10 @@ def _reader(owner: nn.Module, name: str) -> Callable[[], Tensor]:
 
 
 def _splitting(
-    owner: nn.Module, around: nn.Module | None, name: str, shapes: Mapping[str, tuple[int, ...]], conv: ConvMatrix
+    owner: nn.Module, around: nn.Module | None, name: str, near: Neighbours, conv: ConvMatrix
 ) -> Splitting | str:
     """How a parameter becomes matrices; by the class of its module, then by its name."""
-    shape, local = shapes[name], name.rpartition(".")[2]
+    shape, local = near.shapes[name], name.rpartition(".")[2]
     if isinstance(owner, nn.MultiheadAttention) and local in {
         "in_proj_weight",
         "q_proj_weight",
@@ -123,37 +130,56 @@ def _splitting(
     if isinstance(owner, nn.RNNBase | nn.RNNCellBase) and local.startswith("weight_"):
         kind = next(kind for kind in ("lstm", "gru", "rnn") if kind in _class_names(owner).lower())
         return recurrent_splitting(kind, local.split("_")[1])
+    if isinstance(owner, nn.LayerNorm | nn.RMSNorm) and len(shape) > 1:
+        return f"a norm's {'scale' if local == 'weight' else 'shift'}, element by element"
     if local != "weight":
-        return splitting_by_name(name, shapes, conv)
+        return splitting_by_name(name, near, conv, parameter=True)
     if isinstance(owner, _ConvNd):
+        fixed = why_no_weight(name, shape, near, parameter=True)
+        if "filters" in fixed:
+            return fixed
         return kernel(shape, conv, groups=owner.groups, transpose=owner.transposed)
     if isinstance(owner, nn.Bilinear):
         return bilinear(conv)
     if isinstance(owner, nn.Embedding | nn.EmbeddingBag):
         return whole("embedding" if isinstance(owner, nn.Embedding) else "embedding-bag")
     if len(shape) == 2:
-        fused = fused_splitting(name, shape, heads=_heads(around), around=type(around).__name__)
+        class_around = type(around).__name__
+        heads, groups = _number_of(around, _HEADS), _number_of(around, _GROUPS)
+        fused = fused_splitting(name, shape, near, heads=heads, groups=groups, around=class_around)
         if fused is not None:
             return fused
         if "Conv1D" in _class_names(owner).split():
             return transposed("linear")
     if isinstance(owner, nn.Linear):
-        return whole("linear")
-    return splitting_by_name(name, shapes, conv)
+        return rows_of_experts(name, shape, near) or whole("linear")
+    return splitting_by_name(name, near, conv, parameter=True)
 
 
 def _class_names(module: nn.Module) -> str:
     return " ".join(kind.__name__ for kind in type(module).__mro__)
 
 
-def _heads(around: nn.Module | None) -> int | None:
-    """How many attention heads the module around a fused layer says it has."""
+def _number_of(around: nn.Module | None, names: tuple[str, ...]) -> int | None:
+    """How many attention heads, or keys and values, the module around a fused layer says it has."""
     for holder in (around, getattr(around, "config", None)):
-        for name in _HEADS:
-            heads = getattr(holder, name, None)
-            if isinstance(heads, int) and not isinstance(heads, bool):
-                return heads
+        for name in names:
+            number = getattr(holder, name, None)
+            if isinstance(number, int) and not isinstance(number, bool):
+                return number
     return None
+
+
+def _configuration(module: nn.Module) -> Mapping[str, Any]:
+    """What a model says of itself, as models of Hugging Face do."""
+    config = getattr(module, "config", None)
+    if isinstance(config, Mapping):
+        return dict(config)
+    try:
+        values = config.to_dict()  # type: ignore[union-attr]
+    except Exception:  # whatever a user's own object does
+        return {}
+    return values if isinstance(values, Mapping) else {}
 
 
 def _other_values(owner: nn.Module, path: str, consumed: dict[str, Skipped]) -> Iterator[Skipped]:

@@ -114,8 +114,6 @@ def why_not_matrix(shape: tuple[int, ...]) -> str:
         return "a scalar"
     if len(shape) == 1:
         return "a vector: a bias, a scale or a statistic"
-    if len(shape) > 2 and sum(size > 1 for size in shape) <= 1 and shape[0] == 1:
-        return "a vector, shaped to broadcast"
     return ""
 
 
@@ -188,6 +186,7 @@ def _matrices(parameter: Parameter, splitting: Splitting, note: str) -> Iterator
     """The matrices of one parameter; those that are blocks of its rows read no more of it, where that is possible."""
     # one of several in what was read for all of them must not hold the rest in memory
     copied = not parameter.resident and len(splitting.places) > 1
+    readers: dict[tuple[int, int], Callable[[], Tensor]] = {}  # one for all matrices in the same rows
     for place in splitting.places:
         first, last = place.rows(parameter.shape[0])
         block = torch.empty(last - first, *parameter.shape[1:], device="meta")
@@ -195,7 +194,8 @@ def _matrices(parameter: Parameter, splitting: Splitting, note: str) -> Iterator
         read: Callable[[], Tensor] = parameter.load
         view: View = partial(_view_of_rows, place.view, first, last, copied)
         if parameter.load_rows is not None and block.shape != parameter.shape:
-            read, view = partial(parameter.load_rows, first, last), place.view
+            read = readers.setdefault((first, last), partial(parameter.load_rows, first, last))
+            view = partial(_view_of_rows, place.view, 0, last - first, copied)
         name = f"{parameter.name}[{place.label}]" if place.label else parameter.name
         yield WeightMatrix(name, splitting.kind, rows, cols, slices, read, note, view, parameter.dtype)
 

@@ -7,7 +7,8 @@ what was computed becomes matrices.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from spectail.weights.kernels import is_transposed
 from spectail.weights.matrix import Skipped
+from spectail.weights.neighbours import Neighbours
 from spectail.weights.parameter import Parameter, from_tensor
 
 _Recipe = tuple[str, Callable[[], Tensor], dict[str, Tensor], str]
@@ -116,6 +119,7 @@ _PATTERNS = (
     ("{}_v", ("{}_g",), "weight_norm"),
     ("parametrizations.{}.original", ("parametrizations.{}.0._u", "parametrizations.{}.0._v"), "spectral_norm"),
     ("{}_orig", ("{}_u", "{}_v"), "spectral_norm"),
+    ("{}_bar", ("{}_u", "{}_v"), "spectral_norm"),  # of before PyTorch had it
     ("{}_orig", ("{}_mask",), "pruned"),
 )
 
@@ -128,17 +132,20 @@ def reparametrized_by_name(parameters: Iterable[Parameter]) -> tuple[list[Parame
 
     Returns:
         the parameters, with weights under weight_norm, spectral_norm and prune computed; and what they came from.
+        Where the weight is stored beside them, it is that one.
     """
     stored = {parameter.name: parameter for parameter in parameters}
+    near = Neighbours({name: parameter.shape for name, parameter in stored.items()})
     result: dict[str, Parameter] = {}
     consumed: dict[str, Skipped] = {}
     for main in stored.values():
-        match = _matching(main, stored)
-        if match is None or match[0].name in stored:
+        match = _matching(main, stored, near)
+        if match is None:
             result[main.name] = main
             continue
         weight, sources, how = match
-        result[main.name] = weight
+        if weight.name not in stored:
+            result[main.name] = weight
         for source in (main, *sources):
             reason = f"a part of {weight.name}, analysed as it acts ({how})"
             consumed[source.name] = Skipped(source.name, source.shape, reason)
@@ -146,7 +153,9 @@ def reparametrized_by_name(parameters: Iterable[Parameter]) -> tuple[list[Parame
     return [_kept_as_stored(parameter) for parameter in remaining], list(consumed.values())
 
 
-def _matching(main: Parameter, stored: dict[str, Parameter]) -> tuple[Parameter, list[Parameter], str] | None:
+def _matching(
+    main: Parameter, stored: Mapping[str, Parameter], near: Neighbours
+) -> tuple[Parameter, list[Parameter], str] | None:
     """The weight of which a parameter is the main part, if it is one."""
     path, last = _last_steps(main.name)
     for pattern, others, how in _PATTERNS:
@@ -155,7 +164,7 @@ def _matching(main: Parameter, stored: dict[str, Parameter]) -> tuple[Parameter,
             continue
         name = last[len(before) : len(last) - len(after)]
         sources = [source for other in others if (source := stored.get(path + other.format(name))) is not None]
-        compute = _computation(how, main, sources) if len(sources) == len(others) else None
+        compute = _computation(how, path + name, main, sources, near) if len(sources) == len(others) else None
         if compute is not None:
             note = f"{how}: the weight it acts with"
             return Parameter(path + name, main.shape, compute, resident=False, note=note), sources, how
@@ -171,7 +180,9 @@ def _last_steps(name: str) -> tuple[str, str]:
     return path + point, last
 
 
-def _computation(how: str, main: Parameter, sources: list[Parameter]) -> Callable[[], Tensor] | None:
+def _computation(
+    how: str, weight: str, main: Parameter, sources: list[Parameter], near: Neighbours
+) -> Callable[[], Tensor] | None:
     """How to compute the weight; None where the shapes are not those that it needs."""
     shapes = [source.shape for source in sources]
     if how == "weight_norm":
@@ -180,28 +191,42 @@ def _computation(how: str, main: Parameter, sources: list[Parameter]) -> Callabl
         return (lambda: _weight_norm(main.load(), sources[0].load())) if fits else None
     if how == "pruned":
         return (lambda: main.load() * sources[0].load()) if shapes[0] == main.shape else None
-    axis = next((axis for axis in (0, 1) if (main.shape[axis],) == shapes[0]), None)
-    size = 1
-    for length in main.shape:
-        size *= length
-    if axis is None or shapes[1] != (size // main.shape[axis],):
+    size = math.prod(main.shape)
+    axes = [axis for axis, length in enumerate(main.shape) if length and shapes == [(length,), (size // length,)]]
+    if not axes:
         return None
-    return lambda: _spectral_norm(main.load(), sources[0].load(), sources[1].load(), axis)
+    # PyTorch normalises a transposed convolution along its second axis, all else along the first
+    by_default = 1 if is_transposed(weight, main.shape, near) else 0
+    axes.sort(key=lambda axis: (axis != by_default, axis))
+    return lambda: _spectral_norm(main.load(), sources[0].load(), sources[1].load(), axes)
 
 
 def _weight_norm(v: Float[Tensor, "*shape"], g: Float[Tensor, "*scales"]) -> Float[Tensor, "*shape"]:
     """Of g · v / ‖v‖, the norm over every dimension that g does not have."""
     over = [axis for axis in range(v.ndim) if g.ndim == 0 or g.shape[axis] == 1]
-    scaled: Tensor = v * (g / v.norm(dim=over, keepdim=True))
+    scaled: Tensor = v * (g / torch.linalg.vector_norm(v, dim=over, keepdim=True))
     return scaled
 
 
 def _spectral_norm(
-    weight: Float[Tensor, "*shape"], u: Float[Tensor, " a"], v: Float[Tensor, " b"], axis: int
+    weight: Float[Tensor, "*shape"], u: Float[Tensor, " a"], v: Float[Tensor, " b"], axes: Sequence[int]
 ) -> Float[Tensor, "*shape"]:
-    """Divided by σ = uᵀWv, with the singular vectors that training has left."""
-    sigma = u @ (weight.movedim(axis, 0).flatten(1) @ v)
-    return weight / sigma
+    """Divided by σ = uᵀWv, with the singular vectors that training has left.
+
+    Of several axes that W may be unfolded along, the one along which u is the direction of Wv, as the power iteration
+    leaves it; the first, where u and v are no singular vectors of any, as before a first step of training.
+    """
+    half = weight.dtype in (torch.float16, torch.bfloat16)
+    exact, u, v = (tensor.float() if half else tensor for tensor in (weight, u, v))
+    images = [exact.movedim(axis, 0).flatten(1) @ v for axis in axes]
+    alignments = [float(u @ image / image.norm()) for image in images]
+    best = max(range(len(axes)), key=alignments.__getitem__)
+    sigma = u @ images[best if alignments[best] > _ALIGNED else 0]
+    return (exact / sigma).to(weight.dtype)
+
+
+_ALIGNED = 0.5
+"""Cosine of u with Wv above which they belong together; of vectors that know nothing of one another it is near 0."""
 
 
 def _kept_as_stored(parameter: Parameter) -> Parameter:

@@ -5,8 +5,10 @@ Here: the ways. Not here: which parameter goes which way (`by_module`, `by_name`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from jaxtyping import Shaped
 from torch import Tensor
@@ -33,14 +35,18 @@ class Place:
         label: what it is called, where there are several.
         view: from the block of the parameter that it lies in to the matrix.
         block: which one this is of how many equal blocks of the first dimension; (0, 1) is the whole parameter.
+        span: from which index of the first dimension up to which one it reaches, where blocks are not equal.
     """
 
     label: str
     view: View
     block: tuple[int, int] = (0, 1)
+    span: tuple[int, int] | None = None
 
     def rows(self, size: int) -> tuple[int, int]:
         """From which index of the first dimension, of a given size, up to which one its block reaches."""
+        if self.span is not None:
+            return self.span
         index, count = self.block
         return index * size // count, (index + 1) * size // count
 
@@ -64,15 +70,103 @@ def transposed(kind: str, note: str = "") -> Splitting:
     return Splitting(kind, (Place("", lambda tensor: tensor.T[None]),), note)
 
 
-def stack(kind: str = "weight") -> Splitting:
-    """Leading dimensions count matrices: the experts of a mixture, say. Leading ones are broadcasting only."""
+def squeezed(kind: str, note: str = "") -> Splitting:
+    """The parameter is one matrix, with dimensions that are broadcasting only; further ones before the last are rows.
+
+    A table of positions, 1 × positions × channels, or 1 × height × width × channels.
+    """
 
     def view(tensor: Tensor) -> Tensor:
-        while tensor.ndim > 2 and tensor.shape[0] == 1:
-            tensor = tensor[0]
-        return tensor[None] if tensor.ndim == 2 else tensor.flatten(0, -3)
+        matrix = tensor.squeeze()
+        if matrix.ndim > 2 and matrix.shape[-1] == matrix.shape[-2] != matrix.shape[0]:
+            return matrix.flatten(1)[None]  # channels × height × width
+        return matrix.reshape(-1, matrix.shape[-1])[None]
 
-    return Splitting(kind, (Place("", view),))
+    return Splitting(kind, (Place("", view),), note)
+
+
+MOST_MATRICES = 4096
+"""Matrices of one parameter beyond which they are pooled: a row each would say nothing that one can read."""
+
+HALVES = ("gate", "up")
+
+
+def stack(
+    shape: Sequence[int],
+    kind: str = "weight",
+    *,
+    stored_transposed: bool = False,
+    halves: Sequence[str] = (),
+    interleaved: bool = False,
+    note: str = "",
+) -> Splitting:
+    """Leading dimensions count matrices, the experts of a mixture, say: one each. Ones are broadcasting only.
+
+    Args:
+        shape: of the parameter.
+        kind: of each matrix.
+        stored_transposed: each is in × out.
+        halves: of the outputs of each, what they are called where they are two layers in one.
+        interleaved: the halves alternate, even and odd outputs, instead of following one another.
+        note: for each row.
+
+    Returns:
+        a matrix for each index, and for each half of it.
+    """
+    counts = tuple(shape[:-2])
+    indices = list(product(*map(range, counts))) if math.prod(counts) <= MOST_MATRICES else []
+    if not indices:
+        note = "; ".join(filter(None, (note, f"{math.prod(counts)} matrices, pooled")))
+        return Splitting(kind, (Place("", lambda tensor: tensor.flatten(0, -3)),), note)
+
+    def view_of(inner: tuple[int, ...], half: int | None) -> View:
+        def view(block: Tensor) -> Tensor:
+            matrix = block[(0, *inner)] if counts else block
+            outputs = matrix.T if stored_transposed else matrix
+            if half is not None:
+                count = len(halves)
+                outputs = outputs[half::count] if interleaved else outputs.reshape(count, -1, outputs.shape[1])[half]
+            return outputs[None]
+
+        return view
+
+    places = []
+    for index in indices:
+        at = ", ".join(str(i) for i, count in zip(index, counts, strict=True) if count > 1)
+        block = (index[0], counts[0]) if counts else (0, 1)
+        for half, called in enumerate(halves or ("",)):
+            label = ", ".join(filter(None, (at, called)))
+            places.append(Place(label, view_of(index[1:], half if halves else None), block))
+    return Splitting(kind, tuple(places), note)
+
+
+def sections(
+    kind: str, sizes: Sequence[tuple[str, int]], *, stored_transposed: bool = False, note: str = ""
+) -> Splitting:
+    """Blocks of output rows of any sizes, one after the other.
+
+    Args:
+        kind: of each.
+        sizes: what each is called, and how many rows it has.
+        stored_transposed: the parameter is in × out, and its columns are the sections.
+        note: for each row.
+
+    Returns:
+        a matrix for each section.
+    """
+
+    def columns(first: int, last: int) -> View:
+        return lambda tensor: tensor[:, first:last].T[None]
+
+    places, first = [], 0
+    for label, size in sizes:
+        last = first + size
+        if stored_transposed:
+            places.append(Place(label, columns(first, last)))
+        else:
+            places.append(Place(label, lambda tensor: tensor[None], span=(first, last)))
+        first = last
+    return Splitting(kind, tuple(places), note)
 
 
 def blocks(kind: str, labels: Sequence[str], *, stored_transposed: bool = False, note: str = "") -> Splitting:
@@ -100,27 +194,37 @@ def blocks(kind: str, labels: Sequence[str], *, stored_transposed: bool = False,
     return Splitting(kind, tuple(places), note)
 
 
-def interleaved_heads(heads: int, note: str = "") -> Splitting:
-    """Query, key and value of one head, then those of the next (GPT-NeoX, BLOOM, Megatron).
+def grouped_heads(heads: int, groups: int, note: str = "") -> Splitting:
+    """The queries of a group of heads with its key and its value, then those of the next group.
+
+    Where each head has its own key and value, as many groups as heads: GPT-NeoX, BLOOM, Megatron. Fewer: Falcon,
+    InternLM2.
 
     Args:
         heads: how many.
+        groups: how many keys and values.
         note: for each row.
 
     Returns:
         q, k and v, each of all heads.
     """
+    queries = heads // groups
+    inside = {"q": slice(queries), "k": slice(queries, queries + 1), "v": slice(queries + 1, None)}
 
-    def heads_of(index: int) -> View:
-        return lambda tensor: tensor.reshape(heads, len(QKV), -1, tensor.shape[1])[:, index].flatten(0, 1)[None]
+    def heads_of(which: slice) -> View:
+        return lambda tensor: tensor.reshape(groups, queries + 2, -1, tensor.shape[1])[:, which].flatten(0, 2)[None]
 
-    return Splitting("attention", tuple(Place(label, heads_of(index)) for index, label in enumerate(QKV)), note)
+    return Splitting("attention", tuple(Place(label, heads_of(which)) for label, which in inside.items()), note)
 
 
 def kernel(
     shape: Sequence[int], conv: ConvMatrix, *, groups: int = 1, transpose: bool = False, note: str = ""
 ) -> Splitting:
     """The matrices of a convolution: of each group, as groups do not see one another.
+
+    Filters of one channel, those of a depthwise convolution or of one that has one input, are one matrix, filters ×
+    positions, and so is the kernel of one output, channels × positions: slices of it would be vectors. Where the
+    channels of a group are one, that is the same for all groups, so that nobody needs to know how many there are.
 
     Args:
         shape: out × in/groups × positions…, or in × out/groups × positions… of a transposed one.
@@ -133,6 +237,13 @@ def kernel(
         one matrix: groups · positions slices of out/groups × in/groups, or groups slices of
         out/groups × (in/groups · positions).
     """
+    kind = f"conv{'-transpose' if transpose else ''}{len(shape) - 2}d"
+    if shape[1] == 1:
+        note = "; ".join(filter(None, (note, "filters of one channel: filters × positions")))
+        return Splitting(kind, (Place("", lambda tensor: tensor.flatten(1)[None]),), note)
+    if shape[0] == 1 and math.prod(shape[2:]) > 1:
+        note = "; ".join(filter(None, (note, "one filter: channels × positions")))
+        return Splitting(kind, (Place("", lambda tensor: tensor[0].flatten(1)[None]),), note)
 
     def view(tensor: Shaped[Tensor, "first second *positions"]) -> Shaped[Tensor, "slices rows cols"]:
         blocks = tensor.reshape(groups, -1, *tensor.shape[1:]).flatten(3)
@@ -142,10 +253,21 @@ def kernel(
             return blocks.flatten(2)
         return blocks.permute(0, 3, 1, 2).flatten(0, 1)
 
-    kind = f"conv{'-transpose' if transpose else ''}{len(shape) - 2}d"
     if groups > 1:
         note = "; ".join(filter(None, (note, f"{groups} groups, each of its own")))
     return Splitting(kind, (Place("", view),), note)
+
+
+def modulated(shape: Sequence[int], conv: ConvMatrix) -> Splitting:
+    """The kernel of a modulated convolution (StyleGAN 2), 1 × out × in × positions…; each of several has a row."""
+    one = kernel(shape[1:], conv)
+    view = one.places[0].view
+    places = (
+        Place(str(index) if shape[0] > 1 else "", lambda tensor: view(tensor[0]), (index, shape[0]))
+        for index in range(shape[0])
+    )
+    note = "; ".join(filter(None, (one.note, "as stored, before it is modulated")))
+    return Splitting(one.kind, tuple(places), note)
 
 
 def bilinear(conv: ConvMatrix) -> Splitting:
