@@ -42,6 +42,11 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     return path
 
 
+def write_content(path: Path, content: str | bytes) -> Path:
+    """Write text, in UTF-8, or bytes, as `write_whole` does."""
+    return write_whole(path, lambda part: part.write_bytes(content.encode() if isinstance(content, str) else content))
+
+
 def flush(path: Path) -> None:
     """Hand a file, or a folder's list of names, to the disk.
 

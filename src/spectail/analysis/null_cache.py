@@ -11,7 +11,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from spectail.files import write_whole
+from spectail.files import write_content
 from spectail.spectra.nulls import ExponentNull, Nulls, drawn_together, simulate_nulls
 
 _EDITION, _EDITION_TOGETHER = 1, 2
@@ -47,9 +47,8 @@ def _nulls_of_shape(longer: int, shorter: int, slices: int, folder: Path) -> Nul
     nulls = _read(path)
     if nulls is None:
         nulls = simulate_nulls(longer, shorter, slices)
-        text = json.dumps(asdict(nulls), indent=1)
         with contextlib.suppress(OSError):  # simulated again next time
-            write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+            write_content(path, json.dumps(asdict(nulls), indent=1))
     return nulls
 
 

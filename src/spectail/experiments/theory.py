@@ -29,6 +29,7 @@ import torch
 from spectail.errors import SettingError
 from spectail.experiments.activations import find_activation
 from spectail.experiments.experiment import UPDATE_NAMES, Experiment
+from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.spikes import critical_strength, spike_eigenvalue
 
 
@@ -133,6 +134,11 @@ def predicted_spike(experiment: Experiment) -> float | None:
         return None
     prediction = predict_one_step(e)
     return prediction.top_eigenvalue if prediction.has_spike else None
+
+
+def untrained_law(experiment: Experiment) -> MarchenkoPastur:
+    """The Marchenko–Pastur law of an experiment's initial weights."""
+    return MarchenkoPastur(experiment.h, experiment.d, experiment.entry_scale**2)
 
 
 def critical_lr(experiment: Experiment) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
@@ -41,13 +42,23 @@ def overlaps(x: Any, *, pair: int = -1, side: str = "left", ax: Axes | None = No
         raise SettingError("the recording has no overlaps; run an experiment with overlaps=((1, 0), …)")
     if side not in ("left", "right"):
         raise SettingError(unknown_name("side", side, ("left", "right")))
-    at, symbol = run.isel(pair=pair), "U" if side == "left" else "V"
-    ax = ax or new_axes()
+    at, ax = run.isel(pair=pair), ax or new_axes()
     image = draw_overlaps(ax, at[f"overlap_{side}"].values)
-    s, t, largest = int(at["w_step"]), int(at["m_step"]), float(at[f"overlap_{side}_max"])
-    ax.set_title(rf"$O({symbol}_{{W_{{{s}}}}}, {symbol}_{{M_{{{t}}}}})$, max {largest:.2g}", loc="left")
+    ax.set_title(title_of_overlaps(at, side), loc="left")
     ax.figure.colorbar(image, ax=ax, label="squared overlap")
     return ax
+
+
+def overlap_symbol(side: str, w_step: int, m_step: int) -> str:
+    """O(U_W, U_M) or O(V_W, V_M) of two steps, as mathtext."""
+    role = "U" if side == "left" else "V"
+    return rf"$O({role}_{{W_{{{w_step}}}}}, {role}_{{M_{{{m_step}}}}})$"
+
+
+def title_of_overlaps(at: xr.Dataset, side: str) -> str:
+    """What the overlaps of one pair of steps are of, and their largest entry."""
+    symbol = overlap_symbol(side, int(at["w_step"]), int(at["m_step"]))
+    return f"{symbol}, max {float(at[f'overlap_{side}_max']):.2g}"
 
 
 def draw_overlaps(ax: Axes, overlaps: ArrayLike, size: int = 50) -> QuadMesh:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from spectail.plots.bands import draw_untrained_hill
 from spectail.plots.colours import PHASES, SERIES
 from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis, step_edges, step_positions
 from spectail.plots.look import mathtext, new_figure, panel_title, quantity_label, save_figure, shared_legend, style
-from spectail.plots.overlaps_plot import draw_overlaps
+from spectail.plots.overlaps_plot import draw_overlaps, title_of_overlaps
 from spectail.plots.quantities_plot import over_depth, over_steps
 from spectail.plots.selection import count_of_spikes, fitted_bulk, initial_law, recording_of
 from spectail.plots.spectrum_plot import AXIS_SCALES, draw_spectrum, spectrum
@@ -172,15 +173,12 @@ def _draw_evolution(run: xr.Dataset) -> Figure:
 
 
 def _draw_overlaps(run: xr.Dataset) -> Figure:
-    pairs = list(zip(run.w_step.values, run.m_step.values, strict=True))
-    figure, axes = new_figure(len(pairs), 2, 2.9 * len(pairs))
-    for row, (s, t) in enumerate(pairs):
-        for col, (side, symbol) in enumerate((("left", "U"), ("right", "V"))):
-            index = 2 * row + col
-            at = run.isel(pair=row)
-            largest = at[f"overlap_{side}_max"].item()
-            panel_title(axes[index], index, f"$O({symbol}_{{W_{{{s}}}}}, {symbol}_{{M_{{{t}}}}})$, max {largest:.2g}")
-            image = draw_overlaps(axes[index], at[f"overlap_{side}"].values)
+    pairs = run.sizes["pair"]
+    figure, axes = new_figure(pairs, 2, 2.9 * pairs)
+    for index, (pair, side) in enumerate(product(range(pairs), ("left", "right"))):
+        at = run.isel(pair=pair)
+        panel_title(axes[index], index, title_of_overlaps(at, side))
+        image = draw_overlaps(axes[index], at[f"overlap_{side}"].values)
     figure.colorbar(image, ax=axes, shrink=0.6, label="squared overlap")
     return figure
 

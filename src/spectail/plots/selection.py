@@ -11,6 +11,7 @@ from spectail.analysis.model import Analysis
 from spectail.analysis.row import complete
 from spectail.errors import SettingError, StoreError, unknown_name
 from spectail.experiments.experiment import experiment_of
+from spectail.experiments.theory import untrained_law
 from spectail.spectra.bulk import MarchenkoPastur
 
 NO_BULK = 1e-9
@@ -79,8 +80,7 @@ def initial_law(recording: xr.Dataset) -> MarchenkoPastur | None:
     """The law of the initial weights, where the recording says how they were drawn."""
     if recording.attrs.get("of") != "two-layer":
         return None
-    e = experiment_of(recording)
-    return MarchenkoPastur(e.h, e.d, e.entry_scale**2)
+    return untrained_law(experiment_of(recording))
 
 
 def fitted_bulk(at: xr.Dataset) -> MarchenkoPastur | None:

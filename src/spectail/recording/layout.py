@@ -302,7 +302,7 @@ def measurements_of(recording: xr.Dataset, until: float = math.inf) -> list[Meas
     measurements: list[Measurement] = []
     for at, step in enumerate(some["step"].values):
         rows = [
-            {"name": name} | {key: _plain(table[at, i]) for key, table in tables.items()}
+            {"name": name} | {key: word_or_number(table[at, i]) for key, table in tables.items()}
             for i, name in enumerate(names)
         ]
         spectra = None
@@ -336,5 +336,6 @@ def pad(rows: Sequence[NDArray[Any]], *, front: bool = True) -> NDArray[Any]:
     return out
 
 
-def _plain(value: Any) -> Any:
+def word_or_number(value: Any) -> Any:
+    """A value of a row as a file keeps it."""
     return value if isinstance(value, str) else float(value)

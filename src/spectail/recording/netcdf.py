@@ -59,11 +59,8 @@ def read_netcdf(path: Path) -> xr.Dataset:
     """Read a Dataset back, whole, into memory. Nothing in the file is executed: it is HDF5 with numbers and strings.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        StoreError: the file is damaged, or of another kind.
+        StoreError: the file is damaged, of another kind, or not there.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist; expected the netCDF file of a recording")
     try:
         return xr.load_dataset(path, engine="netcdf4")
     except Exception as error:  # netCDF4 and xarray raise a dozen kinds for damaged files

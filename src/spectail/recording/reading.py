@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -144,7 +143,7 @@ def _of_first_edition(recording: xr.Dataset, path: Path) -> xr.Dataset:
     _check_variables(renamed, path, what, known | {q.name: OVER[q.of] for q in held if q.name in needed})
     if "eigenvalues" in renamed:
         _check_variables(renamed, path, what, {"eigenvalues": ("step", "matrix", "index")})
-        renamed["eigenvalues"] = renamed["eigenvalues"].copy(data=_nan_before(renamed["eigenvalues"].values))
+        renamed["eigenvalues"] = _sorted_by(~renamed["eigenvalues"].isnull(), renamed["eigenvalues"])
     for q in held:
         if q.name in renamed:
             renamed[q.name].attrs = q.attributes
@@ -152,14 +151,10 @@ def _of_first_edition(recording: xr.Dataset, path: Path) -> xr.Dataset:
     return renamed.set_coords(labels).assign_attrs(of="training" if training else "monitor")
 
 
-def _nan_before(eigenvalues: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Spectra that have NaN behind them, with that NaN moved before them."""
-    flat = eigenvalues.reshape(-1, eigenvalues.shape[-1])
-    padded = np.full_like(flat, np.nan)
-    for row, spectrum in zip(padded, flat, strict=True):
-        there = spectrum[~np.isnan(spectrum)]
-        row[len(row) - len(there) :] = there
-    return padded.reshape(eigenvalues.shape)
+def _sorted_by(last: xr.DataArray, spectra: xr.DataArray) -> xr.DataArray:
+    """Spectra with the values that are to be last moved there; all else stays in its order."""
+    order = np.argsort(last.values, axis=-1, kind="stable")
+    return spectra.copy(data=np.take_along_axis(spectra.values, order, axis=-1))
 
 
 def _analysis_of_first_edition(recording: xr.Dataset) -> xr.Dataset:
@@ -204,8 +199,5 @@ def open_monitor(path: str | os.PathLike[str]) -> xr.Dataset:
     there = {*recording.variables, *recording.dims}
     view = recording.rename({new: old for old, new in _RENAMED.items() if new in there})
     if "eigenvalues" in view:
-        values = view["eigenvalues"].values
-        flat = values.reshape(-1, values.shape[-1])
-        behind = [np.concatenate([row[~np.isnan(row)], row[np.isnan(row)]]) for row in flat]
-        view["eigenvalues"] = view["eigenvalues"].copy(data=np.array(behind, values.dtype).reshape(values.shape))
+        view["eigenvalues"] = _sorted_by(view["eigenvalues"].isnull(), view["eigenvalues"])
     return view.assign({name: ("event", [getattr(event, of) for event in changes]) for name, of in columns.items()})

@@ -15,7 +15,7 @@ from typing import Any
 import xarray as xr
 
 from spectail.experiments.experiment import Experiment, key_of_json
-from spectail.files import write_whole
+from spectail.files import write_content
 from spectail.recording.quantities import stored_in_runs
 
 
@@ -120,8 +120,7 @@ class Manifest:
 
     def replace(self, entries: Iterable[Entry]) -> None:
         """Write the whole file anew."""
-        text = b"".join(_line(entry) for entry in entries)
-        write_whole(self.path, lambda part: part.write_bytes(text))
+        write_content(self.path, b"".join(map(_line, entries)))
 
 
 def file_hash(path: Path) -> str:

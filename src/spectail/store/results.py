@@ -282,16 +282,10 @@ def _axes(varying: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[Any]], d
                 break
         else:
             axes[name] = sorted({run[name] for run in varying}, key=lambda v: (isinstance(v, str), v))
-    return _in_order(axes, varying), along
-
-
-def _in_order(axes: dict[str, list[Any]], varying: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Axes without those that no run needs to be told from the others, such as `record`."""
-    for name in reversed(list(axes)):
-        others = [other for other in axes if other != name]
-        if len({tuple(run[other] for other in others) for run in varying}) == len(varying) and name in ("record",):
-            del axes[name]
-    return axes
+    others = [name for name in axes if name != "record"]
+    if len({tuple(run[name] for name in others) for run in varying}) == len(varying):
+        axes.pop("record", None)  # not needed to tell a run from the others
+    return axes, along
 
 
 _FIRST = ("protocol", "optimizer", "activation", "teacher", "initialization", "h", "d", "n", "lr")
@@ -333,5 +327,4 @@ def _scalars(
         about["wall_time"][place] = entry.wall_time
         about["diverged_at"][place] = -1 if entry.diverged_at is None else entry.diverged_at
         about["key"][place] = entry.key
-    about["wall_time"] = np.asarray(about["wall_time"])
     return variables | {name: (axes, values) for name, values in about.items()}

@@ -17,7 +17,7 @@ import xarray as xr
 from spectail.errors import StoreError
 from spectail.experiments.experiment import Experiment, experiment_of, key_of_json
 from spectail.experiments.resume import SECONDS, ResumeState
-from spectail.files import write_whole
+from spectail.files import write_content
 from spectail.recording.netcdf import checksum, save_recording
 from spectail.recording.reading import load_recording
 from spectail.store.locks import shared_lock
@@ -179,7 +179,7 @@ class Store:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with shared_lock(self.writing):
-                write_whole(self.state_path(experiment), lambda part: part.write_bytes(content))
+                write_content(self.state_path(experiment), content)
         except OSError as error:
             raise _cannot_write(self.states, error) from None
 

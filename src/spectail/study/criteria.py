@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 import xarray as xr
 from numpy.typing import ArrayLike
 
@@ -54,11 +53,10 @@ def spikes_only(runs: Runs, spiking: Sequence[Experiment], bare: Sequence[Experi
 def modes(runs: Runs, experiment: Experiment, expected: int, step: int = 1) -> Outcome:
     """How many modes the density of log λ has; a spectrum that is not finite decides nothing."""
 
-    def count(run: xr.Dataset) -> float:
-        values = torch.from_numpy(spectrum_at(run, runs.scale.step(step)))
-        return count_modes(values) if bool(values.isfinite().all()) else math.nan
+    def count(spectrum: Values) -> float:
+        return count_modes(spectrum) if np.isfinite(spectrum).all() else math.nan
 
-    counts = runs.measure(count, [experiment], step)[:, 0]
+    counts = runs.measure_spectra(count, [experiment], step)[:, 0]
     return Outcome(
         in_every_finite_repeat(counts, counts == expected), f"modes of log λ: {', '.join(f'{m:g}' for m in counts)}"
     )

@@ -37,7 +37,7 @@ from spectail.study.records import (
     save_verdicts_as_markdown,
 )
 from spectail.study.runs import Runs, StoredRuns
-from spectail.study.settings import figure_folder, figure_folders
+from spectail.study.settings import figure_folder, figure_folders, picture_stem
 from spectail.sweeps.sweep import run_missing
 from spectail.sweeps.worker import PRELOAD
 
@@ -159,13 +159,12 @@ def draw(artifact: Artifact, runs: Mapping[Protocol, Runs], folder: Path) -> lis
     """Draw an artifact once a protocol, as PNG and PDF.
 
     Returns:
-        the paths: NAME for the published protocol, NAME-equations for the other.
+        the paths.
     """
     paths = []
     for protocol, of_protocol in runs.items():
-        name = artifact.name if protocol == "published" else f"{artifact.name}-{protocol}"
         with style():
-            paths += save_figure(artifact.draw(of_protocol), folder / name)
+            paths += save_figure(artifact.draw(of_protocol), folder / picture_stem(artifact.name, protocol))
     return paths
 
 

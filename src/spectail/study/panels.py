@@ -19,7 +19,7 @@ from spectail.experiments.theory import predict_one_step, predicted_spike
 from spectail.plots.bands import draw_band, draw_untrained_hill, lr_axis
 from spectail.plots.colours import OPTIMIZER_LOOKS, SERIES
 from spectail.plots.look import panel_title
-from spectail.plots.overlaps_plot import draw_overlaps
+from spectail.plots.overlaps_plot import draw_overlaps, overlap_symbol
 from spectail.plots.spectrum_plot import AxisScale, draw_spectrum
 from spectail.study.runs import Runs, Side, spectrum_at
 from spectail.study.settings import LEARNING_RATES, PAPER_OPTIMIZERS, over_learning_rates
@@ -61,9 +61,8 @@ def overlap_panel(
     Returns:
         the image, for a colour bar; None where the run diverged before.
     """
-    role, (s, t) = "U" if side == "left" else "V", pair
     overlaps = runs.overlaps(experiment, pair, side)
-    panel_title(ax, index, rf"$O({role}_{{W_{{{s}}}}}, {role}_{{M_{{{t}}}}})$")
+    panel_title(ax, index, overlap_symbol(side, *pair))
     if not overlaps.size:
         mark_diverged(ax, runs[experiment])
         return None

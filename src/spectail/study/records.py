@@ -19,12 +19,13 @@ from spectail.errors import StoreError
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import CONVENTIONS, PROTOCOLS, Protocol
-from spectail.files import write_whole
+from spectail.files import write_content
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import catalogue
 from spectail.study.claims import Outcome, Verdict
 from spectail.study.plan import Plan
 from spectail.study.runs import Runs
+from spectail.study.settings import picture_stem
 
 FORMAT = 1
 
@@ -117,7 +118,7 @@ class Record:
             raise StoreError(f"{path} is not a record of an artifact")
         fields["claims"] = [ClaimRecord.read(verdict) for verdict in fields.pop("verdicts")]
         fields["tables"] = {p: [tuple(line) for line in lines] for p, lines in fields["tables"].items()}
-        stems = [path.stem if p == "published" else f"{path.stem}-{p}" for p in fields["runs"]]
+        stems = [picture_stem(path.stem, protocol) for protocol in fields["runs"]]
         names = [*(f"{stem}.{ending}" for stem in stems for ending in ("png", "pdf")), path.name, f"{path.stem}.csv"]
         paths = [path.with_name(name) for name in names if path.with_name(name).is_file()]
         return cls(**{name: value for name, value in fields.items() if name != "format"}, paths=paths)
@@ -134,12 +135,14 @@ def record_of(
     """What is to be kept of an artifact, without its paths."""
     keys = {p: [of.as_run(e).key for e in _of_seeds(artifact.experiments, of)] for p, of in runs.items()}
     keys = {p: list(dict.fromkeys(of_protocol)) for p, of_protocol in keys.items()}
-    seconds = sum(of.stored[key].attrs["wall_time"] for p, of in runs.items() for key in keys[p])
-    parameters = _parameters(artifact, plan)
     if artifact.trainings:
         trained = [(of, t) for of in runs.values() for t in _of_seeds(artifact.trainings, of)]
         seconds = sum(float(of.training(t).attrs["wall_time"]) for of, t in trained)
-        parameters = _deep_parameters(of.as_trained(t) for of, t in trained)
+        parameters = _values_of(Training.model_fields, [of.as_trained(t) for of, t in trained])
+    else:
+        seconds = sum(of.stored[key].attrs["wall_time"] for p, of in runs.items() for key in keys[p])
+        names = [name for name in Experiment.model_fields if name not in _OF_THE_PROTOCOL]
+        parameters = _values_of(names, [plan.scale(experiment) for experiment in artifact.experiments])
     return Record(
         name=artifact.name,
         title=artifact.title,
@@ -161,8 +164,8 @@ def save_record(record: Record, rows: pd.DataFrame, folder: Path) -> list[Path]:
         their paths.
     """
     return [
-        _write(folder / f"{record.name}.json", json.dumps(record.json(), indent=1, ensure_ascii=False)),
-        _write(folder / f"{record.name}.csv", rows.to_csv(index=False, float_format="%.6g")),
+        write_content(folder / f"{record.name}.json", json.dumps(record.json(), indent=1, ensure_ascii=False)),
+        write_content(folder / f"{record.name}.csv", rows.to_csv(index=False, float_format="%.6g")),
     ]
 
 
@@ -230,26 +233,11 @@ def _command(artifact: Artifact, plan: Plan) -> str:
     return " ".join(words)
 
 
-def _parameters(artifact: Artifact, plan: Plan) -> dict[str, str]:
-    """Fields as they were run: those that all experiments share, and the values of those that vary."""
-    dumped = [plan.scale(e).model_dump(mode="json") for e in artifact.experiments]
-    parameters = {}
-    for name in Experiment.model_fields:
-        if name in _OF_THE_PROTOCOL:
-            continue
-        values = list(dict.fromkeys(json.dumps(fields[name]) for fields in dumped))
-        parameters[name] = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in map(json.loads, values))
-    return parameters
-
-
-def _deep_parameters(trainings: Iterable[Training]) -> dict[str, str]:
-    """Fields of trainings as they were run; those that vary with all their values."""
-    dumped = [training.model_dump(mode="json") for training in trainings]
-    return {name: ", ".join(dict.fromkeys(str(fields[name]) for fields in dumped)) for name in dumped[0]}
-
-
-def _write(path: Path, text: str) -> Path:
-    return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+def _values_of(names: Iterable[str], described: Sequence[Experiment | Training]) -> dict[str, str]:
+    """Fields as they were run; those that vary with all their values."""
+    dumped = [one.model_dump(mode="json") for one in described]
+    texts = [{name: f"{v:g}" if isinstance(v, float) else str(v) for name, v in fields.items()} for fields in dumped]
+    return {name: ", ".join(dict.fromkeys(fields[name] for fields in texts)) for name in names}
 
 
 def save_verdicts(claims: Sequence[ClaimRecord], path: Path) -> Path:
@@ -260,7 +248,7 @@ def save_verdicts(claims: Sequence[ClaimRecord], path: Path) -> Path:
         for protocol, outcome in claim.outcomes.items()
     ]
     columns = ["artifact", "claim", "where", "statement", "criterion", "protocol", "verdict", "measured"]
-    return _write(path, pd.DataFrame(rows, columns=columns).to_csv(index=False))
+    return write_content(path, pd.DataFrame(rows, columns=columns).to_csv(index=False))
 
 
 def save_verdicts_as_markdown(claims: Sequence[ClaimRecord], path: Path) -> Path:
@@ -272,4 +260,4 @@ def save_verdicts_as_markdown(claims: Sequence[ClaimRecord], path: Path) -> Path
             outcome = claim.outcomes.get(protocol)
             cells.append(f"**{outcome.verdict}** – {outcome.measured}" if outcome else "not run")
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return _write(path, "\n".join(lines) + "\n")
+    return write_content(path, "\n".join(lines) + "\n")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import Protocol
+from spectail.experiments.theory import untrained_law
 from spectail.recording.reading import load_recording
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.study.settings import Scale, over_learning_rates
@@ -89,7 +90,7 @@ class Runs:
 
         NaN where a run diverged before the step.
         """
-        return self.measure(value_at(variable, self.scale.step(step)), experiments, step)
+        return self.measure(lambda run: run[variable].sel(step=self.scale.step(step)).item(), experiments, step)
 
     def over_steps(self, variable: str, experiment: Experiment, steps: Sequence[int]) -> Values:
         """A variable along the steps of one experiment, for every seed: (seeds × steps)."""
@@ -102,11 +103,11 @@ class Runs:
 
     def top(self, experiments: Sequence[Experiment], step: int) -> Values:
         """λ₁ at one step of several experiments, for every seed: (seeds × experiments)."""
-        return self.measure(lambda run: spectrum_at(run, self.scale.step(step))[-1], experiments, step)
+        return self.measure_spectra(lambda spectrum: spectrum[-1], experiments, step)
 
     def ratio(self, experiment: Experiment, steps: Sequence[int]) -> Values:
         """λ₁/λ₂ along the steps of one experiment, for every seed: (seeds × steps)."""
-        columns = [self.measure(top_ratio(self.scale.step(step)), [experiment], step) for step in steps]
+        columns = [self.measure_spectra(lambda values: values[-1] / values[-2], [experiment], step) for step in steps]
         return np.concatenate(columns, axis=1)
 
     def overlaps(self, experiment: Experiment, pair: tuple[int, int], side: Side) -> Values:
@@ -143,10 +144,13 @@ class Runs:
             rows.append([of(run) if self.scale.step(step) in run.step.values else np.nan for run in runs])
         return np.array(rows, dtype=np.float64)
 
+    def measure_spectra(self, of: Callable[[Values], float], experiments: Sequence[Experiment], step: int) -> Values:
+        """A number of the spectrum at the step of each run that reached it, for every seed: (seeds × experiments)."""
+        return self.measure(lambda run: of(spectrum_at(run, self.scale.step(step))), experiments, step)
+
     def law(self, experiment: Experiment) -> MarchenkoPastur:
         """The Marchenko–Pastur law of the experiment's initial weights."""
-        e = self.scale(experiment)
-        return MarchenkoPastur(e.h, e.d, e.entry_scale**2)
+        return untrained_law(self.scale(experiment))
 
 
 def as_trained(
@@ -167,18 +171,3 @@ def spectrum_at(run: xr.Dataset, step: int) -> Values:
 def phase_at(run: xr.Dataset, step: int) -> str:
     """The phase at a step, or "diverged"."""
     return str(run.phase.sel(step=step).item()) if step in run.step.values else "diverged"
-
-
-def top_ratio(step: int) -> Callable[[xr.Dataset], float]:
-    """λ₁/λ₂ at a step, as a number of a run for `Runs.measure`."""
-
-    def ratio(run: xr.Dataset) -> float:
-        spectrum = spectrum_at(run, step)
-        return float(spectrum[-1] / spectrum[-2])
-
-    return ratio
-
-
-def value_at(variable: str, step: int) -> Callable[[xr.Dataset], Any]:
-    """A variable at a step, as a number of a run for `Runs.measure`."""
-    return lambda run: run[variable].sel(step=step).item()

@@ -78,6 +78,11 @@ def figure_folder(root: Path, scale: str) -> Path:
     return root / ("figures" if scale == "paper" else f"figures-{scale}")
 
 
+def picture_stem(name: str, protocol: str) -> str:
+    """What the pictures of an artifact are called: NAME for the published protocol, NAME-equations for the other."""
+    return name if protocol == "published" else f"{name}-{protocol}"
+
+
 def figure_folders(root: Path) -> list[Path]:
     """Those of all scales: figures, figures-small."""
     return sorted(root.glob("figures*"))

@@ -36,9 +36,9 @@ from spectail.experiments.deep.models import make_model
 from spectail.experiments.deep.training import TRAININGS, Training
 from spectail.experiments.optimizers import make_optimizer
 from spectail.experiments.resume import ResumeState, State, from_first_edition
-from spectail.files import write_whole
+from spectail.files import write_content
 from spectail.progress import TrainingProgress
-from spectail.recording.layout import Measurement, to_dataset
+from spectail.recording.layout import Measurement, to_dataset, word_or_number
 from spectail.recording.netcdf import save_recording
 from spectail.recording.quantities import select
 from spectail.recording.reading import load_recording
@@ -175,7 +175,7 @@ class FullBatchRun:
             rows, spectra = measure_all(self.matrices, True)
         clocks = {"measuring_seconds": time.perf_counter() - started, "training_seconds": self.seconds}
         of_name = {row["name"]: values for row, values in zip(rows, spectra, strict=True)}
-        rows = [{name: _word_or_number(value) for name, value in row.items()} for row in rows]
+        rows = [{name: word_or_number(value) for name, value in row.items()} for row in rows]
         self.measurements.append(Measurement(self.step, rows, of_name, (self.training.lr,), clocks).to_keep())
 
     def save_state(self) -> None:
@@ -213,7 +213,7 @@ class FullBatchRun:
         return self.state_path.read_bytes() if self.state_path.exists() else None
 
     def _write_state(self, content: bytes) -> None:
-        write_whole(self.state_path, lambda part: part.write_bytes(content))
+        write_content(self.state_path, content)
 
     def dataset(self) -> xr.Dataset:
         """What was measured, labelled."""
@@ -251,10 +251,6 @@ def _matrices(model: nn.Module, training: Training) -> tuple[WeightMatrix, ...]:
     if not matrices:
         raise SettingError(f"model={training.model!r} has no weight matrix; there is no spectrum to measure")
     return matrices
-
-
-def _word_or_number(value: Any) -> float | str:
-    return value if isinstance(value, str) else float(value)
 
 
 def _to_state(one: Measurement) -> dict[str, Any]:

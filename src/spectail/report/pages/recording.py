@@ -19,7 +19,7 @@ from spectail.analysis.model import Analysis
 from spectail.analysis.row import complete
 from spectail.analysis.summary import summary_lines
 from spectail.errors import SettingError, StoreError
-from spectail.files import write_whole
+from spectail.files import write_content
 from spectail.recording.events import events
 from spectail.recording.layout import frame
 from spectail.recording.quantities import Quantity, quantities_of
@@ -88,7 +88,7 @@ def write_page(shown: Any, path: str | os.PathLike[str], *, command: str = "") -
         seconds=_seconds(recording),
         about=[(q.head, q.text) for q in shown_quantities(recording)],
     )
-    return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+    return write_content(path, text)
 
 
 def recordings_in(folder: Path) -> Iterator[tuple[Path, xr.Dataset]]:

@@ -20,18 +20,17 @@ from PIL import Image
 from spectail.errors import StoreError
 from spectail.experiments.experiment import Experiment, experiment_of
 from spectail.experiments.protocols import PROTOCOLS
-from spectail.experiments.theory import predicted_spike
-from spectail.files import write_whole
+from spectail.experiments.theory import predicted_spike, untrained_law
+from spectail.files import write_content
 from spectail.recording.reading import load_recording
 from spectail.report.pages.template import SPECTRA_BYTES, json_number, pack_spectrum, page
 from spectail.report.wording import duration
 from spectail.running.processes import worker_pool
-from spectail.spectra.bulk import MarchenkoPastur
 from spectail.store.locks import shared_lock
 from spectail.store.store import Store
 from spectail.study.records import Record, read_records
 from spectail.study.runs import Values
-from spectail.study.settings import figure_folder
+from spectail.study.settings import figure_folder, picture_stem
 from spectail.sweeps.worker import PRELOAD
 
 _FEW = 300  # runs, which are read before a process has started
@@ -82,7 +81,7 @@ def write_report(root: Path, scale: str = "paper") -> Path:
     )
     path = root / ("report.html" if scale == "paper" else f"report-{scale}.html")
     with shared_lock(store.writing):
-        return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+        return write_content(path, text)
 
 
 def _artifact(record: Record) -> dict[str, Any]:
@@ -91,9 +90,10 @@ def _artifact(record: Record) -> dict[str, Any]:
     return {
         **vars(record),
         "pictures": [
-            {"protocol": "published" if path.stem == record.name else path.stem.removeprefix(f"{record.name}-"),
-             "stem": path.stem, **_picture(path)}
-            for path in record.paths if path.suffix == ".png"
+            {"protocol": protocol, "stem": path.stem, **_picture(path)}
+            for protocol in record.runs
+            for path in record.paths
+            if path.name == f"{picture_stem(record.name, protocol)}.png"
         ],
         "folder": record.paths[0].parent.name,
         "summary": " ".join(measured[:2]),
@@ -149,7 +149,7 @@ def _read(path: Path) -> tuple[dict[str, Any], Values] | None:
 
 def _run(run: xr.Dataset) -> dict[str, Any]:
     e = experiment_of(run)
-    law = MarchenkoPastur(e.h, e.d, e.entry_scale**2)
+    law = untrained_law(e)
     steps = [int(step) for step in run.step.values]
     changed = {k: v for k, v in e.model_dump(mode="json").items() if v != getattr(_PLAIN, k)}
     beside = [f"{k}={v}" for k, v in changed.items() if k in ("teacher", "label_noise", "ridge", "initialization")]
@@ -164,7 +164,7 @@ def _run(run: xr.Dataset) -> dict[str, Any]:
         "long": steps[-1] > 200,
         "series": {name: [json_number(value) for value in run[name].values] for name in _SERIES},
         "phases": [str(phase) for phase in run.phase.values],
-        "law": {"h": e.h, "d": e.d, "variance": e.entry_scale**2, "edge": law.edges[1]},
+        "law": {"h": e.h, "d": e.d, "variance": law.variance, "edge": law.edges[1]},
         "predicted": predicted_spike(e),
         "overlaps": list(_overlaps(run)),
     }

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.theory import critical_lr, predict_one_step
+from spectail.experiments.theory import critical_lr, predict_one_step, untrained_law
 from spectail.report.terminal.tables import console, print_table
-from spectail.spectra.bulk import MarchenkoPastur
 
 _AROUND = (0.5, 1.0, 1.5, 2.0, 5.0, 20.0)  # of the critical learning rate
 
@@ -19,7 +18,7 @@ def print_prediction(experiment: Experiment, rates: Sequence[float]) -> None:
     Raises:
         ValueError: the optimizer has no prediction.
     """
-    e, law = experiment, MarchenkoPastur(experiment.h, experiment.d, experiment.entry_scale**2)
+    e, law = experiment, untrained_law(experiment)
     critical = critical_lr(e)
     title = f"first step: {e.optimizer}, {e.initialization}, h={e.h}, d={e.d}, n={e.n}, protocol {e.protocol}"
     rows: list[tuple[str, ...]] = [("η", "η/η_c", "spike", "λ₁", "λ₁/λ₊", "left overlap", "right overlap", "sim")]

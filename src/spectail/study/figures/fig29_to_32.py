@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import xarray as xr
 
 from spectail.experiments.theory import gaussian_moments
 from spectail.study.artifact import Artifact
@@ -23,7 +22,7 @@ from spectail.study.claims import (
     summary,
 )
 from spectail.study.figure_kinds import spectra, ten_step_sweep
-from spectail.study.runs import Runs, spectrum_at
+from spectail.study.runs import Runs, Values
 from spectail.study.settings import LEARNING_RATES, S2, TEN_STEPS, over_learning_rates
 
 # Figure 29
@@ -38,23 +37,19 @@ FIG29_RUNS = [e.replace(weight_normalization=True) for e in PLAIN]
 
 
 def norm_is_kept(runs: Runs) -> Outcome:
-    def deviation(run: xr.Dataset) -> float:
-        e = runs.scale(FIG29_RUNS[0])
-        return float(abs(np.sqrt(spectrum_at(run, STEPS).sum() / (e.h * e.d)) - 1))
-
-    off = runs.measure(deviation, FIG29_RUNS, STEPS)
+    e = runs.scale(FIG29_RUNS[0])
+    off = runs.measure_spectra(lambda values: abs(np.sqrt(values.sum() / (e.h * e.d)) - 1), FIG29_RUNS, STEPS)
     return Outcome(in_every_repeat(off < 1e-4), f"|‖W‖_F/√(hd) − 1| of the measured W₆₄: up to {off.max():.2g}")
 
 
 def wider(runs: Runs) -> Outcome:
     """Decades from the median singular value to the largest, with normalisation against without."""
 
-    def decades(run: xr.Dataset) -> float:
-        values = spectrum_at(run, STEPS)
-        return float(0.5 * np.log10(values[-1] / np.median(values)))
+    def decades(spectrum: Values) -> float:
+        return float(0.5 * np.log10(spectrum[-1] / np.median(spectrum)))
 
     large = [1, 3]
-    normalized, plain = (runs.measure(decades, [es[i] for i in large], STEPS) for es in (FIG29_RUNS, PLAIN))
+    normalized, plain = (runs.measure_spectra(decades, [es[i] for i in large], STEPS) for es in (FIG29_RUNS, PLAIN))
     text = "; ".join(
         f"{name} {summary(normalized[:, i])}, without {summary(plain[:, i])}"
         for i, name in enumerate(("GD", "FB-Adam"))
