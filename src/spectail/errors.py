@@ -39,6 +39,21 @@ def unknown_name(field: str, value: object, known: Iterable[str]) -> str:
     return f"{field}={value!r} is not known{hint} ({', '.join(names)})"
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def kind_and_first_line(error: BaseException) -> str:
+    """What an error of somebody else's code is, and says.
+
+    >>> kind_and_first_line(KeyError("w")), kind_and_first_line(MemoryError())
+    ("KeyError: 'w'", 'MemoryError')
+    """
+    kind, line = type(error).__name__, first_line(error)
+    return kind if line == kind else f"{kind}: {line:.200}"
+
+
 def complaint(error: ValidationError, fields: Iterable[str]) -> str:
     """The first complaint of pydantic as one sentence that names the field and the value.
 

@@ -26,10 +26,10 @@ from spectail.recording.quantities import OVER, of_row, select
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.eigen import eigenvalues_of_slices
 from spectail.spectra.norms import effective_rank, stable_rank
-from spectail.spectra.phases import Phase, classify
+from spectail.spectra.phases import Phase, PhaseEvidence, classify
 from spectail.spectra.precision import ZERO_SHARE
 from spectail.spectra.tail_tests import bootstrap_p_value
-from spectail.spectra.tails import hill_fit, ks_fit
+from spectail.spectra.tails import PowerLawFit, hill_fit, ks_fit
 from spectail.weights.matrix import WeightMatrix, read_once
 
 FEWEST_EIGENVALUES = 10
@@ -152,7 +152,29 @@ def measure_spectrum(
         count = f"{len(spectrum)} eigenvalue" + ("s" if len(spectrum) > 1 else "")
         return _row(matrix, [f"only {count}: no phase and no null", *notes], norms | tail)
     evidence = classify(spectrum, matrix.rows, matrix.cols)
-    bulk = {
+    bulk = bulk_quantities(evidence)
+    if evidence.phase is Phase.RANK_COLLAPSE:  # the law of the median has no width
+        bulk |= dict.fromkeys(("bulk_edge", "bulk_variance", "bulk_distance", "n_spikes"), math.nan)
+    compared = _against_nulls(tail, matrix) if nulls else {}
+    if evidence.phase is Phase.HEAVY_TAILED and compared.get("z_hill", -math.inf) > -Z_UNLIKELY:
+        notes.append(f"an untrained matrix of this shape may look heavy-tailed too: z_hill is {compared['z_hill']:.1f}")
+    return _row(matrix, notes, norms | tail | bulk | compared)
+
+
+def tail_quantities(hill: PowerLawFit, ks: PowerLawFit) -> dict[str, Any]:
+    """What the fits of both exponents are called in a row."""
+    return {
+        "pl_alpha_hill": hill.alpha,
+        "pl_alpha_ks": ks.alpha,
+        "ks_distance": ks.ks_distance,
+        "ks_xmin": ks.xmin,
+        "tail_size": ks.tail_size,
+    }
+
+
+def bulk_quantities(evidence: PhaseEvidence) -> dict[str, Any]:
+    """What a phase and its evidence are called in a row."""
+    return {
         "bulk_edge": evidence.law.edges[1],
         "bulk_variance": evidence.law.variance,
         "bulk_distance": evidence.bulk_distance,
@@ -160,12 +182,6 @@ def measure_spectrum(
         "spectral_gap": evidence.spectral_gap,
         "phase": str(evidence.phase),
     }
-    if evidence.phase is Phase.RANK_COLLAPSE:  # the law of the median has no width
-        bulk |= dict.fromkeys(("bulk_edge", "bulk_variance", "bulk_distance", "n_spikes"), math.nan)
-    compared = _against_nulls(tail, matrix) if nulls else {}
-    if evidence.phase is Phase.HEAVY_TAILED and compared.get("z_hill", -math.inf) > -Z_UNLIKELY:
-        notes.append(f"an untrained matrix of this shape may look heavy-tailed too: z_hill is {compared['z_hill']:.1f}")
-    return _row(matrix, notes, norms | tail | bulk | compared)
 
 
 def _norms(spectrum: Tensor, matrix: WeightMatrix) -> dict[str, Any]:
@@ -183,11 +199,7 @@ def _norms(spectrum: Tensor, matrix: WeightMatrix) -> dict[str, Any]:
 def _tail(spectrum: Tensor, p_value: bool, seed: int) -> tuple[dict[str, Any], list[str]]:
     """Both exponents, and what a reader must know before trusting them."""
     hill, ks = hill_fit(spectrum), ks_fit(spectrum)
-    fitted = {
-        "pl_alpha_hill": hill.alpha,
-        "pl_alpha_ks": ks.alpha,
-        "ks_distance": ks.ks_distance,
-        "ks_xmin": ks.xmin,
+    fitted = tail_quantities(hill, ks) | {
         "tail_size": ks.tail_size or math.nan,
         "alpha_stderr": ks.stderr,
         "p_value": bootstrap_p_value(spectrum, ks, seed=seed).p_value if p_value else math.nan,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from spectail.errors import SettingError, unknown_name
+from spectail.errors import SettingError, kind_and_first_line, unknown_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,8 +130,7 @@ def find_activation(name: str) -> Activation:
         try:
             result: Any = function(x)
         except Exception as error:  # whatever a user's own function raises
-            first = (str(error).strip().splitlines() or [""])[0]
-            raise SettingError(f"{name} failed: {type(error).__name__}: {first:.200}") from error
+            raise SettingError(f"{name} failed: {kind_and_first_line(error)}") from error
         if not isinstance(result, torch.Tensor) or result.shape != x.shape:
             form = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
             raise SettingError(f"{name} made {form} of a tensor {tuple(x.shape)}; expected one of the same shape")

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from spectail.errors import SettingError, unknown_name
+from spectail.errors import SettingError, first_line, unknown_name
 from spectail.weights.opening import object_by_name
 
 # A fused Adam counts its steps in a tensor; past this many, 1 − β^t is 1 for every β below 1 − 1e-16.
@@ -132,7 +132,7 @@ def make_optimizer(
         optimizer = maker(parameters, lr=lr, **correction, **options)
     except Exception as error:  # torch raises a few kinds, a class of a user's own any
         given = f"optimizer_options={dict(options)} do not suit" if options else "what it is to update does not suit"
-        raise SettingError(f"{given} optimizer={name!r}: {_first_line(error)}") from error
+        raise SettingError(f"{given} optimizer={name!r}: {first_line(error)}") from error
     if not isinstance(optimizer, Optimizer):
         raise SettingError(f"optimizer={name!r} made a {type(optimizer).__name__}; expected a torch.optim.Optimizer")
     return optimizer
@@ -184,7 +184,7 @@ def make_schedule(name: str | None, optimizer: Optimizer, options: Mapping[str, 
         return LearningRate(SCHEDULES[name](optimizer, **options))
     except (TypeError, ValueError, AttributeError) as error:
         given = f"schedule_options={dict(options)} do not suit schedule={name!r}"
-        raise SettingError(f"{given}: {_first_line(error)}") from None
+        raise SettingError(f"{given}: {first_line(error)}") from None
 
 
 def check_optimizer(
@@ -203,7 +203,3 @@ def check_optimizer(
     """
     optimizer = make_optimizer(name, [torch.zeros(2, 2)], lr, bias_correction=bias_correction, options=options)
     make_schedule(schedule, optimizer, schedule_options)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

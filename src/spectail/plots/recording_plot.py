@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import experiment_of
@@ -19,6 +18,7 @@ from spectail.plots.colours import PHASES, SERIES
 from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis, step_edges, step_positions
 from spectail.plots.look import mathtext, new_figure, panel_title, quantity_label, save_figure, shared_legend, style
 from spectail.plots.overlaps_plot import draw_overlaps, title_of_overlaps
+from spectail.plots.phase_cells import draw_phase_cells, phase_numbers
 from spectail.plots.quantities_plot import over_depth, over_steps
 from spectail.plots.selection import count_of_spikes, fitted_bulk, initial_law, recording_of
 from spectail.plots.spectrum_plot import AXIS_SCALES, draw_spectrum, spectrum
@@ -105,14 +105,13 @@ def _without_legend(ax: Axes) -> None:
 
 def _draw_ribbon(ax: Axes, recording: xr.Dataset) -> Axes:
     """A row a matrix, a column a step, in the colours of the phases."""
-    order = {name: index for index, name in enumerate(PHASES)}
-    phases = np.vectorize(lambda p: order.get(str(p), len(order) - 1), otypes=[int])(recording["phase"].values).T
-    rows = np.arange(len(phases) + 1) - 0.5
-    colours = ListedColormap([colour for colour, *_ in PHASES.values()])
-    norm = BoundaryNorm(np.arange(len(order) + 1) - 0.5, len(order))
-    ax.pcolormesh(step_edges(recording["step"].values), rows, phases, cmap=colours, norm=norm, rasterized=True)
-    for name in sorted({str(p) for p in recording["phase"].values.ravel()}, key=lambda name: order.get(name, 0)):
-        ax.plot([], [], marker="s", ms=6, color=PHASES[name][0], ls="none", label=name)
+    numbers = phase_numbers(recording["phase"].values).T
+    rows = np.arange(len(numbers) + 1) - 0.5
+    draw_phase_cells(ax, step_edges(recording["step"].values), rows, numbers)
+    present = {str(phase) for phase in recording["phase"].values.ravel()}
+    for name, (colour, *_) in PHASES.items():
+        if name in present:
+            ax.plot([], [], marker="s", ms=6, color=colour, ls="none", label=name)
     ax.invert_yaxis()
     names = [str(name) for name in recording["matrix"].values]
     ticks = range(0, len(names), max(len(names) // 12, 1))

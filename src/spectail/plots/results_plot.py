@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import BoundaryNorm, ListedColormap, LogNorm, Normalize
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -16,6 +16,7 @@ from spectail.errors import SettingError, unknown_name
 from spectail.plots.bands import draw_band
 from spectail.plots.colours import FRAME, LAW, PHASES, SERIES
 from spectail.plots.look import new_axes, quantity_label
+from spectail.plots.phase_cells import draw_phase_cells, phase_numbers
 from spectail.recording.quantities import quantity
 from spectail.store.results import experiment_at
 
@@ -233,19 +234,13 @@ def _draw_phases(
     ax: Axes, columns: np.ndarray[Any, Any], rows: np.ndarray[Any, Any], phases: np.ndarray[Any, Any]
 ) -> None:
     """Cells in the colours of their phases; each is a stack of one stripe a repeat."""
-    names = list(PHASES)
-    order = {name: i for i, name in enumerate(names)}
     stripes = phases.shape[2]
     log = rows[0] > 0 and rows[-1] / rows[0] > 4
     low, high = (np.log(rows[:-1]), np.log(rows[1:])) if log else (rows[:-1], rows[1:])
     fine = np.concatenate([low + (high - low) * k / stripes for k in range(stripes)]).reshape(stripes, -1).T.ravel()
     fine = np.append(fine, high[-1])
-    index = np.vectorize(lambda p: order.get(str(p), np.nan), otypes=[float])(phases)
-    stacked = np.sort(index, 2).transpose(0, 2, 1).reshape(-1, phases.shape[1])
-    colours = ListedColormap([PHASES[name][0] for name in names])
-    norm = BoundaryNorm(np.arange(len(names) + 1) - 0.5, len(names))
-    masked = np.ma.masked_invalid(stacked)
-    ax.pcolormesh(columns, np.exp(fine) if log else fine, masked, cmap=colours, norm=norm, rasterized=True)
+    stacked = np.sort(phase_numbers(phases), 2).transpose(0, 2, 1).reshape(-1, phases.shape[1])
+    draw_phase_cells(ax, columns, np.exp(fine) if log else fine, stacked)
 
 
 def _norm(values: np.ndarray[Any, Any]) -> Normalize:

@@ -123,7 +123,7 @@ class WorkerProcesses(Generic[P]):
         except BrokenProcessPool:
             self._shut_down()
             future = self._running().submit(_do_chunk, chunk)
-        return _as_worker_died(future)
+        return with_own_errors(future, lambda e: WorkerDied(str(e)) if isinstance(e, BrokenProcessPool) else e)
 
     def stop(self) -> None:
         """Begin no further piece, and leave long ones where they are."""
@@ -234,16 +234,16 @@ def _do_chunk(chunk: Sequence[Any]) -> list[PieceReport]:
     return list(_work(chunk))
 
 
-def _as_worker_died(future: Result) -> Result:
-    """The same result, with `WorkerDied` in place of what the pool says."""
+def with_own_errors(future: Result, own: Callable[[BaseException], BaseException]) -> Result:
+    """The same result, with an error of ours in the place of what went wrong; one that was cancelled died."""
     result: Result = Future()
 
     def pass_on(done: Result) -> None:
-        error = done.exception() if not done.cancelled() else BrokenProcessPool()
+        error = WorkerDied("cancelled") if done.cancelled() else done.exception()
         if error is None:
             result.set_result(done.result())
         else:
-            result.set_exception(WorkerDied(str(error)) if isinstance(error, BrokenProcessPool) else error)
+            result.set_exception(error if isinstance(error, WorkerDied) else own(error))
 
     future.add_done_callback(pass_on)
     return result

@@ -7,13 +7,12 @@ import os
 import socket
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic
 
-from spectail.errors import SettingError
-from spectail.running.processes import Result, Start, Work, WorkerDied
+from spectail.errors import SettingError, first_line
+from spectail.running.processes import Result, Start, Work, WorkerDied, with_own_errors
 from spectail.running.queue import P, PieceReport
 
 
@@ -80,19 +79,8 @@ class RayCluster(Generic[P]):
     def submit(self, chunk: Sequence[P], report: Callable[[PieceReport], None]) -> Result:
         """Hand a chunk to Ray."""
         reference = self._do_chunk.remote(list(chunk), self._start, self._actor, self._driver, self.resources.cpus)
-        result: Result = Future()
-
-        def pass_on(done: Result) -> None:
-            error = done.exception()
-            if error is None:
-                result.set_result(done.result())
-            elif isinstance(error, self.ray.exceptions.RayTaskError):
-                result.set_exception(error.cause)
-            else:
-                result.set_exception(WorkerDied(str(error)))
-
-        reference.future().add_done_callback(pass_on)
-        return result
+        raised = self.ray.exceptions.RayTaskError  # by the work itself; whatever else there is, the worker is gone
+        return with_own_errors(reference.future(), lambda e: e.cause if isinstance(e, raised) else WorkerDied(str(e)))
 
     def stop(self) -> None:
         """Begin no further piece, and leave long ones where they are."""
@@ -177,5 +165,5 @@ def _connect(ray: Any, address: str) -> bool:
             socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=address or None, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
-        raise SettingError(f"ray={address!r} does not answer: {str(error).splitlines()[0]}") from None
+        raise SettingError(f"ray={address!r} does not answer: {first_line(error)}") from None
     return True

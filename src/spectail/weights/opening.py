@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import nn
 
-from spectail.errors import SettingError, SourceError
+from spectail.errors import SettingError, SourceError, kind_and_first_line
 from spectail.weights.by_module import read_module, split_by_module
 from spectail.weights.by_name import split_by_name
 from spectail.weights.folders import read_file
@@ -86,7 +86,7 @@ def call_factory(name: str) -> nn.Module | Mapping[Any, Any]:
         try:
             result = factory()
         except (Exception, SystemExit) as error:  # whatever a user's own function raises
-            raise SourceError(f"{name}: {what}() failed: {_sentence(error)}") from error
+            raise SourceError(f"{name}: {what}() failed: {kind_and_first_line(error)}") from error
     if not isinstance(result, nn.Module | Mapping):
         raise SourceError(f"{name}: {what}() returned a {type(result).__name__}; expected a module or a state dict")
     return result
@@ -103,7 +103,7 @@ def object_by_name(name: str) -> Any:
         with _current_folder():
             value: Any = importlib.import_module(where)
     except (Exception, SystemExit) as error:  # importing runs a user's own code
-        raise SourceError(f"{name}: {where} cannot be imported: {_sentence(error)}") from error
+        raise SourceError(f"{name}: {where} cannot be imported: {kind_and_first_line(error)}") from error
     for step in what.split("."):
         if not hasattr(value, step):
             raise SourceError(f"{name}: {where} has no {what}")
@@ -123,8 +123,3 @@ def _current_folder() -> Iterator[None]:
     finally:
         if added and here in sys.path:
             sys.path.remove(here)
-
-
-def _sentence(error: BaseException) -> str:
-    first = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {first[0]:.200}" if first else type(error).__name__

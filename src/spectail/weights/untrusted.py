@@ -12,7 +12,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from spectail.errors import SourceError
+from spectail.errors import SourceError, first_line
 
 MOST_JSON_ENTRIES = 4_000_000
 """Commas and brackets in JSON: enough for 500 000 tensors, few enough for a quarter of a gigabyte as objects."""
@@ -119,7 +119,7 @@ def parse_json(path: Path, text: bytes, what: str) -> dict[str, Any]:
     except RecursionError:
         raise SourceError(f"{path}: {what} is nested too deep") from None
     except ValueError as error:
-        raise SourceError(f"{path}: {what} is not what it must be: {str(error).splitlines()[0]:.200}") from None
+        raise SourceError(f"{path}: {what} is not what it must be: {first_line(error):.200}") from None
     if not isinstance(content, dict):
         raise SourceError(f"{path}: {what} must be a JSON object, not a {type(content).__name__}")
     return content

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 from torch import Tensor
 
-from spectail.errors import SourceError, unknown_name
+from spectail.errors import SourceError, first_line, unknown_name
 
 SIDE = 32
 """Of an image; smaller ones are enlarged by a whole factor, and padded with black."""
@@ -114,8 +114,7 @@ def _from_torchvision(folder: Path, name: str, of_split: dict[str, Any]) -> _Arr
     try:
         images: Any = getattr(datasets, name)(str(folder), download=True, **of_split)
     except Exception as error:  # no network, a full disk, a damaged file: torchvision raises many
-        first = str(error).strip().splitlines() or [type(error).__name__]
-        raise SourceError(f"torchvision could not provide {dataset} in {folder}: {first[0]:.200}") from None
+        raise SourceError(f"torchvision could not provide {dataset} in {folder}: {first_line(error):.200}") from None
     if hasattr(images, "targets"):
         return np.asarray(images.data), np.asarray(images.targets)
     return images.data.transpose(0, 2, 3, 1), images.labels

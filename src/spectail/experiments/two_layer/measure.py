@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from spectail.analysis.row import bulk_quantities, tail_quantities
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.two_layer.problem import Problem
 from spectail.experiments.two_layer.readout import fit_readout, readout_loss
@@ -90,16 +91,7 @@ def measure_first_layer(problem: Problem, weights: Float[Tensor, "h d"]) -> Firs
         "note": "; ".join(dict.fromkeys(note for note in (hill.note, ks.note, evidence.note) if note)),
         "eigenvalues": np.asarray(spectrum),
         "alignment": float((top.cpu() @ problem.beta.cpu()).abs()),
-        "pl_alpha_hill": hill.alpha,
-        "pl_alpha_ks": ks.alpha,
-        "ks_distance": ks.ks_distance,
-        "ks_xmin": ks.xmin,
-        "tail_size": ks.tail_size,
-        "bulk_edge": evidence.law.edges[1],
-        "bulk_variance": evidence.law.variance,
-        "bulk_distance": evidence.bulk_distance,
-        "n_spikes": evidence.n_spikes,
-        "spectral_gap": evidence.spectral_gap,
         "stable_rank": float(stable_rank(spectrum)),
-        "phase": str(evidence.phase),
+        **tail_quantities(hill, ks),
+        **bulk_quantities(evidence),
     }
