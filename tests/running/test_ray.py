@@ -97,6 +97,25 @@ def test_a_worker_that_is_killed_is_replaced_whether_or_not_it_sees_the_folder(t
     assert not list((tmp_path / "False" / "out" / "checkpoints").glob("*.ckpt"))  # workers kept none, it was not theirs
 
 
+def test_an_analysis_on_a_cluster_has_the_bits_of_one_thread(tmp_path):
+    run(
+        tmp_path,
+        """
+        import torch
+        from safetensors.torch import save_file
+        from spectail import analyze
+
+        torch.set_num_threads(1)
+        save_file({f"w{i}": torch.randn(1100, 60 + i) for i in range(4)}, folder / "m.safetensors")
+        ray.init(address="local", num_cpus=2, log_to_driver=False)
+        divided = analyze(folder / "m.safetensors", ray="", nulls=False, out=folder / "analysis")
+        assert divided.recording.drop_attrs().identical(
+            analyze(folder / "m.safetensors", nulls=False).recording.drop_attrs()
+        )
+        """,
+    )
+
+
 def test_workers_reach_the_object_that_is_held_beside_the_driver_and_send_results_back(tmp_path):
     run(
         tmp_path,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackError, svds
 from torch import Tensor
 
+from spectail.spectra.gram import blas_threads
 from spectail.weights.matrix import Skipped, WeightMatrix, Weights, read_once
 
 Pair = tuple[WeightMatrix, WeightMatrix]
@@ -95,7 +96,8 @@ def _top_vectors(weights: Float[Tensor, "rows cols"]) -> tuple[NDArray[np.float6
         return u[:, 0], vh[0]
     start = 2.0 + np.sin(np.arange(1, min(matrix.shape) + 1))  # orthogonal to no vector of any structure
     try:
-        u, _, vh = svds(matrix, k=1, v0=start)
+        with blas_threads(min(matrix.shape)):
+            u, _, vh = svds(matrix, k=1, v0=start)
     except ArpackError:  # no convergence: two directions are equally strong
         return None
     return u[:, 0], vh[0]

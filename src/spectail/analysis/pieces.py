@@ -27,7 +27,7 @@ from spectail.errors import SettingError, SourceError
 from spectail.recording.layout import as_kept
 from spectail.recording.quantities import Quantity
 from spectail.running.memory import MemoryLimit, available_memory
-from spectail.running.queue import Done, PieceReport, Queue, chunks
+from spectail.running.queue import Done, PieceReport, Queue
 from spectail.running.scheduler import Compute, Scheduler
 from spectail.weights.matrix import WeightMatrix, Weights, read_once
 from spectail.weights.opening import open_weights
@@ -85,7 +85,8 @@ class Request:
         weights = opened[0]
         if len(opened) > 1:
             weights, pairs = pair_up(*opened)
-        return OpenRequest(self, weights.select(self.layers), pairs)
+        read_together = {one.name: id(one.read) for one in opened[0].matrices}
+        return OpenRequest(self, weights.select(self.layers), pairs, read_together)
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,13 @@ class OpenRequest:
         request: what was asked.
         weights: the matrices.
         pairs: of a comparison, the two matrices behind each.
+        read_together: by name, equal for matrices that are read together.
     """
 
     request: Request
     weights: Weights
     pairs: Mapping[str, Pair]
+    read_together: Mapping[str, Hashable]
 
     def measure(self, matrix: WeightMatrix) -> Row:
         """The row and spectrum of a matrix; one that cannot be measured has a note."""
@@ -123,7 +126,7 @@ class OpenRequest:
     def pieces(self, indices: Sequence[int]) -> list[MatrixPiece]:
         """The pieces of work of some matrices; those that are read together have one chunk."""
         matrices = self.weights.matrices
-        parameters = [one.name.partition("[")[0] if self.pairs else id(one.read) for one in matrices]
+        parameters = [self.read_together[one.name] for one in matrices]
         stored = Counter[Hashable]()
         for matrix, parameter in zip(matrices, parameters, strict=True):
             stored[parameter] += bytes_stored(matrix)
@@ -157,7 +160,7 @@ class MatrixPiece:
         name: of the matrix.
         shape: slices, rows, columns.
         cost: about how long it takes, in some unit.
-        memory: bytes that it needs.
+        memory: bytes that it needs, or its chunk.
         chunk: equal for matrices that are read together.
     """
 
@@ -262,7 +265,7 @@ def measure_pieces(
 
     executor = compute.executor(start, None, [__name__])
     with executor:
-        cut = _in_order(pieces) if here else _by_cost(pieces, executor.slots)
+        cut = _in_order(pieces) if here else _by_cost(pieces)
         limit = MemoryLimit(_memory_for(compute.workers)) if compute.workers is not None else None
         queue = Queue(cut, lambda piece: False, *((limit.claim, limit.release) if limit else ()))
         summary = Scheduler(executor, queue, finished, lambda: progress.say(_STOPPING)).run()
@@ -282,10 +285,11 @@ def _in_order(pieces: Sequence[MatrixPiece]) -> list[list[MatrixPiece]]:
     return [list(together) for _, together in groupby(pieces, lambda piece: piece.chunk)]
 
 
-def _by_cost(pieces: Sequence[MatrixPiece], slots: int) -> list[list[MatrixPiece]]:
-    """The largest first; a chunk's number stands in each of its pieces."""
-    cut = chunks(pieces, slots, cost=lambda p: p.cost, group=lambda p: p.chunk, order=lambda p: p.index)
-    return [[replace(piece, chunk=number) for piece in chunk] for number, chunk in enumerate(cut)]
+def _by_cost(pieces: Sequence[MatrixPiece]) -> list[list[MatrixPiece]]:
+    """The most work first; each piece has the number of its chunk, and the memory that the chunk needs."""
+    cut = sorted(_in_order(pieces), key=lambda chunk: -sum(piece.cost for piece in chunk))
+    needs = [max(piece.memory for piece in chunk) for chunk in cut]
+    return [[replace(piece, chunk=at, memory=needs[at]) for piece in chunk] for at, chunk in enumerate(cut)]
 
 
 def _memory_for(workers: int) -> float:

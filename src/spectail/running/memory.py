@@ -27,15 +27,15 @@ class LargePiece(Protocol):
 
     @property
     def memory(self) -> int:
-        """Bytes that it needs while it is done."""
+        """Bytes that its chunk needs while it is done."""
 
     @property
     def chunk(self) -> Hashable:
-        """Equal for pieces that are done one after the other, which need the memory of the largest."""
+        """Equal for pieces that are done one after the other."""
 
 
 class MemoryLimit:
-    """Claims of pieces on memory, for a `Queue`. One piece is always let through, whatever it needs.
+    """Claims of chunks on memory, for a `Queue`. One is always let through, whatever it needs.
 
     Args:
         limit: bytes.
@@ -43,21 +43,21 @@ class MemoryLimit:
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
-        self._held: dict[Hashable, dict[str, int]] = {}
+        self._held: dict[Hashable, tuple[int, set[str]]] = {}
 
     def claim(self, piece: LargePiece) -> bool:
         """Whether a piece may begin beside those that have."""
-        others = sum(max(sizes.values()) for chunk, sizes in self._held.items() if chunk != piece.chunk)
-        if self._held and others + piece.memory > self._limit and others:
+        held = sum(memory for memory, _ in self._held.values())
+        if piece.chunk not in self._held and self._held and held + piece.memory > self._limit:
             return False
-        self._held.setdefault(piece.chunk, {})[piece.key] = piece.memory
+        self._held.setdefault(piece.chunk, (piece.memory, set()))[1].add(piece.key)
         return True
 
     def release(self, piece: LargePiece) -> None:
-        """Give the memory of a piece back."""
-        sizes = self._held.get(piece.chunk, {})
-        sizes.pop(piece.key, None)
-        if not sizes:
+        """Give the memory of a chunk back with its last piece."""
+        _, keys = self._held.get(piece.chunk, (0, set[str]()))
+        keys.discard(piece.key)
+        if not keys:
             self._held.pop(piece.chunk, None)
 
 
