@@ -1,4 +1,4 @@
-"""Which file of a folder holds its weights, and the files of a checkpoint in several, by their index.
+"""Which files of a folder hold its weights: one, the shards of one, or those of each part of a model.
 
 Here: how files lie beside one another. Not here: what is in one file (`formats`).
 """
@@ -6,114 +6,311 @@ Here: how files lie beside one another. Not here: what is in one file (`formats`
 from __future__ import annotations
 
 import os
-from dataclasses import replace
-from pathlib import Path
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from spectail.errors import SourceError
 from spectail.weights.formats.table import ENDINGS, read_tensors
 from spectail.weights.matrix import Skipped
 from spectail.weights.parameter import Parameter, Source, natural_order
-from spectail.weights.untrusted import open_file, parse_json, printable, size_of
+from spectail.weights.stored import StoredFile, local_file
+from spectail.weights.untrusted import parse_json, printable
 
 USUAL = (
-    *("model.safetensors", "model.safetensors.index.json"),
-    *("pytorch_model.bin", "pytorch_model.bin.index.json"),
+    *("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors"),
+    *("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.safetensors.index.json"),
+    *("pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_model.bin"),
+    *("diffusion_pytorch_model.bin", "diffusion_pytorch_model.bin.index.json", "pytorch_model_fsdp.bin"),
 )
 """What a folder's weights are called, by precedence."""
+
+_BESIDE = re.compile(
+    r"(optimizer|optim|scheduler|scaler|rng_state|random_states|training_args|trainer_state|lr_scheduler|sampler|"
+    r"custom_checkpoint|dl_state|zero_pp_rank|bf16_zero|fp16_zero|events)\b.*|.*(_optim_states|\.optim)\.(pt|bin)"
+)
+"""Files that training programs put beside the weights."""
+
+_SHARD = re.compile(r"(?P<name>.*?)[-_.](?P<at>\d+)[-_]of[-_](?P<count>\d+)(?P<ending>\.\w+)")
 
 LARGEST_INDEX = 100_000_000
 """Bytes."""
 
 
-def read_file(path: Path) -> Source:
+@dataclass(frozen=True)
+class Folder:
+    """A folder of files, wherever it lies.
+
+    Attributes:
+        name: as a message shows it.
+        title: its last step.
+        names: of its files, with "/" where they lie in folders below it.
+        file: opens one.
+    """
+
+    name: str
+    title: str
+    names: Sequence[str] = field(repr=False)
+    file: Callable[[str], StoredFile] = field(repr=False)
+
+    def below(self, prefix: str) -> Folder:
+        """A folder in it."""
+        names = [name.removeprefix(f"{prefix}/") for name in self.names if name.startswith(f"{prefix}/")]
+        return Folder(f"{self.name}/{prefix}", prefix, names, lambda name: self.file(f"{prefix}/{name}"))
+
+
+def read_file(path: Path, key: str | None = None) -> Source:
     """The parameters of a file, of a sharded checkpoint by its index, or of a folder.
 
     Args:
         path: of any of these.
+        key: of the state dict that is meant, in a file that holds several.
 
     Returns:
-        what it holds, unread, under the names that are stored.
+        what it holds, unread, under the names that are stored, with the configuration that lies beside it.
 
     Raises:
         SourceError: there is no such file, it is not what it should be, or it is not clear which is meant.
     """
-    if not os.path.isdir(path):
-        return _read(path)
-    source = _read(_weights_file(path))
-    return replace(source, title=f"{path.resolve().name}/{source.title}")
+    if os.path.isdir(path):
+        return read_folder(_local_folder(path), key)
+    file = local_file(path)
+    if path.name.endswith(".json"):
+        source = _sharded(
+            Folder(str(path.parent), path.parent.name, [], partial(_file_of, path.parent)), path.name, key
+        )
+    else:
+        source = read_tensors(file, key)
+    beside = path.parent / "config.json"
+    config = configuration_of(local_file(beside)) if beside.is_file() and path.name != beside.name else {}
+    return replace(source, config={**config, **source.config})
 
 
-def _read(path: Path) -> Source:
-    return _sharded(path) if path.name.endswith(".json") else read_tensors(path)
+def read_folder(folder: Folder, key: str | None = None) -> Source:
+    """The parameters of a folder, as `read_file` gives them."""
+    title = folder.title
+    here = {name for name in folder.names if "/" not in name}
+    chosen = _weights_of(folder, here)
+    if not chosen:
+        snapshot = _snapshot(folder)
+        if snapshot:
+            return read_folder(replace(folder.below(snapshot), title=title), key)
+        parts = [part for part in _parts(folder) if _weights_of(below := folder.below(part), _here(below))]
+        if not parts:
+            raise SourceError(_nothing_in(folder, here))
+        if len(parts) > 1 and "model_index.json" not in here and "modules.json" not in here:
+            shown = ", ".join(map(printable, parts[:6]))
+            more = ", …" if len(parts) > 6 else ""
+            raise SourceError(f"{folder.name} has weights in several folders: {shown}{more}; name one")
+        if len(parts) > 1:
+            return _of_parts(folder, parts, key)
+        source = read_folder(folder.below(parts[0]), key)
+        return replace(source, title=f"{title}/{source.title}")
+    if len(chosen) == 1 and chosen[0].endswith(".json"):
+        source = _sharded(folder, chosen[0], key)
+    elif len(chosen) == 1:
+        source = read_tensors(folder.file(chosen[0]), key)
+    else:
+        source = _joined(chosen[0], [(name, read_tensors(folder.file(name), key)) for name in chosen])
+    config = configuration_of(folder.file("config.json")) if "config.json" in here else {}
+    if "adapter_config.json" in here:
+        config["adapter_config"] = configuration_of(folder.file("adapter_config.json"))
+    return replace(source, title=f"{title}/{source.title}", config={**config, **source.config})
 
 
-def _weights_file(folder: Path) -> Path:
-    """The file of a folder that holds its weights."""
+def configuration_of(file: StoredFile) -> dict[str, Any]:
+    """A configuration that lies beside weights; empty where it is none."""
+    if file.size > 2**24:
+        return {}
     try:
-        names = sorted(entry.name for entry in folder.iterdir())
+        return parse_json(file.name, bytes(file.read(0, file.size)), "a configuration")
+    except SourceError:
+        return {}
+
+
+def _here(folder: Folder) -> set[str]:
+    return {name for name in folder.names if "/" not in name}
+
+
+def _parts(folder: Folder) -> list[str]:
+    """The folders in a folder, in the order of their names."""
+    return sorted({name.partition("/")[0] for name in folder.names if "/" in name})
+
+
+def _local_folder(path: Path) -> Folder:
+    """A folder of this machine, as deep as weights lie in one: two folders down."""
+    names: list[str] = []
+    try:
+        for entry in sorted(path.iterdir()):
+            names += [entry.name] if not entry.is_dir() else _names_below(entry, entry.name, 4)
     except OSError as error:
-        raise SourceError(f"{folder} cannot be read: {error.strerror}") from None
-    for whole, index in (USUAL[:2], USUAL[2:]):
-        if whole in names and index in names:
-            raise SourceError(f"{folder} has both {whole} and {index}: name the one that is meant")
-    usual = [name for name in USUAL if name in names]
-    fitting = usual[:1] or [name for name in names if name.endswith(".index.json")]
-    fitting = fitting or [name for name in names if name.endswith(ENDINGS)]
+        raise SourceError(f"{path} cannot be read: {error.strerror}") from None
+    return Folder(str(path), path.resolve().name, names, partial(_file_of, path))
+
+
+def _names_below(path: Path, prefix: str, depth: int) -> list[str]:
+    try:
+        entries = sorted(path.iterdir())
+    except OSError:
+        return []
+    names = []
+    for entry in entries:
+        if not entry.is_dir():
+            names.append(f"{prefix}/{entry.name}")
+        elif depth > 0 and not entry.is_symlink() and not entry.name.startswith("."):
+            names += _names_below(entry, f"{prefix}/{entry.name}", depth - 1)
+    return names
+
+
+def _weights_of(folder: Folder, here: Iterable[str]) -> list[str]:
+    """The files of a folder that together hold its weights: an index, or one file, or all shards; none without.
+
+    Raises:
+        SourceError: it is not clear which are meant.
+    """
+    names = sorted(name for name in here if not _BESIDE.fullmatch(name) and not name.startswith("."))
+    variants = {re.sub(r"\.(fp16|bf16|fp32|ema|non_ema)(?=\.|-)", "", name): name for name in reversed(names)}
+    for usual in USUAL:
+        whole = usual.removesuffix(".index.json")
+        if whole in names and f"{whole}.index.json" in names:
+            raise SourceError(f"{folder.name} has both {whole} and {whole}.index.json: name the one that is meant")
+        if usual in names:
+            return [usual]
+    for usual in USUAL:
+        if usual in variants:
+            return [variants[usual]]
+    indices = [name for name in names if name.endswith(".index.json")]
+    files = [name for name in names if name.endswith(ENDINGS)]
+    shards = [match for name in files if (match := _SHARD.fullmatch(name))]
+    if not indices and shards and len(shards) == len(files):
+        sets = {(match["name"], match["count"], match["ending"]) for match in shards}
+        if len(sets) == 1:
+            count = int(shards[0]["count"])
+            if len(shards) != count:
+                raise SourceError(f"{folder.name} has {len(shards)} of the {count} shards of {shards[0]['name']}")
+            return files
+    fitting = indices or files
     if len(fitting) > 1:
         shown = ", ".join(map(printable, fitting[:6]))
         raise SourceError(
-            f"{folder} has several files of weights: {shown}{', …' if len(fitting) > 6 else ''}; name one"
+            f"{folder.name} has several files of weights: {shown}{', …' if len(fitting) > 6 else ''}; name one"
         )
-    if not fitting:
-        raise SourceError(f"{folder} has no file of weights; expected {', '.join(USUAL)}, or one {', '.join(ENDINGS)}")
-    return folder / fitting[0]
+    return fitting
 
 
-def _sharded(index: Path) -> Source:
-    """The tensors of a checkpoint in several files."""
-    if size_of(index) > LARGEST_INDEX:
-        raise SourceError(f"{index} is no index: it has more than {LARGEST_INDEX} bytes")
-    with open_file(index) as file:
-        content = parse_json(index, file.read(), "an index of shards")
+def _nothing_in(folder: Folder, here: Iterable[str]) -> str:
+    """Why a folder is no source, with what to do where it is known what it is."""
+    names = set(here)
+    known = {
+        "saved_model.pb": "a TensorFlow SavedModel; load it and save its weights as .npz, .h5 or .safetensors",
+        "flax_model.msgpack": "of Flax; FlaxModel.from_pretrained, then save as .safetensors",
+        "tf_model.h5": "of TensorFlow",
+        "checkpoint": "a TensorFlow checkpoint; tf.train.load_checkpoint reads it, then save as .npz",
+    }
+    for name, what in known.items():
+        if name in names:
+            return f"{folder.name} is {what}"
+    expected = f"{', '.join(USUAL[:2])}, or one file that ends in {', '.join(ENDINGS)}"
+    return f"{folder.name} has no file of weights; expected {expected}"
+
+
+def _snapshot(folder: Folder) -> str:
+    """Of a repository in a cache of Hugging Face: the folder of its revision."""
+    snapshots = sorted({"/".join(name.split("/")[:2]) for name in folder.names if name.startswith("snapshots/")})
+    if "refs/main" in folder.names:
+        main = folder.file("refs/main")
+        name = f"snapshots/{bytes(main.read(0, min(main.size, 100))).decode('ascii', 'replace').strip()}"
+        return name if name in snapshots else ""
+    return snapshots[0] if len(snapshots) == 1 else ""
+
+
+def _of_parts(folder: Folder, parts: Sequence[str], key: str | None) -> Source:
+    """A pipeline: the parameters of every part, the name of the part before theirs."""
+    parameters: list[Parameter] = []
+    skipped: list[Skipped] = []
+    for part in parts:
+        source = read_folder(folder.below(part), key)
+        for one in source.parameters:
+            memory = (part, one.memory) if one.memory else None
+            parameters.append(replace(one, name=f"{part}.{one.name}", memory=memory))
+        skipped += [replace(one, name=f"{part}.{one.name}") for one in source.skipped]
+    return Source(folder.title, parameters, skipped)
+
+
+def _joined(title: str, sources: Iterable[tuple[str, Source]]) -> Source:
+    """The parameters of several files that belong together."""
+    parameters: list[Parameter] = []
+    skipped: list[Skipped] = []
+    for name, source in sources:
+        parameters += [replace(one, memory=(name, one.memory) if one.memory else None) for one in source.parameters]
+        skipped += source.skipped
+    match = _SHARD.fullmatch(title)
+    return Source(match["name"] if match else title, sorted(parameters, key=natural_order), skipped)
+
+
+def _sharded(folder: Folder, index_name: str, key: str | None) -> Source:
+    """The tensors of a checkpoint in several files, by its index."""
+    index = folder.file(index_name)
+    if index.size > LARGEST_INDEX:
+        raise SourceError(f"{index.name} is no index: it has more than {LARGEST_INDEX} bytes")
+    content = parse_json(index.name, bytes(index.read(0, index.size)), "an index of shards")
     places = content.get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
-        raise SourceError(f"{index} has no weight_map from the names of weights to the names of files")
+        raise SourceError(f"{index.name} has no weight_map from the names of weights to the names of files")
     names: dict[str, list[str]] = {}
     for name, shard in places.items():
         names.setdefault(shard, []).append(name)
     parameters: list[Parameter] = []
     skipped: list[Skipped] = []
     for shard, names_there in names.items():
-        path = _shard_path(index, shard)
-        source = read_tensors(path)
+        _check_shard(index.name, shard)
+        file = folder.file(shard)
+        _check_link(index, file)
+        source = read_tensors(file, key)
         stored = {parameter.name: parameter for parameter in source.parameters}
         for name in names_there:
             if name not in stored:
-                raise SourceError(f"{path} does not have {printable(name):.200}, though {index} says so")
+                raise SourceError(f"{file.name} does not have {printable(name):.200}, though {index.name} says so")
             parameter = stored.pop(name)
             # where two files were mapped may look the same: what is shared is shared within one
             memory = (shard, parameter.memory) if parameter.memory else None
             parameters.append(replace(parameter, memory=memory))
-        reason = f"in {path.name}, but not in the index"
+        reason = f"in {file.title}, but not in the index"
         skipped += [Skipped(printable(name), parameter.shape, reason) for name, parameter in stored.items()]
         skipped += source.skipped
-    return Source(index.name, sorted(parameters, key=natural_order), skipped)
+    return Source(index.title, sorted(parameters, key=natural_order), skipped)
 
 
-def _shard_path(index: Path, name: str) -> Path:
-    """The path of a shard: beside the index or below it, as links may lead out only in a cache of Hugging Face."""
-    folder, shard = index.parent, index.parent / name
-    shown = f"{index} names the shard {printable(name)!r:.200}"
-    if Path(name).is_absolute() or ".." in Path(name).parts or "\\" in name or "\0" in name or not name.strip():
-        raise SourceError(f"{shown}, outside its folder; it was not opened")
+def _check_shard(index: str, name: str) -> None:
+    """A shard lies beside its index or below it."""
+    steps = PurePosixPath(name)
+    if steps.is_absolute() or ".." in steps.parts or "\\" in name or "\0" in name or not name.strip():
+        raise SourceError(f"{index} names the shard {printable(name)!r:.200}, outside its folder; it was not opened")
+
+
+def _file_of(folder: Path, name: str) -> StoredFile:
+    path, shown = folder / name, f"{folder} names {printable(name)!r:.200}"
     try:
-        real, home = shard.resolve(), folder.resolve()
-        missing = not real.exists()
+        missing = not path.resolve().exists()
     except (OSError, RuntimeError, ValueError) as error:  # too long, a link to itself, no name of a file
         raise SourceError(f"{shown}, which cannot be read: {getattr(error, 'strerror', None) or error!s:.80}") from None
-    cache = home.parent.parent / "blobs" if home.parent.name == "snapshots" else None
-    if home not in real.parents and (cache is None or real.parent != cache):
-        raise SourceError(f"{shown}, a link out of its folder; it was not opened")
     if missing:
         raise SourceError(f"{shown}, which is missing")
-    return shard
+    return local_file(path)
+
+
+def _check_link(index: StoredFile, shard: StoredFile) -> None:
+    """Links of shards may lead out of their folder only in a cache of Hugging Face, to its blobs."""
+    if index.path is None or shard.path is None:
+        return
+    home, real = index.path.parent.resolve(), shard.path.resolve()
+    if home not in real.parents and real.parent not in _blobs(home):
+        raise SourceError(f"{index.name} names the shard {shard.title!r}, a link out of its folder; it was not opened")
+
+
+def _blobs(folder: Path) -> list[Path]:
+    """Where the files of a repository in a cache of Hugging Face lie: beside the folder `snapshots` above."""
+    return [parent.parent / "blobs" for parent in (folder, *folder.parents) if parent.name == "snapshots"]

@@ -27,13 +27,14 @@ from spectail.weights.state_dict import as_in_the_model, read_mapping
 PATTERN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
-def open_weights(source: Any, conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES) -> Weights:
+def open_weights(source: Any, conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES, *, key: str | None = None) -> Weights:
     """The matrices of a model, without reading them yet.
 
     Args:
         source: a module; a state dict; the path of a `.safetensors` file, of a `.pt`, `.pth` or `.bin` state dict, of
             the index of a sharded checkpoint, or of a folder that holds one of these; or "package.module:factory".
         conv: how a convolution's kernel becomes matrices.
+        key: of the state dict that is meant, in a checkpoint that holds several; by default the model's, or all.
 
     Returns:
         what it holds, in the order of definition.
@@ -45,22 +46,24 @@ def open_weights(source: Any, conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES)
     """
     if conv not in list(ConvMatrix):
         raise SettingError(f"conv={conv!r} is not known; expected {' or '.join(ConvMatrix)}")
-    parameters = _read(source)
+    parameters = _read(source, key)
     split = split_by_name if parameters.modules is None else split_by_module
     return make_weights(parameters, split(parameters, ConvMatrix(conv)))
 
 
-def _read(source: Any) -> Source:
+def _read(source: Any, key: str | None) -> Source:
     """What a source holds, whatever it is."""
     title = ""
     if isinstance(source, str) and ":" in source and not os.path.exists(source):
         title, source = source, call_factory(source)
-    if isinstance(source, nn.Module):
+    if isinstance(source, nn.Module) and key is None:
         return read_module(source, title)
+    if isinstance(source, nn.Module):
+        raise SourceError(f"a module has no keys; expected key=None, not {key!r:.80}")
     if isinstance(source, Mapping):
-        return as_in_the_model(read_mapping(source, title or "state dict"))
+        return as_in_the_model(read_mapping(source, title or "state dict", key))
     if isinstance(source, str | os.PathLike):
-        return as_in_the_model(read_file(Path(source)))
+        return as_in_the_model(read_file(Path(source), key))
     raise SourceError(f"a {type(source).__name__} is no source of weights; expected a module, a state dict or a path")
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -92,7 +94,7 @@ def from_tensor(
     shape = () if is_lazy(tensor) else tuple(tensor.shape)
     memory = None
     if not refusal:
-        refusal = _why_overlapping(tensor) or why_not_values(tensor.dtype) or why_not_matrix(shape)
+        refusal = why_not_values(tensor.dtype) or why_not_matrix(shape) or _why_overlapping(tensor)
         # a transposed view has the same spectrum: the order of the dimensions does not tell two apart
         layout = tuple(sorted(zip(shape, tensor.stride(), strict=True)))
         memory = (
@@ -104,6 +106,23 @@ def from_tensor(
         )
     stored = str(tensor.dtype).removeprefix("torch.")
     return Parameter(name, shape, load, refusal, memory, resident, load_rows=load_rows, dtype=stored)
+
+
+def from_array(array: NDArray[Any]) -> Parameter:
+    """The description of a numpy array without a name; it is copied when it is read."""
+    native = array.astype(array.dtype.newbyteorder("="), copy=False) if array.dtype.kind in "biufc" else array
+    named = getattr(torch, array.dtype.name, None)
+    dtype: torch.dtype | None = named if isinstance(named, torch.dtype) else None
+    if dtype is None or array.dtype.itemsize != dtype.itemsize:
+        reason = f"values of the kind {array.dtype}, not numbers"
+        return Parameter("", array.shape, lambda: torch.empty(0), reason, resident=False)
+
+    def load() -> Tensor:  # bfloat16 and its like are known to PyTorch by their bytes only
+        flat = torch.from_numpy(np.ascontiguousarray(native).reshape(-1).view(np.uint8).copy())
+        return flat.view(dtype).reshape(array.shape)
+
+    refusal = why_not_values(dtype) or why_not_matrix(array.shape)
+    return Parameter("", array.shape, load, refusal, resident=False, dtype=array.dtype.name)
 
 
 def why_not_matrix(shape: tuple[int, ...]) -> str:
@@ -177,27 +196,9 @@ def make_weights(source: Source, splittings: Sequence[Splitting | str]) -> Weigh
             skipped.append(Skipped(parameter.name, parameter.shape, reason))
     matrices: list[WeightMatrix] = []
     for parameter, splitting in analysed:
-        parameter = _upcast(parameter)
         tied = f"tied to {', '.join(tied_names[parameter.name])}" if parameter.name in tied_names else ""
         matrices += _matrices(parameter, splitting, "; ".join(filter(None, (parameter.note, splitting.note, tied))))
     return Weights(source.title, tuple(matrices), (*skipped, *source.skipped))
-
-
-def _upcast(parameter: Parameter) -> Parameter:
-    """8-bit floats in float32, which holds them exactly: hardly an operation knows them as they are."""
-    rows = parameter.load_rows
-    if not parameter.dtype.startswith("float8"):
-        return parameter
-    return replace(
-        parameter,
-        load=lambda: _wider(parameter.load()),
-        load_rows=None if rows is None else lambda first, last: _wider(rows(first, last)),
-        resident=False,
-    )
-
-
-def _wider(values: Tensor) -> Tensor:
-    return values.float() if values.dtype.itemsize == 1 else values
 
 
 def _matrices(parameter: Parameter, splitting: Splitting, note: str) -> Iterator[WeightMatrix]:

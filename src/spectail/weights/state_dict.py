@@ -6,16 +6,17 @@ which splitting a name gets (`by_name`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor
+import numpy as np
+from torch import Tensor, nn
 
 from spectail.errors import SourceError
+from spectail.weights.formats.pickle_machine import StandIn
 from spectail.weights.matrix import Skipped
-from spectail.weights.parameter import Source, from_tensor
-from spectail.weights.quantized import dequantized_by_name
+from spectail.weights.parameter import Parameter, Source, from_array, from_tensor
 from spectail.weights.reparametrized import reparametrized_by_name
 from spectail.weights.untrusted import printable
 from spectail.weights.wrappers import without_wrappers
@@ -26,26 +27,190 @@ WRAPPINGS = (
 )
 """Under which names training scripts keep the state dict in a checkpoint, by precedence."""
 
-DEPTH = 3
-"""How deep in a checkpoint its state dict may lie."""
+MOST_NAMES = 2_000_000
+"""Tensors of one source, counted under each name that they have."""
+
+DEEPEST = 100
+"""Mappings in one another, past which nothing is looked for."""
+
+Tree = Any
+"""Tensors, arrays or parameters, and mappings of them by name, as deep as they are; and whatever else lies beside."""
 
 
-def read_mapping(mapping: Mapping[Any, Any], title: str) -> Source:
+class Members(dict[Any, Tree]):
+    """What a module holds, by name: its names are those of a state dict, however deep."""
+
+
+def read_mapping(mapping: Mapping[Any, Any], title: str, key: str | None = None) -> Source:
     """The parameters of a state dict in memory.
 
     Args:
-        mapping: tensors by name; or a checkpoint that holds such a mapping under a usual name.
+        mapping: tensors or arrays by name; or a checkpoint that holds such mappings.
         title: what it is called.
+        key: of the one that is meant, where there are several; by default the model's, or all.
 
     Returns:
         views of its tensors, under the names that are stored.
 
     Raises:
-        SourceError: it holds things, but no tensor by name.
+        SourceError: it holds things, but no tensor by name; or none under this key.
     """
-    state, keys, skipped = find_state_dict(mapping, title)
-    parameters = [from_tensor(name, tensor, tensor.detach) for name, tensor in state.items()]
-    return Source(title_of_keys(title, keys), parameters, skipped)
+    return source_of_tree(mapping, title, title, key)
+
+
+def source_of_tree(tree: Tree, where: str, title: str, key: str | None = None) -> Source:
+    """The parameters in a checkpoint: of the state dict that is the model's, or else of all in it.
+
+    The model's is the one under a usual name (`WRAPPINGS`), or the only one. Several of which none has a usual name
+    are taken all, their keys before their names.
+
+    Args:
+        tree: what the checkpoint holds.
+        where: what it is called in messages.
+        title: what it is called.
+        key: of the state dict that is meant; "a.b" is b in a.
+
+    Returns:
+        its parameters, under the names that are stored, and what was left out.
+
+    Raises:
+        SourceError: it holds no tensor by name, or no tensor under this key.
+
+    >>> import torch
+    >>> checkpoint = {"model": {"fc.weight": torch.ones(3, 2)}, "ema": {"fc.weight": torch.ones(3, 2)}, "epoch": 3}
+    >>> [one.name for one in source_of_tree(checkpoint, "checkpoint", "checkpoint").skipped]
+    ['ema', 'epoch']
+    """
+    finder = _Finder(where)
+    keys, skipped = [], list[Skipped]()
+    if key is not None:
+        tree, keys = finder.under(tree, key), [key]
+    else:
+        while isinstance(tree, Mapping) and not isinstance(tree, Members):
+            chosen = finder.choose(tree, first=not keys)
+            if chosen is None:
+                break
+            skipped += [finder.beside(name, value, chosen) for name, value in tree.items() if name != chosen]
+            tree, keys = tree[chosen], [*keys, chosen]
+    parameters: list[Parameter] = []
+    for path, value in finder.leaves(tree, ()):
+        name = ".".join(path) or "tensor"  # one that was saved alone has no name
+        leaf = as_parameter(value)
+        if leaf is not None:
+            parameters.append(replace(leaf, name=name))
+        else:
+            optimizer = "an optimizer's state" if _is_optimizer(value) else ""
+            skipped.append(Skipped(_short(name), (), optimizer or f"not a tensor ({_kind_of(value)})"))
+    if not parameters and (tree or not isinstance(tree, Mapping)):
+        several = isinstance(tree, Mapping)
+        names = ", ".join(_short(one.name) for one in skipped[:8]) if several else f"a {_kind_of(tree)}"
+        raise SourceError(
+            f"{where} holds no tensor by name, only {names}; expected a state dict, as model.state_dict() gives"
+        )
+    if len(parameters) > 1 and all(0 in one.shape for one in parameters):
+        raise SourceError(
+            f"{where} has {len(parameters)} tensors, all empty: placeholders of DeepSpeed's ZeRO stage 3, whose values "
+            "lie in other files; merge them with the zero_to_fp32.py that lies beside: python zero_to_fp32.py . merged"
+        )
+    return Source(title_of_keys(title, tuple(keys)), parameters, skipped)
+
+
+def as_parameter(value: Any) -> Parameter | None:
+    """A tensor, an array or a parameter as a parameter without a name; None of anything else."""
+    if isinstance(value, Parameter):
+        return value
+    if isinstance(value, Tensor):
+        return from_tensor("", value, value.detach)
+    if isinstance(value, np.ndarray) or (
+        hasattr(value, "__array__") and hasattr(value, "shape") and hasattr(value, "dtype") and not np.isscalar(value)
+    ):
+        return from_array(np.asarray(value))
+    return None
+
+
+class _Finder:
+    """Looks for state dicts in a checkpoint; each part is looked through once."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._worths: dict[int, int] = {}
+        self._count = 0
+
+    def worth(self, value: Any, depth: int = DEEPEST) -> int:
+        """2 where there is a matrix to analyse in it, 1 where there is a tensor, 0 where there is none."""
+        if isinstance(value, nn.Module):
+            return 2
+        if not isinstance(value, Mapping):
+            leaf = value if isinstance(value, Parameter) else as_parameter(value)
+            return 0 if leaf is None else 1 if leaf.refusal else 2
+        if _is_optimizer(value) or depth < 0:
+            return 0
+        if id(value) not in self._worths:
+            self._worths[id(value)] = 0  # what contains itself is not entered again
+            self._worths[id(value)] = max((self.worth(inner, depth - 1) for inner in value.values()), default=0)
+        return self._worths[id(value)]
+
+    def choose(self, tree: Mapping[Any, Tree], *, first: bool) -> Any:
+        """Under which key the model's state dict lies; None where it is this mapping itself."""
+        most = max(map(self.worth, tree.values()), default=0)
+        states = [key for key, value in tree.items() if self._is_state(value) and self.worth(value) == most > 0]
+        usual = [key for key in WRAPPINGS if key in states]
+        if not first and len(states) > 1:  # a layer may be called "model" too, but none is called "state_dict"
+            usual = [key for key in usual if "state" in key]
+        direct = any(self.worth(value) == most for value in tree.values() if not self._is_state(value))
+        if usual:
+            return usual[0]
+        return states[0] if len(states) == 1 and not direct else None
+
+    @staticmethod
+    def _is_state(value: Any) -> bool:
+        return isinstance(value, Mapping | nn.Module)
+
+    def beside(self, key: Any, value: Any, chosen: Any) -> Skipped:
+        """Why what lies beside the state dict is not analysed."""
+        if self._is_state(value) and self.worth(value) == 2:
+            reason = f'another state dict beside "{_short(chosen)}"; key="{_short(key)}" asks for it'
+            return Skipped(_short(key), (), reason)
+        return Skipped(_short(key), (), "beside the state dict in its checkpoint")
+
+    def under(self, tree: Tree, key: str) -> Tree:
+        """The part of a checkpoint under a key."""
+        here, rest = tree, key
+        while rest and isinstance(here, Mapping):
+            names = {str(name): name for name in here}
+            step = max((name for name in names if rest == name or rest.startswith(f"{name}.")), key=len, default=None)
+            if step is None:
+                break
+            here, rest = here[names[step]], rest[len(step) + 1 :]
+        if rest or not self.worth(here):
+            keys = [_short(name) for name, value in tree.items() if self._is_state(value) and self.worth(value)]
+            known = f"there are {', '.join(keys[:8])}" if keys else "it is one state dict, without keys"
+            raise SourceError(f"{self._where} has no state dict under key={key!r:.80}; {known}")
+        return here
+
+    def leaves(self, tree: Tree, path: tuple[str, ...], depth: int = DEEPEST) -> Iterator[tuple[tuple[str, ...], Any]]:
+        """Every tensor, and what else there is, with the keys that lead to it."""
+        self._count += 1
+        if self._count > MOST_NAMES:
+            raise SourceError(f"{self._where} has more than {MOST_NAMES} names, more than any model")
+        if isinstance(tree, nn.Module):
+            tree = tree.state_dict()
+        if isinstance(tree, Mapping) and depth >= 0 and (not path or self.worth(tree)):
+            for key, value in tree.items():
+                yield from self.leaves(
+                    value, (*path, str(key) if isinstance(key, str | int) else _short(key)), depth - 1
+                )
+        elif path or as_parameter(tree) is not None:
+            yield path, tree
+
+
+def _kind_of(value: object) -> str:
+    """What a value is an instance of, or would have been."""
+    return printable(value.name if isinstance(value, StandIn) else type(value).__name__)[:60]
+
+
+def _is_optimizer(value: object) -> bool:
+    return isinstance(value, Mapping) and {"state", "param_groups"} <= value.keys()
 
 
 def as_in_the_model(source: Source) -> Source:
@@ -56,15 +221,14 @@ def as_in_the_model(source: Source) -> Source:
 
     Returns:
         them, without the prefixes of wrappers, which the title then names; weights that are stored in several
-        parameters, quantised or parametrized, are computed from these, which are listed as skipped.
+        parameters are computed from these, which are listed as skipped.
     """
     names, removed = without_wrappers([printable(parameter.name) for parameter in source.parameters])
     prefixes = ", ".join(f'"{wrapper}."' for wrapper in removed)
     title = source.title + (f" (its names without the prefix {prefixes})" if removed else "")
     named = [replace(parameter, name=name) for parameter, name in zip(source.parameters, names, strict=True)]
-    dequantized, parts = dequantized_by_name(named, source.config)
-    parameters, sources = reparametrized_by_name(dequantized)
-    return Source(title, parameters, [*parts, *sources, *source.skipped], config=source.config)
+    parameters, sources = reparametrized_by_name(named)
+    return Source(title, parameters, [*sources, *source.skipped], config=source.config)
 
 
 def title_of_keys(title: str, keys: tuple[str, ...]) -> str:
@@ -72,56 +236,6 @@ def title_of_keys(title: str, keys: tuple[str, ...]) -> str:
     return title + "".join(f'["{_short(key)}"]' for key in keys)
 
 
-def find_state_dict(source: Mapping[Any, Any], title: str) -> tuple[dict[str, Tensor], tuple[str, ...], list[Skipped]]:
-    """The state dict in a checkpoint.
-
-    Args:
-        source: tensors by name; or a mapping that holds such a mapping under a usual name, or one of another name.
-        title: what it is called.
-
-    Returns:
-        the tensors by name; under which keys they were; what beside them was left out.
-
-    Raises:
-        SourceError: it holds things, but no tensor by name, or several mappings of which none has a usual name.
-    """
-    keys: tuple[str, ...] = ()
-    skipped: list[Skipped] = []
-    while len(keys) < DEPTH and not any(isinstance(value, Tensor) for value in source.values()):
-        states = [
-            key for key, value in source.items() if isinstance(key, str) and _holds_state(value, DEPTH - len(keys))
-        ]
-        usual = [key for key in WRAPPINGS if key in states]
-        if len(states) > 1 and not usual:
-            several = ", ".join(map(_short, states[:8]))
-            raise SourceError(f"{title} holds several state dicts, {several}; expected one: save the one that you mean")
-        if not states:
-            break
-        key = (usual or states)[0]
-        skipped += [
-            Skipped(_short(other), (), "beside the state dict in its checkpoint") for other in source if other != key
-        ]
-        source, keys = source[key], (*keys, key)
-    state = {str(name): value for name, value in source.items() if isinstance(value, Tensor)}
-    if source and not state:
-        keys_there = ", ".join(_short(key) for key in list(source)[:8])
-        raise SourceError(
-            f"{title} holds no tensor by name, only {keys_there}; expected a state dict, as model.state_dict() gives"
-        )
-    others = [(name, value) for name, value in source.items() if not isinstance(value, Tensor)]
-    skipped += [Skipped(_short(name), (), f"not a tensor ({type(value).__name__})") for name, value in others]
-    return state, keys, skipped
-
-
 def _short(name: object) -> str:
     text = name if isinstance(name, str) else f"{name!r:.60}" if isinstance(name, int | float) else type(name).__name__
     return printable(text[:60])
-
-
-def _holds_state(value: object, depth: int) -> bool:
-    """Whether a value is a state dict of a model, or holds one under a usual name."""
-    if not isinstance(value, Mapping) or {"state", "param_groups"} <= value.keys():
-        return False
-    if any(isinstance(inner, Tensor) for inner in value.values()):
-        return True
-    return depth > 1 and any(_holds_state(value.get(key), depth - 1) for key in WRAPPINGS)

@@ -90,7 +90,7 @@ def open_file(path: Path) -> BufferedReader:
         raise SourceError(f"{path} cannot be read: {_reason(error)}") from None
 
 
-def parse_json(path: Path, text: bytes, what: str) -> dict[str, Any]:
+def parse_json(path: object, text: bytes, what: str) -> dict[str, Any]:
     """The JSON object that a text holds.
 
     Args:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from spectail.weights.parameter import Source
+from spectail.weights.stored import StoredFile
 
 
 @dataclass(frozen=True)
@@ -15,15 +15,16 @@ class Format:
 
     Attributes:
         describe: what such a file is, in words: "a file of safetensors".
-        endings: of the names of such files; one of these settles what a file is taken for.
-        recognises: whether a file that starts with these bytes is of the format; asked of one without a known ending.
-        tensors: what a file holds: its parameters, unread, in its order. It never runs what the file says, and
-            raises a SourceError where the file is not what it should be.
+        endings: of the names of such files; one of these settles what a file is taken for that nobody recognises.
+        recognises: whether a file is of the format, by how it starts.
+        tensors: what a file holds: its parameters, unread, in its order, with the key of the state dict that is
+            meant, where it may hold several. It never runs what the file says, and raises a SourceError where the
+            file is not what it should be.
         how_to_convert: what to do where a file cannot be read, or not all of it.
     """
 
     describe: str
     endings: tuple[str, ...]
-    recognises: Callable[[bytes], bool] = field(repr=False)
-    tensors: Callable[[Path], Source] = field(repr=False)
+    recognises: Callable[[StoredFile], bool] = field(repr=False)
+    tensors: Callable[[StoredFile, str | None], Source] = field(repr=False)
     how_to_convert: str

@@ -1,213 +1,440 @@
-"""State dicts as `torch.save` writes them: pickles, of which nothing but tensors and plain values is ever made.
+"""Files of `torch.save`, and other pickles of weights: state dicts, checkpoints, whole modules, TorchScript archives.
+
+Of a pickle nothing is made but tensors and containers (`pickle_machine`): whole modules are read by what they were
+made of, and what a file names beside its weights is noted and left alone.
 
 Here: all that is known of these files. Not here: where in a checkpoint its state dict lies (`state_dict`).
 """
 
 from __future__ import annotations
 
-import pickle
 import re
-import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.parameter import is_lazy
 
 from spectail.errors import SourceError
 from spectail.weights.formats.format import Format
-from spectail.weights.parameter import Source, from_tensor
-from spectail.weights.state_dict import find_state_dict, title_of_keys
-from spectail.weights.untrusted import FileStamp, check_unchanged, open_file, printable, size_of, stamp_of
+from spectail.weights.formats.pickle_machine import Persistent, StandIn, read_pickle
+from spectail.weights.matrix import Skipped
+from spectail.weights.parameter import Parameter, Source, from_array, why_not_matrix, why_not_values
+from spectail.weights.state_dict import DEEPEST, Members, Tree, source_of_tree
+from spectail.weights.stored import StoredFile
+from spectail.weights.untrusted import printable
 
-MEMORY_FILLING = re.compile(rb"\n(bytearray|encode|_rebuild_device_\w+)\n")
-"""What PyTorch's restricted unpickler allows, no state dict needs, and a few bytes can fill the memory with."""
-
-LARGEST_PICKLE = 100_000_000
-"""Bytes of names, shapes and places, without the values: more than those of any model."""
-
-LEAST_MAPPED = 2**23
-"""Bytes of a mapped file that may stay in memory, however small its tensors are."""
+LARGEST_PICKLE = 2**32
+"""Bytes of a pickle: of names, shapes and places, and of numpy arrays that lie in it."""
 
 _HOW_TO_CONVERT = "save model.state_dict(), or a .safetensors file, where you have the model"
 
+_MAGIC = 0x1950A86A20F9469CFC6C
 
-def _recognises(start: bytes) -> bool:
-    """A zip archive since PyTorch 1.6, a bare pickle before."""
-    return start[:4] == b"PK\x03\x04" or start[:1] == b"\x80"
+_BARE = (b"\x80", b"(", b"c", b"}", b"]")
+"""How pickles start: those of protocol 2 and later, and older ones of a dict, a list, a call."""
 
+_STORAGES = {
+    "Double": torch.float64,
+    "Float": torch.float32,
+    "Half": torch.float16,
+    "BFloat16": torch.bfloat16,
+    "Long": torch.int64,
+    "Int": torch.int32,
+    "Short": torch.int16,
+    "Char": torch.int8,
+    "Byte": torch.uint8,
+    "Bool": torch.bool,
+    "ComplexDouble": torch.complex128,
+    "ComplexFloat": torch.complex64,
+    "QInt8": torch.qint8,
+    "QInt32": torch.qint32,
+    "QUInt8": torch.quint8,
+    "Untyped": torch.uint8,
+}
 
-def _tensors(path: Path) -> Source:
-    """The tensors of a checkpoint, unread where the file can be mapped; the old format is held in memory.
+_KNOWN = re.compile(r"(torch|collections|numpy|builtins|__builtin__|_codecs|copyreg|copy_reg|__torch__)\..*")
+"""Names that a file of weights has; others are told to the user."""
 
-    Raises:
-        SourceError: the file cannot be read, is no state dict, or is a pickle that would run code: it is not run.
-    """
-    stamp = stamp_of(path)
-    mapped = _is_zip(path)
-    state, keys, skipped = find_state_dict(_unpickled(path, mapped), str(path))
-    _check_sizes(path, state)
-    title = title_of_keys(path.name, keys)
-    if not mapped:
-        return Source(title, [from_tensor(name, tensor, tensor.detach) for name, tensor in state.items()], skipped)
-    reader = _MappedReader(path, stamp, state)
-    parameters = []
-    for name, tensor in state.items():
-        read = partial(reader.read, name)
-        parameters.append(from_tensor(name, tensor, read, resident=False, load_rows=read))
-    return Source(title, parameters, skipped)
-
-
-class _MappedReader:
-    """Copies tensors out of a mapped file; it is mapped anew before what was read of it exceeds the largest tensor.
-
-    A mapping that is kept would come to hold the whole file in memory; one for each tensor reads all names again.
-    """
-
-    def __init__(self, path: Path, stamp: FileStamp, state: dict[str, Tensor]) -> None:
-        self._path, self._stamp = path, stamp
-        self._state: dict[str, Tensor] | None = state
-        self._most = max(LEAST_MAPPED, *map(_bytes_of, state.values())) if state else 0
-        self._read = 0
-
-    def read(self, name: str, *rows: int) -> Tensor:
-        """A tensor, or its rows from one index up to another, in memory of its own."""
-        # a mapped file that became shorter ends the process that reads it
-        check_unchanged(self._path, self._stamp)
-        if self._state is None:
-            self._state, self._read = find_state_dict(_unpickled(self._path, mapped=True), str(self._path))[0], 0
-        stored = self._state[name].detach()
-        values = (stored[slice(*rows)] if rows else stored).clone()
-        self._read += _bytes_of(values)
-        if self._read >= self._most:
-            self._state = None
-        return values
+_DANGEROUS = re.compile(r".*\.(eval|exec|compile|getattr|__import__|open|load|system|hub\..*)")
+"""… but these, whatever module they are said to be of."""
 
 
-def _bytes_of(tensor: Tensor) -> int:
-    if is_lazy(tensor) or tensor.is_meta or tensor.layout is not torch.strided:
-        return 0
-    # a system maps some pages around those that are read
-    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()) + 2**16
+def _recognises(file: StoredFile) -> bool:
+    """A zip archive with a data.pkl since PyTorch 1.6, a bare pickle before."""
+    start = file.start(4)
+    if start == b"PK\x03\x04":
+        try:
+            return any(_is_main(name) for name in _archive(file).namelist())
+        except SourceError:
+            return file.ending in FORMAT.endings
+    return start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"
 
 
-def _is_zip(path: Path) -> bool:
-    """Whether a checkpoint is in the format that can be mapped.
+def _is_main(name: str) -> bool:
+    return name.count("/") == 1 and name.endswith("/data.pkl")
+
+
+def _tensors(file: StoredFile, key: str | None) -> Source:
+    """The tensors of a checkpoint, unread.
 
     Raises:
-        SourceError: it is a program, damaged, or something else altogether.
+        SourceError: the file cannot be read, or holds no tensor.
     """
-    with open_file(path) as file:
-        start = file.read(4)
-        if start[:1] == b"\x80":
-            file.seek(0)
-            _check_memory(path, file.read)
-            return False
-    if not _recognises(start):
-        what = "empty" if not start else f"no checkpoint: it starts with {start!r}"
-        raise SourceError(f"{path} is {what}; expected {FORMAT.describe}")
+    archive = file.start(4) == b"PK\x03\x04"
+    content, storages, names = _zipped(file) if archive else _bare(file)
+    tree = _Reader(file, storages).tree(content, DEEPEST)
+    source = source_of_tree(tree, file.name, file.title, key)
+    return replace(source, skipped=(*source.skipped, *_not_built(names)))
+
+
+def _not_built(names: Mapping[str, bool]) -> Iterator[Skipped]:
+    strange = [n for n in names if not _KNOWN.fullmatch(n) or _DANGEROUS.fullmatch(n)]
+    for name in strange[:20]:
+        yield Skipped(printable(name[:100]), (), "named in the pickle; it was not built, and nothing of it was run")
+    if len(strange) > 20:
+        yield Skipped(f"{len(strange) - 20} further names", (), "named in the pickle, not built")
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """Where values lie in a file: from a byte on, so many bytes; in a zip archive after the header there."""
+
+    start: int
+    size: int
+    zipped: bool = False
+
+
+def _archive(file: StoredFile) -> zipfile.ZipFile:
     try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            _check_entries(path, entries)
-            for entry in entries:
-                if entry.filename.endswith(".pkl"):
-                    with archive.open(entry) as file:
-                        _check_memory(path, file.read)
-    except _RefusedError:
+        return zipfile.ZipFile(file.stream())
+    except SourceError:
         raise
     except Exception as error:  # zipfile raises many, where an archive is damaged
-        raise SourceError(f"{path} is a damaged zip archive: {error!s:.200}") from None
-    return True
+        raise SourceError(f"{file.name} is a damaged zip archive: {error!s:.200}") from None
 
 
-class _RefusedError(SourceError):
-    """Why a file is refused, in a sentence that needs nothing added."""
+def _zipped(file: StoredFile) -> tuple[Any, dict[str, _Storage], dict[str, bool]]:
+    """What the pickle of an archive holds, where its storages lie, and what it names."""
+    with _archive(file) as archive:
+        entries = {entry.filename: entry for entry in archive.infolist()}
+        main = next((name for name in entries if _is_main(name)), None)
+        if main is None:
+            raise SourceError(
+                f"{file.name} is a zip archive, but none of torch.save: it has no data.pkl; unzip it first"
+            )
+        folder = main.removesuffix("data.pkl")
+        read = [e for name, e in entries.items() if name.startswith((main, f"{folder}data/", f"{folder}byteorder"))]
+        if any(e.compress_type != zipfile.ZIP_STORED or e.file_size > file.size for e in read):
+            what = "it is compressed, or claims more bytes than it has"
+            raise SourceError(f"{file.name} is no checkpoint of torch.save: {what}")
+        try:
+            order = f"{folder}byteorder"
+            if order in entries and archive.read(order) == b"big":
+                raise SourceError(f"{file.name} was saved in big-endian order; {_HOW_TO_CONVERT}, on another machine")
+            _check_size(file, entries[main].file_size)
+            with archive.open(main) as stream:
+                content, names = _read(file, stream)
+        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+            raise SourceError(f"{file.name} is a damaged zip archive: {error!s:.200}") from None
+    storages = {
+        name.rpartition("/")[2]: _Storage(entry.header_offset, entry.file_size, zipped=True)
+        for name, entry in entries.items()
+        if name.startswith(f"{folder}data/")
+    }
+    return content, storages, names
 
 
-def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> None:
-    """An archive must be one of torch.save, which compresses nothing.
+def _check_size(file: StoredFile, size: int) -> None:
+    if size > LARGEST_PICKLE:
+        raise SourceError(f"{file.name} has a pickle of {size} bytes, more than that of any model: {_HOW_TO_CONVERT}")
 
-    Raises:
-        SourceError: it is not.
-    """
-    size = size_of(path)
-    if any(entry.filename.endswith("/constants.pkl") for entry in entries):
-        raise _RefusedError(f"{path} is a TorchScript archive, which is a program; it was not run: {_HOW_TO_CONVERT}")
-    if any(entry.compress_type != zipfile.ZIP_STORED or entry.file_size > size for entry in entries):
-        what = "it is compressed, or claims more bytes than it has"
-        raise _RefusedError(f"{path} is no checkpoint of torch.save: {what}")
-    if any(entry.filename.endswith(".pkl") and entry.file_size > LARGEST_PICKLE for entry in entries):
-        raise _RefusedError(
-            f"{path} has a pickle of more than {LARGEST_PICKLE} bytes; it was not run: {_HOW_TO_CONVERT}"
+
+def _read(file: StoredFile, stream: Any) -> tuple[Any, dict[str, bool]]:
+    names: dict[str, bool] = {}
+    try:
+        return read_pickle(stream, names=names), names
+    except SourceError as error:
+        raise SourceError(f"{file.name} cannot be read: {error}") from None
+
+
+def _bare(file: StoredFile) -> tuple[Any, dict[str, _Storage], dict[str, bool]]:
+    """The same of a file that is a pickle; in the format of torch.save before 1.6, the values follow it."""
+    start = file.start(4)
+    if start[:1] not in _BARE:
+        what = f"no checkpoint: it starts with {start!r}" if start else "empty"
+        raise SourceError(f"{file.name} is {what}; expected {FORMAT.describe}")
+    stream = file.stream()
+    content, names = _read(file, stream)
+    if content != _MAGIC:
+        return content, {}, names
+    version, _ = _read(file, stream)
+    system, _ = _read(file, stream)
+    if version != 1001 or not isinstance(system, dict) or not system.get("little_endian", True):
+        raise SourceError(f"{file.name} was saved by an old PyTorch on another kind of machine; {_HOW_TO_CONVERT}")
+    content, names = _read(file, stream)
+    keys, _ = _read(file, stream)
+    sizes = dict(_storage_sizes(content))
+    if not isinstance(keys, list):
+        raise SourceError(f"{file.name} is damaged: it does not say in which order its values lie")
+    at, storages = stream.tell(), dict[str, _Storage]()
+    for key in keys:
+        count = int.from_bytes(file.read(at, 8), "little") if at + 8 <= file.size else 0
+        size = count * sizes.get(key, 0)
+        if not isinstance(key, str) or key not in sizes or at + 8 + size > file.size:
+            raise SourceError(f"{file.name} is damaged: it ends before its values do")
+        storages[key] = _Storage(at + 8, size)
+        at += 8 + size
+    return content, storages, names
+
+
+def _storage_sizes(content: Any) -> Iterator[tuple[str, int]]:
+    """Of every storage that is named in a pickle: its key, and bytes of a value."""
+    seen: set[int] = set()
+    todo: list[Any] = [content]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, Persistent):
+            storage = _storage_of(value)
+            if storage is not None:
+                yield storage[0], storage[1].itemsize
+        if isinstance(value, StandIn | dict | list | tuple | set | frozenset) and id(value) not in seen:
+            seen.add(id(value))
+            todo += _inside(value)
+
+
+def _inside(value: Any) -> list[Any]:
+    if isinstance(value, StandIn):
+        return [value.arguments, value.keywords, value.state, value.entries, value.items]
+    return [*value.keys(), *value.values()] if isinstance(value, dict) else list(value)
+
+
+def _storage_of(value: object) -> tuple[str, torch.dtype, int] | None:
+    """Of a storage that is named from outside: its key, dtype, and the first value of a view of it."""
+    if not isinstance(value, Persistent) or not isinstance(value.name, tuple) or len(value.name) < 5:
+        return None
+    what, kind, key, _, _, *view = value.name
+    if what != "storage" or not isinstance(kind, StandIn) or not isinstance(key, str):
+        return None
+    dtype = _STORAGES.get(kind.name.rpartition(".")[2].removesuffix("Storage"))
+    first = view[0][1] if view and isinstance(view[0], tuple) and len(view[0]) == 3 else 0
+    return None if dtype is None or not _is_size(first) else (key, dtype, first)
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**62
+
+
+class _Reader:
+    """Makes parameters of what a pickle says of tensors, and mappings of what holds them."""
+
+    def __init__(self, file: StoredFile, storages: Mapping[str, _Storage]) -> None:
+        self._file, self._storages = file, storages
+        self._trees: dict[int, Tree] = {}
+        self._open: set[int] = set()
+
+    def tree(self, value: Any, depth: int) -> Tree:
+        """Containers as dicts and tensors as parameters, down to a depth; all else as it is."""
+        if not isinstance(value, StandIn | dict | list | tuple) or id(value) in self._open or depth < 0:
+            return None if isinstance(value, dict | list | tuple) else value
+        if id(value) not in self._trees:
+            self._open.add(id(value))  # what contains itself is not entered again
+            self._trees[id(value)] = self._made(value, depth - 1)
+            self._open.discard(id(value))
+        return self._trees[id(value)]
+
+    def _made(self, value: Any, depth: int) -> Tree:
+        if isinstance(value, dict):
+            return {key: self.tree(inner, depth) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            if any(isinstance(inner, StandIn | dict | list | tuple) for inner in value):
+                return {str(index): self.tree(inner, depth) for index, inner in enumerate(value)}
+            return value
+        tensor = self._tensor(value)
+        if tensor is not None:
+            return tensor
+        state = value.state if isinstance(value.state, dict) else {}
+        if isinstance(state.get("_modules"), dict | StandIn) or isinstance(state.get("_parameters"), dict | StandIn):
+            return self._module(state, depth)
+        if value.name.startswith("__torch__."):
+            return Members((name, self.tree(inner, depth)) for name, inner in state.items())
+        entries = value.entries
+        if not entries and value.name == "collections.OrderedDict" and value.arguments:
+            pairs = value.arguments[0] if isinstance(value.arguments[0], list) else []
+            entries = {pair[0]: pair[1] for pair in pairs if isinstance(pair, list | tuple) and len(pair) == 2}
+        if entries or value.name.endswith(("Dict", "defaultdict")):
+            return {key: self.tree(inner, depth) for key, inner in entries.items()}
+        if value.items and any(isinstance(inner, StandIn | dict | list | tuple) for inner in value.items):
+            return {str(index): self.tree(inner, depth) for index, inner in enumerate(value.items)}
+        return value
+
+    def _module(self, state: Mapping[str, Any], depth: int) -> Tree:
+        """A module by its parts, under the names that its state dict has for them."""
+        members = Members()
+        for part in ("_parameters", "_buffers", "_modules"):
+            inner = self.tree(state.get(part), depth)
+            for name, value in inner.items() if isinstance(inner, dict) else ():
+                if part == "_buffers" and isinstance(value, Parameter) and not value.refusal:
+                    value = replace(value, refusal="a buffer, not a parameter")
+                if value is not None:
+                    members[name] = value
+        return members
+
+    def _tensor(self, value: StandIn) -> Parameter | None:
+        """The parameter that a call to make a tensor stands for; None where it stands for something else."""
+        name, arguments = value.name.rpartition(".")[2], value.arguments or ()
+        module = value.name.rpartition(".")[0]
+        if module in ("torch._utils", "torch._tensor"):
+            if name in ("_rebuild_parameter", "_rebuild_parameter_with_state") and arguments:
+                inner = self.tree(arguments[0], 1)
+                return inner if isinstance(inner, Parameter) else _opaque("a parameter of an unknown kind")
+            if name in ("_rebuild_tensor", "_rebuild_tensor_v2") and len(arguments) >= 4:
+                storage, offset, size, stride = arguments[:4]
+                return self._strided(storage, offset, size, stride)
+            if name == "_rebuild_tensor_v3" and len(arguments) >= 7:
+                storage, offset, size, stride = arguments[:4]
+                return self._strided(storage, offset, size, stride, arguments[6])
+            if name == "_rebuild_from_type_v2" and len(arguments) == 4 and isinstance(arguments[0], StandIn):
+                call = StandIn(arguments[0].name, arguments[2] if isinstance(arguments[2], tuple) else ())
+                inner = self._tensor(call)
+                kind = arguments[1].name if isinstance(arguments[1], StandIn) else "tensor subclass"
+                if inner is not None and not inner.refusal.startswith("of a kind"):
+                    return inner
+                return _opaque(f"a {printable(kind.rpartition('.')[2])}, whose values are not plain: gather it first")
+            if name == "_rebuild_meta_tensor_no_storage":
+                return _opaque("without values: it was saved from the meta device")
+            if name == "_rebuild_qtensor":
+                return _opaque("quantised and packed")
+            if name in ("_rebuild_sparse_tensor", "_rebuild_sparse_csr_tensor", "_rebuild_nested_tensor"):
+                return _opaque("not dense")
+            if name == "_rebuild_device_tensor_from_numpy" and arguments:
+                inner = self.tree(arguments[0], 1)
+                return inner if isinstance(inner, Parameter) else None
+            if name.startswith("_rebuild"):
+                return _opaque(f"of a kind that is not read ({printable(name)})")
+        if module.startswith("numpy"):
+            return self._array(name, value)
+        return None
+
+    def _strided(self, storage: Any, offset: Any, size: Any, stride: Any, dtype: Any = None) -> Parameter:
+        """A tensor by where its values lie in a storage."""
+        place = _storage_of(storage)
+        if place is None:
+            return _opaque("of a kind of storage that is not read")
+        key, stored, first = place
+        if isinstance(dtype, StandIn):
+            named = getattr(torch, dtype.name.removeprefix("torch."), None) if dtype.name.startswith("torch.") else None
+            if not isinstance(named, torch.dtype):
+                return _opaque(f"of the dtype {printable(dtype.name)}, which is not known here")
+            stored = named
+        size, stride = (tuple(one) if isinstance(one, tuple | list) else one for one in (_plain(size), _plain(stride)))
+        if not (
+            _is_size(offset)
+            and isinstance(size, tuple)
+            and isinstance(stride, tuple)
+            and len(size) == len(stride) <= 64
+            and all(map(_is_size, (*size, *stride)))
+        ):
+            raise SourceError(f"{self._file.name} is damaged: a tensor of it has no proper shape")
+        offset += first
+        count = prod(size)
+        span = 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if count else 0
+        where = self._storages.get(key)
+        if count and (where is None or (offset + span) * stored.itemsize > where.size):
+            raise SourceError(f"{self._file.name} is damaged: a tensor of it claims more bytes than the file has")
+        refusal = why_not_values(stored) or why_not_matrix(size)
+        if count > span:
+            refusal = "expanded: fewer values are stored than its shape has"
+        layout = tuple(sorted(zip(size, stride, strict=True)))
+
+        def load_rows(start: int, stop: int) -> Tensor:
+            rows = (stop - start, *size[1:])
+            return self._values(key, offset + start * stride[0], rows, stride, stored)
+
+        return Parameter(
+            name="",
+            shape=size,
+            load=partial(self._values, key, offset, size, stride, stored),
+            refusal=refusal,
+            memory=None if refusal else (key, offset, stored, layout),
+            resident=False,
+            load_rows=load_rows if size else None,
+            dtype=str(stored).removeprefix("torch."),
         )
 
+    def _values(
+        self, key: str, offset: int, size: tuple[int, ...], stride: tuple[int, ...], dtype: torch.dtype
+    ) -> Tensor:
+        """Read the bytes between the first and the last value, and no others."""
+        place = self._storages[key]
+        start = place.start
+        if place.zipped:
+            header = bytes(self._file.read(start, 30))
+            if header[:4] != b"PK\x03\x04":
+                raise SourceError(f"{self._file.name} is a damaged zip archive: an entry is not where it should be")
+            start += 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+        span = 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if prod(size) else 0
+        if start + (offset + span) * dtype.itemsize > self._file.size:
+            raise SourceError(f"{self._file.name} is damaged: it ends before its values do")
+        if not span:
+            return torch.empty(size, dtype=dtype)
+        values = torch.frombuffer(self._file.read(start + offset * dtype.itemsize, span * dtype.itemsize), dtype=dtype)
+        return values.as_strided(size, stride)
 
-def _check_memory(path: Path, read: Callable[[int], bytes]) -> None:
-    """A pickle must not make values that are larger than itself.
-
-    Raises:
-        SourceError: it can.
-    """
-    before = b""
-    while block := read(2**20):
-        call = MEMORY_FILLING.search(before + block)
-        if call:
-            name = call[1].decode()
-            raise _RefusedError(
-                f"{path} is a pickle that can fill the memory ({name}); it was not run: {_HOW_TO_CONVERT}"
-            )
-        before = block[-64:]
-
-
-def _unpickled(path: Path, mapped: bool) -> Mapping[Any, Any]:
-    """What a checkpoint holds, by PyTorch's restricted unpickler."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from None
-    except Exception as error:  # a damaged file may raise any
-        raise SourceError(_refusal(path, error)) from None
-    if not isinstance(content, Mapping):
-        raise SourceError(f"{path} holds a {type(content).__name__}; expected a state dict: {_HOW_TO_CONVERT}")
-    return content
-
-
-def _refusal(path: Path, error: Exception) -> str:
-    """What PyTorch's refusal of a file means, in one sentence."""
-    text = str(error)
-    name = re.search(r"(?:GLOBAL|[Uu]nsupported class|Unsupported type:?|build) ([\w.]+\.[\w.]+)", text)
-    if isinstance(error, pickle.UnpicklingError) and name:
-        return f"{path} is a pickle that would run code ({name[1]:.80}); it was not run: {_HOW_TO_CONVERT}"
-    if "Unsupported operand" in text:
-        what = "a damaged checkpoint, or a pickle of another kind than torch.save's"
-        return f"{path} is {what}; it was not run: {_HOW_TO_CONVERT}"
-    sentence = text.rpartition("WeightsUnpickler error:")[2].strip().partition("\n")[0]
-    reason = "it ends too early" if isinstance(error, EOFError) else sentence or type(error).__name__
-    return f"{path} is damaged, or no state dict: {printable(reason[:200])}"
+    def _array(self, name: str, value: StandIn) -> Parameter | None:
+        """A numpy array, whose values lie in the pickle."""
+        if name == "_reconstruct" and isinstance(value.state, tuple) and len(value.state) >= 5:
+            _, shape, dtype, by_columns, values = value.state[:5]
+        elif name == "_frombuffer" and len(value.arguments or ()) == 4:
+            values, dtype, shape, order = value.arguments or ()
+            by_columns = order == "F"
+        else:
+            return None
+        if isinstance(values, StandIn) and values.name == "_codecs.encode" and values.arguments:
+            text = values.arguments[0]
+            values = text.encode("latin1", "replace") if isinstance(text, str) else None
+        kind = _numpy_dtype(dtype)
+        if kind is None or not isinstance(values, bytes | bytearray):
+            return _opaque("a numpy array of a kind that is not read")
+        if not isinstance(shape, tuple) or not all(map(_is_size, shape)) or len(shape) > 32:
+            raise SourceError(f"{self._file.name} is damaged: an array of it has no proper shape")
+        if prod(shape) * kind.itemsize != len(values):
+            raise SourceError(f"{self._file.name} is damaged: an array of it has {len(values)} bytes for {shape}")
+        array = np.frombuffer(values, kind).reshape(shape, order="F" if by_columns else "C")
+        return from_array(array)
 
 
-def _check_sizes(path: Path, state: Mapping[str, Tensor]) -> None:
-    """No tensor may have more values than the file has bytes for.
+def _numpy_dtype(value: object) -> np.dtype[Any] | None:
+    """A dtype of plain numbers; None of anything else."""
+    if not isinstance(value, StandIn) or not value.arguments:
+        return None
+    code = value.arguments[0]
+    if not isinstance(code, str) or not re.fullmatch(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16)", code):
+        return None
+    order = value.state[1] if isinstance(value.state, tuple) and len(value.state) > 1 else "="
+    dtype = np.dtype(code)
+    return dtype.newbyteorder(">") if order == ">" else dtype
 
-    Raises:
-        SourceError: one has.
-    """
-    size = size_of(path)
-    for name, tensor in state.items():
-        if tensor.layout is torch.strided and not tensor.is_meta and tensor.untyped_storage().nbytes() > size:
-            raise SourceError(f"{path} is damaged: {printable(name):.200} claims more bytes than the file has")
+
+def _plain(value: Any) -> Any:
+    """A shape may be of a class of its own: torch.Size of a tuple."""
+    return (
+        value.arguments[0] if isinstance(value, StandIn) and value.name == "torch.Size" and value.arguments else value
+    )
+
+
+def _opaque(reason: str) -> Parameter:
+    return Parameter("", (), lambda: torch.empty(0), reason)
 
 
 FORMAT = Format(
     describe="a file of torch.save",
-    endings=(".pt", ".pth", ".bin"),
+    endings=(".pt", ".pth", ".bin", ".ckpt", ".pkl", ".tar", ".th", ".model"),
     recognises=_recognises,
     tensors=_tensors,
     how_to_convert=_HOW_TO_CONVERT,

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 from functools import partial
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +21,8 @@ from torch import Tensor
 from spectail.errors import SourceError
 from spectail.weights.formats.format import Format
 from spectail.weights.parameter import Parameter, Source, natural_order, why_not_matrix, why_not_values
-from spectail.weights.untrusted import FileStamp, check_unchanged, open_file, parse_json, printable, size_of, stamp_of
+from spectail.weights.stored import StoredFile
+from spectail.weights.untrusted import parse_json, printable
 
 LONGEST_HEADER = 100_000_000
 """Bytes: the format's own limit."""
@@ -42,7 +42,7 @@ DTYPES: dict[str, tuple[int, torch.dtype | None]] = {
     "F8_E8M0": (8, torch.float8_e8m0fnu),
     "F6_E2M3": (6, None),
     "F6_E3M2": (6, None),
-    "F4": (4, torch.float4_e2m1fn_x2),
+    "F4": (4, None),
     "C64": (64, torch.complex64),
     "I64": (64, torch.int64),
     "I32": (32, torch.int32),
@@ -60,20 +60,22 @@ DTYPES: dict[str, tuple[int, torch.dtype | None]] = {
 _HOW_TO_CONVERT = "save the model in a floating dtype, where you have it"
 
 
-def _recognises(start: bytes) -> bool:
+def _recognises(file: StoredFile) -> bool:
     """The length of the header comes first, then the header, which is a JSON object."""
-    return start[8:9] == b"{"
+    return file.start(9)[8:] == b"{"
 
 
-def _tensors(path: Path) -> Source:
+def _tensors(file: StoredFile, key: str | None) -> Source:
     """The tensors of a file by their names, as it keeps no order of definition.
 
     Raises:
-        SourceError: the file cannot be read, or its header is not what it must be.
+        SourceError: the file cannot be read, or its header is not what it must be; or a key was given.
     """
-    stamp = stamp_of(path)
-    header, start = _header(path)
-    size = size_of(path) - start
+    if key is not None:
+        raise SourceError(f"{file.name} is one state dict, without keys; it has none under key={key!r:.80}")
+    path = file.name
+    header, start = _header(file)
+    size = file.size - start
     spans = sorted((_span(path, name, entry, size), name) for name, entry in header.items() if name != "__metadata__")
     end = 0
     for (first, last), name in spans:
@@ -83,32 +85,28 @@ def _tensors(path: Path) -> Source:
         end = last
     if end != size:
         raise SourceError(f"{path} is damaged: its tensors end at byte {start + end}, the file at {start + size}")
-    parameters = [_parameter(path, stamp, name, header[name], start + first) for (first, _), name in spans]
-    return Source(path.name, sorted(parameters, key=natural_order))
+    parameters = [_parameter(file, name, header[name], start + first) for (first, _), name in spans]
+    return Source(file.title, sorted(parameters, key=natural_order))
 
 
-def _header(path: Path) -> tuple[dict[str, Any], int]:
+def _header(file: StoredFile) -> tuple[dict[str, Any], int]:
     """The header of a file, and where the values start."""
-    size = size_of(path)
-    with open_file(path) as file:
-        count = file.read(8)
-        if len(count) < 8:
-            raise SourceError(f"{path} is no safetensors file: it has {size} bytes, fewer than the length of a header")
-        length = int.from_bytes(count, "little")
-        if length > min(size - 8, LONGEST_HEADER):
-            what = f"the file has {size} bytes" if length > size - 8 else f"at most {LONGEST_HEADER} are allowed"
-            raise SourceError(
-                f"{path} is damaged, or no safetensors file: it claims a header of {length} bytes; {what}"
-            )
-        text = file.read(length)
-    header = parse_json(path, text, "the header of a safetensors file")
+    path = file.name
+    count = file.start(8)
+    if len(count) < 8:
+        raise SourceError(f"{path} is no safetensors file: it has {file.size} bytes, fewer than the length of a header")
+    length = int.from_bytes(count, "little")
+    if length > min(file.size - 8, LONGEST_HEADER):
+        what = f"the file has {file.size} bytes" if length > file.size - 8 else f"at most {LONGEST_HEADER} are allowed"
+        raise SourceError(f"{path} is damaged, or no safetensors file: it claims a header of {length} bytes; {what}")
+    header = parse_json(path, bytes(file.read(8, length)), "the header of a safetensors file")
     metadata = header.get("__metadata__", {})
     if not isinstance(metadata, dict):
         raise SourceError(f"{path} is damaged: its __metadata__ is no JSON object")
     return header, 8 + length
 
 
-def _span(path: Path, name: str, entry: object, size: int) -> tuple[int, int]:
+def _span(path: str, name: str, entry: object, size: int) -> tuple[int, int]:
     """Where a tensor's values lie, from the end of the header; checked against the file, its dtype and its shape."""
     where = f"{path} is damaged: {printable(name):.200}"
     if not isinstance(entry, dict) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
@@ -137,38 +135,31 @@ def _are_sizes(value: object) -> bool:
     return isinstance(value, list) and all(type(size) is int and 0 <= size < 2**63 for size in value)
 
 
-def _parameter(path: Path, stamp: FileStamp, name: str, entry: dict[str, Any], start: int) -> Parameter:
+def _parameter(file: StoredFile, name: str, entry: dict[str, Any], start: int) -> Parameter:
     shape, dtype = tuple(entry["shape"]), DTYPES[entry["dtype"]][1]
-    halves = entry["dtype"] == "F4"
-    if dtype is None or (halves and (not shape or shape[-1] % 2)):
+    if dtype is None:
         refusal = f"quantised and packed ({entry['dtype']}): {_HOW_TO_CONVERT}"
         return Parameter(name, shape, _unreadable, refusal, resident=False)
-    if halves:  # PyTorch counts bytes
-        shape = (*shape[:-1], shape[-1] // 2)
     refusal = why_not_values(dtype) or why_not_matrix(shape)
+    if refusal:
+        return Parameter(name, shape, partial(_values, file, start, dtype, shape), refusal, resident=False)
+
+    stored = str(dtype).removeprefix("torch.")
 
     def load_rows(first: int, last: int) -> Tensor:
         row = prod(shape[1:]) * dtype.itemsize
-        return _values(path, stamp, start + first * row, dtype, (last - first, *shape[1:]))
+        return _values(file, start + first * row, dtype, (last - first, *shape[1:]))
 
-    load = partial(load_rows, 0, shape[0]) if shape else partial(_values, path, stamp, start, dtype, shape)
-    stored = str(dtype).removeprefix("torch.")
-    return Parameter(name, shape, load, refusal, resident=False, load_rows=load_rows if shape else None, dtype=stored)
+    return Parameter(name, shape, partial(load_rows, 0, shape[0]), resident=False, load_rows=load_rows, dtype=stored)
 
 
 def _unreadable() -> Tensor:
     raise SourceError("packed values cannot be read")
 
 
-def _values(path: Path, stamp: FileStamp, start: int, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+def _values(file: StoredFile, start: int, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
     """Values that lie one after the other from a byte on: these bytes are read, and no others."""
-    check_unchanged(path, stamp)
-    values = bytearray(prod(shape) * dtype.itemsize)
-    with open_file(path) as file:
-        file.seek(start)
-        if file.readinto(values) < len(values):
-            raise SourceError(f"{path} has changed since it was opened: it ends too early")
-    return torch.frombuffer(values, dtype=dtype).reshape(shape)
+    return torch.frombuffer(file.read(start, prod(shape) * dtype.itemsize), dtype=dtype).reshape(shape)
 
 
 FORMAT = Format(

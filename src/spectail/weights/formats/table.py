@@ -1,16 +1,14 @@
 """The formats, one line each, and which one a file is.
 
-Here: what is true of all formats. Not here: anything of one of them.
+Here: what is true of all formats, and what is told of files that are none. Not here: anything of one of them.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from spectail.errors import SourceError
 from spectail.weights.formats import pickles, safetensors
 from spectail.weights.parameter import Source
-from spectail.weights.untrusted import open_file
+from spectail.weights.stored import StoredFile
 
 FORMATS = (
     safetensors.FORMAT,
@@ -20,15 +18,28 @@ FORMATS = (
 
 ENDINGS = tuple(ending for format_ in FORMATS for ending in format_.endings)
 
-_START = 64
-"""Bytes of a file that must be enough to recognise it."""
+NOT_READ = (
+    (b"version https://git-lfs", "a git-lfs pointer, not the file itself: git lfs pull fetches it"),
+    (b"<!DOCTYPE html", "a page of a web site, not the file itself: download it again"),
+    (b"<html", "a page of a web site, not the file itself: download it again"),
+    (b"\x1f\x8b", "compressed: gunzip it first"),
+    (b"BZh", "compressed: bunzip2 it first"),
+    (b"\xfd7zXZ", "compressed: unxz it first"),
+    (b"7z\xbc\xaf", "a 7z archive: unpack it first"),
+    (b"(\xb5/\xfd", "compressed: unzstd it first"),
+    (b"ustar", "a tar archive: tar xf it, and name what is in it"),
+    (b"ggml", "of llama.cpp before GGUF: its convert_llama_ggml_to_gguf.py converts it"),
+    (b"PK\x03\x04", "a zip archive, but no checkpoint: unzip it first"),
+)
+"""How files start that are often taken for weights, and what to do with them."""
 
 
-def read_tensors(path: Path) -> Source:
-    """The tensors of one file, by its ending; or, without a known one, by how it starts.
+def read_tensors(file: StoredFile, key: str | None = None) -> Source:
+    """The tensors of one file, by how it starts; or by its ending, where no format recognises it.
 
     Args:
-        path: of the file.
+        file: of any format.
+        key: of the state dict that is meant, in a file that holds several.
 
     Returns:
         what it holds, unread.
@@ -36,12 +47,14 @@ def read_tensors(path: Path) -> Source:
     Raises:
         SourceError: it cannot be read, is of no known format, or is not what its ending says.
     """
-    format_ = next((one for one in FORMATS if path.suffix in one.endings), None)
+    format_ = next((one for one in FORMATS if one.recognises(file)), None)
+    start = file.start(512)
     if format_ is None:
-        with open_file(path) as file:
-            start = file.read(_START)
-        format_ = next((one for one in FORMATS if one.recognises(start)), None)
-        if format_ is None:
-            what = f"no checkpoint: it starts with {start[:4]!r}" if start else "empty"
-            raise SourceError(f"{path} is {what}; expected {' or '.join(one.describe for one in FORMATS)}")
-    return format_.tensors(path)
+        for mark, sentence in NOT_READ:
+            if start.lower().startswith(mark.lower()) or (mark == b"ustar" and start[257:262] == mark):
+                raise SourceError(f"{file.name} is {sentence}")
+        format_ = next((one for one in FORMATS if file.ending in one.endings), None)
+    if format_ is None:
+        what = f"no checkpoint: it starts with {start[:4]!r}" if start else "empty"
+        raise SourceError(f"{file.name} is {what}; expected {' or '.join(one.describe for one in FORMATS)}")
+    return format_.tensors(file, key)
