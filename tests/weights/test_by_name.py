@@ -7,7 +7,7 @@ from torch.nn.utils import parametrizations
 
 from spectail import analyze
 from spectail.weights.by_name import splitting_by_name
-from spectail.weights.matrix import ConvMatrix
+from spectail.weights.matrix import ConvMatrix, layer_of
 from spectail.weights.neighbours import Neighbours
 from spectail.weights.opening import open_weights
 
@@ -355,3 +355,23 @@ def test_all_names_are_gone_through_a_few_times_however_many_there_are():
         return shapes_.passes
 
     assert passes(2) == passes(50) > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("model.layers.7.self_attn.q_proj.weight", "model.layers.7"),
+        ("model.layers.7.mlp.experts.gate_up_proj[3, up]", "model.layers.7"),
+        ("encoder.block.0.layer.1.DenseReluDense.wi.weight", "encoder.block.0"),
+        (
+            "down_blocks.0.attentions.1.transformer_blocks.0.ff.net.0.proj.weight",
+            "down_blocks.0.attentions.1.transformer_blocks.0",
+        ),
+        ("features.1.0.block.0.weight", "features.1.0"),
+        ("0.weight", "0"),
+        ("fc1.weight", ""),
+        ("wte.weight", ""),
+    ],
+)
+def test_a_matrix_knows_its_block(name, layer):
+    assert layer_of(name) == layer

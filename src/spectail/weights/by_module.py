@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from spectail.weights.by_name import neighbours_of, recurrent_splitting, splitti
 from spectail.weights.fused import fused_splitting, rows_of_experts
 from spectail.weights.matrix import ConvMatrix, Skipped
 from spectail.weights.neighbours import Neighbours
-from spectail.weights.no_weights import why_no_weight
+from spectail.weights.no_weights import why_fixed
 from spectail.weights.parameter import Parameter, Source, from_tensor, why_not_matrix
 from spectail.weights.reparametrized import reparametrized_of_module
 from spectail.weights.splitting import QKV, Splitting, bilinear, blocks, kernel, transposed, whole
@@ -120,6 +121,8 @@ def _splitting(
 ) -> Splitting | str:
     """How a parameter becomes matrices; by the class of its module, then by its name."""
     shape, local = near.shapes[name], name.rpartition(".")[2]
+    if fixed := why_fixed(name, near):
+        return fixed
     if isinstance(owner, nn.MultiheadAttention) and local in {
         "in_proj_weight",
         "q_proj_weight",
@@ -135,9 +138,6 @@ def _splitting(
     if local != "weight":
         return splitting_by_name(name, near, conv, parameter=True)
     if isinstance(owner, _ConvNd):
-        fixed = why_no_weight(name, shape, near, parameter=True)
-        if "filters" in fixed:
-            return fixed
         return kernel(shape, conv, groups=owner.groups, transpose=owner.transposed)
     if isinstance(owner, nn.Bilinear):
         return bilinear(conv)
@@ -162,9 +162,11 @@ def _class_names(module: nn.Module) -> str:
 
 def _number_of(around: nn.Module | None, names: tuple[str, ...]) -> int | None:
     """How many attention heads, or keys and values, the module around a fused layer says it has."""
-    for holder in (around, getattr(around, "config", None)):
+    # of a module only what it has itself: some warn where they are asked for more
+    own = vars(around) if around is not None else {}
+    for look_up in (own.get, partial(getattr, own.get("config"))):
         for name in names:
-            number = getattr(holder, name, None)
+            number = look_up(name, None)
             if isinstance(number, int) and not isinstance(number, bool):
                 return number
     return None

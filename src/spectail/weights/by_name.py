@@ -31,9 +31,9 @@ _TABLE = re.compile(
 """What models call tables of vectors that are parameters of their own: positions, tokens, queries."""
 
 _LINEAR = re.compile(
-    r"\w*(linear|dense|proj|proj_\w+|fc|head|classifier|reduction|out|output|query|key|value|receptance|gate|router|"
+    r"\w*(linear|dense|proj|proj_\w+|projection|fc|head|classifier|reduction|out|output|query|key|value|receptance|gate|router|"
     r"pooler|predictions|decoder|lm_head|up|down|wi|wo|w_in|w_out|lin|mlp|adapter|score)_?\d*|[qkvorg]|w[qkvo1-3iog]|"
-    r"(linear|fc|c|to|add)_\w+|\w+_proj_\w+|(to|W|w)_?(q|k|v|out)|Wi|Wo|Wqkv|wi_\d|(key|value)_\w+"
+    r"(linear|fc|c|to|add|dense|project)_\w+|layer|\w+_proj_\w+|(to|W|w)_?(q|k|v|out)|Wi|Wo|Wqkv|wi_\d|(key|value)_\w+"
 )
 
 

@@ -17,6 +17,7 @@ from spectail.weights.splitting import (
     blocks,
     grouped_heads,
     sections,
+    split_heads,
     stack,
     transposed,
     whole,
@@ -92,6 +93,8 @@ def fused_splitting(
         return projected
     if layer == "x_proj" and (projected := _mamba_state(name, shape, near)):
         return projected
+    if layer in ("kv_a_proj_with_mqa", "kv_b_proj"):
+        return _latent(name, layer, shape, near, heads)
     if layer.lower() in FUSED | FUSED_BY_HEAD or last_step(name) == "in_proj_weight":
         return _attention(name, layer, shape, near, heads, groups, around)
     if layer.lower() in FUSED_KV and shape[0] % 2 == 0:
@@ -123,8 +126,10 @@ def _attention(
     multi_query = near.setting("multi_query_attention") is True or (
         near.setting("multi_query") is True and near.setting("new_decoder_architecture") is not True
     )
-    by_head = (by_head or model.startswith("internlm2")) and not (multi_query and called in FUSED_BY_HEAD)
-    if around == "GPTBigCodeAttention" and not thirds:
+    by_head = (by_head or model.startswith(("internlm2", "gpt_bigcode"))) and not (
+        multi_query and called in FUSED_BY_HEAD
+    )
+    if called == "c_attn" and not thirds:  # GPT-BigCode's, with one key and value for all heads
         by_head = False
     if called == "wqkv" and layer == "wqkv" and not thirds and not model:
         return whole("attention", f"{fused}: not split, as their order is not known")
@@ -153,6 +158,22 @@ def _by_head(
         if queries is None or queries == heads * width:
             return grouped_heads(heads, groups, note)
     return whole("attention", f"{note}: not split, as the number of heads is not known")
+
+
+def _latent(name: str, layer: str, shape: Shape, near: Neighbours, heads: int | None) -> Splitting | None:
+    """Latent attention (DeepSeek): keys and values from what they are compressed to, beside a key of positions."""
+    if layer == "kv_a_proj_with_mqa":
+        behind = near.renamed(name, layer, "kv_b_proj")
+        latent = behind[1] if behind is not None and len(behind) == 2 else 0
+        if not 0 < latent < shape[0]:
+            return None
+        return sections("attention", (("kv", latent), ("k of positions", shape[0] - latent)), note="fused latent kv, k")
+    heads = heads or _number(near.setting(*_HEADS))
+    behind = near.renamed(name, layer, "o_proj")
+    values = behind[1] // heads if heads and behind is not None and len(behind) == 2 else 0
+    if heads is None or not 0 < values * heads < shape[0] or shape[0] % heads:
+        return whole("attention", "fused k, v, head by head: not split, as the number of heads is not known")
+    return split_heads(heads, (("k", shape[0] // heads - values), ("v", values)), "fused k, v, head by head")
 
 
 def _number(value: object) -> int | None:

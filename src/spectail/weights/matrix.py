@@ -64,6 +64,11 @@ class WeightMatrix:
     view: Callable[[Tensor], Tensor] = field(default=_unchanged, repr=False)
     dtype: str = ""
 
+    @property
+    def layer(self) -> str:
+        """The block that it is in, such as "model.layers.7"; empty where it is in none."""
+        return layer_of(self.name)
+
     def load(self) -> Shaped[Tensor, "slices rows cols"]:
         """Read this matrix alone.
 
@@ -75,6 +80,40 @@ class WeightMatrix:
             SourceError: its file is not what it was when it was opened.
         """
         return self.view(self.read())
+
+
+_PARTS_OF_STAGES = frozenset({"blocks", "resnets", "attentions", "transformer_blocks"})
+"""What is counted inside what is counted: a stage's blocks, not a block's layers."""
+
+
+def layer_of(name: str) -> str:
+    """The block of a model that a parameter or matrix is in: its path up to the number of the block.
+
+    A sequence in a block, and the experts of one, belong to the block. Blocks of a stage are blocks.
+
+    Args:
+        name: of it.
+
+    Returns:
+        the path; empty for what is in no block, such as embeddings and heads.
+
+    >>> layer_of("model.layers.7.mlp.experts.3.w1.weight"), layer_of("lm_head.weight")
+    ('model.layers.7', '')
+    >>> layer_of("layer1.0.conv2.weight"), layer_of("stages.0.blocks.1.mlp.fc1.weight")
+    ('layer1.0', 'stages.0.blocks.1')
+    """
+    steps = name.partition("[")[0].split(".")[:-1]
+    at = next((index for index, step in enumerate(steps) if step.isdigit()), None)
+    if at is None:
+        return ""
+    while at + 1 < len(steps):
+        if steps[at + 1].isdigit():
+            at += 1
+        elif steps[at + 1] in _PARTS_OF_STAGES and at + 2 < len(steps) and steps[at + 2].isdigit():
+            at += 2
+        else:
+            break
+    return ".".join(steps[: at + 1])
 
 
 def read_once(matrices: Iterable[WeightMatrix]) -> tuple[WeightMatrix, ...]:

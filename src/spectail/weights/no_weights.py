@@ -59,7 +59,7 @@ def why_no_weight(name: str, shape: Shape, near: Neighbours, *, parameter: bool)
     """
     last = last_step(name)
     layer = near.layer_of_weight(name)
-    if fixed := _basis(name, layer):
+    if fixed := why_fixed(name, near):
         return fixed
     if re.fullmatch(
         r"(\w*_)?bias(_?(ema|avg|shadow|hh|ih|k|v))?|pos_bias_[uv]|b_[A-Za-z_]+|bias(es)?|attention_biases|\w*bias",
@@ -81,14 +81,29 @@ def why_no_weight(name: str, shape: Shape, near: Neighbours, *, parameter: bool)
     return "a vector, shaped to broadcast" if sum(size > 1 for size in shape) <= 1 else ""
 
 
-def _basis(name: str, layer: str | None) -> str:
-    """A fixed basis of signals, also where a convolution holds it."""
+def why_fixed(name: str, near: Neighbours) -> str:
+    """Why a tensor is fixed, whether its module calls it a parameter, a layer's weight or a buffer.
+
+    Args:
+        name: of it.
+        near: what is beside it.
+
+    Returns:
+        which basis of signals or table of positions it is; empty where its name is not that of one.
+    """
+    layer = near.layer_of_weight(name)
     *steps, last = (layer or name).lower().split(".")
     inside = any(re.fullmatch(_TRANSFORMS, step) for step in steps)
     if layer is None and (re.fullmatch(_BASES, last) or (inside and not last.startswith("w"))):
         return "a fixed bank of filters by its name: a buffer, not a parameter"
     if layer is not None and inside and re.fullmatch(r"conv_?(real|imag)|(real|imag)_conv|fb|mel|window", last):
         return "a fixed bank of filters by its name"
+    above, _, table = (layer or name).rpartition(".")
+    whisper = table in ("embed_positions", "positional_embedding") and last_step(above) == "encoder"
+    if whisper and len(near.shapes.get(f"{above}.conv1.weight", ())) == 3:
+        return "a fixed table of positions: the sinusoids of Whisper's encoder"
+    if name.endswith("pos_embed.pos_embed") and f"{above}.proj.weight" in near.shapes:
+        return "a fixed table of positions: the sinusoids of a patch embedding"
     return ""
 
 

@@ -217,6 +217,28 @@ def grouped_heads(heads: int, groups: int, note: str = "") -> Splitting:
     return Splitting("attention", tuple(Place(label, heads_of(which)) for label, which in inside.items()), note)
 
 
+def split_heads(heads: int, sizes: Sequence[tuple[str, int]], note: str = "") -> Splitting:
+    """Several parts of one head, each of its own size, then those of the next.
+
+    Args:
+        heads: how many.
+        sizes: what each part is called, and how many rows of a head it has.
+        note: for each row.
+
+    Returns:
+        each part, of all heads.
+    """
+
+    def rows_of(first: int, last: int) -> View:
+        return lambda tensor: tensor.reshape(heads, -1, tensor.shape[1])[:, first:last].flatten(0, 1)[None]
+
+    places, first = [], 0
+    for label, size in sizes:
+        places.append(Place(label, rows_of(first, first + size)))
+        first += size
+    return Splitting("attention", tuple(places), note)
+
+
 def kernel(
     shape: Sequence[int], conv: ConvMatrix, *, groups: int = 1, transpose: bool = False, note: str = ""
 ) -> Splitting:
