@@ -77,7 +77,8 @@ def test_safetensors_of_every_floating_dtype_are_read_to_the_bit(dtype, tmp_path
     save_file({"w": tensor, "n": torch.ones(3, 3, dtype=torch.int64)}, tmp_path / "x.safetensors")
     weights = open_weights(tmp_path / "x.safetensors")
     (matrix,) = weights.matrices
-    assert matrix.load().dtype is dtype
+    assert matrix.load().dtype is (dtype if dtype.itemsize > 1 else torch.float32)
+    assert matrix.dtype == str(dtype).removeprefix("torch.")
     assert torch.equal(matrix.load()[0].float(), tensor.float())
     assert "integers (int64)" in weights.skipped[0].reason
 

@@ -360,10 +360,21 @@ def test_a_lazy_module_and_a_buffer_are_left_out_with_their_reasons():
     assert "buffer" in reasons(model)["table"]
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 def test_every_floating_dtype_is_given_as_it_is_stored(dtype):
     (matrix,) = open_weights({"w": torch.ones(3, 2).to(dtype)}).matrices
     assert matrix.load().dtype is dtype
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz]
+)
+def test_8_bit_floats_are_given_in_float32_from_a_module_too(dtype):
+    layer = nn.Linear(3, 3)
+    layer.weight = nn.Parameter(layer.weight.detach().to(dtype), requires_grad=False)
+    (matrix,) = open_weights(layer).matrices
+    assert matrix.dtype == str(dtype).removeprefix("torch.")
+    assert torch.equal(matrix.load()[0], layer.weight.float())
 
 
 def test_a_matrix_is_read_as_it_is_at_that_time():

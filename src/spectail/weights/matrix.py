@@ -73,8 +73,8 @@ class WeightMatrix:
         """Read this matrix alone.
 
         Returns:
-            slices × rows × cols, in the dtype it is stored in, on the device it is on. A view of the parameter
-            where that is in memory: never write to it.
+            slices × rows × cols, in the dtype it is stored in (8-bit floats in float32), on the device it is on. A
+            view of the parameter where that is in memory: never write to it.
 
         Raises:
             SourceError: its file is not what it was when it was opened.

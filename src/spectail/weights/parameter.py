@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -94,7 +94,7 @@ def from_tensor(
     shape = () if is_lazy(tensor) else tuple(tensor.shape)
     memory = None
     if not refusal:
-        refusal = why_not_values(tensor.dtype) or why_not_matrix(shape) or _why_overlapping(tensor)
+        refusal = _why_overlapping(tensor) or why_not_values(tensor.dtype) or why_not_matrix(shape)
         # a transposed view has the same spectrum: the order of the dimensions does not tell two apart
         layout = tuple(sorted(zip(shape, tensor.stride(), strict=True)))
         memory = (
@@ -196,9 +196,27 @@ def make_weights(source: Source, splittings: Sequence[Splitting | str]) -> Weigh
             skipped.append(Skipped(parameter.name, parameter.shape, reason))
     matrices: list[WeightMatrix] = []
     for parameter, splitting in analysed:
+        parameter = _upcast(parameter)
         tied = f"tied to {', '.join(tied_names[parameter.name])}" if parameter.name in tied_names else ""
         matrices += _matrices(parameter, splitting, "; ".join(filter(None, (parameter.note, splitting.note, tied))))
     return Weights(source.title, tuple(matrices), (*skipped, *source.skipped))
+
+
+def _upcast(parameter: Parameter) -> Parameter:
+    """8-bit floats in float32, which holds them exactly: hardly an operation knows them as they are."""
+    rows = parameter.load_rows
+    if not parameter.dtype.startswith("float8"):
+        return parameter
+    return replace(
+        parameter,
+        load=lambda: _wider(parameter.load()),
+        load_rows=None if rows is None else lambda first, last: _wider(rows(first, last)),
+        resident=False,
+    )
+
+
+def _wider(values: Tensor) -> Tensor:
+    return values.float() if values.dtype.itemsize == 1 else values
 
 
 def _matrices(parameter: Parameter, splitting: Splitting, note: str) -> Iterator[WeightMatrix]:

@@ -17,6 +17,7 @@ from spectail.errors import SourceError
 from spectail.weights.formats.pickle_machine import StandIn
 from spectail.weights.matrix import Skipped
 from spectail.weights.parameter import Parameter, Source, from_array, from_tensor
+from spectail.weights.quantized import dequantized_by_name
 from spectail.weights.reparametrized import reparametrized_by_name
 from spectail.weights.untrusted import printable
 from spectail.weights.wrappers import without_wrappers
@@ -221,14 +222,15 @@ def as_in_the_model(source: Source) -> Source:
 
     Returns:
         them, without the prefixes of wrappers, which the title then names; weights that are stored in several
-        parameters are computed from these, which are listed as skipped.
+        parameters, quantised or parametrized, are computed from these, which are listed as skipped.
     """
     names, removed = without_wrappers([printable(parameter.name) for parameter in source.parameters])
     prefixes = ", ".join(f'"{wrapper}."' for wrapper in removed)
     title = source.title + (f" (its names without the prefix {prefixes})" if removed else "")
     named = [replace(parameter, name=name) for parameter, name in zip(source.parameters, names, strict=True)]
-    parameters, sources = reparametrized_by_name(named)
-    return Source(title, parameters, [*sources, *source.skipped], config=source.config)
+    dequantized, parts = dequantized_by_name(named, source.config)
+    parameters, sources = reparametrized_by_name(dequantized)
+    return Source(title, parameters, [*parts, *sources, *source.skipped], config=source.config)
 
 
 def title_of_keys(title: str, keys: tuple[str, ...]) -> str:

@@ -42,7 +42,7 @@ DTYPES: dict[str, tuple[int, torch.dtype | None]] = {
     "F8_E8M0": (8, torch.float8_e8m0fnu),
     "F6_E2M3": (6, None),
     "F6_E3M2": (6, None),
-    "F4": (4, None),
+    "F4": (4, torch.float4_e2m1fn_x2),
     "C64": (64, torch.complex64),
     "I64": (64, torch.int64),
     "I32": (32, torch.int32),
@@ -137,20 +137,21 @@ def _are_sizes(value: object) -> bool:
 
 def _parameter(file: StoredFile, name: str, entry: dict[str, Any], start: int) -> Parameter:
     shape, dtype = tuple(entry["shape"]), DTYPES[entry["dtype"]][1]
-    if dtype is None:
+    halves = entry["dtype"] == "F4"
+    if dtype is None or (halves and (not shape or shape[-1] % 2)):
         refusal = f"quantised and packed ({entry['dtype']}): {_HOW_TO_CONVERT}"
         return Parameter(name, shape, _unreadable, refusal, resident=False)
+    if halves:  # PyTorch counts bytes
+        shape = (*shape[:-1], shape[-1] // 2)
     refusal = why_not_values(dtype) or why_not_matrix(shape)
-    if refusal:
-        return Parameter(name, shape, partial(_values, file, start, dtype, shape), refusal, resident=False)
-
-    stored = str(dtype).removeprefix("torch.")
 
     def load_rows(first: int, last: int) -> Tensor:
         row = prod(shape[1:]) * dtype.itemsize
         return _values(file, start + first * row, dtype, (last - first, *shape[1:]))
 
-    return Parameter(name, shape, partial(load_rows, 0, shape[0]), resident=False, load_rows=load_rows, dtype=stored)
+    load = partial(load_rows, 0, shape[0]) if shape else partial(_values, file, start, dtype, shape)
+    stored = str(dtype).removeprefix("torch.")
+    return Parameter(name, shape, load, refusal, resident=False, load_rows=load_rows if shape else None, dtype=stored)
 
 
 def _unreadable() -> Tensor:
