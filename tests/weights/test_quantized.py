@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from references import awq, bnb, compressed, fp4, fp8, gptq
+from references import awq, bnb, compressed, fp4, fp8, gptq, hqq
 from spectail.errors import SourceError
 from spectail.weights.opening import open_weights
 from spectail.weights.state_dict import as_in_the_model, read_mapping
@@ -224,6 +224,11 @@ def test_a_stack_of_nvfp4_experts_has_a_common_scale_an_expert():
     assert torch.equal(weight.load_rows(2, 3), weight.load()[2:])
 
 
+def test_the_power_of_two_that_is_no_number_reaches_the_row():
+    packed, exponents = numbers(8, 16, below=256).to(torch.uint8), torch.full((8, 1), 255, dtype=torch.uint8)
+    assert opened({"a.weight_packed": packed, "a.weight_scale": exponents})[0]["a.weight"].load().isnan().all()
+
+
 # ---- compressed-tensors
 
 
@@ -336,6 +341,26 @@ def test_llm_int8_is_divided_by_127_by_its_reciprocal():
     assert "in an order of one graphics card's" in other["a.weight"]
 
 
+# ---- HQQ
+
+
+@pytest.mark.parametrize("bits", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_hqq_is_what_its_specification_says(bits, axis, dtype):
+    size, count = 16, 24 * 32
+    rows, cols = (size, count // size) if axis == 0 else (count // size, size)
+    codes, grid = numbers(rows, cols, below=2**bits), (1, cols) if axis == 0 else (rows, 1)
+    scale, zero = floats(*grid, dtype=dtype), floats(*grid, dtype=dtype, seed=1) * 7
+    state = {"a.W_q": hqq.pack(codes, bits), "a.scale": scale, "a.zero": zero, "a.shape": torch.tensor([24, 32])}
+    state |= {"a.nbits": torch.tensor(bits), "a.axis": torch.tensor(axis), "a.group_size": torch.tensor(size)}
+    parameters, skipped = opened(state)
+    weight = parameters["a.weight"]
+    assert torch.equal(weight.load(), hqq.dequantize(state["a.W_q"], scale, zero, bits, axis, size, (24, 32)))
+    assert (weight.dtype, weight.note) == (f"int{bits}", "dequantised: HQQ, groups of 16")
+    assert len(skipped) == len(state)
+
+
 # ---- files, and what is around
 
 
@@ -397,6 +422,10 @@ def gone(parts, *names):
         ({"a.weight_scale_inv": torch.ones(8, 8)}, "of which the quantised values are missing"),
         ({"a.down_proj_blocks": torch.ones(2, 8, 4, 16, dtype=torch.uint8)}, "but without its scales"),
         ({"a.down_proj_scales": torch.ones(2, 8, 4, dtype=torch.uint8)}, "of which the quantised values are missing"),
+        (
+            {"a.W_q": torch.ones(8, 8, dtype=torch.uint8), "a.scale": torch.ones(1, 8), "a.zero": torch.ones(1, 8)},
+            "its shape",
+        ),
         ({"a.weight_packed": torch.ones(8, 8, dtype=torch.int32), "a.weight_scale": torch.ones(8, 8)}, "its shape"),
     ],
 )

@@ -59,24 +59,24 @@ def unpack_words(words: Shaped[Tensor, "*batch words"], bits: int) -> UInt8[Tens
     return torch.stack(values, -1).flatten(-2)
 
 
-def unpack_rows(
-    packed: Shaped[Tensor, "rows cols"], bits: int, fields: int | None = None
-) -> UInt8[Tensor, "unpacked cols"]:
+def unpack_rows(packed: Shaped[Tensor, "rows cols"], bits: int) -> UInt8[Tensor, "unpacked cols"]:
     """Whole numbers of which a word holds several, as far apart as there are rows of words, the first in its high bits.
 
     Args:
-        packed: uint8, or int32 with ten values of 3 bits a word.
+        packed: uint8; int32 with ten values of 3 bits a word.
         bits: of each value.
-        fields: how many values a word holds; as many as fit in a byte if not given.
 
     Returns:
-        `fields` times as many rows.
+        as many times more rows as a word holds values.
 
     Source: HQQ, `BitPack`.
+
+    >>> unpack_rows(torch.tensor([[0x31, 0x42]], dtype=torch.uint8), 4).tolist()
+    [[3, 4], [1, 2]]
     """
-    count = 8 // bits if fields is None else fields
-    blocks = [((packed >> (bits * (count - 1 - index))) & (2**bits - 1)).to(torch.uint8) for index in range(count)]
-    return torch.cat(blocks)
+    count = 10 if bits == 3 else 8 // bits
+    shifts = range(bits * (count - 1), -1, -bits)
+    return torch.cat([((packed >> shift) & (2**bits - 1)).to(torch.uint8) for shift in shifts])
 
 
 def unpack_awq(words: Shaped[Tensor, "*batch words"]) -> UInt8[Tensor, "*batch values"]:
@@ -118,19 +118,32 @@ def e2m1(packed: Shaped[Tensor, "*batch bytes"], dtype: torch.dtype) -> Float[Te
 
 
 def e8m0(exponents: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Powers of two of which a byte holds the exponent: 2^(e − 127).
+    """Powers of two of which a byte holds the exponent: 2^(e − 127), in float32.
 
     Args:
         exponents: uint8, or float8_e8m0fnu, which is the same byte.
 
     Returns:
-        float32; the code 255, which OCP MX v1.0 calls NaN and all reference implementations take for 2¹²⁸, is ∞.
+        the powers; NaN for the code 255, as OCP MX v1.0 (§5.4.1) has it. Programs that take it for 2¹²⁸ do not agree
+        with themselves on what comes of it.
 
     >>> e8m0(torch.tensor([126, 127, 130], dtype=torch.uint8)).tolist()
     [0.5, 1.0, 8.0]
     """
-    powers = exponents.view(torch.uint8).int() - 127
-    return torch.ldexp(torch.ones_like(powers, dtype=torch.float32), powers)
+    return exponents.view(torch.float8_e8m0fnu).float()
+
+
+def affine(
+    codes: Num[Tensor, "rows cols"], scales: Float[Tensor, "down across"], zeros: Float[Tensor, "down across"]
+) -> Float[Tensor, "rows cols"]:
+    """(q − z) · s in the dtype of the scales, which broadcast, as z does; z need not be whole.
+
+    Source: HQQ (Badri and Shaji, 2023), `Quantizer.dequantize`.
+    """
+    values = codes.to(scales.dtype)
+    values -= zeros.to(scales.dtype)
+    values *= scales
+    return values
 
 
 def affine_groups(

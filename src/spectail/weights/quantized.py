@@ -38,18 +38,36 @@ LARGEST_STATE = 2**16
 """Bytes of JSON that may describe one weight: a few hundred are usual."""
 
 _AFTER_WEIGHT = (
-    *("_packed", "_blocks", ".blocks", ".scales", "_scales", "_scale_inv", "_scale_2", "_global_scale", "_scale"),
+    *(
+        "_qdata",
+        "_packed",
+        "_blocks",
+        ".blocks",
+        ".scales",
+        "_scales",
+        "_scale_inv",
+        "_scale_2",
+        "_global_scale",
+        "_scale",
+    ),
     *("_zero_point", "_shape", "_g_idx", ".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map"),
     *(".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4"),
 )
 """What is put behind the name of a weight, to name a part of it: the longer ending before one that ends as it does."""
 
+_OF_HQQ = (
+    *("nbits", "group_size", "shape", "axis", "packing", "unpack_view_dtype", "view_as_float", "quant_scale"),
+    *("quant_zero", "compute_dtype", "offload_meta", "encoded_state_dict", "stores_quant_config", "channel_wise"),
+    *("optimize", "round_zero"),
+)
+"""What HQQ stores beside the values of a weight: its settings, each as a tensor."""
+
 _INSTEAD_OF_WEIGHT = frozenset(
-    {"qweight", "qzeros", "scales", "g_idx", "SCB", "weight_format", "scale", "scale_inv", "W_q", "zero"}
+    {"qweight", "qzeros", "scales", "g_idx", "SCB", "weight_format", "scale", "scale_inv", "W_q", "zero", *_OF_HQQ}
 )
 """What stands in the place of `weight`, to name a part of it."""
 
-_SURELY_PARTS = frozenset({"qweight", "qzeros", "W_q", "SCB", "_packed", "_blocks"})
+_SURELY_PARTS = frozenset({"qweight", "qzeros", "W_q", "SCB", "_packed", "_blocks", "_qdata"})
 """What no layer has as a weight of its own."""
 
 _OF_ACTIVATIONS = re.compile(
@@ -132,7 +150,10 @@ def _place(name: str) -> tuple[str, str]:
     if last in _INSTEAD_OF_WEIGHT and not path.endswith("weight"):
         return f"{path}{point}weight", last
     ending = next((ending for ending in _AFTER_WEIGHT if name.endswith(ending)), "")
-    return name.removesuffix(ending), ending
+    weight = name.removesuffix(ending)
+    if ending and last.startswith("_"):  # torchao: `._weight_scale` of `.weight`
+        weight = f"{path}{point}{weight.removeprefix(f'{path}{point}_')}"
+    return weight, ending
 
 
 def _describe(
@@ -255,7 +276,7 @@ def _dtype(name: str) -> torch.dtype:
 
 def _scaled(parts: Parts, config: Config) -> _Description:
     """FP8 and INT8: one scale a tensor, an output channel, an expert or a block."""
-    main = parts[""]
+    main = parts.get("_qdata") or parts[""]
     scale = next(parts[role] for role in _SCALES if role in parts)
     zero = parts.get("_zero_point")
     if main.dtype not in _FP8 and scale.dtype in _POWERS:
@@ -630,6 +651,42 @@ def _few_numbers(part: Parameter) -> list[int] | None:
     return [int(value) for value in part.load().flatten().tolist()]
 
 
+def _hqq(parts: Parts, config: Config) -> _Description:
+    """Groups down the columns or along the rows of a matrix that holds the weight's values in a row."""
+    packed, scales, zeros = parts["W_q"], parts["scale"], parts["zero"]
+    shape = tuple(_few_numbers(parts["shape"]) or ())
+    if len(shape) < 2 or min(shape) < 1:
+        return f"its shape is said to be {_shown(shape)}"
+    if scales.dtype not in _FLOATS or zeros.dtype not in _FLOATS or scales.shape != zeros.shape:
+        return f"its scales are {scales.dtype} {_shown(scales.shape)}, its zeros {zeros.dtype} {_shown(zeros.shape)}"
+    if len(packed.shape) != 2 or len(scales.shape) != 2 or 1 not in scales.shape or 0 in packed.shape + scales.shape:
+        return None
+    count, cols = prod(shape), packed.shape[1]
+    stored = prod(packed.shape) * _WIDTHS[packed.dtype]
+    # the matrix is as wide as there are groups, or as high; viewed as floats, it was narrower
+    groups = prod(scales.shape)
+    rows, cols = (count // groups, groups) if scales.shape[0] == 1 else (groups, count // groups)
+    if rows * cols != count or (packed.dtype in ("uint8", "int32") and packed.shape[1] != cols):
+        return None
+    in_words = packed.dtype == "int32" or (
+        packed.dtype in _FLOATS and "nbits" in parts and _few_numbers(parts["nbits"]) == [3]
+    )
+    if in_words:
+        bits = 3 if stored == -(-rows // 10) * cols * 4 else 0
+    else:
+        bits = next((bits for bits in (8, 4, 2, 1) if stored * 8 == count * bits), 0)
+    if not bits:
+        return f"{stored} bytes are not {count} values"
+
+    def load() -> Tensor:
+        values = packed.load().contiguous().view(torch.int32 if bits == 3 else torch.uint8).view(-1, cols)
+        codes = arithmetic.unpack_rows(values, bits)[:rows]
+        return arithmetic.affine(codes, scales.load(), zeros.load()).view(shape)
+
+    note = f"groups of {count // groups}"
+    return Parameter(packed.name, shape, load, note=note, dtype=f"int{bits}")
+
+
 # ---- bitsandbytes
 
 
@@ -700,8 +757,8 @@ def _bnb_4bit(parts: Parts, config: Config) -> _Description:
 
 _NF4, _FP4 = ".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4"
 
-_WIDTHS = {"uint8": 1, "int8": 1, "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
-"""Bytes of the dtypes that bitsandbytes stores packed values in."""
+_WIDTHS = {"uint8": 1, "int8": 1, "float16": 2, "bfloat16": 2, "int32": 4, "float32": 4, "float64": 8}
+"""Bytes of the dtypes in which packed values are stored."""
 
 
 def _json_of(part: Parameter) -> dict[str, Any] | None:
@@ -720,8 +777,8 @@ _ANY = frozenset(_WIDTHS)
 SCHEMES = (
     Scheme("GPTQ", "qweight", frozenset({"int32"}), (("scales",), ("qzeros",)), _gptq),
     Scheme("AWQ", "qweight", frozenset({"int32"}), (("scales",), ("qzeros",)), _awq),
-    Scheme("NF4", "", _ANY, ((_NF4,), (".absmax",), (".quant_map",)), _bnb_4bit),
-    Scheme("FP4 of bitsandbytes", "", _ANY, ((_FP4,), (".absmax",), (".quant_map",)), _bnb_4bit),
+    Scheme("NF4", "", _ANY - {"int32"}, ((_NF4,), (".absmax",), (".quant_map",)), _bnb_4bit),
+    Scheme("FP4 of bitsandbytes", "", _ANY - {"int32"}, ((_FP4,), (".absmax",), (".quant_map",)), _bnb_4bit),
     Scheme("LLM.int8()", "", frozenset({"int8"}), (("SCB",),), _bnb_int8),
     Scheme("NVFP4", "_packed", _BYTES, (("_scale",), ("_global_scale",)), _nvfp4),
     Scheme("NVFP4", "", _BYTES, (("_scale",), ("_scale_2",)), _nvfp4),
@@ -732,5 +789,8 @@ SCHEMES = (
     Scheme("compressed-tensors", "_packed", frozenset({"int32"}), (("_scale",), ("_shape",)), _pack_quantized),
     Scheme("FP8", "", _FP8, (_SCALES,), _scaled),
     Scheme("INT8", "", frozenset({"int8"}), (_SCALES,), _scaled),
+    Scheme("HQQ", "W_q", _ANY, (("scale",), ("zero",), ("shape",)), _hqq),
+    Scheme("FP8 of torchao", "_qdata", _FP8, (("_scale",),), _scaled),
+    Scheme("INT8 of torchao", "_qdata", frozenset({"int8"}), (("_scale",),), _scaled),
 )
 """Of two that parts could be of, the first whose shapes fit is taken."""
