@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectail.errors import SourceError
+from spectail.errors import SourceError, first_line
 from spectail.weights import dequantization as arithmetic
 from spectail.weights.matrix import Skipped
 from spectail.weights.neighbours import Shape
@@ -241,7 +241,7 @@ def _checked(name: str, scheme: str, read: Callable[..., Tensor], *rows: int) ->
     try:
         values: Tensor = read(*rows)
     except (IndexError, RuntimeError, ValueError) as error:
-        raise SourceError(f"{name} cannot be dequantised ({scheme}): {str(error).splitlines()[0]:.200}") from error
+        raise SourceError(f"{name} cannot be dequantised ({scheme}): {first_line(error):.200}") from error
     return values
 
 
