@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-MODULES = ("laboratory", "tails", "sweeps", "monitor", "networks")
+MODULES = ("laboratory", "tails", "sweeps", "monitor", "networks", "workers")
 
 
 def main() -> None:
