@@ -331,8 +331,8 @@ def _measure_rest(
     except KeyboardInterrupt:
         whole = False
     if not whole:
-        kept = f"{len(rows)} of {len(costs)} rows are kept in {journal.path.parent}" if journal else ""
-        raise KeyboardInterrupt(kept and f"{kept}, and the same command goes on from there")
+        sentence = f"{len(rows)} of {len(costs)} rows are kept in {journal.path.parent}" if journal else ""
+        raise KeyboardInterrupt(sentence and f"{sentence}, and the same command goes on from there")
 
 
 def _header(request: Request, files: Sequence[Any], digest: str) -> dict[str, Any]:

@@ -35,20 +35,27 @@ def nulls_of_shape(rows: int, cols: int, slices: int = 1) -> Nulls:
     return _nulls_of_shape(max(rows, cols), min(rows, cols), slices, cache_folder())
 
 
-def cache_folder() -> Path:
-    """Where nulls are kept, as the platform has it: ~/.cache/spectail/nulls on Linux, unless XDG_CACHE_HOME is set."""
-    return user_cache_path("spectail", appauthor=False) / "nulls"
+def cache_folder() -> Path | None:
+    """Where nulls are kept, as the platform has it: ~/.cache/spectail/nulls on Linux, unless XDG_CACHE_HOME is set.
+
+    None where there is no home: they are simulated again by each process.
+    """
+    try:
+        return user_cache_path("spectail", appauthor=False) / "nulls"
+    except RuntimeError:
+        return None
 
 
 @lru_cache(maxsize=4096)
-def _nulls_of_shape(longer: int, shorter: int, slices: int, folder: Path) -> Nulls:
+def _nulls_of_shape(longer: int, shorter: int, slices: int, folder: Path | None) -> Nulls:
     edition = _EDITION_TOGETHER if drawn_together(shorter, slices) else _EDITION
-    path = folder / f"{longer}x{shorter}x{slices}-{edition}.json"
-    nulls = _read(path)
+    path = folder / f"{longer}x{shorter}x{slices}-{edition}.json" if folder else None
+    nulls = _read(path) if path else None
     if nulls is None:
         nulls = simulate_nulls(longer, shorter, slices)
         with contextlib.suppress(OSError):  # simulated again next time
-            write_content(path, json.dumps(asdict(nulls), indent=1))
+            if path:
+                write_content(path, json.dumps(asdict(nulls), indent=1))
     return nulls
 
 

@@ -6,6 +6,7 @@ Here: a file a command. Not here: what a command does, and how anything looks.
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 import traceback
 import warnings
@@ -35,19 +36,22 @@ GO_ON = {"sweep", "reproduce"}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Exit codes: 0 done, 1 a fault of ours, 2 bad input or a disk that refuses, 130 interrupted."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    if given == ["--version"]:
+    for stream in (sys.stdout, sys.stderr):  # a terminal that has no λ gets a question mark
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words == ["--version"]:
         from spectail import __version__
 
         print(f"spectail {__version__}")
         return
-    name = given[0] if given else ""
+    name = words[0] if words else ""
     if name in COMMANDS:  # the others are not imported
-        chosen = tyro.cli(_command(name), args=_with_address(given[1:]), prog=f"spectail {name}")
+        chosen = tyro.cli(_command(name), args=_with_address(words[1:]), prog=f"spectail {name}")
     else:
         chosen = tyro.extras.subcommand_cli_from_dict(
             {name: _command(name) for name in COMMANDS},
-            args=given,
+            args=words,
             prog="spectail",
             description="How the spectrum of a neural network's weights evolves while it trains.",
         )
@@ -57,8 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (SpectailError, OSError) as error:
         _fail(str(error))
     except KeyboardInterrupt as interrupt:
-        kept = "what was computed is kept, and the same command goes on from there" if name in GO_ON else str(interrupt)
-        print(f"interrupted{kept and '; '}{kept}", file=sys.stderr)
+        sentence = (
+            "what was computed is kept, and the same command goes on from there" if name in GO_ON else str(interrupt)
+        )
+        print(f"interrupted{sentence and '; '}{sentence}", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         # torch reports a lack of memory as a RuntimeError
@@ -76,12 +82,12 @@ def _command(name: str) -> Any:
 
 def _with_address(arguments: Sequence[str]) -> list[str]:
     """`--ray` alone stands for the cluster that is running, or else a local one."""
-    given = list(arguments)
-    for i, word in enumerate(given):
-        if word == "--ray" and (i + 1 == len(given) or given[i + 1].startswith("-")):
-            given[i : i + 1] = ["--ray", ""]
+    words = list(arguments)
+    for i, word in enumerate(words):
+        if word == "--ray" and (i + 1 == len(words) or words[i + 1].startswith("-")):
+            words[i : i + 1] = ["--ray", ""]
             break
-    return given
+    return words
 
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -91,13 +91,13 @@ class Analyze:
             analysis = compare(self.source, self.after, **options)
         print_recording(analysis.recording)
         if self.out is not None:
-            given = [
+            words = [
                 self.source,
                 *filter(None, [self.after]),
                 *(["--layers", *self.layers] if self.layers else []),
                 *(["--conv", self.conv] if "flat" in self.conv else []),
             ]
-            command = shlex.join(["spectail", "analyze", *given, *(["--p-value"] if self.p_value else [])])
+            command = shlex.join(["spectail", "analyze", *words, *(["--p-value"] if self.p_value else [])])
             print_paths(save_analysis(analysis, self.out, command))
         _report_unmeasured(analysis.frame["note"], again=self.out is not None)
 
@@ -148,11 +148,11 @@ def save_analysis(analysis: Analysis, folder: Path, command: str) -> list[Path]:
     frame = analysis.frame
     rows = [(one.name, "×".join(map(str, one.shape)), one.reason) for one in analysis.skipped]
     skipped = pd.DataFrame(rows, columns=["name", "shape", "reason"])
-    kept = folder / FILE
+    path = folder / FILE
     return [
         write_whole(folder / "analysis.csv", lambda part: _without_formulas(frame).to_csv(part, index=False)),
         write_whole(folder / "skipped.csv", lambda part: _without_formulas(skipped).to_csv(part, index=False)),
-        kept if kept.exists() else save_recording(analysis.recording, kept),
+        path if path.exists() else save_recording(analysis.recording, path),
         write_page(analysis, folder / "analysis.html", command=command),
     ]
 

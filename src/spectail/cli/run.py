@@ -30,9 +30,9 @@ def _run(options: Any) -> None:
     device, store = check_device(options.device), Store(options.out)
     store.check_writable()
     with step_progress(experiment.steps) as progress:
-        result, found = store.get_or_run(experiment, lambda e: simulate(e, device=device, progress=progress))
+        result, stored = store.get_or_run(experiment, lambda e: simulate(e, device=device, progress=progress))
     path = store.path(experiment)
-    print_recording(result, [path, *draw_beside(result, path)], stored=found)
+    print_recording(result, [path, *draw_beside(result, path)], stored=stored)
 
 
 def _experiment_fields(options: Any) -> dict[str, Any]:

@@ -36,11 +36,11 @@ def _train(options: Any) -> None:
 
     device = str(check_device(options.device))
     with training_progress(training.steps) as progress:
-        path, found = get_or_train(
+        path, stored = get_or_train(
             training, options.out / TRAININGS, data=options.data, device=device, progress=progress
         )
     if os.environ.get("RANK", "0") == "0":  # of many processes, one writes and tells
-        print_recording(load_recording(path), [path], stored=found)
+        print_recording(load_recording(path), [path], stored=stored)
 
 
 def _options() -> list[Option]:

@@ -131,8 +131,8 @@ def make_optimizer(
     try:
         optimizer = maker(parameters, lr=lr, **correction, **options)
     except Exception as error:  # torch raises a few kinds, a class of a user's own any
-        given = f"optimizer_options={dict(options)} do not suit" if options else "what it is to update does not suit"
-        raise SettingError(f"{given} optimizer={name!r}: {first_line(error)}") from error
+        what = f"optimizer_options={dict(options)} do not suit" if options else "what it is to update does not suit"
+        raise SettingError(f"{what} optimizer={name!r}: {first_line(error)}") from error
     if not isinstance(optimizer, Optimizer):
         raise SettingError(f"optimizer={name!r} made a {type(optimizer).__name__}; expected a torch.optim.Optimizer")
     return optimizer
@@ -183,8 +183,8 @@ def make_schedule(name: str | None, optimizer: Optimizer, options: Mapping[str, 
     try:
         return LearningRate(SCHEDULES[name](optimizer, **options))
     except (TypeError, ValueError, AttributeError) as error:
-        given = f"schedule_options={dict(options)} do not suit schedule={name!r}"
-        raise SettingError(f"{given}: {first_line(error)}") from None
+        what = f"schedule_options={dict(options)} do not suit schedule={name!r}"
+        raise SettingError(f"{what}: {first_line(error)}") from None
 
 
 def check_optimizer(

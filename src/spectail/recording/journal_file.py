@@ -227,8 +227,8 @@ class JournalFile:
             if open_rows == "cut":
                 self.content.open_step = JournaledStep()
             has_rows = self.content.steps or self.content.open_step.rows
-            kept = reading.tail if open_rows == "keep" else reading.ends[-1] if reading.ends else _Tail()
-            self._cut(kept if has_rows else _Tail())
+            tail = reading.tail if open_rows == "keep" else reading.ends[-1] if reading.ends else _Tail()
+            self._cut(tail if has_rows else _Tail())
         except BaseException:
             os.close(self._handle)
             raise

@@ -68,12 +68,12 @@ def write_page(shown: Any, path: str | os.PathLike[str], *, command: str = "") -
         raise StoreError("the recording holds no measurement, so there is nothing to show on a page")
     recording = complete(recording)
     path, table = Path(path), frame(recording)
-    kept = _steps_with_spectra(recording)
+    shown_steps = _steps_with_spectra(recording)
     skipped = skipped_of(recording)
     happened = _events(recording)
     text = page(
         "recording",
-        _data(recording, kept),
+        _data(recording, shown_steps),
         title=recording_title(recording),
         kind=str(recording.attrs.get("of", "")),
         summary=summary_lines("", table, None)[1:],
@@ -84,7 +84,7 @@ def write_page(shown: Any, path: str | os.PathLike[str], *, command: str = "") -
         events=happened[:_EVENTS],
         more=max(len(happened) - _EVENTS, 0),
         skipped=skipped or (),
-        spectra=len(kept),
+        spectra=len(shown_steps),
         seconds=_seconds(recording),
         about=[(q.head, q.text) for q in shown_quantities(recording)],
     )
@@ -131,14 +131,14 @@ def _steps_with_spectra(recording: xr.Dataset) -> list[int]:
     return chosen
 
 
-def _data(recording: xr.Dataset, kept: list[int]) -> dict[str, Any]:
+def _data(recording: xr.Dataset, shown_steps: list[int]) -> dict[str, Any]:
     """What the script draws."""
     names = [str(name) for name in np.atleast_1d(recording["matrix"].values)]
     phases = sorted({str(phase) for phase in recording["phase"].values.ravel()})
     series = [q for q in quantities_of(recording) if _is_of_a_matrix(q, recording)]
     if len(names) * recording.sizes["step"] * len(series) > _NUMBERS:
         series = [q for q in series if q.head or q.name in ("ks_xmin", "bulk_edge")]
-    points = int(np.clip(SPECTRA_BYTES / (2.7 * max(len(kept) * len(names), 1)), _FEWEST_POINTS, _MOST_POINTS))
+    points = int(np.clip(SPECTRA_BYTES / (2.7 * max(len(shown_steps) * len(names), 1)), _FEWEST_POINTS, _MOST_POINTS))
     tables = {q.name: _table(recording, q.name).astype(float) for q in series}
     phase, note, n_spikes = (_table(recording, name) for name in ("phase", "note", "n_spikes"))
     labels = {
@@ -146,7 +146,7 @@ def _data(recording: xr.Dataset, kept: list[int]) -> dict[str, Any]:
         for name in ("rows", "cols", "slices", "kind")
         if name in recording.coords
     }
-    spectra = _table(recording, "eigenvalues") if kept else np.empty(0)
+    spectra = _table(recording, "eigenvalues") if shown_steps else np.empty(0)
     nulls = {q.name: _nulls(recording, q) for q in series if q.null}
     matrices = []
     for at, name in enumerate(names):
@@ -164,12 +164,12 @@ def _data(recording: xr.Dataset, kept: list[int]) -> dict[str, Any]:
                 "series": {key: [json_number(value) for value in table[:, at]] for key, table in tables.items()},
                 "phases": [phases.index(str(one)) for one in phase[:, at]],
                 "notes": [str(one) for one in note[:, at]],
-                "spectra": [_packed(spectra[step, at], points, n_spikes[step, at]) for step in kept],
+                "spectra": [_packed(spectra[step, at], points, n_spikes[step, at]) for step in shown_steps],
             }
         )
     return {
         "steps": recording["step"].values.tolist(),
-        "shown": kept,
+        "shown": shown_steps,
         "phases": phases,
         "quantities": {q.name: _described(q) for q in series},
         "whole": [one for q in quantities_of(recording) for one in _whole(recording, q)],

@@ -119,13 +119,13 @@ def _pack(store: Store, keys: Sequence[str]) -> tuple[int, dict[str, Any]]:
     spectra: dict[bytes, int] = {}
     distinct: list[Values] = []
     runs = []
-    for told, values in _read_all([store.runs / f"{key}.nc" for key in keys]):
-        found = []
+    for run, values in _read_all([store.runs / f"{key}.nc" for key in keys]):
+        indices: list[int] = []
         for spectrum in values:
-            found.append(spectra.setdefault(hashlib.sha256(spectrum.tobytes()).digest(), len(distinct)))
-            if found[-1] == len(distinct):
+            indices.append(spectra.setdefault(hashlib.sha256(spectrum.tobytes()).digest(), len(distinct)))
+            if indices[-1] == len(distinct):
                 distinct.append(spectrum)
-        runs.append({**told, "spectra": found})
+        runs.append({**run, "spectra": indices})
     runs.sort(key=lambda run: run["label"])
     points = int(np.clip(SPECTRA_BYTES / (2.7 * max(len(distinct), 1)), 100, 4000))
     return points, {"runs": runs, "spectra": [pack_spectrum(values, points) for values in distinct]}
@@ -135,8 +135,8 @@ def _read_all(paths: Sequence[Path]) -> Iterator[tuple[dict[str, Any], Values]]:
     """Runs for the explorer with their spectra (steps × index), without those that cannot be read or have no step."""
     workers = min(os.cpu_count() or 1, 1 + len(paths) // _FEW)
     with worker_pool(workers, gc.freeze, PRELOAD) if workers > 1 else nullcontext() as pool:
-        found = pool.map(_read, paths, chunksize=16) if pool else map(_read, paths)
-        yield from (run for run in found if run is not None)
+        readings = pool.map(_read, paths, chunksize=16) if pool else map(_read, paths)
+        yield from (run for run in readings if run is not None)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Values] | None:
@@ -171,7 +171,7 @@ def _run(run: xr.Dataset) -> dict[str, Any]:
 
 
 def _overlaps(run: xr.Dataset) -> list[dict[str, Any]]:
-    found = []
+    blocks = []
     for pair in range(run.sizes.get("pair", 0)):
         s, t = int(run.w_step[pair]), int(run.m_step[pair])
         for side, role in (("left", "U"), ("right", "V")):
@@ -180,5 +180,5 @@ def _overlaps(run: xr.Dataset) -> list[dict[str, Any]]:
             packed = np.round(255 * (1 + np.log10(np.clip(block, 1e-4, 1.0)) / 4)).astype(np.uint8)
             name = f"O({role}_W{s}, {role}_M{t})"
             text = base64.b64encode(packed.tobytes()).decode()
-            found.append({"name": name, "size": len(block), "max": json_number(matrix.max()), "b": text})
-    return found
+            blocks.append({"name": name, "size": len(block), "max": json_number(matrix.max()), "b": text})
+    return blocks

@@ -64,8 +64,8 @@ class RunProgress(SweepProgress):
         """What was found and computed, and each run that failed."""
         taken = time.perf_counter() - self._started
         out = console()
-        told = f"{summary.runs} runs: {summary.found} found, {summary.computed} computed in {taken:.1f} s"
-        out.print(told + self._workers, style="dim")
+        sentence = f"{summary.runs} runs: {summary.found} found, {summary.computed} computed in {taken:.1f} s"
+        out.print(sentence + self._workers, style="dim")
         for failure in summary.failures:
             out.print(Text(f"failed: {failure.sentence}", style="red"))
 

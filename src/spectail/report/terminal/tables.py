@@ -12,8 +12,8 @@ from rich.text import Text
 
 def console() -> Console:
     """Standard output; 120 columns where that is no terminal, so that tables are not torn."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=120)
+    terminal = Console(highlight=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=120)
 
 
 def print_table(title: str, rows: Sequence[tuple[str, ...]]) -> None:

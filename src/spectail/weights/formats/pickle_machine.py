@@ -163,12 +163,12 @@ class _Machine:
     def call(self, function: Any, arguments: Any, keywords: Any = None) -> None:
         if not isinstance(function, StandIn) or not isinstance(arguments, tuple):
             raise ValueError("a call of what is no function")
-        made = StandIn(function.name, arguments, keywords or None)
+        result = StandIn(function.name, arguments, keywords or None)
         if function.called:  # what a call returned is called: its name says both
-            made.name = f"{function.name}()"
+            result.name = f"{function.name}()"
         else:
             self.names[function.name] = True
-        self.push(made)
+        self.push(result)
 
     def build(self, state: Any) -> None:
         target = self.top()

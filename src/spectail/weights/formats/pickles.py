@@ -195,7 +195,7 @@ def _bare(file: StoredFile) -> tuple[Any, dict[str, _Storage], dict[str, bool]]:
 
 def _storage_sizes(content: Any) -> Iterator[tuple[str, int]]:
     """Of every storage that is named in a pickle: its key, and bytes of a value."""
-    seen: set[int] = set()
+    visited: set[int] = set()
     todo: list[Any] = [content]
     while todo:
         value = todo.pop()
@@ -203,8 +203,8 @@ def _storage_sizes(content: Any) -> Iterator[tuple[str, int]]:
             storage = _storage_of(value)
             if storage is not None:
                 yield storage[0], storage[1].itemsize
-        if isinstance(value, StandIn | dict | list | tuple | set | frozenset) and id(value) not in seen:
-            seen.add(id(value))
+        if isinstance(value, StandIn | dict | list | tuple | set | frozenset) and id(value) not in visited:
+            visited.add(id(value))
             todo += _inside(value)
 
 
