@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from spectail import __version__
 from spectail.cli import main
@@ -268,3 +269,39 @@ def test_reproduce_under_a_protocol_of_ones_choice(capsys, tmp_path):
     code, _, err = spectail(capsys, *common, "--protocol", "equation")
     assert code == 2
     assert "did you mean 'equations'" in err
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / "x.pt"
+    torch.save({"model": {"fc.weight": torch.randn(20, 12)}, "ema": {"fc.weight": torch.randn(20, 12)}}, path)
+    return str(path)
+
+
+def test_one_of_several_state_dicts_is_asked_for_by_its_key(capsys, checkpoint):
+    _, out, _ = spectail(capsys, "analyze", checkpoint, "--key", "ema")
+    assert 'x.pt["ema"]' in out
+    _, out, _ = spectail(capsys, "analyze", checkpoint, "--list")
+    assert 'x.pt["model"]' in out
+    code, _, err = spectail(capsys, "analyze", checkpoint, "--key", "best")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "has no state dict under key='best'; there are model, ema" in err
+
+
+def test_a_terminal_without_greek_letters_gets_question_marks_and_the_files(checkpoint, tmp_path):
+    command = [sys.executable, "-m", "spectail", "analyze", checkpoint, "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "cp1252"})
+    assert done.returncode == 0, done.stderr.decode()
+    assert (tmp_path / "out" / "analysis.csv").exists()
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="needs root, to be somebody without a home")
+def test_somebody_without_a_home_gets_an_analysis(checkpoint, tmp_path):
+    env = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")}
+    for folder in (tmp_path, *tmp_path.parents[:-1]):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    command = ["setpriv", "--reuid", "34567", "--regid", "34567", "--clear-groups"]
+    done = subprocess.run(
+        [*command, sys.executable, "-m", "spectail", "analyze", checkpoint], capture_output=True, env=env, text=True
+    )
+    assert done.returncode == 0, done.stderr

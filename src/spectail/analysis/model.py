@@ -123,6 +123,7 @@ def _warn(what: str) -> None:
 def analyze(
     source: Any,
     *,
+    key: str | None = None,
     layers: str | Sequence[str] | None = None,
     conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES,
     nulls: bool | str = "gaussian",
@@ -142,6 +143,7 @@ def analyze(
 
     Args:
         source: a module, a state dict, or the path of a checkpoint, as for `open_weights`.
+        key: of the state dict that is meant, in a checkpoint that holds several; None takes the model's, or all.
         layers: names of matrices, or patterns such as "model.layers.*.mlp.*"; None takes all.
         conv: how a convolution's kernel becomes matrices.
         nulls: "gaussian" to compare with Gaussian matrices of the shape, which are kept on disk; False not to.
@@ -179,7 +181,7 @@ def analyze(
     >>> [parameter.name for parameter in analysis.skipped]
     ['0.bias', '1.weight', '1.bias']
     """
-    reading = {"conv": str(conv)}
+    reading = {"conv": str(conv)} | ({} if key is None else {"key": key})
     if after is not None:
         warnings.warn("analyze(after=…) is now spectail.compare(before, after)", DeprecationWarning, stacklevel=2)
         return compare(source, after, conv=conv, nulls=nulls, p_value=p_value, seed=seed, progress=progress)
@@ -201,6 +203,7 @@ def compare(
     before: Any,
     after: Any,
     *,
+    key: str | None = None,
     layers: str | Sequence[str] | None = None,
     conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES,
     nulls: bool | str = "gaussian",
@@ -219,6 +222,7 @@ def compare(
     Args:
         before: a module, a state dict, or the path of a checkpoint, as for `analyze`.
         after: the same model later, in any of these forms.
+        key: of the state dict that is meant, in both.
         layers: names of matrices, or patterns; as for `analyze`, as are the others.
         conv: how a convolution's kernel becomes matrices.
         nulls: whether to compare with Gaussian matrices.
@@ -248,7 +252,7 @@ def compare(
     >>> compare(first, later, nulls=False).frame["spectral_norm"].tolist()
     [1.0]
     """
-    reading = {"conv": str(conv)}
+    reading = {"conv": str(conv)} | ({} if key is None else {"key": key})
     request = Request("comparison", (before, after), reading, layers, bool(nulls), p_value, seed, device)
     compute = Compute(device or "cpu", workers, ray, resources, threads=1)
     return Comparison(*_record(request, compute, out, existing, progress))

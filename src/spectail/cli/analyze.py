@@ -40,6 +40,9 @@ class Analyze:
     list: Annotated[bool, tyro.conf.arg(help="Only name the matrices and what they would cost; read no weight.")] = (
         False
     )
+    key: Annotated[
+        str | None, tyro.conf.arg(metavar="KEY", help="The state dict that is meant, of several; default: the model's.")
+    ] = None
     layers: Annotated[
         tuple[str, ...],
         tyro.conf.arg(metavar="PATTERN...", help="Names or patterns of the matrices to measure; default: all."),
@@ -81,7 +84,13 @@ class Analyze:
         from spectail.running.ray import Resources
 
         options: dict[str, Any] = {
-            **{"layers": self.layers or None, "conv": self.conv, "p_value": self.p_value, "seed": self.seed},
+            **{
+                "key": self.key,
+                "layers": self.layers or None,
+                "conv": self.conv,
+                "p_value": self.p_value,
+                "seed": self.seed,
+            },
             **{"device": self.device, "workers": self.workers, "ray": self.ray, "out": self.out},
             **{"existing": self.existing, "resources": Resources(self.cpus, self.gpus)},
         }
@@ -94,6 +103,7 @@ class Analyze:
             words = [
                 self.source,
                 *filter(None, [self.after]),
+                *(["--key", self.key] if self.key else []),
                 *(["--layers", *self.layers] if self.layers else []),
                 *(["--conv", self.conv] if "flat" in self.conv else []),
             ]
@@ -107,7 +117,7 @@ class Analyze:
 
         sources = [self.source, *filter(None, [self.after])]
         for source in sources:
-            print_matrices(open_weights(source, conv=self.conv).select(self.layers or None))
+            print_matrices(open_weights(source, conv=self.conv, key=self.key).select(self.layers or None))
 
 
 def _report_unmeasured(notes: Iterable[str], *, again: bool) -> None:

@@ -108,21 +108,21 @@ def from_tensor(
     return Parameter(name, shape, load, refusal, memory, resident, load_rows=load_rows, dtype=stored)
 
 
-def from_array(array: NDArray[Any]) -> Parameter:
-    """The description of a numpy array without a name; it is copied when it is read."""
+def from_array(array: NDArray[Any], name: str = "") -> Parameter:
+    """The description of a numpy array; it is copied when it is read."""
     native = array.astype(array.dtype.newbyteorder("="), copy=False) if array.dtype.kind in "biufc" else array
     named = getattr(torch, array.dtype.name, None)
     dtype: torch.dtype | None = named if isinstance(named, torch.dtype) else None
     if dtype is None or array.dtype.itemsize != dtype.itemsize:
         reason = f"values of the kind {array.dtype}, not numbers"
-        return Parameter("", array.shape, lambda: torch.empty(0), reason, resident=False)
+        return Parameter(name, array.shape, lambda: torch.empty(0), reason, resident=False)
 
     def load() -> Tensor:  # bfloat16 and its like are known to PyTorch by their bytes only
         flat = torch.from_numpy(np.ascontiguousarray(native).reshape(-1).view(np.uint8).copy())
         return flat.view(dtype).reshape(array.shape)
 
     refusal = why_not_values(dtype) or why_not_matrix(array.shape)
-    return Parameter("", array.shape, load, refusal, resident=False, dtype=array.dtype.name)
+    return Parameter(name, array.shape, load, refusal, resident=False, dtype=array.dtype.name)
 
 
 def why_not_matrix(shape: tuple[int, ...]) -> str:

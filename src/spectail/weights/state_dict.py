@@ -96,9 +96,9 @@ def source_of_tree(tree: Tree, where: str, title: str, key: str | None = None) -
     parameters: list[Parameter] = []
     for path, value in finder.leaves(tree, ()):
         name = ".".join(path) or "tensor"  # one that was saved alone has no name
-        leaf = as_parameter(value)
+        leaf = as_parameter(value, name)
         if leaf is not None:
-            parameters.append(replace(leaf, name=name))
+            parameters.append(leaf)
         else:
             optimizer = "an optimizer's state" if _is_optimizer(value) else ""
             skipped.append(Skipped(_short(name), (), optimizer or f"not a tensor ({_kind_of(value)})"))
@@ -116,16 +116,16 @@ def source_of_tree(tree: Tree, where: str, title: str, key: str | None = None) -
     return Source(title_of_keys(title, tuple(keys)), parameters, skipped)
 
 
-def as_parameter(value: Any) -> Parameter | None:
-    """A tensor, an array or a parameter as a parameter without a name; None of anything else."""
+def as_parameter(value: Any, name: str = "") -> Parameter | None:
+    """A tensor, an array or a parameter as a parameter of this name; None of anything else."""
     if isinstance(value, Parameter):
-        return value
+        return replace(value, name=name)
     if isinstance(value, Tensor):
-        return from_tensor("", value, value.detach)
+        return from_tensor(name, value, value.detach)
     if isinstance(value, np.ndarray) or (
         hasattr(value, "__array__") and hasattr(value, "shape") and hasattr(value, "dtype") and not np.isscalar(value)
     ):
-        return from_array(np.asarray(value))
+        return from_array(np.asarray(value), name)
     return None
 
 
