@@ -261,12 +261,12 @@ def test_a_tensor_is_read_once_in_an_analysis_and_once_of_each_side_in_a_compari
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(state_dict, "from_tensor", _counting_reads(state_dict.from_tensor, reads))
             assert len(function(*states, nulls=False).frame) == 4  # q, k and v are one tensor
-        assert Counter(reads) == {"a.in_proj_weight": sides, "b.weight": sides}
+        assert Counter(reads) == {(60, 20): sides, (30, 20): sides}
 
 
 def _counting_reads(from_tensor, reads):
     def counting(name, tensor, load, **options):
-        return from_tensor(name, tensor, lambda: reads.append(name) or load(), **options)
+        return from_tensor(name, tensor, lambda: reads.append(tuple(tensor.shape)) or load(), **options)
 
     return counting
 

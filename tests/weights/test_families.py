@@ -313,7 +313,7 @@ FAMILIES = {
         lambda t: t.GPTNeoXForCausalLM(t.GPTNeoXConfig(**SMALL, max_position_embeddings=64)),
         {
             "gpt_neox.embed_in.weight": "embedding 96x32",
-            "embed_out.weight": "linear 96x32",
+            "lm_head.weight": "linear 96x32",
             **split("gpt_neox.layers.1.attention.query_key_value.weight", QKV),
             "gpt_neox.layers.1.attention.dense.weight": "linear 32x32",
             "gpt_neox.layers.1.mlp.dense_h_to_4h.weight": "linear 48x32",
@@ -377,10 +377,10 @@ DIFFUSERS = {
 }  # fmt: skip
 
 
-def library(name):
+def library(name, version):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the library's own dependencies
-        return pytest.importorskip(name)
+        return pytest.importorskip(name, minversion=version)
 
 
 def built(make, module):
@@ -404,9 +404,14 @@ def assert_complete(model, weights_):
         vector = sum(size > 1 for size in parameters[name].shape) <= 1
         told = "norm", "scale", "bias", "A_log", "time_", "token", "embed_positions", "dt", ".D", "embedding"
         assert vector or any(word in name for word in told), (name, left_out[name])
-    assert not [
-        name for name in parameters if len(parameters[name].shape) == 2 and name not in measured | left_out.keys()
-    ]
+
+
+def in_last_layer(name):
+    """Not in a layer before the last; those of T5 have numbered parts."""
+    if name.startswith(("encoder.block.1.", "decoder.block.1.")):
+        return True
+    counted = ("layers", "layer", "h", "block", "blocks", "stages")
+    return not any(f"{path}.0." in name for path in counted)
 
 
 def configured(model, tmp_path):
@@ -419,7 +424,7 @@ def configured(model, tmp_path):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_is_read_as_it_is_defined_from_a_module_and_from_its_folder(family, tmp_path):
     make, expected = FAMILIES[family]
-    model = built(make, library("transformers"))
+    model = built(make, library("transformers", "5"))
     of_module = open_weights(model)
     rows = shapes(of_module)
     assert {name: row for name, row in rows.items() if in_last_layer(name)} == expected
@@ -431,18 +436,10 @@ def test_a_family_is_read_as_it_is_defined_from_a_module_and_from_its_folder(fam
         assert torch.equal(values, other.load()), matrix.name
 
 
-def in_last_layer(name):
-    """Not in one of the layers before the last, of which there are as many as the model was given."""
-    return (
-        not any(f"{path}.0." in name for path in ("layers", "layer", "h", "block", "blocks", "stages"))
-        and "stages.1.layers.0." not in name
-    ) or name.startswith(("encoder.block.1.", "decoder.block.1."))
-
-
 @pytest.mark.parametrize("family", DIFFUSERS)
 def test_a_diffusion_model_is_read_as_it_is_defined_from_a_module_and_from_its_names(family):
     make, block, expected = DIFFUSERS[family]
-    model = built(make, library("diffusers"))
+    model = built(make, library("diffusers", "0.30"))
     of_module = open_weights(model)
     rows = shapes(of_module)
     assert {name.removeprefix(block): row for name, row in rows.items() if name.startswith(block)} == expected
