@@ -126,6 +126,7 @@ def analyze(
     key: str | None = None,
     layers: str | Sequence[str] | None = None,
     conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES,
+    heads: bool = False,
     nulls: bool | str = "gaussian",
     p_value: bool = False,
     measure: Measure | None = None,
@@ -146,6 +147,7 @@ def analyze(
         key: of the state dict that is meant, in a checkpoint that holds several; None takes the model's, or all.
         layers: names of matrices, or patterns such as "model.layers.*.mlp.*"; None takes all.
         conv: how a convolution's kernel becomes matrices.
+        heads: whether the QK and OV circuits of attention heads have rows as well, where their number is known.
         nulls: "gaussian" to compare with Gaussian matrices of the shape, which are kept on disk; False not to.
         p_value: whether to bootstrap the goodness of each KS fit, which takes hundreds of fits a matrix.
         measure: quantities of your own.
@@ -181,7 +183,7 @@ def analyze(
     >>> [parameter.name for parameter in analysis.skipped]
     ['0.bias', '1.weight', '1.bias']
     """
-    reading = {"conv": str(conv)} | ({} if key is None else {"key": key})
+    reading = {"conv": str(conv)} | ({} if key is None else {"key": key}) | ({"heads": True} if heads else {})
     if after is not None:
         warnings.warn("analyze(after=…) is now spectail.compare(before, after)", DeprecationWarning, stacklevel=2)
         return compare(source, after, conv=conv, nulls=nulls, p_value=p_value, seed=seed, progress=progress)

@@ -148,6 +148,10 @@ def measure_spectrum(
     tail, notes = _tail(spectrum, p_value, seed)
     if zeros:
         notes.append(f"{zeros} of {len(spectrum)} eigenvalues are zero")
+    if matrix.product:
+        return _row(
+            matrix, ["a product of weights, of which no Gaussian matrix is a null: no phase", *notes], norms | tail
+        )
     if len(spectrum) < FEWEST_EIGENVALUES:
         count = f"{len(spectrum)} eigenvalue" + ("s" if len(spectrum) > 1 else "")
         return _row(matrix, [f"only {count}: no phase and no null", *notes], norms | tail)
@@ -270,7 +274,7 @@ def pooled_eigenvalues(matrix: WeightMatrix) -> Float[Tensor, " k"]:
 def constant_quantities(matrix: WeightMatrix, nulls: bool) -> dict[str, Any]:
     """What of a matrix does not change while it trains: its name, labels and nulls."""
     quantities = {"name": matrix.name} | labels(matrix) | {q.name: math.nan for q in select("null")}
-    if nulls and matrix.slices * min(matrix.rows, matrix.cols) >= FEWEST_EIGENVALUES:
+    if nulls and not matrix.product and matrix.slices * min(matrix.rows, matrix.cols) >= FEWEST_EIGENVALUES:
         quantities |= null_quantities(matrix)
     return quantities
 

@@ -50,6 +50,9 @@ class Analyze:
     conv: Annotated[str, tyro.conf.arg(metavar="kernel-slices|flatten", help="How a kernel becomes matrices.")] = (
         "kernel-slices"
     )
+    heads: Annotated[bool, tyro.conf.arg(help="Also a row for the QK and the OV circuit of each attention head.")] = (
+        False
+    )
     p_value: Annotated[bool, tyro.conf.arg(help="Bootstrap the goodness of each KS fit; takes a while.")] = False
     seed: Annotated[int, tyro.conf.arg(metavar="INT", help="Of the bootstrap.")] = 0
     device: Annotated[
@@ -94,8 +97,10 @@ class Analyze:
             **{"device": self.device, "workers": self.workers, "ray": self.ray, "out": self.out},
             **{"existing": self.existing, "resources": Resources(self.cpus, self.gpus)},
         }
+        if self.heads and self.after is not None:
+            raise SettingError("--heads is of one model; expected no AFTER beside it")
         if self.after is None:
-            analysis = analyze(self.source, **options)
+            analysis = analyze(self.source, heads=self.heads, **options)
         else:
             analysis = compare(self.source, self.after, **options)
         print_recording(analysis.recording)
@@ -106,6 +111,7 @@ class Analyze:
                 *(["--key", self.key] if self.key else []),
                 *(["--layers", *self.layers] if self.layers else []),
                 *(["--conv", self.conv] if "flat" in self.conv else []),
+                *(["--heads"] if self.heads else []),
             ]
             command = shlex.join(["spectail", "analyze", *words, *(["--p-value"] if self.p_value else [])])
             print_paths(save_analysis(analysis, self.out, command))
@@ -117,7 +123,9 @@ class Analyze:
 
         sources = [self.source, *filter(None, [self.after])]
         for source in sources:
-            print_matrices(open_weights(source, conv=self.conv, key=self.key).select(self.layers or None))
+            print_matrices(
+                open_weights(source, conv=self.conv, key=self.key, heads=self.heads).select(self.layers or None)
+            )
 
 
 def _report_unmeasured(notes: Iterable[str], *, again: bool) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from spectail.weights.by_name import neighbours_of, recurrent_splitting, splitting_by_name
-from spectail.weights.fused import fused_splitting, rows_of_experts
+from spectail.weights.fused import GROUPS, HEADS, fused_splitting, rows_of_experts
 from spectail.weights.matrix import ConvMatrix, Skipped
 from spectail.weights.neighbours import Neighbours
 from spectail.weights.no_weights import why_fixed
@@ -23,10 +23,6 @@ from spectail.weights.parameter import Parameter, Source, from_tensor, why_not_m
 from spectail.weights.reparametrized import reparametrized_of_module
 from spectail.weights.splitting import QKV, Splitting, bilinear, blocks, kernel, transposed, whole
 from spectail.weights.wrappers import WRAPPERS, without_wrappers
-
-_HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "heads")
-
-_GROUPS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "num_query_groups")
 
 
 def read_module(module: nn.Module, title: str = "") -> Source:
@@ -145,7 +141,7 @@ def _splitting(
         return whole("embedding" if isinstance(owner, nn.Embedding) else "embedding-bag")
     if len(shape) == 2:
         class_around = type(around).__name__
-        heads, groups = _number_of(around, _HEADS), _number_of(around, _GROUPS)
+        heads, groups = number_of(around, HEADS), number_of(around, GROUPS)
         fused = fused_splitting(name, shape, near, heads=heads, groups=groups, around=class_around)
         if fused is not None:
             return fused
@@ -160,8 +156,8 @@ def _class_names(module: nn.Module) -> str:
     return " ".join(kind.__name__ for kind in type(module).__mro__)
 
 
-def _number_of(around: nn.Module | None, names: tuple[str, ...]) -> int | None:
-    """How many attention heads, or keys and values, the module around a fused layer says it has."""
+def number_of(around: nn.Module | None, names: tuple[str, ...]) -> int | None:
+    """How many attention heads, or keys and values, the module around a layer says it has."""
     # of a module only what it has itself: some warn where they are asked for more
     own = vars(around) if around is not None else {}
     for look_up in (own.get, partial(getattr, own.get("config"))):

@@ -64,9 +64,13 @@ _OUTPUTS = (
 )
 """What models call the layer behind the attention: it takes as many inputs as there are queries."""
 
-_HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "heads")
+HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "heads")
+"""What configurations and modules call the number of their attention heads …"""
 
-_GROUPS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num", "num_query_groups")
+GROUPS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num", "num_query_groups")
+"""… and of their keys and values, where several heads share one."""
+
+_ROUTERS = ("router.layer", "router", "gate")
 
 _EXPERTS = re.compile(r"expert|(^|_)moe(_|$)")
 
@@ -148,8 +152,8 @@ def _attention(
 def _by_head(
     rows: int, queries: int | None, thirds: bool, near: Neighbours, heads: int | None, groups: int | None
 ) -> Splitting:
-    heads = heads or _number(near.setting(*_HEADS))
-    groups = groups or _number(near.setting(*_GROUPS))
+    heads = heads or _number(near.setting(*HEADS))
+    groups = groups or _number(near.setting(*GROUPS))
     if thirds:
         groups = heads
     note = "fused q, k, v, head by head"
@@ -168,7 +172,7 @@ def _latent(name: str, layer: str, shape: Shape, near: Neighbours, heads: int | 
         if not 0 < latent < shape[0]:
             return None
         return sections("attention", (("kv", latent), ("k of positions", shape[0] - latent)), note="fused latent kv, k")
-    heads = heads or _number(near.setting(*_HEADS))
+    heads = heads or _number(near.setting(*HEADS))
     behind = near.renamed(name, layer, "o_proj")
     values = behind[1] // heads if heads and behind is not None and len(behind) == 2 else 0
     if heads is None or not 0 < values * heads < shape[0] or shape[0] % heads:
@@ -287,15 +291,10 @@ def experts(name: str, shape: Shape, near: Neighbours) -> Splitting:
     Returns:
         the matrices; halves are split where the layer behind shows that they are halves, and which axis is out.
     """
-    pair = _pair(name, shape, near)
+    pair = _pair(name, shape, near) or _alone(name, shape, near)
     if pair is None:
-        layer = next((one for one in _SURELY_HALVES if near.renamed(name, one, one) is not None), None)
-        bias = near.bias_of(name)
-        turned = bias is not None and bias[-1] == shape[-1] != shape[-2]
-        if layer is not None and bias is not None and bias[-1] % 2 == 0 and bias[-1] in shape[-2:]:
-            return stack(shape, "expert", stored_transposed=turned, halves=HALVES, interleaved=_interleaved(name, near))
-        note = "fused gate, up: not split, as it is not known along which axis" if layer is not None else ""
-        return stack(shape, "expert", stored_transposed=turned, note=note)
+        fused = any(near.renamed(name, layer, layer) is not None for layer in _SURELY_HALVES)
+        return stack(shape, "expert", note="fused gate, up: not split, as it is not known along which axis" * fused)
     _, turned, labels = pair
     interleaved = bool(labels) and _interleaved(name, near)
     order = "alternating" if interleaved else "one after the other"
@@ -317,6 +316,26 @@ def _pair(name: str, shape: Shape, near: Neighbours) -> tuple[bool, bool, tuple[
                 gated = behind is not None and outputs == 2 * taken
                 return True, turned, labels if gated else ()
     return None
+
+
+def _alone(name: str, shape: Shape, near: Neighbours) -> tuple[bool, bool, tuple[str, ...]] | None:
+    """As `_pair`, where the layer behind is not there: the bias, the router or the configuration tells the axis."""
+    bias = near.bias_of(name)
+    path = near.layer_of_weight(name) or name
+    above = [path.rsplit(".", count)[0] for count in (1, 2) if path.count(".") >= count]
+    routers = (near.shapes.get(f"{one}.{router}.weight") for one in above for router in _ROUTERS)
+    router = next((size for size in routers if size is not None and size[:1] == shape[:1] and len(size) == 2), None)
+    hidden = router[1] if router is not None else near.setting("hidden_size")
+    if bias is not None and len(bias) == 2:
+        outputs = [bias[-1] == size for size in shape[-2:]]
+    else:
+        behind = last_step(path) in {other for other, _ in FUSED_HALVES.values()}  # it gives what the others take
+        outputs = [(size == hidden) is behind for size in shape[-2:]] if hidden in shape[-2:] else [False, False]
+    if outputs[0] == outputs[1]:
+        return None
+    turned = outputs[1]
+    fused = any(near.renamed(name, layer, layer) is not None for layer in _SURELY_HALVES)
+    return True, turned, HALVES if fused and shape[-1 if turned else -2] % 2 == 0 else ()
 
 
 def _interleaved(name: str, near: Neighbours) -> bool:
@@ -342,7 +361,7 @@ def rows_of_experts(name: str, shape: Shape, near: Neighbours) -> Splitting | No
     last = re.fullmatch(r"(?:mlp\.)?(w1|v1|w2)(?:\.weight)?", below)
     if not experts_ or last is None:
         return None
-    routers = (near.shapes.get(f"{above}.{router}.weight") for router in ("router.layer", "router", "gate"))
+    routers = (near.shapes.get(f"{above}.{router}.weight") for router in _ROUTERS)
     router = next((size for size in routers if size is not None and len(size) == 2), None)
     if router is None or shape[1] != router[1] or shape[0] % router[0] or shape[0] == router[0]:
         return None

@@ -13,6 +13,8 @@ from spectail.weights.splitting import Splitting, kernel, modulated
 
 _TRANSPOSED = re.compile(r"transpose|deconv|upconv|up_?conv|(^|\.)ups\.\d+(\.|$)", re.IGNORECASE)
 
+_POSITIONAL = re.compile(r"pos_?conv|conv_?pos", re.IGNORECASE)
+
 _WIDEST = 8
 """Positions along an axis of a kernel beyond which a fifth dimension rather counts channels."""
 
@@ -44,6 +46,9 @@ def kernel_by_name(name: str, shape: Shape, near: Neighbours, conv: ConvMatrix) 
         if inputs and inputs > shape[1] and inputs % shape[1] == 0 and shape[0] % (inputs // shape[1]) == 0:
             groups = inputs // shape[1]
             note = f"of {inputs} channels, as the layer before it has"
+        elif _POSITIONAL.search(layer) and shape[0] % shape[1] == 0:
+            groups = shape[0] // shape[1]
+            note = "of as many channels as it gives, as convolutions of positions are"
     if groups > 1 and shape[0] % groups:
         groups = 1
     return kernel(shape, conv, groups=groups, transpose=transpose, note=note)
@@ -126,7 +131,8 @@ def looks_like_kernel(name: str, shape: Shape, near: Neighbours) -> bool:
     layer = near.layer_of_weight(name)
     called = last_step(layer if layer is not None else name).lower()
     if len(shape) in (4, 5):
-        return layer is not None or "conv" in called or bool(re.search(r"kernel|filter", called))
+        small = len(set(shape[2:])) == 1 and shape[2] <= 2 * _WIDEST and shape[2] <= max(shape[:2])
+        return layer is not None or small or bool(re.search(r"conv|kernel|filter", called))
     if len(shape) != 3 or layer is None:
         return len(shape) == 3 and "conv" in called
     bias = near.bias_of(name)

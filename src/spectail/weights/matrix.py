@@ -52,6 +52,7 @@ class WeightMatrix:
         note: what a reader of the row should know, such as "tied to decoder.weight".
         view: turns what `read` gives into slices × rows × cols.
         dtype: how the weights are stored; "" where they are computed from others.
+        product: whether it is a product of weights, of which Gaussian matrices of its shape are no null.
     """
 
     name: str
@@ -63,6 +64,7 @@ class WeightMatrix:
     note: str = ""
     view: Callable[[Tensor], Tensor] = field(default=_unchanged, repr=False)
     dtype: str = ""
+    product: bool = False
 
     @property
     def layer(self) -> str:

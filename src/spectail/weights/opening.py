@@ -20,6 +20,7 @@ from spectail.errors import SettingError, SourceError, kind_and_first_line
 from spectail.weights.by_module import read_module, split_by_module
 from spectail.weights.by_name import split_by_name
 from spectail.weights.folders import read_file
+from spectail.weights.heads import with_heads
 from spectail.weights.matrix import ConvMatrix, Weights
 from spectail.weights.parameter import Source, make_weights
 from spectail.weights.state_dict import as_in_the_model, read_mapping
@@ -27,7 +28,9 @@ from spectail.weights.state_dict import as_in_the_model, read_mapping
 PATTERN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
-def open_weights(source: Any, conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES, *, key: str | None = None) -> Weights:
+def open_weights(
+    source: Any, conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES, *, key: str | None = None, heads: bool = False
+) -> Weights:
     """The matrices of a model, without reading them yet.
 
     Args:
@@ -35,6 +38,7 @@ def open_weights(source: Any, conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES,
             the index of a sharded checkpoint, or of a folder that holds one of these; or "package.module:factory".
         conv: how a convolution's kernel becomes matrices.
         key: of the state dict that is meant, in a checkpoint that holds several; by default the model's, or all.
+        heads: whether the QK and OV circuits of attention heads have rows as well, where their number is known.
 
     Returns:
         what it holds, in the order of definition.
@@ -48,7 +52,8 @@ def open_weights(source: Any, conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES,
         raise SettingError(f"conv={conv!r} is not known; expected {' or '.join(ConvMatrix)}")
     parameters = _read(source, key)
     split = split_by_name if parameters.modules is None else split_by_module
-    return make_weights(parameters, split(parameters, ConvMatrix(conv)))
+    weights = make_weights(parameters, split(parameters, ConvMatrix(conv)))
+    return with_heads(weights, parameters) if heads else weights
 
 
 def _read(source: Any, key: str | None) -> Source:
