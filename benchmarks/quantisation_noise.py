@@ -35,16 +35,18 @@ def in_groups(weight: Tensor, size: int, rounded: Callable[[Tensor, Tensor], Ten
 
 
 def fp8(weight: Tensor) -> Tensor:
-    return in_groups(
-        weight, weight.shape[1], lambda w, most: (w * 448 / most).to(torch.float8_e4m3fn).float() * most / 448
-    )
+    def rounded(w: Tensor, most: Tensor) -> Tensor:
+        return (w * 448 / most).to(torch.float8_e4m3fn).float() * most / 448
+
+    return in_groups(weight, weight.shape[1], rounded)
 
 
 def integers(bits: int, size: int | None) -> Callable[[Tensor], Tensor]:
     top = 2 ** (bits - 1) - 1
 
     def rounded(w: Tensor, most: Tensor) -> Tensor:
-        return (w * top / most).round() * most / top
+        result: Tensor = (w * top / most).round() * most / top
+        return result
 
     return lambda weight: in_groups(weight, size or weight.shape[1], rounded)
 

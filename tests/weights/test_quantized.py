@@ -361,6 +361,26 @@ def test_hqq_is_what_its_specification_says(bits, axis, dtype):
     assert len(skipped) == len(state)
 
 
+# ---- torchao
+
+
+def test_4_bits_of_torchao_are_multiplied_and_their_zeros_added():
+    codes, scales, zeros = (
+        numbers(24, 64, below=8, start=-8),
+        floats(2, 24).bfloat16(),
+        floats(2, 24, seed=1).bfloat16(),
+    )
+    packed = (codes[:, ::2] & 15 | (codes[:, 1::2] & 15) << 4).to(torch.uint8).view(torch.int8)
+    expected = codes * scales.float().T.repeat_interleave(32, 1) + zeros.float().T.repeat_interleave(32, 1)
+    for names in ("a._weight_{}", "a.weight.{}"):
+        state = {
+            names.format(name): part for name, part in (("qdata", packed), ("scale", scales), ("zero_point", zeros))
+        }
+        parameters, skipped = opened(state)
+        assert torch.equal(parameters["a.weight"].load(), expected)
+        assert set(skipped) == set(state)
+
+
 # ---- files, and what is around
 
 

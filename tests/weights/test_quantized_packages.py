@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from spectail.weights.opening import open_weights
 from spectail.weights.state_dict import as_in_the_model, read_mapping
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -150,22 +151,26 @@ def test_hqq_is_what_its_package_gives(bits, axis, dtype, as_float):
     assert same_bits(weight_of(state), expected)
 
 
-@pytest.mark.parametrize("granularity", ["row", "tensor"])
-def test_files_of_torchao_are_what_it_gives(granularity):
+@pytest.mark.parametrize("kind", ["float8", "int8", "int4 in bytes", "int3 in bytes"])
+@pytest.mark.parametrize("way", ["in memory", "a checkpoint", "a checkpoint of parameters", "flat names"])
+def test_what_torchao_stores_is_what_it_gives(kind, way, tmp_path):
     quantization = pytest.importorskip("torchao.quantization")
     support = pytest.importorskip("torchao.prototype.safetensors.safetensors_support")
-    step = quantization.PerRow() if granularity == "row" else quantization.PerTensor()
-    for settings in (
-        quantization.Float8WeightOnlyConfig(),
-        quantization.Float8DynamicActivationFloat8WeightConfig(granularity=step),
-        quantization.Int8WeightOnlyConfig(version=2),
-        quantization.IntxWeightOnlyConfig(weight_dtype=torch.int4, granularity=quantization.PerGroup(32)),
-    ):
-        model = torch.nn.Sequential(torch.nn.Linear(64, 48, bias=False))
-        try:
-            quantization.quantize_(model, settings)
-        except (AssertionError, RuntimeError):  # some need a graphics card
-            continue
-        expected = model[0].weight.dequantize()
-        state, _ = support.flatten_tensor_state_dict(model.state_dict())
-        assert torch.equal(weight_of(state, "0.weight").to(expected.dtype), expected), settings
+    group = quantization.PerGroup(32)
+    settings = {
+        "float8": quantization.Float8WeightOnlyConfig(),
+        "int8": quantization.Int8WeightOnlyConfig(version=2),
+        "int4 in bytes": quantization.IntxWeightOnlyConfig(weight_dtype=torch.int4, granularity=group),
+        "int3 in bytes": quantization.IntxWeightOnlyConfig(weight_dtype=torch.int3, granularity=group),
+    }
+    model = torch.nn.Sequential(torch.nn.Linear(64, 48, bias=False))
+    quantization.quantize_(model, settings[kind])
+    expected, state = model[0].weight.dequantize(), model.state_dict()
+    if way == "flat names":
+        state, _ = support.flatten_tensor_state_dict(state)
+    elif way != "in memory":
+        torch.save(state if way == "a checkpoint" else dict(model.named_parameters()), tmp_path / "x.pt")
+    weights = open_weights(state if way in ("in memory", "flat names") else tmp_path / "x.pt")
+    (matrix,) = weights.matrices
+    assert matrix.name == "0.weight"
+    assert torch.equal(matrix.load()[0], expected)

@@ -275,6 +275,22 @@ def fp4_groups(
     return values.to(dtype)
 
 
+def int4_groups(
+    packed: UInt8[Tensor, "*rows bytes"], scales: Float[Tensor, "*rows groups"], zeros: Float[Tensor, "*rows groups"]
+) -> Float[Tensor, "*rows values"]:
+    """The sums q · s + z in float32, of signed 4-bit numbers, two a byte, the first in the low half.
+
+    Source: FBGEMM, `int4_row_quantize_zp` and `pack_int4`, as torchao's Int4Tensor stores them. There is no reference
+    for a CPU: on a graphics card the product is rounded on the way.
+    """
+    signed = torch.tensor([*range(8), *range(-8, 0)], dtype=torch.float32)
+    values = lookup_nibbles(packed, signed)
+    grouped = values.view(*scales.shape, -1)
+    grouped *= scales.float()[..., None]
+    grouped += zeros.float()[..., None]
+    return values
+
+
 def table_blocks(
     packed: UInt8[Tensor, " bytes"],
     table: Float[Tensor, " 16"],

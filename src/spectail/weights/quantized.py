@@ -62,6 +62,9 @@ _OF_HQQ = (
 )
 """What HQQ stores beside the values of a weight: its settings, each as a tensor."""
 
+_OF_TORCHAO = frozenset({"qdata", "scale", "zero_point", "act_pre_scale", "act_quant_scale", "act_quant_zero_point"})
+"""What a tensor of torchao is made of: names that are put behind the weight's, with a point."""
+
 _INSTEAD_OF_WEIGHT = frozenset(
     {"qweight", "qzeros", "scales", "g_idx", "SCB", "weight_format", "scale", "scale_inv", "W_q", "zero", *_OF_HQQ}
 )
@@ -149,6 +152,8 @@ def _place(name: str) -> tuple[str, str]:
     path, point, last = name.rpartition(".")
     if last in _INSTEAD_OF_WEIGHT and not path.endswith("weight"):
         return f"{path}{point}weight", last
+    if last in _OF_TORCHAO and path:
+        return path, f"_{last}"
     ending = next((ending for ending in _AFTER_WEIGHT if name.endswith(ending)), "")
     weight = name.removesuffix(ending)
     if ending and last.startswith("_"):  # torchao: `._weight_scale` of `.weight`
@@ -277,6 +282,8 @@ def _dtype(name: str) -> torch.dtype:
 def _scaled(parts: Parts, config: Config) -> _Description:
     """FP8 and INT8: one scale a tensor, an output channel, an expert or a block."""
     main = parts.get("_qdata") or parts[""]
+    if "_qdata" in parts and parts.get("_zero_point", main).dtype in _FLOATS:
+        return None
     scale = next(parts[role] for role in _SCALES if role in parts)
     zero = parts.get("_zero_point")
     if main.dtype not in _FP8 and scale.dtype in _POWERS:
@@ -651,6 +658,28 @@ def _few_numbers(part: Parameter) -> list[int] | None:
     return [int(value) for value in part.load().flatten().tolist()]
 
 
+def _int4_of_torchao(parts: Parts, config: Config) -> _Description:
+    """Two signed values a byte along the inputs; scales and zeros, which are added, of groups × outputs."""
+    main, scales, zeros = parts["_qdata"], parts["_scale"], parts["_zero_point"]
+    if zeros.dtype not in _FLOATS:
+        return None
+    fits = (
+        scales.shape == zeros.shape and len(scales.shape) == len(main.shape) > 1 and 0 not in main.shape + scales.shape
+    )
+    width = 2 * main.shape[-1] if fits else 0
+    if not fits or (*scales.shape[:-2], scales.shape[-1]) != main.shape[:-1] or width % scales.shape[-2]:
+        return None
+    if scales.dtype not in _FLOATS:
+        return f"its scales are {scales.dtype}"
+    shape = (*main.shape[:-1], width)
+
+    def load() -> Tensor:
+        factors, added = scales.load().transpose(-1, -2), zeros.load().transpose(-1, -2)
+        return arithmetic.int4_groups(main.load().view(torch.uint8), factors, added)
+
+    return Parameter(main.name, shape, load, note=f"groups of {width // scales.shape[-2]}", dtype="int4")
+
+
 def _hqq(parts: Parts, config: Config) -> _Description:
     """Groups down the columns or along the rows of a matrix that holds the weight's values in a row."""
     packed, scales, zeros = parts["W_q"], parts["scale"], parts["zero"]
@@ -790,6 +819,7 @@ SCHEMES = (
     Scheme("FP8", "", _FP8, (_SCALES,), _scaled),
     Scheme("INT8", "", frozenset({"int8"}), (_SCALES,), _scaled),
     Scheme("HQQ", "W_q", _ANY, (("scale",), ("zero",), ("shape",)), _hqq),
+    Scheme("INT4 of torchao", "_qdata", _BYTES, (("_scale",), ("_zero_point",)), _int4_of_torchao),
     Scheme("FP8 of torchao", "_qdata", _FP8, (("_scale",),), _scaled),
     Scheme("INT8 of torchao", "_qdata", frozenset({"int8"}), (("_scale",),), _scaled),
 )

@@ -42,6 +42,10 @@ class Members(dict[Any, Tree]):
     """What a module holds, by name: its names are those of a state dict, however deep."""
 
 
+class TensorParts(Members):
+    """What one quantised tensor is made of, by name."""
+
+
 def read_mapping(mapping: Mapping[Any, Any], title: str, key: str | None = None) -> Source:
     """The parameters of a state dict in memory.
 
@@ -139,7 +143,7 @@ class _Finder:
 
     def worth(self, value: Any, depth: int = DEEPEST) -> int:
         """2 where there is a matrix to analyse in it, 1 where there is a tensor, 0 where there is none."""
-        if isinstance(value, nn.Module):
+        if isinstance(value, nn.Module | TensorParts):
             return 2
         if not isinstance(value, Mapping):
             leaf = value if isinstance(value, Parameter) else as_parameter(value)
@@ -165,7 +169,7 @@ class _Finder:
 
     @staticmethod
     def _is_state(value: Any) -> bool:
-        return isinstance(value, Mapping | nn.Module)
+        return isinstance(value, Mapping | nn.Module) and not isinstance(value, TensorParts)
 
     def beside(self, key: Any, value: Any, chosen: Any) -> Skipped:
         """Why what lies beside the state dict is not analysed."""
@@ -196,6 +200,8 @@ class _Finder:
             raise SourceError(f"{self._where} has more than {MOST_NAMES} names, more than any model")
         if isinstance(tree, nn.Module):
             tree = tree.state_dict()
+        if isinstance(tree, Tensor) and isinstance(getattr(tree, "qdata", None), Tensor):  # a quantised one of torchao
+            tree = TensorParts((name, part) for name, part in vars(tree).items() if isinstance(part, Tensor))
         if isinstance(tree, Mapping) and depth >= 0 and (not path or self.worth(tree)):
             for key, value in tree.items():
                 yield from self.leaves(

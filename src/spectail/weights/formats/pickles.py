@@ -25,7 +25,7 @@ from spectail.weights.formats.format import Format
 from spectail.weights.formats.pickle_machine import Persistent, StandIn, read_pickle
 from spectail.weights.matrix import Skipped
 from spectail.weights.parameter import Parameter, Source, from_array, why_not_matrix, why_not_values
-from spectail.weights.state_dict import DEEPEST, Members, Tree, source_of_tree
+from spectail.weights.state_dict import DEEPEST, Members, TensorParts, Tree, source_of_tree
 from spectail.weights.stored import StoredFile
 from spectail.weights.untrusted import printable
 
@@ -230,6 +230,21 @@ def _is_size(value: object) -> bool:
     return type(value) is int and 0 <= value < 2**62
 
 
+def _parts_of_tensor(value: StandIn) -> dict[str, StandIn] | None:
+    """The tensors that a quantised tensor of torchao is made of, by their names; None of anything else."""
+    name, arguments = value.name.rpartition(".")[2], value.arguments or ()
+    if name in ("_rebuild_parameter", "_rebuild_parameter_with_state") and arguments:
+        return _parts_of_tensor(arguments[0]) if isinstance(arguments[0], StandIn) else None
+    if name != "_rebuild_from_type_v2" or len(arguments) != 4 or not isinstance(arguments[3], dict):
+        return None
+    parts = {key: part for key, part in arguments[3].items() if isinstance(key, str) and isinstance(part, StandIn)}
+    return {key: part for key, part in parts.items() if _is_tensor(part)} if "qdata" in parts else None
+
+
+def _is_tensor(value: StandIn) -> bool:
+    return value.name.startswith(("torch._utils._rebuild", "torch._tensor._rebuild"))
+
+
 class _Reader:
     """Makes parameters of what a pickle says of tensors, and mappings of what holds them."""
 
@@ -255,6 +270,9 @@ class _Reader:
             if any(isinstance(inner, StandIn | dict | list | tuple) for inner in value):
                 return {str(index): self.tree(inner, depth) for index, inner in enumerate(value)}
             return value
+        parts = _parts_of_tensor(value)
+        if parts is not None:
+            return TensorParts((name, self.tree(part, depth)) for name, part in parts.items())
         tensor = self._tensor(value)
         if tensor is not None:
             return tensor
