@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from spectail.cli.option import option
 from spectail.errors import SettingError
 
 if TYPE_CHECKING:
@@ -29,46 +30,40 @@ class Analyze:
     Example: spectail analyze model.safetensors --layers 'model.layers.*.mlp.*' --out analysis --workers 2
     """
 
-    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE", help="The model.")]
-    after: Annotated[
-        str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[AFTER]", help="The same model, later.")
-    ] = None
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help="Folder for the files and the page.")] = None
-    existing: Annotated[
-        str, tyro.conf.arg(metavar="resume|replace|refuse", help="What is done with an analysis in DIR.")
-    ] = "resume"
-    list: Annotated[bool, tyro.conf.arg(help="Only name the matrices and what they would cost; read no weight.")] = (
-        False
+    source: Annotated[str, tyro.conf.Positional, option(metavar="SOURCE", help="The model.")]
+    after: Annotated[str | None, tyro.conf.Positional, option(metavar="[AFTER]", help="The same model, later.")] = None
+    out: Annotated[Path | None, option(metavar="DIR", help="Folder for the files and the page.")] = None
+    existing: Annotated[str, option(metavar="resume|replace|refuse", help="What is done with an analysis in DIR.")] = (
+        "resume"
     )
+    list: Annotated[bool, option(help="Only name the matrices and what they would cost; read no weight.")] = False
     key: Annotated[
-        str | None, tyro.conf.arg(metavar="KEY", help="The state dict that is meant, of several; default: the model's.")
+        str | None, option(metavar="KEY", help="The state dict that is meant, of several; default: the model's.")
     ] = None
     layers: Annotated[
         tuple[str, ...],
-        tyro.conf.arg(metavar="PATTERN...", help="Names or patterns of the matrices to measure; default: all."),
+        option(metavar="PATTERN...", help="Names or patterns of the matrices to measure; default: all."),
     ] = ()
-    conv: Annotated[str, tyro.conf.arg(metavar="kernel-slices|flatten", help="How a kernel becomes matrices.")] = (
+    conv: Annotated[str, option(metavar="kernel-slices|flatten", help="How a kernel becomes matrices.")] = (
         "kernel-slices"
     )
-    heads: Annotated[bool, tyro.conf.arg(help="Also a row for the QK and the OV circuit of each attention head.")] = (
-        False
-    )
-    p_value: Annotated[bool, tyro.conf.arg(help="Bootstrap the goodness of each KS fit; takes a while.")] = False
-    seed: Annotated[int, tyro.conf.arg(metavar="INT", help="Of the bootstrap.")] = 0
+    heads: Annotated[bool, option(help="Also a row for the QK and the OV circuit of each attention head.")] = False
+    p_value: Annotated[bool, option(help="Bootstrap the goodness of each KS fit; takes a while.")] = False
+    seed: Annotated[int, option(metavar="INT", help="Of the bootstrap.")] = 0
     device: Annotated[
         str | None,
-        tyro.conf.arg(metavar="NAME", help="Where to compute: cpu, cuda, mps; default: where weights lie."),
+        option(metavar="NAME", help="Where to compute: cpu, cuda, mps; default: where weights lie."),
     ] = None
     workers: Annotated[
         int | None,
-        tyro.conf.arg(metavar="N", help="Processes of one thread each; default: this one, with all threads."),
+        option(metavar="N", help="Processes of one thread each; default: this one, with all threads."),
     ] = None
     ray: Annotated[
         str | None,
-        tyro.conf.arg(metavar="[ADDRESS]", help="Use a Ray cluster: the one that is running, or else a local one."),
+        option(metavar="[ADDRESS]", help="Use a Ray cluster: the one that is running, or else a local one."),
     ] = None
-    cpus: Annotated[float, tyro.conf.arg(metavar="FLOAT", help="Cores of the cluster that each matrix takes.")] = 1.0
-    gpus: Annotated[float, tyro.conf.arg(metavar="FLOAT", help="GPUs of the cluster that each matrix takes.")] = 0.0
+    cpus: Annotated[float, option(metavar="FLOAT", help="Cores of the cluster that each matrix takes.")] = 1.0
+    gpus: Annotated[float, option(metavar="FLOAT", help="GPUs of the cluster that each matrix takes.")] = 0.0
 
     def __call__(self) -> None:
         """Analyse, print, and write the files."""

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-import tyro
 from pydantic_core import PydanticUndefined
 
+from spectail.cli.option import option
 from spectail.errors import SettingError
 from spectail.experiments.experiment import Description
 from spectail.experiments.protocols import CONVENTIONS
@@ -27,14 +27,14 @@ class Computing:
     device: Device = "cpu"
     workers: Annotated[
         int | None,
-        tyro.conf.arg(metavar="N", help="Processes beside each other, for small problems; default: one run."),
+        option(metavar="N", help="Processes beside each other, for small problems; default: one run."),
     ] = None
     ray: Annotated[
         str | None,
-        tyro.conf.arg(metavar="[ADDRESS]", help="Run on a Ray cluster: the one that is running, or else a local one."),
+        option(metavar="[ADDRESS]", help="Run on a Ray cluster: the one that is running, or else a local one."),
     ] = None
-    cpus: Annotated[float, tyro.conf.arg(metavar="FLOAT", help="Cores of the Ray cluster that each run takes.")] = 1.0
-    gpus: Annotated[float, tyro.conf.arg(metavar="FLOAT", help="GPUs of the Ray cluster that each run takes.")] = 0.0
+    cpus: Annotated[float, option(metavar="FLOAT", help="Cores of the Ray cluster that each run takes.")] = 1.0
+    gpus: Annotated[float, option(metavar="FLOAT", help="GPUs of the Ray cluster that each run takes.")] = 0.0
 
     def prepare(self) -> None:
         """Let worker processes begin to import what they need, beside what this one imports."""
@@ -61,9 +61,9 @@ class Computing:
             sys.exit(1)
 
 
-Device = Annotated[str, tyro.conf.arg(metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps.")]
+Device = Annotated[str, option(metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps.")]
 
-Out = Annotated[Path, tyro.conf.arg(metavar="DIR", help="Folder for runs and figures.")]
+Out = Annotated[Path, option(metavar="DIR", help="Folder for runs and figures.")]
 
 
 def image_count(text: str) -> int | None:
@@ -92,7 +92,7 @@ def options_of(description: type[Description], names: Iterable[str], metavars: M
         field = description.model_fields[name]
         metavar = metavars.get(name) or _metavar(field.annotation)
         kind: Any = tuple[str, ...] | None if metavar.endswith("...") else str | None
-        hint = tyro.conf.arg(metavar=metavar, help=field.description, help_behavior_hint=_default_hint(name, field))
+        hint = option(metavar=metavar, help=field.description, help_behavior_hint=_default_hint(name, field))
         options.append((name, Annotated[kind, hint], None))
     return options
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import tyro
-
+from spectail.cli.option import option
 from spectail.cli.options import given_fields, make_command, options_of
 from spectail.experiments.experiment import UPDATE_NAMES, Experiment
 
 _FIELDS = ("h", "d", "n", "optimizer", "initialization", "teacher", "activation", "label_noise", "protocol")
 
-_RATES = tyro.conf.arg(metavar="FLOAT...", help="Learning rates; by default around the critical one.")
+_RATES = option(metavar="FLOAT...", help="Learning rates; by default around the critical one.")
 
 
 def _predict(options: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from spectail.cli.option import option
 from spectail.errors import SettingError
 
 
@@ -23,10 +24,10 @@ class Report:
     folder: Annotated[
         Path,
         tyro.conf.Positional,
-        tyro.conf.arg(metavar="DIR|FILE.nc", help="A folder of results, or the file of a recording."),
+        option(metavar="DIR|FILE.nc", help="A folder of results, or the file of a recording."),
     ]
     scale: Annotated[
-        str, tyro.conf.arg(metavar="paper|small", help="Which reproductions to show: at the paper's sizes, or small.")
+        str, option(metavar="paper|small", help="Which reproductions to show: at the paper's sizes, or small.")
     ] = "paper"
 
     def __call__(self) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from spectail.cli.option import option
 from spectail.cli.options import Computing, image_count
 from spectail.errors import SettingError
 
@@ -22,30 +23,28 @@ class Reproduce:
     """
 
     names: Annotated[
-        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME", help="Artifacts, or all; see --list.")
+        tuple[str, ...], tyro.conf.Positional, option(metavar="NAME...", help="Artifacts, or all; see --list.")
     ] = ()
-    list: Annotated[bool, tyro.conf.arg(help="Show what can be reproduced, and stop.")] = False
-    scale: Annotated[str, tyro.conf.arg(metavar="paper|small", help="The paper's sizes, or a fifth of them.")] = "paper"
-    repeats: Annotated[
-        int | None, tyro.conf.arg(metavar="INT", help="Seeds; each artifact's own number by default.")
-    ] = None
+    list: Annotated[bool, option(help="Show what can be reproduced, and stop.")] = False
+    scale: Annotated[str, option(metavar="paper|small", help="The paper's sizes, or a fifth of them.")] = "paper"
+    repeats: Annotated[int | None, option(metavar="INT", help="Seeds; each artifact's own number by default.")] = None
     protocol: Annotated[
         str | None,
-        tyro.conf.arg(
+        option(
             metavar="both|published|equations",
             help="Conventions to run under; both by default, one where a second would cost hours.",
         ),
     ] = None
     data: Annotated[
         Path | None,
-        tyro.conf.arg(
+        option(
             metavar="DIR",
             help="Images for figures 6 and 33-37: mnist.npz, cifar10.npz, svhn.npz, or torchvision's files.",
         ),
     ] = None
-    images: Annotated[
-        str | None, tyro.conf.arg(metavar="N|all", help="Training images of those figures; 512 by default.")
-    ] = None
+    images: Annotated[str | None, option(metavar="N|all", help="Training images of those figures; 512 by default.")] = (
+        None
+    )
     where: tyro.conf.OmitArgPrefixes[Computing] = dataclasses.field(default_factory=Computing)
 
     def __call__(self) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import tyro
 
+from spectail.cli.option import option
+
 
 @dataclasses.dataclass(frozen=True)
 class Show:
@@ -19,9 +21,9 @@ class Show:
     file: Annotated[
         Path,
         tyro.conf.Positional,
-        tyro.conf.arg(metavar="FILE", help="The netCDF file of a run, a monitor, a training or an analysis."),
+        option(metavar="FILE", help="The netCDF file of a run, a monitor, a training or an analysis."),
     ]
-    out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help="Folder for the figures.")] = None
+    out: Annotated[Path | None, option(metavar="DIR", help="Folder for the figures.")] = None
 
     def __call__(self) -> None:
         """Print and draw."""

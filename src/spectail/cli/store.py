@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from spectail.cli.option import option
 from spectail.errors import SettingError
 
 
@@ -19,8 +20,8 @@ class StoreCommand:
     Example: spectail store check results
     """
 
-    action: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="check|gc", help="What to do.")]
-    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR", help="The folder.")]
+    action: Annotated[str, tyro.conf.Positional, option(metavar="check|gc", help="What to do.")]
+    folder: Annotated[Path, tyro.conf.Positional, option(metavar="DIR", help="The folder.")]
 
     def __call__(self) -> None:
         """Verify, or remove, and say what is wrong."""

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from spectail.cli.option import option
 from spectail.cli.options import Computing
 
 
@@ -21,8 +22,8 @@ class Sweep:
     Example: spectail sweep grid.toml --workers 2
     """
 
-    grid: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="GRID", help="The grid, in TOML.")]
-    dry_run: Annotated[bool, tyro.conf.arg(help="Say how many runs, time and disk it takes, and stop.")] = False
+    grid: Annotated[Path, tyro.conf.Positional, option(metavar="GRID", help="The grid, in TOML.")]
+    dry_run: Annotated[bool, option(help="Say how many runs, time and disk it takes, and stop.")] = False
     where: tyro.conf.OmitArgPrefixes[Computing] = dataclasses.field(default_factory=Computing)
 
     def __call__(self) -> None:

@@ -6,14 +6,13 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-
+from spectail.cli.option import option
 from spectail.cli.options import Device, Option, Out, given_fields, image_count, make_command, options_of
 from spectail.experiments.deep.training import TRAININGS, Training
 
 _METAVARS = {"model": "vgg11|resnet18|MODULE:FACTORY", "images": "N|all", "record": "STEP..."}
 
-_DATA = tyro.conf.arg(
+_DATA = option(
     metavar="DIR|FILE.npz",
     help="Folder with DATASET.npz or torchvision's files (downloaded if missing; by default to the cache), "
     "or a file of images and labels, which needs no --dataset.",
@@ -46,7 +45,7 @@ def _train(options: Any) -> None:
 def _options() -> list[Option]:
     """The fields of Training, and the data after the data set; whether Adam corrects its bias is a flag."""
     correction = Training.model_fields["bias_correction"]
-    flag = Annotated[bool, tyro.conf.arg(help=correction.description)]
+    flag = Annotated[bool, option(help=correction.description)]
     options = options_of(Training, [name for name in Training.model_fields if name != "numerics"], _METAVARS)
     options = [
         option if option[0] != "bias_correction" else (option[0], flag, correction.default) for option in options

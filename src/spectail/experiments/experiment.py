@@ -172,7 +172,8 @@ class Experiment(Description):
     h: Size = 1500
     """Hidden units of the student."""
     teacher: str = "softplus"
-    """Link σ* of the teacher: a name of `ACTIVATIONS`, or module:function for one of your own."""
+    """Link σ* of the teacher: softplus, tanh, relu, gelu, erf, sigmoid, identity, sine, he0 to he4 (Hermite
+    polynomials), or module:function for one of your own."""
     activation: str = "tanh"
     """Activation σ of the student, named likewise; one of your own gets its slope by autograd, which is slow."""
     label_noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.3
@@ -200,7 +201,7 @@ class Experiment(Description):
     overlaps: tuple[tuple[int, int], ...] = ()
     """Pairs (s, t) for which the overlaps of W_s with the update M_t = W_{t+1} − W_t are kept."""
     protocol: Literal["equations", "published", "custom"] = "equations"
-    """Preset of the four conventions below: the paper's equations, or its published program."""
+    """Preset of four conventions: the paper's equations, or its published program."""
     loss_factor: Positive = _EQUATIONS["loss_factor"]
     """The loss is this over n times the squared error: 0.5 in the equations, 1 in the program."""
     bias_correction: bool = _EQUATIONS["bias_correction"]

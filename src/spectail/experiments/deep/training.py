@@ -34,7 +34,7 @@ class Training(Description):
     dataset: str = "digits"
     """digits, mnist, cifar10, svhn, or the name of an .npz file without its ending."""
     images: Size | None = 512
-    """How many training images, drawn by the seed; None for all."""
+    """How many training images, drawn by the seed, or all (in Python: None)."""
     optimizer: str = "adam"
     """adam, gd, sign, an optimizer of torch.optim by name, or module:Class for one of your own."""
     bias_correction: bool = True
@@ -44,13 +44,13 @@ class Training(Description):
     steps: Annotated[int, Field(ge=0)] = 10
     """Updates, each from all images."""
     record: tuple[int, ...] | None = None
-    """Steps whose spectra are measured; None for the first and the last."""
+    """Steps whose spectra are measured; by default the first and the last."""
     micro_batch: Size = 128
     """Images of a chunk, at most."""
     batch_norm: Literal["chunk", "frozen"] = "chunk"
     """Whose statistics normalise: each chunk's own, or those of the initial network."""
     conv: Literal["kernel-slices", "flatten"] = "kernel-slices"
-    """How a kernel becomes matrices: see `ConvMatrix`."""
+    """How a kernel becomes matrices: one for each of its positions, or out × everything else."""
     dtype: Literal["float32", "float64"] = "float32"
     """Of weights and activations."""
     seed: Annotated[int, Field(ge=0)] = 0
