@@ -16,11 +16,12 @@ from typing import Any
 import torch
 
 from spectail.weights.matrix import Weights
+from spectail.weights.remote import is_remote, remote_stamps
 
 _OURS = (".nc", ".journal", ".part", ".csv", ".html")  # what an analysis writes, perhaps beside its source
 
 Stamps = list[list[Any]]
-"""Of each file of a source: its name, its bytes, and when it was last written, in nanoseconds."""
+"""Of each file: its name, its bytes, and when it was last written, in nanoseconds; of one elsewhere its version."""
 
 
 def stamps_of(source: Any) -> Stamps | None:
@@ -32,6 +33,8 @@ def stamps_of(source: Any) -> Stamps | None:
     >>> stamps_of({"w": torch.eye(2)}) is None
     True
     """
+    if is_remote(source):
+        return remote_stamps(source)
     if not isinstance(source, str | os.PathLike) or not os.path.exists(source):
         return None
     path = Path(source)
@@ -95,5 +98,7 @@ def _of_files(before: Any, now: Any) -> str:
     return "it was of another source"
 
 
-def _file(size: int, nanoseconds: int) -> str:
-    return f"{size} bytes of {datetime.fromtimestamp(nanoseconds / 1e9):%Y-%m-%d %H:%M:%S}"
+def _file(size: int, version: int | str) -> str:
+    if isinstance(version, str):
+        return f"{size} bytes, version {version}" if size else f"at {version}"
+    return f"{size} bytes of {datetime.fromtimestamp(version / 1e9):%Y-%m-%d %H:%M:%S}"

@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ from spectail.running.ray import Resources
 from spectail.running.scheduler import Compute
 from spectail.spectra.precision import check_device
 from spectail.weights.matrix import ConvMatrix, Skipped
+from spectail.weights.remote import pinned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -276,6 +277,7 @@ def _record(
         raise SettingError(unknown_name("existing", existing, ("resume", "replace", "refuse")))
     if request.device is not None:
         check_device(request.device)
+    request = replace(request, sources=tuple(map(pinned, request.sources)))  # workers open the same commit
     files = [stamps_of(source) for source in request.sources]
     path = None if out is None else Path(out) / FILE
     header: dict[str, Any] = {}

@@ -25,7 +25,8 @@ class Analyze:
     """Say what the spectra of a model show: a table, and with --out CSV, netCDF and one HTML page.
 
     SOURCE is a .safetensors file, a .pt or .pth state dict, a folder or an index of shards as Hugging Face
-    lays them out, or package.module:factory. With AFTER, the same model later, spectra are of the change.
+    lays them out, hub:owner/name[@revision] or an address (https://…, s3://…), of which only what is needed is
+    read, or package.module:factory. With AFTER, the same model later, spectra are of the change.
     With --out each row is kept as it comes: interrupted or killed, the same command goes on where it was.
     Example: spectail analyze model.safetensors --layers 'model.layers.*.mlp.*' --out analysis --workers 2
     """
@@ -80,6 +81,7 @@ class Analyze:
         from spectail.report.terminal.recording import print_recording
         from spectail.report.terminal.tables import print_paths
         from spectail.running.ray import Resources
+        from spectail.weights.ranges import without_secrets
 
         options: dict[str, Any] = {
             **{
@@ -101,8 +103,7 @@ class Analyze:
         print_recording(analysis.recording)
         if self.out is not None:
             words = [
-                self.source,
-                *filter(None, [self.after]),
+                *map(without_secrets, filter(None, [self.source, self.after])),
                 *(["--key", self.key] if self.key else []),
                 *(["--layers", *self.layers] if self.layers else []),
                 *(["--conv", self.conv] if "flat" in self.conv else []),

@@ -77,15 +77,16 @@ def read_file(path: Path, key: str | None = None) -> Source:
     """
     if os.path.isdir(path):
         return read_folder(_local_folder(path), key)
-    file = local_file(path)
-    if path.name.endswith(".json"):
-        source = _sharded(
-            Folder(str(path.parent), path.parent.name, [], partial(_file_of, path.parent)), path.name, key
-        )
-    else:
-        source = read_tensors(file, key)
-    beside = path.parent / "config.json"
-    config = configuration_of(local_file(beside)) if beside.is_file() and path.name != beside.name else {}
+    local_file(path)  # says what is wrong with it in words of its own
+    names = ["config.json"] if (path.parent / "config.json").is_file() else []
+    return read_one(Folder(str(path.parent), path.parent.name, names, partial(_file_of, path.parent)), path.name, key)
+
+
+def read_one(folder: Folder, name: str, key: str | None = None) -> Source:
+    """The parameters of a file of a folder, or of the shards that it lists, with the configuration beside it."""
+    source = _sharded(folder, name, key) if name.endswith(".json") else read_tensors(folder.file(name), key)
+    beside = "config.json" in folder.names and name != "config.json"
+    config = configuration_of(folder.file("config.json")) if beside else {}
     return replace(source, config={**config, **source.config})
 
 

@@ -23,6 +23,7 @@ from spectail.weights.folders import read_file
 from spectail.weights.heads import with_heads
 from spectail.weights.matrix import ConvMatrix, Weights
 from spectail.weights.parameter import Source, make_weights
+from spectail.weights.remote import is_remote, read_remote
 from spectail.weights.state_dict import as_in_the_model, read_mapping
 
 PATTERN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -35,7 +36,9 @@ def open_weights(
 
     Args:
         source: a module; a state dict; the path of a `.safetensors` file, of a `.pt`, `.pth` or `.bin` state dict, of
-            the index of a sharded checkpoint, or of a folder that holds one of these; or "package.module:factory".
+            the index of a sharded checkpoint, or of a folder that holds one of these; "hub:owner/name[@revision]" of
+            the Hugging Face hub, with "/file" or "/folder" where one is meant; an address, as "https://…", "s3://…";
+            or "package.module:factory". Of what lies elsewhere only headers and the tensors asked for are read.
         conv: how a convolution's kernel becomes matrices.
         key: of the state dict that is meant, in a checkpoint that holds several; by default the model's, or all.
         heads: whether the QK and OV circuits of attention heads have rows as well, where their number is known.
@@ -59,6 +62,8 @@ def open_weights(
 def _read(source: Any, key: str | None) -> Source:
     """What a source holds, whatever it is."""
     title = ""
+    if is_remote(source):
+        return as_in_the_model(read_remote(source, key))
     if isinstance(source, str) and ":" in source and not os.path.exists(source):
         title, source = source, call_factory(source)
     if isinstance(source, nn.Module) and key is None:

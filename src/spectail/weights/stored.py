@@ -79,9 +79,14 @@ def _read(path: Path, stamp: FileStamp, start: int, count: int) -> bytearray:
     return values
 
 
+_LITTLE = 2**12  # bytes
+
+
 class _Stream(io.RawIOBase):
+    """Gives little where it was sought to, and more as it is read on: what is not wanted may be far away."""
+
     def __init__(self, file: StoredFile) -> None:
-        self._file, self._at = file, 0
+        self._file, self._at, self._most = file, 0, _LITTLE
 
     def readable(self) -> bool:
         return True
@@ -91,11 +96,12 @@ class _Stream(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._file.size}[whence]
-        self._at = max(base + offset, 0)
+        self._at, self._most = max(base + offset, 0), _LITTLE
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        count = max(min(len(buffer), self._file.size - self._at), 0)
+        count = max(min(len(buffer), self._most, self._file.size - self._at), 0)
+        self._most *= 2
         buffer[:count] = self._file.read(self._at, count)
         self._at += count
         return count

@@ -1,0 +1,355 @@
+"""Sources that lie elsewhere: models of the Hugging Face hub, files on the web, and whatever fsspec reads.
+
+Of each only headers are read, and the tensors that are asked for. A model of the hub is of one commit, whatever happens
+to its branch meanwhile; what is in the hub's cache is read from there.
+
+Here: which files there are, and who asks for them. Not here: HTTP (`ranges`), which of them hold weights (`folders`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.request import url2pathname
+
+from spectail.errors import SourceError, first_line, kind_and_first_line
+from spectail.weights.folders import Folder, read_file, read_folder, read_one
+from spectail.weights.parameter import Source
+from spectail.weights.ranges import PAUSES, TIMEOUT, Remembered, WebAddress, web_address, web_file, without_secrets
+from spectail.weights.stored import StoredFile, local_file
+from spectail.weights.untrusted import printable
+
+_REMOTE = re.compile(r"hub:|[a-z][a-z0-9+.-]*(::[a-z][a-z0-9+.-]*)*://", re.IGNORECASE)
+
+_HUB = re.compile(
+    r"(?:hub:|hf://)(?P<model>[\w.-]+(?:/[\w.-]+)?)"
+    r"(?:@(?P<revision>refs/(?:pr|convert)/[\w.-]+|[^/@\s]+))?(?:/(?P<path>[^@]*))?",
+    re.ASCII,
+)
+
+_COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
+
+_LOG_IN = "log in with `hf auth login` (huggingface-cli login), or set HF_TOKEN"
+
+_DEEPEST = 5  # folders that files of weights lie in
+
+
+def is_remote(source: object) -> bool:
+    """Whether a source names something elsewhere: "hub:owner/name", or an address with "://".
+
+    >>> is_remote("hub:gpt2"), is_remote("s3://bucket/model.safetensors"), is_remote("package.module:factory")
+    (True, True, False)
+    """
+    return isinstance(source, str) and _REMOTE.match(source) is not None and not os.path.exists(source)
+
+
+def read_remote(source: str, key: str | None = None) -> Source:
+    """The parameters of a source that lies elsewhere.
+
+    Args:
+        source: "hub:owner/name[@revision][/file or folder]", or an address of a file or folder.
+        key: of the state dict that is meant, in a file that holds several.
+
+    Returns:
+        what it holds, unread, with the configuration that lies beside it.
+
+    Raises:
+        SourceError: it is not there, may not be read, or is not what it should be; or there is no connection.
+    """
+    if _is_hub(source):
+        model = _model_of(source)
+        below = _read_below(_hub_folder(model), model.path, key)
+        return replace(below, title="/".join(filter(None, [model.title, model.path])))
+    parts = urlsplit(source)
+    if parts.scheme.lower() == "file":
+        return read_file(Path(url2pathname(parts.path)), key)
+    if parts.scheme.lower() in ("http", "https"):
+        return _read_web(source, key)
+    folder, name = _elsewhere(source)
+    return _read_below(folder, name, key)
+
+
+def pinned(source: Any) -> Any:
+    """The same source at the commit that it has now, where it is a model of the hub; any other as it is.
+
+    Args:
+        source: as for `open_weights`.
+
+    Raises:
+        SourceError: there is no such model, or no connection.
+    """
+    if not is_remote(source) or not _is_hub(source):
+        return source
+    model = _model_of(source)
+    return f"hub:{model.name}@{model.commit}" + (f"/{model.path}" if model.path else "")
+
+
+def remote_stamps(source: str) -> list[list[Any]]:
+    """What tells whether a source that lies elsewhere has changed.
+
+    Args:
+        source: of which `is_remote`.
+
+    Returns:
+        of each file: its name, its bytes, and what its server calls its version; of a model of the hub its commit.
+
+    Raises:
+        SourceError: it is not there, may not be read, or there is no connection.
+    """
+    if _is_hub(source):
+        model = _model_of(source)
+        return [["/".join(filter(None, [model.name, model.path])), 0, model.commit]]
+    if urlsplit(source).scheme.lower() in ("http", "https"):
+        files = [web_file(web_address(source))]
+    else:
+        folder, name = _elsewhere(source)
+        beside = [name] if name and not name.endswith(".json") else folder.names
+        files = [folder.file(one) for one in beside]
+    return [[file.title, file.size, str(file.stamp)] for file in files]
+
+
+def _read_below(folder: Folder, path: str, key: str | None) -> Source:
+    """What is meant by a path in a folder: a file or another folder; the folder itself without."""
+    if not path:
+        return read_folder(folder, key)
+    if path in folder.names:
+        above = path.rpartition("/")[0]
+        return read_one(folder.below(above) if above else folder, path.rpartition("/")[2], key)
+    below = folder.below(path)
+    if not below.names:
+        some = ", ".join(map(printable, folder.names[:8])) + (", …" if len(folder.names) > 8 else "")
+        raise SourceError(f"{folder.name} has no {printable(path)!r:.200}; it has {some or 'no file'}")
+    return read_folder(below, key)
+
+
+def _safe(names: Sequence[str]) -> list[str]:
+    """Names of files below a folder; none that leads out of it."""
+    return [name for name in names if {"", ".", ".."}.isdisjoint(name.split("/")) and not re.search(r"[\\\0]", name)]
+
+
+# the hub
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A model of the hub at a commit.
+
+    Attributes:
+        name: "owner/name".
+        commit: that its revision has.
+        path: of what is meant in it; "" for all.
+        names: of its files.
+        endpoint: of the hub.
+    """
+
+    name: str
+    commit: str
+    path: str
+    names: tuple[str, ...]
+    endpoint: str
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}@{self.commit[:7]}"
+
+
+def _is_hub(source: str) -> bool:
+    return source.lower().startswith(("hub:", "hf://"))
+
+
+def _model_of(source: str) -> _Model:
+    match = _HUB.fullmatch(source)
+    path = (match["path"] or "").strip("/") if match else ""
+    if match is None or (path and not _safe([path])):
+        raise SourceError(f"{printable(source)!r:.200} names no model; expected hub:owner/name[@revision][/file]")
+    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    revision = unquote(match["revision"] or "main")
+    if _hub_library().constants.HF_HUB_OFFLINE:
+        commit, names = _listed_in_cache(match["model"], revision)
+    else:  # a commit never has other files
+        listed = _listed if _COMMIT.fullmatch(revision) else _listed.__wrapped__
+        commit, names = listed(match["model"], revision, endpoint)
+    return _Model(match["model"], commit, path, names, endpoint)
+
+
+@lru_cache(maxsize=32)
+def _listed(name: str, revision: str, endpoint: str) -> tuple[str, tuple[str, ...]]:
+    """The commit of a revision, and its files."""
+    info = _asked(_hub_library(), name, revision, endpoint)
+    commit = str(info.sha or "")
+    if not _COMMIT.fullmatch(commit):
+        raise SourceError(f"hub:{name}: {endpoint} does not say which commit {revision!r} is; expected a hub's answer")
+    return commit, tuple(sorted(_safe([one.rfilename for one in info.siblings or ()])))
+
+
+def _asked(hub: Any, name: str, revision: str, endpoint: str) -> Any:
+    """What the hub says of a revision."""
+    shown = f"hub:{name}"
+    for pause in (*PAUSES[:2], None):
+        try:
+            return hub.HfApi(endpoint=endpoint).model_info(name, revision=revision, timeout=TIMEOUT)
+        except hub.errors.GatedRepoError:
+            raise SourceError(f"{shown} is gated: {_accept(name, endpoint)}") from None
+        except hub.errors.RevisionNotFoundError:
+            raise SourceError(f"{shown} has no revision {revision!r:.80}") from None
+        except hub.errors.RepositoryNotFoundError:
+            raise SourceError(f"{shown} is not at {endpoint}, or is private: check the name, or {_LOG_IN}") from None
+        except hub.errors.HFValidationError as error:
+            raise SourceError(f"{shown} is no name of a model: {first_line(error):.200}") from None
+        except Exception as error:  # of the library that the hub's uses for HTTP, whichever it is
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            if status in (401, 403):
+                raise SourceError(f"{shown} may not be read ({status}): {_accept(name, endpoint)}") from None
+            if pause is None or (status is not None and status < 500 and status != 429):
+                why = f"the server answers {status}" if status else without_secrets(kind_and_first_line(error))
+                cache = "" if status else "; with HF_HUB_OFFLINE=1 what is in the cache is read"
+                raise SourceError(f"{shown}: {endpoint} cannot be asked: {why}{cache}") from None
+            time.sleep(pause)
+    raise AssertionError
+
+
+def _accept(name: str, endpoint: str) -> str:
+    return f"accept its licence at {endpoint}/{name} and {_LOG_IN}"
+
+
+def _listed_in_cache(name: str, revision: str) -> tuple[str, tuple[str, ...]]:
+    """The same of what is in the cache, without asking anybody."""
+    home = Path(_hub_library().constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
+    reference = home / "refs" / revision
+    commit = revision
+    if not _COMMIT.fullmatch(revision) and ".." not in revision and reference.is_file():
+        commit = reference.read_text(errors="replace").strip()
+    snapshot = home / "snapshots" / commit
+    if not _COMMIT.fullmatch(commit) or not snapshot.is_dir():
+        raise SourceError(f"hub:{name} is not in the cache at {revision!r:.80}, and HF_HUB_OFFLINE forbids to ask")
+    paths = sorted(path for path in snapshot.rglob("*") if path.is_file())
+    return commit, tuple(path.relative_to(snapshot).as_posix() for path in paths)
+
+
+def _hub_folder(model: _Model) -> Folder:
+    return Folder(f"hub:{model.title}", model.title, model.names, partial(_hub_file, model))
+
+
+def _hub_file(model: _Model, name: str) -> StoredFile:
+    """A file of a model: of the cache where it is there, else of the hub."""
+    hub = _hub_library()
+    if name not in model.names:
+        raise SourceError(f"hub:{model.title} names {printable(name)!r:.200}, which is missing")
+    cached = hub.try_to_load_from_cache(model.name, name, revision=model.commit)
+    if isinstance(cached, str):
+        return local_file(Path(cached))
+    headers: Mapping[str, str] = hub.utils.build_hf_headers(library_name="spectail")
+    url = hub.hf_hub_url(model.name, name, revision=model.commit, endpoint=model.endpoint)
+    address = WebAddress(
+        f"hub:{model.title}/{printable(name)}",
+        url,
+        headers,
+        _accept(model.name, model.endpoint),
+        f"hf download {model.name} --revision {model.commit[:7]} downloads it, and it is read from the cache then",
+    )
+    return web_file(address)
+
+
+def _hub_library() -> Any:
+    try:
+        import huggingface_hub
+        import huggingface_hub.constants
+        import huggingface_hub.errors
+        import huggingface_hub.utils
+    except ImportError:
+        raise SourceError("hub: needs huggingface_hub, which is not installed: pip install 'spectail[hub]'") from None
+    return huggingface_hub
+
+
+# the web
+
+
+def _read_web(url: str, key: str | None) -> Source:
+    """A file by its address, or the shards that an index lists, which lie beside it."""
+    address = web_address(url)
+    steps = PurePosixPath(unquote(urlsplit(address.url).path))
+    if not steps.name or address.url.endswith("/"):
+        raise SourceError(f"{address.name} names no file; expected the address of one, such as …/model.safetensors")
+
+    @lru_cache
+    def file(name: str) -> StoredFile:
+        if name == steps.name:
+            return web_file(address)
+        return web_file(replace(web_address(urljoin(address.url, quote(name))), headers=address.headers))
+
+    file(steps.name)  # what is wrong with it is said first
+    names = [steps.name]
+    with suppress(SourceError):  # most files have no configuration beside them
+        file("config.json")
+        names.append("config.json")
+    return read_one(Folder(address.name.rpartition("/")[0], steps.parent.name, names, file), steps.name, key)
+
+
+# fsspec
+
+
+def _elsewhere(source: str) -> tuple[Folder, str]:
+    """What fsspec finds at an address: a folder, and the name of a file in it, or "" where all is meant."""
+    shown = printable(without_secrets(source))
+    try:
+        import fsspec
+
+        files, path = fsspec.core.url_to_fs(source)
+        kind = files.info(path)["type"]
+        home = path.rstrip("/") if kind == "directory" else path.rpartition("/")[0]
+        infos = files.find(home, maxdepth=_DEEPEST if kind == "directory" else 1, detail=True)
+    except FileNotFoundError:
+        raise SourceError(f"{shown} is not there") from None
+    except PermissionError as error:
+        raise SourceError(f"{shown} may not be read: {without_secrets(first_line(error)):.200}") from None
+    except Exception as error:  # of whatever library reads there; that it is missing is among what they say
+        raise SourceError(f"{shown} cannot be read: {without_secrets(first_line(error)):.200}") from None
+    inside = {name.removeprefix(home).lstrip("/"): info for name, info in infos.items()}
+    names = _safe(sorted(inside))
+    place = shown if kind == "directory" else shown.rpartition("/")[0]
+    folder = Folder(place, PurePosixPath(home).name, names, partial(_file_elsewhere, files, home, place))
+    return folder, "" if kind == "directory" else path.rpartition("/")[2]
+
+
+def _file_elsewhere(files: Any, home: str, place: str, name: str) -> StoredFile:
+    shown, path = f"{place}/{printable(name)}", f"{home}/{name}"
+    size, version = _state_elsewhere(files, path, shown)
+
+    def read(start: int, count: int) -> bytearray:
+        if _state_elsewhere(files, path, shown) != (size, version):
+            raise SourceError(f"{shown} has changed since it was opened: open it again")
+        try:
+            values = files.cat_file(path, start=start, end=start + count)
+        except Exception as error:
+            raise SourceError(f"{shown} cannot be read: {without_secrets(kind_and_first_line(error))}") from None
+        if len(values) != count:
+            raise SourceError(f"{shown}: {len(values)} bytes came where {count} were asked for; {_COPY}")
+        return bytearray(values)
+
+    return StoredFile(shown, size, Remembered(read), (size, version))
+
+
+_COPY = "copy it here, and name the file"
+
+
+def _state_elsewhere(files: Any, path: str, shown: str) -> tuple[int, str]:
+    """The size of a file, and what tells that it is another."""
+    try:
+        files.invalidate_cache()
+        info = files.info(path)
+        size, version = info.get("size"), str(files.ukey(path))
+    except FileNotFoundError:
+        raise SourceError(f"{shown} is missing") from None
+    except Exception as error:
+        raise SourceError(f"{shown} cannot be read: {without_secrets(kind_and_first_line(error))}") from None
+    if type(size) is not int or size < 0:
+        raise SourceError(f"{shown} does not say how large it is; {_COPY}")
+    return size, version
