@@ -265,10 +265,20 @@ def pooled_eigenvalues(matrix: WeightMatrix) -> Float[Tensor, " k"]:
     """
     slices = matrix.load().detach()
     if len(slices) == 1:
-        return eigenvalues_of_slices(slices)[0]
-    spectra = eigenvalues_of_slices(slices.contiguous())  # a slice of a kernel lies scattered over all of it
+        return eigenvalues_of_slices(slices, eps=_spacing(matrix.dtype))[0]
+    spectra = eigenvalues_of_slices(
+        slices.contiguous(), eps=_spacing(matrix.dtype)
+    )  # a slice of a kernel lies scattered over all of it
     pooled: Tensor = spectra.flatten().sort().values
     return pooled * SLICE_FACTOR
+
+
+_OWN_SPACING = ("", "float64", "float32", "bfloat16", "float16")
+
+
+def _spacing(stored: str) -> float:
+    """The relative spacing of weights of 8 bits and less, however they are read: at least that of 16; else 0."""
+    return 0.0 if stored in _OWN_SPACING else torch.finfo(torch.bfloat16).eps
 
 
 def constant_quantities(matrix: WeightMatrix, nulls: bool) -> dict[str, Any]:

@@ -59,8 +59,8 @@ def blockwise_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"] 
 
     No float64 copy of W is made: its Gram matrix is summed up from a few columns at a time, only below the
     diagonal. Where the smallest eigenvalues drown in its rounding, only those are computed again: as the singular
-    values of W itself on the directions that belong to them, which inverse iteration finds. The eigenvalues
-    overwrite the Gram matrix, but where W is large enough for a copy of it, which is faster.
+    values of W itself on the directions that belong to them, which inverse iteration finds. The eigenvalues of a
+    small W overwrite the Gram matrix; a copy of a large one is faster.
 
     Args:
         weights: W, any floating dtype.
@@ -75,7 +75,7 @@ def blockwise_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"] 
     with blas_threads(min(matrix.shape)):
         intact: Matrix | None = None
         gram = _lower_gram(matrix)
-        if len(gram) >= FAST_IN_TORCH and matrix.element_size() > 2:
+        if len(gram) >= FAST_IN_TORCH:
             values, intact = torch.linalg.eigvalsh(torch.from_numpy(gram), UPLO="L").numpy(), gram
         else:
             values = scipy_eigenvalues(gram, overwrite=True)

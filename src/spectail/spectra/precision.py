@@ -42,7 +42,8 @@ def like(values: Tensor, other: Tensor) -> Tensor:
 def as_tensor(values: _Values) -> Tensor:
     """The tensor that values are, or that an array or a list makes.
 
-    Integers become float64, floats keep their dtype. An array that torch cannot share is copied.
+    Integers become float64, floats keep their dtype, but those of 8 bits, with which torch cannot reckon, become
+    bfloat16, which holds each of them exactly. An array that torch cannot share is copied.
 
     Raises:
         SpectailError: they are not real numbers in rows of one length.
@@ -53,7 +54,9 @@ def as_tensor(values: _Values) -> Tensor:
     if isinstance(values, Tensor):
         if values.is_complex():
             raise SpectailError(f"expected real numbers, got a tensor of {values.dtype}")
-        return values if values.is_floating_point() else float64(values)
+        if values.is_floating_point():
+            return values.to(torch.bfloat16) if values.element_size() == 1 else values
+        return float64(values)
     try:
         array = np.asarray(values)
     except (TypeError, ValueError):
