@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from spectail.analysis.identity import difference, stamps_of, weights_digest
 from spectail.analysis.pieces import Measure, OpenRequest, Request, Row, measure_pieces, work
 from spectail.analysis.row import NOT_MEASURED
-from spectail.analysis.summary import summary_html, summary_lines
+from spectail.analysis.summary import roll_up, summary_html, summary_lines
 from spectail.errors import SettingError, SourceError, StoreError, unknown_name
 from spectail.progress import MatrixProgress, WorkProgress
 from spectail.recording.journal import RowJournal
@@ -83,6 +83,17 @@ class Analysis:
     def summary(self) -> str:
         """The answer in a few lines: how many matrices are in which phase, and which are furthest from untrained."""
         return "\n".join(summary_lines(self.title, self.frame, len(self.skipped)))
+
+    def roll_up(self, by: str = "layer") -> pd.DataFrame:
+        """One row a layer of the model, or a kind of matrix: medians, the furthest z, and the phases.
+
+        Args:
+            by: "layer" or "kind".
+
+        Raises:
+            SettingError: it is neither.
+        """
+        return roll_up(self.frame, by)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} of {self.summary()}"

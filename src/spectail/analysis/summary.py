@@ -5,10 +5,13 @@ Not here: how it is printed or drawn.
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import TYPE_CHECKING
 
+from spectail.errors import SettingError, unknown_name
 from spectail.spectra.phases import Phase
+from spectail.weights.matrix import layer_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +46,55 @@ def summary_lines(title: str, frame: pd.DataFrame, skipped: int | None) -> list[
         shown = ", ".join(f"{name} z {value:.3g}".replace("-", "−") for name, value in z.head(_FURTHEST).items())
         lines.append(f"furthest from untrained: {shown}")
     return lines
+
+
+def roll_up(frame: pd.DataFrame, by: str) -> pd.DataFrame:
+    """The matrices of each layer, or of each kind, in one row.
+
+    Args:
+        frame: one row a matrix, as `spectail.analyze` gives it.
+        by: "layer" for the blocks of the model, such as "model.layers.7"; "kind" for what matrices are in them, by
+            their names without numbers.
+
+    Returns:
+        one row a layer or kind, in the order of the first of its matrices: how many matrices and weights, medians of
+        the exponents and ranks, the z that is furthest from untrained, the sum of the spikes, and the phases.
+
+    Raises:
+        SettingError: by is neither.
+
+    >>> from spectail import analyze
+    >>> import torch
+    >>> state = {f"blocks.{i}.{name}.weight": torch.randn(20, 30) for i in range(2) for name in ("fc1", "fc2")}
+    >>> roll_up(analyze(state, nulls=False).frame, "layer")[["layer", "matrices", "weights"]].values.tolist()
+    [['blocks.0', 2, 1200], ['blocks.1', 2, 1200]]
+    """
+    if by not in ("layer", "kind"):
+        raise SettingError(unknown_name("by", by, ("layer", "kind")))
+    names = frame["name"].map(layer_of if by == "layer" else _without_numbers)
+    rows = []
+    for name, group in frame.groupby(names, sort=False):
+        phases = group["phase"].value_counts()
+        rows.append(
+            {
+                by: name or "(in no layer)",
+                "matrices": len(group),
+                "weights": int((group["rows"] * group["cols"] * group["slices"]).sum()),
+                "pl_alpha_hill": group["pl_alpha_hill"].median(),
+                "z_hill": group["z_hill"].min(),
+                "n_spikes": int(group["n_spikes"].sum()),
+                "stable_rank": group["stable_rank"].median(),
+                "phases": ", ".join(f"{phase} {count}" for phase, count in phases.items()),
+            }
+        )
+    import pandas as pd
+
+    return pd.DataFrame(rows)
+
+
+def _without_numbers(name: str) -> str:
+    """The name of a matrix with * for every number that counts layers, experts or heads."""
+    return re.sub(r"(?<=[.\[])\d+(?=[.\]])|^\d+(?=\.)|(?<= )\d+(?=\])", "*", name)
 
 
 def summary_html(text: str, frame: pd.DataFrame) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from spectail.cli.option import option
-from spectail.errors import SettingError
+from spectail.errors import SettingError, unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +49,9 @@ class Analyze:
         "kernel-slices"
     )
     heads: Annotated[bool, option(help="Also a row for the QK and the OV circuit of each attention head.")] = False
+    by: Annotated[
+        str | None, option(metavar="layer|kind", help="Also a table with one row a layer of the model, or a kind.")
+    ] = None
     p_value: Annotated[bool, option(help="Bootstrap the goodness of each KS fit; takes a while.")] = False
     seed: Annotated[int, option(metavar="INT", help="Of the bootstrap.")] = 0
     device: Annotated[
@@ -68,6 +71,8 @@ class Analyze:
 
     def __call__(self) -> None:
         """Analyse, print, and write the files."""
+        if self.by not in (None, "layer", "kind"):
+            raise SettingError(unknown_name("by", self.by, ("layer", "kind")))
         if self.seed < 0:
             raise SettingError(f"seed={self.seed} is not valid; expected 0 or more")
         if self.workers is not None and self.workers > 0 and self.ray is None and not self.list:
@@ -78,7 +83,7 @@ class Analyze:
             self._print_list()
             return
         from spectail.analysis.model import analyze, compare
-        from spectail.report.terminal.recording import print_recording
+        from spectail.report.terminal.recording import print_recording, print_rolled_up
         from spectail.report.terminal.tables import print_paths
         from spectail.running.ray import Resources
         from spectail.weights.ranges import without_secrets
@@ -101,6 +106,8 @@ class Analyze:
         else:
             analysis = compare(self.source, self.after, **options)
         print_recording(analysis.recording)
+        if self.by is not None:
+            print_rolled_up(analysis.roll_up(self.by))
         if self.out is not None:
             words = [
                 *map(without_secrets, filter(None, [self.source, self.after])),

@@ -21,7 +21,7 @@ from spectail.analysis.summary import summary_lines
 from spectail.plots.colours import PHASES
 from spectail.recording.layout import frame
 from spectail.recording.quantities import Quantity, quantities_of, quantity
-from spectail.report.terminal.tables import console, print_paths
+from spectail.report.terminal.tables import console, print_paths, print_table
 from spectail.report.wording import (
     duration,
     number_text,
@@ -139,3 +139,13 @@ def _print_skipped(skipped: Sequence[Skipped]) -> None:
     out.print(f"skipped {len(skipped)} parameters:" if skipped else "nothing was skipped")
     for reason, names in skipped_by_reason(skipped):
         out.print(Text(f"  {reason} – {names}"), soft_wrap=True)
+
+
+def print_rolled_up(table: pd.DataFrame) -> None:
+    """Print a table of `Analysis.roll_up`."""
+    heads = [str(name) for name in table.columns]
+    rows = [
+        tuple(value if isinstance(value, str) else number_text(value) for value in row)
+        for row in table.itertuples(index=False)
+    ]
+    print_table(f"by {heads[0]}", [tuple(heads), *rows])
