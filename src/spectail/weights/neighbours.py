@@ -42,6 +42,8 @@ class Neighbours:
 
     def renamed(self, name: str, layer: str, other: str) -> Shape | None:
         """The shape of the parameter that is called as this one is, but for the end of its layer's path."""
+        if layer not in name:
+            return None
         path = self.layer_of_weight(name)
         path = name if path is None else path
         if path != layer and not path.endswith(f".{layer}"):
