@@ -253,6 +253,10 @@ def test_shards_on_the_web_are_read_by_their_index(server):
     server.files["/x/y/one.safetensors"] = save({"w": torch.eye(8)})
     (matrix,) = open_weights(f"{server.url}/x/model.safetensors.index.json").matrices
     assert torch.equal(matrix.load()[0], torch.eye(8))
+    source = f"{server.url}/x/model.safetensors.index.json"
+    before = stamps_of(source)
+    server.files["/x/y/one.safetensors"] += b"more"
+    assert "one.safetensors has changed" in difference({"files": [before]}, {"files": [stamps_of(source)]})
 
 
 def test_a_pickle_is_read_by_ranges_too(server, tmp_path):
@@ -292,6 +296,10 @@ def test_an_address_of_a_file_here_is_that_file(tmp_path):
         ("hub:a/b/../../c", "expected hub:owner/name"),
         ("hub:", "expected hub:owner/name"),
         ("hub:../x", "no name of a model"),
+        ("http://[bad/x.pt", "is no address"),
+        ("http://host:port/x.pt", "is no address"),
+        ("https:///x.pt", "cannot be read"),
+        ("https://example.org/folder/", "names no file"),
     ],
 )
 def test_what_names_nothing_is_said_in_a_sentence(server, source, said):
@@ -470,6 +478,9 @@ def test_a_range_that_was_not_asked_for(server, said, sentence):
 def test_a_redirect_leads_only_to_the_web_and_not_in_a_circle(server):
     server.fault = lambda answer, path: answer.say(302, {"Location": "file:///etc/passwd"})
     with pytest.raises(SourceError, match="leads to 'file', not the web"):
+        open_weights(f"{server.url}/x.safetensors")
+    server.fault = lambda answer, path: answer.say(302, {"Location": "http://[bad/"})
+    with pytest.raises(SourceError, match="cannot be read"):
         open_weights(f"{server.url}/x.safetensors")
     server.fault = lambda answer, path: answer.say(302, {"Location": path})
     with pytest.raises(SourceError, match="leads in a circle"):

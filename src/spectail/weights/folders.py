@@ -255,19 +255,10 @@ def _joined(title: str, sources: Iterable[tuple[str, Source]]) -> Source:
 def _sharded(folder: Folder, index_name: str, key: str | None) -> Source:
     """The tensors of a checkpoint in several files, by its index."""
     index = folder.file(index_name)
-    if index.size > LARGEST_INDEX:
-        raise SourceError(f"{index.name} is no index: it has more than {LARGEST_INDEX} bytes")
-    content = parse_json(index.name, bytes(index.read(0, index.size)), "an index of shards")
-    places = content.get("weight_map")
-    if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
-        raise SourceError(f"{index.name} has no weight_map from the names of weights to the names of files")
-    names: dict[str, list[str]] = {}
-    for name, shard in places.items():
-        names.setdefault(shard, []).append(name)
+    names = _names_by_shard(index)
     parameters: list[Parameter] = []
     skipped: list[Skipped] = []
     for shard, names_there in names.items():
-        _check_shard(index.name, shard)
         file = folder.file(shard)
         _check_link(index, file)
         source = read_tensors(file, key)
@@ -283,6 +274,27 @@ def _sharded(folder: Folder, index_name: str, key: str | None) -> Source:
         skipped += [Skipped(printable(name), parameter.shape, reason) for name, parameter in stored.items()]
         skipped += source.skipped
     return Source(index.title, sorted(parameters, key=natural_order), skipped)
+
+
+def shards_of(folder: Folder, index_name: str) -> list[str]:
+    """The names of the files that an index lists."""
+    return list(_names_by_shard(folder.file(index_name)))
+
+
+def _names_by_shard(index: StoredFile) -> dict[str, list[str]]:
+    """Which weights lie in each file that an index lists."""
+    if index.size > LARGEST_INDEX:
+        raise SourceError(f"{index.name} is no index: it has more than {LARGEST_INDEX} bytes")
+    content = parse_json(index.name, bytes(index.read(0, index.size)), "an index of shards")
+    places = content.get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
+        raise SourceError(f"{index.name} has no weight_map from the names of weights to the names of files")
+    names: dict[str, list[str]] = {}
+    for name, shard in places.items():
+        names.setdefault(shard, []).append(name)
+    for shard in names:
+        _check_shard(index.name, shard)
+    return names
 
 
 def _check_shard(index: str, name: str) -> None:

@@ -86,7 +86,11 @@ def web_address(url: str) -> WebAddress:
     >>> web_address("https://me:secret@example.org/a b.pt?signature=1").name
     'https://example.org/a%20b.pt'
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - looked at when it is asked for
+    except ValueError as error:
+        raise SourceError(f"{without_secrets(printable(url)):.200} is no address: {error}") from None
     headers = {}
     host = parts.netloc.rpartition("@")[2]
     if "@" in parts.netloc:
@@ -194,7 +198,9 @@ class _Ranges:
             try:
                 count = self._read_on(values, start, count)
                 continue
-            except (OSError, HTTPException) as error:
+            except SourceError:
+                raise
+            except (OSError, HTTPException, ValueError) as error:  # the last of an address that is none
                 reason: Exception = error
             if self._at - since >= 2**20:  # it comes, if in pieces
                 tries, since = 0, self._at

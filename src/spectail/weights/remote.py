@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 from urllib.request import url2pathname
 
 from spectail.errors import SourceError, first_line, kind_and_first_line
-from spectail.weights.folders import Folder, read_file, read_folder, read_one
+from spectail.weights.folders import Folder, read_file, read_folder, read_one, shards_of
 from spectail.weights.parameter import Source
 from spectail.weights.ranges import PAUSES, TIMEOUT, Remembered, WebAddress, web_address, web_file, without_secrets
 from spectail.weights.stored import StoredFile, local_file
@@ -36,6 +36,7 @@ _HUB = re.compile(
 )
 
 _COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
+_COMMIT_OF_A_HUB = re.compile(r"[\w-]{4,128}", re.ASCII)  # others than Hugging Face's count in their own way
 
 _LOG_IN = "log in with `hf auth login` (huggingface-cli login), or set HF_TOKEN"
 
@@ -68,12 +69,10 @@ def read_remote(source: str, key: str | None = None) -> Source:
         model = _model_of(source)
         below = _read_below(_hub_folder(model), model.path, key)
         return replace(below, title="/".join(filter(None, [model.title, model.path])))
-    parts = urlsplit(source)
-    if parts.scheme.lower() == "file":
-        return read_file(Path(url2pathname(parts.path)), key)
-    if parts.scheme.lower() in ("http", "https"):
-        return _read_web(source, key)
-    folder, name = _elsewhere(source)
+    protocol = source.partition("://")[0].lower()
+    if protocol == "file":
+        return read_file(Path(url2pathname(source.partition("://")[2])), key)
+    folder, name = _web_folder(source) if protocol in ("http", "https") else _elsewhere(source)
     return _read_below(folder, name, key)
 
 
@@ -107,13 +106,12 @@ def remote_stamps(source: str) -> list[list[Any]]:
     if _is_hub(source):
         model = _model_of(source)
         return [["/".join(filter(None, [model.name, model.path])), 0, model.commit]]
-    if urlsplit(source).scheme.lower() in ("http", "https"):
-        files = [web_file(web_address(source))]
-    else:
-        folder, name = _elsewhere(source)
-        beside = [name] if name and not name.endswith(".json") else folder.names
-        files = [folder.file(one) for one in beside]
-    return [[file.title, file.size, str(file.stamp)] for file in files]
+    web = source.lower().startswith(("http://", "https://"))
+    folder, name = _web_folder(source) if web else _elsewhere(source)
+    names = [name] if name else folder.names
+    if name.endswith(".json"):  # an index
+        names = [name, *shards_of(folder, name)]
+    return [[one, file.size, str(file.stamp)] for one in names for file in (folder.file(one),)]
 
 
 def _read_below(folder: Folder, path: str, key: str | None) -> Source:
@@ -183,19 +181,22 @@ def _model_of(source: str) -> _Model:
 @lru_cache(maxsize=32)
 def _listed(name: str, revision: str, endpoint: str) -> tuple[str, tuple[str, ...]]:
     """The commit of a revision, and its files."""
-    info = _asked(_hub_library(), name, revision, endpoint)
-    commit = str(info.sha or "")
-    if not _COMMIT.fullmatch(commit):
+    commit, names = _asked(_hub_library(), name, revision, endpoint)
+    if not _COMMIT_OF_A_HUB.fullmatch(commit):
         raise SourceError(f"hub:{name}: {endpoint} does not say which commit {revision!r} is; expected a hub's answer")
-    return commit, tuple(sorted(_safe([one.rfilename for one in info.siblings or ()])))
+    return commit, tuple(sorted(_safe(names)))
 
 
-def _asked(hub: Any, name: str, revision: str, endpoint: str) -> Any:
-    """What the hub says of a revision."""
-    shown = f"hub:{name}"
+def _asked(hub: Any, name: str, revision: str, endpoint: str) -> tuple[str, list[str]]:
+    """What the hub says of a revision: its commit and files."""
+    shown, api = f"hub:{name}", hub.HfApi(endpoint=endpoint)
     for pause in (*PAUSES[:2], None):
         try:
-            return hub.HfApi(endpoint=endpoint).model_info(name, revision=revision, timeout=TIMEOUT)
+            info = api.model_info(name, revision=revision, timeout=TIMEOUT)
+            commit = str(info.sha or "")
+            if info.siblings is None:
+                return commit, list(api.list_repo_files(name, revision=commit or revision))
+            return commit, [one.rfilename for one in info.siblings]
         except hub.errors.GatedRepoError:
             raise SourceError(f"{shown} is gated: {_accept(name, endpoint)}") from None
         except hub.errors.RevisionNotFoundError:
@@ -272,8 +273,8 @@ def _hub_library() -> Any:
 # the web
 
 
-def _read_web(url: str, key: str | None) -> Source:
-    """A file by its address, or the shards that an index lists, which lie beside it."""
+def _web_folder(url: str) -> tuple[Folder, str]:
+    """Where a file lies, of which it is known what it is called: others there are opened by their names."""
     address = web_address(url)
     steps = PurePosixPath(unquote(urlsplit(address.url).path))
     if not steps.name or address.url.endswith("/"):
@@ -290,7 +291,7 @@ def _read_web(url: str, key: str | None) -> Source:
     with suppress(SourceError):  # most files have no configuration beside them
         file("config.json")
         names.append("config.json")
-    return read_one(Folder(address.name.rpartition("/")[0], steps.parent.name, names, file), steps.name, key)
+    return Folder(address.name.rpartition("/")[0], steps.parent.name, names, file), steps.name
 
 
 # fsspec
