@@ -513,6 +513,7 @@ def test_a_configuration_that_does_not_fit_is_not_believed(size):
         {"dtype": "int8"},
         {"dtype": 5},
         {"dtype": []},
+        {"blocksize": 15},
     ],
 )
 def test_a_quant_state_that_does_not_fit_is_not_believed(said):
@@ -522,6 +523,15 @@ def test_a_quant_state_that_does_not_fit_is_not_believed(said):
     parameters, skipped = opened(state | {name: torch.frombuffer(bytearray(text), dtype=torch.uint8)})
     assert parameters == {}
     assert all("quantised (NF4), but" in reason for reason in skipped.values())
+
+
+def test_an_offset_that_is_no_number_of_a_computer_is_an_error_of_that_weight_only():
+    name = "a.weight.quant_state.bitsandbytes__nf4"
+    state = nf4_parts(nested=True)
+    text = json.dumps(json.loads(bytes(state[name].tolist())) | {"nested_offset": 10**400}).encode()
+    weight = opened(state | {name: torch.tensor(list(text), dtype=torch.uint8)})[0]["a.weight"]
+    with pytest.raises(SourceError, match=r"a\.weight cannot be dequantised"):
+        weight.load()
 
 
 @pytest.mark.parametrize("text", [b"", b"[" * 10000, b"\xff\xfe", b"[1]", b'{"blocksize": 1e999}', b"x" * 2**17])
