@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from spectail.errors import SourceError
+from spectail.weights.channels_last import as_in_torch
 from spectail.weights.formats.pickle_machine import StandIn
 from spectail.weights.matrix import Skipped
 from spectail.weights.parameter import Parameter, Source, from_array, from_tensor
@@ -101,6 +102,8 @@ def source_of_tree(tree: Tree, where: str, title: str, key: str | None = None) -
     for path, value in finder.leaves(tree, ()):
         name = ".".join(path) or "tensor"  # one that was saved alone has no name
         leaf = as_parameter(value, name)
+        if leaf is not None and not isinstance(value, Parameter | Tensor):  # an array of JAX or Keras in memory
+            leaf = as_in_torch(leaf)
         if leaf is not None:
             parameters.append(leaf)
         else:

@@ -6,12 +6,14 @@ Here: what is true of all formats, and what is told of files that are none. Not 
 from __future__ import annotations
 
 from spectail.errors import SourceError
-from spectail.weights.formats import pickles, safetensors
+from spectail.weights.formats import gguf, npz, pickles, safetensors
 from spectail.weights.parameter import Source
 from spectail.weights.stored import StoredFile
 
 FORMATS = (
     safetensors.FORMAT,
+    npz.FORMAT,
+    gguf.FORMAT,
     pickles.FORMAT,
 )
 """Of two that recognise a file, the first is taken."""
