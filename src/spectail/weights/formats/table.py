@@ -6,7 +6,7 @@ Here: what is true of all formats, and what is told of files that are none. Not 
 from __future__ import annotations
 
 from spectail.errors import SourceError
-from spectail.weights.formats import gguf, npz, pickles, safetensors
+from spectail.weights.formats import gguf, keras, npz, onnx, pickles, safetensors
 from spectail.weights.parameter import Source
 from spectail.weights.stored import StoredFile
 
@@ -14,6 +14,8 @@ FORMATS = (
     safetensors.FORMAT,
     npz.FORMAT,
     gguf.FORMAT,
+    keras.FORMAT,
+    onnx.FORMAT,
     pickles.FORMAT,
 )
 """Of two that recognise a file, the first is taken."""

@@ -1,0 +1,282 @@
+"""Keras models: `.keras` archives, and the HDF5 files of Keras and others. No layer is made, and no Lambda is run.
+
+Here: all that is known of these files. Not here: which way their kernels go (`channels_last`).
+
+Source: https://github.com/keras-team/keras/blob/master/keras/src/saving/saving_lib.py, legacy/saving beside it.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spectail.errors import SourceError
+from spectail.weights.channels_last import as_in_torch
+from spectail.weights.formats.format import Format
+from spectail.weights.matrix import Skipped
+from spectail.weights.parameter import Parameter, Source, why_not_matrix, why_not_values
+from spectail.weights.state_dict import source_of_tree
+from spectail.weights.stored import StoredFile
+from spectail.weights.untrusted import parse_json, printable
+
+_MAGIC = b"\x89HDF\r\n\x1a\n"
+
+_WEIGHTS = "model.weights.h5"
+
+_MOST = 500_000
+"""Data sets and groups of a file."""
+
+_DEEPEST = 60
+
+_MOST_TIMES = 1_100
+"""How many times smaller deflating makes anything at most."""
+
+_LARGEST_CONFIGURATION = 2**28  # bytes
+
+_VARIABLES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("Embedding",), ("embeddings",)),
+    **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), ("depthwise_kernel", "bias")),
+    **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), ("depthwise_kernel", "pointwise_kernel", "bias")),
+    **dict.fromkeys(("LSTMCell", "GRUCell", "SimpleRNNCell"), ("kernel", "recurrent_kernel", "bias")),
+    "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
+    "LayerNormalization": ("gamma", "beta"),
+}
+"""What a layer calls its variables, which `.keras` files only number; others begin with a kernel and a bias."""
+
+_HOW_TO_CONVERT = "in Keras, numpy.savez(path, **{w.path: w.numpy() for w in model.weights})"
+
+
+def _recognises(file: StoredFile) -> bool:
+    start = file.start(8)
+    return start == _MAGIC or (start[:4] == b"PK\x03\x04" and file.ending == ".keras")
+
+
+def _tensors(file: StoredFile, key: str | None) -> Source:
+    """The arrays of a file, unread, under the names of its layers.
+
+    Raises:
+        SourceError: the file cannot be read, holds no array, or the `h5py` package is missing.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise SourceError(f"{file.name} needs h5py, which is not installed: pip install 'spectail[keras]'") from None
+    archived = file.start(4) == b"PK\x03\x04"
+    inner, layers = _unzipped(file) if archived else (file, {})
+    skipped: list[Skipped] = []
+    parameters: dict[str, Parameter] = {}
+    for place, shape, kind, refusal in _listed(h5py, inner, skipped):
+        name = _name(place, layers)
+        name = name if name not in parameters else ".".join(place)
+        parameters[name] = _parameter(h5py, inner, name, "/".join(place), shape, kind, refusal)
+    source = source_of_tree(parameters, file.name, file.title, key)
+    return replace(
+        source, parameters=[as_in_torch(one) for one in source.parameters], skipped=[*source.skipped, *skipped]
+    )
+
+
+def _unzipped(file: StoredFile) -> tuple[StoredFile, dict[str, tuple[str, str]]]:
+    """The file of weights in an archive, as a file of its own, and its layers: by path, their names and classes."""
+    try:
+        with zipfile.ZipFile(file.stream()) as archive:
+            entries = {entry.filename: entry for entry in archive.infolist()}
+            if _WEIGHTS not in entries:
+                raise SourceError(f"{file.name} is no model of Keras 3: it has no {_WEIGHTS}; {_HOW_TO_CONVERT}")
+            entry = entries[_WEIGHTS]
+            header = bytes(file.read(entry.header_offset, 30)) if entry.header_offset + 30 <= file.size else b""
+            start = entry.header_offset + 30 + int.from_bytes(header[26:28], "little")
+            start += int.from_bytes(header[28:30], "little")
+            config = entries.get("config.json")
+            text = b""
+            if config is not None and config.file_size <= min(_LARGEST_CONFIGURATION, file.size * _MOST_TIMES):
+                text = archive.read(config)
+            if entry.compress_type == zipfile.ZIP_STORED:
+                if header[:4] != b"PK\x03\x04" or start + entry.file_size > file.size:
+                    raise SourceError(f"{file.name} is a damaged zip archive: it ends before its weights do")
+                inner = replace(file, size=entry.file_size, read=lambda at, count: file.read(start + at, count))
+            else:
+                if entry.file_size > file.size * _MOST_TIMES:
+                    raise SourceError(f"{file.name} claims more bytes than there are")
+                content = archive.read(entry)
+                inner = replace(file, size=len(content), read=lambda at, count: bytearray(content[at : at + count]))
+    except SourceError:
+        raise
+    except Exception as error:  # zipfile raises many, where an archive is damaged
+        raise SourceError(f"{file.name} is a damaged zip archive: {error!s:.200}") from None
+    return inner, _layers(parse_json(file.name, text, "the configuration of a model")) if text else {}
+
+
+def _layers(config: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """By the path in the file of weights, which numbers layers by their classes: their names and classes."""
+    layers: dict[str, tuple[str, str]] = {}
+    todo: list[tuple[str, Any, int]] = [("", config, 0)]
+    while todo:
+        path, here, depth = todo.pop()
+        inside = here.get("config") if isinstance(here, Mapping) else None
+        members = inside.get("layers") if isinstance(inside, Mapping) else None
+        counts: dict[str, int] = {}
+        for member in members if isinstance(members, list) and depth < _DEEPEST else ():
+            kind = member.get("class_name") if isinstance(member, Mapping) else None
+            settings = member.get("config") if isinstance(member, Mapping) else None
+            if not isinstance(kind, str) or not isinstance(settings, Mapping):
+                continue
+            snake = re.sub(
+                r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", re.sub(r"\W+", "", kind))
+            )
+            snake = snake.lower()
+            count = counts[snake] = counts.get(snake, -1) + 1
+            place = f"{path}layers/{snake}_{count}" if count else f"{path}layers/{snake}"
+            layers[place] = (str(settings.get("name", place)), kind)
+            todo.append((f"{place}/", member, depth + 1))
+    return layers
+
+
+def _name(place: tuple[str, ...], layers: Mapping[str, tuple[str, str]]) -> str:
+    """What a variable is called: by its layers' names where these are known, without what only groups them."""
+    steps: list[str] = []
+    kind = ""
+    for index, step in enumerate(place):
+        known = layers.get("/".join(place[: index + 1]))
+        if known is not None:
+            steps.append(known[0].replace("/", "."))
+            kind = known[1]
+        elif step in ("layers", "vars", "model_weights", "_layer_checkpoint_dependencies"):
+            continue
+        elif index == len(place) - 1 and place[index - 1 : index] == ("vars",) and step.isdigit():
+            names = _VARIABLES.get(f"{kind}Cell" if "cell" in place else kind, ("kernel", "bias"))
+            steps.append(names[int(step)] if int(step) < len(names) else step)
+        else:
+            step = re.sub(r":\d+$", "", step)
+            if not steps or steps[-1] != step:  # the older files say a layer's name twice
+                steps.append(step)
+    return ".".join(steps) or "array"
+
+
+_Listed = tuple[tuple[str, ...], tuple[int, ...], np.dtype[Any], str]
+
+
+def _listed(h5py: Any, file: StoredFile, skipped: list[Skipped]) -> list[_Listed]:
+    """Every data set that lies in the file itself: its place, shape, dtype, and why it cannot be read."""
+    try:
+        with h5py.File(_Checked(file), "r") as content:
+            root = h5py.h5o.get_info(content.id)
+            return list(_walk(h5py, content, (), skipped, {(root.fileno, root.addr)}, [0]))
+    except SourceError:
+        raise
+    except Exception as error:  # HDF5 raises many, where a file is damaged
+        raise SourceError(f"{file.name} is a damaged file of HDF5: {_sentence(error)}") from None
+
+
+def _walk(
+    h5py: Any, group: Any, path: tuple[str, ...], skipped: list[Skipped], visited: set[Any], count: list[int]
+) -> Iterator[_Listed]:
+    count[0] += 1
+    if count[0] > _MOST or len(path) > _DEEPEST:
+        raise SourceError("more groups in one another than in any model")
+    for name in group:
+        place = (*path, printable(name))
+        link = group.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            skipped.append(Skipped(".".join(place), (), "a link to elsewhere, which was not followed"))
+            continue
+        if path == () and re.fullmatch(r"optimizer(_weights)?|_?optimizer\w*", name):
+            skipped.append(Skipped(printable(name), (), "an optimizer's state"))
+            continue
+        inner = group[name]
+        info = h5py.h5o.get_info(inner.id)
+        if isinstance(inner, h5py.Group):
+            if (info.fileno, info.addr) in visited:
+                continue
+            visited.add((info.fileno, info.addr))
+            yield from _walk(h5py, inner, place, skipped, visited, count)
+        elif isinstance(inner, h5py.Dataset):
+            count[0] += 1
+            yield (*path, name), *_described(inner)
+
+
+def _described(data: Any) -> tuple[tuple[int, ...], np.dtype[Any], str]:
+    shape, kind = data.shape or (), data.dtype
+    refusal = ""
+    if data.external or data.is_virtual:
+        refusal = "its values lie in another file, which was not opened"
+    elif kind.kind not in "biuf" or kind.itemsize not in (1, 2, 4, 8) or (kind.kind == "f" and kind.itemsize == 1):
+        refusal = f"values of the kind {kind!s:.40}, not numbers"
+    elif data.chunks is None:
+        if data.id.get_storage_size() < prod(shape) * kind.itemsize:
+            refusal = "" if 0 in shape else "without values: they were never written"
+    elif prod(shape) * kind.itemsize > data.id.get_storage_size() * _MOST_TIMES:
+        refusal = "without values, or fewer than its shape has"
+    return tuple(shape), kind, refusal
+
+
+def _parameter(
+    h5py: Any, file: StoredFile, name: str, place: str, shape: tuple[int, ...], kind: np.dtype[Any], refusal: str
+) -> Parameter:
+    dtype = getattr(torch, kind.name, None)
+    if refusal or not isinstance(dtype, torch.dtype):
+        return Parameter(name, shape, lambda: torch.empty(0), refusal or f"values of the kind {kind}", resident=False)
+    refusal = why_not_values(dtype) or why_not_matrix(shape)
+    return Parameter(name, shape, partial(_values, h5py, file, place), refusal, resident=False, dtype=kind.name)
+
+
+def _values(h5py: Any, file: StoredFile, place: str) -> Tensor:
+    try:
+        with h5py.File(_Checked(file), "r") as content:
+            values = content[place][()]
+    except SourceError:
+        raise
+    except Exception as error:  # HDF5 raises many, where a file is damaged
+        raise SourceError(
+            f"{file.name} is damaged: {printable(place):.200} cannot be read: {_sentence(error)}"
+        ) from None
+    return torch.from_numpy(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="), copy=False)))
+
+
+def _sentence(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+
+
+class _Checked(io.RawIOBase):
+    """What HDF5 reads from: never past the end, whatever the file says."""
+
+    def __init__(self, file: StoredFile) -> None:
+        self._file, self._at = file, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = max({io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._file.size}[whence] + offset, 0)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        count = max(min(len(buffer), self._file.size - self._at), 0)
+        if count:
+            memoryview(buffer).cast("B")[:count] = self._file.read(self._at, count)
+        self._at += count
+        return count
+
+
+FORMAT = Format(
+    describe="a model of Keras, or a file of HDF5",
+    endings=(".keras", ".h5", ".hdf5"),
+    recognises=_recognises,
+    tensors=_tensors,
+    how_to_convert=_HOW_TO_CONVERT,
+)
