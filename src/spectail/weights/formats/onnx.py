@@ -23,7 +23,7 @@ from spectail.weights.parameter import Parameter, Source, from_array, why_not_ma
 from spectail.weights.stored import StoredFile, local_file
 from spectail.weights.untrusted import printable
 
-LARGEST = 2**31
+_LARGEST = 2**31
 """Bytes of a model without its external data: the limit of protocol buffers."""
 
 _DTYPES: dict[int, torch.dtype] = {
@@ -67,8 +67,8 @@ def _tensors(file: StoredFile, key: str | None) -> Source:
         import onnx
     except ImportError:
         raise SourceError(f"{file.name} needs onnx, which is not installed: pip install 'spectail[onnx]'") from None
-    if file.size > LARGEST:
-        raise SourceError(f"{file.name} is no ONNX model: it has more than {LARGEST} bytes")
+    if file.size > _LARGEST:
+        raise SourceError(f"{file.name} is no ONNX model: it has more than {_LARGEST} bytes")
     try:
         model = onnx.ModelProto.FromString(bytes(file.read(0, file.size)))
     except SourceError:

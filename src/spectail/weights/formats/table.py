@@ -33,6 +33,8 @@ NOT_READ = (
     (b"(\xb5/\xfd", "compressed: unzstd it first"),
     (b"ustar", "a tar archive: tar xf it, and name what is in it"),
     (b"ggml", "of llama.cpp before GGUF: its convert_llama_ggml_to_gguf.py converts it"),
+    (b"\x1c\x00\x00\x00TFL3", "of TFLite: python -m tf2onnx.convert --tflite IN --output OUT.onnx converts it"),
+    (b"<?xml", "XML, as OpenVINO writes beside a .bin: save the model that it was converted from"),
     (b"PK\x03\x04", "a zip archive, but no checkpoint: unzip it first"),
 )
 """How files start that are often taken for weights, and what to do with them."""
