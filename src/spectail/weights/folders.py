@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from spectail.errors import SourceError
+from spectail.weights.distributed import METADATA, read_distributed
 from spectail.weights.formats.table import ENDINGS, read_tensors
 from spectail.weights.matrix import Skipped
 from spectail.weights.parameter import Parameter, Source, natural_order
@@ -112,6 +113,8 @@ def read_folder(folder: Folder, key: str | None = None) -> Source:
         return replace(source, title=f"{title}/{source.title}")
     if len(chosen) == 1 and chosen[0].endswith(".json"):
         source = _sharded(folder, chosen[0], key)
+    elif chosen == [METADATA]:
+        return read_distributed(folder.file, title)
     elif len(chosen) == 1:
         source = read_tensors(folder.file(chosen[0]), key)
     else:
@@ -172,6 +175,8 @@ def _weights_of(folder: Folder, here: Iterable[str]) -> list[str]:
     Raises:
         SourceError: it is not clear which are meant.
     """
+    if METADATA in here:
+        return [METADATA]
     names = sorted(name for name in here if not _BESIDE.fullmatch(name) and not name.startswith("."))
     variants = {re.sub(r"\.(fp16|bf16|fp32|ema|non_ema)(?=\.|-)", "", name): name for name in reversed(names)}
     for usual in USUAL:
