@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from references import awq, bnb, compressed, fp4, fp8, gptq, hqq
 from spectail.errors import SourceError
@@ -399,6 +400,32 @@ def test_a_quantised_file_is_read_part_by_part(tmp_path):
         assert torch.equal(values, expected[matrix.name]), matrix.name
     reasons = {one.name: one.reason for one in of_file.skipped}
     assert reasons == {one.name: one.reason for one in in_memory.skipped}
+
+
+def test_a_module_of_quantised_layers_has_the_rows_of_its_state_dict():
+    class Layer(nn.Module):
+        def __init__(self, parts):
+            super().__init__()
+            for name, part in parts.items():
+                if part.dtype.is_floating_point:
+                    setattr(self, name, nn.Parameter(part, requires_grad=False))
+                else:
+                    self.register_buffer(name, part)
+
+    fp8_parts = {"weight": torch.randn(64, 64).to(torch.float8_e4m3fn), "weight_scale_inv": floats(4, 4)}
+    int8_parts = {"weight": numbers(8, 16, below=99).to(torch.int8), "SCB": floats(8)}
+    layers = [Layer(parts) for parts in (gptq_parts(4), fp8_parts, int8_parts)]
+    model = nn.ModuleDict({"a": layers[0], "b": layers[1], "c": layers[2], "d": nn.Linear(3, 3)})
+    of_module, of_state = open_weights(model), open_weights(model.state_dict())
+    expected = {matrix.name: matrix for matrix in of_state.matrices}
+    assert len(of_module.matrices) == 4
+    for matrix in of_module.matrices:
+        assert (matrix.note, matrix.dtype) == (expected[matrix.name].note, expected[matrix.name].dtype)
+        assert torch.equal(matrix.load(), expected[matrix.name].load())
+    reasons = {one.name: one.reason for one in of_state.skipped}
+    assert {one.name: one.reason for one in of_module.skipped}.items() >= (
+        reasons.items() - {("d.bias", reasons["d.bias"])}
+    )
 
 
 def test_a_layer_of_fused_queries_keys_and_values_is_split_after_it_is_dequantised():

@@ -69,6 +69,20 @@ def test_4_bit_blocks_are_what_bitsandbytes_gives(kind, nested, stored, dtype, s
     assert same_bits(weight_of(state), expected)
 
 
+@pytest.mark.parametrize("kind", ["nf4", "fp4"])
+@pytest.mark.parametrize("way", ["module", "state dict", "parameters"])
+def test_layers_of_bitsandbytes_are_read_as_they_are(kind, way):
+    bnb = pytest.importorskip("bitsandbytes")
+    layer = bnb.nn.Linear4bit(64, 32, bias=False, quant_type=kind)
+    layer.weight = bnb.nn.Params4bit(torch.randn(32, 64), requires_grad=False, quant_type=kind)
+    model = torch.nn.Sequential(layer.to("cpu"))
+    expected = bnb.functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state)
+    sources = {"module": model, "state dict": model.state_dict(), "parameters": dict(model.named_parameters())}
+    (matrix,) = open_weights(sources[way]).matrices
+    assert (matrix.name, matrix.dtype) == ("0.weight", kind)
+    assert same_bits(matrix.load()[0], expected)
+
+
 def test_int8_rows_are_what_bitsandbytes_gives():
     bnb = pytest.importorskip("bitsandbytes.functional")
     codes, absmax, _ = bnb.int8_vectorwise_quant(torch.randn(20, 30).half())
@@ -152,7 +166,7 @@ def test_hqq_is_what_its_package_gives(bits, axis, dtype, as_float):
 
 
 @pytest.mark.parametrize("kind", ["float8", "int8", "int4 in bytes", "int3 in bytes"])
-@pytest.mark.parametrize("way", ["in memory", "a checkpoint", "a checkpoint of parameters", "flat names"])
+@pytest.mark.parametrize("way", ["a module", "in memory", "a checkpoint", "a checkpoint of parameters", "flat names"])
 def test_what_torchao_stores_is_what_it_gives(kind, way, tmp_path):
     quantization = pytest.importorskip("torchao.quantization")
     support = pytest.importorskip("torchao.prototype.safetensors.safetensors_support")
@@ -168,9 +182,10 @@ def test_what_torchao_stores_is_what_it_gives(kind, way, tmp_path):
     expected, state = model[0].weight.dequantize(), model.state_dict()
     if way == "flat names":
         state, _ = support.flatten_tensor_state_dict(state)
-    elif way != "in memory":
+    elif way.startswith("a checkpoint"):
         torch.save(state if way == "a checkpoint" else dict(model.named_parameters()), tmp_path / "x.pt")
-    weights = open_weights(state if way in ("in memory", "flat names") else tmp_path / "x.pt")
+    in_memory = {"a module": model, "in memory": state, "flat names": state}
+    weights = open_weights(in_memory.get(way, tmp_path / "x.pt"))
     (matrix,) = weights.matrices
     assert matrix.name == "0.weight"
     assert torch.equal(matrix.load()[0], expected)

@@ -20,6 +20,7 @@ from spectail.weights.matrix import ConvMatrix, Skipped
 from spectail.weights.neighbours import Neighbours
 from spectail.weights.no_weights import why_fixed
 from spectail.weights.parameter import Parameter, Source, from_tensor, why_not_matrix
+from spectail.weights.quantized import dequantized_of_module
 from spectail.weights.reparametrized import reparametrized_of_module
 from spectail.weights.splitting import QKV, Splitting, bilinear, blocks, kernel, transposed, whole
 from spectail.weights.wrappers import WRAPPERS, without_wrappers
@@ -43,19 +44,22 @@ def read_module(module: nn.Module, title: str = "") -> Source:
     parameters: list[Parameter] = []
     skipped: list[Skipped] = []
     modules: dict[str, tuple[nn.Module, nn.Module | None]] = {}
+    config = _configuration(module)
     for path, owner, around in _walk(module, "", None, ()):
         modules[path.removesuffix(".")] = owner, around
         effective, consumed = reparametrized_of_module(owner, path)
-        parameters += effective
+        dequantized, parts = dequantized_of_module(owner, path, config)
+        consumed |= {part.name: part for part in parts}
+        parameters += [*effective, *dequantized]
         parameters += [
             from_tensor(path + name, tensor, _reader(owner, name))
             for name, tensor in owner._parameters.items()
-            if tensor is not None and path + name not in consumed
+            if tensor is not None and path + name not in consumed | {weight.name: weight for weight in dequantized}
         ]
         skipped += consumed.values()
         skipped += _other_values(owner, path, consumed)
     title = title or type(module).__name__
-    return _unwrapped(Source(title, parameters, skipped, modules, _configuration(module)))
+    return _unwrapped(Source(title, parameters, skipped, modules, config))
 
 
 def _unwrapped(source: Source) -> Source:

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from spectail.errors import SourceError, first_line
 from spectail.weights.matrix import Skipped
-from spectail.weights.parameter import Parameter, why_not_matrix, why_not_values
+from spectail.weights.parameter import Parameter, from_tensor, why_not_matrix, why_not_values
 from spectail.weights.schemes.bitsandbytes import FP4_STATE, NF4_STATE, describe_4bit_blocks, describe_llm_int8
 from spectail.weights.schemes.floats import describe_mxfp4, describe_mxfp4_experts, describe_nvfp4, describe_scaled
 from spectail.weights.schemes.integers import (
@@ -141,6 +142,61 @@ def dequantized_by_name(
         else:
             remaining.append(parameter)
     return remaining, list(skipped.values())
+
+
+def dequantized_of_module(
+    owner: nn.Module, path: str, config: Mapping[str, Any]
+) -> tuple[list[Parameter], list[Skipped]]:
+    """The quantised weights that a module holds, as what they mean.
+
+    Args:
+        owner: the module; its submodules are not looked at.
+        path: of it, with the point at its end.
+        config: of the model.
+
+    Returns:
+        its weights of known schemes; and the parameters and buffers that these are made of, or that are no weights.
+    """
+    stored = {**owner._parameters, **owner._buffers}
+    if all(tensor is None or _is_plain(tensor) for tensor in stored.values()):
+        return [], []
+    parts = [
+        from_tensor(path + inner, part, part.detach)
+        for name, tensor in stored.items()
+        if tensor is not None and not is_lazy(tensor)
+        for inner, part in parts_of_tensor(name, tensor).items()
+    ]
+    parameters, skipped = dequantized_by_name(parts, config)
+    of_owner = {path + name for name in stored}
+    return (
+        [parameter for parameter in parameters if parameter.note.startswith("dequantised")],
+        [part for part in skipped if part.name in of_owner],
+    )
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return type(tensor) in (Tensor, nn.Parameter) and tensor.dtype.is_floating_point and tensor.dtype.itemsize > 1
+
+
+def parts_of_tensor(name: str, tensor: Tensor) -> dict[str, Tensor]:
+    """What a tensor is made of that a package keeps in one object, under the names that a state dict has for it.
+
+    Args:
+        name: of the tensor.
+        tensor: any.
+
+    Returns:
+        its parts, where it is of torchao or bitsandbytes; else itself.
+    """
+    attributes = vars(tensor) if type(tensor) is not Tensor else {}
+    if isinstance(attributes.get("qdata"), Tensor):
+        return {f"{name}.{key}": part for key, part in attributes.items() if isinstance(part, Tensor)}
+    parts = {name: tensor}
+    if hasattr(attributes.get("quant_state"), "as_dict"):
+        parts |= {f"{name}.{key}": part for key, part in attributes["quant_state"].as_dict(packed=True).items()}
+    if isinstance(attributes.get("SCB"), Tensor):
+        parts |= {f"{name.rpartition('.')[0]}.SCB".lstrip("."): attributes["SCB"]}
+    return parts
 
 
 def _place(name: str) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from spectail.weights.channels_last import as_in_torch
 from spectail.weights.formats.pickle_machine import StandIn
 from spectail.weights.matrix import Skipped
 from spectail.weights.parameter import Parameter, Source, from_array, from_tensor
-from spectail.weights.quantized import dequantized_by_name
+from spectail.weights.quantized import dequantized_by_name, parts_of_tensor
 from spectail.weights.reparametrized import reparametrized_by_name
 from spectail.weights.untrusted import printable
 from spectail.weights.wrappers import without_wrappers
@@ -203,8 +203,10 @@ class _Finder:
             raise SourceError(f"{self._where} has more than {MOST_NAMES} names, more than any model")
         if isinstance(tree, nn.Module):
             tree = tree.state_dict()
-        if isinstance(tree, Tensor) and isinstance(getattr(tree, "qdata", None), Tensor):  # a quantised one of torchao
-            tree = TensorParts((name, part) for name, part in vars(tree).items() if isinstance(part, Tensor))
+        if isinstance(tree, Tensor) and path and len(parts := parts_of_tensor(path[-1], tree)) > 1:
+            for name, part in parts.items():
+                yield (*path[:-1], name), part
+            return
         if isinstance(tree, Mapping) and depth >= 0 and (not path or self.worth(tree)):
             for key, value in tree.items():
                 yield from self.leaves(
