@@ -93,7 +93,7 @@ def _unzipped(file: StoredFile) -> tuple[StoredFile, dict[str, tuple[str, str]]]
             if _WEIGHTS not in entries:
                 raise SourceError(f"{file.name} is no model of Keras 3: it has no {_WEIGHTS}; {_HOW_TO_CONVERT}")
             entry = entries[_WEIGHTS]
-            header = bytes(file.read(entry.header_offset, 30)) if entry.header_offset + 30 <= file.size else b""
+            header = bytes(file.read(entry.header_offset, 30)) if 0 <= entry.header_offset <= file.size - 30 else b""
             start = entry.header_offset + 30 + int.from_bytes(header[26:28], "little")
             start += int.from_bytes(header[28:30], "little")
             config = entries.get("config.json")

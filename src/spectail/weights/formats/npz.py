@@ -99,8 +99,8 @@ def _places(file: StoredFile) -> dict[str, _Place]:
         shown = f"{file.name} is damaged: {printable(entry.filename):.200}"
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & 1:
             raise SourceError(f"{shown} is compressed or encrypted in a way that numpy never does")
-        if entry.header_offset + 30 > file.size:
-            raise SourceError(f"{shown} is said to lie past the end of the file")
+        if not 0 <= entry.header_offset <= file.size - 30:
+            raise SourceError(f"{shown} is said to lie outside of the file")
         header = bytes(file.read(entry.header_offset, 30))
         start = entry.header_offset + 30 + int.from_bytes(header[26:28], "little")
         start += int.from_bytes(header[28:30], "little")

@@ -81,6 +81,8 @@ def _tensors(file: StoredFile, key: str | None) -> Source:
     parameters: list[Parameter] = []
     skipped: list[Skipped] = []
     for name, tensor in _named(model.graph):
+        if not isinstance(name, str):  # bytes, where they are no UTF-8
+            raise SourceError(f"{file.name} is damaged: a tensor's name is no text")
         if len(tensor.dims) > 32 or any(not 0 <= size < 2**63 for size in tensor.dims):
             raise SourceError(f"{file.name} is damaged: {printable(name):.200} has no proper shape")
         kind, where, transposed = uses.get(name, ("", 0, False))
@@ -158,7 +160,7 @@ def _external(file: StoredFile, name: str, tensor: Any, dtype: torch.dtype, refu
     """A tensor whose bytes lie in a file beside the model, or below."""
     shown, shape = f"{file.name} is damaged: {printable(name):.200}", tuple(tensor.dims)
     entries = {entry.key: entry.value for entry in tensor.external_data}
-    location, size = entries.get("location", ""), prod(shape) * dtype.itemsize
+    location, size = str(entries.get("location", "")), prod(shape) * dtype.itemsize
     steps = PurePosixPath(location)
     if steps.is_absolute() or ".." in steps.parts or "\\" in location or "\0" in location or not location.strip():
         raise SourceError(
@@ -175,7 +177,7 @@ def _external(file: StoredFile, name: str, tensor: Any, dtype: torch.dtype, refu
     if home not in path.parents:
         raise SourceError(f"{file.name} names the file {printable(location)!r:.200}, a link out of its folder")
     values = local_file(path)
-    digits = [entries.get("offset", "0"), entries.get("length", str(size))]
+    digits = [str(entries.get("offset", "0")), str(entries.get("length", size))]
     if not all(one.isascii() and one.isdigit() and len(one) < 20 for one in digits):
         raise SourceError(f"{shown} is said to lie at {digits!s:.80}; expected two whole numbers")
     start, length = map(int, digits)
