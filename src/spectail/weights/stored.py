@@ -71,6 +71,8 @@ def local_file(path: Path) -> StoredFile:
 
 def _read(path: Path, stamp: FileStamp, start: int, count: int) -> bytearray:
     check_unchanged(path, stamp)
+    if start < 0:
+        raise SourceError(f"{path} is damaged: it points before its beginning")
     values = bytearray(count)
     with open_file(path) as file:
         file.seek(start)
