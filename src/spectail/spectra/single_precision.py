@@ -34,6 +34,8 @@ _BAND = 48  # the width at which both stages together cost least
 
 _BLOCK = 512  # rows of W, and columns of a Gram matrix, at a time
 
+_FEW = 128  # rows of W at a time in float64
+
 _ITERATIONS = 6  # of inverse iteration, on the band
 
 _NEGLIGIBLE = 1e-16  # of λ_max: 1e-6 of an eigenvalue that counts for nothing
@@ -112,10 +114,10 @@ def storage_error(eigenvalue: float, eps: float, variance: float) -> float:
     return eps * math.sqrt(variance * max(eigenvalue, 0.0))
 
 
-def _parts(matrix: Tensor, scale: float) -> Iterator[Tensor]:
+def _parts(matrix: Tensor, scale: float, rows: int = _BLOCK) -> Iterator[Tensor]:
     """W over a power of two, in float32, a few rows at a time, so that no square of an entry overflows."""
-    for rows in torch.split(matrix, _BLOCK):
-        yield rows.to(torch.float32, copy=True).div_(scale)
+    for part in torch.split(matrix, rows):
+        yield part.to(torch.float32, copy=True).div_(scale)
 
 
 def _lower_gram(matrix: Tensor, scale: float) -> Tensor:
@@ -257,11 +259,11 @@ def _ritz_values(
         eps: the relative spacing of W.
     """
     inner = (count + basis.shape[1]) // 2  # with these further ones all that are sought have converged
-    images = [part.double() @ basis for part in _parts(matrix, scale)]
+    images = [part.double() @ basis for part in _parts(matrix, scale, _FEW)]
     ritz, turns = torch.linalg.eigh(sum(image.T @ image for image in images))
     ritz, turns = ritz[:inner], turns[:, :inner]
     residual = -(basis @ turns) * ritz
-    for part, image in zip(_parts(matrix, scale), images, strict=True):
+    for part, image in zip(_parts(matrix, scale, _FEW), images, strict=True):
         residual.addmm_(part.double().T, image @ turns)
     gap = (values[inner] - float(ritz[count - 1])) / 2
     if gap <= 0:
