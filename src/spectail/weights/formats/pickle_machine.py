@@ -12,7 +12,8 @@ Source: https://github.com/python/cpython/blob/main/Lib/pickletools.py, which de
 from __future__ import annotations
 
 import pickletools
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -89,21 +90,27 @@ def read_pickle(stream: Any, *, most_steps: int = MOST_STEPS, names: dict[str, b
     """
     machine, source = _Machine({} if names is None else names), cast(Any, _InParts(stream))
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(source)):
-            if count >= most_steps:
-                raise PickleError(f"its pickle has more than {most_steps} steps, more than that of any model")
-            if opcode.name == "STOP":
-                return machine.pop()
-            step = _STEPS.get(opcode.name)
-            if step is None:
-                raise PickleError(f"its pickle uses {opcode.name}, which torch.save never does")
-            step(machine, argument)
+        with warnings.catch_warnings(action="ignore"):  # an odd escape in a text of somebody else's
+            return _run(machine, pickletools.genops(source), most_steps)
     except PickleError:
         raise
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, EOFError) as error:
         if "exhausted before" in str(error) or isinstance(error, EOFError):
             raise PickleError("its pickle ends too early") from None
         raise PickleError(f"its pickle is damaged: {str(error)[:120] or type(error).__name__}") from None
+
+
+def _run(machine: _Machine, steps: Iterable[tuple[Any, Any, Any]], most_steps: int) -> Any:
+    """What is on the stack when the program stops."""
+    for count, (opcode, argument, _) in enumerate(steps):
+        if count >= most_steps:
+            raise PickleError(f"its pickle has more than {most_steps} steps, more than that of any model")
+        if opcode.name == "STOP":
+            return machine.pop()
+        step = _STEPS.get(opcode.name)
+        if step is None:
+            raise PickleError(f"its pickle uses {opcode.name}, which torch.save never does")
+        step(machine, argument)
     raise PickleError("its pickle ends too early")
 
 
