@@ -307,7 +307,7 @@ def _record(
             if len(rows) == recording.sizes["matrix"]:
                 if journal_path(path).exists():  # it was killed when all was done
                     RowJournal(path, {**header, "title": recording.attrs["title"]}).close()
-                return recording, _skipped_of(recording)
+                return recording, skipped_of(recording) or ()
     opened = opened or request.open()
     weights = opened.weights
     if not weights.matrices:
@@ -404,7 +404,10 @@ def _rows_of(recording: xr.Dataset) -> dict[int, Row]:
     }
 
 
-def _skipped_of(recording: xr.Dataset) -> tuple[Skipped, ...]:
+def skipped_of(recording: xr.Dataset) -> tuple[Skipped, ...] | None:
+    """The parameters that were not measured; None where the recording does not say."""
+    if "skipped" not in recording.attrs:
+        return None
     listed = json.loads(recording.attrs["skipped"])
     return tuple(Skipped(one["name"], tuple(one["shape"]), one["reason"]) for one in listed)
 

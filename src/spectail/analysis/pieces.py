@@ -115,8 +115,7 @@ class OpenRequest:
     def _measured(self, matrix: WeightMatrix) -> tuple[dict[str, Any], Tensor]:
         asked = self.request
         if asked.device is not None:
-            moved = partial(_on_device, matrix, asked.device)
-            matrix = replace(matrix, read=moved, view=_as_it_is)
+            matrix = matrix.with_values(partial(_on_device, matrix, asked.device))
         row, spectrum = measure_matrix(matrix, nulls=asked.nulls, p_value=asked.p_value, seed=asked.seed)
         if matrix.name in self.pairs:
             row |= top_overlaps(*self.pairs[matrix.name])
@@ -145,10 +144,6 @@ class OpenRequest:
 
 def _on_device(matrix: WeightMatrix, device: str) -> Tensor:
     return matrix.load().detach().to(device)
-
-
-def _as_it_is(values: Tensor) -> Tensor:
-    return values
 
 
 @dataclass(frozen=True)

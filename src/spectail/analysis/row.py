@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -73,7 +72,7 @@ def measure_matrix(
 def _row_of_tiny(matrix: WeightMatrix, largest: float, nulls: bool, p_value: bool, seed: int) -> dict[str, Any]:
     """The row of weights whose squares vanish in float64: that of a multiple, with the norms of the weights."""
     scale = 2.0 ** math.floor(math.log2(largest))
-    scaled = replace(matrix, read=lambda: matrix.load().detach().double() / scale, view=lambda values: values)
+    scaled = matrix.with_values(lambda: matrix.load().detach().double() / scale)
     row, _ = measure_matrix(scaled, nulls=nulls, p_value=p_value, seed=seed)
     factors = {"w": scale, "w²": math.nan}
     row |= {q.name: row[q.name] * factors[q.unit] for q in of_row() if q.unit in factors}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -61,13 +60,6 @@ def skipped_by_reason(skipped: Sequence[Skipped], shown: int = 3) -> list[tuple[
         (reason, f"{len(names)}: {', '.join(names[:shown])}{', …' if len(names) > shown else ''}")
         for reason, names in by_reason.items()
     ]
-
-
-def skipped_of(recording: xr.Dataset) -> list[Skipped] | None:
-    """The parameters that were not measured; None where the recording does not say."""
-    if "skipped" not in recording.attrs:
-        return None
-    return [Skipped(one["name"], tuple(one["shape"]), one["reason"]) for one in json.loads(recording.attrs["skipped"])]
 
 
 def recording_title(recording: xr.Dataset) -> str:

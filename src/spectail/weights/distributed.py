@@ -21,7 +21,7 @@ from spectail.errors import SourceError
 from spectail.weights.formats.pickle_machine import StandIn, read_pickle
 from spectail.weights.formats.table import read_tensors
 from spectail.weights.matrix import Skipped
-from spectail.weights.parameter import Parameter, Source, why_not_matrix, why_not_values
+from spectail.weights.parameter import Parameter, Source, dtype_name, why_not_matrix, why_not_values
 from spectail.weights.stored import StoredFile
 from spectail.weights.untrusted import printable
 
@@ -141,7 +141,7 @@ def _parameter(
     if not refusal and (covered != prod(shape) or not covered * dtype.itemsize <= stored <= most):
         raise SourceError(f"{metadata.name} is damaged: the pieces of {printable(name):.200} do not make its shape")
     load = partial(_joined, name, shape, dtype, pieces)
-    return Parameter(name, shape, load, refusal, resident=False, dtype=str(dtype).removeprefix("torch."))
+    return Parameter(name, shape, load, refusal, resident=False, dtype=dtype_name(dtype))
 
 
 def _joined(name: str, shape: tuple[int, ...], dtype: torch.dtype, pieces: list[_Piece]) -> Tensor:

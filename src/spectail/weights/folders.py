@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -86,21 +86,19 @@ def read_file(path: Path, key: str | None = None) -> Source:
 def read_one(folder: Folder, name: str, key: str | None = None) -> Source:
     """The parameters of a file of a folder, or of the shards that it lists, with the configuration beside it."""
     source = _sharded(folder, name, key) if name.endswith(".json") else read_tensors(folder.file(name), key)
-    beside = "config.json" in folder.names and name != "config.json"
-    config = configuration_of(folder.file("config.json")) if beside else {}
-    return replace(source, config={**config, **source.config})
+    return _configured(folder, source)
 
 
 def read_folder(folder: Folder, key: str | None = None) -> Source:
     """The parameters of a folder, as `read_file` gives them."""
     title = folder.title
-    here = {name for name in folder.names if "/" not in name}
-    chosen = _weights_of(folder, here)
+    here = _here(folder)
+    chosen = _weights_of(folder)
     if not chosen:
         snapshot = _snapshot(folder)
         if snapshot:
             return read_folder(replace(folder.below(snapshot), title=title), key)
-        parts = [part for part in _parts(folder) if _weights_of(below := folder.below(part), _here(below))]
+        parts = [part for part in _parts(folder) if _weights_of(folder.below(part))]
         if not parts:
             raise SourceError(_nothing_in(folder, here))
         if len(parts) > 1 and "model_index.json" not in here and "modules.json" not in here:
@@ -111,18 +109,23 @@ def read_folder(folder: Folder, key: str | None = None) -> Source:
             return _of_parts(folder, parts, key)
         source = read_folder(folder.below(parts[0]), key)
         return replace(source, title=f"{title}/{source.title}")
-    if len(chosen) == 1 and chosen[0].endswith(".json"):
-        source = _sharded(folder, chosen[0], key)
-    elif chosen == [METADATA]:
+    if chosen == [METADATA]:
         return read_distributed(folder.file, title)
-    elif len(chosen) == 1:
-        source = read_tensors(folder.file(chosen[0]), key)
+    if len(chosen) == 1:
+        source = read_one(folder, chosen[0], key)
     else:
-        source = _joined(chosen[0], [(name, read_tensors(folder.file(name), key)) for name in chosen])
-    config = configuration_of(folder.file("config.json")) if "config.json" in here else {}
+        source = _configured(folder, _joined([(name, read_tensors(folder.file(name), key)) for name in chosen]))
+    config = dict(source.config)
     if "adapter_config.json" in here:
-        config["adapter_config"] = configuration_of(folder.file("adapter_config.json"))
-    return replace(source, title=f"{title}/{source.title}", config={**config, **source.config})
+        config.setdefault("adapter_config", configuration_of(folder.file("adapter_config.json")))
+    return replace(source, title=f"{title}/{source.title}", config=config)
+
+
+def _configured(folder: Folder, source: Source) -> Source:
+    """What was read, with the configuration that lies beside it."""
+    if "config.json" not in folder.names:
+        return source
+    return replace(source, config={**configuration_of(folder.file("config.json")), **source.config})
 
 
 def configuration_of(file: StoredFile) -> dict[str, Any]:
@@ -169,12 +172,13 @@ def _names_below(path: Path, prefix: str, depth: int) -> list[str]:
     return names
 
 
-def _weights_of(folder: Folder, here: Iterable[str]) -> list[str]:
+def _weights_of(folder: Folder) -> list[str]:
     """The files of a folder that together hold its weights: an index, or one file, or all shards; none without.
 
     Raises:
         SourceError: it is not clear which are meant.
     """
+    here = _here(folder)
     if METADATA in here:
         return [METADATA]
     names = sorted(name for name in here if not _BESIDE.fullmatch(name) and not name.startswith("."))
@@ -207,9 +211,8 @@ def _weights_of(folder: Folder, here: Iterable[str]) -> list[str]:
     return fitting
 
 
-def _nothing_in(folder: Folder, here: Iterable[str]) -> str:
+def _nothing_in(folder: Folder, here: set[str]) -> str:
     """Why a folder is no source, with what to do where it is known what it is."""
-    names = set(here)
     known = {
         "saved_model.pb": "a TensorFlow SavedModel; load it and save its weights as .npz, .h5 or .safetensors",
         "flax_model.msgpack": "of Flax; FlaxModel.from_pretrained, then save as .safetensors",
@@ -217,7 +220,7 @@ def _nothing_in(folder: Folder, here: Iterable[str]) -> str:
         "checkpoint": "a TensorFlow checkpoint; tf.train.load_checkpoint reads it, then save as .npz",
     }
     for name, what in known.items():
-        if name in names:
+        if name in here:
             return f"{folder.name} is {what}"
     expected = f"{', '.join(USUAL[:2])}, or one file that ends in {', '.join(ENDINGS)}"
     return f"{folder.name} has no file of weights; expected {expected}"
@@ -239,20 +242,24 @@ def _of_parts(folder: Folder, parts: Sequence[str], key: str | None) -> Source:
     skipped: list[Skipped] = []
     for part in parts:
         source = read_folder(folder.below(part), key)
-        for one in source.parameters:
-            memory = (part, one.memory) if one.memory else None
-            parameters.append(replace(one, name=f"{part}.{one.name}", memory=memory))
+        parameters += [replace(_shared_within(part, one), name=f"{part}.{one.name}") for one in source.parameters]
         skipped += [replace(one, name=f"{part}.{one.name}") for one in source.skipped]
     return Source(folder.title, parameters, skipped)
 
 
-def _joined(title: str, sources: Iterable[tuple[str, Source]]) -> Source:
+def _shared_within(part: str, parameter: Parameter) -> Parameter:
+    """Places in two files may look the same: what is shared is shared within one."""
+    return replace(parameter, memory=(part, parameter.memory) if parameter.memory else None)
+
+
+def _joined(sources: Sequence[tuple[str, Source]]) -> Source:
     """The parameters of several files that belong together."""
     parameters: list[Parameter] = []
     skipped: list[Skipped] = []
     for name, source in sources:
-        parameters += [replace(one, memory=(name, one.memory) if one.memory else None) for one in source.parameters]
+        parameters += [_shared_within(name, one) for one in source.parameters]
         skipped += source.skipped
+    title = sources[0][0]
     match = _SHARD.fullmatch(title)
     return Source(match["name"] if match else title, sorted(parameters, key=natural_order), skipped)
 
@@ -271,10 +278,7 @@ def _sharded(folder: Folder, index_name: str, key: str | None) -> Source:
         for name in names_there:
             if name not in stored:
                 raise SourceError(f"{file.name} does not have {printable(name):.200}, though {index.name} says so")
-            parameter = stored.pop(name)
-            # where two files were mapped may look the same: what is shared is shared within one
-            memory = (shard, parameter.memory) if parameter.memory else None
-            parameters.append(replace(parameter, memory=memory))
+            parameters.append(_shared_within(shard, stored.pop(name)))
         reason = f"in {file.title}, but not in the index"
         skipped += [Skipped(printable(name), parameter.shape, reason) for name, parameter in stored.items()]
         skipped += source.skipped

@@ -83,6 +83,14 @@ class WeightMatrix:
         """
         return self.view(self.read())
 
+    def with_values(self, read: Callable[[], Tensor]) -> WeightMatrix:
+        """The same matrix with other values.
+
+        Args:
+            read: gives them as slices × rows × cols.
+        """
+        return replace(self, read=read, view=_unchanged)
+
 
 _PARTS_OF_STAGES = frozenset({"blocks", "resnets", "attentions", "transformer_blocks"})
 """What is counted inside what is counted: a stage's blocks, not a block's layers."""
@@ -141,7 +149,7 @@ def read_once(matrices: Iterable[WeightMatrix]) -> tuple[WeightMatrix, ...]:
     ([1, 1, 1], ['qkv'])
     """
     last = _LastRead()
-    return tuple(replace(matrix, read=partial(last.of, matrix), view=_unchanged) for matrix in matrices)
+    return tuple(matrix.with_values(partial(last.of, matrix)) for matrix in matrices)
 
 
 class _LastRead:

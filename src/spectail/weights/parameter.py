@@ -104,13 +104,12 @@ def from_tensor(
             tensor.dtype,
             layout,
         )
-    stored = str(tensor.dtype).removeprefix("torch.")
+    stored = dtype_name(tensor.dtype)
     return Parameter(name, shape, load, refusal, memory, resident, load_rows=load_rows, dtype=stored)
 
 
 def from_array(array: NDArray[Any], name: str = "") -> Parameter:
     """The description of a numpy array; it is copied when it is read."""
-    native = array.astype(array.dtype.newbyteorder("="), copy=False) if array.dtype.kind in "biufc" else array
     named = getattr(torch, array.dtype.name, None)
     dtype: torch.dtype | None = named if isinstance(named, torch.dtype) else None
     if dtype is None or array.dtype.itemsize != dtype.itemsize:
@@ -118,6 +117,7 @@ def from_array(array: NDArray[Any], name: str = "") -> Parameter:
         return Parameter(name, array.shape, lambda: torch.empty(0), reason, resident=False)
 
     def load() -> Tensor:  # bfloat16 and its like are known to PyTorch by their bytes only
+        native = array.astype(array.dtype.newbyteorder("="), copy=False) if array.dtype.kind in "biufc" else array
         flat = torch.from_numpy(np.ascontiguousarray(native).reshape(-1).view(np.uint8).copy())
         return flat.view(dtype).reshape(array.shape)
 
@@ -136,9 +136,14 @@ def why_not_matrix(shape: tuple[int, ...]) -> str:
     return ""
 
 
+def dtype_name(dtype: torch.dtype) -> str:
+    """What rows call a dtype of PyTorch, such as "bfloat16"."""
+    return str(dtype).removeprefix("torch.")
+
+
 def why_not_values(dtype: torch.dtype) -> str:
     """Why values of this dtype are not analysed; empty if they are."""
-    name = str(dtype).removeprefix("torch.")
+    name = dtype_name(dtype)
     if dtype.is_complex:
         return f"complex numbers ({name})"
     if not dtype.is_floating_point:

@@ -160,12 +160,13 @@ class _Finder:
 
     def choose(self, tree: Mapping[Any, Tree], *, first: bool) -> Any:
         """Under which key the model's state dict lies; None where it is this mapping itself."""
-        most = max(map(self.worth, tree.values()), default=0)
-        states = [key for key, value in tree.items() if self._is_state(value) and self.worth(value) == most > 0]
+        worths = {key: self.worth(value) for key, value in tree.items()}
+        most = max(worths.values(), default=0)
+        states = [key for key, value in tree.items() if self._is_state(value) and worths[key] == most > 0]
         usual = [key for key in WRAPPINGS if key in states]
         if not first and len(states) > 1:  # a layer may be called "model" too, but none is called "state_dict"
             usual = [key for key in usual if "state" in key]
-        direct = any(self.worth(value) == most for value in tree.values() if not self._is_state(value))
+        direct = any(worths[key] == most for key, value in tree.items() if not self._is_state(value))
         if usual:
             return usual[0]
         return states[0] if len(states) == 1 and not direct else None

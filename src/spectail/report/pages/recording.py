@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from spectail.analysis.model import Analysis
+from spectail.analysis.model import Analysis, skipped_of
 from spectail.analysis.row import complete
 from spectail.analysis.summary import summary_lines
 from spectail.errors import SettingError, StoreError
@@ -25,7 +25,7 @@ from spectail.recording.layout import frame
 from spectail.recording.quantities import Quantity, quantities_of
 from spectail.recording.reading import load_recording
 from spectail.report.pages.template import SPECTRA_BYTES, json_number, pack_spectrum, page
-from spectail.report.wording import number_text, recording_title, shown_quantities, skipped_of
+from spectail.report.wording import number_text, recording_title, shown_quantities
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.spikes import visible_edge
 

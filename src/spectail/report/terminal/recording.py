@@ -16,6 +16,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from spectail.analysis.model import skipped_of
 from spectail.analysis.row import SHORT_TAIL
 from spectail.analysis.summary import summary_lines
 from spectail.plots.colours import PHASES
@@ -28,7 +29,6 @@ from spectail.report.wording import (
     recording_title,
     shown_quantities,
     skipped_by_reason,
-    skipped_of,
 )
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.weights.matrix import Skipped

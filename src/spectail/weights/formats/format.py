@@ -21,6 +21,7 @@ class Format:
             meant, where it may hold several. It never runs what the file says, and raises a SourceError where the
             file is not what it should be.
         how_to_convert: what to do where a file cannot be read, or not all of it.
+        one: what such a file is one of, where it never has keys: "state dict"; "" where it may have some.
     """
 
     describe: str
@@ -28,3 +29,4 @@ class Format:
     recognises: Callable[[StoredFile], bool] = field(repr=False)
     tensors: Callable[[StoredFile, str | None], Source] = field(repr=False)
     how_to_convert: str
+    one: str = ""

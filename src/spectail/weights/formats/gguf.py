@@ -93,8 +93,6 @@ def _tensors(file: StoredFile, key: str | None) -> Source:
     Raises:
         SourceError: the file cannot be read, its header is not what it must be, or the `gguf` package is missing.
     """
-    if key is not None:
-        raise SourceError(f"{file.name} is one state dict, without keys; it has none under key={key!r:.80}")
     package = _package(file)
     header = _Header(file)
     if header.bytes(4) != b"GGUF":
@@ -193,4 +191,5 @@ FORMAT = Format(
     recognises=_recognises,
     tensors=_tensors,
     how_to_convert=_HOW_TO_CONVERT,
+    one="state dict",
 )

@@ -19,7 +19,7 @@ from torch import Tensor
 from spectail.errors import SourceError
 from spectail.weights.formats.format import Format
 from spectail.weights.matrix import Skipped
-from spectail.weights.parameter import Parameter, Source, from_array, why_not_matrix, why_not_values
+from spectail.weights.parameter import Parameter, Source, dtype_name, from_array, why_not_matrix, why_not_values
 from spectail.weights.stored import StoredFile, local_file
 from spectail.weights.untrusted import printable
 
@@ -61,8 +61,6 @@ def _tensors(file: StoredFile, key: str | None) -> Source:
     Raises:
         SourceError: the file cannot be read, is no model, or the `onnx` package is missing.
     """
-    if key is not None:
-        raise SourceError(f"{file.name} is one graph, without keys; it has none under key={key!r:.80}")
     try:
         import onnx
     except ImportError:
@@ -134,7 +132,7 @@ def _parameter(file: StoredFile, onnx: Any, name: str, tensor: Any) -> Parameter
         return Parameter(name, shape, lambda: torch.empty(0), reason, resident=False)
     size = prod(shape) * dtype.itemsize
     refusal = why_not_values(dtype) or why_not_matrix(shape)
-    stored = str(dtype).removeprefix("torch.")
+    stored = dtype_name(dtype)
     if tensor.data_location == 1:
         return _external(file, name, tensor, dtype, refusal)
     if tensor.HasField("raw_data"):
@@ -193,7 +191,7 @@ def _external(file: StoredFile, name: str, tensor: Any, dtype: torch.dtype, refu
 
     if not shape or not size:
         return Parameter(name, shape, lambda: torch.empty(shape, dtype=dtype), refusal, resident=False)
-    stored = str(dtype).removeprefix("torch.")
+    stored = dtype_name(dtype)
     return Parameter(
         name, shape, partial(load_rows, 0, shape[0]), refusal, resident=False, load_rows=load_rows, dtype=stored
     )
@@ -205,4 +203,5 @@ FORMAT = Format(
     recognises=_recognises,
     tensors=_tensors,
     how_to_convert=_HOW_TO_CONVERT,
+    one="graph",
 )

@@ -24,7 +24,7 @@ from spectail.errors import SourceError
 from spectail.weights.formats.format import Format
 from spectail.weights.formats.pickle_machine import Persistent, StandIn, read_pickle
 from spectail.weights.matrix import Skipped
-from spectail.weights.parameter import Parameter, Source, from_array, why_not_matrix, why_not_values
+from spectail.weights.parameter import Parameter, Source, dtype_name, from_array, why_not_matrix, why_not_values
 from spectail.weights.state_dict import DEEPEST, Members, TensorParts, Tree, source_of_tree
 from spectail.weights.stored import StoredFile
 from spectail.weights.untrusted import printable
@@ -382,7 +382,7 @@ class _Reader:
             memory=None if refusal else (key, offset, stored, layout),
             resident=False,
             load_rows=load_rows if size else None,
-            dtype=str(stored).removeprefix("torch."),
+            dtype=dtype_name(stored),
         )
 
     def _values(

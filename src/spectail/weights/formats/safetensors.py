@@ -20,7 +20,7 @@ from torch import Tensor
 
 from spectail.errors import SourceError
 from spectail.weights.formats.format import Format
-from spectail.weights.parameter import Parameter, Source, natural_order, why_not_matrix, why_not_values
+from spectail.weights.parameter import Parameter, Source, dtype_name, natural_order, why_not_matrix, why_not_values
 from spectail.weights.stored import StoredFile
 from spectail.weights.untrusted import parse_json, printable
 
@@ -69,10 +69,8 @@ def _tensors(file: StoredFile, key: str | None) -> Source:
     """The tensors of a file by their names, as it keeps no order of definition.
 
     Raises:
-        SourceError: the file cannot be read, or its header is not what it must be; or a key was given.
+        SourceError: the file cannot be read, or its header is not what it must be.
     """
-    if key is not None:
-        raise SourceError(f"{file.name} is one state dict, without keys; it has none under key={key!r:.80}")
     path = file.name
     header, start = _header(file)
     size = file.size - start
@@ -150,7 +148,7 @@ def _parameter(file: StoredFile, name: str, entry: dict[str, Any], start: int) -
         return _values(file, start + first * row, dtype, (last - first, *shape[1:]))
 
     load = partial(load_rows, 0, shape[0]) if shape else partial(_values, file, start, dtype, shape)
-    stored = str(dtype).removeprefix("torch.")
+    stored = dtype_name(dtype)
     return Parameter(name, shape, load, refusal, resident=False, load_rows=load_rows if shape else None, dtype=stored)
 
 
@@ -169,4 +167,5 @@ FORMAT = Format(
     recognises=_recognises,
     tensors=_tensors,
     how_to_convert=_HOW_TO_CONVERT,
+    one="state dict",
 )

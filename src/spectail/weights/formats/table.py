@@ -51,7 +51,7 @@ def read_tensors(file: StoredFile, key: str | None = None) -> Source:
         what it holds, unread.
 
     Raises:
-        SourceError: it cannot be read, is of no known format, or is not what its ending says.
+        SourceError: it cannot be read, is of no known format, is not what its ending says, or has no keys.
     """
     format_ = next((one for one in FORMATS if one.recognises(file)), None)
     start = file.start(512)
@@ -63,4 +63,6 @@ def read_tensors(file: StoredFile, key: str | None = None) -> Source:
     if format_ is None:
         what = f"no checkpoint: it starts with {start[:4]!r}" if start else "empty"
         raise SourceError(f"{file.name} is {what}; expected {' or '.join(one.describe for one in FORMATS)}")
+    if key is not None and format_.one:
+        raise SourceError(f"{file.name} is one {format_.one}, without keys; it has none under key={key!r:.80}")
     return format_.tensors(file, key)
