@@ -100,8 +100,6 @@ def over_steps(x: Any, name: str = "pl_alpha_hill", *, matrix: str | None = None
     recording = recording_of(x, name)
     recording = recording if matrix is None else one_matrix(recording, matrix)
     values, q = recording[name], quantity(name, recording[name].attrs)
-    if q.null and q.null not in recording.variables:
-        recording = complete(recording)
     along = next((str(dim) for dim in ("step", "update") if dim in values.dims), "")
     if not along or values.dtype.kind in "OSUT" or len(values.dims) > 2:
         raise SettingError(f"quantity={name!r} is not a number at each step; see spectail.quantities()")
@@ -109,6 +107,8 @@ def over_steps(x: Any, name: str = "pl_alpha_hill", *, matrix: str | None = None
     position = step_positions(values[along].values)
     own, ax = ax is None, ax or new_axes()
     if not others:
+        if q.null and q.null not in recording.variables:
+            recording = complete(recording)
         _draw_nulls(ax, q, [_null(recording, q)], span=True)
         ax.plot(position, values.values, color=FINAL, marker="o", label=mathtext(q.symbol or q.text))
     else:
@@ -155,6 +155,7 @@ def _draw_nulls(ax: Axes, q: Quantity, nulls: list[tuple[float, float, float] | 
         low, typical, high = null
         label = "untrained, ± 2 sd" if index == next(i for i, one in enumerate(nulls) if one) else "_"
         if span:
+            label = f"untrained {typical:.3f}, ± 2 sd"
             ax.axhspan(low, high, color=FRAME, alpha=0.28, lw=0, label=label, zorder=0)
             ax.axhline(typical, color=LAW, lw=0.8, ls=":", zorder=1)
         else:

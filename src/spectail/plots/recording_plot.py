@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import experiment_of
-from spectail.plots.bands import draw_untrained_hill
 from spectail.plots.colours import PHASES, SERIES
 from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis, step_edges, step_positions
 from spectail.plots.look import mathtext, new_figure, panel_title, quantity_label, save_figure, shared_legend, style
@@ -24,7 +23,6 @@ from spectail.plots.selection import count_of_spikes, fitted_bulk, initial_law, 
 from spectail.plots.spectrum_plot import AXIS_SCALES, draw_spectrum, spectrum
 from spectail.recording.layout import each_matrix
 from spectail.recording.quantities import QUANTITIES, quantity, select
-from spectail.spectra.bulk import MarchenkoPastur
 
 _SPECTRA = 6  # matrices whose spectra are drawn, of many
 
@@ -159,8 +157,7 @@ def _draw_evolution(run: xr.Dataset) -> Figure:
         4 if readout else 3, 1, 6.2, sharex=True, height_ratios=[0.32, 3.4, 1.4, 1.6][: 4 if readout else 3]
     )
     draw_evolution_and_phases(axes[0], axes[1], run, initial_law(run))
-    hill = over_steps(run, "pl_alpha_hill", ax=axes[2])
-    draw_untrained_hill(hill, MarchenkoPastur(int(run["rows"]), int(run["cols"])).hill()).legend()
+    over_steps(run, "pl_alpha_hill", ax=axes[2])
     position = step_positions(run["step"].values)
     for q, (colour, marker) in zip(readout, SERIES, strict=False):
         axes[3].plot(position, run[q.name].values, color=colour, marker=marker, label=quantity_label(q))
