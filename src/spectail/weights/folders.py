@@ -15,9 +15,11 @@ from typing import Any
 
 from spectail.errors import SourceError
 from spectail.weights.distributed import METADATA, read_distributed
+from spectail.weights.formats.foreign import what_folder
 from spectail.weights.formats.table import ENDINGS, read_tensors
 from spectail.weights.matrix import Skipped
 from spectail.weights.parameter import Parameter, Source, natural_order
+from spectail.weights.ranks import files_of_ranks, named_by_file, notes_of_latest, step_called, why_in_parts
 from spectail.weights.stored import StoredFile, local_file
 from spectail.weights.untrusted import parse_json, printable
 
@@ -31,7 +33,7 @@ USUAL = (
 
 _BESIDE = re.compile(
     r"(optimizer|optim|scheduler|scaler|rng_state|random_states|training_args|trainer_state|lr_scheduler|sampler|"
-    r"custom_checkpoint|dl_state|zero_pp_rank|bf16_zero|fp16_zero|events)\b.*|.*(_optim_states|\.optim)\.(pt|bin)"
+    r"custom_checkpoint|dl_state|tokenizer|spiece|sentencepiece|distrib_optim|zero_pp_rank|bf16_zero|fp16_zero|events)\b.*|.*(_optim_states|\.optim)\.(pt|bin)"
 )
 """Files that training programs put beside the weights."""
 
@@ -85,8 +87,12 @@ def read_file(path: Path, key: str | None = None) -> Source:
 
 def read_one(folder: Folder, name: str, key: str | None = None) -> Source:
     """The parameters of a file of a folder, or of the shards that it lists, with the configuration beside it."""
-    source = _sharded(folder, name, key) if name.endswith(".json") else read_tensors(folder.file(name), key)
+    source = _sharded(folder, name, key) if name.endswith(".json") else _read_piece(folder, name, key)
     return _configured(folder, source)
+
+
+def _read_piece(folder: Folder, name: str, key: str | None) -> Source:
+    return named_by_file(name, read_tensors(folder.file(name), key))
 
 
 def read_folder(folder: Folder, key: str | None = None) -> Source:
@@ -98,9 +104,15 @@ def read_folder(folder: Folder, key: str | None = None) -> Source:
         snapshot = _snapshot(folder)
         if snapshot:
             return read_folder(replace(folder.below(snapshot), title=title), key)
+        step = _last_step(folder)
+        if step:
+            source = _configured(folder, read_folder(folder.below(step), key))
+            return replace(source, title=f"{title}/{source.title}")
         parts = [part for part in _parts(folder) if _weights_of(folder.below(part))]
         if not parts:
-            raise SourceError(_nothing_in(folder, here))
+            raise SourceError(_nothing_in(folder))
+        if reason := len(parts) > 1 and why_in_parts(folder.names):
+            raise SourceError(f"{folder.name} is {reason}")
         if len(parts) > 1 and "model_index.json" not in here and "modules.json" not in here:
             shown = ", ".join(map(printable, parts[:6]))
             more = ", …" if len(parts) > 6 else ""
@@ -114,11 +126,11 @@ def read_folder(folder: Folder, key: str | None = None) -> Source:
     if len(chosen) == 1:
         source = read_one(folder, chosen[0], key)
     else:
-        source = _configured(folder, _joined([(name, read_tensors(folder.file(name), key)) for name in chosen]))
+        source = _configured(folder, _joined([(name, _read_piece(folder, name, key)) for name in chosen]))
     config = dict(source.config)
     if "adapter_config.json" in here:
         config.setdefault("adapter_config", configuration_of(folder.file("adapter_config.json")))
-    return replace(source, title=f"{title}/{source.title}", config=config)
+    return replace(source, title="/".join(filter(None, (title, source.title))), config=config)
 
 
 def _configured(folder: Folder, source: Source) -> Source:
@@ -192,6 +204,8 @@ def _weights_of(folder: Folder) -> list[str]:
     for usual in USUAL:
         if usual in variants:
             return [variants[usual]]
+    if of_ranks := files_of_ranks(folder.names):
+        return of_ranks
     indices = [name for name in names if name.endswith(".index.json")]
     files = [name for name in names if name.endswith(ENDINGS)]
     shards = [match for name in files if (match := _SHARD.fullmatch(name))]
@@ -203,6 +217,8 @@ def _weights_of(folder: Folder) -> list[str]:
                 raise SourceError(f"{folder.name} has {len(shards)} of the {count} shards of {shards[0]['name']}")
             return files
     fitting = indices or files
+    if reason := len(fitting) > 1 and why_in_parts(here):
+        raise SourceError(f"{folder.name} is {reason}")
     if len(fitting) > 1:
         shown = ", ".join(map(printable, fitting[:6]))
         raise SourceError(
@@ -211,17 +227,10 @@ def _weights_of(folder: Folder) -> list[str]:
     return fitting
 
 
-def _nothing_in(folder: Folder, here: set[str]) -> str:
+def _nothing_in(folder: Folder) -> str:
     """Why a folder is no source, with what to do where it is known what it is."""
-    known = {
-        "saved_model.pb": "a TensorFlow SavedModel; load it and save its weights as .npz, .h5 or .safetensors",
-        "flax_model.msgpack": "of Flax; FlaxModel.from_pretrained, then save as .safetensors",
-        "tf_model.h5": "of TensorFlow",
-        "checkpoint": "a TensorFlow checkpoint; tf.train.load_checkpoint reads it, then save as .npz",
-    }
-    for name, what in known.items():
-        if name in here:
-            return f"{folder.name} is {what}"
+    if reason := why_in_parts(folder.names) or what_folder(folder.names):
+        return f"{folder.name} is {reason}"
     expected = f"{', '.join(USUAL[:2])}, or one file that ends in {', '.join(ENDINGS)}"
     return f"{folder.name} has no file of weights; expected {expected}"
 
@@ -234,6 +243,13 @@ def _snapshot(folder: Folder) -> str:
         name = f"snapshots/{bytes(main.read(0, min(main.size, 100))).decode('ascii', 'replace').strip()}"
         return name if name in snapshots else ""
     return snapshots[0] if len(snapshots) == 1 else ""
+
+
+def _last_step(folder: Folder) -> str:
+    """Of a training of DeepSpeed or Megatron: the folder of its last step."""
+    notes = map(folder.file, notes_of_latest(folder.names))
+    texts = (bytes(note.read(0, min(note.size, 200))).decode("utf-8", "replace") for note in notes)
+    return next((step for text in texts if (step := step_called(text, folder.names))), "")
 
 
 def _of_parts(folder: Folder, parts: Sequence[str], key: str | None) -> Source:
@@ -259,9 +275,8 @@ def _joined(sources: Sequence[tuple[str, Source]]) -> Source:
     for name, source in sources:
         parameters += [_shared_within(name, one) for one in source.parameters]
         skipped += source.skipped
-    title = sources[0][0]
-    match = _SHARD.fullmatch(title)
-    return Source(match["name"] if match else title, sorted(parameters, key=natural_order), skipped)
+    shard = _SHARD.fullmatch(sources[0][0])
+    return Source(shard["name"] if shard else "", sorted(parameters, key=natural_order), skipped)
 
 
 def _sharded(folder: Folder, index_name: str, key: str | None) -> Source:

@@ -29,6 +29,9 @@ WRAPPINGS = (
 )
 """Under which names training scripts keep the state dict in a checkpoint, by precedence."""
 
+SETTINGS = ("args", "config", "cfg", "model_args", "model_config", "hparams", "hyper_parameters")
+"""Under which names they keep the model's configuration beside it."""
+
 MOST_NAMES = 2_000_000
 """Tensors of one source, counted under each name that they have."""
 
@@ -89,6 +92,7 @@ def source_of_tree(tree: Tree, where: str, title: str, key: str | None = None) -
     """
     finder = _Finder(where)
     keys, skipped = [], list[Skipped]()
+    partitioned, config = _named_by_deepspeed(tree), _configuration_in(tree)
     if key is not None:
         tree, keys = finder.under(tree, key), [key]
     else:
@@ -115,12 +119,35 @@ def source_of_tree(tree: Tree, where: str, title: str, key: str | None = None) -
         raise SourceError(
             f"{where} holds no tensor by name, only {names}; expected a state dict, as model.state_dict() gives"
         )
-    if len(parameters) > 1 and all(0 in one.shape for one in parameters):
+    empty = sum(0 in one.shape for one in parameters)
+    if len(parameters) == empty > 1 or any(0 in one.shape and one.name in partitioned for one in parameters):
         raise SourceError(
-            f"{where} has {len(parameters)} tensors, all empty: placeholders of DeepSpeed's ZeRO stage 3, whose values "
-            "lie in other files; merge them with the zero_to_fp32.py that lies beside: python zero_to_fp32.py . merged"
+            f"{where} has {empty} empty tensors: placeholders of DeepSpeed's ZeRO stage 3, whose values lie in other "
+            "files; merge them with the zero_to_fp32.py that lies beside: python zero_to_fp32.py . merged"
         )
-    return Source(title_of_keys(title, tuple(keys)), parameters, skipped)
+    return Source(title_of_keys(title, tuple(keys)), parameters, skipped, config=config)
+
+
+def _configuration_in(tree: Tree) -> dict[str, Any]:
+    """What a checkpoint says of its model: numbers and words, by name."""
+    config: dict[str, Any] = {}
+    for key in SETTINGS if isinstance(tree, Mapping) and not isinstance(tree, Members) else ():
+        value = tree.get(key)
+        entries = value.state if isinstance(value, StandIn) else getattr(value, "__dict__", value)
+        if isinstance(entries, Mapping):
+            config |= {
+                name: entry
+                for name, entry in entries.items()
+                if isinstance(name, str) and isinstance(entry, int | float | str)
+            }
+    return config
+
+
+def _named_by_deepspeed(tree: Tree) -> set[Any]:
+    """The parameters of which a checkpoint of DeepSpeed says which shape each has, wherever its values lie."""
+    groups = tree.get("param_shapes") if isinstance(tree, Mapping) else None
+    groups = groups.values() if isinstance(groups, Mapping) else groups if isinstance(groups, list) else ()
+    return {name for group in groups if isinstance(group, Mapping) for name in group}
 
 
 def as_parameter(value: Any, name: str = "") -> Parameter | None:
