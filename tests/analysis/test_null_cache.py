@@ -16,7 +16,12 @@ def folder(tmp_path, monkeypatch):
 
 def simulations(monkeypatch):
     calls = []
-    monkeypatch.setattr(cache, "simulate_nulls", lambda *shape: calls.append(shape) or simulate_nulls(*shape, draws=20))
+
+    def counted(*shape, normalised):
+        calls.append(shape)
+        return simulate_nulls(*shape, normalised=normalised, draws=20)
+
+    monkeypatch.setattr(cache, "simulate_nulls", counted)
     return calls
 
 
@@ -28,19 +33,19 @@ def test_a_shape_is_simulated_once_and_found_by_the_next_process(folder, monkeyp
     assert calls == [(30, 20, 1)]
 
 
-def test_slices_that_are_drawn_together_are_kept_under_a_key_of_their_own(folder, monkeypatch):
-    simulations(monkeypatch)
-    for shape in ((20, 10, 1), (40, 36, 4), (7, 7, 9), (7, 7, 96)):
+def test_each_shape_has_a_file_and_normalised_slices_one_of_their_own(folder, monkeypatch):
+    calls = simulations(monkeypatch)
+    for shape in ((20, 10, 1), (10, 20, 1, True), (7, 7, 9), (7, 7, 9, True)):
         cache.nulls_of_shape(*shape)
-    assert {path.name for path in folder.iterdir()} == {
-        "20x10x1-1.json",
-        "40x36x4-1.json",
-        "7x7x9-1.json",
-        "7x7x96-2.json",
-    }
+    assert len(calls) == 3  # one matrix has the same statistics whatever it is divided by
+    assert len(list(folder.iterdir())) == 3
+    assert cache.nulls_of_shape(7, 7, 9, normalised=True) != cache.nulls_of_shape(7, 7, 9)
 
 
-@pytest.mark.parametrize("damage", ["", "{", '{"hill": 1}', "[]", '{"hill": {}, "ks": {}}', "NaN", "\x00\xff"])
+@pytest.mark.parametrize(
+    "damage",
+    ["", "{", '{"hill": 1}', "[]", '{"hill": {}, "ks": {}}', '{"hill": 1, "ks": 2, "edge": []}', "NaN", "\x00\xff"],
+)
 def test_a_damaged_file_is_simulated_again(folder, monkeypatch, damage):
     calls = simulations(monkeypatch)
     first = cache.nulls_of_shape(20, 10)

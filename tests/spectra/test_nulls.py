@@ -3,9 +3,10 @@ import pytest
 import torch
 
 from spectail.errors import SpectailError
-from spectail.spectra.bulk import MarchenkoPastur
+from spectail.spectra.bulk import MarchenkoPastur, fit_marchenko_pastur
 from spectail.spectra.eigen import eigenvalues
-from spectail.spectra.nulls import ExponentNull, drawn_together, gaussian_spectrum, simulate_nulls
+from spectail.spectra.norms import effective_rank, stable_rank
+from spectail.spectra.nulls import ExponentNull, StatisticNull, drawn_together, gaussian_spectrum, simulate_nulls
 from spectail.spectra.tails import hill, ks_fit
 
 
@@ -35,13 +36,6 @@ def test_slices_that_are_drawn_together_have_the_null_of_slices_drawn_one_by_one
         # 4 standard errors of a difference of two means and of a ratio of two deviations, of 150 and of 200 draws
         assert abs(np.mean(z)) < 4 * np.sqrt(1 / draws + 1 / 200)
         assert abs(np.log(np.std(z, ddof=1))) < 4 * np.sqrt(1 / (2 * draws) + 1 / 400)
-
-
-def test_nulls_that_lie_on_disks_since_the_first_edition_are_simulated_as_they_were():
-    known = {(30, 20, 1): 0.5033441761106975, (7, 7, 49): 0.058551534594216095, (64, 40, 3): 0.4036365292874352}
-    for shape, mean in known.items():
-        assert not drawn_together(*shape[1:])
-        assert simulate_nulls(*shape, draws=20).hill.mean == pytest.approx(mean, rel=1e-9)  # the same random numbers
 
 
 def test_a_null_of_thousands_of_values_has_fewer_draws_but_never_too_few():
@@ -89,3 +83,34 @@ def test_z_counts_standard_deviations_of_the_logarithm():
 def test_a_spectrum_of_two_has_no_null():
     with pytest.raises(SpectailError, match="three eigenvalues"):
         simulate_nulls(2, 5)
+
+
+@pytest.mark.parametrize(("slices", "normalised"), [(1, False), (9, True)])
+def test_the_other_statistics_of_fresh_gaussian_matrices_follow_their_null(slices, normalised):
+    nulls, generator, draws = (
+        simulate_nulls(40, 24, slices, normalised=normalised),
+        torch.Generator().manual_seed(7),
+        150,
+    )
+    z = {name: [] for name in ("edge", "distance", "effective_rank", "stable_rank")}
+    for _ in range(draws):
+        spectra = torch.stack([eigenvalues(torch.randn(40, 24, generator=generator)) for _ in range(slices)])
+        spectrum = (spectra / spectra.mean(1, keepdim=True) if normalised else spectra).flatten()
+        law = fit_marchenko_pastur(spectrum, 40, 24)
+        z["edge"].append(nulls.edge.z((float(spectrum.max()) - law.edges[1]) / law.edge_fluctuation))
+        z["distance"].append(nulls.distance.z(law.distance(spectrum)))
+        z["effective_rank"].append(nulls.effective_rank.z(effective_rank(spectrum) / len(spectrum)))
+        z["stable_rank"].append(nulls.stable_rank.z(float(stable_rank(spectrum)) / len(spectrum)))
+    for values in z.values():  # 4 standard errors, as above
+        assert abs(np.mean(values)) < 4 * np.sqrt(1 / draws + 1 / 200)
+        assert abs(np.log(np.std(values, ddof=1))) < 4 * np.sqrt(1 / (2 * draws) + 1 / 400)
+
+
+def test_a_share_of_untrained_matrices_passes_the_upper_quantile():
+    gamma = np.random.default_rng(0).gamma(9.0, 1.0, 100_000)
+    skewed = StatisticNull(mean=9.0, spread=3.0, skewness=2 / 3, draws=100)
+    mirrored = StatisticNull(mean=-9.0, spread=3.0, skewness=-2 / 3, draws=100, of_log=True)
+    for share in (0.1, 0.01):  # 4 standard errors of a share of 100,000
+        error = 4 * np.sqrt(share / 100_000)
+        assert (gamma > skewed.upper(share)).mean() == pytest.approx(share, abs=error)
+        assert (np.exp(-gamma) > mirrored.upper(share)).mean() == pytest.approx(share, abs=error)

@@ -72,7 +72,9 @@ def parts(answer):
 
 
 def test_every_function_of_the_room_that_takes_numbers_is_called_here():
-    heads = "MarchenkoPastur ExponentNull Nulls GoodnessOfFit PowerLawFit Phase PhaseEvidence SingularVectors"
+    heads = (
+        "MarchenkoPastur ExponentNull StatisticNull Nulls GoodnessOfFit PowerLawFit Phase PhaseEvidence SingularVectors"
+    )
     of_scalars = "critical_strength spike_eigenvalue spike_overlap_left spike_overlap_right visible_edge"
     others = set(f"{heads} {of_scalars} gaussian_spectrum simulate_nulls pl_alpha_hill".split())
     assert {function.__name__ for function, _ in CALLS} >= set(spectra.__all__) - others

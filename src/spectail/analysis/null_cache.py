@@ -12,13 +12,13 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from spectail.files import write_content
-from spectail.spectra.nulls import ExponentNull, Nulls, drawn_together, simulate_nulls
+from spectail.spectra.nulls import ExponentNull, Nulls, StatisticNull, simulate_nulls
 
-_EDITION, _EDITION_TOGETHER = 1, 2
-"""Of the simulation and of the files; a new one finds nothing of the old. Small slices are drawn together since 2."""
+_EDITION = 3
+"""Of the simulation and of the files; a new one finds nothing of the old."""
 
 
-def nulls_of_shape(rows: int, cols: int, slices: int = 1) -> Nulls:
+def nulls_of_shape(rows: int, cols: int, slices: int = 1, normalised: bool = False) -> Nulls:
     """The nulls of matrices of a shape: read if they were simulated before on this machine.
 
     Where they are kept changes nothing but the time: a file that is damaged, or a folder that cannot be
@@ -28,11 +28,12 @@ def nulls_of_shape(rows: int, cols: int, slices: int = 1) -> Nulls:
         rows: of one matrix; it may be exchanged with cols.
         cols: of one matrix.
         slices: how many are pooled.
+        normalised: whether each slice is divided by its mean eigenvalue first.
 
     Raises:
         SpectailError: the spectra have fewer than three eigenvalues.
     """
-    return _nulls_of_shape(max(rows, cols), min(rows, cols), slices, cache_folder())
+    return _nulls_of_shape(max(rows, cols), min(rows, cols), slices, normalised and slices > 1, cache_folder())
 
 
 def cache_folder() -> Path | None:
@@ -47,12 +48,12 @@ def cache_folder() -> Path | None:
 
 
 @lru_cache(maxsize=4096)
-def _nulls_of_shape(longer: int, shorter: int, slices: int, folder: Path | None) -> Nulls:
-    edition = _EDITION_TOGETHER if drawn_together(shorter, slices) else _EDITION
-    path = folder / f"{longer}x{shorter}x{slices}-{edition}.json" if folder else None
+def _nulls_of_shape(longer: int, shorter: int, slices: int, normalised: bool, folder: Path | None) -> Nulls:
+    name = f"{longer}x{shorter}x{slices}{'-normalised' if normalised else ''}-{_EDITION}.json"
+    path = folder / name if folder else None
     nulls = _read(path) if path else None
     if nulls is None:
-        nulls = simulate_nulls(longer, shorter, slices)
+        nulls = simulate_nulls(longer, shorter, slices, normalised=normalised)
         with contextlib.suppress(OSError):  # simulated again next time
             if path:
                 write_content(path, json.dumps(asdict(nulls), indent=1))
@@ -62,10 +63,12 @@ def _nulls_of_shape(longer: int, shorter: int, slices: int, folder: Path | None)
 def _read(path: Path) -> Nulls | None:
     """What a file holds; None where there is none, or it is damaged."""
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        hill, ks = (ExponentNull(**fields[name]) for name in ("hill", "ks"))
-        numbers = (hill.mean, hill.spread, ks.mean, ks.spread)
-        sound = all(isinstance(x, float) and math.isfinite(x) for x in numbers) and min(hill.spread, ks.spread) > 0
-    except (OSError, ValueError, TypeError, KeyError):
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        hill, ks = (ExponentNull(**kept.pop(name)) for name in ("hill", "ks"))
+        nulls = Nulls(hill, ks, **{name: StatisticNull(**null) for name, null in kept.items()})
+        numbers = [number for null in asdict(nulls).values() for number in null.values()]
+        sound = all(isinstance(x, int | float) and math.isfinite(x) for x in numbers)
+        sound = sound and all(null["spread"] > 0 for null in asdict(nulls).values())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return Nulls(hill, ks) if sound else None
+    return nulls if sound else None

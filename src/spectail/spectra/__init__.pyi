@@ -30,6 +30,7 @@ from .spikes import visible_edge as visible_edge
 # the tail, whether it is a power law, and what it would be without training
 from .nulls import ExponentNull as ExponentNull
 from .nulls import Nulls as Nulls
+from .nulls import StatisticNull as StatisticNull
 from .nulls import gaussian_spectrum as gaussian_spectrum
 from .nulls import simulate_nulls as simulate_nulls
 from .tail_tests import GoodnessOfFit as GoodnessOfFit

@@ -1,4 +1,4 @@
-"""What the exponents of a matrix would be if its entries were independent Gaussians.
+"""What a spectrum says of a matrix of independent Gaussians: the null of each statistic, for every shape.
 
 Not here: the nulls that were simulated before, which `analysis.null_cache` keeps.
 """
@@ -13,9 +13,12 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.linalg import eigvalsh_tridiagonal
+from scipy.stats import gamma, norm, skew
 from torch import Tensor
 
 from spectail.errors import SpectailError
+from spectail.spectra.bulk import fit_marchenko_pastur
+from spectail.spectra.norms import effective_rank, stable_rank
 from spectail.spectra.tails import hill, ks_fit
 
 MOST_DRAWS = 200
@@ -65,12 +68,67 @@ class ExponentNull:
 
 
 @dataclass(frozen=True)
-class Nulls:
-    """The nulls of both exponents, for matrices of one shape.
+class StatisticNull:
+    """How a statistic of the spectrum spreads over Gaussian matrices of one shape: three moments.
 
     Attributes:
-        hill: that of `hill`.
-        ks: that of `ks_fit`.
+        mean: of the statistic; where it is positive by definition, of its logarithm.
+        spread: standard deviation of the same.
+        skewness: of the same.
+        draws: how many simulated spectra they come from.
+        of_log: whether the moments are those of the logarithm.
+    """
+
+    mean: float
+    spread: float
+    skewness: float
+    draws: int
+    of_log: bool = False
+
+    def z(self, value: float) -> float:
+        """How many standard deviations a value lies above the null's mean; NaN where it has no logarithm.
+
+        >>> StatisticNull(mean=1.0, spread=0.5, skewness=0.3, draws=100).z(2.0)
+        2.0
+        """
+        if self.of_log:
+            value = math.log(value) if value > 0 else math.nan
+        return (value - self.mean) / self.spread
+
+    def upper(self, share: float) -> float:
+        """The value that a share of untrained matrices passes, by a gamma law of the three moments.
+
+        Args:
+            share: between 0 and 1, such as 0.005.
+
+        >>> round(StatisticNull(mean=1.0, spread=0.5, skewness=0.0, draws=100).upper(0.025), 2)
+        1.98
+        """
+        skewness = abs(self.skewness)
+        if skewness < 1e-3:  # the gamma law's limit
+            deviation = float(norm.isf(share))
+        else:
+            shape = 4.0 / skewness**2
+            tail = gamma.isf(share, shape) if self.skewness > 0 else -gamma.isf(1.0 - share, shape)
+            deviation = float(tail - math.copysign(shape, self.skewness)) / math.sqrt(shape)
+        value = self.mean + self.spread * deviation
+        return math.exp(value) if self.of_log else value
+
+
+@dataclass(frozen=True)
+class Nulls:
+    """The nulls of matrices of one shape, one for each statistic of a spectrum; none depends on the entries' variance.
+
+    The law is `fit_marchenko_pastur` of the spectrum; for pooled slices, of all their eigenvalues with the
+    shape of one slice. Its λ₊ is `edges[1]`, its Tracy–Widom scale `edge_fluctuation`.
+
+    Attributes:
+        hill: exponent of `hill`.
+        ks: exponent of `ks_fit`.
+        edge: (λ_max − λ₊) over the Tracy–Widom scale: how far the largest eigenvalue lies past the edge.
+        distance: Kolmogorov–Smirnov distance of the spectrum to the law.
+        effective_rank: `effective_rank` over the number of eigenvalues.
+        stable_rank: `stable_rank` over the number of eigenvalues.
 
     >>> nulls = simulate_nulls(30, 20, draws=20)
     >>> abs(nulls.hill.z(nulls.hill.alpha)) < 1e-9
@@ -79,17 +137,24 @@ class Nulls:
 
     hill: ExponentNull
     ks: ExponentNull
+    edge: StatisticNull
+    distance: StatisticNull
+    effective_rank: StatisticNull
+    stable_rank: StatisticNull
 
 
-def simulate_nulls(rows: int, cols: int, slices: int = 1, *, draws: int | None = None, seed: int = 0) -> Nulls:
-    """Both exponents on Gaussian matrices of a shape, pooled where there are several slices.
+def simulate_nulls(
+    rows: int, cols: int, slices: int = 1, *, normalised: bool = False, draws: int | None = None, seed: int = 0
+) -> Nulls:
+    """Every statistic on Gaussian matrices of a shape, pooled where there are several slices.
 
-    The exponents do not depend on the variance, so one simulation serves every matrix of the shape.
+    No statistic depends on the variance, so one simulation serves every matrix of the shape.
 
     Args:
         rows: of one matrix.
         cols: of one matrix.
         slices: how many matrices are pooled into one spectrum.
+        normalised: whether the eigenvalues of each slice are divided by their mean before they are pooled.
         draws: how many spectra to draw; by default 200, fewer where that would take more than a few
             seconds, but at least 16.
         seed: with the shape, it fixes the draws. The global random state is neither read nor moved.
@@ -107,15 +172,28 @@ def simulate_nulls(rows: int, cols: int, slices: int = 1, *, draws: int | None =
         most = _VALUES / (slices * b) if drawn_together(b, slices) else MOST_DRAWS
         draws = int(min(max(min(_WORK / (slices * b**2), most), FEWEST_DRAWS), MOST_DRAWS))
     stream = np.random.default_rng([seed, longer, b, slices])
-    hills, ks = [], []
+    hills, ks, others = [], [], []
     for _ in range(draws):
         if drawn_together(b, slices):
-            spectrum = _spectra_of_small(longer, b, slices, stream)
+            spectra = _spectra_of_small(longer, b, slices, stream)
         else:
-            spectrum = torch.cat([gaussian_spectrum(longer, b, stream) for _ in range(slices)])
+            spectra = torch.stack([gaussian_spectrum(longer, b, stream) for _ in range(slices)])
+        if normalised:
+            spectra = spectra / spectra.mean(1, keepdim=True)
+        spectrum = spectra.flatten().sort().values
         hills.append(hill(spectrum))
         ks.append(ks_fit(spectrum).alpha)
-    return Nulls(_null(hills), _null(ks))
+        others.append(_statistics(spectrum, longer, b))
+    edge, *positive = (np.array(values) for values in zip(*others, strict=True))
+    return Nulls(_null(hills), _null(ks), _statistic(edge), *(_statistic(values, of_log=True) for values in positive))
+
+
+def _statistics(spectrum: Tensor, rows: int, cols: int) -> tuple[float, float, float, float]:
+    """What `Nulls` holds of a sorted spectrum, but for the exponents."""
+    law = fit_marchenko_pastur(spectrum, rows, cols)
+    past = (float(spectrum[-1]) - law.edges[1]) / law.edge_fluctuation
+    ranks = (effective_rank(spectrum) / len(spectrum), float(stable_rank(spectrum)) / len(spectrum))
+    return past, law.distance(spectrum), *ranks
 
 
 def gaussian_spectrum(rows: int, cols: int, stream: np.random.Generator) -> Float[Tensor, " b"]:
@@ -153,15 +231,15 @@ def drawn_together(shorter: int, slices: int) -> bool:
     return slices > _MANY and shorter <= _SMALL
 
 
-def _spectra_of_small(longer: int, b: int, slices: int, stream: np.random.Generator) -> Float[Tensor, " k"]:
-    """The pooled eigenvalues of several small Gaussian matrices, in few calls."""
+def _spectra_of_small(longer: int, b: int, slices: int, stream: np.random.Generator) -> Float[Tensor, "slices b"]:
+    """The eigenvalues of several small Gaussian matrices, in few calls."""
     spectra = []
     for count in _counts(slices, max(_BATCH // b**2, 1)):
         on, off = _tridiagonals(longer, b, (count,), stream)
         matrices, index = np.zeros((count, b, b)), np.arange(b)
         matrices[:, index, index] = on
         matrices[:, index[1:], index[:-1]] = off
-        spectra.append((np.linalg.eigvalsh(matrices) if b > 1 else on).ravel())  # it reads the lower half
+        spectra.append(np.linalg.eigvalsh(matrices) if b > 1 else on)  # it reads the lower half
     return torch.from_numpy(np.concatenate(spectra)).clamp_min_(0.0)
 
 
@@ -184,3 +262,8 @@ def _null(alphas: list[float]) -> ExponentNull:
     logs = np.log(np.asarray(alphas) - 1.0)
     logs = logs[np.isfinite(logs)]
     return ExponentNull(float(logs.mean()), float(logs.std(ddof=1)), len(logs))
+
+
+def _statistic(values: NDArray[np.float64], *, of_log: bool = False) -> StatisticNull:
+    values = np.log(values) if of_log else values
+    return StatisticNull(float(values.mean()), float(values.std(ddof=1)), float(skew(values)), len(values), of_log)
