@@ -6,6 +6,7 @@ Not here: how a row is made (`row`).
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ def pair_up(before: Weights, after: Weights) -> tuple[Weights, dict[str, Pair]]:
             skipped[matrix.name] = Skipped(matrix.name, _shape(matrix), reason)
         else:
             pairs[matrix.name] = (matrix, partner)
-            matrices.append(matrix.with_values(_Difference(matrix, partner)))
+            matrices.append(replace(matrix.with_values(_Difference(matrix, partner)), factors=None))
     for name, matrix in late.items():
         skipped[name] = Skipped(name, _shape(matrix), "only in the model after")
     title = f"{before.title} → {after.title}"

@@ -308,6 +308,8 @@ def _check_sendable(start: StartMeasuring) -> None:
 
 def work(matrix: WeightMatrix) -> float:
     """About how long a matrix takes, in some unit: the products and the eigenvalues of its Gram matrices."""
+    if matrix.factors is not None:
+        return float(matrix.rank**2 * (matrix.rows + matrix.cols))
     shorter, longer = sorted((matrix.rows, matrix.cols))
     return matrix.slices * shorter**2 * (longer + 3.0 * shorter)
 

@@ -24,6 +24,7 @@ from spectail.recording.layout import MATRIX_LABELS, each_matrix, eigenvalues_at
 from spectail.recording.quantities import OVER, of_row, select
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.eigen import eigenvalues_of_slices
+from spectail.spectra.low_rank import eigenvalues_of_kronecker, eigenvalues_of_product
 from spectail.spectra.norms import effective_rank, stable_rank
 from spectail.spectra.phases import Phase, PhaseEvidence, classify
 from spectail.spectra.precision import ZERO_SHARE
@@ -64,7 +65,11 @@ def measure_matrix(
         raise
     except ValueError as error:
         return _row(matrix, [str(error)]), torch.empty(0, dtype=torch.float64)
-    if spectrum[-1] < _VANISHING and (largest := float(matrix.load().detach().abs().max())) > 0:
+    if (
+        matrix.factors is None
+        and spectrum[-1] < _VANISHING
+        and (largest := float(matrix.load().detach().abs().max())) > 0
+    ):
         return _row_of_tiny(matrix, largest, nulls, p_value, seed), torch.empty(0, dtype=torch.float64)
     return measure_spectrum(spectrum, matrix, nulls=nulls, p_value=p_value, seed=seed), spectrum
 
@@ -113,6 +118,8 @@ def bytes_needed(matrix: WeightMatrix) -> int:
     Returns:
         bytes, without those of the interpreter.
     """
+    if matrix.factors is not None:
+        return 64 * matrix.rank * (matrix.rows + matrix.cols)
     shorter, longer = sorted((matrix.rows, matrix.cols))
     copies = 2 if matrix.slices > 1 else 1  # a slice of a kernel lies scattered over all of it
     pooled = 24 * matrix.slices * shorter  # eigenvalues, sorted and compared
@@ -147,6 +154,8 @@ def measure_spectrum(
     tail, notes = _tail(spectrum, p_value, seed)
     if zeros:
         notes.append(f"{zeros} of {len(spectrum)} eigenvalues are zero")
+    if matrix.factors is not None and len(spectrum) < (shorter := min(matrix.rows, matrix.cols)):
+        notes.append(f"the other {shorter - len(spectrum)} eigenvalues are zero")
     if matrix.product:
         return _row(
             matrix, ["a product of weights, of which no Gaussian matrix is a null: no phase", *notes], norms | tail
@@ -254,14 +263,18 @@ def pooled_eigenvalues(matrix: WeightMatrix) -> Float[Tensor, " k"]:
         matrix: what to read; its parameter is not changed.
 
     Returns:
-        float64, slices · min(rows, cols) values, on the device of the weights; those of several slices
-        times `SLICE_FACTOR`.
+        float64, slices · min(rows, cols) values, or as many as the rank of a matrix that is known by its factors, on
+        the device of the weights; those of several slices times `SLICE_FACTOR`.
 
     Raises:
         ValueError: a weight is NaN or inf.
 
     Source: paper §3.2; Zhou et al. (2023) for kernel slices.
     """
+    if matrix.factors is not None:
+        factors = matrix.factors()
+        of = eigenvalues_of_kronecker if factors.kronecker else eigenvalues_of_product
+        return of(factors.left, factors.right)
     slices = matrix.load().detach()
     if len(slices) == 1:
         return eigenvalues_of_slices(slices, eps=_spacing(matrix.dtype))[0]

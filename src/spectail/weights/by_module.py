@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from spectail.weights.adapters import adapted_by_name
 from spectail.weights.by_name import neighbours_of, recurrent_splitting, splitting_by_name
 from spectail.weights.fused import GROUPS, HEADS, fused_splitting, rows_of_experts
 from spectail.weights.matrix import ConvMatrix, Skipped
@@ -59,7 +60,26 @@ def read_module(module: nn.Module, title: str = "") -> Source:
         skipped += consumed.values()
         skipped += _other_values(owner, path, consumed)
     title = title or type(module).__name__
-    return _unwrapped(Source(title, parameters, skipped, modules, config))
+    source = _unwrapped(Source(title, parameters, skipped, modules, config))
+    return _with_adapters(source, _scales(module))
+
+
+def _with_adapters(source: Source, scales: Mapping[str, Mapping[str, float]]) -> Source:
+    """The same with what adapters add, whose modules know α/r."""
+
+    def scale(layer: str, adapter: str, _: int) -> float | None:
+        return next(
+            (of[adapter] for path, of in scales.items() if f".{path}".endswith(f".{layer}") and adapter in of), None
+        )
+
+    parameters, parts = adapted_by_name(source.parameters, scale)
+    return replace(source, parameters=parameters, skipped=[*parts, *source.skipped])
+
+
+def _scales(module: nn.Module) -> dict[str, dict[str, float]]:
+    """α/r of each adapter of each layer, as PEFT keeps it."""
+    kept = ((path, getattr(layer, "scaling", None)) for path, layer in module.named_modules())
+    return {path: of for path, of in kept if isinstance(of, dict)}
 
 
 def _unwrapped(source: Source) -> Source:
@@ -89,6 +109,9 @@ def split_by_module(source: Source, conv: ConvMatrix) -> list[Splitting | str]:
     near = neighbours_of(source)
     splittings: list[Splitting | str] = []
     for parameter in source.parameters:
+        if parameter.factors is not None:
+            splittings.append(parameter.refusal or whole("lora"))
+            continue
         owner, around = source.modules[parameter.name.rpartition(".")[0]]
         splittings.append(parameter.refusal or _splitting(owner, around, parameter.name, near, conv))
     return splittings

@@ -48,7 +48,11 @@ def split_by_name(source: Source, conv: ConvMatrix) -> list[Splitting | str]:
         of each parameter in turn, its splitting, or why it has none.
     """
     near = neighbours_of(source)
-    return [parameter.refusal or splitting_by_name(parameter.name, near, conv) for parameter in source.parameters]
+    return [
+        parameter.refusal
+        or (splitting_by_name(parameter.name, near, conv) if parameter.factors is None else whole("lora"))
+        for parameter in source.parameters
+    ]
 
 
 def neighbours_of(source: Source) -> Neighbours:

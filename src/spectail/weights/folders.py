@@ -39,6 +39,8 @@ _BESIDE = re.compile(
 
 _SHARD = re.compile(r"(?P<name>.*?)[-_.](?P<at>\d+)[-_]of[-_](?P<count>\d+)(?P<ending>\.\w+)")
 
+_ADAPTER = "adapter_config.json"  # of PEFT, beside adapter_model.safetensors
+
 LARGEST_INDEX = 100_000_000
 """Bytes."""
 
@@ -81,7 +83,7 @@ def read_file(path: Path, key: str | None = None) -> Source:
     if os.path.isdir(path):
         return read_folder(_local_folder(path), key)
     local_file(path)  # says what is wrong with it in words of its own
-    names = ["config.json"] if (path.parent / "config.json").is_file() else []
+    names = [name for name in ("config.json", _ADAPTER) if (path.parent / name).is_file()]
     return read_one(Folder(str(path.parent), path.parent.name, names, partial(_file_of, path.parent)), path.name, key)
 
 
@@ -127,17 +129,15 @@ def read_folder(folder: Folder, key: str | None = None) -> Source:
         source = read_one(folder, chosen[0], key)
     else:
         source = _configured(folder, _joined([(name, _read_piece(folder, name, key)) for name in chosen]))
-    config = dict(source.config)
-    if "adapter_config.json" in here:
-        config.setdefault("adapter_config", configuration_of(folder.file("adapter_config.json")))
-    return replace(source, title="/".join(filter(None, (title, source.title))), config=config)
+    return replace(source, title="/".join(filter(None, (title, source.title))))
 
 
 def _configured(folder: Folder, source: Source) -> Source:
-    """What was read, with the configuration that lies beside it."""
-    if "config.json" not in folder.names:
-        return source
-    return replace(source, config={**configuration_of(folder.file("config.json")), **source.config})
+    """What was read, with the configurations that lie beside it."""
+    config = configuration_of(folder.file("config.json")) if "config.json" in folder.names else {}
+    if _ADAPTER in folder.names:
+        config["adapter_config"] = configuration_of(folder.file(_ADAPTER))
+    return replace(source, config={**config, **source.config})
 
 
 def configuration_of(file: StoredFile) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING
 
-from jaxtyping import Shaped
+import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from spectail.errors import SettingError
@@ -37,6 +38,19 @@ def _unchanged(values: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
+class Factors:
+    """A matrix by its factors, in float64: the product of both, or their Kronecker product."""
+
+    left: Float[Tensor, "h r"]
+    right: Float[Tensor, "k d"]
+    kronecker: bool = False
+
+    def product(self) -> Float[Tensor, "rows cols"]:
+        """The matrix itself."""
+        return torch.kron(self.left, self.right) if self.kronecker else self.left @ self.right
+
+
+@dataclass(frozen=True)
 class WeightMatrix:
     """One matrix of a model, or the slices of one kernel; read when asked for.
 
@@ -53,6 +67,8 @@ class WeightMatrix:
         view: turns what `read` gives into slices × rows × cols.
         dtype: how the weights are stored; "" where they are computed from others.
         product: whether it is a product of weights, of which Gaussian matrices of its shape are no null.
+        rank: of one that is known by its factors, at most; 0 where every matrix of the shape is possible.
+        factors: reads them, where its spectrum is known by them; `read` multiplies them.
     """
 
     name: str
@@ -65,6 +81,8 @@ class WeightMatrix:
     view: Callable[[Tensor], Tensor] = field(default=_unchanged, repr=False)
     dtype: str = ""
     product: bool = False
+    rank: int = 0
+    factors: Callable[[], Factors] | None = field(default=None, repr=False)
 
     @property
     def layer(self) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from spectail.weights.matrix import Skipped, WeightMatrix, Weights
+from spectail.weights.matrix import Factors, Skipped, WeightMatrix, Weights
 from spectail.weights.splitting import Splitting, View
 
 
@@ -37,6 +37,8 @@ class Parameter:
         load_rows: reads from one index of its first dimension up to another, and no more; None where that costs
             as much as to read it whole.
         dtype: how its values are stored, such as "bfloat16"; "" where they are computed.
+        rank: of a matrix that is known by its factors, at most.
+        factors: reads them.
     """
 
     name: str
@@ -48,6 +50,8 @@ class Parameter:
     note: str = ""
     load_rows: Callable[[int, int], Tensor] | None = field(default=None, repr=False)
     dtype: str = ""
+    rank: int = 0
+    factors: Callable[[], Factors] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -239,7 +243,10 @@ def _matrices(parameter: Parameter, splitting: Splitting, note: str) -> Iterator
             read = readers.setdefault((first, last), partial(parameter.load_rows, first, last))
             view = partial(_view_of_rows, place.view, 0, last - first, copied)
         name = f"{parameter.name}[{place.label}]" if place.label else parameter.name
-        yield WeightMatrix(name, splitting.kind, rows, cols, slices, read, note, view, parameter.dtype)
+        matrix = WeightMatrix(name, splitting.kind, rows, cols, slices, read, note, view, parameter.dtype)
+        if parameter.factors is not None:
+            matrix = replace(matrix, product=True, rank=parameter.rank, factors=parameter.factors)
+        yield matrix
 
 
 def _view_of_rows(view: View, first: int, last: int, copied: bool, values: Tensor) -> Tensor:

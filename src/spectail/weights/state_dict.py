@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from spectail.errors import SourceError
+from spectail.weights.adapters import adapted_by_name, scale_of_config
 from spectail.weights.channels_last import as_in_torch
 from spectail.weights.formats.pickle_machine import StandIn
 from spectail.weights.matrix import Skipped
@@ -268,8 +269,10 @@ def as_in_the_model(source: Source) -> Source:
     title = source.title + (f" (its names without the prefix {prefixes})" if removed else "")
     named = [replace(parameter, name=name) for parameter, name in zip(source.parameters, names, strict=True)]
     dequantized, parts = dequantized_by_name(named, source.config)
-    parameters, sources = reparametrized_by_name(dequantized)
-    return Source(title, parameters, [*parts, *sources, *source.skipped], config=source.config)
+    effective, sources = reparametrized_by_name(dequantized)
+    adapter = source.config.get("adapter_config", {})
+    parameters, factors = adapted_by_name(effective, scale_of_config(adapter if isinstance(adapter, dict) else {}))
+    return Source(title, parameters, [*parts, *sources, *factors, *source.skipped], config=source.config)
 
 
 def title_of_keys(title: str, keys: tuple[str, ...]) -> str:
