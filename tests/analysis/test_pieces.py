@@ -74,6 +74,19 @@ def test_a_comparison_is_divided_too(paths):
     xr.testing.assert_identical(compare(*paths, workers=2).recording, compare(*paths).recording)
 
 
+@pytest.mark.usefixtures("one_thread")
+def test_an_adapter_beside_its_base_is_divided_too(paths, tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    factors = {"lora_A": (4, 60), "lora_B": (70, 4)}
+    save_file(
+        {f"blocks.0.{part}.weight": torch.randn(shape, generator=generator) for part, shape in factors.items()},
+        tmp_path / "lora.safetensors",
+    )
+    alone, divided = (analyze(tmp_path / "lora.safetensors", base=paths[0], workers=n) for n in (None, 1))
+    xr.testing.assert_identical(divided.recording, alone.recording)
+    assert alone.frame["n_intruders"].notna().all()
+
+
 def test_what_lies_in_memory_cannot_be_sent_and_the_sentence_says_what_can():
     for source in (nn.Linear(20, 20), {"w": torch.ones(20, 20)}):
         with pytest.raises(SettingError, match=r"in memory cannot be sent to workers; expected the path .* or package"):

@@ -20,8 +20,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from spectail.analysis.identity import difference, stamps_of, weights_digest
-from spectail.analysis.pieces import Measure, OpenRequest, Request, Row, measure_pieces, work
+from spectail.analysis.identity import difference, stamps_of
+from spectail.analysis.pieces import Measure, OpenRequest, Request, Row, measure_pieces
 from spectail.analysis.row import NOT_MEASURED
 from spectail.analysis.summary import roll_up, summary_html, summary_lines
 from spectail.errors import SettingError, SourceError, StoreError, unknown_name
@@ -36,6 +36,7 @@ from spectail.recording.layout import (
     measurements_of,
     rows_to_dataset,
 )
+from spectail.recording.quantities import select
 from spectail.recording.reading import load_recording
 from spectail.running.ray import Resources
 from spectail.running.scheduler import Compute
@@ -151,6 +152,7 @@ def analyze(
     existing: str = "resume",
     progress: MatrixProgress | None = None,
     after: Any = None,
+    base: Any = None,
 ) -> Analysis:
     """What the spectra of a model say, one row a matrix.
 
@@ -176,6 +178,8 @@ def analyze(
         progress: called with the share of the work that is done and the name of a matrix; by default a bar where
             someone looks, else a line a minute.
         after: the first edition's way to `compare`.
+        base: of an adapter: the model that it adds to, in any of the forms of a source. Then each row of what the
+            adapter adds has its intruder dimensions as well, for about twice what its base's row takes.
 
     Returns:
         the rows as `.frame`, the spectra, what was skipped, and all of it as a recording. A matrix that cannot be
@@ -199,7 +203,9 @@ def analyze(
     if after is not None:
         warnings.warn("analyze(after=…) is now spectail.compare(before, after)", DeprecationWarning, stacklevel=2)
         return compare(source, after, conv=conv, nulls=nulls, p_value=p_value, seed=seed, progress=progress)
-    request = Request("analysis", (source,), reading, layers, bool(nulls), p_value, seed, device, dict(measure or {}))
+    request = Request(
+        "analysis", (source,), reading, layers, bool(nulls), p_value, seed, device, dict(measure or {}), base
+    )
     compute = Compute(device or "cpu", workers, ray, resources, threads=1)
     return Analysis(*_record(request, compute, out, existing, progress))
 
@@ -288,16 +294,17 @@ def _record(
         raise SettingError(unknown_name("existing", existing, ("resume", "replace", "refuse")))
     if request.device is not None:
         check_device(request.device)
-    request = replace(request, sources=tuple(map(pinned, request.sources)))  # workers open the same commit
-    files = [stamps_of(source) for source in request.sources]
+    base = None if request.base is None else pinned(request.base)
+    request = replace(request, sources=tuple(map(pinned, request.sources)), base=base)  # workers open the same commit
+    files = [stamps_of(source) for source in request.everything]
     path = None if out is None else Path(out) / FILE
     header: dict[str, Any] = {}
     opened: OpenRequest | None = None
     digest = ""
     if None in files and (path is not None or not compute.in_this_process):
         opened = request.open()
-        if compute.in_this_process or all(isinstance(one, str | os.PathLike) for one in request.sources):
-            digest = weights_digest(opened.weights)
+        if compute.in_this_process or all(isinstance(one, str | os.PathLike) for one in request.everything):
+            digest = opened.digest()
     rows: dict[int, Row] = {}
     if path is not None:
         header = _header(request, files, digest)
@@ -320,7 +327,8 @@ def _record(
         attributes |= {"begun_with": json.dumps(header)} if journal else {}
         places = range(len(weights.matrices))
         in_order, spectra = [rows[place][0] for place in places], [rows[place][1] for place in places]
-        recording = rows_to_dataset(request.of, in_order, spectra, attributes, request.measure)
+        own = [*request.measure, *(select("base") if request.base is not None else ())]
+        recording = rows_to_dataset(request.of, in_order, spectra, attributes, own)
         if journal:
             journal.save(recording)
     return recording, weights.skipped
@@ -335,7 +343,7 @@ def _measure_rest(
     progress: MatrixProgress | None,
 ) -> None:
     """Measure the matrices that have no row yet, and keep each row as soon as it is there."""
-    costs = [work(matrix) for matrix in opened.weights.matrices]
+    costs = [opened.cost(matrix) for matrix in opened.weights.matrices]
     rest = [place for place in range(len(costs)) if place not in rows]
 
     def keep(place: int, row: Row) -> None:
@@ -361,7 +369,8 @@ def _header(request: Request, files: Sequence[Any], digest: str) -> dict[str, An
     layers = [request.layers] if isinstance(request.layers, str) else request.layers and list(request.layers)
     options = {**request.reading, "layers": layers, "nulls": request.nulls, "p_value": request.p_value}
     options |= {"seed": request.seed} if request.p_value else {}
-    own = {"measure": [q.name for q in request.measure]} if request.measure else {}
+    own: dict[str, Any] = {"measure": [q.name for q in request.measure]} if request.measure else {}
+    own |= {"base": True} if request.base is not None else {}
     return {"of": request.of, "files": list(files), "digest": digest, **options, **own, "spectail": __version__}
 
 

@@ -12,7 +12,7 @@ import pickle
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spectail.analysis.identity import weights_digest
+from spectail.analysis.base import against_base, bytes_beside_base, work_beside_base
+from spectail.analysis.identity import stamps_of, weights_digest
 from spectail.analysis.pair import Pair, pair_up, top_overlaps
 from spectail.analysis.row import bytes_needed, bytes_stored, measure_matrix, measured_or_noted, not_measured
 from spectail.errors import SettingError, SourceError
@@ -29,8 +30,9 @@ from spectail.recording.quantities import Quantity
 from spectail.running.memory import MemoryLimit, available_memory
 from spectail.running.queue import Done, PieceReport, Queue
 from spectail.running.scheduler import Compute, Scheduler
+from spectail.weights.bases import Bases
 from spectail.weights.matrix import WeightMatrix, Weights, read_once
-from spectail.weights.opening import open_weights
+from spectail.weights.opening import open_weights, open_whole
 
 if TYPE_CHECKING:
     from spectail.progress import WorkProgress
@@ -60,6 +62,7 @@ class Request:
         seed: of the bootstrap.
         device: where spectra are computed; None: where the weights are.
         measure: a user's own quantities.
+        base: the model that an adapter adds to.
     """
 
     of: str
@@ -71,6 +74,12 @@ class Request:
     seed: int = 0
     device: str | None = None
     measure: Measure = field(default_factory=dict)
+    base: Any = None
+
+    @property
+    def everything(self) -> tuple[Any, ...]:
+        """All that is opened."""
+        return self.sources if self.base is None else (*self.sources, self.base)
 
     def open(self) -> OpenRequest:
         """The matrices of the source or sources, unread, and what measures one.
@@ -86,7 +95,10 @@ class Request:
         if len(opened) > 1:
             weights, pairs = pair_up(*opened)
         read_together = {one.name: id(one.read) for one in opened[0].matrices}
-        return OpenRequest(self, weights.select(self.layers), pairs, read_together)
+        base = None if self.base is None else open_whole(self.base)
+        if base is not None and all(one.factors is None for one in weights.matrices):
+            raise SettingError(f"base is of an adapter, and {weights.title} holds none; expected base=None")
+        return OpenRequest(self, weights.select(self.layers), pairs, read_together, base)
 
 
 @dataclass(frozen=True)
@@ -98,12 +110,36 @@ class OpenRequest:
         weights: the matrices.
         pairs: of a comparison, the two matrices behind each.
         read_together: by name, equal for matrices that are read together.
+        base: the parameters of the model that an adapter adds to.
     """
 
     request: Request
     weights: Weights
     pairs: Mapping[str, Pair]
     read_together: Mapping[str, Hashable]
+    base: Weights | None = None
+
+    @cached_property
+    def bases(self) -> Bases | None:
+        """The matrices that an adapter adds to, by their names."""
+        return None if self.base is None else Bases(self.base)
+
+    def has_base(self, matrix: WeightMatrix) -> bool:
+        """Whether a matrix is what an adapter adds, and is compared with what it adds to."""
+        return self.bases is not None and matrix.factors is not None
+
+    def cost(self, matrix: WeightMatrix) -> float:
+        """About how long a matrix takes, in some unit."""
+        return work(matrix) + (work_beside_base(matrix) if self.has_base(matrix) else 0.0)
+
+    def memory(self, matrix: WeightMatrix) -> int:
+        """About how many bytes it takes at most."""
+        return bytes_needed(matrix) + (bytes_beside_base(matrix) if self.has_base(matrix) else 0)
+
+    def digest(self) -> str:
+        """A hash of the weights, which are read; of a base without files too."""
+        digest = weights_digest(self.weights)
+        return digest if self.base is None or stamps_of(self.request.base) else digest + weights_digest(self.base)
 
     def measure(self, matrix: WeightMatrix) -> Row:
         """The row and spectrum of a matrix; one that cannot be measured has a note."""
@@ -120,6 +156,9 @@ class OpenRequest:
         if matrix.name in self.pairs:
             row |= top_overlaps(*self.pairs[matrix.name])
             row |= {"note": "unchanged"} if row["frobenius_norm"] == 0 else {}
+        if self.bases is not None and matrix.factors is not None:
+            quantities, note = against_base(matrix, self.bases, asked.device)
+            row |= quantities | {"note": "; ".join(filter(None, [row["note"], note]))}
         return row, spectrum
 
     def pieces(self, indices: Sequence[int]) -> list[MatrixPiece]:
@@ -134,8 +173,8 @@ class OpenRequest:
                 index,
                 one.name,
                 (one.slices, one.rows, one.cols),
-                work(one),
-                bytes_needed(one) + stored[parameters[index]] - bytes_stored(one),
+                self.cost(one),
+                self.memory(one) + stored[parameters[index]] - bytes_stored(one),
                 parameters[index],
             )
             for index, one in ((index, matrices[index]) for index in indices)
@@ -198,7 +237,7 @@ class StartMeasuring:
             nonlocal opened, readers
             if opened is None:
                 opened = self.request.open()
-                if self.digest and weights_digest(opened.weights) != self.digest:
+                if self.digest and opened.digest() != self.digest:
                     raise SourceError(
                         f"{opened.weights.title} has other weights each time that it is made; "
                         "expected the same for every worker: set a seed in the factory, or save the model"
@@ -246,7 +285,7 @@ def measure_pieces(
         SourceError: a worker cannot open the source, or finds another.
     """
     pieces = opened.pieces(indices)
-    total = sum(map(work, opened.weights.matrices))
+    total = sum(map(opened.cost, opened.weights.matrices))
     here = compute.in_this_process
     start = StartMeasuring(opened.request, digest, opened if here else None, progress.begin if here else None)
     if not here:
@@ -294,7 +333,7 @@ def _memory_for(workers: int) -> float:
 
 
 def _check_sendable(start: StartMeasuring) -> None:
-    for source in start.request.sources:
+    for source in start.request.everything:
         if not isinstance(source, str | os.PathLike):
             raise SettingError(
                 f"a {type(source).__name__} in memory cannot be sent to workers; expected the path of a checkpoint or "

@@ -101,7 +101,7 @@ def measured_or_noted(
     try:
         return measure(matrix)
     except Exception as error:  # no memory, no convergence, a file that is gone: the other rows are worth more
-        return not_measured(matrix, _why(error, matrix)), torch.empty(0, dtype=torch.float64)
+        return not_measured(matrix, why_not(error, matrix)), torch.empty(0, dtype=torch.float64)
 
 
 def not_measured(matrix: WeightMatrix, why: str) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def bytes_stored(matrix: WeightMatrix) -> int:
     return each * matrix.slices * matrix.rows * matrix.cols
 
 
-def _why(error: Exception, matrix: WeightMatrix) -> str:
+def why_not(error: Exception, matrix: WeightMatrix) -> str:
     """One sentence on what was in the way, and what would help."""
     first = next(iter(str(error).strip().splitlines()), "")
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM or "memory" in first.lower():

@@ -33,6 +33,10 @@ class Analyze:
 
     source: Annotated[str, tyro.conf.Positional, option(metavar="SOURCE", help="The model.")]
     after: Annotated[str | None, tyro.conf.Positional, option(metavar="[AFTER]", help="The same model, later.")] = None
+    base: Annotated[
+        str | None,
+        option(metavar="SOURCE", help="Of an adapter: the model it adds to, to count its intruder dimensions."),
+    ] = None
     out: Annotated[Path | None, option(metavar="DIR", help="Folder for the files and the page.")] = None
     existing: Annotated[str, option(metavar="resume|replace|refuse", help="What is done with an analysis in DIR.")] = (
         "resume"
@@ -101,8 +105,10 @@ class Analyze:
         }
         if self.heads and self.after is not None:
             raise SettingError("--heads is of one model; expected no AFTER beside it")
+        if self.base is not None and self.after is not None:
+            raise SettingError("--base is of one adapter; expected no AFTER beside it")
         if self.after is None:
-            analysis = analyze(self.source, heads=self.heads, **options)
+            analysis = analyze(self.source, heads=self.heads, base=self.base, **options)
         else:
             analysis = compare(self.source, self.after, **options)
         print_recording(analysis.recording)
@@ -111,6 +117,7 @@ class Analyze:
         if self.out is not None:
             words = [
                 *map(without_secrets, filter(None, [self.source, self.after])),
+                *(["--base", without_secrets(self.base)] if self.base else []),
                 *(["--key", self.key] if self.key else []),
                 *(["--layers", *self.layers] if self.layers else []),
                 *(["--conv", self.conv] if "flat" in self.conv else []),

@@ -63,6 +63,7 @@ OVER: dict[str, tuple[str, ...]] = {
     "null": ("matrix",),
     "spectrum": ("step", "matrix"),
     "change": ("step", "matrix"),
+    "base": ("step", "matrix"),
     "teacher": ("step",),
     "readout": ("step",),
     "update": ("step",),
@@ -81,7 +82,7 @@ HELD = {
     "monitor": ("matrix", "null", "spectrum", "clock", "group", "event"),
     "series": ("matrix", "null", "spectrum", "clock", "event"),
     "training": ("matrix", "null", "spectrum", "clock", "group", "training"),
-    "analysis": ("matrix", "null", "spectrum"),
+    "analysis": ("matrix", "null", "spectrum", "base"),
     "comparison": ("matrix", "null", "spectrum", "change"),
 }
 """What the quantities of each kind of recording are measured from."""
@@ -132,6 +133,14 @@ QUANTITIES: tuple[Quantity, ...] = (
       head="left"),
     Q("top_overlap_right", "(v·v′)²", "squared cosine of the top right singular vectors before and after", "change",
       head="right"),
+    Q("n_intruders", "intruders", "of the ten strongest left singular vectors of W₀ + ΔW, those whose largest |cosine| "
+      "with any of the base W₀ is below 0.5", "base", dtype=int, head="intruders"),
+    Q("least_base_cosine", "min cos", "the smallest, of the ten strongest left singular vectors of W₀ + ΔW, of the "
+      "largest |cosine| with any of the base W₀", "base", head="cos"),
+    Q("base_overlap_left", "φ(U)", "share of the span of ΔW's ten strongest left singular vectors, or of all, within "
+      "that of the ten strongest of the base W₀", "base", head="φ(U)"),
+    Q("base_overlap_right", "φ(V)", "share of the span of ΔW's ten strongest right singular vectors, or of all, within "
+      "that of the ten strongest of the base W₀", "base", head="φ(V)"),
     Q("alignment", "sim(W, β*)", "|v₁·β*|, v₁ the top right singular vector of W", "teacher", head="sim", run=2),
     Q("train_loss", "train loss", "readout loss on the hold-out set, (1/n)‖ȳ − Z̄ᵀâ‖² (eq. 6)", "readout", head="train",
       run=2),

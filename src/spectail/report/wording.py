@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from spectail.experiments.experiment import experiment_of
-from spectail.recording.quantities import Quantity, quantities_of
+from spectail.recording.quantities import OVER, Quantity, quantities_of
 from spectail.weights.matrix import Skipped
 
 if TYPE_CHECKING:
@@ -77,5 +77,5 @@ def shown_quantities(recording: xr.Dataset) -> list[Quantity]:
 
 
 def _is_shown(values: xr.DataArray, q: Quantity) -> bool:
-    of_a_matrix = q.of in ("matrix", "null", "spectrum", "change") and set(values.dims) <= {"step", "matrix"}
+    of_a_matrix = "matrix" in OVER[q.of] and set(values.dims) <= {"step", "matrix"}
     return of_a_matrix and (q.dtype is str or bool(np.isfinite(values.values.astype(float)).any()))

@@ -52,3 +52,8 @@ from .overlaps import participation_ratio as participation_ratio
 from .overlaps import singular_overlaps as singular_overlaps
 from .overlaps import singular_vectors as singular_vectors
 from .overlaps import squared_overlaps as squared_overlaps
+
+# what a tuned matrix has that the one it was tuned from has not
+from .intruders import IntruderDimensions as IntruderDimensions
+from .intruders import intruder_dimensions as intruder_dimensions
+from .intruders import subspace_overlap as subspace_overlap

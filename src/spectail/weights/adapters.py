@@ -29,7 +29,7 @@ _LORA = (
 )
 """What the right factor is called, and the step of its name in the place of which the left factor has another."""
 
-_PREFIX = "base_model.model."
+PREFIX = "base_model.model."
 """What PEFT puts before the names of the model."""
 
 _ScaleOf = Callable[[str, str, int], float | None]
@@ -105,7 +105,7 @@ class _Adapter:
     """The parameters of one adapter by the part that each plays."""
 
     def __init__(self, layer: str, label: str, how: str, parts: Mapping[str, str]) -> None:
-        self.layer = layer.removeprefix(_PREFIX)
+        self.layer = layer.removeprefix(PREFIX)
         self.label, self.how, self.parts = label, how, dict(parts)
 
     @property

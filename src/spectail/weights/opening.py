@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from spectail.weights.heads import with_heads
 from spectail.weights.matrix import ConvMatrix, Weights
 from spectail.weights.parameter import Source, make_weights
 from spectail.weights.remote import is_remote, read_remote
+from spectail.weights.splitting import Splitting, in_one
 from spectail.weights.state_dict import as_in_the_model, read_mapping
 
 PATTERN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -54,9 +56,33 @@ def open_weights(
     if conv not in list(ConvMatrix):
         raise SettingError(f"conv={conv!r} is not known; expected {' or '.join(ConvMatrix)}")
     parameters = _read(source, key)
-    split = split_by_name if parameters.modules is None else split_by_module
-    weights = make_weights(parameters, split(parameters, ConvMatrix(conv)))
+    weights = make_weights(parameters, _split(parameters, ConvMatrix(conv)))
     return with_heads(weights, parameters) if heads else weights
+
+
+def open_whole(source: Any) -> Weights:
+    """The parameters of a model as the matrices that adapters add to, without reading them yet.
+
+    Args:
+        source: as for `open_weights`.
+
+    Returns:
+        one matrix a parameter: fused layers in one, kernels as out × everything, tied ones under each of their names.
+
+    Raises:
+        SourceError: as `open_weights`.
+        OSError: a file cannot be read.
+    """
+    read = _read(source, None)
+    untied = replace(read, parameters=[replace(one, memory=None) for one in read.parameters])
+    splittings = _split(untied, ConvMatrix.FLATTEN)
+    pairs = zip(splittings, untied.parameters, strict=True)
+    return make_weights(untied, [one if isinstance(one, str) else in_one(one, of.shape) for one, of in pairs])
+
+
+def _split(source: Source, conv: ConvMatrix) -> list[Splitting | str]:
+    """How each parameter becomes matrices: by the class of its module, or by its name."""
+    return (split_by_name if source.modules is None else split_by_module)(source, conv)
 
 
 def _read(source: Any, key: str | None) -> Source:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
@@ -68,6 +69,20 @@ def whole(kind: str, note: str = "") -> Splitting:
 def transposed(kind: str, note: str = "") -> Splitting:
     """The parameter is the matrix, stored in × out."""
     return Splitting(kind, (Place("", lambda tensor: tensor.T[None]),), note)
+
+
+def in_one(splitting: Splitting, shape: Sequence[int]) -> Splitting:
+    """The matrix, out × in, of which several are the rows; what is one already, or no matrix, stays as it is.
+
+    Args:
+        splitting: of a parameter.
+        shape: of the parameter.
+    """
+    if len(splitting.places) == 1 or len(shape) != 2:
+        return splitting
+    first, last = splitting.places[0].rows(shape[0])
+    part = splitting.places[0].view(torch.empty(last - first, shape[1], device="meta"))
+    return (whole if part.shape[-1] == shape[1] else transposed)(splitting.kind)
 
 
 def squeezed(kind: str, note: str = "") -> Splitting:

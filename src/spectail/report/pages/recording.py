@@ -22,7 +22,7 @@ from spectail.errors import SettingError, StoreError
 from spectail.files import write_content
 from spectail.recording.events import events
 from spectail.recording.layout import frame
-from spectail.recording.quantities import Quantity, quantities_of
+from spectail.recording.quantities import OVER, Quantity, quantities_of
 from spectail.recording.reading import load_recording
 from spectail.report.pages.template import SPECTRA_BYTES, json_number, pack_spectrum, page
 from spectail.report.wording import number_text, recording_title, shown_quantities
@@ -180,7 +180,7 @@ def _data(recording: xr.Dataset, shown_steps: list[int]) -> dict[str, Any]:
 def _is_of_a_matrix(q: Quantity, recording: xr.Dataset) -> bool:
     """Whether a quantity is a number of each matrix at each step, and known of some."""
     values = recording[q.name]
-    numeric = q.of in ("spectrum", "change") and values.dtype.kind not in "OSUT" and "step" in values.dims
+    numeric = OVER[q.of] == ("step", "matrix") and values.dtype.kind not in "OSUT" and "step" in values.dims
     return numeric and set(values.dims) <= {"step", "matrix"} and bool(np.isfinite(values.values.astype(float)).any())
 
 
@@ -197,7 +197,7 @@ def _whole(recording: xr.Dataset, q: Quantity) -> list[dict[str, Any]]:
     along = next((str(dim) for dim in ("step", "update") if dim in values.dims), "")
     if (
         not along
-        or q.of in ("spectrum", "change")
+        or OVER[q.of] == ("step", "matrix")
         or "matrix" in values.dims
         or values.dtype.kind in "OSUT"
         or not q.symbol
