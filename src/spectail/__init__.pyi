@@ -5,6 +5,7 @@ from .analysis.model import analyze as analyze
 from .analysis.model import Comparison as Comparison
 from .analysis.model import compare as compare
 from .analysis.row import complete as complete
+from .analysis.weightwatcher import weightwatcher_summary as weightwatcher_summary
 from .errors import SettingError as SettingError
 from .errors import SourceError as SourceError
 from .errors import SpectailError as SpectailError

@@ -24,6 +24,7 @@ from spectail.analysis.identity import difference, stamps_of
 from spectail.analysis.pieces import Measure, OpenRequest, Request, Row, measure_pieces
 from spectail.analysis.row import NOT_MEASURED
 from spectail.analysis.summary import roll_up, summary_html, summary_lines
+from spectail.analysis.weightwatcher import to_weightwatcher
 from spectail.errors import SettingError, SourceError, StoreError, unknown_name
 from spectail.progress import MatrixProgress, WorkProgress
 from spectail.recording.journal import RowJournal
@@ -95,6 +96,8 @@ class Analysis:
             SettingError: it is neither.
         """
         return roll_up(self.frame, by)
+
+    to_weightwatcher = to_weightwatcher
 
     def __repr__(self) -> str:
         return f"{type(self).__name__} of {self.summary()}"

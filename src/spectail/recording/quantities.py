@@ -123,7 +123,7 @@ QUANTITIES: tuple[Quantity, ...] = (
       head="spikes", run=2),
     Q("spectral_gap", "λ₁/λ₊", "largest eigenvalue over the bulk's edge", drawn="log", head="λ₁/λ₊", run=2),
     Q("stable_rank", "stable rank", "squared Frobenius norm over squared spectral norm", drawn="log", head="rank",
-      run=2),
+      run=2, weightwatcher="stable_rank"),
     Q("effective_rank", "effective rank", "exponential of the entropy of the singular values' shares", drawn="log"),
     Q("spectral_norm", "‖W‖₂", "largest singular value", unit="w", drawn="log"),
     Q("frobenius_norm", "‖W‖_F", "root of the sum of squares", unit="w", drawn="log"),
