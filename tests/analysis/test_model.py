@@ -252,6 +252,18 @@ def test_sources_say_what_they_hold_before_anything_is_read():
     assert weights.frame()[["name", "rows", "cols", "slices"]].values.tolist()[1] == ["1.weight", 16, 12, 9]
 
 
+def test_a_comparison_says_how_far_spectra_moved():
+    before = {
+        name: torch.randn(40, 30, generator=torch.Generator().manual_seed(0)) for name in ("same", "grown", "nan")
+    }
+    after = {"same": before["same"], "grown": 4 * before["grown"], "nan": before["nan"] * torch.nan}
+    frame = compare(before, after, nulls=False).frame.set_index("name")
+    assert frame.loc["same", ["wasserstein", "jensen_shannon"]].tolist() == [0, 0]
+    assert frame.loc["grown", "wasserstein"] == pytest.approx(math.log(16), rel=1e-9)  # of squared weights
+    assert frame.loc["grown", "wasserstein_shape"] == pytest.approx(0, abs=1e-9)
+    assert frame.loc["nan", ["wasserstein", "jensen_shannon_shape"]].isna().all()
+
+
 def test_a_tensor_is_read_once_in_an_analysis_and_once_of_each_side_in_a_comparison():
     reads = []
 

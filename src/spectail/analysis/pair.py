@@ -1,4 +1,5 @@
-"""What changed between two models: the difference of each matrix, and how far its strongest directions turned.
+"""What changed between two models: the difference of each matrix, and how far its strongest directions turned and
+its spectrum moved.
 
 Not here: how a row is made (`row`).
 """
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackError, svds
 from torch import Tensor
 
+from spectail.analysis.row import pooled_eigenvalues
+from spectail.errors import SpectailError
+from spectail.spectra.distances import spectral_distances
 from spectail.spectra.gram import blas_threads
 from spectail.weights.matrix import Skipped, WeightMatrix, Weights, read_once
 
@@ -84,6 +88,24 @@ def top_overlaps(before: WeightMatrix, after: WeightMatrix) -> dict[str, float]:
         cosines.append([float(u @ v) ** 2 for u, v in zip(old, new, strict=True)] if old and new else [math.nan] * 2)
     left, right = np.mean(cosines, axis=0).tolist()
     return {"top_overlap_left": left, "top_overlap_right": right}
+
+
+def spectral_moves(before: WeightMatrix, after: WeightMatrix) -> dict[str, float]:
+    """How far the spectrum of a matrix moved, in the quantities of a comparison that are called so.
+
+    Args:
+        before: one matrix, or the slices of a kernel.
+        after: another of the same shape.
+
+    Returns:
+        NaN where one of the two has no spectrum.
+    """
+    names = ("wasserstein", "wasserstein_shape", "jensen_shannon", "jensen_shannon_shape")
+    try:
+        distances = spectral_distances(pooled_eigenvalues(before), pooled_eigenvalues(after))
+    except SpectailError:  # NaN among the weights, as the row says
+        return dict.fromkeys(names, math.nan)
+    return {name: getattr(distances, name) for name in names}
 
 
 def _top_vectors(weights: Float[Tensor, "rows cols"]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

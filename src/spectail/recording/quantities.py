@@ -133,6 +133,13 @@ QUANTITIES: tuple[Quantity, ...] = (
       head="left"),
     Q("top_overlap_right", "(v·v′)²", "squared cosine of the top right singular vectors before and after", "change",
       head="right"),
+    Q("wasserstein", "W₁", "mean distance by which log λ moved from before to after (Wasserstein-1)", "change"),
+    Q("wasserstein_shape", "W₁ shape", "the least mean distance by which log λ moved, over all scales of the weights",
+      "change"),
+    Q("jensen_shannon", "JS", "Jensen–Shannon distance of the densities of log λ before and after: 0 alike, 1 apart",
+      "change"),
+    Q("jensen_shannon_shape", "JS shape",
+      "Jensen–Shannon distance of the densities of log λ, on the scale that moves log λ least", "change"),
     Q("n_intruders", "intruders", "of the ten strongest left singular vectors of W₀ + ΔW, those whose largest |cosine| "
       "with any of the base W₀ is below 0.5", "base", dtype=int, head="intruders"),
     Q("least_base_cosine", "min cos", "the smallest, of the ten strongest left singular vectors of W₀ + ΔW, of the "

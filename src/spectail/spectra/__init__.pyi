@@ -17,6 +17,10 @@ from .bulk import fit_marchenko_pastur as fit_marchenko_pastur
 from .density import count_modes as count_modes
 from .density import histogram as histogram
 
+# how far two spectra lie apart
+from .distances import SpectralDistances as SpectralDistances
+from .distances import spectral_distances as spectral_distances
+
 # spikes
 from .spikes import count_spikes as count_spikes
 from .spikes import critical_strength as critical_strength
@@ -35,6 +39,8 @@ from .nulls import gaussian_spectrum as gaussian_spectrum
 from .nulls import simulate_nulls as simulate_nulls
 from .tail_tests import GoodnessOfFit as GoodnessOfFit
 from .tail_tests import bootstrap_p_value as bootstrap_p_value
+from .truncated import TruncatedPowerLawFit as TruncatedPowerLawFit
+from .truncated import truncated_power_law_fit as truncated_power_law_fit
 from .tails import PowerLawFit as PowerLawFit
 from .tails import hill as hill
 from .tails import hill_fit as hill_fit
