@@ -4,6 +4,8 @@ from .analysis.model import Analysis as Analysis
 from .analysis.model import analyze as analyze
 from .analysis.model import Comparison as Comparison
 from .analysis.model import compare as compare
+from .analysis.on_request import FARMS as FARMS
+from .analysis.on_request import LOCALISATION as LOCALISATION
 from .analysis.row import complete as complete
 from .analysis.weightwatcher import weightwatcher_summary as weightwatcher_summary
 from .errors import SettingError as SettingError

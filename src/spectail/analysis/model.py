@@ -167,7 +167,7 @@ def analyze(
         heads: whether the QK and OV circuits of attention heads have rows as well, where their number is known.
         nulls: "gaussian" to compare with Gaussian matrices of the shape, which are kept on disk; False not to.
         p_value: whether to bootstrap the goodness of each KS fit, which takes hundreds of fits a matrix.
-        measure: quantities of your own.
+        measure: quantities of your own, or `spectail.FARMS`, `spectail.LOCALISATION`, or several of them joined by |.
         seed: of the bootstrap. Nulls have a seed of their own; no global random state is touched.
         device: where spectra are computed, such as "cuda": weights go there matrix by matrix. None: where they are.
         workers: processes beside each other with one thread each, which open the source themselves; not more at once

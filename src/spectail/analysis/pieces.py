@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from spectail.progress import WorkProgress
 
 Measure = Mapping[Quantity, Callable[[NDArray[np.float64], int, int], float]]
-"""A user's own quantities: each is computed from the eigenvalues, ascending, and the rows and columns of the matrix."""
+"""Quantities beside the table's: each is computed from the eigenvalues, ascending, or, where it is `of="weights"`, from
+slices × rows × cols; and from the rows and columns of the matrix."""
 
 Row = tuple[dict[str, Any], NDArray[Any]]
 """A row, and its spectrum as it is kept."""
@@ -362,7 +363,8 @@ def _own_quantity(
 ) -> float:
     """A user's own quantity; NaN, and a note in the row, where it cannot be computed."""
     try:
-        return float(function(spectrum.numpy(), matrix.rows, matrix.cols))
+        values = matrix.load().detach().cpu().double() if q.of == "weights" else spectrum
+        return float(function(values.numpy(), matrix.rows, matrix.cols))
     except Exception as error:
         row["note"] = "; ".join(filter(None, [row["note"], f"{q.name}: {type(error).__name__}: {error}"]))
         return float("nan")

@@ -25,6 +25,7 @@ class Quantity:
         symbol: on axes and in heads of pages, in Unicode; "" where it is never drawn.
         text: what it is, complete by itself.
         of: what it is measured from; this gives its dimensions (`OVER`) and the recordings that hold it (`HELD`).
+            For a quantity of one's own: "spectrum", or "weights".
         unit: "1", "w" (of the weights), "w²" or "s".
         dtype: float, int or str. Whole numbers that may be missing are floats in a Dataset and Int64 in a frame.
         drawn: "linear", "log", "signed" (around zero) or "phase".
@@ -62,6 +63,7 @@ OVER: dict[str, tuple[str, ...]] = {
     "matrix": ("matrix",),
     "null": ("matrix",),
     "spectrum": ("step", "matrix"),
+    "weights": ("step", "matrix"),
     "change": ("step", "matrix"),
     "base": ("step", "matrix"),
     "teacher": ("step",),

@@ -47,6 +47,10 @@ from .tails import hill_fit as hill_fit
 from .tails import ks_fit as ks_fit
 from .tails import pl_alpha_hill as pl_alpha_hill
 
+# the tail of windows of one shape
+from .subsampling import farms_hill as farms_hill
+from .subsampling import windowed_eigenvalues as windowed_eigenvalues
+
 # the phase
 from .phases import Phase as Phase
 from .phases import PhaseEvidence as PhaseEvidence
@@ -58,6 +62,10 @@ from .overlaps import participation_ratio as participation_ratio
 from .overlaps import singular_overlaps as singular_overlaps
 from .overlaps import singular_vectors as singular_vectors
 from .overlaps import squared_overlaps as squared_overlaps
+
+# over how many entries they spread
+from .localisation import Localisation as Localisation
+from .localisation import vector_localisation as vector_localisation
 
 # what a tuned matrix has that the one it was tuned from has not
 from .intruders import IntruderDimensions as IntruderDimensions
