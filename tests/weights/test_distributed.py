@@ -51,3 +51,16 @@ def test_pieces_are_put_where_they_belong(tmp_path):
     assert torch.equal(_joined("w", (5, 7), torch.float32, pieces), whole)
     with pytest.raises(SourceError, match="is not what it should be"):
         _joined("w", (5, 7), torch.float32, [((0, 0), (2, 7), pieces[1][2])])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_key_asks_for_one_of_several_state_dicts(tmp_path):
+    models = {name: nn.Linear(5, 4).state_dict() for name in ("model", "ema")}
+    dcp.save({**models, "epoch": 3}, checkpoint_id=tmp_path, no_dist=True)
+    for key, name in ((None, "model"), ("ema", "ema")):
+        weights = open_weights(tmp_path, key=key)
+        assert [matrix.name for matrix in weights.matrices] == ["weight"]
+        assert torch.equal(weights.matrices[0].load()[0], models[name]["weight"])
+    assert 'key="ema" asks for it' in {one.name: one.reason for one in open_weights(tmp_path).skipped}["ema"]
+    with pytest.raises(SourceError, match="there are model, ema"):
+        open_weights(tmp_path, key="optim")

@@ -9,6 +9,7 @@ import io
 import pathlib
 import pickle
 import random
+import zipfile
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ import torch
 from torch import nn
 
 from spectail.weights.formats.pickle_machine import PickleError, StandIn, read_pickle
+from spectail.weights.formats.table import read_tensors
 from spectail.weights.opening import open_weights
+from spectail.weights.stored import local_file
 
 
 class Colour(enum.Enum):
@@ -220,3 +223,14 @@ def test_modules_in_one_another_under_many_names_are_refused_before_they_fill_th
     torch.save(part, tmp_path / "x.pt")
     with pytest.raises(ValueError, match="more than 2000 names"):
         open_weights(tmp_path / "x.pt")
+
+
+def test_the_directory_of_an_archive_is_read_once(tmp_path):
+    torch.save({f"{index}.weight": torch.ones(2, 2) for index in range(2000)}, tmp_path / "x.pt")
+    file, read = local_file(tmp_path / "x.pt"), list[int]()
+    counted = dataclasses.replace(file, read=lambda at, count: read.append(count) or file.read(at, count))
+    assert len(read_tensors(counted).parameters) == 2000
+    with zipfile.ZipFile(tmp_path / "x.pt") as archive:
+        pickled = archive.getinfo("x/data.pkl").file_size
+        directory = file.size - archive.start_dir
+    assert sum(read) < 1.1 * (pickled + directory) + 10_000

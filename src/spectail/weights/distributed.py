@@ -22,6 +22,7 @@ from spectail.weights.formats.pickle_machine import StandIn, read_pickle
 from spectail.weights.formats.table import read_tensors
 from spectail.weights.matrix import Skipped
 from spectail.weights.parameter import Parameter, Source, dtype_name, why_not_matrix, why_not_values
+from spectail.weights.state_dict import DEEPEST, WRAPPINGS, Tree, source_of_tree
 from spectail.weights.stored import StoredFile
 from spectail.weights.untrusted import printable
 
@@ -33,12 +34,13 @@ _Piece = tuple[tuple[int, ...], tuple[int, ...], StoredFile]
 """Where it begins in its tensor, its shape, and its bytes."""
 
 
-def read_distributed(file: Callable[[str], StoredFile], title: str) -> Source:
+def read_distributed(file: Callable[[str], StoredFile], title: str, key: str | None = None) -> Source:
     """The tensors of a folder of torch.distributed.checkpoint, unread.
 
     Args:
         file: opens one of the folder.
         title: what the folder is called.
+        key: of the state dict that is meant, where there are several.
 
     Returns:
         its parameters; optimizers and what is no tensor are skipped.
@@ -58,7 +60,8 @@ def read_distributed(file: Callable[[str], StoredFile], title: str) -> Source:
         raise SourceError(f"{metadata.name} is no metadata of torch.distributed.checkpoint")
     places = {(_field(key, "fqn"), _sizes(_field(key, "offset"))): value for key, value in storage.items()}
     files: dict[str, StoredFile] = {}
-    parameters: list[Parameter] = []
+    paths = _field(content, "planner_data")
+    tree: Tree = {}
     skipped: list[Skipped] = []
     for name, value in tensors.items():
         shape, chunks = _sizes(_field(value, "size")), _field(value, "chunks")
@@ -68,13 +71,29 @@ def read_distributed(file: Callable[[str], StoredFile], title: str) -> Source:
             skipped.append(Skipped(printable(name), shape, "an optimizer's state"))
         else:
             pieces = [_piece(file, files, metadata, name, shape, chunk, places) for chunk in chunks]
-            parameters.append(
-                _parameter(metadata, name, shape, _dtype(value), pieces, sum(one.size for one in files.values()))
+            parameter = _parameter(
+                metadata, name, shape, _dtype(value), pieces, sum(one.size for one in files.values())
             )
-    prefix = next(
-        (p for p in ("app.model.", "model.", "state_dict.") if all(q.name.startswith(p) for q in parameters)), ""
-    )
-    return Source(title, [replace(one, name=one.name.removeprefix(prefix)) for one in parameters], skipped)
+            _put(tree, _path_of(name, paths), parameter)
+    source = source_of_tree(tree, metadata.name, title, key)
+    return replace(source, skipped=[*source.skipped, *skipped])
+
+
+def _path_of(name: str, paths: object) -> tuple[str, ...]:
+    """The keys that lead to a tensor, which its name joins with points, as do names of layers."""
+    path = paths.get(name) if isinstance(paths, dict) else None
+    if isinstance(path, tuple) and 0 < len(path) <= DEEPEST and ".".join(map(str, path)) == name:
+        return tuple(map(str, path))
+    first, _, rest = name.partition(".")
+    return (first, rest) if rest and first in WRAPPINGS else (name,)
+
+
+def _put(tree: Tree, path: tuple[str, ...], parameter: Parameter) -> None:
+    inner = tree.setdefault(path[0], {}) if len(path) > 1 else None
+    if isinstance(inner, dict):
+        _put(inner, path[1:], parameter)
+    else:
+        tree[".".join(path)] = parameter
 
 
 def _field(value: object, name: str) -> Any:
@@ -128,7 +147,7 @@ def _piece(
     whole = files[where] = files.get(where) or file(where)
     if start + length > whole.size:
         raise SourceError(f"{shown} is said to end at byte {start + length} of {whole.title}, which has {whole.size}")
-    return offsets, sizes, replace(whole, size=length, read=lambda at, count: whole.read(start + at, count), path=None)
+    return offsets, sizes, whole.part(start, length)
 
 
 def _parameter(

@@ -124,7 +124,7 @@ def read_folder(folder: Folder, key: str | None = None) -> Source:
         source = read_folder(folder.below(parts[0]), key)
         return replace(source, title=f"{title}/{source.title}")
     if chosen == [METADATA]:
-        return read_distributed(folder.file, title)
+        return read_distributed(folder.file, title, key)
     if len(chosen) == 1:
         source = read_one(folder, chosen[0], key)
     else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -47,6 +47,10 @@ class StoredFile:
     def start(self, count: int = 64) -> bytes:
         """Its first bytes; fewer where there are no more."""
         return bytes(self.read(0, min(count, self.size)))
+
+    def part(self, start: int, size: int) -> StoredFile:
+        """Some bytes of it as a file of their own; the caller knows that it has them."""
+        return replace(self, size=size, read=lambda at, count: self.read(start + at, count), path=None)
 
     def stream(self) -> io.BufferedReader:
         """The file as one that can be read on and on, and sought in."""

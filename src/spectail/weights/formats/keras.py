@@ -103,7 +103,7 @@ def _unzipped(file: StoredFile) -> tuple[StoredFile, dict[str, tuple[str, str]]]
             if entry.compress_type == zipfile.ZIP_STORED:
                 if header[:4] != b"PK\x03\x04" or start + entry.file_size > file.size:
                     raise SourceError(f"{file.name} is a damaged zip archive: it ends before its weights do")
-                inner = replace(file, size=entry.file_size, read=lambda at, count: file.read(start + at, count))
+                inner = file.part(start, entry.file_size)
             else:
                 if entry.file_size > file.size * _MOST_TIMES:
                     raise SourceError(f"{file.name} claims more bytes than there are")

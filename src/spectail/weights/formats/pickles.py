@@ -12,7 +12,7 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from math import prod
 from typing import Any
 
@@ -70,7 +70,7 @@ def _recognises(file: StoredFile) -> bool:
     start = file.start(4)
     if start == b"PK\x03\x04":
         try:
-            return any(_is_main(name) for name in _archive(file).namelist())
+            return any(_is_main(entry.filename) for entry in _directory(file))
         except SourceError:
             return file.ending in FORMAT.endings
     return start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"
@@ -110,9 +110,12 @@ class _Storage:
     zipped: bool = False
 
 
-def _archive(file: StoredFile) -> zipfile.ZipFile:
+@lru_cache(maxsize=2)
+def _directory(file: StoredFile) -> tuple[zipfile.ZipInfo, ...]:
+    """The entries of an archive; read once, to recognise a file and to read it."""
     try:
-        return zipfile.ZipFile(file.stream())
+        with zipfile.ZipFile(file.stream()) as archive:
+            return tuple(archive.infolist())
     except SourceError:
         raise
     except Exception as error:  # zipfile raises many, where an archive is damaged
@@ -121,33 +124,42 @@ def _archive(file: StoredFile) -> zipfile.ZipFile:
 
 def _zipped(file: StoredFile) -> tuple[Any, dict[str, _Storage], dict[str, bool]]:
     """What the pickle of an archive holds, where its storages lie, and what it names."""
-    with _archive(file) as archive:
-        entries = {entry.filename: entry for entry in archive.infolist()}
-        main = next((name for name in entries if _is_main(name)), None)
-        if main is None:
-            raise SourceError(
-                f"{file.name} is a zip archive, but none of torch.save: it has no data.pkl; unzip it first"
-            )
-        folder = main.removesuffix("data.pkl")
-        read = [e for name, e in entries.items() if name.startswith((main, f"{folder}data/", f"{folder}byteorder"))]
-        if any(e.compress_type != zipfile.ZIP_STORED or e.file_size > file.size for e in read):
-            what = "it is compressed, or claims more bytes than it has"
-            raise SourceError(f"{file.name} is no checkpoint of torch.save: {what}")
-        try:
-            order = f"{folder}byteorder"
-            if order in entries and archive.read(order) == b"big":
-                raise SourceError(f"{file.name} was saved in big-endian order; {_HOW_TO_CONVERT}, on another machine")
-            _check_size(file, entries[main].file_size)
-            with archive.open(main) as stream:
-                content, names = _read(file, stream)
-        except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-            raise SourceError(f"{file.name} is a damaged zip archive: {error!s:.200}") from None
+    entries = {entry.filename: entry for entry in _directory(file)}
+    main = next((name for name in entries if _is_main(name)), None)
+    if main is None:
+        raise SourceError(f"{file.name} is a zip archive, but none of torch.save: it has no data.pkl; unzip it first")
+    folder = main.removesuffix("data.pkl")
+    order = f"{folder}byteorder"
+    read = [e for name, e in entries.items() if name.startswith((main, f"{folder}data/", order))]
+    if any(e.compress_type != zipfile.ZIP_STORED or e.file_size > file.size for e in read):
+        what = "it is compressed, or claims more bytes than it has"
+        raise SourceError(f"{file.name} is no checkpoint of torch.save: {what}")
+    if order in entries and _stored(file, entries[order]).start() == b"big":
+        raise SourceError(f"{file.name} was saved in big-endian order; {_HOW_TO_CONVERT}, on another machine")
+    _check_size(file, entries[main].file_size)
+    content, names = _read(file, _stored(file, entries[main]).stream())
     storages = {
         name.rpartition("/")[2]: _Storage(entry.header_offset, entry.file_size, zipped=True)
         for name, entry in entries.items()
         if name.startswith(f"{folder}data/")
     }
     return content, storages, names
+
+
+def _stored(file: StoredFile, entry: zipfile.ZipInfo) -> StoredFile:
+    """What an entry of an archive holds that is not compressed."""
+    start = _behind_header(file, entry.header_offset)
+    if start + entry.file_size > file.size:
+        raise SourceError(f"{file.name} is a damaged zip archive: it ends before {printable(entry.filename):.100} does")
+    return file.part(start, entry.file_size)
+
+
+def _behind_header(file: StoredFile, start: int) -> int:
+    """Where the bytes of an entry begin whose header in the archive begins at a byte."""
+    header = bytes(file.read(start, 30)) if 0 <= start <= file.size - 30 else b""
+    if header[:4] != b"PK\x03\x04":
+        raise SourceError(f"{file.name} is a damaged zip archive: an entry is not where it should be")
+    return start + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
 
 
 def _check_size(file: StoredFile, size: int) -> None:
@@ -390,12 +402,7 @@ class _Reader:
     ) -> Tensor:
         """Read the bytes between the first and the last value, and no others."""
         place = self._storages[key]
-        start = place.start
-        if place.zipped:
-            header = bytes(self._file.read(start, 30))
-            if header[:4] != b"PK\x03\x04":
-                raise SourceError(f"{self._file.name} is a damaged zip archive: an entry is not where it should be")
-            start += 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+        start = _behind_header(self._file, place.start) if place.zipped else place.start
         span = 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if prod(size) else 0
         if start + (offset + span) * dtype.itemsize > self._file.size:
             raise SourceError(f"{self._file.name} is damaged: it ends before its values do")
