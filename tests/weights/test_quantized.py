@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from references import awq, bnb, compressed, fp4, fp8, gptq, hqq
+from references import awq, bnb, compressed, fp4, fp8, gptq, hqq, quanto
+from references import bits as bits_of
 from spectail.errors import SourceError
 from spectail.weights.opening import open_weights
 from spectail.weights.state_dict import as_in_the_model, read_mapping
@@ -581,3 +582,113 @@ def test_a_group_that_does_not_exist_is_an_error_of_that_weight_only():
 def test_scales_that_are_not_finite_reach_the_row():
     values = {"a.weight": E4M3, "a.weight_scale": torch.tensor(float("nan"))}
     assert opened(values)[0]["a.weight"].load().isnan().all()
+
+
+# ---- quanto, MLX
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize(("groups", "width", "shape"), [(12, 64, (6, 128)), (7, 20, (7, 20))])
+def test_quanto_is_what_its_specification_says(bits, dtype, whole, groups, width, shape):
+    codes, scales = numbers(groups, width, below=2**bits), floats(groups, 1, dtype=dtype)
+    shifts = numbers(groups, 1, below=2**bits, dtype=torch.int8) if whole else floats(groups, 1, dtype=dtype, seed=1)
+    parts = {"._data._data": quanto.pack(codes, bits), "._scale": scales, "._shift": shifts}
+    state = {f"a.weight{name}": part for name, part in parts.items()} | {"a.bias": torch.zeros(shape[0])}
+    parameters, skipped = opened({**state, "a.input_scale": torch.ones(()), "a.output_scale": torch.ones(())})
+    weight = parameters["a.weight"]
+    assert same_bits(weight.load(), quanto.dequantize(codes, scales, shifts).reshape(shape))
+    assert (weight.dtype, weight.note) == (f"int{bits}", f"dequantised: quanto, groups of {width}")
+    assert {f"a.weight{name}" for name in parts} <= set(skipped)
+
+
+def test_quanto_without_a_bias_has_its_shape_from_the_configuration_or_is_not_read():
+    parts = {
+        "._data._data": numbers(8, 128, below=256).to(torch.uint8),
+        "._scale": floats(16, 1),
+        "._shift": floats(16, 1),
+    }
+    for name, shape in {"o_proj": (512, 4), "gate_proj": (4, 512)}.items():
+        state = {f"{name}.weight{role}": part for role, part in parts.items()}
+        source = as_in_the_model(replace(read_mapping(state, ""), config={"hidden_size": 512}))
+        assert [one.shape for one in source.parameters] == [shape]
+        parameters, skipped = opened(state)
+        assert not parameters
+        assert all("its groups do not tell its shape" in reason for reason in skipped.values())
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("stored", [torch.int8, torch.float8_e4m3fn, torch.float8_e5m2])
+def test_8_bits_of_quanto_are_multiplied_by_their_scales(dtype, stored):
+    values, scales = (torch.randn(6, 8) * 30).to(stored), floats(6, 1, dtype=dtype)
+    parameters, _ = opened({"a.weight._data": values, "a.weight._scale": scales})
+    assert same_bits(parameters["a.weight"].load(), scales * values.to(dtype))
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 8])
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("stack", [(), (3,)])
+def test_mlx_adds_its_biases_to_what_it_scaled(bits, dtype, stack):
+    codes = numbers(*stack, 4, 128, below=2**bits)
+    words = torch.stack([bits_of.to_words(row.tolist(), bits) for row in codes.reshape(-1, 128)])
+    scales, biases = floats(*stack, 4, 2, dtype=dtype), floats(*stack, 4, 2, dtype=dtype, seed=1)
+    state = {"a.weight": words.view(torch.uint32).reshape(*stack, 4, -1), "a.scales": scales, "a.biases": biases}
+    parameters, skipped = opened(state, bits=bits, group_size=64)
+    of = [index // 64 for index in range(128)]
+    assert same_bits(parameters["a.weight"].load(), codes.to(dtype) * scales[..., of] + biases[..., of])
+    assert set(skipped) == {"a.weight", "a.scales", "a.biases"} - {"a.weight"}
+    parameters, skipped = opened(state, bits=8, group_size=64, a={"bits": bits, "group_size": 64})
+    assert parameters["a.weight"].dtype == f"int{bits}"
+    parameters, skipped = opened(state)
+    assert not parameters
+    assert "does not say how many bits" in skipped["a.weight"]
+
+
+def test_mxfp4_of_mlx_is_what_its_specification_says():
+    packed, exponents = numbers(4, 32, below=256).to(torch.uint8), numbers(4, 2, below=140, start=120).to(torch.uint8)
+    parameters, _ = opened({"a.weight": packed.view(torch.uint32), "a.scales": exponents})
+    assert same_bits(parameters["a.weight"].load(), fp4.mxfp4(packed, exponents))
+
+
+INT, FLOAT = torch.int32, torch.float16
+UNREAD = {
+    "Marlin": {"B": (4, 64, INT), "s": (2, 32, FLOAT), "workspace": (16, INT)},
+    "Marlin, 2 of 4": {"B_24": (4, 64, INT), "B_meta": (4, 8, torch.int16), "s": (2, 32, FLOAT)},
+    "AQLM": {"codes": (8, 8, 2, torch.int8), "codebooks": (2, 256, 1, 8, FLOAT), "scales": (8, 1, 1, 1, FLOAT)},
+    "VPTQ": {"centroids.weight": (1, 4096, FLOAT), "indices": (1, 4, 9, INT), "weight_scale": (8, FLOAT)},
+    "HIGGS": {
+        "weight": (8, 8, torch.int16),
+        "scales": (8, 2, FLOAT),
+        "tables": (16, FLOAT),
+        "tables2": (16, 16, FLOAT),
+    },
+    "EXL2": {"q_weight": (4, 64, INT), "q_scale": (2, 8, INT), "q_scale_max": (2, FLOAT), "q_invperm": (9, INT)},
+    "EXL3": {"trellis": (4, 4, 64, torch.int16), "suh": (64, FLOAT), "svh": (64, FLOAT)},
+    "QuIP#": {"Qidxs": (8, 8, torch.int64), "SU": (64, FLOAT), "SV": (64, FLOAT)},
+    "BitNet": {"weight": (8, 32, torch.uint8), "weight_scale": (1, torch.bfloat16)},
+    "GPTQ or AWQ": {"qweight": (8, 32, torch.int16), "scales": (2, 32, FLOAT), "qzeros": (2, 32, FLOAT)},
+    "4 bits of torchao": {"_weight_qdata": (8, 16, torch.uint8), "_weight_scale": (8, 2, torch.float8_e4m3fn)},
+    "FP8 of torchao": {"_weight_qdata": (8, 32, torch.float8_e4m3fn), "_weight_scale": (8, 1, torch.float8_e8m0fnu)},
+    "INT4 of torchao": {"_weight_qdata": (1, 2, 32, 4, INT), "_weight_scale_and_zero": (4, 8, 2, FLOAT)},
+}
+
+
+@pytest.mark.parametrize("scheme", UNREAD)
+def test_weights_of_schemes_that_are_not_read_are_never_measured_and_named(scheme):
+    state = {
+        f"layers.0.q_proj.{name}": torch.ones(shape, dtype=dtype) for name, (*shape, dtype) in UNREAD[scheme].items()
+    }
+    parameters, skipped = opened(state)
+    main = next(iter(state))
+    assert f"quantised ({scheme})" in skipped[main if scheme != "VPTQ" else "layers.0.q_proj.indices"]
+    assert not [name for name, one in parameters.items() if not one.refusal]
+
+
+def test_powers_of_two_alone_are_scales(tmp_path):
+    save_file(
+        {"a.x": torch.ones(9, 8, dtype=torch.float8_e8m0fnu), "b.weight": torch.ones(3, 3)}, tmp_path / "x.safetensors"
+    )
+    weights = open_weights(tmp_path / "x.safetensors")
+    assert [matrix.name for matrix in weights.matrices] == ["b.weight"]
+    assert "powers of two" in weights.skipped[0].reason

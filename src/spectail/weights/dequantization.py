@@ -79,6 +79,17 @@ def unpack_rows(packed: Shaped[Tensor, "rows cols"], bits: int) -> UInt8[Tensor,
     return torch.cat([((packed >> shift) & (2**bits - 1)).to(torch.uint8) for shift in shifts])
 
 
+def unpack_halves(packed: UInt8[Tensor, "*packed"], bits: int) -> UInt8[Tensor, "*values"]:
+    """The same, the first in the low bits.
+
+    Source: quanto, `unpack`.
+
+    >>> unpack_halves(torch.tensor([[0x31, 0x42]], dtype=torch.uint8), 4).tolist()
+    [[1, 2], [3, 4]]
+    """
+    return torch.cat([(packed >> shift) & (2**bits - 1) for shift in range(0, 8, bits)])
+
+
 def unpack_awq(words: Shaped[Tensor, "*batch words"]) -> UInt8[Tensor, "*batch values"]:
     """Eight 4-bit numbers a 32-bit word, in the order 0 2 4 6 1 3 5 7 from the lowest bits on.
 
@@ -143,6 +154,35 @@ def affine(
     values = codes.to(scales.dtype)
     values -= zeros.to(scales.dtype)
     values *= scales
+    return values
+
+
+def affine_rows(
+    codes: UInt8[Tensor, "rows cols"], scales: Float[Tensor, "rows 1"], shifts: Num[Tensor, "rows 1"]
+) -> Float[Tensor, "rows cols"]:
+    """(q − z) · s where z is whole, else q · s − z, each operation in the dtype of the scales.
+
+    Source: quanto, `QBitsDequantizer`.
+    """
+    if not shifts.is_floating_point():
+        return affine(codes, scales, shifts.to(scales.dtype))
+    values = codes.to(scales.dtype)
+    values *= scales
+    values -= shifts.to(scales.dtype)
+    return values
+
+
+def scaled_and_added(
+    codes: UInt8[Tensor, "*rows cols"], scales: Float[Tensor, "*rows groups"], added: Float[Tensor, "*rows groups"]
+) -> Float[Tensor, "*rows cols"]:
+    """The sums q · s + b of groups, each operation in the dtype of the scales.
+
+    Source: MLX, `affine_dequantize`. There is no reference without its own package.
+    """
+    values = codes.to(scales.dtype)
+    grouped = values.view(*scales.shape, -1)
+    grouped *= scales[..., None]
+    grouped += added.to(scales.dtype)[..., None]
     return values
 
 

@@ -154,6 +154,8 @@ def why_not_values(dtype: torch.dtype) -> str:
         return f"integers ({name}): indices, masks, or weights quantised and packed"
     if "float4" in name:
         return f"quantised and packed ({name})"
+    if "e8m0" in name:
+        return f"powers of two ({name}): scales of weights, not weights"
     return ""
 
 

@@ -14,32 +14,46 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from spectail.errors import SourceError, first_line
 from spectail.weights.matrix import Skipped
+from spectail.weights.neighbours import Shape
 from spectail.weights.parameter import Parameter, from_tensor, why_not_matrix, why_not_values
 from spectail.weights.schemes.bitsandbytes import FP4_STATE, NF4_STATE, describe_4bit_blocks, describe_llm_int8
-from spectail.weights.schemes.floats import describe_mxfp4, describe_mxfp4_experts, describe_nvfp4, describe_scaled
+from spectail.weights.schemes.floats import (
+    describe_mxfp4,
+    describe_mxfp4_experts,
+    describe_mxfp4_of_mlx,
+    describe_nvfp4,
+    describe_quanto,
+    describe_scaled,
+)
 from spectail.weights.schemes.integers import (
     describe_awq,
+    describe_bitnet,
     describe_gptq,
     describe_hqq,
     describe_int4_of_torchao,
+    describe_mlx,
     describe_pack_quantized,
+    describe_quanto_bits,
 )
 from spectail.weights.schemes.parts import (
     BYTES,
     FLOATS,
     FP8,
     SCALE_NAMES,
+    SWIZZLED,
     WIDTHS,
     Config,
     Parts,
     StoredWeight,
     dtype_called,
     shape_text,
+    unread,
 )
 
 _AFTER_WEIGHT = (
@@ -55,7 +69,16 @@ _AFTER_WEIGHT = (
         "_global_scale",
         "_scale",
     ),
-    *("_zero_point", "_shape", "_g_idx", ".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map"),
+    *(
+        "_scale_and_zero",
+        "_zero_point",
+        "_shape",
+        "_g_idx",
+        ".absmax",
+        ".quant_map",
+        ".nested_absmax",
+        ".nested_quant_map",
+    ),
     *(".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4"),
 )
 """What is put behind the name of a weight, to name a part of it: the longer ending before one that ends as it does."""
@@ -67,13 +90,38 @@ _OF_HQQ = (
 )
 """What HQQ stores beside the values of a weight: its settings, each as a tensor."""
 
-_OF_TORCHAO = frozenset({"qdata", "scale", "zero_point", "act_pre_scale", "act_quant_scale", "act_quant_zero_point"})
+_OF_TORCHAO = frozenset(
+    {
+        *("qdata", "scale", "zero_point", "scale_and_zero", "per_tensor_scale", "act_per_tensor_scale"),
+        *("act_pre_scale", "act_quant_scale", "act_quant_zero_point"),
+    }
+)
 """What a tensor of torchao is made of: names that are put behind the weight's, with a point."""
 
 _INSTEAD_OF_WEIGHT = frozenset(
     {"qweight", "qzeros", "scales", "g_idx", "SCB", "weight_format", "scale", "scale_inv", "W_q", "zero", *_OF_HQQ}
 )
 """What stands in the place of `weight`, to name a part of it."""
+
+_OF_QUANTO = {
+    "._data._data": "._data",
+    "._data": "._data",
+    "._scale": "_scale",
+    "._shift": "._shift",
+    "._size": "._size",
+}
+"""What a tensor of quanto is made of, behind the weight's name, and what these are here."""
+
+_OF_OTHERS = frozenset(
+    {
+        *("biases", "B", "B_24", "B_meta", "s", "codes", "codebooks", "tables", "tables2", "indices", "res_indices"),
+        *("centroids.weight", "res_centroids.weight", "outlier_centroids.weight", "outlier_indices"),
+        *("q_weight", "q_scale", "q_scale_max", "q_groups", "q_group_map", "q_perm", "q_invperm"),
+        *("trellis", "suh", "svh", "su", "sv", "mcg", "mul1", "Qidxs", "SU", "SV", "Wscale", "codebook_id"),
+        *("dqweight", "forward_hadamard_matrix", "backward_hadamard_matrix"),
+    }
+)
+"""… in schemes that give them names which others have, too: what is alone of these is no part."""
 
 _SURELY_PARTS = frozenset({"qweight", "qzeros", "W_q", "SCB", "_packed", "_blocks", "_qdata"})
 """What no layer has as a weight of its own."""
@@ -128,9 +176,11 @@ def dequantized_by_name(
         groups.setdefault(weight, {})[role] = parameter
     weights: dict[str, Parameter] = {}  # by the name of the part that holds their values
     skipped: dict[str, Skipped] = {}
+    shapes = {parameter.name: parameter.shape for parameter in parameters}
     for name, parts in groups.items():
         if len(parts) > 1 or "" not in parts:
-            _describe(name, parts, quantization, weights, skipped)
+            sizes = _sizes(name, shapes, config) if "._data" in parts else {}
+            _describe(name, parts, {**quantization, **sizes}, weights, skipped)
     remaining: list[Parameter] = []
     for parameter in parameters:
         if parameter.name in weights:
@@ -142,6 +192,19 @@ def dequantized_by_name(
         else:
             remaining.append(parameter)
     return remaining, list(skipped.values())
+
+
+def _sizes(name: str, shapes: Mapping[str, Shape], config: Mapping[str, Any]) -> dict[str, int]:
+    """How many outputs or inputs a layer has, of which the quantised values do not tell: by its bias, or its name."""
+    path = name.removesuffix("weight")
+    bias = shapes.get(f"{path}bias", ())
+    if len(bias) == 1:
+        return {"outputs": bias[0]}
+    hidden = config.get("hidden_size")
+    layer = path.rstrip(".").rpartition(".")[2]
+    if not isinstance(hidden, int) or not re.fullmatch(r"([qkvo]|gate|up|down|out)_proj", layer):
+        return {}
+    return {"outputs" if layer in ("o_proj", "out_proj", "down_proj") else "inputs": hidden}
 
 
 def dequantized_of_module(
@@ -191,6 +254,13 @@ def parts_of_tensor(name: str, tensor: Tensor) -> dict[str, Tensor]:
     attributes = vars(tensor) if type(tensor) is not Tensor else {}
     if isinstance(attributes.get("qdata"), Tensor):
         return {f"{name}.{key}": part for key, part in attributes.items() if isinstance(part, Tensor)}
+    if isinstance(attributes.get("_data"), Tensor) and isinstance(attributes.get("_scale"), Tensor):
+        inner = {
+            key: getattr(attributes[key], "_data", attributes[key])
+            for key in ("_data", "_scale", "_shift")
+            if key in attributes
+        }
+        return {f"{name}.{key}": part for key, part in inner.items()} | {f"{name}._size": torch.tensor(tensor.shape)}
     parts = {name: tensor}
     if hasattr(attributes.get("quant_state"), "as_dict"):
         parts |= {f"{name}.{key}": part for key, part in attributes["quant_state"].as_dict(packed=True).items()}
@@ -206,6 +276,12 @@ def _place(name: str) -> tuple[str, str]:
         return f"{path}{point}weight", last
     if last in _OF_TORCHAO and path:
         return path, f"_{last}"
+    other = f"{path.rpartition('.')[2]}.{last}" if last == "weight" else last
+    if other in _OF_OTHERS and not path.endswith("weight"):
+        return f"{name.removesuffix(other)}weight", other
+    of_quanto = next((ending for ending in _OF_QUANTO if name.endswith(ending)), "")
+    if of_quanto and name != of_quanto:
+        return name.removesuffix(of_quanto), _OF_QUANTO[of_quanto]
     ending = next((ending for ending in _AFTER_WEIGHT if name.endswith(ending)), "")
     weight = name.removesuffix(ending)
     if ending and last.startswith("_"):  # torchao: `._weight_scale` of `.weight`
@@ -304,6 +380,14 @@ def _checked(name: str, scheme: str, read: Callable[..., Tensor], *rows: int) ->
 
 _ANY = frozenset(WIDTHS)
 
+_WORDS = frozenset({"int16", "int32", "int64", "uint16", "uint32"})
+
+_DEQUANTIZE = "it is not read: model.dequantize(), and save"
+
+_ORDER = "its values lie as one program takes them: "
+
+_ORIGINAL = "it is not read: name the model that was quantised"
+
 SCHEMES = (
     Scheme("GPTQ", "qweight", frozenset({"int32"}), (("scales",), ("qzeros",)), describe_gptq),
     Scheme("AWQ", "qweight", frozenset({"int32"}), (("scales",), ("qzeros",)), describe_awq),
@@ -321,9 +405,32 @@ SCHEMES = (
     Scheme("compressed-tensors", "_packed", frozenset({"int32"}), (("_scale",), ("_shape",)), describe_pack_quantized),
     Scheme("FP8", "", FP8, (SCALE_NAMES,), describe_scaled),
     Scheme("INT8", "", frozenset({"int8"}), (SCALE_NAMES,), describe_scaled),
+    Scheme("INT8 of quanto", "._data", frozenset({"int8"}), (("_scale",),), describe_quanto),
+    Scheme("FP8 of quanto", "._data", FP8, (("_scale",),), describe_quanto),
+    Scheme("quanto", "._data", frozenset({"uint8"}), (("_scale",), ("._shift",)), describe_quanto_bits),
+    Scheme("MLX", "", frozenset({"uint32"}), (("scales",), ("biases",)), describe_mlx),
+    Scheme("MXFP4 of MLX", "", frozenset({"uint32"}), (("scales",),), describe_mxfp4_of_mlx),
     Scheme("HQQ", "W_q", _ANY, (("scale",), ("zero",), ("shape",)), describe_hqq),
     Scheme("INT4 of torchao", "_qdata", BYTES, (("_scale",), ("_zero_point",)), describe_int4_of_torchao),
     Scheme("FP8 of torchao", "_qdata", FP8, (("_scale",),), describe_scaled),
     Scheme("INT8 of torchao", "_qdata", frozenset({"int8"}), (("_scale",),), describe_scaled),
+    Scheme("4 bits of torchao", "_qdata", BYTES - {"int8"}, (("_scale",),), unread(SWIZZLED)),
+    Scheme("INT4 of torchao", "_qdata", _WORDS, (), unread(_ORDER + _DEQUANTIZE)),
+    Scheme(
+        "GPTQ or AWQ",
+        "qweight",
+        frozenset({"int16", "uint8"}),
+        (("scales",),),
+        unread(_ORDER + "save it in the format gptq or gemm"),
+    ),
+    Scheme("Marlin", "B", _WORDS, (("s",),), unread(_ORDER + "save it in the format gptq")),
+    Scheme("Marlin, 2 of 4", "B_24", _WORDS, (("s",),), unread(_ORDER + _ORIGINAL)),
+    Scheme("AQLM", "codes", _ANY | _WORDS, (("codebooks",),), unread(_ORIGINAL)),
+    Scheme("VPTQ", "indices", _ANY | _WORDS, (("centroids.weight",),), unread(_ORIGINAL)),
+    Scheme("HIGGS", "", _ANY | _WORDS, (("tables2",),), unread(_DEQUANTIZE)),
+    Scheme("EXL2", "q_weight", _ANY | _WORDS, (("q_scale",),), unread(_ORIGINAL)),
+    Scheme("EXL3", "trellis", _ANY | _WORDS, (("suh", "su"),), unread(_ORIGINAL)),
+    Scheme("QuIP#", "Qidxs", _ANY | _WORDS, (("SU",),), unread(_ORIGINAL)),
+    Scheme("BitNet", "", frozenset({"uint8"}), (("_scale",),), describe_bitnet),
 )
 """Of two that parts could be of, the first whose shapes fit is taken."""

@@ -19,6 +19,7 @@ from spectail.weights.schemes.parts import (
     FP8,
     POWERS_OF_TWO,
     SCALE_NAMES,
+    SWIZZLED,
     Config,
     Parts,
     StoredWeight,
@@ -39,6 +40,8 @@ def describe_scaled(parts: Parts, config: Config) -> StoredWeight:
     zero = parts.get("_zero_point")
     if main.dtype not in FP8 and scale.dtype in POWERS_OF_TWO:
         return None
+    if "_qdata" in parts and scale.dtype in POWERS_OF_TWO:
+        return SWIZZLED
     if scale.dtype not in FLOATS | POWERS_OF_TWO | FP8:
         return f"its scales are {scale.dtype}"
     if len(main.shape) < 2 or 0 in main.shape:
@@ -77,6 +80,11 @@ def describe_scaled(parts: Parts, config: Config) -> StoredWeight:
         return compute(rows(first, last), factors, zeros)
 
     return Parameter(main.name, main.shape, load, note=text, load_rows=rows and load_rows, dtype=main.dtype)
+
+
+def describe_quanto(parts: Parts, config: Config) -> StoredWeight:
+    """FP8 and INT8 as quanto has them: the scale times the value, in the dtype of the scale."""
+    return describe_scaled({"": parts["._data"], "_scale": parts["_scale"]}, {})
 
 
 def _scale_layout(shape: Shape, scales: Shape, config: Config) -> tuple[Shape, tuple[int, int] | None, str] | None:
@@ -149,6 +157,19 @@ def describe_mxfp4(parts: Parts, config: Config) -> StoredWeight:
 
     def compute(packed: Tensor, exponents: Tensor) -> Tensor:
         return arithmetic.fp4_groups(packed, arithmetic.e8m0(exponents), torch.bfloat16)
+
+    return from_two_parts(main, scale, shape, compute, "groups of 32", "float4_e2m1fn", stacked=len(shape) == 3)
+
+
+def describe_mxfp4_of_mlx(parts: Parts, config: Config) -> StoredWeight:
+    """The same in words of eight values."""
+    main, scale = parts[""], parts["scales"]
+    shape = (*main.shape[:-1], 8 * main.shape[-1]) if main.shape else ()
+    if scale.dtype != "uint8" or len(shape) < 2 or scale.shape != (*shape[:-1], shape[-1] // 32) or 0 in shape:
+        return None
+
+    def compute(packed: Tensor, exponents: Tensor) -> Tensor:
+        return arithmetic.fp4_groups(packed.view(torch.uint8), arithmetic.e8m0(exponents), torch.bfloat16)
 
     return from_two_parts(main, scale, shape, compute, "groups of 32", "float4_e2m1fn", stacked=len(shape) == 3)
 

@@ -1,6 +1,6 @@
 """Whole numbers of 1 to 8 bits, packed, with scales and zero points of groups.
 
-Here: GPTQ, AWQ, compressed-tensors' pack-quantized, torchao's INT4, HQQ.
+Here: GPTQ, AWQ, compressed-tensors' pack-quantized, torchao's INT4, HQQ, quanto, MLX.
 """
 
 from __future__ import annotations
@@ -257,3 +257,72 @@ def describe_hqq(parts: Parts, config: Config) -> StoredWeight:
 
     note = f"groups of {count // groups}"
     return Parameter(packed.name, shape, load, note=note, dtype=f"int{bits}")
+
+
+def describe_quanto_bits(parts: Parts, config: Config) -> StoredWeight:
+    """2 and 4 bits of groups, one a row, of which a byte holds some as far apart as there are bytes."""
+    packed, scales, shift = parts["._data"], parts["_scale"], parts["._shift"]
+    if len(packed.shape) < 2 or not scales.shape or scales.shape != shift.shape or 0 in packed.shape + scales.shape:
+        return None
+    groups, width = scales.shape[0], prod(packed.shape[1:])
+    if prod(scales.shape) != groups:
+        return None
+    if scales.dtype not in FLOATS or shift.dtype not in FLOATS | {"int8", "uint8"}:
+        return f"its scales are {scales.dtype}, its shifts {shift.dtype}"
+    bits = next((bits for bits in (4, 2) if -(-groups * bits // 8) == packed.shape[0]), None)
+    if bits is None:
+        return f"{packed.shape[0]} bytes are not {groups} values"
+    shape = _shape_of_quanto(parts, config, groups, packed.shape[1:])
+    if shape is None:
+        return "its groups do not tell its shape, and it has no bias: weight.dequantize(), and save"
+
+    def load() -> Tensor:
+        codes = arithmetic.unpack_halves(packed.load(), bits)[:groups].flatten(1)
+        return arithmetic.affine_rows(codes, scales.load().view(-1, 1), shift.load().view(-1, 1)).view(shape)
+
+    return Parameter(packed.name, shape, load, note=f"groups of {width}", dtype=f"int{bits}")
+
+
+_GROUPS_OF_QUANTO = (128, 96, 64, 32)  # values, by precedence
+
+
+def _shape_of_quanto(parts: Parts, config: Config, groups: int, inner: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The shape of a weight of so many groups: as stored in memory, of one group an output, or by one of its sides."""
+    count, stored = groups * prod(inner), numbers_in(parts["._size"]) if "._size" in parts else None
+    outputs, inputs = positive_number(config.get("outputs")), positive_number(config.get("inputs"))
+    if stored is not None:
+        shape = tuple(stored)
+    elif outputs == groups or len(inner) > 1 or inner[0] not in _GROUPS_OF_QUANTO:
+        shape = (groups, *inner)
+    else:
+        shape = (outputs, count // outputs) if outputs else (count // inputs, inputs) if inputs else ()
+    return shape if len(shape) > 1 and prod(shape) == count else None
+
+
+def describe_mlx(parts: Parts, config: Config) -> StoredWeight:
+    """Groups along the inputs in 32-bit words, with scales and biases, which are added."""
+    packed, scales, biases = parts[""], parts["scales"], parts["biases"]
+    fits = len(packed.shape) > 1 and scales.shape == biases.shape and 0 not in packed.shape + scales.shape
+    if not fits or scales.shape[:-1] != packed.shape[:-1] or scales.dtype not in FLOATS:
+        return None
+    own = config.get(packed.name.removesuffix(".weight"))
+    for said in (own, config):
+        bits, size = (
+            positive_number(said.get(key)) if isinstance(said, Mapping) else None for key in ("bits", "group_size")
+        )
+        if bits and size and bits <= 8 and packed.shape[-1] * 32 == scales.shape[-1] * size * bits:
+            break
+    else:
+        return "its configuration does not say how many bits and values a group has"
+    shape = (*packed.shape[:-1], scales.shape[-1] * size)
+
+    def load() -> Tensor:
+        codes = arithmetic.unpack_bits(packed.load().view(torch.int32), bits)
+        return arithmetic.scaled_and_added(codes, scales.load(), biases.load())
+
+    return Parameter(packed.name, shape, load, note=f"groups of {size}", dtype=f"int{bits}")
+
+
+def describe_bitnet(parts: Parts, config: Config) -> StoredWeight:
+    """Four of −1, 0, 1 a byte, with a scale that versions multiply by, or divide by."""
+    return "it is not read: name the model that was quantised" if prod(parts["_scale"].shape) == 1 else None

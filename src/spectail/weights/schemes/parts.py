@@ -35,8 +35,20 @@ POWERS_OF_TWO = frozenset({"uint8", "float8_e8m0fnu"})
 SCALE_NAMES = ("_scale", "_scale_inv", "scale", "scale_inv")
 """What a part that multiplies is called."""
 
+SWIZZLED = "its scales may lie in the order of a graphics card, which is not stored: weight.dequantize(), and save"
+"""Why scales of groups of torchao are not read."""
+
 WIDTHS = {"uint8": 1, "int8": 1, "float16": 2, "bfloat16": 2, "int32": 4, "float32": 4, "float64": 8}
 """Bytes of the dtypes in which packed values are stored."""
+
+
+def unread(reason: str) -> Callable[[Parts, Config], StoredWeight]:
+    """What describes the weights of a scheme that is not read.
+
+    Args:
+        reason: why it is not, or what to do.
+    """
+    return lambda parts, config: reason
 
 
 def reader_of_rows(part: Parameter) -> Callable[[int, int], Tensor] | None:
