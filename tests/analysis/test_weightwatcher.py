@@ -226,6 +226,34 @@ def test_matrices_without_a_spectrum_are_rows_that_failed():
     assert json.loads(table.to_json())["N"] == {"0": 30, "1": 30, "2": 30}
 
 
+def rank_one():
+    return torch.outer(torch.linspace(1, 2, 30), torch.linspace(2, 3, 20))
+
+
+DEGENERATE = {
+    "identity": torch.eye(40),
+    "orthogonal": torch.linalg.qr(torch.randn(30, 30, generator=torch.Generator().manual_seed(0)))[0],
+    "constant": torch.ones(20, 30),
+    "rank one": rank_one(),
+    "few": torch.randn(2, 3, generator=torch.Generator().manual_seed(0)),
+    "sparse": torch.diag(torch.arange(40.0).clamp_min(34) - 34),
+    "one huge spike": torch.randn(30, 20, generator=torch.Generator().manual_seed(0)) + 1e5 * rank_one(),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"fix_fingers": "clip_xmax"}, {"fit": "TPL"}, {"fit": "E_TPL"}], ids=str)
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_degenerate_matrices_have_a_row(name, options):
+    """Warnings are errors here. WeightWatcher's entropy of rank one is 436."""
+    state = {"w": DEGENERATE[name]}
+    everything = {"vectors": True, "randomize": True, "mp_fit": True, "detX": True} | options
+    row = analyze(state, nulls=False).to_weightwatcher(state, **everything).iloc[0]
+    assert row["status"] in ("success", "failed")
+    assert (row["status"] == "failed") == np.isnan(row["alpha"])
+    assert 0 <= row["entropy"] <= 1 + 1e-9
+    assert row["norm"] == pytest.approx(float(DEGENERATE[name].double().square().sum()), rel=ROUNDING)
+
+
 def test_what_cannot_be_done_is_said():
     model = mlp()
     analysis = analyze(model, nulls=False)

@@ -48,6 +48,10 @@ def test_every_entry_is_in_a_window():
         assert windowed_eigenvalues(long)[-1] == 1.0
 
 
+def test_rounding_of_a_lower_rank_has_no_exponent():
+    assert np.isnan(farms_hill(torch.outer(gaussian(1, 50)[0], gaussian(1, 20, seed=1)[0])))
+
+
 def test_windows_that_do_not_fit_are_refused():
     with pytest.raises(SpectailError, match="no window of 50 × 50 fits into 60 × 40"):
         windowed_eigenvalues(gaussian(60, 40), side=50)

@@ -139,8 +139,17 @@ def peak_of_logs(spectrum: _Array) -> float:
     >>> peak_of_logs(np.array([1.0, 10.0, 10.0, 100.0]))
     10.0
     """
-    counts, edges = np.histogram(np.log10(spectrum), bins=100)
-    return float(10.0 ** edges[int(np.argmax(counts))])
+    counts, start, width = _bins(np.log10(spectrum))
+    return float(10.0 ** (start + width * int(np.argmax(counts))))
+
+
+def _bins(values: _Array) -> tuple[NDArray[np.int64], float, float]:
+    """How many values are in each of 100 bins, where the first begins, how wide they are; one bin for equal values."""
+    low, high = float(values.min()), float(values.max())
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        return np.array([len(values)]), low, 0.0
+    counts, _ = np.histogram(values, bins=100)
+    return counts, low, (high - low) / 100
 
 
 def ks_fit_within(spectrum: _Array, low: float, high: float) -> PowerLawFit:
@@ -277,6 +286,6 @@ def vector_quantities(vectors: _Array) -> dict[str, _Array]:
 
 
 def _histogram_entropy(values: _Array) -> float:
-    counts, _ = np.histogram(values, bins=100)
+    counts, _, _ = _bins(values)
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from spectail.errors import SpectailError
 from spectail.spectra.eigen import eigenvalues_of_slices
-from spectail.spectra.precision import takes_matrix
+from spectail.spectra.precision import ZERO_SHARE, takes_matrix
 from spectail.spectra.tails import hill
 
 _MOST_WINDOWS = 10  # along each side
@@ -34,7 +34,7 @@ def windowed_eigenvalues(
         side: its shorter side; None for the largest that fits.
 
     Returns:
-        float64, ascending, as many of each window as it has.
+        float64, ascending, as many of each window as it has; 0 where they are rounding.
 
     Raises:
         SpectailError: W is no matrix, is empty, or holds NaN or inf; or no window fits, or aspect is below 1.
@@ -59,7 +59,9 @@ def windowed_eigenvalues(
         for top in _starts(w.shape[0], longer)
         for left in _starts(w.shape[1], shorter)
     ]
-    pooled: Tensor = torch.cat([eigenvalues_of_slices(one[None])[0] for one in windows]).sort().values
+    spectra = [eigenvalues_of_slices(one[None])[0] for one in windows]
+    spectra = [torch.where(values > ZERO_SHARE * values[-1], values, 0.0) for values in spectra]
+    pooled: Tensor = torch.cat(spectra).sort().values
     return pooled
 
 
