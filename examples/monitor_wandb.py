@@ -6,7 +6,7 @@ from torch import nn
 from spectail import SpectralMonitor, every
 from spectail.monitor.loggers import Measurement
 
-FIGURES = ["pl_alpha_hill", "z_hill", "pl_alpha_ks", "z_ks", "spectral_gap", "stable_rank"]
+FIGURES = ["pl_alpha_hill", "z_hill", "pl_alpha_ks", "spectral_gap", "stable_rank"]
 
 
 def main() -> None:

@@ -44,7 +44,16 @@ def test_each_shape_has_a_file_and_normalised_slices_one_of_their_own(folder, mo
 
 @pytest.mark.parametrize(
     "damage",
-    ["", "{", '{"hill": 1}', "[]", '{"hill": {}, "ks": {}}', '{"hill": 1, "ks": 2, "edge": []}', "NaN", "\x00\xff"],
+    [
+        "",
+        "{",
+        '{"hill": 1}',
+        "[]",
+        '{"hill": {}, "alpha_ks": 3.0}',
+        '{"hill": 1, "alpha_ks": 2, "edge": []}',
+        "NaN",
+        "\x00\xff",
+    ],
 )
 def test_a_damaged_file_is_simulated_again(folder, monkeypatch, damage):
     calls = simulations(monkeypatch)
@@ -54,7 +63,7 @@ def test_a_damaged_file_is_simulated_again(folder, monkeypatch, damage):
     cache._nulls_of_shape.cache_clear()
     assert cache.nulls_of_shape(20, 10) == first
     assert len(calls) == 2
-    assert json.loads(path.read_text())["ks"]["draws"] == 20  # and it is whole again
+    assert json.loads(path.read_text())["edge"]["draws"] == 20  # and it is whole again
 
 
 def test_a_spread_of_zero_or_nan_in_a_file_is_not_believed(folder, monkeypatch):
@@ -63,9 +72,9 @@ def test_a_spread_of_zero_or_nan_in_a_file_is_not_believed(folder, monkeypatch):
     (path,) = folder.iterdir()
     content = json.loads(path.read_text())
     for spread in (0.0, float("nan")):
-        path.write_text(json.dumps({**content, "ks": {**content["ks"], "spread": spread}}))
+        path.write_text(json.dumps({**content, "edge": {**content["edge"], "spread": spread}}))
         cache._nulls_of_shape.cache_clear()
-        assert cache.nulls_of_shape(20, 10).ks.spread > 0
+        assert cache.nulls_of_shape(20, 10).edge.spread > 0
     assert len(calls) == 3
 
 

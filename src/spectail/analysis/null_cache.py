@@ -14,7 +14,7 @@ from platformdirs import user_cache_path
 from spectail.files import write_content
 from spectail.spectra.nulls import ExponentNull, Nulls, StatisticNull, simulate_nulls
 
-_EDITION = 3
+_EDITION = 4
 """Of the simulation and of the files; a new one finds nothing of the old."""
 
 
@@ -64,11 +64,14 @@ def _read(path: Path) -> Nulls | None:
     """What a file holds; None where there is none, or it is damaged."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        hill, ks = (ExponentNull(**kept.pop(name)) for name in ("hill", "ks"))
-        nulls = Nulls(hill, ks, **{name: StatisticNull(**null) for name, null in kept.items()})
-        numbers = [number for null in asdict(nulls).values() for number in null.values()]
+        hill, alpha_ks = ExponentNull(**kept.pop("hill")), kept.pop("alpha_ks")
+        others = {name: StatisticNull(**null) for name, null in kept.items()}
+        nulls = Nulls(hill, alpha_ks, **others)
+        numbers = [alpha_ks, hill.mean, hill.spread]
+        for null in others.values():
+            numbers += [null.mean, null.spread, null.skewness]
         sound = all(isinstance(x, int | float) and math.isfinite(x) for x in numbers)
-        sound = sound and all(null["spread"] > 0 for null in asdict(nulls).values())
+        sound = sound and min(hill.spread, *(null.spread for null in others.values())) > 0
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return nulls if sound else None

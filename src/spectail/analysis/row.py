@@ -22,7 +22,6 @@ from spectail.analysis.null_cache import nulls_of_shape
 from spectail.errors import SourceError, SpectailError
 from spectail.recording.layout import MATRIX_LABELS, each_matrix, eigenvalues_at
 from spectail.recording.quantities import OVER, of_row, select
-from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.eigen import eigenvalues_of_slices
 from spectail.spectra.low_rank import eigenvalues_of_kronecker, eigenvalues_of_product
 from spectail.spectra.norms import effective_rank, stable_rank
@@ -223,20 +222,18 @@ def _tail(spectrum: Tensor, p_value: bool, seed: int) -> tuple[dict[str, Any], l
 
 
 def _against_nulls(tail: Mapping[str, Any], matrix: WeightMatrix) -> dict[str, Any]:
-    """The exponents of untrained matrices of the shape, and how far from them these are."""
+    """The exponents of untrained matrices of the shape, and how far from them this one is."""
     nulls = nulls_of_shape(matrix.rows, matrix.cols, matrix.slices)
-    z = {"z_hill": nulls.hill.z(tail["pl_alpha_hill"]), "z_ks": nulls.ks.z(tail["pl_alpha_ks"])}
-    return null_quantities(matrix) | z
+    return null_quantities(matrix) | {"z_hill": nulls.hill.z(tail["pl_alpha_hill"])}
 
 
 def null_quantities(matrix: WeightMatrix) -> dict[str, float]:
     """What is expected of untrained matrices of a shape; nulls that are not on the disk yet are simulated."""
     nulls = nulls_of_shape(matrix.rows, matrix.cols, matrix.slices)
     return {
-        "null_alpha_hill": MarchenkoPastur(matrix.rows, matrix.cols).hill(),
-        "null_alpha_ks": nulls.ks.alpha,
+        "null_alpha_hill": nulls.hill.alpha,
+        "null_alpha_ks": nulls.alpha_ks,
         "null_spread_hill": nulls.hill.spread,
-        "null_spread_ks": nulls.ks.spread,
     }
 
 

@@ -13,26 +13,38 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.linalg import eigvalsh_tridiagonal
-from scipy.stats import gamma, norm, skew
+from scipy.linalg.lapack import dsterf
+from scipy.special import entr
+from scipy.stats import gamma, norm
 from torch import Tensor
 
 from spectail.errors import SpectailError
-from spectail.spectra.bulk import fit_marchenko_pastur
-from spectail.spectra.norms import effective_rank, stable_rank
-from spectail.spectra.tails import hill, ks_fit
+from spectail.spectra.bulk import MarchenkoPastur
+from spectail.spectra.finite_size import KS_GROWTH, Moments, Shape, carried_over
+from spectail.spectra.tails import ks_fit
 
-MOST_DRAWS = 200
+_DRAWS = 3000
+"""Spectra that a null comes from: its mean is known to 1/√3000 = 0.02 of its spread, and the spread to 0.013 of itself.
 
-FEWEST_DRAWS = 16
+That makes 4.6 ± 0.3 % of |z| > 2.
+"""
 
-_WORK = 1.6e8  # of all draws together, in slices · b²: about three seconds
+_GROUPS = 400
+"""Of slices: where several are pooled, so many independent spectra's worth of them, in several combinations."""
 
-_VALUES = 1.5e6  # of all draws together, eigenvalues that are pooled from small slices: about three seconds of KS fits
+# Of small slices and their eigenvalues: two seconds. Where a spectrum pools thousands, still a hundred spectra's worth.
+_MOST_SLICES, _MOST_EIGENVALUES, _FEWER_GROUPS = 200_000, 2e7, 100
 
-# Past so many slices, up to such a shorter side, all are drawn and solved at once; a call for each would take minutes.
-_MANY, _SMALL = 64, 32
+_WORK = 5e7  # of all slices together, in b²: about a second. A larger matrix is drawn smaller, and carried over
 
-_BATCH = 2**18  # numbers of their tridiagonal matrices in memory at a time
+_SMALLEST = 24  # to which b is reduced: where the powers of b that are left out do not count yet
+
+_VALUES = 5e6  # pooled eigenvalues of all spectra together: a second of sorting and comparing
+
+# KS fits, of whose exponent only the typical value is asked: at most so many, of so many values together, but some.
+_MOST_FITS, _FITTED_VALUES, _FEWEST_FITS = 300, 4e5, 16
+
+_BATCH = 2**20  # numbers in memory at a time
 
 
 @dataclass(frozen=True)
@@ -124,7 +136,8 @@ class Nulls:
 
     Attributes:
         hill: exponent of `hill`.
-        ks: exponent of `ks_fit`.
+        alpha_ks: the typical exponent of `ks_fit`, of which no z is given: its spread is a factor of 1.7 whatever
+            the size, skewed, so that heavy tails that `hill` finds at 10 deviations are within 2 of it.
         edge: (λ_max − λ₊) over the Tracy–Widom scale: how far the largest eigenvalue lies past the edge.
         distance: Kolmogorov–Smirnov distance of the spectrum to the law.
         effective_rank: `effective_rank` over the number of eigenvalues.
@@ -136,7 +149,7 @@ class Nulls:
     """
 
     hill: ExponentNull
-    ks: ExponentNull
+    alpha_ks: float
     edge: StatisticNull
     distance: StatisticNull
     effective_rank: StatisticNull
@@ -148,15 +161,16 @@ def simulate_nulls(
 ) -> Nulls:
     """Every statistic on Gaussian matrices of a shape, pooled where there are several slices.
 
-    No statistic depends on the variance, so one simulation serves every matrix of the shape.
+    No statistic depends on the variance, so one simulation serves every matrix of the shape. Large matrices
+    are drawn smaller, with the same ratio of sides, and `finite_size.carried_over` to their size.
 
     Args:
         rows: of one matrix.
         cols: of one matrix.
         slices: how many matrices are pooled into one spectrum.
         normalised: whether the eigenvalues of each slice are divided by their mean before they are pooled.
-        draws: how many spectra to draw; by default 200, fewer where that would take more than a few
-            seconds, but at least 16.
+        draws: how many spectra to draw; by default 3000, of fewer slices in several combinations where many
+            are pooled, which takes two seconds or less.
         seed: with the shape, it fixes the draws. The global random state is neither read nor moved.
 
     Raises:
@@ -165,35 +179,76 @@ def simulate_nulls(
     >>> 2.0 < simulate_nulls(30, 20, draws=20).hill.alpha < 3.0
     True
     """
-    b, longer = min(rows, cols), max(rows, cols)
-    if b < 1 or slices * b < 3:
-        raise SpectailError(f"a null needs three eigenvalues, got {slices} × {b}")
-    if draws is None:
-        most = _VALUES / (slices * b) if drawn_together(b, slices) else MOST_DRAWS
-        draws = int(min(max(min(_WORK / (slices * b**2), most), FEWEST_DRAWS), MOST_DRAWS))
-    stream = np.random.default_rng([seed, longer, b, slices])
-    hills, ks, others = [], [], []
-    for _ in range(draws):
-        if drawn_together(b, slices):
-            spectra = _spectra_of_small(longer, b, slices, stream)
-        else:
-            spectra = torch.stack([gaussian_spectrum(longer, b, stream) for _ in range(slices)])
-        if normalised:
-            spectra = spectra / spectra.mean(1, keepdim=True)
-        spectrum = spectra.flatten().sort().values
-        hills.append(hill(spectrum))
-        ks.append(ks_fit(spectrum).alpha)
-        others.append(_statistics(spectrum, longer, b))
-    edge, *positive = (np.array(values) for values in zip(*others, strict=True))
-    return Nulls(_null(hills), _null(ks), _statistic(edge), *(_statistic(values, of_log=True) for values in positive))
+    shape = Shape(max(rows, cols), min(rows, cols), slices)
+    if shape.shorter < 1 or slices * shape.shorter < 3:
+        raise SpectailError(f"a null needs three eigenvalues, got {slices} × {shape.shorter}")
+    groups = draws or _independent(shape)
+    small = shape.reduced(max(int(math.sqrt(_WORK / (groups * slices))), _SMALLEST))
+    spectra = draws or max(groups, min(_DRAWS, int(_VALUES / (slices * small.shorter))))
+    stream = np.random.default_rng([seed, shape.longer, shape.shorter, slices])
+    pool = _spectra_of_slices(small.longer, small.shorter, groups * slices, stream)
+    if normalised:
+        pool /= pool.mean(1, keepdims=True)
+    statistics: list[NDArray[np.float64]] = []
+    alphas: list[float] = []
+    fits = max(min(int(_FITTED_VALUES / pool[:slices].size), _MOST_FITS), _FEWEST_FITS)
+    for count in _counts(spectra, groups):
+        grouped = pool.reshape(groups, -1)[:count]
+        for block in np.array_split(grouped, math.ceil(grouped.size / _BATCH)):
+            ordered = np.sort(block, 1)
+            statistics.append(_statistics(ordered, small.law))
+            alphas += [ks_fit(torch.from_numpy(spectrum)).alpha for spectrum in ordered[: fits - len(alphas)]]
+        if slices > 1:
+            pool = pool[stream.permutation(len(pool))]
+    moments = {
+        name: Moments.of(values) for name, values in zip(_STATISTICS, np.concatenate(statistics, 1), strict=True)
+    }
+    if small != shape:
+        moments = carried_over(moments, small, shape)
+    log_ks = np.log(np.array(alphas) - 1.0).mean() + KS_GROWTH * math.log(shape.shorter / small.shorter)
+    hill = moments.pop("hill")
+    others = {name: StatisticNull(m.mean, m.spread, m.skewness, spectra, name != "edge") for name, m in moments.items()}
+    return Nulls(ExponentNull(hill.mean, hill.spread, spectra), 1.0 + math.exp(log_ks), **others)
 
 
-def _statistics(spectrum: Tensor, rows: int, cols: int) -> tuple[float, float, float, float]:
-    """What `Nulls` holds of a sorted spectrum, but for the exponents."""
-    law = fit_marchenko_pastur(spectrum, rows, cols)
-    past = (float(spectrum[-1]) - law.edges[1]) / law.edge_fluctuation
-    ranks = (effective_rank(spectrum) / len(spectrum), float(stable_rank(spectrum)) / len(spectrum))
-    return past, law.distance(spectrum), *ranks
+def _independent(shape: Shape) -> int:
+    """How many spectra's worth of slices are drawn."""
+    if shape.slices == 1:
+        return _DRAWS
+    groups = min(max(_MOST_SLICES // shape.slices, _FEWER_GROUPS), _GROUPS)
+    return max(min(groups, int(_MOST_EIGENVALUES / (shape.slices * min(shape.shorter, _SMALLEST)))), _FEWEST_FITS)
+
+
+_STATISTICS = ("hill", "edge", "distance", "effective_rank", "stable_rank")
+
+
+def _statistics(spectra: NDArray[np.float64], law: MarchenkoPastur) -> NDArray[np.float64]:
+    """Of sorted spectra, one a row, what `Nulls` holds: log(α_H − 1), the edge, and the logarithms of the others."""
+    size = spectra.shape[1]
+    upper = spectra[:, size // 2 :]
+    hill = -np.log(np.log(upper / upper[:, :1]).mean(1))
+    median = (spectra[:, (size - 1) // 2] + spectra[:, size // 2]) / 2
+    variance = median / float(law.quantile(torch.tensor(0.5)))  # as `fit_marchenko_pastur` has it, of all at once
+    scaled = spectra / variance[:, None]
+    edge = (scaled[:, -1] - law.edges[1]) / law.edge_fluctuation
+    below, steps = law.cdf(torch.from_numpy(scaled)).numpy(), np.arange(size + 1) / size
+    distance = np.maximum(np.abs(below - steps[:-1]), np.abs(steps[1:] - below)).max(1)
+    singular = np.sqrt(spectra)
+    shares = singular / singular.sum(1, keepdims=True)
+    entropy = entr(shares).sum(1)
+    stable = spectra.mean(1) / spectra[:, -1]
+    return np.stack([hill, edge, np.log(distance), entropy - math.log(size), np.log(stable)])
+
+
+def _spectra_of_slices(longer: int, b: int, count: int, stream: np.random.Generator) -> NDArray[np.float64]:
+    """`gaussian_spectrum` of many matrices of one shape, one a row, with little beside LAPACK's time."""
+    spectra = np.empty((count, b))
+    for start in range(0, count, block := max(_BATCH // b, 1)):
+        here = spectra[start : start + block]
+        here[:], off = _tridiagonals(longer, b, (len(here),), stream)
+        for i in range(len(here) if b > 1 else 0):
+            here[i] = dsterf(here[i], off[i])[0]
+    return np.maximum(spectra, 0.0, out=spectra)
 
 
 def gaussian_spectrum(rows: int, cols: int, stream: np.random.Generator) -> Float[Tensor, " b"]:
@@ -218,31 +273,6 @@ def gaussian_spectrum(rows: int, cols: int, stream: np.random.Generator) -> Floa
     return torch.from_numpy(values).clamp_min_(0.0)
 
 
-def drawn_together(shorter: int, slices: int) -> bool:
-    """Whether the slices of a spectrum are drawn at once: from the same law, but with other random numbers.
-
-    Args:
-        shorter: side of each.
-        slices: how many.
-
-    >>> drawn_together(7, 768), drawn_together(7, 1), drawn_together(512, 9)
-    (True, False, False)
-    """
-    return slices > _MANY and shorter <= _SMALL
-
-
-def _spectra_of_small(longer: int, b: int, slices: int, stream: np.random.Generator) -> Float[Tensor, "slices b"]:
-    """The eigenvalues of several small Gaussian matrices, in few calls."""
-    spectra = []
-    for count in _counts(slices, max(_BATCH // b**2, 1)):
-        on, off = _tridiagonals(longer, b, (count,), stream)
-        matrices, index = np.zeros((count, b, b)), np.arange(b)
-        matrices[:, index, index] = on
-        matrices[:, index[1:], index[:-1]] = off
-        spectra.append(np.linalg.eigvalsh(matrices) if b > 1 else on)  # it reads the lower half
-    return torch.from_numpy(np.concatenate(spectra)).clamp_min_(0.0)
-
-
 def _counts(total: int, most: int) -> list[int]:
     return [min(most, total - start) for start in range(0, total, most)]
 
@@ -256,14 +286,3 @@ def _tridiagonals(
     on = diagonal.copy()
     on[..., 1:] += below
     return on, np.sqrt(diagonal[..., :-1] * below)
-
-
-def _null(alphas: list[float]) -> ExponentNull:
-    logs = np.log(np.asarray(alphas) - 1.0)
-    logs = logs[np.isfinite(logs)]
-    return ExponentNull(float(logs.mean()), float(logs.std(ddof=1)), len(logs))
-
-
-def _statistic(values: NDArray[np.float64], *, of_log: bool = False) -> StatisticNull:
-    values = np.log(values) if of_log else values
-    return StatisticNull(float(values.mean()), float(values.std(ddof=1)), float(skew(values)), len(values), of_log)

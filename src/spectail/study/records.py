@@ -205,7 +205,7 @@ def training_curves(artifact: Artifact, runs: Runs) -> Iterator[dict[str, Any]]:
     """Every number of every layer at every measured step of the trainings of one protocol."""
     for training in _of_seeds(artifact.trainings, runs):
         run, t = runs.training(training), runs.as_trained(training)
-        names = ("pl_alpha_hill", "pl_alpha_ks", "ks_distance", "tail_size", "z_hill", "z_ks", "bulk_edge", "n_spikes",
+        names = ("pl_alpha_hill", "pl_alpha_ks", "ks_distance", "tail_size", "z_hill", "bulk_edge", "n_spikes",
                  "spectral_gap", "stable_rank", "phase")  # fmt: skip
         for i, layer in enumerate(run.matrix.values):
             for j, step in enumerate(run.step.values):
