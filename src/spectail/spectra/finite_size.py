@@ -119,11 +119,12 @@ class Shape:
     def distance_fluctuation(self) -> float:
         """How the variance of the distance to the fitted law times b² grows, for each unit of log b.
 
-        The law is fitted to the median: where its density of log λ is largest it is off by as much more.
+        The law is fitted to the median, and off by as much more where its density of log λ is larger. The factor is
+        measured at 1:1 and 7:2, b from 128 to 4096; if that error alone made the distance it would be 1 − 2/π.
         """
         low, high = self.law.edges
         largest = self._density_of_log(0.5 * (low + high))
-        return (1.0 - 2.0 / math.pi) * largest**2 * self.median_fluctuation
+        return 0.27 * largest**2 * self.median_fluctuation
 
     @property
     def distance_growth(self) -> float:

@@ -29,15 +29,21 @@ _DRAWS = 3000
 That makes 4.6 ± 0.3 % of |z| > 2.
 """
 
-_GROUPS = 400
-"""Of slices: where several are pooled, so many independent spectra's worth of them, in several combinations."""
-
-# Of small slices and their eigenvalues: two seconds. Where a spectrum pools thousands, still a hundred spectra's worth.
-_MOST_SLICES, _MOST_EIGENVALUES, _FEWER_GROUPS = 200_000, 2e7, 100
-
 _WORK = 5e7  # of all slices together, in b²: about a second. A larger matrix is drawn smaller, and carried over
 
-_SMALLEST = 24  # to which b is reduced: where the powers of b that are left out do not count yet
+_SLICES = 200_000  # small ones: two seconds
+
+# Where several are pooled, fewer slices are drawn, and 3000 combinations of them. Their mean is known as that of so
+# many independent spectra; where a spectrum pools thousands, at least of so few.
+_INDEPENDENT, _FEWEST_INDEPENDENT = 400, 100
+
+_EIGENVALUES = 2e7  # of all slices together, in memory
+
+_REDUCED = 96  # to which b is reduced if more slices can be drawn then
+
+_SMALLEST = (
+    24  # to which b is reduced for whatever number of slices, and the powers of b that are left out do not count
+)
 
 _VALUES = 5e6  # pooled eigenvalues of all spectra together: a second of sorting and comparing
 
@@ -215,8 +221,10 @@ def _independent(shape: Shape) -> int:
     """How many spectra's worth of slices are drawn."""
     if shape.slices == 1:
         return _DRAWS
-    groups = min(max(_MOST_SLICES // shape.slices, _FEWER_GROUPS), _GROUPS)
-    return max(min(groups, int(_MOST_EIGENVALUES / (shape.slices * min(shape.shorter, _SMALLEST)))), _FEWEST_FITS)
+    affordable = min(int(_WORK / min(shape.shorter, _REDUCED) ** 2), _SLICES) // shape.slices
+    least = max(min(_INDEPENDENT, _SLICES // shape.slices), _FEWEST_INDEPENDENT)
+    most = int(_EIGENVALUES / (shape.slices * min(shape.shorter, _SMALLEST)))
+    return max(min(max(affordable, least), _DRAWS, most), _FEWEST_FITS)
 
 
 _STATISTICS = ("hill", "edge", "distance", "effective_rank", "stable_rank")
