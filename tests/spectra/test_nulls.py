@@ -5,7 +5,7 @@ import torch
 from spectail.errors import SpectailError
 from spectail.spectra.bulk import MarchenkoPastur, fit_marchenko_pastur
 from spectail.spectra.eigen import eigenvalues
-from spectail.spectra.finite_size import Shape
+from spectail.spectra.finite_size import Ensemble
 from spectail.spectra.norms import effective_rank, stable_rank
 from spectail.spectra.nulls import ExponentNull, StatisticNull, gaussian_spectrum, simulate_nulls
 from spectail.spectra.tails import hill
@@ -51,7 +51,7 @@ def test_every_statistic_of_fresh_gaussian_matrices_follows_its_null(rows, cols,
 
 @pytest.mark.parametrize(("rows", "cols", "slices"), [(401, 401, 1), (250, 1000, 1), (220, 160, 4)])
 def test_a_null_that_is_carried_over_from_smaller_matrices_is_that_of_the_shape(rows, cols, slices):
-    assert Shape(max(rows, cols), min(rows, cols), slices).reduced(140).shorter < min(rows, cols)
+    assert Ensemble(max(rows, cols), min(rows, cols), slices).reduced(140).shorter < min(rows, cols)
     draws = 150
     z, _ = z_of_fresh_matrices(rows, cols, slices, draws)
     for values in z.values():  # 4 standard errors, as above

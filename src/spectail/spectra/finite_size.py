@@ -51,7 +51,7 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class Shape:
+class Ensemble:
     """Sides and number of the Gaussian matrices whose eigenvalues are pooled, and what theory says of them.
 
     Attributes:
@@ -63,7 +63,7 @@ class Shape:
     shorter: int
     slices: int
 
-    def reduced(self, shorter: int) -> Shape:
+    def reduced(self, shorter: int) -> Ensemble:
         """The shape of the same ratio whose shorter side is at most so long, even or odd as before; itself if it is.
 
         Even and odd matter, as the upper half of a spectrum begins at its median or beside it.
@@ -71,7 +71,7 @@ class Shape:
         if self.shorter <= shorter:
             return self
         b = max(shorter - (shorter - self.shorter) % 2, 2 + self.shorter % 2)
-        return Shape(max(round(self.longer * b / self.shorter), b), b, self.slices)
+        return Ensemble(max(round(self.longer * b / self.shorter), b), b, self.slices)
 
     @cached_property
     def law(self) -> MarchenkoPastur:
@@ -139,7 +139,7 @@ class Shape:
         return value * float(self.law.density(torch.tensor(value)))
 
 
-def carried_over(moments: dict[str, Moments], small: Shape, large: Shape) -> dict[str, Moments]:
+def carried_over(moments: dict[str, Moments], small: Ensemble, large: Ensemble) -> dict[str, Moments]:
     """What the moments of statistics at one size are at a larger one.
 
     What theory knows is taken from it: the limits, and the terms in log b, which come from the fluctuation of
@@ -153,7 +153,7 @@ def carried_over(moments: dict[str, Moments], small: Shape, large: Shape) -> dic
     Source: Johnstone (2001) for the edge; Gustavsson (2005), O'Rourke (2010) for the median; Claeys et al. (2021)
         for the distance.
 
-    >>> small, large = Shape(60, 40, 1), Shape(600, 400, 1)
+    >>> small, large = Ensemble(60, 40, 1), Ensemble(600, 400, 1)
     >>> drawn = {"effective_rank": Moments(small.log_effective_rank, 0.01, 0.0)}
     >>> carried_over(drawn, small, large)["effective_rank"].spread
     0.001
@@ -182,7 +182,7 @@ def carried_over(moments: dict[str, Moments], small: Shape, large: Shape) -> dic
     return result
 
 
-def _distance(drawn: Moments, small: Shape, large: Shape, doublings: float) -> Moments:
+def _distance(drawn: Moments, small: Ensemble, large: Ensemble, doublings: float) -> Moments:
     """Of log distance: its mean and variance times b grow with log b, those of the logarithm follow."""
     mean = math.exp(drawn.mean + drawn.spread**2 / 2) * small.shorter
     spread = mean * drawn.spread

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from spectail.errors import SpectailError
 from spectail.spectra.bulk import MarchenkoPastur
-from spectail.spectra.finite_size import KS_GROWTH, Moments, Shape, carried_over
+from spectail.spectra.finite_size import KS_GROWTH, Ensemble, Moments, carried_over
 from spectail.spectra.tails import ks_fit
 
 _DRAWS = 3000
@@ -185,7 +185,7 @@ def simulate_nulls(
     >>> 2.0 < simulate_nulls(30, 20, draws=20).hill.alpha < 3.0
     True
     """
-    shape = Shape(max(rows, cols), min(rows, cols), slices)
+    shape = Ensemble(max(rows, cols), min(rows, cols), slices)
     if shape.shorter < 1 or slices * shape.shorter < 3:
         raise SpectailError(f"a null needs three eigenvalues, got {slices} × {shape.shorter}")
     groups = draws or _independent(shape)
@@ -217,7 +217,7 @@ def simulate_nulls(
     return Nulls(ExponentNull(hill.mean, hill.spread, spectra), 1.0 + math.exp(log_ks), **others)
 
 
-def _independent(shape: Shape) -> int:
+def _independent(shape: Ensemble) -> int:
     """How many spectra's worth of slices are drawn."""
     if shape.slices == 1:
         return _DRAWS
