@@ -62,6 +62,8 @@ TOGETHER = ({**FULL["gd"]}, {**FULL["adam"]}, {**FULL["gd"], "lr": 5.0, "steps":
 RENAMED = {"xmin": "ks_xmin", "layer": "matrix", "train_loss": "cross_entropy", "train_accuracy": "accuracy"}
 """In what is measured of networks; the runs of the laboratory keep their names."""
 NOT_COMPARED = ("measuring_seconds", "training_seconds", "event_step", "event_layer", "event_before", "event_after")
+STATISTICS = ("null_alpha_hill", "null_alpha_ks", "null_spread_hill", "null_spread_ks", "z_hill", "z_ks", "note")
+"""Which rest on draws of Gaussian matrices: another edition of the nulls is other draws, and a note quotes z."""
 SPECTRA = "eigenvalues"
 
 
@@ -258,8 +260,9 @@ def differences(a: Hashes, b: Hashes) -> list[str]:
     sentences = [f"{name}: only in the {where}" for where, one, other in (("first", a, b), ("second", b, a))
             for name in one if name not in other]  # fmt: skip
     for name in (name for name in a if name in b):
-        gone = [quantity for quantity in a[name] if quantity not in b[name]]
-        other = [quantity for quantity in a[name] if b[name].get(quantity, a[name][quantity]) != a[name][quantity]]
+        exact = [quantity for quantity in a[name] if quantity not in STATISTICS]
+        gone = [quantity for quantity in exact if quantity not in b[name]]
+        other = [quantity for quantity in exact if b[name].get(quantity, a[name][quantity]) != a[name][quantity]]
         sentences += [f"{name}: {', '.join(other)}"] if other else []
         sentences += [f"{name}: gone: {', '.join(gone)}"] if gone else []
     return sentences
