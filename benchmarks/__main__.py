@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-MODULES = ("laboratory", "tails", "sweeps", "monitor", "networks", "workers")
+MODULES = ("laboratory", "tails", "sweeps", "monitor", "networks", "workers", "billions")
 
 
 def main() -> None:

@@ -14,8 +14,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.linalg import eigvalsh_tridiagonal
 from scipy.linalg.lapack import dsterf
-from scipy.special import entr
-from scipy.stats import gamma, norm
+from scipy.special import entr, gammainccinv, gammaincinv, ndtri  # scipy.stats takes half a second to import
 from torch import Tensor
 
 from spectail.errors import SpectailError
@@ -124,10 +123,10 @@ class StatisticNull:
         """
         skewness = abs(self.skewness)
         if skewness < 1e-3:  # the gamma law's limit
-            deviation = float(norm.isf(share))
+            deviation = -float(ndtri(share))
         else:
             shape = 4.0 / skewness**2
-            tail = gamma.isf(share, shape) if self.skewness > 0 else -gamma.isf(1.0 - share, shape)
+            tail = gammainccinv(shape, share) if self.skewness > 0 else -gammaincinv(shape, share)
             deviation = float(tail - math.copysign(shape, self.skewness)) / math.sqrt(shape)
         value = self.mean + self.spread * deviation
         return math.exp(value) if self.of_log else value
