@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pandas as pd
@@ -12,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from forked import execute, finish, start
 from spectail import SettingError, StoreError, analyze, compare, load_recording
 from spectail.analysis import null_cache as cache
 from spectail.analysis import pieces
@@ -91,9 +90,8 @@ def test_an_analysis_that_is_killed_anywhere_goes_on_to_the_same_bits(tmp_path, 
         ("after the file has its name", 0),
     ]
     for where, at in moments:
-        killed = [sys.executable, "-c", KILLED, where, str(at), "analyze", str(source), "--out", str(out)]
-        done = subprocess.run(killed, capture_output=True, check=False)
-        assert done.returncode == -signal.SIGKILL, done.stderr
+        code, output = finish(start(tmp_path, execute, KILLED, where, at, "analyze", source, "--out", out))
+        assert code == -signal.SIGKILL, output
         assert (out / "spectra.nc").exists() == (where == "after the file has its name")  # whole or not at all
         rows.append(load_recording(out / "spectra.nc").sizes["matrix"])  # those so far can be looked at
     assert rows == [1, 2, 3, 9, 9]
@@ -107,13 +105,12 @@ def test_an_analysis_with_workers_goes_on_when_it_is_killed_and_leaves_no_proces
     generator = torch.Generator().manual_seed(0)
     save_file({f"w{i}": torch.randn(500, 400, generator=generator) for i in range(8)}, tmp_path / "m.safetensors")
     out, journal = tmp_path / "out", tmp_path / "out" / "spectra.nc.journal"
-    arguments = [sys.executable, "-m", "spectail", "analyze", str(tmp_path / "m.safetensors"), "--workers", "2"]
-    command = [*arguments, "--out", str(out)]
-    killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
-    while killed.poll() is None and not (journal.exists() and read_journal(out / "spectra.nc").open_step.rows):
+    command = ["analyze", str(tmp_path / "m.safetensors"), "--out"]
+    killed = start(tmp_path, main, [*command, str(out), "--workers", "2"])
+    while killed.is_alive() and not (journal.exists() and read_journal(out / "spectra.nc").open_step.rows):
         time.sleep(0.01)
     killed.kill()
-    killed.wait()
+    killed.join()
     before = len(read_journal(out / "spectra.nc").open_step.rows)
     assert before >= 1
     for _ in range(1000):  # workers see that their parent is gone
@@ -121,8 +118,9 @@ def test_an_analysis_with_workers_goes_on_when_it_is_killed_and_leaves_no_proces
             break
         time.sleep(0.01)
     assert not group_is_alive(killed.pid)
-    subprocess.run(command, check=True, capture_output=True)
-    subprocess.run([*arguments[:-1], "1", "--out", str(tmp_path / "whole")], check=True, capture_output=True)
+    for options in [str(out), "--workers", "2"], [str(tmp_path / "whole")]:
+        code, output = finish(start(tmp_path, main, [*command, *options]))
+        assert code == 0, output
     assert files(out) == files(tmp_path / "whole")
 
 

@@ -64,6 +64,7 @@ def test_every_name_of_the_table_is_there_today(module):
                 assert getattr(last_release, name) is object_of(f"spectail.{place}")
 
 
+@pytest.mark.filterwarnings("ignore")  # of the libraries themselves
 @pytest.mark.parametrize("library", CALLBACKS)
 def test_a_callback_is_there_or_says_which_extra_it_needs(library):
     adapters, name = importlib.import_module("spectail.networks.adapters"), CALLBACKS[library]

@@ -11,8 +11,9 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason
 SETTINGS = """
 [mypy]
 strict = true
-[mypy-torch.*,xarray.*,numpy.*]
 follow_imports = skip
+[mypy-spectail.experiments.*,pydantic.*]
+follow_imports = normal
 """  # what is not asked about is not read, which takes half a minute
 
 

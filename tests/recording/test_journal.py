@@ -18,6 +18,7 @@ from recording.journal_writer import LEGAL, closing, line, line_of, lines, read,
 from spectail.errors import StoreError
 from spectail.recording import journal_file
 from spectail.recording.journal_file import JournalFile, journal_path, read_journal, read_with_journal
+from spectail.recording.journal_records import MOST_BYTES
 
 HEAD = 20  # bytes
 WRITER = Path(__file__).with_name("journal_writer.py")
@@ -307,23 +308,6 @@ def test_open_rows_are_cut_or_gone_on_with(tmp_path):
     assert read(path) == lines(1)
 
 
-def test_steps_ahead_of_a_state_are_cut_back(tmp_path):
-    path = tmp_path / "run.nc"
-    journal_of(path, 6)
-    journal = JournalFile(path, LEGAL)
-    assert [step.closing["step"] for step in journal.content.steps] == [1, 2, 3, 4, 5]
-    add(journal, 6)
-    journal.append({})
-    journal.cut_back(4)
-    assert read(path) == lines(5)
-    add(journal, 5)
-    assert read(path) == lines(6)
-    journal.cut_back(0)
-    assert read(path) == lines(1)
-    add(journal, 1)
-    assert read(path) == lines(2)
-
-
 def test_it_is_folded_when_it_is_as_large_as_the_file_for_2_percent_of_the_time(tmp_path, monkeypatch):
     path, now = tmp_path / "run.nc", [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
@@ -501,8 +485,8 @@ def test_a_record_that_no_reader_would_take_is_not_written(tmp_path):
     path = tmp_path / "run.nc"
     journal = JournalFile(path, {})
     with pytest.raises(StoreError, match="more than a journal takes at once"):
-        journal.append({}, np.zeros(journal_file.MOST_BYTES // 4, np.float32))
-    journal.append({}, np.zeros(journal_file.MOST_BYTES // 4 - 1, np.float32))
+        journal.append({}, np.zeros(MOST_BYTES // 4, np.float32))
+    journal.append({}, np.zeros(MOST_BYTES // 4 - 1, np.float32))
     assert len(read_journal(path).open_step.rows) == 1
 
 

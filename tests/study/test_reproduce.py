@@ -5,6 +5,7 @@ import sys
 import pytest
 from matplotlib.text import Text
 
+from forked import finish
 from spectail.cli import main
 from spectail.experiments import cost
 from spectail.experiments.experiment import Experiment
@@ -20,7 +21,7 @@ from spectail.study.runs import Runs
 from spectail.study.settings import PAPER, SMALL, Scale
 from spectail.sweeps.sweep import run_missing
 from study.made_up import MadeUpRuns
-from sweeps.sweeping import command, finish
+from sweeps.sweeping import command
 
 TINY = Scale("tiny", 25, long=False)  # n = 80, d = 40, h = 60
 

@@ -1,15 +1,12 @@
 """A sweep in a process of its own, that the tests can kill."""
 
 import contextlib
-import multiprocessing
-import os
-import signal
-import tempfile
 import time
 from pathlib import Path
-from unittest import mock
 
+import forked
 import spectail.store.store as stores
+from forked import finish
 from spectail.sweeps.grid import Grid
 
 GRID = """
@@ -27,9 +24,6 @@ lr = { log = [0.01, 1], points = 4 }
 seed = [0, 1, 2]
 """
 RUNS = 24
-THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-NEEDED = ["spectail.sweeps.grid", "spectail.sweeps.sweep", "spectail.experiments.two_layer.run", "netCDF4", "tyro"]
-NEEDED += ["spectail.study.plan", "torch._dynamo"]  # the latter is what the first step of an optimizer imports
 
 
 def start(folder, *options, setup="", grid=GRID):
@@ -47,42 +41,17 @@ def start(folder, *options, setup="", grid=GRID):
 
 
 def command(folder, *arguments, setup=""):
-    """A command of spectail on one thread, whose states are kept at every step, in a process group of its own.
-
-    The process is forked from one that has imported what it needs, and so begins at once. What it prints
-    is kept beside the folder, in a file that the process is named after.
-    """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(NEEDED)
-    output = tempfile.mkstemp(prefix=f"{folder.name}-", suffix=".txt", dir=folder.parent)[1]
-    process = context.Process(target=_run, args=(arguments, setup, output), name=output)
-    with mock.patch.dict(os.environ, THREADS):
-        process.start()
-    return process
+    """A command of spectail, whose states are kept at every step; `setup` is Python to run first."""
+    return forked.start(folder, _command, arguments, setup)
 
 
-def _run(arguments, setup, output):
-    os.setsid()
-    for stream in (1, 2):
-        os.dup2(os.open(output, os.O_WRONLY | os.O_APPEND), stream)
-    import torch
-
+def _command(arguments, setup):
     from spectail.cli import main
 
-    torch.set_num_threads(1)
     exec(setup, {})  # as a module of its own, whose functions see its names
     original = stores.Store.__init__
     stores.Store.__init__ = lambda self, root, seconds=0.0: original(self, root, 0.0)
     main(arguments)
-
-
-def finish(process, timeout=120):
-    """Exit code and output."""
-    process.join(timeout)
-    if process.exitcode is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        raise TimeoutError(Path(process.name).read_text())
-    return process.exitcode, Path(process.name).read_text()
 
 
 def whole(folder, *options, **more):

@@ -1,6 +1,6 @@
 """Measurements so far, kept in a file: the last whole netCDF file, and a journal beside it of what came since.
 
-Here: measurements and how they are kept while they grow. Not here: the bytes of the journal (`journal_file`), and the
+Here: measurements and how they are kept while they grow. Not here: the files of the journal (`journal_file`), and the
 labels of a recording (`layout`).
 """
 
@@ -15,7 +15,8 @@ import numpy as np
 import xarray as xr
 
 from spectail.recording.events import Event, events_between
-from spectail.recording.journal_file import JournaledStep, JournalFile, Spectrum
+from spectail.recording.journal_file import JournaledStep, JournalFile
+from spectail.recording.journal_records import Spectrum
 from spectail.recording.layout import Measurement, to_dataset
 from spectail.recording.netcdf import write_part
 from spectail.recording.quantities import select

@@ -1,12 +1,10 @@
 """The journal beside a recording: what was measured since its file was last written, safe against being killed.
 
 `run.nc` is whole, always. What came since is appended to `run.nc.journal`, and folded into a new `run.nc`
-from time to time. Here: bytes and files. Not here: what a row or a step is, and what `run.nc` holds.
+from time to time. Here: two files, and who may write. Not here: the bytes of a record (`journal_records`), what is
+in a row (`journal`), and what `run.nc` holds.
 
-**Layout.** Records, one after another. A record is a head of 20 bytes, JSON, and the values of a spectrum::
-
-    mark f5 4a · kind · bytes a value · bytes of JSON · values · CRC-32 of the rest, going on from
-    the record before · CRC-32 of this head               (2 + 1 + 1 bytes, four uint32; all little-endian)
+**Layout.** Records, one after another (`journal_records`), each with JSON and perhaps a spectrum:
 
 | kind | JSON | spectrum |
 |---|---|---|
@@ -14,13 +12,6 @@ from time to time. Here: bytes and files. Not here: what a row or a step is, and
 | `R` | a row | float32 or float64 |
 | `C` | closes a step | – |
 | `F` | `file`: what `run.nc` is about to become, with everything before this record in it | – |
-
-JSON is strict: NaN and None are null, and come back as NaN; infinity is 1e999. Nothing of it is run.
-
-**Torn ends.** A record is one `write`, so a process that is killed leaves a beginning of one at most, and a
-machine that loses its power a hole at the end: a last record that is not whole counts as never written. A bad
-record with records behind it is damage, and refused. As each sum goes on from the one before, so is a record
-that was lost, doubled or written by somebody else.
 
 **Folding.** The new file is written beside the old one; then `F` is appended and synced; then the new file takes
 the place of the old one; then the journal is emptied. Killed before the third step, `run.nc` is what `H` says, and
@@ -36,22 +27,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
-import struct
 import time
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, NoReturn, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, BinaryIO, Literal, TypeVar
 
 from spectail.errors import StoreError
 from spectail.files import flush, write_whole
+from spectail.recording.journal_records import Spectrum, Tail, each_record, from_json, to_json, to_record, with_nan
 
 try:
     import fcntl
@@ -67,17 +53,8 @@ SYNC_SECONDS = 10.0
 FOLD_SHARE = 0.02
 """Of the time, at most, is spent on writing the file anew."""
 
-MOST_BYTES = 1 << 24
-"""Of one record: a spectrum of two million values, or the stamps of 10⁵ files."""
-
-MOST_RECORD_ENTRIES = 1_000_000
-"""Commas and brackets in one record: more than any that is meant, and few enough for 100 MB as objects."""
-
-_HEAD = struct.Struct("<2sccIIII")
-_MARK = b"\xf5J"  # f5 is in no UTF-8, so JSON cannot hold it
 _TRIES = 10
 
-Spectrum = NDArray[np.float32] | NDArray[np.float64]
 T = TypeVar("T")
 
 
@@ -115,20 +92,6 @@ class JournalContent:
 class _FileIdentity:
     size: int
     sha256: str
-
-
-class _Tail(NamedTuple):
-    """Where the next record goes, and the sum that it goes on from."""
-
-    end: int = 0
-    checksum: int = 0
-
-
-class _Record(NamedTuple):
-    kind: bytes
-    json: bytes
-    spectrum: Spectrum | None
-    tail: _Tail
 
 
 def journal_path(path: Path) -> Path:
@@ -210,8 +173,8 @@ class JournalFile:
         """
         self.path = path
         self._journal = journal_path(path)
-        self._legal: dict[str, Any] = json.loads(_to_json(legal))
-        self._tail, self._is_torn = _Tail(), False
+        self._legal: dict[str, Any] = json.loads(to_json(legal))
+        self._tail, self._is_torn = Tail(), False
         self._fold_seconds, self._folded_at, self._synced_at = 0.0, time.monotonic(), time.monotonic()
         path.parent.mkdir(parents=True, exist_ok=True)
         _check_is_file(self._journal)
@@ -223,12 +186,11 @@ class JournalFile:
             self.content = reading.content
             self._check_legal()
             self._identity = reading.identity
-            self._ends = reading.ends
             if open_rows == "cut":
                 self.content.open_step = JournaledStep()
             has_rows = self.content.steps or self.content.open_step.rows
-            tail = reading.tail if open_rows == "keep" else reading.ends[-1] if reading.ends else _Tail()
-            self._cut(tail if has_rows else _Tail())
+            tail = reading.tail if open_rows == "keep" else reading.closed
+            self._cut(tail if has_rows else Tail())
         except BaseException:
             os.close(self._handle)
             raise
@@ -255,16 +217,6 @@ class JournalFile:
             OSError: the disk is full, or broken.
         """
         self._append(b"C", closing)
-        self._ends.append(self._tail)
-
-    def cut_back(self, n_steps: int) -> None:
-        """Forget what came after the first `n_steps` whole steps that the file does not hold.
-
-        Raises:
-            OSError: the disk is broken.
-        """
-        self._cut(self._ends[n_steps - 1] if n_steps else _Tail())
-        del self._ends[n_steps:]
 
     @property
     def holds_rows(self) -> bool:
@@ -297,8 +249,8 @@ class JournalFile:
             self._sync()
 
         write_whole(self.path, write_and_announce)
-        self._identity, self._ends = identity, []
-        self._cut(_Tail())
+        self._identity = identity
+        self._cut(Tail())
         self._folded_at = time.monotonic()
         self._fold_seconds = self._folded_at - start
 
@@ -321,26 +273,15 @@ class JournalFile:
         if not self._tail.end:
             file = self._identity and asdict(self._identity)
             header = {"format": JOURNAL_FORMAT, "name": self.path.name, "file": file, "legal": self._legal}
-            self._write(b"H", _to_json(header).encode())
+            self._write(b"H", header)
             self._sync()
             flush(self._journal.parent)
-        self._write(kind, _to_json(json_object).encode(), spectrum)
+        self._write(kind, json_object, spectrum)
         if time.monotonic() - self._synced_at >= SYNC_SECONDS:
             self._sync()
 
-    def _write(self, kind: bytes, text: bytes, spectrum: Spectrum | None = None) -> None:
-        width, values = 0, b""
-        if spectrum is not None:
-            if spectrum.dtype.kind != "f" or spectrum.dtype.itemsize not in (4, 8):
-                raise TypeError(f"a spectrum is float32 or float64, not {spectrum.dtype}")
-            width = spectrum.dtype.itemsize
-            values = spectrum.astype(f"<f{width}", copy=False).tobytes()
-        if len(text) + len(values) > MOST_BYTES:
-            raise StoreError(f"{len(text) + len(values)} bytes are more than a journal takes at once ({MOST_BYTES})")
-        checksum = zlib.crc32(values, zlib.crc32(text, self._tail.checksum))
-        numbers = len(text), len(values) // (width or 1), checksum
-        head = _HEAD.pack(_MARK, kind, bytes([width]), *numbers, 0)[:-4]
-        record = head + zlib.crc32(head).to_bytes(4, "little") + text + values
+    def _write(self, kind: bytes, json_object: Mapping[str, Any], spectrum: Spectrum | None = None) -> None:
+        record, tail = to_record(kind, json_object, spectrum, self._tail)
         try:
             if self._is_torn:
                 self._cut(self._tail)
@@ -351,14 +292,13 @@ class JournalFile:
             rest = memoryview(record)
             while rest:  # once, but on a full disk, which takes a part first and then says why
                 rest = rest[os.write(self._handle, rest) :]
-            self._tail = _Tail(self._tail.end + len(record), checksum)
-            self._is_torn = False
+            self._tail, self._is_torn = tail, False
         except OSError as error:
             with suppress(OSError):
                 self._cut(self._tail)
             raise self._complaint(error) from error
 
-    def _cut(self, tail: _Tail) -> None:
+    def _cut(self, tail: Tail) -> None:
         if os.fstat(self._handle).st_size > tail.end:
             os.ftruncate(self._handle, tail.end)
         self._tail, self._is_torn = tail, False
@@ -399,12 +339,12 @@ class JournalFile:
 
 @dataclass
 class _Reading:
-    """A journal that was read: what it holds beyond the file, and where that stands."""
+    """A journal that was read: what it holds beyond the file, and where that ends: its last record, its last step."""
 
     content: JournalContent
     identity: _FileIdentity | None
-    tail: _Tail
-    ends: list[_Tail]
+    tail: Tail
+    closed: Tail
 
 
 def _read(file: BinaryIO, path: Path) -> _Reading:
@@ -415,28 +355,28 @@ def _read(file: BinaryIO, path: Path) -> _Reading:
     """
     journal = journal_path(path)
     identity = _identify(path)
-    reading = _Reading(JournalContent(), identity, _Tail(), [])
+    reading = _Reading(JournalContent(), identity, Tail(), Tail())
     content = reading.content
     is_of_this_file = False
     name = path.name
-    for record in _records(file, journal):
+    for record in each_record(file, journal):
         try:
-            json_object = _from_json(record.json)
+            json_object = from_json(record.json)
             if record.kind in b"HF":
                 if record.kind == b"H":
                     name, content.legal = _header(json_object)
                 its_file = json_object["file"]
                 if (None if its_file is None else _FileIdentity(**its_file)) == identity:
                     is_of_this_file = True
-                    content.steps, content.open_step, reading.ends = [], JournaledStep(), []
+                    content.steps, content.open_step, reading.closed = [], JournaledStep(), Tail()
             elif record.kind == b"R":
-                content.open_step.rows.append(_with_nan(json_object))
+                content.open_step.rows.append(with_nan(json_object))
                 content.open_step.spectra.append(record.spectrum)
             else:
-                content.open_step.closing = _with_nan(json_object)
+                content.open_step.closing = with_nan(json_object)
                 content.steps.append(content.open_step)
                 content.open_step = JournaledStep()
-                reading.ends.append(record.tail)
+                reading.closed = record.tail
         except _NewerError as error:
             raise StoreError(f"{journal} has format {error}, newer than this spectail reads; please upgrade") from None
         except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -464,61 +404,6 @@ def _header(json_object: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return name, legal
 
 
-def _records(file: BinaryIO, journal: Path) -> Iterator[_Record]:
-    """The records of a journal in their order, without a torn end.
-
-    Raises:
-        StoreError: it is damaged, or no journal.
-    """
-    length = os.fstat(file.fileno()).st_size
-    tail = _Tail()
-    while tail.end < length:
-        head = file.read(_HEAD.size)
-        if not tail.end and not _MARK.startswith(head[:2]):
-            raise StoreError(f"{journal} is not a journal of spectail")
-        if len(head) < _HEAD.size:
-            return
-        _, kind, width_byte, n_text, n_values, checksum, _ = _HEAD.unpack(head)
-        width = width_byte[0]
-        is_whole = _is_head(head)
-        if is_whole:
-            size = n_text + n_values * width
-            if size > MOST_BYTES or width not in (0, 4, 8) or kind not in b"HRCF" or (kind == b"H") != (not tail.end):
-                raise StoreError(f"{journal} is not a journal of spectail: what it holds at byte {tail.end} is none")
-            body = file.read(size)
-            if len(body) < size:
-                return
-            is_whole = zlib.crc32(body, tail.checksum) == checksum
-        if not is_whole:
-            if not tail.end or _has_head(file, tail.end + 1):
-                raise StoreError(
-                    f"{journal} is damaged at byte {tail.end} of {length}; "
-                    + (
-                        f"to go on with what stands before: truncate -s {tail.end} {journal}"
-                        if tail.end
-                        else "remove it"
-                    )
-                )
-            return
-        tail = _Tail(tail.end + _HEAD.size + size, checksum)
-        spectrum = np.frombuffer(body, f"<f{width}", n_values, n_text) if width else None
-        yield _Record(kind, body[:n_text], spectrum, tail)
-
-
-def _is_head(head: bytes) -> bool:
-    return head[:2] == _MARK and zlib.crc32(head[:-4]) == int.from_bytes(head[-4:], "little")
-
-
-def _has_head(file: BinaryIO, start: int) -> bool:
-    """Whether a record begins at `start` or behind it, as far as the next one can be."""
-    file.seek(start)
-    rest = file.read(MOST_BYTES + 2 * _HEAD.size)
-    at = rest.find(_MARK)
-    while at >= 0 and not _is_head(rest[at : at + _HEAD.size]):
-        at = rest.find(_MARK, at + 1)
-    return at >= 0
-
-
 def _identify(path: Path) -> _FileIdentity | None:
     """Size and hash of a file; None if there is none."""
     try:
@@ -541,36 +426,3 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _to_json(value: Any) -> str:
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{json.dumps(str(key))}:{_to_json(entry)}" for key, entry in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join(map(_to_json, value)) + "]"
-    if isinstance(value, float) and not math.isfinite(value):
-        return "null" if math.isnan(value) else f"{math.copysign(1, value):.0f}e999"
-    return json.dumps(value)
-
-
-def _from_json(text: bytes) -> dict[str, Any]:
-    if sum(text.count(mark) for mark in (b",", b"[", b"{")) > MOST_RECORD_ENTRIES:
-        raise ValueError("more entries than any that is meant")
-    value = json.loads(text.decode(), parse_constant=_refuse)
-    if not isinstance(value, dict):
-        raise ValueError("no JSON object")
-    return value
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
-
-
-def _with_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _with_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_with_nan(entry) for entry in value]
-    return math.nan if value is None else value

@@ -1,0 +1,59 @@
+"""Processes of their own that begin at once: forks of one that has imported what spectail needs."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+IMPORTED = ["spectail.sweeps.grid", "spectail.sweeps.sweep", "spectail.experiments.two_layer.run", "netCDF4", "tyro"]
+IMPORTED += ["spectail.study.plan", "torch._dynamo"]  # the latter is what the first step of an optimizer imports
+IMPORTED += ["spectail.analysis.model", "spectail.weights.formats.safetensors"]
+
+
+def start(folder, act, *arguments):
+    """Call a function in a process of its own, on one thread and in a process group of its own.
+
+    Args:
+        folder: of the test; what the process prints is kept beside it, in a file that the process is named after.
+        act: of a module; `execute` runs code.
+        arguments: of it.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED)
+    output = tempfile.mkstemp(prefix=f"{folder.name}-", suffix=".txt", dir=folder.parent)[1]
+    environment = {**os.environ, **THREADS}
+    process = context.Process(target=_run, args=(act, arguments, environment, output), name=output)
+    with mock.patch.dict(os.environ, THREADS):
+        process.start()
+    return process
+
+
+def finish(process, timeout=120):
+    """Exit code and output."""
+    process.join(timeout)
+    output = Path(process.name)
+    if process.exitcode is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise TimeoutError(output.read_text())
+    return process.exitcode, output.read_text()
+
+
+def execute(code, *arguments):
+    """What `python -c CODE ARGUMENT...` does."""
+    sys.argv[1:] = map(str, arguments)
+    exec(code, {"__name__": "__main__"})
+
+
+def _run(act, arguments, environment, output):
+    os.setsid()
+    os.environ.update(environment)  # the process that this one is a fork of may be older
+    for stream in (1, 2):
+        os.dup2(os.open(output, os.O_WRONLY | os.O_APPEND), stream)
+    import torch
+
+    torch.set_num_threads(1)
+    act(*arguments)
