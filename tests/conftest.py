@@ -12,6 +12,22 @@ jaxtyping.install_import_hook([f"spectail.{room}" for room in CHECKED], "typeche
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
 
+FIRST = (  # the longest tests, that none is left when all others are done; and what imports the same large libraries
+    "running/test_ray",
+    "sweeps/test_faults",
+    "study/test_reproduce",
+    "study/test_making",
+    "weights/test_families",
+    "monitor/test_callbacks",
+)
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        return next((at for at, file in enumerate(FIRST) if f"tests/{file}" in item.nodeid), len(FIRST))
+
+    items.sort(key=place)
+
 
 @pytest.fixture
 def unchecked():

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 from unittest import mock
 
@@ -24,22 +25,34 @@ def start(folder, act, *arguments):
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
-    output = tempfile.mkstemp(prefix=f"{folder.name}-", suffix=".txt", dir=folder.parent)[1]
+    path = tempfile.mkstemp(prefix=f"{folder.name}-", suffix=".txt", dir=folder.parent)[1]
     environment = {**os.environ, **THREADS}
-    process = context.Process(target=_run, args=(act, arguments, environment, output), name=output)
+    process = context.Process(target=_run, args=(act, arguments, environment, path), name=path)
     with mock.patch.dict(os.environ, THREADS):
         process.start()
     return process
 
 
+def output(process):
+    """What a process has printed so far."""
+    return Path(process.name).read_text()
+
+
 def finish(process, timeout=120):
     """Exit code and output."""
     process.join(timeout)
-    output = Path(process.name)
     if process.exitcode is None:
         os.killpg(process.pid, signal.SIGKILL)
-        raise TimeoutError(output.read_text())
-    return process.exitcode, output.read_text()
+        raise TimeoutError(output(process))
+    return process.exitcode, output(process)
+
+
+def wait_until(condition, seconds=60):
+    """Look until something has happened."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.005)
 
 
 def execute(code, *arguments):
@@ -48,11 +61,11 @@ def execute(code, *arguments):
     exec(code, {"__name__": "__main__"})
 
 
-def _run(act, arguments, environment, output):
+def _run(act, arguments, environment, path):
     os.setsid()
     os.environ.update(environment)  # the process that this one is a fork of may be older
     for stream in (1, 2):
-        os.dup2(os.open(output, os.O_WRONLY | os.O_APPEND), stream)
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), stream)
     import torch
 
     torch.set_num_threads(1)

@@ -163,18 +163,6 @@ def test_it_tells_its_version(capsys):
     assert spectail(capsys, "--version") == (0, f"spectail {__version__}\n", "")
 
 
-def test_the_installed_command_starts(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "spectail", "reproduce", "--list"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "fig4" in done.stdout
-
-
 GRID = """
 [fixed]
 n = 40
@@ -288,9 +276,10 @@ def test_one_of_several_state_dicts_is_asked_for_by_its_key(capsys, checkpoint):
     assert "has no state dict under key='best'; there are model, ema" in err
 
 
-def test_a_terminal_without_greek_letters_gets_question_marks_and_the_files(checkpoint, tmp_path):
+def test_the_command_starts_and_a_terminal_without_greek_letters_gets_question_marks(checkpoint, tmp_path):
     command = [sys.executable, "-m", "spectail", "analyze", checkpoint, "--out", str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "cp1252"})
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run(command, capture_output=True, env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr.decode()
     assert (tmp_path / "out" / "analysis.csv").exists()
 

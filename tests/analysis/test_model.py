@@ -2,7 +2,6 @@
 
 import math
 import re
-import subprocess
 import sys
 import warnings
 from collections import Counter
@@ -15,6 +14,7 @@ import xarray as xr
 from safetensors.torch import save_file
 from torch import nn
 
+from forked import execute, finish, start
 from spectail import SettingError, SourceError, SpectailError, analyze, compare, load_recording
 from spectail.analysis import null_cache as cache
 from spectail.analysis import pieces
@@ -461,6 +461,7 @@ def test_peak_memory_is_below_six_times_the_largest_matrix(tmp_path, dtype, side
         "before = peak()\n"
         f"assert len(analyze({str(tmp_path / 'm.safetensors')!r}).frame) == 3; print(peak() - before)"
     )
-    done = subprocess.run([sys.executable, "-c", peak], capture_output=True, text=True, check=True)
+    code, printed = finish(start(tmp_path, execute, peak))
+    assert code == 0, printed
     # what a small matrix took first is the interpreter: libraries, and the buffers of linear algebra
-    assert int(done.stdout) * 1024 < 6 * 4 * side * side
+    assert int(printed) * 1024 < 6 * 4 * side * side

@@ -9,7 +9,7 @@ import torch
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import critical_lr, gaussian_moments, predict_one_step
 from spectail.experiments.two_layer.problem import Problem
-from spectail.experiments.two_layer.run import simulate
+from spectail.experiments.two_layer.run import simulate, simulate_many
 from spectail.experiments.two_layer.student import Student
 from spectail.spectra.norms import frobenius_norm, spectral_norm
 
@@ -43,9 +43,9 @@ def test_one_step_puts_the_spike_and_the_alignment_where_theory_says(name):
 @pytest.mark.parametrize("optimizer", ["gd", "adam"])
 @pytest.mark.parametrize("initialization", ["ntk", "mean_field"])
 def test_a_spike_is_visible_a_quarter_above_the_critical_learning_rate_and_not_below(optimizer, initialization):
-    base = ONE.replace(optimizer=optimizer, initialization=initialization)
+    base = ONE.replace(optimizer=optimizer, initialization=initialization, overlaps=())
     critical = critical_lr(base)
-    below, above = (simulate(base.replace(lr=f * critical)) for f in (0.75, 1.35))
+    below, above = (run for _, run in simulate_many([base.replace(lr=f * critical) for f in (0.75, 1.35)]))
     assert below.n_spikes.item() == 0
     assert above.n_spikes.item() >= 1
 

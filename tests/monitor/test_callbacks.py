@@ -2,14 +2,13 @@
 
 import doctest
 import importlib
-import subprocess
-import sys
 
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from forked import execute, finish, start
 from spectail import every
 from spectail.recording.reading import load_recording
 
@@ -25,14 +24,13 @@ CALLBACKS = pytest.mark.parametrize(
 
 
 @CALLBACKS
-def test_a_missing_library_is_named_with_its_extra(name, library):
+def test_a_missing_library_is_named_with_its_extra(name, library, tmp_path):
     code = (
         f"import sys; sys.modules[{library!r}] = None\n"
         f"try:\n    from spectail import {name}\n"
         "except ImportError as error: print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert f"pip install 'spectail[{library}]'" in done.stdout
+    assert f"pip install 'spectail[{library}]'" in finish(start(tmp_path, execute, code))[1]
 
 
 @pytest.mark.filterwarnings("ignore")  # of the libraries themselves

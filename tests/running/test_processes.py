@@ -46,15 +46,3 @@ if __name__ == "__main__":
 """
     done = run(tmp_path, code)
     assert done.returncode == 0, done.stderr
-
-
-def test_a_script_without_a_guard_is_told_to_have_one(tmp_path):
-    code = """
-from spectail.running.processes import worker_pool
-with worker_pool(2, int) as pool:
-    pass
-"""
-    done = run(tmp_path, code)
-    assert done.returncode == 1
-    assert "SettingError: worker processes cannot start" in done.stderr
-    assert "if __name__ == '__main__'" in done.stderr

@@ -3,13 +3,15 @@
 import os
 import re
 import signal
-import subprocess
 import sys
 import textwrap
+from unittest import mock
 
 import pytest
 
-from sweeps.sweeping import GRID, THREADS, results, start, stored, wait_until, whole
+import forked
+from forked import execute, finish, wait_until
+from sweeps.sweeping import GRID, results, start, stored, whole
 
 pytest.importorskip("ray")
 fcntl = pytest.importorskip("fcntl")
@@ -42,13 +44,11 @@ def run(folder, body):
     """A driver in a process of its own; it must succeed."""
     folder.mkdir(exist_ok=True)
     (folder / "grid.toml").write_text(GRID)
-    done = subprocess.run(
-        [sys.executable, "-c", PRELUDE + textwrap.dedent(body), str(folder)],
-        capture_output=True, text=True, timeout=240, check=False,
-        env={**os.environ, **THREADS, "PYTHONPATH": os.pathsep.join(sys.path), "RAY_USAGE_STATS_ENABLED": "0"},
-    )  # fmt: skip
-    assert done.returncode == 0, f"returncode {done.returncode}" + done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
+    more = {"PYTHONPATH": os.pathsep.join(sys.path), "RAY_USAGE_STATS_ENABLED": "0"}
+    with mock.patch.dict(os.environ, more):
+        code, printed = finish(forked.start(folder, execute, PRELUDE + textwrap.dedent(body), folder), timeout=240)
+    assert code == 0, f"exit code {code}" + printed[-6000:]
+    return printed
 
 
 @pytest.fixture(autouse=True)

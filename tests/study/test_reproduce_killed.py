@@ -6,13 +6,13 @@ import signal
 import pytest
 import torch
 
-from forked import finish
+from forked import finish, wait_until
 from spectail.store.store import Store
 from spectail.study.catalogue import find
 from spectail.study.plan import Plan
 from spectail.study.settings import Scale
 from spectail.sweeps.sweep import run_missing
-from sweeps.sweeping import command, stored, wait_until
+from sweeps.sweeping import command, stored
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 PLAN = Plan(find(["fig4"]), Scale("small", 20, long=False), repeats=6, protocols=("published",))

@@ -1,7 +1,6 @@
 """A sweep in a process of its own, that the tests can kill."""
 
 import contextlib
-import time
 from pathlib import Path
 
 import forked
@@ -74,14 +73,6 @@ def results(folder, grid=GRID):
 def stored(folder):
     """How many runs are kept."""
     return len(list((folder / "out" / "runs").glob("*.nc")))
-
-
-def wait_until(condition, seconds=60):
-    """Look until something has happened."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.005)
 
 
 def children(pid):

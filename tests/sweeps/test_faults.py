@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from forked import finish
-from sweeps.sweeping import RUNS, children, results, start, stored, wait_until, whole
+from forked import finish, wait_until
+from sweeps.sweeping import RUNS, children, results, start, stored, whole
 
 LONG = "[fixed]\nn = 200\nd = 80\nh = 100\nsteps = 500\nrecord = [0, 250, 500]\n"
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and locks of POSIX")

@@ -114,6 +114,7 @@ def test_a_script_without_a_guard_is_told_to_have_one(tmp_path):
     script.write_text(f"import spectail\nspectail.sweep({GRID!r}, {str(tmp_path / 'out')!r}, workers=2)\n")
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
+    assert "SettingError: worker processes cannot start" in done.stderr
     assert "if __name__ == '__main__'" in done.stderr
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import struct
-import subprocess
 import sys
 import zipfile
 
@@ -13,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from forked import execute, finish, start
 from spectail.weights.opening import open_weights
 
 
@@ -117,9 +117,10 @@ def test_reading_takes_the_memory_of_one_matrix_whatever_the_size_of_the_file(ki
     paths = [tmp_path / f"{size}.{kind}" for size in ("large", "small")]
     for path, tensors in zip(paths, (state, {"0.weight": state["0.weight"].clone()}), strict=True):
         (save_file if kind == "safetensors" else torch.save)(tensors, path)
-    done = subprocess.run([sys.executable, "-c", MEASURE, *paths], capture_output=True, text=True, check=True)
+    code, printed = finish(start(tmp_path, execute, MEASURE, *paths))
+    assert code == 0, printed
     # the file has 96 MiB, a matrix 1 MiB; 8 MiB of a mapped file may stay, and the allocator keeps some
-    assert int(done.stdout) < 14 * 2**20
+    assert int(printed) < 14 * 2**20
 
 
 class Runs:

@@ -1,6 +1,4 @@
-import os
-import subprocess
-import sys
+import socket
 from pathlib import Path
 
 import pytest
@@ -8,12 +6,12 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from experiments.deep.trained_models import dense, normed
+from forked import finish, start
+from spectail.cli import main
 from spectail.experiments.deep.full_batch import chunk_bounds, full_batch, set_full_batch_mode
 from spectail.experiments.deep.images import Images
 from spectail.experiments.deep.training import Training
 from spectail.recording.reading import load_recording
-
-HERE = Path(__file__).parent
 
 
 def images(n, dtype=torch.float64):
@@ -98,21 +96,28 @@ def test_a_model_without_enough_outputs_is_refused():
         full_batch(model, images(4), 4)
 
 
-def trained(folder, *launcher):
-    command = [*launcher, "-m", "spectail", "train", "--model", "trained_models:normed", "--images", "53"]
-    command += ["--micro-batch", "11", "--steps", "3", "--dtype", "float64", "--out", str(folder)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("written:") == 1, "one process tells"
-    (path,) = (folder / "trainings").iterdir()
-    return load_recording(path)
-
-
-def test_two_processes_train_as_one_does(tmp_path):
-    one = trained(tmp_path / "one", sys.executable)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    two = trained(tmp_path / "two", *launcher)  # 5 chunks of 11, 11, 11, 10, 10: 3 for one process, 2 for the other
+def test_two_processes_train_as_one_does(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MASTER_PORT", str(free.getsockname()[1]))
+    runs = []
+    for world in (1, 2):  # 5 chunks of 11, 11, 11, 10, 10: 3 for one process, 2 for the other
+        folder = tmp_path / str(world)
+        command = ["train", "--model", "trained_models:normed", "--images", "53", "--micro-batch", "11"]
+        command += ["--steps", "3", "--dtype", "float64", "--out", str(folder)]
+        processes = []
+        for rank in range(world):  # what torchrun says to the processes that it starts
+            for name, value in (("WORLD_SIZE", world), ("RANK", rank), ("LOCAL_RANK", rank)):
+                monkeypatch.setenv(name, str(value))
+            processes.append(start(tmp_path, main, command))
+        ends = [finish(process) for process in processes]
+        assert [code for code, _ in ends] == [0] * world, ends
+        assert sum(printed.count("written:") for _, printed in ends) == 1, "one process tells"
+        (path,) = (folder / "trainings").iterdir()
+        runs.append(load_recording(path))
+    one, two = runs
     assert Training.model_validate_json(one.attrs["training"]).images == 53
     # float64: rounding of 1e-16 in each sum, and Adam divides by small second moments
     assert two.cross_entropy.values == pytest.approx(one.cross_entropy.values, rel=1e-10)

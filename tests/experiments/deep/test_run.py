@@ -1,9 +1,6 @@
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +9,7 @@ import torch
 from torch import nn
 
 import spectail
+from forked import execute, finish, output, start, wait_until
 from spectail.cli import main
 from spectail.experiments.deep.run import get_or_train, torch_optimizer
 from spectail.experiments.deep.training import Training
@@ -82,15 +80,10 @@ def test_a_killed_process_loses_nothing(tmp_path):
         "say = lambda step, *_: print(step, flush=True)\n"
         "get_or_train(Training.model_validate_json(sys.argv[1]), pathlib.Path(sys.argv[2]), progress=say)"
     )
-    command = [sys.executable, "-c", code, training.canonical_json, str(tmp_path)]
-    paths = os.pathsep.join([str(HERE), str(Path(spectail.__file__).parents[1])])
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env={"PYTHONPATH": paths}, text=True)
-    for line in process.stdout:
-        if int(line) >= 5:
-            process.send_signal(signal.SIGKILL)
-            break
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    process = start(tmp_path, execute, code, training.canonical_json, tmp_path)
+    wait_until(lambda: "5\n" in output(process) or not process.is_alive())
+    process.kill()
+    assert finish(process)[0] == -signal.SIGKILL
     steps = []
     path, found = get_or_train(training, tmp_path, progress=lambda step, *_: steps.append(step))
     assert not found
