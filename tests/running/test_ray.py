@@ -79,7 +79,7 @@ def test_a_worker_that_is_killed_is_replaced_whether_or_not_it_sees_the_folder(t
             def executor(self, start, held, preload):
                 return super().executor(start if self.shared else replace(start, mark=None), held, preload)
 
-        ray.init(address="local", num_cpus=2, log_to_driver=False)
+        ray.init(address="local", num_cpus=2, log_to_driver=False, include_dashboard=False)
         def kill():
             for pid in children(os.getpid()):
                 if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::_do_chunk"):
@@ -107,7 +107,7 @@ def test_an_analysis_on_a_cluster_has_the_bits_of_one_thread(tmp_path):
 
         torch.set_num_threads(1)
         save_file({f"w{i}": torch.randn(1100, 60 + i) for i in range(4)}, folder / "m.safetensors")
-        ray.init(address="local", num_cpus=2, log_to_driver=False)
+        ray.init(address="local", num_cpus=2, log_to_driver=False, include_dashboard=False)
         divided = analyze(folder / "m.safetensors", ray="", nulls=False, out=folder / "analysis")
         assert divided.recording.drop_attrs().identical(
             analyze(folder / "m.safetensors", nulls=False).recording.drop_attrs()
@@ -124,7 +124,7 @@ def test_workers_reach_the_object_that_is_held_beside_the_driver_and_send_result
         from spectail.running.queue import Queue
         from spectail.running.scheduler import WorkSummary, Scheduler
 
-        ray.init(address="local", num_cpus=1, log_to_driver=False)
+        ray.init(address="local", num_cpus=1, log_to_driver=False, include_dashboard=False)
         results = {}
         queue = Queue([[Number(1), Number(2)], [Number(3)]], is_done=lambda number: number.value in results)
         held = []
@@ -144,7 +144,7 @@ def test_a_node_that_dies_loses_nothing(tmp_path, undisturbed):
         tmp_path,
         """
         from ray.cluster_utils import Cluster
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         node = cluster.add_node(num_cpus=1)
         ray.init(address=cluster.address, log_to_driver=False)
         def kill():

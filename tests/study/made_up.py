@@ -122,14 +122,10 @@ class MadeUpRuns(Mapping[str, xr.Dataset]):
 
     def __init__(self, name: str, world: Callable[[Experiment], World | None]) -> None:
         self._experiments, self._world = _listed(name), world
-        self._made: dict[str, xr.Dataset] = {}
 
     def __getitem__(self, key: str) -> xr.Dataset:
-        if key not in self._made:
-            experiment = self._experiments[key]
-            world = self._world(experiment)
-            self._made[key] = made_up(experiment, world.of(experiment)) if world else diverged(experiment)
-        return self._made[key]
+        experiment = self._experiments[key]
+        return _run(self._world(experiment), experiment)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._experiments)
@@ -156,10 +152,33 @@ def verdict_in(artifact: Artifact, number: str, *worlds: World | None, repeats: 
     return claim.test(Runs("published", PAPER, range(repeats), MadeUpRuns(artifact.name, world))).verdict
 
 
+@lru_cache(maxsize=300)
+def _run(world: World | None, experiment: Experiment) -> xr.Dataset:
+    """A run in a world; kept for the next verdict, which has most worlds in common with the last one."""
+    return made_up(experiment, world.of(experiment)) if world else diverged(experiment)
+
+
 @lru_cache(maxsize=1)
 def _template() -> xr.Dataset:
     """A real run of milliseconds, whose form the made-up ones have."""
     return simulate(Experiment(n=20, n_test=9, n_test_large=9, d=8, h=12, steps=1, record=(0, 1), overlaps=((0, 0),)))
+
+
+@lru_cache(maxsize=100)
+def _empty(steps: tuple[int, ...], pairs: tuple[tuple[int, int], ...], eigenvalues: int) -> xr.Dataset:
+    """A run of which nothing is known: NaN, or 0 where there is no NaN."""
+    size = {"step": len(steps), "index": eigenvalues, "pair": len(pairs), "i": OVERLAP_SIZE, "j": OVERLAP_SIZE}
+    template, variables = _template(), {}
+    for name, variable in template.data_vars.items():
+        if pairs or "pair" not in variable.dims:
+            nothing = {"f": np.nan, "O": str(Phase.UNKNOWN)}.get(variable.dtype.kind, 0)
+            shape = [size[dim] for dim in variable.dims]
+            variables[name] = (variable.dims, np.full(shape, nothing, dtype=variable.dtype))
+    coordinates: dict[Any, Any] = {n: c.variable for n, c in template.coords.items() if not c.dims}
+    coordinates |= {"step": list(steps)}
+    if pairs:
+        coordinates |= {"w_step": ("pair", [s for s, _ in pairs]), "m_step": ("pair", [t for _, t in pairs])}
+    return xr.Dataset(variables, coordinates, template.attrs)
 
 
 def made_up(experiment: Experiment, measured: Mapping[str, Mapping[Any, Any]]) -> xr.Dataset:
@@ -169,27 +188,16 @@ def made_up(experiment: Experiment, measured: Mapping[str, Mapping[Any, Any]]) -
         experiment: whose steps and sizes it has.
         measured: each quantity by step or pair; spectra and overlaps as functions of the experiment.
     """
-    steps, pairs = list(experiment.recorded_steps), list(experiment.overlaps)
-    size = {"step": len(steps), "index": min(experiment.h, experiment.d), "pair": len(pairs)}
-    size |= {"i": OVERLAP_SIZE, "j": OVERLAP_SIZE}
-    template, variables = _template(), {}
-    assert set(measured) <= {*template.data_vars, *NOT_IN_RUNS}
-    for name, variable in template.data_vars.items():
-        if "pair" in variable.dims and not pairs:
-            continue
-        shape = [size[dim] for dim in variable.dims]
-        empty = {"f": np.nan, "O": str(Phase.UNKNOWN)}.get(variable.dtype.kind, 0)
-        values = np.full(shape, empty, dtype=variable.dtype)
+    steps, pairs = tuple(experiment.recorded_steps), tuple(experiment.overlaps)
+    run = _empty(steps, pairs, min(experiment.h, experiment.d)).copy(deep=True)
+    assert set(measured) <= {*_template().data_vars, *NOT_IN_RUNS}
+    for name in measured.keys() & set(run.data_vars):
+        variable = run.variables[name]
         places = pairs if "pair" in variable.dims else steps
-        for place, value in measured.get(str(name), {}).items():
-            values[places.index(place)] = value(experiment) if callable(value) else value
-        variables[name] = (variable.dims, values)
-    coordinates: dict[Any, Any] = {n: c.variable for n, c in template.coords.items() if not c.dims}
-    coordinates |= {"step": steps}
-    if pairs:
-        coordinates |= {"w_step": ("pair", [s for s, _ in pairs]), "m_step": ("pair", [t for _, t in pairs])}
-    attributes = {**template.attrs, "experiment": experiment.canonical_json, "key": experiment.key}
-    return xr.Dataset(variables, coordinates, attributes)
+        for place, value in measured[name].items():
+            variable.values[places.index(place)] = value(experiment) if callable(value) else value
+    run.attrs |= {"experiment": experiment.canonical_json, "key": experiment.key}
+    return run
 
 
 def diverged(experiment: Experiment) -> xr.Dataset:
