@@ -23,7 +23,15 @@ from spectail.sweeps.sweep import run_missing
 from study.made_up import MadeUpRuns
 from sweeps.sweeping import command
 
-TINY = Scale("tiny", 25, long=False)  # n = 80, d = 40, h = 60
+
+class Short(Scale):
+    """Of a long trajectory only that it is longer than a hundred steps."""
+
+    def step(self, step):
+        return step if step <= 100 else 100 + math.isqrt(step) // 10
+
+
+TINY = Short("tiny", 25, long=False)  # n = 80, d = 40, h = 60
 
 
 def test_the_catalogue_is_in_the_papers_order():
