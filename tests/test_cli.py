@@ -10,6 +10,7 @@ import torch
 from spectail import __version__
 from spectail.cli import main
 from spectail.experiments.experiment import experiment_of
+from spectail.plots import recording_plot
 from spectail.recording.reading import load_recording
 
 SIZES = ["--n", "40", "--n-test", "10", "--n-test-large", "20", "--d", "15", "--h", "20"]
@@ -26,6 +27,12 @@ def spectail(capsys, *arguments):
     return code, captured.out, captured.err
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Without pictures, where they are not what is asked about."""
+    monkeypatch.setattr(recording_plot, "draw_beside", lambda *arguments: [])
+
+
 def test_run_prints_a_table_saves_a_run_and_draws_it(capsys, tmp_path):
     code, out, _ = spectail(capsys, "run", *SIZES, "--steps", "3", "--overlaps", "1:0", "--out", str(tmp_path))
     assert code == 0
@@ -39,6 +46,7 @@ def test_run_prints_a_table_saves_a_run_and_draws_it(capsys, tmp_path):
     assert "phase" in out
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_second_run_is_found_again(capsys, tmp_path):
     arguments = ["run", *SIZES, "--steps", "1", "--out", str(tmp_path)]
     spectail(capsys, *arguments)
@@ -48,6 +56,7 @@ def test_a_second_run_is_found_again(capsys, tmp_path):
     assert {p.name: p.stat().st_mtime_ns for p in (tmp_path / "runs").glob("*.nc")} == before
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_every_field_of_an_experiment_is_an_option(capsys, tmp_path):
     options = json.dumps({"betas": [0.8, 0.9]})
     code, _, err = spectail(
@@ -74,6 +83,7 @@ def test_show_prints_a_stored_run_and_draws_it_where_asked(capsys, tmp_path):
     assert "random-like" in out or "bleeding-out" in out
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_diverged_run_is_told_and_exits_well(capsys, tmp_path):
     arguments = ["--activation", "he4", "--optimizer", "gd", "--lr", "1e6", "--steps", "50", "--out", str(tmp_path)]
     code, out, _ = spectail(capsys, "run", *SIZES, *arguments)
