@@ -110,7 +110,7 @@ def paths_of_the_project():
     yield from ((HOME, path) for path in (*tool["pytest"]["ini_options"]["testpaths"], *tool["mypy"]["files"]))
     yield from ((HOME, path) for path in (*tool["pytest"]["ini_options"]["pythonpath"], *tool["ruff"]["src"]))
     for pattern in re.findall(r"--ignore-glob='?([^' ]+)", tool["pytest"]["ini_options"]["addopts"]):
-        yield ROOT, pattern.removeprefix("*/")
+        yield HOME / "src", f"*{pattern}"
     yield from ((HOME, pattern) for pattern in tool["ruff"]["lint"].get("per-file-ignores", ()))
 
 
