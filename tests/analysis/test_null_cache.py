@@ -17,9 +17,9 @@ def folder(tmp_path, monkeypatch):
 def simulations(monkeypatch):
     calls = []
 
-    def counted(*shape, normalised):
+    def counted(*shape, **options):
         calls.append(shape)
-        return simulate_nulls(*shape, normalised=normalised, draws=20)
+        return simulate_nulls(*shape, **options, draws=20)
 
     monkeypatch.setattr(cache, "simulate_nulls", counted)
     return calls

@@ -15,13 +15,13 @@ def spectrum_of_fresh_gaussians(rows, cols, slices, generator):
     return torch.cat([eigenvalues(torch.randn(rows, cols, generator=generator)) for _ in range(slices)])
 
 
-def z_of_fresh_matrices(rows, cols, slices, draws, *, normalised=False, of=gaussian_spectrum, seed=7):
+def z_of_fresh_matrices(rows, cols, slices, draws, *, of=gaussian_spectrum, seed=7, **options):
     """z of every statistic that has a null, over matrices that the null has not seen, and the null."""
-    nulls, stream = simulate_nulls(rows, cols, slices, normalised=normalised), np.random.default_rng(seed)
+    nulls, stream = simulate_nulls(rows, cols, slices, **options), np.random.default_rng(seed)
     z = {name: [] for name in ("hill", "edge", "distance", "effective_rank", "stable_rank")}
     for _ in range(draws):
         spectra = torch.stack([of(rows, cols, stream) for _ in range(slices)])
-        spectrum = (spectra / spectra.mean(1, keepdim=True) if normalised else spectra).flatten()
+        spectrum = (spectra / spectra.mean(1, keepdim=True) if options.get("normalised") else spectra).flatten()
         law = fit_marchenko_pastur(spectrum, rows, cols)
         z["hill"].append(nulls.hill.z(hill(spectrum)))
         z["edge"].append(nulls.edge.z((float(spectrum.max()) - law.edges[1]) / law.edge_fluctuation))
@@ -57,6 +57,24 @@ def test_a_null_that_is_carried_over_from_smaller_matrices_is_that_of_the_shape(
     for values in z.values():  # 4 standard errors, as above
         assert abs(values.mean()) < 4 * np.sqrt(1 / draws + 1 / 400)
         assert abs(np.log(values.std(ddof=1))) < 4 * np.sqrt(1 / (2 * draws) + 1 / 800)
+
+
+@pytest.mark.parametrize(("rows", "cols"), [(20, 30), (150, 75)])
+def test_matrices_with_rows_and_columns_of_one_norm_have_a_null_of_their_own(rows, cols):
+    def of_a_balanced_matrix(rows, cols, stream):
+        weights = stream.standard_normal((rows, cols))
+        for _ in range(30):
+            weights /= np.sqrt((weights**2).mean(0))
+            weights /= np.sqrt((weights**2).mean(1, keepdims=True))
+        return eigenvalues(torch.from_numpy(weights))
+
+    draws = 200
+    z, nulls = z_of_fresh_matrices(rows, cols, 1, draws, of=of_a_balanced_matrix, balanced=True)
+    for values in z.values():  # 4 standard errors, as above
+        assert abs(values.mean()) < 4 * np.sqrt(1 / draws + 1 / 400)
+        assert abs(np.log(values.std(ddof=1))) < 4 * np.sqrt(1 / (2 * draws) + 1 / 800)
+    plain = simulate_nulls(rows, cols)
+    assert plain.hill.z(nulls.hill.alpha) > 0.5  # beside the plain null they would all look lighter than untrained
 
 
 @pytest.mark.paper

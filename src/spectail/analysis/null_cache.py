@@ -18,7 +18,7 @@ _EDITION = 4
 """Of the simulation and of the files; a new one finds nothing of the old."""
 
 
-def nulls_of_shape(rows: int, cols: int, slices: int = 1, normalised: bool = False) -> Nulls:
+def nulls_of_shape(rows: int, cols: int, slices: int = 1, normalised: bool = False, balanced: bool = False) -> Nulls:
     """The nulls of matrices of a shape: read if they were simulated before on this machine.
 
     Where they are kept changes nothing but the time: a file that is damaged, or a folder that cannot be
@@ -29,11 +29,13 @@ def nulls_of_shape(rows: int, cols: int, slices: int = 1, normalised: bool = Fal
         cols: of one matrix.
         slices: how many are pooled.
         normalised: whether each slice is divided by its mean eigenvalue first.
+        balanced: whether rows and columns of a single matrix are scaled to one norm first.
 
     Raises:
         SpectailError: the spectra have fewer than three eigenvalues.
     """
-    return _nulls_of_shape(max(rows, cols), min(rows, cols), slices, normalised and slices > 1, cache_folder())
+    options = (normalised and slices > 1, balanced and slices == 1)
+    return _nulls_of_shape(max(rows, cols), min(rows, cols), slices, *options, cache_folder())
 
 
 def cache_folder() -> Path | None:
@@ -48,12 +50,15 @@ def cache_folder() -> Path | None:
 
 
 @lru_cache(maxsize=4096)
-def _nulls_of_shape(longer: int, shorter: int, slices: int, normalised: bool, folder: Path | None) -> Nulls:
-    name = f"{longer}x{shorter}x{slices}{'-normalised' if normalised else ''}-{_EDITION}.json"
+def _nulls_of_shape(
+    longer: int, shorter: int, slices: int, normalised: bool, balanced: bool, folder: Path | None
+) -> Nulls:
+    variant = "-normalised" if normalised else "-balanced" if balanced else ""
+    name = f"{longer}x{shorter}x{slices}{variant}-{_EDITION}.json"
     path = folder / name if folder else None
     nulls = _read(path) if path else None
     if nulls is None:
-        nulls = simulate_nulls(longer, shorter, slices, normalised=normalised)
+        nulls = simulate_nulls(longer, shorter, slices, normalised=normalised, balanced=balanced)
         with contextlib.suppress(OSError):  # simulated again next time
             if path:
                 write_content(path, json.dumps(asdict(nulls), indent=1))
