@@ -62,8 +62,10 @@ TOGETHER = ({**FULL["gd"]}, {**FULL["adam"]}, {**FULL["gd"], "lr": 5.0, "steps":
 RENAMED = {"xmin": "ks_xmin", "layer": "matrix", "train_loss": "cross_entropy", "train_accuracy": "accuracy"}
 """In what is measured of networks; the runs of the laboratory keep their names."""
 NOT_COMPARED = ("measuring_seconds", "training_seconds", "event_step", "event_layer", "event_before", "event_after")
-STATISTICS = ("null_alpha_hill", "null_alpha_ks", "null_spread_hill", "null_spread_ks", "z_hill", "z_ks", "note")
-"""Which rest on draws of Gaussian matrices: another edition of the nulls is other draws, and a note quotes z."""
+STATISTICS = ("null_alpha_hill", "null_alpha_ks", "null_spread_hill", "null_spread_ks", "z_hill", "z_ks", "note",
+              "alpha_stderr", "p_value")  # fmt: skip
+"""Which rest on draws of Gaussian matrices: another edition of the nulls is other draws, and a note quotes z. Standard
+errors and goodness were those of independent values."""
 SPECTRA = "eigenvalues"
 
 

@@ -147,7 +147,7 @@ def test_a_changed_source_or_option_is_one_sentence_that_says_what_and_how_to_st
     for options, sentence in [
         ({"conv": "flatten"}, "conv was 'kernel-slices' and is 'flatten'"),
         ({"layers": "layers.1.*"}, "layers was None and is \\['layers.1.*'\\]"),
-        ({"p_value": True}, "p_value was False and is True"),
+        ({"tail": True}, "tail was False and is True"),
     ]:
         with pytest.raises(StoreError, match=f"holds another analysis: {sentence}; .*existing='replace'"):
             analyze(source, out=out, **options)

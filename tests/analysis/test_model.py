@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -183,10 +184,10 @@ UNMEASURABLE = {
 
 
 @pytest.mark.parametrize("name", UNMEASURABLE)
-@pytest.mark.parametrize("p_value", [False, True])
-def test_what_cannot_be_measured_is_nan_with_a_note_and_never_minus_one(name, p_value):
+@pytest.mark.parametrize("tail", [False, True])
+def test_what_cannot_be_measured_is_nan_with_a_note_and_never_minus_one(name, tail):
     weights, reason, phase = UNMEASURABLE[name]
-    row = row_of(weights, p_value=p_value)
+    row = row_of(weights, tail=tail)
     assert reason in row["note"]
     assert phase in (row["phase"], None)
     assert name == "three rows" or math.isnan(row["pl_alpha_ks"])
@@ -203,14 +204,47 @@ def test_a_short_tail_is_noted_and_so_is_what_the_matrix_itself_says():
     assert f"KS tail of {row['tail_size']} eigenvalues only" in row["note"]
 
 
-def test_a_row_without_nulls_has_none_and_a_p_value_only_where_it_is_asked_for():
-    weights = torch.randn(40, 30, generator=torch.Generator().manual_seed(7))
+def test_a_row_without_nulls_has_none_and_a_kind_of_tail_only_where_it_is_asked_for():
+    stream = torch.Generator().manual_seed(7)
+    weights = torch.randn(200, 100, generator=stream) * torch.randn(100, generator=stream).exp()
     row = row_of(weights, nulls=False)
     assert math.isnan(row["z_hill"])
-    assert math.isnan(row["p_value"])
-    asked = row_of(weights, p_value=True, seed=1)
-    assert 0 <= asked["p_value"] <= 1
-    assert asked == row_of(weights, p_value=True, seed=1) or math.isnan(asked["z_hill"])
+    assert row["tail_kind"] == ""
+    assert math.isnan(row["tail_p"])
+    asked = row_of(weights, tail=True, seed=1)
+    assert asked["tail_kind"] == "lognormal"
+    assert 0 < asked["tail_p"] <= 1
+    assert asked["tail_ratio_exponential"] != 0
+    assert asked["alpha_stderr"] > 0  # over matrices with that tail
+    assert asked == row_of(weights, tail=True, seed=1)
+
+
+def test_an_untrained_matrix_has_a_standard_error_and_a_heavy_one_none_unless_its_tail_is_asked_for():
+    stream = torch.Generator().manual_seed(8)
+    untrained = [torch.randn(60, 40, generator=stream) for _ in range(60)]
+    rows = [row_of(weights) for weights in untrained]
+    spread = np.std([math.log(row["pl_alpha_ks"] - 1) for row in rows], ddof=1)
+    relative = [row["alpha_stderr"] / (row["pl_alpha_ks"] - 1) for row in rows if row["alpha_stderr"] > 0]
+    assert len(relative) > 55  # z is beyond three once in 370
+    # the spread of 60 is known to 9 %, and 0.53 stands for 0.48 to 0.61
+    assert math.sqrt(math.expm1(spread**2)) == pytest.approx(relative[0], rel=0.4)
+    assert math.isnan(row_of(untrained[0] * torch.randn(40, generator=stream).exp())["alpha_stderr"])
+
+
+def test_the_first_editions_p_value_asks_for_the_kind_of_tail():
+    with pytest.deprecated_call(match="p_value has become tail"):
+        frame = analyze({"w": torch.randn(30, 20)}, p_value=True).frame
+    assert frame["tail_kind"].tolist() == ["undecided"]
+    assert "needs 50 positive eigenvalues, got 20" in frame["note"][0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_orthogonal_weights_have_a_reason_and_no_exponent_in_any_dtype(dtype):
+    torch.manual_seed(0)
+    row = analyze({"w": torch.nn.init.orthogonal_(torch.empty(120, 80)).to(dtype)}).frame.iloc[0]
+    assert math.isnan(row["pl_alpha_hill"])
+    assert math.isnan(row["pl_alpha_ks"])
+    assert "all equal but for rounding" in row["note"]
 
 
 def test_a_model_keeps_its_weights_its_mode_and_its_hooks():

@@ -162,7 +162,8 @@ def test_what_is_not_there_is_told_in_a_sentence():
 def heads(recording):
     """Of the numbers of spectra that it holds, and of what is measured of the training."""
     shown = [q for q in map(quantity, map(str, recording.data_vars)) if q.head and q.of in ("spectrum", "training")]
-    return {q.head for q in shown if q.dtype is str or np.isfinite(recording[q.name].astype(float)).any()}
+    known = {q.name: recording[q.name] != "" if q.dtype is str else np.isfinite(recording[q.name]) for q in shown}
+    return {q.head for q in shown if known[q.name].any()}
 
 
 def test_the_command_prints_it_under_the_heads_of_its_quantities(recording, file, capsys):

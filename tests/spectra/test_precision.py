@@ -38,7 +38,8 @@ OF_A_SPECTRUM = {
     spectra.hill: (SPECTRUM,),
     spectra.hill_fit: (SPECTRUM,),
     spectra.ks_fit: (SPECTRUM,),
-    spectra.bootstrap_p_value: (SPECTRUM, spectra.ks_fit(SPECTRUM)),
+    spectra.likelihood_ratios: (SPECTRUM, 10.0),
+    spectra.tail_kind: (SPECTRUM, 30, 20),
     spectra.classify: (SPECTRUM, 30, 20),
     LAW.density: (SPECTRUM,),
     LAW.cdf: (SPECTRUM,),
@@ -73,10 +74,11 @@ def parts(answer):
 
 def test_every_function_of_the_room_that_takes_numbers_is_called_here():
     heads = (
-        "MarchenkoPastur ExponentNull StatisticNull Nulls GoodnessOfFit PowerLawFit Phase PhaseEvidence SingularVectors"
+        "MarchenkoPastur ExponentNull StatisticNull Nulls GoodnessOfFit PowerLawFit Phase PhaseEvidence "
+        "SingularVectors LikelihoodRatio TailKind"
     )
-    of_scalars = "critical_strength spike_eigenvalue spike_overlap_left spike_overlap_right visible_edge"
-    others = set(f"{heads} {of_scalars} gaussian_spectrum simulate_nulls pl_alpha_hill".split())
+    of_scalars = "critical_strength spike_eigenvalue spike_overlap_left spike_overlap_right visible_edge standard_error"
+    others = set(f"{heads} {of_scalars} gaussian_spectrum simulate_nulls pl_alpha_hill bootstrap_p_value".split())
     assert {function.__name__ for function, _ in CALLS} >= set(spectra.__all__) - others
 
 

@@ -144,6 +144,7 @@ def analyze(
     conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES,
     heads: bool = False,
     nulls: bool | str = "gaussian",
+    tail: bool = False,
     p_value: bool = False,
     measure: Measure | None = None,
     seed: int = 0,
@@ -166,9 +167,10 @@ def analyze(
         conv: how a convolution's kernel becomes matrices.
         heads: whether the QK and OV circuits of attention heads have rows as well, where their number is known.
         nulls: "gaussian" to compare with Gaussian matrices of the shape, which are kept on disk; False not to.
-        p_value: whether to bootstrap the goodness of each KS fit, which takes hundreds of fits a matrix.
+        tail: whether to ask what kind of tail each spectrum has, which takes as long as a hundred spectra.
+        p_value: the first edition's `tail`.
         measure: quantities of your own, or `spectail.FARMS`, `spectail.LOCALISATION`, or several of them joined by |.
-        seed: of the bootstrap. Nulls have a seed of their own; no global random state is touched.
+        seed: of what `tail` draws. Nulls have a seed of their own; no global random state is touched.
         device: where spectra are computed, such as "cuda": weights go there matrix by matrix. None: where they are.
         workers: processes beside each other with one thread each, which open the source themselves; not more at once
             than memory allows. None: this process, with all its threads.
@@ -202,12 +204,13 @@ def analyze(
     >>> [parameter.name for parameter in analysis.skipped]
     ['0.bias', '1.weight', '1.bias']
     """
+    tail = _asked_for_tail(tail, p_value)
     reading = {"conv": str(conv)} | ({} if key is None else {"key": key}) | ({"heads": True} if heads else {})
     if after is not None:
         warnings.warn("analyze(after=…) is now spectail.compare(before, after)", DeprecationWarning, stacklevel=2)
-        return compare(source, after, conv=conv, nulls=nulls, p_value=p_value, seed=seed, progress=progress)
+        return compare(source, after, conv=conv, nulls=nulls, tail=tail, seed=seed, progress=progress)
     request = Request(
-        "analysis", (source,), reading, layers, bool(nulls), p_value, seed, device, dict(measure or {}), base
+        "analysis", (source,), reading, layers, bool(nulls), tail, seed, device, dict(measure or {}), base
     )
     compute = Compute(device or "cpu", workers, ray, resources, threads=1)
     return Analysis(*_record(request, compute, out, existing, progress))
@@ -230,6 +233,7 @@ def compare(
     layers: str | Sequence[str] | None = None,
     conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES,
     nulls: bool | str = "gaussian",
+    tail: bool = False,
     p_value: bool = False,
     seed: int = 0,
     device: str | None = None,
@@ -249,8 +253,9 @@ def compare(
         layers: names of matrices, or patterns; as for `analyze`, as are the others.
         conv: how a convolution's kernel becomes matrices.
         nulls: whether to compare with Gaussian matrices.
-        p_value: whether to bootstrap each KS fit.
-        seed: of the bootstrap.
+        tail: whether to ask what kind of tail each spectrum of a change has.
+        p_value: the first edition's `tail`.
+        seed: of what `tail` draws.
         device: where spectra are computed.
         workers: processes beside each other.
         ray: address of a Ray cluster.
@@ -275,10 +280,18 @@ def compare(
     >>> compare(first, later, nulls=False).frame["spectral_norm"].tolist()
     [1.0]
     """
+    tail = _asked_for_tail(tail, p_value)
     reading = {"conv": str(conv)} | ({} if key is None else {"key": key})
-    request = Request("comparison", (before, after), reading, layers, bool(nulls), p_value, seed, device)
+    request = Request("comparison", (before, after), reading, layers, bool(nulls), tail, seed, device)
     compute = Compute(device or "cpu", workers, ray, resources, threads=1)
     return Comparison(*_record(request, compute, out, existing, progress))
+
+
+def _asked_for_tail(tail: bool, p_value: bool) -> bool:
+    if p_value:
+        sentence = "p_value has become tail: which law the tail follows, and how plausible it is for a spectrum"
+        warnings.warn(sentence, DeprecationWarning, stacklevel=3)
+    return tail or p_value
 
 
 FILE = "spectra.nc"
@@ -370,8 +383,8 @@ def _header(request: Request, files: Sequence[Any], digest: str) -> dict[str, An
     from spectail import __version__
 
     layers = [request.layers] if isinstance(request.layers, str) else request.layers and list(request.layers)
-    options = {**request.reading, "layers": layers, "nulls": request.nulls, "p_value": request.p_value}
-    options |= {"seed": request.seed} if request.p_value else {}
+    options = {**request.reading, "layers": layers, "nulls": request.nulls, "tail": request.tail}
+    options |= {"seed": request.seed} if request.tail else {}
     own: dict[str, Any] = {"measure": [q.name for q in request.measure]} if request.measure else {}
     own |= {"base": True} if request.base is not None else {}
     return {"of": request.of, "files": list(files), "digest": digest, **options, **own, "spectail": __version__}

@@ -59,8 +59,8 @@ class Request:
         reading: options of `open_weights`.
         layers: names or patterns of the matrices; None for all.
         nulls: whether to compare with Gaussian matrices.
-        p_value: whether to bootstrap each KS fit.
-        seed: of the bootstrap.
+        tail: whether to ask what kind of tail each spectrum has.
+        seed: of what is drawn for that.
         device: where spectra are computed; None: where the weights are.
         measure: a user's own quantities.
         base: the model that an adapter adds to.
@@ -71,7 +71,7 @@ class Request:
     reading: Mapping[str, Any]
     layers: str | Sequence[str] | None = None
     nulls: bool = True
-    p_value: bool = False
+    tail: bool = False
     seed: int = 0
     device: str | None = None
     measure: Measure = field(default_factory=dict)
@@ -153,7 +153,7 @@ class OpenRequest:
         asked = self.request
         if asked.device is not None:
             matrix = matrix.with_values(partial(_on_device, matrix, asked.device))
-        row, spectrum = measure_matrix(matrix, nulls=asked.nulls, p_value=asked.p_value, seed=asked.seed)
+        row, spectrum = measure_matrix(matrix, nulls=asked.nulls, tail=asked.tail, seed=asked.seed)
         if matrix.name in self.pairs:
             row |= top_overlaps(*self.pairs[matrix.name]) | spectral_moves(*self.pairs[matrix.name])
             row |= {"note": "unchanged"} if row["frobenius_norm"] == 0 else {}

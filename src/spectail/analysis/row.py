@@ -25,10 +25,12 @@ from spectail.recording.quantities import OVER, of_row, select
 from spectail.spectra.eigen import eigenvalues_of_slices
 from spectail.spectra.low_rank import eigenvalues_of_kronecker, eigenvalues_of_product
 from spectail.spectra.norms import effective_rank, stable_rank
+from spectail.spectra.nulls import KS_SPREAD, standard_error
 from spectail.spectra.phases import Phase, PhaseEvidence, classify
 from spectail.spectra.precision import ZERO_SHARE
-from spectail.spectra.tail_tests import bootstrap_p_value
-from spectail.spectra.tails import PowerLawFit, hill_fit, ks_fit
+from spectail.spectra.tail_laws import NONE
+from spectail.spectra.tail_tests import UNDECIDED, likelihood_ratios, tail_kind
+from spectail.spectra.tails import ROUNDING, PowerLawFit, hill_fit, ks_fit
 from spectail.weights.matrix import WeightMatrix, read_once
 
 FEWEST_EIGENVALUES = 10
@@ -44,15 +46,15 @@ Z_UNLIKELY = 3.0
 
 
 def measure_matrix(
-    matrix: WeightMatrix, *, nulls: bool = True, p_value: bool = False, seed: int = 0
+    matrix: WeightMatrix, *, nulls: bool = True, tail: bool = False, seed: int = 0
 ) -> tuple[dict[str, Any], Float[Tensor, " k"]]:
     """One row of `analyze`, and the spectrum that it tells of.
 
     Args:
         matrix: what to measure.
         nulls: whether to compare with Gaussian matrices of the shape; those are kept on disk.
-        p_value: whether to bootstrap the goodness of the KS fit, which takes hundreds of fits.
-        seed: of the bootstrap.
+        tail: whether to ask what kind of tail it is, which takes as long as a hundred spectra.
+        seed: of what is drawn for that.
 
     Returns:
         the row, keyed by name and `quantities.of_row`: NaN where there is nothing to say, and then `note` says why;
@@ -69,15 +71,15 @@ def measure_matrix(
         and spectrum[-1] < _VANISHING
         and (largest := float(matrix.load().detach().abs().max())) > 0
     ):
-        return _row_of_tiny(matrix, largest, nulls, p_value, seed), torch.empty(0, dtype=torch.float64)
-    return measure_spectrum(spectrum, matrix, nulls=nulls, p_value=p_value, seed=seed), spectrum
+        return _row_of_tiny(matrix, largest, nulls, tail, seed), torch.empty(0, dtype=torch.float64)
+    return measure_spectrum(spectrum, matrix, nulls=nulls, tail=tail, seed=seed), spectrum
 
 
-def _row_of_tiny(matrix: WeightMatrix, largest: float, nulls: bool, p_value: bool, seed: int) -> dict[str, Any]:
+def _row_of_tiny(matrix: WeightMatrix, largest: float, nulls: bool, tail: bool, seed: int) -> dict[str, Any]:
     """The row of weights whose squares vanish in float64: that of a multiple, with the norms of the weights."""
     scale = 2.0 ** math.floor(math.log2(largest))
     scaled = matrix.with_values(lambda: matrix.load().detach().double() / scale)
-    row, _ = measure_matrix(scaled, nulls=nulls, p_value=p_value, seed=seed)
+    row, _ = measure_matrix(scaled, nulls=nulls, tail=tail, seed=seed)
     factors = {"w": scale, "w²": math.nan}
     row |= {q.name: row[q.name] * factors[q.unit] for q in of_row() if q.unit in factors}
     tiny = f"weights of {largest:.0e}: their eigenvalues are below what float64 holds"
@@ -141,7 +143,7 @@ def why_not(error: Exception, matrix: WeightMatrix) -> str:
 
 
 def measure_spectrum(
-    spectrum: Float[Tensor, " k"], matrix: WeightMatrix, *, nulls: bool = True, p_value: bool = False, seed: int = 0
+    spectrum: Float[Tensor, " k"], matrix: WeightMatrix, *, nulls: bool = True, tail: bool = False, seed: int = 0
 ) -> dict[str, Any]:
     """The row of a matrix whose pooled eigenvalues are known; arguments as for `measure_matrix`."""
     norms = _norms(spectrum, matrix)
@@ -150,26 +152,28 @@ def measure_spectrum(
         return _row(matrix, ["all weights are zero"], norms)
     spectrum = torch.where(spectrum > ZERO_SHARE * largest, spectrum, 0.0)  # what rounding left of a lower rank
     zeros = int((spectrum == 0).sum())
-    tail, notes = _tail(spectrum, p_value, seed)
+    measured, notes = _fits(spectrum, matrix)
+    measured |= norms
     if zeros:
         notes.append(f"{zeros} of {len(spectrum)} eigenvalues are zero")
     if matrix.factors is not None and len(spectrum) < (shorter := min(matrix.rows, matrix.cols)):
         notes.append(f"the other {shorter - len(spectrum)} eigenvalues are zero")
     if matrix.product:
-        return _row(
-            matrix, ["a product of weights, of which no Gaussian matrix is a null: no phase", *notes], norms | tail
-        )
+        return _row(matrix, ["a product of weights, of which no Gaussian matrix is a null: no phase", *notes], measured)
     if len(spectrum) < FEWEST_EIGENVALUES:
         count = f"{len(spectrum)} eigenvalue" + ("s" if len(spectrum) > 1 else "")
-        return _row(matrix, [f"only {count}: no phase and no null", *notes], norms | tail)
+        return _row(matrix, [f"only {count}: no phase and no null", *notes], measured)
     evidence = classify(spectrum, matrix.rows, matrix.cols)
     bulk = bulk_quantities(evidence)
     if evidence.phase is Phase.RANK_COLLAPSE:  # the law of the median has no width
         bulk |= dict.fromkeys(("bulk_edge", "bulk_variance", "bulk_distance", "n_spikes"), math.nan)
-    compared = _against_nulls(tail, matrix) if nulls else {}
+    compared = _against_nulls(measured, matrix) if nulls else {}
     if evidence.phase is Phase.HEAVY_TAILED and compared.get("z_hill", -math.inf) > -Z_UNLIKELY:
         notes.append(f"an untrained matrix of this shape may look heavy-tailed too: z_hill is {compared['z_hill']:.1f}")
-    return _row(matrix, notes, norms | tail | bulk | compared)
+    measured |= bulk | compared
+    if tail:
+        measured |= _kind_of_tail(spectrum, matrix, measured, notes, seed)
+    return _row(matrix, notes, measured)
 
 
 def tail_quantities(hill: PowerLawFit, ks: PowerLawFit) -> dict[str, Any]:
@@ -207,24 +211,36 @@ def _norms(spectrum: Tensor, matrix: WeightMatrix) -> dict[str, Any]:
     }
 
 
-def _tail(spectrum: Tensor, p_value: bool, seed: int) -> tuple[dict[str, Any], list[str]]:
+def _fits(spectrum: Tensor, matrix: WeightMatrix) -> tuple[dict[str, Any], list[str]]:
     """Both exponents, and what a reader must know before trusting them."""
-    hill, ks = hill_fit(spectrum), ks_fit(spectrum)
-    fitted = tail_quantities(hill, ks) | {
-        "tail_size": ks.tail_size or math.nan,
-        "alpha_stderr": ks.stderr,
-        "p_value": bootstrap_p_value(spectrum, ks, seed=seed).p_value if p_value else math.nan,
-    }
+    shorter, longer = sorted((matrix.rows, matrix.cols))
+    rounding = max(ROUNDING, 4 * _stored_spacing(matrix.dtype) * math.sqrt(shorter / longer))
+    hill, ks = hill_fit(spectrum, rounding=rounding), ks_fit(spectrum, rounding=rounding)
     notes = list(dict.fromkeys(note for note in (hill.note, ks.note) if note))
     if 0 < ks.tail_size < SHORT_TAIL:
         notes.append(f"KS tail of {ks.tail_size} eigenvalues only")
-    return fitted, notes
+    return tail_quantities(hill, ks) | {"tail_size": ks.tail_size or math.nan}, notes
+
+
+def _kind_of_tail(
+    spectrum: Tensor, matrix: WeightMatrix, measured: Mapping[str, Any], notes: list[str], seed: int
+) -> dict[str, Any]:
+    """What the tail is, how plausible, and what a power law above the KS threshold is against other laws."""
+    evidence = tail_kind(spectrum, matrix.rows, matrix.cols, slices=matrix.slices, seed=seed)
+    notes.extend(filter(None, [evidence.note]))
+    kind: dict[str, Any] = {"tail_kind": evidence.kind, "tail_p": evidence.p_value}
+    if math.isnan(measured.get("alpha_stderr", math.nan)) and evidence.kind not in (NONE, UNDECIDED):
+        kind["alpha_stderr"] = evidence.ks_spread
+    ratios = likelihood_ratios(spectrum, measured["ks_xmin"])
+    return kind | {f"tail_ratio_{one.alternative.split()[0]}": one.ratio for one in ratios}
 
 
 def _against_nulls(tail: Mapping[str, Any], matrix: WeightMatrix) -> dict[str, Any]:
     """The exponents of untrained matrices of the shape, and how far from them this one is."""
     nulls = nulls_of_shape(matrix.rows, matrix.cols, matrix.slices)
-    return null_quantities(matrix) | {"z_hill": nulls.hill.z(tail["pl_alpha_hill"])}
+    z = nulls.hill.z(tail["pl_alpha_hill"])
+    stderr = standard_error(tail["pl_alpha_ks"], KS_SPREAD) if abs(z) <= Z_UNLIKELY else math.nan
+    return null_quantities(matrix) | {"z_hill": z, "alpha_stderr": stderr}
 
 
 def null_quantities(matrix: WeightMatrix) -> dict[str, float]:
@@ -240,7 +256,7 @@ def null_quantities(matrix: WeightMatrix) -> dict[str, float]:
 def _row(matrix: WeightMatrix, notes: list[str], measured: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A row with NaN wherever nothing was measured."""
     row: dict[str, Any] = {"name": matrix.name} | {q.name: math.nan for q in of_row()} | labels(matrix)
-    row |= {"n_eigenvalues": 0, "phase": str(Phase.UNKNOWN)} | dict(measured or {})
+    row |= {"n_eigenvalues": 0, "phase": str(Phase.UNKNOWN), "tail_kind": ""} | dict(measured or {})
     return row | {"note": "; ".join(filter(None, [matrix.note, *notes]))}
 
 
@@ -288,6 +304,15 @@ _OWN_SPACING = ("", "float64", "float32", "bfloat16", "float16")
 def _spacing(stored: str) -> float:
     """The relative spacing of weights of 8 bits and less, however they are read: at least that of 16; else 0."""
     return 0.0 if stored in _OWN_SPACING else torch.finfo(torch.bfloat16).eps
+
+
+def _stored_spacing(stored: str) -> float:
+    """The relative spacing of weights of 16 bits and less; else 0."""
+    return (
+        torch.finfo(torch.float16).eps
+        if stored == "float16"
+        else _spacing(stored) or (torch.finfo(torch.bfloat16).eps if stored == "bfloat16" else 0.0)
+    )
 
 
 def constant_quantities(matrix: WeightMatrix, nulls: bool) -> dict[str, Any]:

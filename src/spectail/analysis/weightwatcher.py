@@ -247,10 +247,7 @@ def _stored_fit(one: xr.Dataset) -> PowerLawFit:
     factor = _halved(one) if int(one["slices"]) == 1 else 1.0
     alpha, size = float(one["pl_alpha_ks"].squeeze()), one["tail_size"].squeeze()
     tail = 0 if np.isnan(alpha) else int(size)
-    stderr = (alpha - 1.0) / math.sqrt(tail) if tail else math.nan
-    return PowerLawFit(
-        alpha, float(one["ks_xmin"].squeeze()) * factor, tail, float(one["ks_distance"].squeeze()), stderr
-    )
+    return PowerLawFit(alpha, float(one["ks_xmin"].squeeze()) * factor, tail, float(one["ks_distance"].squeeze()))
 
 
 def _as_columns(fit: PowerLawFit, spectrum: _Array, clipped: int = 0) -> dict[str, Any]:
@@ -260,7 +257,7 @@ def _as_columns(fit: PowerLawFit, spectrum: _Array, clipped: int = 0) -> dict[st
         "xmin": fit.xmin,
         "xmax": float(spectrum[-1 - clipped]),
         "D": fit.ks_distance,
-        "sigma": fit.stderr,
+        "sigma": (fit.alpha - 1.0) / math.sqrt(fit.tail_size) if fit.tail_size else math.nan,
         "num_pl_spikes": fit.tail_size + clipped,
         "status": "failed" if math.isnan(fit.alpha) else "success",
         "warning": warning,
@@ -292,8 +289,8 @@ def _truncated(spectrum: _Array, fingers: str | None, xmin_max: float | None) ->
     positive = _positive(spectrum)
     lowest, highest = _around_the_peak(positive, xmin_max) if fingers else (0.0, math.inf)
     fit = truncated_power_law_fit(positive, lowest=lowest, highest=highest)
-    plain = PowerLawFit(fit.alpha, fit.xmin, fit.tail_size, fit.ks_distance, fit.stderr, fit.note)
-    return _as_columns(plain, spectrum) | {"Lambda": fit.rate}
+    plain = PowerLawFit(fit.alpha, fit.xmin, fit.tail_size, fit.ks_distance, fit.note)
+    return _as_columns(plain, spectrum) | {"sigma": fit.stderr, "Lambda": fit.rate}
 
 
 def _bulk(spectrum: _Array, sides: tuple[int, int], of: str) -> dict[str, float]:

@@ -56,8 +56,9 @@ class Analyze:
     by: Annotated[
         str | None, option(metavar="layer|kind", help="Also a table with one row a layer of the model, or a kind.")
     ] = None
-    p_value: Annotated[bool, option(help="Bootstrap the goodness of each KS fit; takes a while.")] = False
-    seed: Annotated[int, option(metavar="INT", help="Of the bootstrap.")] = 0
+    tail: Annotated[bool, option(help="Say what kind of tail each spectrum has; takes a while.")] = False
+    p_value: Annotated[bool, option(help="The first edition's --tail.")] = False
+    seed: Annotated[int, option(metavar="INT", help="Of what --tail draws.")] = 0
     device: Annotated[
         str | None,
         option(metavar="NAME", help="Where to compute: cpu, cuda, mps; default: where weights lie."),
@@ -97,6 +98,7 @@ class Analyze:
                 "key": self.key,
                 "layers": self.layers or None,
                 "conv": self.conv,
+                "tail": self.tail,
                 "p_value": self.p_value,
                 "seed": self.seed,
             },
@@ -123,7 +125,7 @@ class Analyze:
                 *(["--conv", self.conv] if "flat" in self.conv else []),
                 *(["--heads"] if self.heads else []),
             ]
-            command = shlex.join(["spectail", "analyze", *words, *(["--p-value"] if self.p_value else [])])
+            command = shlex.join(["spectail", "analyze", *words, *(["--tail"] if self.tail or self.p_value else [])])
             print_paths(save_analysis(analysis, self.out, command))
         _report_unmeasured(analysis.frame["note"], again=self.out is not None)
 

@@ -59,7 +59,7 @@ def draw_recording(x: Any) -> dict[str, Figure]:
 
 def _draw_depth(recording: xr.Dataset) -> Figure:
     """The first quantities of the table that are drawn, at the last step."""
-    shown = [q for q in QUANTITIES if q.head and q.symbol and q.of == "spectrum" and q.drawn != "phase"]
+    shown = [q for q in QUANTITIES if q.head and q.symbol and q.of == "spectrum" and q.dtype is not str]
     names = [q.name for q in shown if q.name in recording and np.isfinite(recording[q.name].isel(step=-1)).any()][:4]
     figure, axes = new_figure(2, 2, 5.0)
     for index, (ax, name) in enumerate(zip(axes, names, strict=False)):
@@ -76,7 +76,7 @@ def _draw_steps(recording: xr.Dataset) -> Figure:
     names = [
         q.name
         for q in (*select("training"), *select("spectrum"))
-        if q.head and q.name in recording and q.drawn != "phase"
+        if q.head and q.name in recording and q.dtype is not str
     ]
     names = [name for name in names if np.isfinite(recording[name]).any()][:4]
     rows = recording.sizes["matrix"]

@@ -114,8 +114,15 @@ QUANTITIES: tuple[Quantity, ...] = (
     Q("ks_xmin", "x_min", "smallest eigenvalue of the KS tail", unit="w²", drawn="log", run=2, weightwatcher="xmin"),
     Q("tail_size", "k_tail", "eigenvalues in the KS tail", dtype=int, head="tail", run=2,
       weightwatcher="num_pl_spikes"),
-    Q("alpha_stderr", "", "standard error of α_KS, given x_min", weightwatcher="sigma"),
-    Q("p_value", "p", "share of resampled spectra that lie further from their power law", head="p"),
+    Q("alpha_stderr", "", "standard error of α_KS: over untrained matrices of the shape where this looks like one, "
+      "else over matrices with its kind of tail, where that was asked for"),
+    Q("tail_kind", "", "what the tail follows: none, power law, truncated power law, lognormal, exponential", dtype=str,
+      head="tail is"),
+    Q("tail_p", "p", "share of matrices drawn with the law of the tail that lie as far from it", head="p"),
+    Q("tail_ratio_lognormal", "", "Vuong's normalised ratio of a power law above x_min to a lognormal; "
+      "negative: the lognormal fits better"),
+    Q("tail_ratio_exponential", "", "Vuong's normalised ratio of a power law above x_min to an exponential"),
+    Q("tail_ratio_truncated", "", "Vuong's normalised ratio of a power law above x_min to a truncated one"),
     Q("bulk_edge", "λ₊", "upper edge of the Marchenko–Pastur law fitted to the median", unit="w²", drawn="log", run=2),
     Q("bulk_variance", "v", "entry variance of the fitted Marchenko–Pastur law", unit="w²", drawn="log", run=2),
     Q("bulk_distance", "D_MP", "KS distance between the spectrum and the fitted Marchenko–Pastur law", run=2),

@@ -78,4 +78,4 @@ def shown_quantities(recording: xr.Dataset) -> list[Quantity]:
 
 def _is_shown(values: xr.DataArray, q: Quantity) -> bool:
     of_a_matrix = "matrix" in OVER[q.of] and set(values.dims) <= {"step", "matrix"}
-    return of_a_matrix and (q.dtype is str or bool(np.isfinite(values.values.astype(float)).any()))
+    return of_a_matrix and bool((values != "" if q.dtype is str else np.isfinite(values.astype(float))).any())

@@ -37,10 +37,15 @@ from .nulls import Nulls as Nulls
 from .nulls import StatisticNull as StatisticNull
 from .nulls import gaussian_spectrum as gaussian_spectrum
 from .nulls import simulate_nulls as simulate_nulls
+from .nulls import standard_error as standard_error
 from .tail_tests import GoodnessOfFit as GoodnessOfFit
+from .tail_tests import LikelihoodRatio as LikelihoodRatio
+from .tail_tests import TailKind as TailKind
 from .tail_tests import bootstrap_p_value as bootstrap_p_value
 from .truncated import TruncatedPowerLawFit as TruncatedPowerLawFit
 from .truncated import truncated_power_law_fit as truncated_power_law_fit
+from .tail_tests import likelihood_ratios as likelihood_ratios
+from .tail_tests import tail_kind as tail_kind
 from .tails import PowerLawFit as PowerLawFit
 from .tails import hill as hill
 from .tails import hill_fit as hill_fit

@@ -177,7 +177,7 @@ def ks_fit_within(spectrum: _Array, low: float, high: float) -> PowerLawFit:
         return PowerLawFit.impossible(f"no tail starts between {low:.3g} and {high:.3g}")
     distance, start, alpha = best
     size = len(spectrum) - start
-    return PowerLawFit(alpha, float(spectrum[start]), size, distance, (alpha - 1.0) / math.sqrt(size))
+    return PowerLawFit(alpha, float(spectrum[start]), size, distance)
 
 
 @dataclass(frozen=True)

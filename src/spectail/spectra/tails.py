@@ -17,6 +17,9 @@ from spectail.errors import SpectailError
 from spectail.spectra.eigen import eigenvalues
 from spectail.spectra.precision import ZERO_SHARE, check_spectrum, float64, takes_arrays, takes_spectrum
 
+ROUNDING = 1e-5
+"""A mean excess of log λ that rounding makes of equal eigenvalues in float32; no other spectrum has so little."""
+
 
 @dataclass(frozen=True)
 class PowerLawFit:
@@ -27,7 +30,6 @@ class PowerLawFit:
         xmin: where the tail starts, units of the eigenvalues.
         tail_size: how many eigenvalues lie in the tail, the one at xmin included.
         ks_distance: Kolmogorov–Smirnov distance between the tail and the fitted law.
-        stderr: standard error (α − 1)/√tail_size of the exponent, given xmin.
         note: empty for a fit, else the reason why there is none.
 
     >>> ks_fit([0.0, 0.0, 2.0]).note
@@ -38,13 +40,23 @@ class PowerLawFit:
     xmin: float
     tail_size: int
     ks_distance: float
-    stderr: float
     note: str = ""
 
     @classmethod
     def impossible(cls, note: str) -> PowerLawFit:
         """The answer where no fit can be made: NaN, and the reason."""
-        return cls(math.nan, math.nan, 0, math.nan, math.nan, note)
+        return cls(math.nan, math.nan, 0, math.nan, note)
+
+    @property
+    def stderr(self) -> float:
+        """Deprecated: (α − 1)/√tail_size, which holds for independent values, and eigenvalues are none."""
+        warnings.warn(
+            "PowerLawFit.stderr is of independent values; for eigenvalues of an untrained matrix see "
+            "spectra.standard_error, and tail_kind for others",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return (self.alpha - 1) / math.sqrt(self.tail_size) if self.tail_size else math.nan
 
 
 @takes_arrays
@@ -58,8 +70,8 @@ def hill(spectrum: Float[Tensor, " k"] | Float[Tensor, "h d"]) -> float:
         spectrum: a matrix W; or the eigenvalues of WᵀW, any order.
 
     Returns:
-        α > 1; NaN where fewer than two distinct positive values lie in the upper half, or an
-        eigenvalue is NaN or inf.
+        α > 1; NaN where fewer than two distinct positive values lie in the upper half, those of an orthogonal
+        matrix among them, which differ by rounding only; or where an eigenvalue is NaN or inf.
 
     Raises:
         SpectailError: an eigenvalue is negative beyond rounding, there is none, or W has no spectrum
@@ -83,21 +95,23 @@ def pl_alpha_hill(eigenvalues: Float[Tensor, "*batch k"]) -> Float[Tensor, "*bat
     return _hill(_sorted_float64(eigenvalues))
 
 
-def _hill(ordered: Tensor) -> Tensor:
+def _hill(ordered: Tensor, rounding: float = ROUNDING) -> Tensor:
     """The exponent of `hill`, of spectra that are sorted along the last dimension."""
     upper = ordered[..., ordered.shape[-1] // 2 :]
     excess = (upper.log() - upper[..., :1].log()).sum(-1)
     alpha = 1.0 + upper.shape[-1] / excess
-    sound = excess.isfinite() & (excess > 0)
+    sound = excess.isfinite() & (excess > rounding * upper.shape[-1])
     return torch.where(sound, alpha, torch.full_like(alpha, math.nan))
 
 
 @takes_spectrum
-def hill_fit(eigenvalues: Float[Tensor, " k"]) -> PowerLawFit:
-    """The Hill estimate of `hill`, with its threshold, tail size, KS distance and error.
+def hill_fit(eigenvalues: Float[Tensor, " k"], *, rounding: float = ROUNDING) -> PowerLawFit:
+    """The Hill estimate of `hill`, with its threshold, tail size and KS distance.
 
     Args:
         eigenvalues: of WᵀW, any order.
+        rounding: a mean excess of log λ over the tail's start that rounding alone can make, of which there is no
+            exponent. By default that of float32; weights stored in 16 bits leave more.
 
     Returns:
         the fit; with α = NaN and a note where fewer than two distinct positive values are in the upper half.
@@ -115,15 +129,16 @@ def hill_fit(eigenvalues: Float[Tensor, " k"]) -> PowerLawFit:
     upper = ordered[len(ordered) // 2 :]
     if upper[0] <= 0:
         return PowerLawFit.impossible("at least half of the eigenvalues are zero")
-    if upper[-1] == upper[0]:
-        return PowerLawFit.impossible("the upper half of the eigenvalues are all equal")
-    alpha = float(_hill(ordered))
+    alpha = float(_hill(ordered, rounding))
+    if math.isnan(alpha):
+        but = "" if upper[-1] == upper[0] else " but for rounding"
+        return PowerLawFit.impossible(f"the upper half of the eigenvalues are all equal{but}")
     distance = float(_ks_distance(upper.log(), torch.tensor([0]), torch.tensor([alpha]))[0])
-    return PowerLawFit(alpha, float(upper[0]), len(upper), distance, (alpha - 1) / math.sqrt(len(upper)))
+    return PowerLawFit(alpha, float(upper[0]), len(upper), distance)
 
 
 @takes_spectrum
-def ks_fit(eigenvalues: Float[Tensor, " k"], min_tail: int = 2) -> PowerLawFit:
+def ks_fit(eigenvalues: Float[Tensor, " k"], min_tail: int = 2, *, rounding: float = ROUNDING) -> PowerLawFit:
     """The power law whose tail is closest to the data (Clauset, Shalizi & Newman, 2009).
 
     Every eigenvalue but the largest is tried as xmin, with the maximum-likelihood exponent of the
@@ -139,6 +154,7 @@ def ks_fit(eigenvalues: Float[Tensor, " k"], min_tail: int = 2) -> PowerLawFit:
         min_tail: the fewest eigenvalues that a tail may have. 2 is the paper's estimator; a lone
             spike or a bare Marchenko–Pastur bulk then yields a large α from a handful of points,
             which `tail_size` shows.
+        rounding: as for `hill_fit`; no tail has less.
 
     Returns:
         the fit; with α = NaN and a note where fewer than two distinct positive values are there.
@@ -149,7 +165,7 @@ def ks_fit(eigenvalues: Float[Tensor, " k"], min_tail: int = 2) -> PowerLawFit:
     Source: Martin et al. (2021); paper §3.2 and App. A (PL_Alpha_KS).
 
     >>> fit = ks_fit(torch.linspace(0.01, 1.0, 100) ** -0.5)  # the quantiles of α = 3, evenly
-    >>> abs(fit.alpha - 3.0) < 2 * fit.stderr
+    >>> abs(fit.alpha - 3.0) < 0.1
     True
     """
     ordered = _sorted_float64(eigenvalues).cpu()
@@ -160,7 +176,7 @@ def ks_fit(eigenvalues: Float[Tensor, " k"], min_tail: int = 2) -> PowerLawFit:
     counts = torch.arange(size, 0, -1, dtype=torch.float64)
     centred = logs - logs[-1]  # keeps the running sums small, and so exact to rounding
     excess = centred.flip(0).cumsum(0).flip(0) - counts * centred
-    usable = (counts >= max(min_tail, 2)) & (excess > 1e-12 * counts)
+    usable = (counts >= max(min_tail, 2)) & (excess > (rounding) * counts)
     starts = torch.nonzero(usable)[:, 0]
     if len(starts) == 0:
         return PowerLawFit.impossible(f"no tail has {max(min_tail, 2)} eigenvalues that are not all equal")
@@ -178,7 +194,7 @@ def ks_fit(eigenvalues: Float[Tensor, " k"], min_tail: int = 2) -> PowerLawFit:
                 best, best_at = distance, at
     start, alpha = int(starts[best_at]), float(alphas[best_at])
     tail = size - start
-    return PowerLawFit(alpha, math.exp(float(logs[start])), tail, best, (alpha - 1) / math.sqrt(tail))
+    return PowerLawFit(alpha, math.exp(float(logs[start])), tail, best)
 
 
 def _ks_distance(logs: Tensor, starts: Tensor, alphas: Tensor, points: int | None = None) -> Tensor:
