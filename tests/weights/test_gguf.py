@@ -68,3 +68,45 @@ def test_counts_are_checked_against_the_file(tmp_path, tensors, entries):
     (tmp_path / "w.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, tensors, entries) + bytes(100))
     with pytest.raises(SourceError, match=r"damaged"):
         open_weights(tmp_path / "w.gguf")
+
+
+KINDS = {
+    "token_embd.weight": ((16, 8), "embedding", 1),
+    "output.weight": ((16, 8), "linear", 1),
+    "blk.0.attn_q.weight": ((8, 8), "linear", 1),
+    "blk.0.attn_k.weight": ((4, 8), "linear", 1),
+    "blk.0.attn_v.weight": ((4, 8), "linear", 1),
+    "blk.0.attn_output.weight": ((8, 8), "linear", 1),
+    "blk.0.ffn_gate.weight": ((12, 8), "linear", 1),
+    "blk.0.ffn_up.weight": ((12, 8), "linear", 1),
+    "blk.0.ffn_down.weight": ((8, 12), "linear", 1),
+    "blk.1.attn_qkv.weight": ((16, 8), "attention", 3),
+    "blk.1.attn_output.weight": ((8, 8), "linear", 1),
+    "blk.1.ffn_up.weight": ((24, 8), "linear", 2),  # Phi-3: gate and up
+    "blk.1.ffn_down.weight": ((8, 12), "linear", 1),
+    "blk.2.ffn_gate_inp.weight": ((3, 8), "linear", 1),
+    "blk.2.ffn_gate_exps.weight": ((3, 12, 8), "expert", 3),
+    "blk.2.ffn_down_exps.weight": ((3, 8, 12), "expert", 3),
+}
+
+
+def test_names_of_llama_cpp_have_kinds_layers_and_heads(tmp_path):
+    writer = gguf.GGUFWriter(tmp_path / "w.gguf", "llama")
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    for name, (shape, _, _) in KINDS.items():
+        writer.add_tensor(name, RNG.standard_normal(shape).astype("f4"))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    matrices = open_weights(tmp_path / "w.gguf", heads=True).matrices
+    for name, (_, kind, count) in KINDS.items():
+        rows = [matrix for matrix in matrices if matrix.name.partition("[")[0] == name]
+        assert {matrix.kind for matrix in rows} == {kind}, name
+        assert len(rows) == count, name
+        assert {matrix.layer for matrix in rows} == {name[:5] if name.startswith("blk") else ""}
+    circuits = [matrix.name for matrix in matrices if "circuit" in matrix.kind]
+    assert circuits == [
+        f"blk.{layer}[{what} head {head}]" for layer in (0, 1) for what in ("QK", "OV") for head in range(4)
+    ]

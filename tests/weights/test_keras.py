@@ -111,3 +111,54 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path):
             path.write_bytes(content[:cut])
             with pytest.raises(SourceError):
                 open_weights(path)
+
+
+LSTM = {
+    "kernel": RNG.standard_normal((6, 16)).astype("f4"),
+    "recurrent_kernel": RNG.standard_normal((4, 16)).astype("f4"),
+}
+GRU = {
+    "kernel": RNG.standard_normal((6, 12)).astype("f4"),
+    "recurrent_kernel": RNG.standard_normal((4, 12)).astype("f4"),
+}
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_recurrent_layers_have_a_row_a_gate(tmp_path, numbered):
+    arrays = {}
+    for layer, kernels in (("bidirectional/forward_layer", LSTM), ("gru", GRU)):
+        for number, (name, values) in enumerate(kernels.items()):
+            arrays[f"layers/{layer}/cell/vars/{number}" if numbered else f"{layer}/cell/{name}:0"] = values
+    (tmp_path / "m.weights.h5").write_bytes(h5(arrays))
+    matrices = {matrix.name: matrix for matrix in open_weights(tmp_path / "m.weights.h5").matrices}
+    gates = {"bidirectional.forward_layer.cell": ("input gate", "forget gate", "cell", "output gate")}
+    gates["gru.cell"] = ("update gate", "reset gate", "new")  # Keras has the update gate first
+    for layer, labels in gates.items():
+        for index, gate in enumerate(labels):
+            for name, key in (("weight", "kernel"), ("recurrent_weight", "recurrent_kernel")):
+                matrix = matrices.pop(f"{layer}.{name}[{gate}]")
+                values = (LSTM if len(labels) == 4 else GRU)[key][:, 4 * index : 4 * index + 4]
+                assert np.array_equal(matrix.load()[0].numpy(), values.T)
+                assert matrix.kind == ("lstm" if len(labels) == 4 else "gru")
+    assert not matrices
+
+
+def test_heads_of_attention_lie_beside_one_another(tmp_path):
+    query, output = RNG.standard_normal((8, 2, 3)).astype("f4"), RNG.standard_normal((2, 3, 8)).astype("f4")
+    paths = {"a/query_dense/vars/0": query, "a/_key_dense/vars/0": query, "a/output_dense/vars/0": output}
+    (tmp_path / "m.h5").write_bytes(h5({f"layers/{path}": values for path, values in paths.items()}))
+    matrices = {matrix.name: matrix for matrix in open_weights(tmp_path / "m.h5").matrices}
+    assert set(matrices) == {"a.query_dense.weight", "a._key_dense.weight", "a.output_dense.weight"}
+    assert np.array_equal(matrices["a._key_dense.weight"].load()[0].numpy(), query.reshape(8, 6).T)
+    assert np.array_equal(matrices["a.output_dense.weight"].load()[0].numpy(), output.reshape(6, 8).T)
+
+
+def test_a_file_of_weights_alone_tells_what_its_layers_are(tmp_path):
+    pointwise = RNG.standard_normal((1, 8, 9)).astype("f4")
+    arrays = {"separable_conv1d_1/vars/0": np.zeros((3, 8, 1), "f4"), "separable_conv1d_1/vars/1": pointwise}
+    (tmp_path / "m.weights.h5").write_bytes(h5({f"layers/{path}": values for path, values in arrays.items()}))
+    matrices = open_weights(tmp_path / "m.weights.h5").matrices
+    assert [(one.name, one.kind) for one in matrices] == [
+        ("separable_conv1d_1.depthwise_weight", "conv1d"),
+        ("separable_conv1d_1.pointwise_weight", "conv1d"),
+    ]

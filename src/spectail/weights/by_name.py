@@ -21,7 +21,7 @@ _RECURRENT = re.compile(r"weight_(ih|hh|hr)(_l\d+)?(_reverse)?")
 
 _EMBEDDING = re.compile(
     r"\w*(embed|embedding|embeddings|embed_tokens|emb|embed_positions)s?\d?|wte|wpe|tok_embeddings|shared|embed_\w+|"
-    r"relative_attention_bias"
+    r"relative_attention_bias|(token|position)_embd|token_types"  # the last three of GGUF
 )
 
 _TABLE = re.compile(
@@ -31,8 +31,8 @@ _TABLE = re.compile(
 """What models call tables of vectors that are parameters of their own: positions, tokens, queries."""
 
 _LINEAR = re.compile(
-    r"\w*(linear|dense|proj|proj_\w+|projection|fc|head|classifier|reduction|out|output|query|key|value|receptance|gate|router|"
-    r"pooler|predictions|decoder|lm_head|up|down|wi|wo|w_in|w_out|lin|mlp|adapter|score)_?\d*|[qkvorg]|w[qkvo1-3iog]|"
+    r"\w*(linear|dense|proj|proj_\w+|projection|fc|head|classifier|reduction|out|output|query|key|value|receptance|gate|gate_inp\w*|router|"
+    r"pooler|predictions|decoder|lm_head|up|down|wi|wo|w_in|w_out|lin|mlp|adapter|score)_?\d*|(attn_)?[qkvorg]|w[qkvo1-3iog]|"
     r"(linear|fc|c|to|add|dense|project)_\w+|layer|\w+_proj_\w+|(to|W|w)_?(q|k|v|out)|Wi|Wo|Wqkv|wi_\d|(key|value)_\w+"
 )
 
@@ -86,6 +86,8 @@ def splitting_by_name(name: str, near: Neighbours, conv: ConvMatrix, *, paramete
     recurrent = _RECURRENT.fullmatch(last)
     if recurrent and len(shape) == 2:
         return _recurrent(path, recurrent, near.shapes)
+    if last in ("weight", "recurrent_weight") and (gates := _gates_of_keras(path, shape, near)):
+        return gates
     if expert:
         return (
             why_no_weight(name, shape, near, parameter=parameter)
@@ -136,6 +138,17 @@ def recurrent_splitting(kind: str, role: str) -> Splitting:
     if role == "hr":
         return whole(kind, "projection of the hidden state")
     return blocks(kind, GATES[kind])
+
+
+def _gates_of_keras(path: str, shape: Shape, near: Neighbours) -> Splitting | None:
+    """Those of a layer of Keras, which calls its hidden-to-hidden weight so; of a GRU in another order than PyTorch."""
+    hidden = near.shapes.get(f"{path}.recurrent_weight".lstrip("."), ())
+    if len(hidden) != 2 or len(shape) != 2 or hidden[0] != shape[0] or hidden[0] % hidden[1]:
+        return None
+    kind = {len(gates): kind for kind, gates in GATES.items()}.get(hidden[0] // hidden[1])
+    if kind == "gru":
+        return blocks(kind, ("update gate", "reset gate", "new"))
+    return None if kind is None else recurrent_splitting(kind, "hh")
 
 
 def _recurrent(path: str, name: re.Match[str], shapes: Mapping[str, Shape]) -> Splitting:

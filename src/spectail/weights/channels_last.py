@@ -44,13 +44,13 @@ def as_in_torch(parameter: Parameter) -> Parameter:
         def turn(values: Tensor) -> Tensor:
             return values.flatten(-2).movedim(-1, 0).unsqueeze(1)
 
-    elif len(shape) == 3 and re.fullmatch(r"query|key|value|[qkv](_proj)?", layer):
+    elif len(shape) == 3 and re.fullmatch(r"_?(query|key|value)(_dense)?|[qkv](_proj)?", layer):
         stored = (shape[1] * shape[2], shape[0])
 
         def turn(values: Tensor) -> Tensor:
             return values.flatten(1).T
 
-    elif len(shape) == 3 and re.fullmatch(r"out|attention_output|output|output_dense|[ol]_proj", layer):
+    elif len(shape) == 3 and re.fullmatch(r"out|attention_output|_?output(_dense)?|[ol]_proj", layer):
         stored = (shape[2], shape[0] * shape[1])
 
         def turn(values: Tensor) -> Tensor:

@@ -42,6 +42,7 @@ FUSED_HALVES = {
     **{"mlp1": ("mlp2", HALVES), "fc1": ("fc2", HALVES), "linear_fc1": ("linear_fc2", HALVES)},
     **{"input_linear": ("output_linear", HALVES), "linear_in": ("linear_out", HALVES)},
     **{"dense_h_to_4h": ("dense_4h_to_h", HALVES)},
+    **{"ffn_up": ("ffn_down", HALVES), "ffn_gate_up_exps": ("ffn_down_exps", HALVES)},
     **{"net.0.proj": ("net.2", HALVES[::-1]), "ff_proj": ("ff_out", HALVES[::-1])},
 }
 """Layers whose outputs are two halves that are multiplied, where the layer behind takes half as many inputs as these
@@ -61,6 +62,7 @@ _OUTPUTS = (
     "out",
     "proj_out",
     "linear_proj",
+    "attn_output",
 )
 """What models call the layer behind the attention: it takes as many inputs as there are queries."""
 
@@ -70,9 +72,9 @@ HEADS = ("num_attention_heads", "n_head", "n_heads", "num_heads", "heads")
 GROUPS = ("num_key_value_heads", "num_kv_heads", "n_head_kv", "multi_query_group_num", "num_query_groups")
 """… and of their keys and values, where several heads share one."""
 
-_ROUTERS = ("router.layer", "router", "gate")
+_ROUTERS = ("router.layer", "router", "gate", "ffn_gate_inp")
 
-_EXPERTS = re.compile(r"expert|(^|_)moe(_|$)")
+_EXPERTS = re.compile(r"expert|(^|_)moe(_|$)|_exps$")
 
 
 def fused_splitting(

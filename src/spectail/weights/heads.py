@@ -22,10 +22,10 @@ from spectail.weights.neighbours import Neighbours
 from spectail.weights.parameter import Source
 
 _ROLES = {
-    "q": r"q_proj|query|to_q|q|wq|q_lin|query_proj|q_proj_weight",
-    "k": r"k_proj|key|to_k|k|wk|k_lin|key_proj|k_proj_weight",
-    "v": r"v_proj|value|to_v|v|wv|v_lin|value_proj|v_proj_weight",
-    "o": r"o_proj|out_proj|dense|c_proj|to_out\.0|o|wo|out_lin|proj|Wo|output\.dense",
+    "q": r"q_proj|query|to_q|q|wq|q_lin|query_proj|q_proj_weight|attn_q",
+    "k": r"k_proj|key|to_k|k|wk|k_lin|key_proj|k_proj_weight|attn_k",
+    "v": r"v_proj|value|to_v|v|wv|v_lin|value_proj|v_proj_weight|attn_v",
+    "o": r"o_proj|out_proj|dense|c_proj|to_out\.0|o|wo|out_lin|proj|Wo|output\.dense|attn_output",
 }
 
 _SPLIT = re.compile(r"(?P<path>.*?)\.?[^.]+(?:\.weight)?\[(?P<role>[qkv])\]")

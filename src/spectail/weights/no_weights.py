@@ -39,7 +39,7 @@ _TRANSFORMS = (
 
 _SCALES = (
     r"(\w*_)?(scales?|scaling|zeros|qzeros|zero_points?|absmax)(_inv|_\d+)?|layer_?scale\w*|scale_shift_table|modulation|"
-    r"time_(decay|first|faaaa|mix_[a-z]+|maa_[a-z])|A_log|[A-Za-z]_log"
+    r"time_(decay|first|faaaa|mix_[a-z]+|maa_[a-z])|A_log|ssm_[ad]|[A-Za-z]_log"
 )
 _NORM = r"norm|(^|_)(ln|bn|gn|scale|gain|affine|gamma)(_|\d|$)"
 _LAYER = r"proj|linear|emb|fc|conv|dense|modulation"

@@ -47,11 +47,12 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("Embedding",), ("embeddings",)),
     **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), ("depthwise_kernel", "bias")),
     **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), ("depthwise_kernel", "pointwise_kernel", "bias")),
-    **dict.fromkeys(("LSTMCell", "GRUCell", "SimpleRNNCell"), ("kernel", "recurrent_kernel", "bias")),
     "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
     "LayerNormalization": ("gamma", "beta"),
 }
 """What a layer calls its variables, which `.keras` files only number; others begin with a kernel and a bias."""
+
+_OF_CELL = ("kernel", "recurrent_kernel", "bias")
 
 _HOW_TO_CONVERT = "in Keras, numpy.savez(path, **{w.path: w.numpy() for w in model.weights})"
 
@@ -130,10 +131,7 @@ def _layers(config: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
             settings = member.get("config") if isinstance(member, Mapping) else None
             if not isinstance(kind, str) or not isinstance(settings, Mapping):
                 continue
-            snake = re.sub(
-                r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", re.sub(r"\W+", "", kind))
-            )
-            snake = snake.lower()
+            snake = _snake(kind)
             count = counts[snake] = counts.get(snake, -1) + 1
             place = f"{path}layers/{snake}_{count}" if count else f"{path}layers/{snake}"
             layers[place] = (str(settings.get("name", place)), kind)
@@ -141,11 +139,21 @@ def _layers(config: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     return layers
 
 
+def _snake(kind: str) -> str:
+    """What Keras makes of a class's name in a path."""
+    words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", re.sub(r"\W+", "", kind))
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
+
+
+_BY_SNAKE = {_snake(kind): kind for kind in _VARIABLES}
+
+
 def _name(place: tuple[str, ...], layers: Mapping[str, tuple[str, str]]) -> str:
     """What a variable is called: by its layers' names where these are known, without what only groups them."""
     steps: list[str] = []
     kind = ""
     for index, step in enumerate(place):
+        kind = _BY_SNAKE.get(re.sub(r"_\d+$", "", step), kind)  # files of weights alone say no more of a layer
         known = layers.get("/".join(place[: index + 1]))
         if known is not None:
             steps.append(known[0].replace("/", "."))
@@ -153,7 +161,7 @@ def _name(place: tuple[str, ...], layers: Mapping[str, tuple[str, str]]) -> str:
         elif step in ("layers", "vars", "model_weights", "_layer_checkpoint_dependencies"):
             continue
         elif index == len(place) - 1 and place[index - 1 : index] == ("vars",) and step.isdigit():
-            names = _VARIABLES.get(f"{kind}Cell" if "cell" in place else kind, ("kernel", "bias"))
+            names = _OF_CELL if "cell" in place else _VARIABLES.get(kind, ("kernel", "bias"))
             steps.append(names[int(step)] if int(step) < len(names) else step)
         else:
             step = re.sub(r":\d+$", "", step)
