@@ -19,7 +19,7 @@ def directly(base, tuned, k):
     return (of_base.T @ of_tuned).abs().amax(0)
 
 
-SHAPES = [(30, 40), (40, 30), (90, 120), (120, 90), (80, 80), (1, 7), (7, 1)]  # small ones are solved another way
+SHAPES = [(30, 40), (40, 30), (90, 120), (120, 90), (300, 260), (1, 7), (7, 1)]  # small ones are solved another way
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.linalg import eigh, eigh_tridiagonal, lapack
+from numpy.typing import NDArray
+from scipy.linalg import blas, eigh, eigh_tridiagonal, lapack
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from torch import Tensor
 
 from spectail.errors import SpectailError
@@ -56,8 +59,9 @@ def intruder_dimensions(
 ) -> IntruderDimensions:
     """Which of the strongest directions of a tuned matrix its base has nothing like.
 
-    One eigenproblem of each Gram matrix. Of the base all cosines are needed but few vectors: they are taken in the
-    basis in which its Gram matrix is tridiagonal, where eigenvectors cost no n³.
+    Of the tuned matrix only the strongest vectors are found. Of the base all cosines are needed but few vectors: they
+    are taken in the basis in which its Gram matrix is tridiagonal, where eigenvectors cost no n³. Singular vectors of
+    one strength have no directions of their own, and their cosines mean nothing, here as in the paper.
 
     Args:
         base: W₀, any floating dtype, on any device; an array or a list of rows will do.
@@ -112,13 +116,10 @@ def strongest_vectors(matrix: Float[Tensor, "h d"], k: int) -> SingularVectors:
     values64 = float64(matrix)
     gram = lower_gram(values64 if values64.shape[0] <= values64.shape[1] else values64.T)
     size = len(gram)
-    first = max(size - k, 0)
-    if gram.device.type != "cpu" or size <= _SMALL:
-        values, vectors = (part[..., first:] for part in torch.linalg.eigh(gram, UPLO="L"))
+    if gram.device.type != "cpu" or size <= max(_SMALL, 4 * k):
+        values, vectors = (part[..., max(size - k, 0) :] for part in torch.linalg.eigh(gram, UPLO="L"))
     else:
-        with blas_threads(size):
-            some = eigh(gram.numpy(), lower=True, subset_by_index=(first, size - 1), check_finite=False)
-        values, vectors = map(torch.from_numpy, some)
+        values, vectors = _last_eigenvectors(gram.numpy(), k)
     return _both_sides(values64, values.flip(0), vectors.flip(1))
 
 
@@ -143,6 +144,23 @@ def subspace_overlap(j: Float[Tensor, "m b"], q: Float[Tensor, "m b2"]) -> float
     """
     smaller = min(j.shape[1], q.shape[1])
     return float(squared_overlaps(j, q).sum()) / smaller if smaller else float("nan")
+
+
+def _last_eigenvectors(gram: NDArray[np.float64], k: int) -> tuple[Tensor, Tensor]:
+    """The k largest eigenvalues of a Gram matrix, of which only the lower half is read, and their vectors.
+
+    By Lanczos, which at 4096 rows takes a third of a reduction even where all lie in the bulk; by that where it fails.
+    """
+    size = len(gram)
+    start = 2.0 + np.sin(np.arange(1, size + 1))  # orthogonal to no vector of any structure
+    with blas_threads(size):
+        product = LinearOperator((size, size), lambda x: blas.dsymv(1.0, gram, x, lower=1), dtype=np.float64)
+        try:
+            some = eigsh(product, k, which="LA", v0=start, ncv=4 * k)
+        except ArpackError:
+            some = eigh(gram, lower=True, subset_by_index=(size - k, size - 1), check_finite=False)
+    values, vectors = map(torch.from_numpy, some)
+    return values, vectors
 
 
 def _both_sides(matrix: Tensor, values: Tensor, short: Tensor) -> SingularVectors:
