@@ -6,10 +6,14 @@ import os
 import pickle
 import struct
 import tempfile
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import torch.distributed.checkpoint as dcp
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError
@@ -17,6 +21,7 @@ from safetensors.torch import load as load_with_the_library
 from safetensors.torch import save
 from torch import nn
 
+from spectail.errors import SourceError
 from spectail.weights.opening import open_weights
 
 MANY = settings(max_examples=120, deadline=None)
@@ -70,6 +75,59 @@ damage = st.lists(
 )
 
 
+def as_npz(state):
+    file = io.BytesIO()
+    np.savez(file, **{name: value.float().numpy() for name, value in state.items()})
+    return file.getvalue()
+
+
+def as_npy(state):
+    file = io.BytesIO()
+    np.save(file, state["weight_ih_l0"].numpy())
+    return file.getvalue()
+
+
+def as_gguf(state):
+    gguf = pytest.importorskip("gguf")
+    with tempfile.TemporaryDirectory() as folder:
+        writer = gguf.GGUFWriter(Path(folder) / "x", "llama")
+        writer.add_array("tokens", ["a", "b"])
+        for name, value in state.items():
+            writer.add_tensor(name, value.float().numpy())
+        writer.add_tensor("q", np.zeros((2, 34), "u1"), raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return (Path(folder) / "x").read_bytes()
+
+
+def as_onnx(state):
+    onnx = pytest.importorskip("onnx")
+    tensors = [onnx.numpy_helper.from_array(value.float().numpy(), name) for name, value in state.items()]
+    node = onnx.helper.make_node("MatMul", ["x", "w.weight"], ["y"])
+    return onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], [], tensors)).SerializeToString()
+
+
+def as_h5(state):
+    h5py, file = pytest.importorskip("h5py"), io.BytesIO()
+    with h5py.File(file, "w") as content:
+        for name, value in state.items():
+            content[f"layers/dense/{name}/kernel"] = value.float().numpy()
+    return file.getvalue()
+
+
+def as_keras(state):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("config.json", json.dumps({"class_name": "Sequential", "config": {"layers": []}}))
+        archive.writestr("model.weights.h5", as_h5(state))
+    return file.getvalue()
+
+
+OTHERS = {".npz": as_npz, ".npy": as_npy, ".gguf": as_gguf, ".onnx": as_onnx, ".h5": as_h5, ".keras": as_keras}
+
+
 def damaged(content, steps):
     for kind, where, what in steps:
         where %= len(content) + 1
@@ -104,6 +162,42 @@ def test_a_file_cut_off_anywhere_is_read_or_refused(ending):
     for length in range(0, len(content), max(1, len(content) // 150)):
         result = tried(content[:length], ending)
         assert isinstance(result, str)
+
+
+@pytest.mark.parametrize("ending", OTHERS)
+def test_a_damaged_file_of_another_format_is_read_or_refused(ending):
+    content = OTHERS[ending](a_state())
+
+    @settings(max_examples=12, deadline=None)
+    @given(steps=damage, byte=st.integers(0, 255))
+    def read_or_refused(steps, byte):
+        tried(damaged(content, steps), ending)
+        at = steps[0][1] % min(len(content), 2000)  # most of what is not values lies there
+        tried(content[:at] + bytes([byte]) + content[at + 1 :], ending)
+
+    whole = tried(content, ending)
+    assert not isinstance(whole, str)
+    read_or_refused()
+    for length in range(0, len(content), len(content) // 20):
+        result = tried(content[:length], ending)
+        assert isinstance(result, str) or result.keys() == whole.keys()  # without what fills up the last block
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [".metadata", "__0_0.distcp"])
+def test_a_damaged_distributed_checkpoint_is_read_or_refused(name, tmp_path):
+    dcp.save({"model": a_state(), "epoch": 3}, checkpoint_id=tmp_path, no_dist=True)
+    content, size = (tmp_path / name).read_bytes(), sum(path.stat().st_size for path in tmp_path.iterdir())
+
+    @settings(max_examples=12, deadline=None)
+    @given(steps=damage)
+    def read_or_refused(steps):
+        (tmp_path / name).write_bytes(damaged(content, steps))
+        with suppress(SourceError):
+            for matrix in open_weights(tmp_path).matrices:
+                assert matrix.load().numel() <= size
+
+    read_or_refused()
 
 
 @MANY

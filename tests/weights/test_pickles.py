@@ -234,3 +234,17 @@ def test_the_directory_of_an_archive_is_read_once(tmp_path):
         pickled = archive.getinfo("x/data.pkl").file_size
         directory = file.size - archive.start_dir
     assert sum(read) < 1.1 * (pickled + directory) + 10_000
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_linear_layers_of_paddle_are_turned_and_nothing_else(tmp_path, protocol):
+    linear, table, kernel = (
+        np.random.default_rng(0).standard_normal(shape) for shape in ((4, 6), (9, 5), (6, 3, 2, 2))
+    )
+    state = {"fc.weight": linear, "fc.bias": np.zeros(6), "word_embeddings.weight": table, "conv.weight": kernel}
+    with (tmp_path / "model.pdparams").open("wb") as file:
+        pickle.dump({**state, "StructuredToParameterName@@": {"fc.weight": "linear_0.w_0"}}, file, protocol)
+    matrices = {matrix.name: matrix for matrix in open_weights(tmp_path).matrices}
+    assert np.array_equal(matrices["fc.weight"].load()[0].numpy(), linear.T)
+    assert np.array_equal(matrices["word_embeddings.weight"].load()[0].numpy(), table)
+    assert (matrices["conv.weight"].rows, matrices["conv.weight"].cols) == (6, 3)

@@ -1,4 +1,4 @@
-"""Kernels as Keras and JAX store them, inputs before outputs, turned to what PyTorch stores.
+"""Kernels as Keras, JAX and Paddle store them, inputs before outputs, turned to what PyTorch stores.
 
 Here: which way such a kernel goes. Not here: the files that hold them (`formats`).
 """
@@ -68,3 +68,20 @@ def as_in_torch(parameter: Parameter) -> Parameter:
     return replace(
         parameter, name=name, shape=stored, load=lambda: turn(load()), load_rows=None, refusal=refusal, memory=None
     )
+
+
+_EMBEDDING = re.compile(r"(.*\.)?\w*emb\w*\.weight")
+
+
+def of_paddle(parameter: Parameter) -> Parameter:
+    """A parameter of Paddle as PyTorch would store it: only linear layers have inputs before outputs there.
+
+    >>> import numpy as np
+    >>> from spectail.weights.parameter import from_array
+    >>> of_paddle(from_array(np.zeros((20, 30)), "fc.weight")).shape
+    (30, 20)
+    """
+    if len(parameter.shape) != 2 or not parameter.name.endswith("weight") or _EMBEDDING.fullmatch(parameter.name):
+        return parameter
+    load = parameter.load
+    return replace(parameter, shape=parameter.shape[::-1], load=lambda: load().T, load_rows=None, memory=None)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from spectail.errors import SourceError
+from spectail.weights.channels_last import of_paddle
 from spectail.weights.formats.format import Format
 from spectail.weights.formats.pickle_machine import Persistent, StandIn, read_pickle
 from spectail.weights.matrix import Skipped
@@ -90,6 +91,8 @@ def _tensors(file: StoredFile, key: str | None) -> Source:
     content, storages, names = _zipped(file) if archive else _bare(file)
     tree = _Reader(file, storages).tree(content, DEEPEST)
     source = source_of_tree(tree, file.name, file.title, key)
+    if file.ending == ".pdparams":
+        source = replace(source, parameters=[*map(of_paddle, source.parameters)])
     return replace(source, skipped=(*source.skipped, *_not_built(names)))
 
 
@@ -459,7 +462,7 @@ def _opaque(reason: str) -> Parameter:
 
 FORMAT = Format(
     describe="a file of torch.save",
-    endings=(".pt", ".pth", ".bin", ".ckpt", ".pkl", ".tar", ".th", ".model"),
+    endings=(".pt", ".pth", ".bin", ".ckpt", ".pkl", ".tar", ".th", ".model", ".pdparams"),
     recognises=_recognises,
     tensors=_tensors,
     how_to_convert=_HOW_TO_CONVERT,
