@@ -24,7 +24,8 @@ def analysis():
     state["zeros.weight"] = torch.zeros(20, 20)
     state["low.weight"] = torch.randn(40, 3, generator=generator) @ torch.randn(3, 30, generator=generator)
     heavy = torch.randn(60, 60, generator=generator)
-    state["heavy.weight"] = heavy * torch.rand(60, generator=generator)[:, None] ** -0.8
+    rotation = torch.linalg.qr(torch.randn(60, 60, generator=generator)).Q  # so that no row stands out
+    state["heavy.weight"] = rotation @ (heavy * torch.rand(60, generator=generator)[:, None] ** -0.5)
     state[HOSTILE] = torch.randn(40, 30, generator=generator)
     state["bias"] = torch.zeros(7)
     return analyze(state)

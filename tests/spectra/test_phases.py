@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -51,7 +52,8 @@ def test_each_phase_is_recognised_from_a_matrix_made_for_it():
 
 
 def test_a_matrix_is_classified_as_its_spectrum_beside_its_shape():
-    assert classify(spiked(60.0)) == classify(eigenvalues(spiked(60.0)), ROWS, COLS)
+    of_spectrum = classify(eigenvalues(spiked(60.0)), ROWS, COLS)
+    assert replace(classify(spiked(60.0)), margins=None) == of_spectrum
 
 
 def test_a_spectrum_without_its_shape_is_refused_in_a_sentence():

@@ -33,6 +33,8 @@ OF_A_SPECTRUM = {
     spectra.count_modes: (SPECTRUM,),
     spectra.fit_marchenko_pastur: (SPECTRUM, 30, 20),
     spectra.count_spikes: (SPECTRUM, LAW),
+    spectra.fit_bulk: (SPECTRUM, 30, 20),
+    spectra.sphericity: (SPECTRUM, 30, 20),
     spectra.spike_values: (SPECTRUM, LAW),
     spectra.spectral_gap: (SPECTRUM, LAW),
     spectra.hill: (SPECTRUM,),
@@ -48,8 +50,16 @@ OF_A_SPECTRUM = {
 }
 OF_OTHERS = {
     spectra.eigenvalues_of_slices: (torch.stack([W, 2 * W]),),
+    spectra.homogeneous: (torch.stack([W, 2 * W]),),
     spectra.squared_overlaps: (ORTHONORMAL, ORTHONORMAL.flip(1)),
     spectra.singular_overlaps: (W, W.flip(1)),
+    spectra.intruder_dimensions: (W, W.flip(1)),
+    spectra.spectral_distances: (SPECTRUM, 2 * SPECTRUM),
+    spectra.truncated_power_law_fit: (SPECTRUM,),
+    spectra.windowed_eigenvalues: (W,),
+    spectra.farms_hill: (W,),
+    spectra.vector_localisation: (W,),
+    spectra.subspace_overlap: (ORTHONORMAL, ORTHONORMAL.flip(1)),
     spectra.participation_ratio: (W,),
 }
 CALLS = [*OF_A_MATRIX.items(), *OF_A_SPECTRUM.items(), *OF_OTHERS.items()]
@@ -75,7 +85,9 @@ def parts(answer):
 def test_every_function_of_the_room_that_takes_numbers_is_called_here():
     heads = (
         "MarchenkoPastur ExponentNull StatisticNull Nulls GoodnessOfFit PowerLawFit Phase PhaseEvidence "
-        "SingularVectors LikelihoodRatio TailKind"
+        "SingularVectors LikelihoodRatio TailKind "
+        "Margins IntruderDimensions SpectralDistances TruncatedPowerLawFit "
+        "Localisation"
     )
     of_scalars = "critical_strength spike_eigenvalue spike_overlap_left spike_overlap_right visible_edge standard_error"
     others = set(f"{heads} {of_scalars} gaussian_spectrum simulate_nulls pl_alpha_hill bootstrap_p_value".split())

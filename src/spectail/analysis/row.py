@@ -10,7 +10,7 @@ import errno
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,12 +22,16 @@ from spectail.analysis.null_cache import nulls_of_shape
 from spectail.errors import SourceError, SpectailError
 from spectail.recording.layout import MATRIX_LABELS, each_matrix, eigenvalues_at
 from spectail.recording.quantities import OVER, of_row, select
+from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.eigen import eigenvalues_of_slices
+from spectail.spectra.fixed_phases import classify_by_fixed_thresholds
 from spectail.spectra.low_rank import eigenvalues_of_kronecker, eigenvalues_of_product
+from spectail.spectra.margins import Margins, homogeneous
 from spectail.spectra.norms import effective_rank, stable_rank
 from spectail.spectra.nulls import KS_SPREAD, standard_error
-from spectail.spectra.phases import Phase, PhaseEvidence, classify
+from spectail.spectra.phases import Phase, PhaseEvidence, judge
 from spectail.spectra.precision import ZERO_SHARE
+from spectail.spectra.spikes import fit_bulk, spectral_gap
 from spectail.spectra.tail_laws import NONE
 from spectail.spectra.tail_tests import UNDECIDED, likelihood_ratios, tail_kind
 from spectail.spectra.tails import ROUNDING, PowerLawFit, hill_fit, ks_fit
@@ -41,38 +45,77 @@ SHORT_TAIL = 50
 
 _VANISHING = 1e-280  # an eigenvalue below which squares are no longer exact in float64
 
+_SHARES = ("share_margins", "share_spikes", "share_correlation")
+
+_EXPONENTS = ("pl_alpha_hill", "z_hill", "effect", "pl_alpha_ks", "ks_distance", "ks_xmin", "tail_size", "alpha_stderr")
+
 Z_UNLIKELY = 3.0
 """Standard deviations from the null that an untrained matrix is not expected to reach."""
 
 
 def measure_matrix(
-    matrix: WeightMatrix, *, nulls: bool = True, tail: bool = False, seed: int = 0
+    matrix: WeightMatrix, *, nulls: bool = True, tail: bool = False, seed: int = 0, before: str = ""
 ) -> tuple[dict[str, Any], Float[Tensor, " k"]]:
     """One row of `analyze`, and the spectrum that it tells of.
 
     Args:
         matrix: what to measure.
-        nulls: whether to compare with Gaussian matrices of the shape; those are kept on disk.
+        nulls: whether to compare with Gaussian matrices of the shape, which are kept on disk. Without them the phase is
+            that of thresholds that know no shape, and norms and entries are not looked at.
         tail: whether to ask what kind of tail it is, which takes as long as a hundred spectra.
         seed: of what is drawn for that.
+        before: the phase that the matrix was in when it was last measured, which it leaves more slowly than it enters
+            another.
 
     Returns:
         the row, keyed by name and `quantities.of_row`: NaN where there is nothing to say, and then `note` says why;
         and the pooled eigenvalues in float64 on the CPU, none where there is no spectrum.
     """
     try:
-        spectrum = pooled_eigenvalues(matrix).cpu()
+        matrix = _loaded(matrix)
+        spectra = slice_spectra(matrix)
     except SourceError:
         raise
     except ValueError as error:
         return _row(matrix, [str(error)]), torch.empty(0, dtype=torch.float64)
+    spectrum = _pooled(spectra).cpu()
     if (
         matrix.factors is None
         and spectrum[-1] < _VANISHING
         and (largest := float(matrix.load().detach().abs().max())) > 0
     ):
         return _row_of_tiny(matrix, largest, nulls, tail, seed), torch.empty(0, dtype=torch.float64)
-    return measure_spectrum(spectrum, matrix, nulls=nulls, tail=tail, seed=seed), spectrum
+    compared = nulls and not matrix.product and matrix.factors is None and len(spectrum) >= FEWEST_EIGENVALUES
+    judged = _judged(matrix, spectra.cpu()) if compared else None
+    return measure_spectrum(spectrum, matrix, judged, nulls=nulls, tail=tail, seed=seed, before=before), spectrum
+
+
+def _loaded(matrix: WeightMatrix) -> WeightMatrix:
+    """The same with its weights in memory, however often they are looked at; one known by its factors as it is."""
+    if matrix.factors is not None:
+        return matrix
+    slices = matrix.load().detach()
+    return matrix.with_values(lambda: slices)
+
+
+class Judged(NamedTuple):
+    """A matrix with norms and entries taken out: its pooled spectrum, the shape of a slice, and what was taken out."""
+
+    spectrum: Float[Tensor, " k"]
+    rows: int
+    cols: int
+    margins: Margins | None
+
+
+def _judged(matrix: WeightMatrix, spectra: Float[Tensor, "s b"]) -> Judged:
+    """What is judged of a matrix: slices of one scale, and of one norm a row and column where they had several."""
+    weights = matrix.load().detach()
+    scaled, margins = homogeneous(weights)
+    shape = (matrix.rows, matrix.cols)
+    if scaled is not None:
+        spectra, shape = eigenvalues_of_slices(scaled).cpu(), (scaled.shape[1], scaled.shape[2])
+    means = spectra.mean(1, keepdim=True)
+    return Judged((spectra / torch.where(means > 0, means, 1.0)).flatten(), *shape, margins)
 
 
 def _row_of_tiny(matrix: WeightMatrix, largest: float, nulls: bool, tail: bool, seed: int) -> dict[str, Any]:
@@ -143,14 +186,24 @@ def why_not(error: Exception, matrix: WeightMatrix) -> str:
 
 
 def measure_spectrum(
-    spectrum: Float[Tensor, " k"], matrix: WeightMatrix, *, nulls: bool = True, tail: bool = False, seed: int = 0
+    spectrum: Float[Tensor, " k"],
+    matrix: WeightMatrix,
+    judged: Judged | None = None,
+    *,
+    nulls: bool = True,
+    tail: bool = False,
+    seed: int = 0,
+    before: str = "",
 ) -> dict[str, Any]:
-    """The row of a matrix whose pooled eigenvalues are known; arguments as for `measure_matrix`."""
+    """The row of a matrix whose pooled eigenvalues are known; arguments as for `measure_matrix`.
+
+    Without `judged`, of which the phase is, it is that of the spectrum as it is.
+    """
     norms = _norms(spectrum, matrix)
     largest = float(spectrum[-1])
     if largest == 0.0:
         return _row(matrix, ["all weights are zero"], norms)
-    spectrum = torch.where(spectrum > ZERO_SHARE * largest, spectrum, 0.0)  # what rounding left of a lower rank
+    spectrum = torch.where(spectrum > max(ZERO_SHARE * largest, _rounding(spectrum, matrix)), spectrum, 0.0)
     zeros = int((spectrum == 0).sum())
     measured, notes = _fits(spectrum, matrix)
     measured |= norms
@@ -163,17 +216,70 @@ def measure_spectrum(
     if len(spectrum) < FEWEST_EIGENVALUES:
         count = f"{len(spectrum)} eigenvalue" + ("s" if len(spectrum) > 1 else "")
         return _row(matrix, [f"only {count}: no phase and no null", *notes], measured)
-    evidence = classify(spectrum, matrix.rows, matrix.cols)
-    bulk = bulk_quantities(evidence)
-    if evidence.phase is Phase.RANK_COLLAPSE:  # the law of the median has no width
-        bulk |= dict.fromkeys(("bulk_edge", "bulk_variance", "bulk_distance", "n_spikes"), math.nan)
-    compared = _against_nulls(measured, matrix) if nulls else {}
-    if evidence.phase is Phase.HEAVY_TAILED and compared.get("z_hill", -math.inf) > -Z_UNLIKELY:
-        notes.append(f"an untrained matrix of this shape may look heavy-tailed too: z_hill is {compared['z_hill']:.1f}")
-    measured |= bulk | compared
+    if not nulls:
+        evidence = classify_by_fixed_thresholds(spectrum, matrix.rows, matrix.cols)
+        measured |= _without_collapsed(bulk_quantities(evidence))
+    else:
+        measured |= _against_nulls(measured, matrix) | _phase(spectrum, matrix, judged, before, notes)
+        if abs(measured["z_hill"]) < Z_UNLIKELY:
+            measured |= dict.fromkeys(_SHARES, math.nan)
     if tail:
         measured |= _kind_of_tail(spectrum, matrix, measured, notes, seed)
     return _row(matrix, notes, measured)
+
+
+def _rounding(spectrum: Tensor, matrix: WeightMatrix) -> float:
+    """Below it eigenvalues are rounding of the stored weights, where half of them are; else 0."""
+    eps = _EPS.get(matrix.dtype, 0.0)
+    entry = float(spectrum.mean()) / max(matrix.rows, matrix.cols)  # mean square of one
+    edge = eps**2 / 12.0 * MarchenkoPastur(matrix.rows, matrix.cols, entry).edges[1]
+    return edge if float(spectrum[(len(spectrum) - 1) // 2]) < edge else 0.0
+
+
+def _phase(
+    spectrum: Tensor, matrix: WeightMatrix, judged: Judged | None, before: str, notes: list[str]
+) -> dict[str, Any]:
+    """The phase and its spikes, what it comes from, and the bulk of the spectrum as it is, which pictures draw."""
+    shape = (judged.rows, judged.cols) if judged else (matrix.rows, matrix.cols)
+    margins = judged.margins if judged else None
+    nulls = nulls_of_shape(
+        *shape, matrix.slices, normalised=judged is not None, balanced=bool(margins and margins.norms)
+    )
+    evidence = judge(
+        spectrum, judged.spectrum if judged else spectrum, *shape, slices=matrix.slices, nulls=nulls, margins=margins,
+        before=before,
+    )  # fmt: skip
+    notes.extend(filter(None, [evidence.note]))
+    if evidence.equal:
+        return dict.fromkeys(_EXPONENTS, math.nan) | _causes(evidence)
+    law, n_past = fit_bulk(spectrum, matrix.rows, matrix.cols, slices=matrix.slices)
+    drawn = {
+        "bulk_edge": law.edges[1],
+        "bulk_variance": law.variance,
+        "bulk_distance": law.distance(spectrum[: len(spectrum) - n_past]),
+        "spectral_gap": spectral_gap(spectrum, law),
+    }
+    return _without_collapsed(bulk_quantities(evidence) | drawn) | _causes(evidence)
+
+
+def _without_collapsed(bulk: dict[str, Any]) -> dict[str, Any]:
+    """The same without a bulk where it holds next to nothing."""
+    none = ("bulk_edge", "bulk_variance", "bulk_distance", "n_spikes", "spectral_gap")
+    return bulk | dict.fromkeys(none, math.nan) if bulk["phase"] == Phase.RANK_COLLAPSE else bulk
+
+
+def _causes(evidence: PhaseEvidence) -> dict[str, Any]:
+    """What is left once norms and entries are taken out, and what the departure from untrained comes from."""
+    quantities: dict[str, Any] = {"z_homogeneous": evidence.z_hill, "z_bulk": evidence.z_bulk, "cause": evidence.cause}
+    if margins := evidence.margins:
+        quantities |= {
+            "row_norm_spread": margins.row_spread,
+            "col_norm_spread": margins.col_spread,
+            "slice_norm_spread": margins.slice_spread,
+            "kurtosis": margins.kurtosis,
+        }
+    total = sum(evidence.parts.values())
+    return quantities | {f"share_{name}": part / total for name, part in evidence.parts.items() if total}
 
 
 def tail_quantities(hill: PowerLawFit, ks: PowerLawFit) -> dict[str, Any]:
@@ -238,9 +344,11 @@ def _kind_of_tail(
 def _against_nulls(tail: Mapping[str, Any], matrix: WeightMatrix) -> dict[str, Any]:
     """The exponents of untrained matrices of the shape, and how far from them this one is."""
     nulls = nulls_of_shape(matrix.rows, matrix.cols, matrix.slices)
-    z = nulls.hill.z(tail["pl_alpha_hill"])
+    alpha = tail["pl_alpha_hill"]
+    z = nulls.hill.z(alpha)
     stderr = standard_error(tail["pl_alpha_ks"], KS_SPREAD) if abs(z) <= Z_UNLIKELY else math.nan
-    return null_quantities(matrix) | {"z_hill": z, "alpha_stderr": stderr}
+    effect = 1.0 / ((alpha - 1.0) * nulls.hill.log_spread)
+    return null_quantities(matrix) | {"z_hill": z, "effect": effect, "alpha_stderr": stderr}
 
 
 def null_quantities(matrix: WeightMatrix) -> dict[str, float]:
@@ -256,7 +364,7 @@ def null_quantities(matrix: WeightMatrix) -> dict[str, float]:
 def _row(matrix: WeightMatrix, notes: list[str], measured: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A row with NaN wherever nothing was measured."""
     row: dict[str, Any] = {"name": matrix.name} | {q.name: math.nan for q in of_row()} | labels(matrix)
-    row |= {"n_eigenvalues": 0, "phase": str(Phase.UNKNOWN), "tail_kind": ""} | dict(measured or {})
+    row |= {"n_eigenvalues": 0, "phase": str(Phase.UNKNOWN), "tail_kind": "", "cause": ""} | dict(measured or {})
     return row | {"note": "; ".join(filter(None, [matrix.note, *notes]))}
 
 
@@ -269,15 +377,15 @@ SLICE_FACTOR = 0.5
 """On the eigenvalues of kernel slices: the convention that the paper's program inherits. No exponent feels it."""
 
 
-def pooled_eigenvalues(matrix: WeightMatrix) -> Float[Tensor, " k"]:
-    """Eigenvalues of WᵀW of every slice of a matrix, pooled, ascending.
+def slice_spectra(matrix: WeightMatrix) -> Float[Tensor, "s b"]:
+    """Eigenvalues of WᵀW of every slice of a matrix, each ascending.
 
     Args:
         matrix: what to read; its parameter is not changed.
 
     Returns:
-        float64, slices · min(rows, cols) values, or as many as the rank of a matrix that is known by its factors, on
-        the device of the weights; those of several slices times `SLICE_FACTOR`.
+        float64, on the device of the weights; those of several slices times `SLICE_FACTOR`. One spectrum, of as many
+        as its rank, where a matrix is known by its factors.
 
     Raises:
         ValueError: a weight is NaN or inf.
@@ -287,18 +395,30 @@ def pooled_eigenvalues(matrix: WeightMatrix) -> Float[Tensor, " k"]:
     if matrix.factors is not None:
         factors = matrix.factors()
         of = eigenvalues_of_kronecker if factors.kronecker else eigenvalues_of_product
-        return of(factors.left, factors.right)
+        return of(factors.left, factors.right)[None]
     slices = matrix.load().detach()
     if len(slices) == 1:
-        return eigenvalues_of_slices(slices, eps=_spacing(matrix.dtype))[0]
-    spectra = eigenvalues_of_slices(
-        slices.contiguous(), eps=_spacing(matrix.dtype)
-    )  # a slice of a kernel lies scattered over all of it
-    pooled: Tensor = spectra.flatten().sort().values
-    return pooled * SLICE_FACTOR
+        return eigenvalues_of_slices(slices, eps=_spacing(matrix.dtype))
+    # a slice of a kernel lies scattered over all of it
+    return eigenvalues_of_slices(slices.contiguous(), eps=_spacing(matrix.dtype)) * SLICE_FACTOR
+
+
+def pooled_eigenvalues(matrix: WeightMatrix) -> Float[Tensor, " k"]:
+    """The eigenvalues of `slice_spectra`, pooled, ascending: slices · min(rows, cols) values.
+
+    Args:
+        matrix: what to read.
+    """
+    return _pooled(slice_spectra(matrix))
+
+
+def _pooled(spectra: Tensor) -> Tensor:
+    return spectra[0] if len(spectra) == 1 else spectra.flatten().sort().values
 
 
 _OWN_SPACING = ("", "float64", "float32", "bfloat16", "float16")
+
+_EPS = {name: torch.finfo(getattr(torch, name)).eps for name in _OWN_SPACING if name}
 
 
 def _spacing(stored: str) -> float:

@@ -120,10 +120,12 @@ def draw_spectrum(
     if curve is not None:
         _draw_law(ax, curve, whose, axis)
     if bulk is not None and bulk.variance > 0:
-        edge = visible_edge(bulk)
+        edge, which = visible_edge(bulk), "visible edge"
+        if (values > edge).sum() != n_spikes:  # they were counted once norms and entries had been taken out
+            edge, which = bulk.edges[1], "edge λ₊"
         x = np.log10(edge) if axis == "log10" else edge
         if axis == "log10" or x <= ax.get_xlim()[1]:
-            ax.axvline(x, color=LAW, lw=0.8, ls=":", label="visible edge of the fitted bulk", zorder=3)
+            ax.axvline(x, color=LAW, lw=0.8, ls=":", label=f"{which} of the fitted bulk", zorder=3)
     _mark_spikes(ax, values, n_spikes, axis)
     if predicted is not None and (axis == "log10" or predicted <= ax.get_xlim()[1]):
         x = np.log10(predicted) if axis == "log10" else predicted

@@ -24,7 +24,9 @@ from .distances import spectral_distances as spectral_distances
 # spikes
 from .spikes import count_spikes as count_spikes
 from .spikes import critical_strength as critical_strength
+from .spikes import fit_bulk as fit_bulk
 from .spikes import spectral_gap as spectral_gap
+from .spikes import sphericity as sphericity
 from .spikes import spike_eigenvalue as spike_eigenvalue
 from .spikes import spike_overlap_left as spike_overlap_left
 from .spikes import spike_overlap_right as spike_overlap_right
@@ -60,6 +62,10 @@ from .subsampling import windowed_eigenvalues as windowed_eigenvalues
 from .phases import Phase as Phase
 from .phases import PhaseEvidence as PhaseEvidence
 from .phases import classify as classify
+
+# norms and entries taken out
+from .margins import Margins as Margins
+from .margins import homogeneous as homogeneous
 
 # singular vectors, and how those of two matrices overlap
 from .overlaps import SingularVectors as SingularVectors

@@ -26,7 +26,7 @@ class MarchenkoPastur:
     WᵀW and WWᵀ share it, so rows and cols may be exchanged.
 
     Attributes:
-        rows, cols: the shape of W.
+        rows, cols: the shape of W; no whole numbers where a law is that of several matrices.
         variance: of one entry of W, squared units of the weights.
 
     Source: Marchenko & Pastur (1967); paper §4 (the untrained ESD).
@@ -36,8 +36,8 @@ class MarchenkoPastur:
     [50.5, 4949.5]
     """
 
-    rows: int
-    cols: int
+    rows: float
+    cols: float
     variance: float = 1.0
 
     def __post_init__(self) -> None:
@@ -116,7 +116,7 @@ class MarchenkoPastur:
         return float(torch.maximum((law - steps[:-1]).abs(), (steps[1:] - law).abs()).max())
 
     @property
-    def _b(self) -> int:
+    def _b(self) -> float:
         return min(self.rows, self.cols)
 
     def _cdf_of_angle(self, theta: Tensor) -> Tensor:
@@ -133,7 +133,7 @@ class MarchenkoPastur:
 
 
 @takes_spectrum
-def fit_marchenko_pastur(spectrum: Float[Tensor, " b"], rows: int, cols: int) -> MarchenkoPastur:
+def fit_marchenko_pastur(spectrum: Float[Tensor, " b"], rows: float, cols: float) -> MarchenkoPastur:
     """The law whose median is that of the spectrum.
 
     The median moves by no more than the share of the eigenvalues that left the bulk, so a handful of
@@ -165,12 +165,12 @@ def fit_marchenko_pastur(spectrum: Float[Tensor, " b"], rows: int, cols: int) ->
 
 
 @lru_cache(maxsize=256)
-def _unit_median(p: int, b: int) -> float:
+def _unit_median(p: float, b: float) -> float:
     return float(MarchenkoPastur(p, b).quantile(torch.tensor(0.5)))
 
 
 @lru_cache(maxsize=256)
-def _marchenko_pastur_hill(p: int, b: int) -> float:
+def _marchenko_pastur_hill(p: float, b: float) -> float:
     law = MarchenkoPastur(p, b)
     median = _unit_median(p, b)
     low, high = law.edges

@@ -96,6 +96,11 @@ class ExponentNull:
         """The typical exponent of an untrained matrix, 1 + exp(mean): about its median."""
         return 1.0 + math.exp(self.mean)
 
+    @property
+    def log_spread(self) -> float:
+        """The typical mean of log λ/median above the median, 1/(α − 1)."""
+        return math.exp(-self.mean)
+
     def z(self, alpha: float) -> float:
         """How many standard deviations log(α − 1) lies above the null's; negative for a heavier tail.
 

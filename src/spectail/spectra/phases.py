@@ -1,48 +1,59 @@
-"""Which of the 5+1 phases of training a spectrum is in, with the evidence, and the thresholds that decide.
+"""Which of the 5+1 phases of training a matrix is in, with the evidence; thresholds come from draws of its shape.
 
-Not here: what the evidence is made of; one file each has the bulk, spikes, tails and modes.
+Not here: what the evidence is made of; one file each has the bulk, spikes, tails, modes, norms and nulls.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 
 from jaxtyping import Float
 from torch import Tensor
 
 from spectail.errors import SpectailError
-from spectail.spectra.bulk import MarchenkoPastur, fit_marchenko_pastur
+from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.density import count_modes
 from spectail.spectra.eigen import eigenvalues
+from spectail.spectra.margins import Margins, homogeneous
+from spectail.spectra.norms import effective_rank
+from spectail.spectra.nulls import ExponentNull, Nulls, StatisticNull, simulate_nulls
 from spectail.spectra.precision import ZERO_SHARE, check_spectrum, float64, takes_arrays
-from spectail.spectra.spikes import count_spikes, spectral_gap, visible_edge
+from spectail.spectra.spikes import broader_than, fit_bulk, spectral_gap, sphericity
 from spectail.spectra.tails import hill
 
-# Heavy-tailed: log λ above the median spreads by this factor more than in the Marchenko–Pastur law.
-# For 1500 × 1000 that is Hill α ≤ 2.25, where the law has 2.449; stated for every shape alike.
-HEAVY_TAIL_SPREAD = 1.16
+# Shares of untrained matrices of the shape that pass a threshold: of a spike; of a bulk that departs; and of one that
+# departs although eigenvalues are past its edge already, without a gap, which is how a broadened bulk ends.
+FALSE_SPIKES, FALSE_DEPARTURES, FALSE_BROADER = 0.002, 0.001, 0.01
 
-# The bulk no longer follows the law of its own median: the Kolmogorov–Smirnov distance is this, or
-# this many eigenvalues where b is small. Eigenvalues of a Gaussian matrix are rigid: in 150 draws of
-# five shapes, 100 to 1000 eigenvalues, their distance stayed below 5/b.
-DECAYED_BULK_DISTANCE = 0.0075
-
-DECAYED_BULK_COUNT = 7.5
+# Heavy-tailed: log λ above the median spreads as if the variances of the columns spread by this (a standard deviation
+# of their logarithm adds in squares). In the law of 1500 × 1000 that is 1.16 times its own spread, Hill α ≤ 2.25.
+HEAVY_SPREAD = 0.406
 
 # Neighbours further apart than this ratio, past the edge, are a gap: what lies above is detached.
 DETACHED_RATIO = 1.1
 
-# Half of the spectrum zero to rounding.
+# More eigenvalues than this share of a slice's, but one a slice always, are no spikes beside a bulk.
+LARGEST_SPIKED_SHARE = 1 / 6
+
+# Rank collapse: half of the spectrum zero to rounding, or half of the effective rank of an untrained matrix.
 COLLAPSED_SHARE = 0.5
+
+# All eigenvalues alike: log λ above the median spreads by less than this share of an untrained matrix's.
+EQUAL_SHARE = 0.02
+
+# Null standard deviations by which evidence has to fall below its threshold before a phase that it made is left.
+LEAVES_BELOW = 2.0
 
 
 class Phase(StrEnum):
     """The 5+1 phases of Martin & Mahoney (2021), in the order that training passes them.
 
     And two answers that are none of them: `BIMODAL`, a bulk of two modes as one large step of Adam
-    makes it (paper §4.1, Fig. 2d), whose low Hill exponent is no heavy tail; and `UNKNOWN`.
+    makes it (paper §4.1, Fig. 2d), whose low Hill exponent is no heavy tail; and `UNKNOWN`, where nothing
+    can be said, or a bulk that is narrower than any untrained one; the note says which.
 
     >>> Phase.BULK_SPIKE == "bulk+spike"
     True
@@ -64,15 +75,21 @@ class PhaseEvidence:
 
     Attributes:
         phase: the verdict.
-        law: the bulk fitted to the spectrum's median.
+        law: the bulk fitted to the eigenvalues below the spikes.
         n_spikes: eigenvalues visibly past its edge.
         spectral_gap: λ₁/λ₊.
-        bulk_distance: Kolmogorov–Smirnov distance between the spectrum and the law.
+        bulk_distance: Kolmogorov–Smirnov distance between the eigenvalues below the spikes and the law.
         tail_spread: (α_MP − 1)/(α − 1) with Hill exponents: 1 for the law, larger for heavier tails.
         note: why the phase is unknown; empty otherwise.
+        z_hill: of the spectrum that was judged, in standard deviations of untrained matrices; negative: heavier.
+        z_bulk: the `sphericity` of the bulk below the spikes, in the same; positive: broader.
+        cause: what the departure from an untrained matrix comes from, the largest part of it: "entries", "norms",
+            "spikes" or "correlation"; "" where there is none.
+        parts: what each cause adds to the logarithm of the spread of log λ over that of untrained matrices.
+        margins: what was taken out before; None where only a spectrum was given.
 
     >>> classify([[1.0] * 20] * 30).note
-    '95% of the eigenvalues are zero'
+    'the effective rank is 6% of that of an untrained matrix'
     """
 
     phase: Phase
@@ -82,81 +99,219 @@ class PhaseEvidence:
     bulk_distance: float
     tail_spread: float
     note: str = ""
+    z_hill: float = math.nan
+    z_bulk: float = math.nan
+    cause: str = ""
+    parts: dict[str, float] = field(default_factory=dict)
+    margins: Margins | None = None
+
+    @property
+    def equal(self) -> bool:
+        """Whether all eigenvalues are alike, of which there is neither a bulk nor an exponent."""
+        return self.tail_spread < EQUAL_SHARE
 
 
 @takes_arrays
 def classify(
-    spectrum: Float[Tensor, " b"] | Float[Tensor, "h d"], rows: int | None = None, cols: int | None = None
+    spectrum: Float[Tensor, " b"] | Float[Tensor, "h d"],
+    rows: int | None = None,
+    cols: int | None = None,
+    *,
+    nulls: Nulls | None = None,
+    before: str = "",
 ) -> PhaseEvidence:
-    """The phase of a matrix W or of its spectrum, beside what an untrained matrix of the shape would be.
+    """The phase of a matrix W or of its spectrum, beside what untrained matrices of the shape would be.
 
     Args:
         spectrum: W; or the min(rows, cols) eigenvalues of WᵀW, any order, and then its shape:
         rows: of W.
         cols: of W.
+        nulls: of the shape; they are simulated where they are not given.
+        before: the phase that the matrix was in when it was last looked at. It is left where the evidence for it has
+            fallen two null standard deviations below what it takes to enter it.
 
     Returns:
-        the phase and its evidence. The rules, in order, each relative to the spectrum itself:
+        the phase and its evidence. Of a matrix, unequal norms and heavy entries are taken out first (`homogeneous`).
+        Then, in order:
 
-        - rank-collapse: half of the eigenvalues are zero to rounding;
-        - bimodal: the density of log λ has two modes;
-        - heavy-tailed: log λ above the median spreads `HEAVY_TAIL_SPREAD` times as far as in the
-          Marchenko–Pastur law of the shape;
-        - bulk-decay: the bulk departs from that law (`DECAYED_BULK_DISTANCE`), and two or more
-          eigenvalues have seeped past its edge without a gap;
-        - bulk+spike: an eigenvalue past the edge is detached; bleeding-out: none is;
-        - random-like: no eigenvalue is past the edge.
+        - rank-collapse: half of the eigenvalues are zero to rounding, or the effective rank is half of that of an
+          untrained matrix;
+        - the eigenvalues past the edge are set aside as spikes, the law is fitted anew to the rest, until their
+          number stays;
+        - where more than a sixth is past the edge, or the rest departs from its law (its sphericity or its distance
+          passes all but 1 in 1,000 untrained matrices): bimodal, if the density of log λ has two modes; heavy-tailed,
+          if log λ above the median spreads beyond `HEAVY_SPREAD`; bulk-decay, if it spreads more than the law or
+          an eigenvalue is past the edge; else unknown;
+        - where it does not: bulk+spike, if an eigenvalue past the edge is detached; bleeding-out, if none is;
+          random-like, if none is past the edge.
 
     Raises:
         SpectailError: W has no spectrum (see `eigenvalues`), there is no eigenvalue, or a spectrum comes
             without its rows and cols.
 
-    Source: Martin & Mahoney (2021); paper §2 and §5.1.
+    Source: Martin & Mahoney (2021); paper §2 and §5.1; sphericity: John (1971), Ledoit & Wolf (2002).
 
     >>> str(classify([[1.0] * 20] * 30).phase)
     'rank-collapse'
     >>> str(classify(MarchenkoPastur(30, 20).quantile([(i + 0.5) / 20 for i in range(20)]), 30, 20).phase)
     'random-like'
     """
+    margins, judged = None, spectrum
     if spectrum.ndim == 2 and rows is None and cols is None:
-        (rows, cols), spectrum = spectrum.shape, eigenvalues(spectrum)
+        (rows, cols), weights = spectrum.shape, spectrum
+        spectrum = judged = eigenvalues(weights)
+        scaled, margins = homogeneous(weights[None])
+        if scaled is not None:
+            judged = eigenvalues(scaled[0])
     check_spectrum(spectrum)
     if rows is None or cols is None:
         raise SpectailError("a spectrum has a phase beside its matrix's shape: classify(spectrum, rows, cols)")
-    law = fit_marchenko_pastur(spectrum, rows, cols)
-    if not bool(spectrum.isfinite().all()):
-        return PhaseEvidence(Phase.UNKNOWN, law, 0, math.nan, math.nan, math.nan, "an eigenvalue is NaN or inf")
-    largest = float(spectrum.max())
-    zeros = float(float64(spectrum <= ZERO_SHARE * largest).mean())
-    if zeros >= COLLAPSED_SHARE:
-        return PhaseEvidence(
-            Phase.RANK_COLLAPSE, law, 0, math.nan, math.nan, math.nan, f"{zeros:.0%} of the eigenvalues are zero"
-        )
-    n_spikes, gap, distance = count_spikes(spectrum, law), spectral_gap(spectrum, law), law.distance(spectrum)
-    spread = (law.hill() - 1) / (hill(spectrum) - 1)
-    seeped, detached = _past_the_edge(spectrum, law)
-    decayed = distance > max(DECAYED_BULK_DISTANCE, DECAYED_BULK_COUNT / len(spectrum))
-    if count_modes(spectrum) > 1:
+    spectrum, judged = float64(spectrum).cpu(), float64(judged).cpu()
+    return judge(spectrum, judged, rows, cols, nulls=nulls, margins=margins, before=before)
+
+
+def judge(
+    spectrum: Float[Tensor, " k"],
+    homogeneous_spectrum: Float[Tensor, " k2"],
+    rows: int,
+    cols: int,
+    *,
+    slices: int = 1,
+    nulls: Nulls | None = None,
+    margins: Margins | None = None,
+    before: str = "",
+) -> PhaseEvidence:
+    """`classify`, where both spectra are known already.
+
+    Args:
+        spectrum: eigenvalues of the matrix as it is, of slices pooled, any order.
+        homogeneous_spectrum: of what `homogeneous` makes of it; slices each scaled to one mean.
+        rows: of one slice.
+        cols: of one slice.
+        slices: how many are pooled.
+        nulls: of the shape, slices scaled.
+        margins: what was taken out.
+        before: the phase before.
+
+    Raises:
+        SpectailError: there is no eigenvalue.
+    """
+    raw, ordered = spectrum.sort().values, homogeneous_spectrum.sort().values
+    if not bool(raw.isfinite().all() and ordered.isfinite().all()):
+        return _undecided(rows, cols, "an eigenvalue is NaN or inf")
+    if len(raw) < 3:
+        return _undecided(rows, cols, f"only {len(raw)} eigenvalue{'s' * (len(raw) > 1)}: no phase and no null")
+    nulls = nulls or _nulls(rows, cols, slices)
+    if collapsed := _collapse(raw, nulls, before):
+        return replace(_undecided(rows, cols, collapsed), phase=Phase.RANK_COLLAPSE, margins=margins)
+    spread = _log_spread(ordered)
+    if spread < EQUAL_SHARE * nulls.hill.log_spread:
+        alike = _undecided(rows, cols, "all eigenvalues are alike: the matrix is orthogonal")
+        return replace(alike, tail_spread=spread / nulls.hill.log_spread, margins=margins)
+
+    edge = nulls.edge.upper(FALSE_SPIKES) - _stays(before, nulls.edge, Phase.BULK_SPIKE, Phase.BLEEDING_OUT)
+    law, n_spikes = fit_bulk(ordered, rows, cols, slices=slices, edge=edge)
+    bulk = ordered[: len(ordered) - n_spikes]
+    detached = _detached(ordered, law, n_spikes)
+    share = FALSE_BROADER if n_spikes and not detached else FALSE_DEPARTURES
+    z_hill, z_bulk = nulls.hill.z(1.0 + 1.0 / spread), sphericity(bulk, law.rows, law.cols, slices=slices)
+    too_many = n_spikes > slices * max(LARGEST_SPIKED_SHARE * min(rows, cols), 1)
+    departs, note = too_many or _departs(bulk, law, z_bulk, slices, nulls, share, before), ""
+    if not departs:
+        phase = Phase.BULK_SPIKE if detached else Phase.BLEEDING_OUT if n_spikes else Phase.RANDOM
+    elif count_modes(ordered) > 1:
         phase = Phase.BIMODAL
-    elif spread >= HEAVY_TAIL_SPREAD:
+    elif spread >= _heavy_from(nulls, before):
         phase = Phase.HEAVY_TAILED
-    elif decayed and seeped >= 2:
+    elif n_spikes or z_hill < 0:
         phase = Phase.BULK_DECAY
-    elif detached:
-        phase = Phase.BULK_SPIKE
     else:
-        phase = Phase.BLEEDING_OUT if seeped else Phase.RANDOM
-    return PhaseEvidence(phase, law, n_spikes, gap, distance, spread)
+        phase, note = Phase.UNKNOWN, "the bulk is narrower than that of untrained matrices"
+    parts = _parts(raw, ordered, None if departs else bulk, law, MarchenkoPastur(rows, cols), nulls)
+    spiked = n_spikes > 0 and not departs
+    causes = {"margins": _taken_out(margins), "spikes": "spikes" * spiked, "correlation": "correlation" * departs}
+    cause = causes[max((name for name in causes if causes[name]), key=lambda name: abs(parts[name]), default="margins")]
+    return PhaseEvidence(
+        phase, law, n_spikes, spectral_gap(ordered, law), law.distance(bulk), spread / nulls.hill.log_spread,
+        note,
+        z_hill, z_bulk, cause, parts, margins,
+    )  # fmt: skip
 
 
-def _past_the_edge(spectrum: Tensor, law: MarchenkoPastur) -> tuple[int, int]:
-    """How many eigenvalues past the edge still touch the bulk, and how many lie above a gap."""
-    edge = visible_edge(law)
-    past = [value for value in spectrum.sort().values.tolist() if value > edge]
-    if not past:
-        return 0, 0
-    reach = [law.edges[1], *past]
-    seeped = 0
-    while seeped < len(past) and reach[seeped + 1] <= DETACHED_RATIO * reach[seeped]:
-        seeped += 1
-    return seeped, len(past) - seeped
+@lru_cache(maxsize=256)
+def _nulls(rows: int, cols: int, slices: int) -> Nulls:
+    return simulate_nulls(rows, cols, slices, normalised=slices > 1)
+
+
+def _undecided(rows: int, cols: int, note: str) -> PhaseEvidence:
+    law = MarchenkoPastur(rows, cols, math.nan)
+    return PhaseEvidence(Phase.UNKNOWN, law, 0, math.nan, math.nan, math.nan, note)
+
+
+def _collapse(raw: Tensor, nulls: Nulls, before: str) -> str:
+    """Why a spectrum is one of rank collapse; "" where it is not."""
+    zeros = float((raw <= ZERO_SHARE * raw[-1]).double().mean())
+    if zeros >= COLLAPSED_SHARE:
+        return f"{zeros:.0%} of the eigenvalues are zero"
+    untrained = math.exp(nulls.effective_rank.mean) * len(raw)
+    rank = effective_rank(raw)
+    leaves = _stays(before, nulls.effective_rank, Phase.RANK_COLLAPSE)
+    if rank < COLLAPSED_SHARE * untrained * math.exp(leaves):
+        return f"the effective rank is {rank:.3g}, that of untrained matrices {untrained:.3g}"
+    return ""
+
+
+def _stays(before: str, null: StatisticNull | ExponentNull, *phases: Phase) -> float:
+    """By how much a threshold gives way for a matrix that is in one of these phases already."""
+    return LEAVES_BELOW * null.spread if before in phases else 0.0
+
+
+def _log_spread(ordered: Tensor) -> float:
+    """The mean of log λ/median above the median, 1/(α − 1) of the Hill exponent; NaN where half is zero."""
+    return 1.0 / (hill(ordered) - 1.0)
+
+
+def _detached(ordered: Tensor, law: MarchenkoPastur, n_spikes: int) -> int:
+    """How many of the spikes lie above a gap."""
+    reach = [law.edges[1], *ordered[len(ordered) - n_spikes :].tolist()]
+    touching = 0
+    while touching < n_spikes and reach[touching + 1] <= DETACHED_RATIO * reach[touching]:
+        touching += 1
+    return n_spikes - touching
+
+
+def _departs(
+    bulk: Tensor, law: MarchenkoPastur, z_bulk: float, slices: int, nulls: Nulls, share: float, before: str
+) -> bool:
+    """Whether a bulk is broader than its law, or otherwise further from it, than untrained ones are."""
+    departed = before in (Phase.BULK_DECAY, Phase.HEAVY_TAILED, Phase.BIMODAL, Phase.UNKNOWN)
+    leaves = LEAVES_BELOW if departed else 0.0
+    broader = broader_than(share, law.rows, law.cols, slices=slices) - leaves
+    further = math.log(nulls.distance.upper(share)) - leaves * nulls.distance.spread
+    return z_bulk > broader or math.log(law.distance(bulk)) > further  # of a few per cent fewer, no further by more
+
+
+def _heavy_from(nulls: Nulls, before: str) -> float:
+    """From which spread of log λ a bulk is called heavy-tailed."""
+    spread = math.hypot(nulls.hill.log_spread, HEAVY_SPREAD)
+    return spread * math.exp(-_stays(before, nulls.hill, Phase.HEAVY_TAILED))
+
+
+def _taken_out(margins: Margins | None) -> str:
+    """The cause that `homogeneous` found; where it took out both, the norms, which make entries heavy."""
+    if margins is None:
+        return ""
+    return "norms" if margins.norms or margins.slices else "entries" if margins.entries else ""
+
+
+def _parts(
+    raw: Tensor, ordered: Tensor, bulk: Tensor | None, law: MarchenkoPastur, whole: MarchenkoPastur, nulls: Nulls
+) -> dict[str, float]:
+    """What each cause adds to the log of the spread of log λ; no `bulk` where spikes explain nothing."""
+    margins = math.log(_log_spread(raw) / _log_spread(ordered))
+    rest = math.log(_log_spread(ordered) / nulls.hill.log_spread)
+    left = rest
+    if bulk is not None:  # below the spikes the law is that of a smaller matrix
+        smaller = (whole.hill() - 1.0) / (law.hill() - 1.0)
+        left = math.log(_log_spread(bulk) / nulls.hill.log_spread / smaller)
+    return {"margins": margins, "spikes": rest - left, "correlation": left}

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import math
 
+import torch
 from jaxtyping import Float
+from scipy.special import chdtri
 from torch import Tensor
 
-from spectail.spectra.bulk import MarchenkoPastur
+from spectail.spectra.bulk import MarchenkoPastur, fit_marchenko_pastur
 from spectail.spectra.precision import takes_spectrum
 
 # The largest eigenvalue of an untrained matrix passes this in about 2 of 1,000 draws (P(TW₁ > 3)).
 VISIBLE_TRACY_WIDOM_SCALES = 3.0
+
+_ROUNDS = 100  # of fitting the bulk; five are enough where there are spikes at all
 
 
 def visible_edge(law: MarchenkoPastur) -> float:
@@ -31,6 +35,104 @@ def visible_edge(law: MarchenkoPastur) -> float:
     (4949, 5031)
     """
     return law.edges[1] + VISIBLE_TRACY_WIDOM_SCALES * law.edge_fluctuation
+
+
+@takes_spectrum
+def fit_bulk(
+    spectrum: Float[Tensor, " b"],
+    rows: int,
+    cols: int,
+    *,
+    slices: int = 1,
+    edge: float = VISIBLE_TRACY_WIDOM_SCALES,
+) -> tuple[MarchenkoPastur, int]:
+    """The law of the eigenvalues below the spikes, and how many spikes there are.
+
+    Eigenvalues past the edge are set aside and the law is fitted to the rest, as that of a matrix with as many rows
+    and columns less, until their number stays. Fitted to the whole, its variance would come out too large, by a third
+    of the share of the spikes and more.
+
+    Args:
+        spectrum: eigenvalues, any order.
+        rows: of the matrix.
+        cols: of the matrix.
+        slices: how many matrices of one scale are pooled.
+        edge: Tracy–Widom scales past λ₊ from which an eigenvalue is a spike.
+
+    Returns:
+        the law, whose rows and cols are those left, and the number of spikes, at most half of the eigenvalues.
+
+    Raises:
+        SpectailError: there is no eigenvalue, or they are not in one dimension.
+
+    >>> spectrum = MarchenkoPastur(290, 190).quantile(torch.linspace(0.001, 0.999, 190)).tolist()
+    >>> law, n_spikes = fit_bulk([*spectrum, *[5000.0] * 10], 300, 200)
+    >>> n_spikes, law.rows, round(law.variance, 2)
+    (10, 290.0, 1.0)
+    """
+    ordered = spectrum.detach().to("cpu", torch.float64).sort().values
+    n_spikes = 0
+    for _ in range(_ROUNDS):
+        fewer = n_spikes / slices
+        law = fit_marchenko_pastur(ordered[: len(ordered) - n_spikes], max(rows - fewer, 1), max(cols - fewer, 1))
+        past = int((ordered > law.edges[1] + edge * law.edge_fluctuation).sum())
+        if past <= n_spikes:  # what was set aside once is not taken back, so that this ends
+            break
+        n_spikes = min(past, len(ordered) // 2)
+    return law, n_spikes
+
+
+@takes_spectrum
+def sphericity(spectrum: Float[Tensor, " b"], rows: float, cols: float, *, slices: int = 1) -> float:
+    """John's statistic: how much broader a spectrum is than that of independent entries of one variance.
+
+    b·p·(mean λ²/(mean λ)² − 1)/2 with b the shorter and p the longer side follows χ² with b(b + 1)/2 − 1 degrees of
+    freedom; several slices add up.
+
+    Args:
+        spectrum: eigenvalues, any order; of slices each scaled to one mean.
+        rows: of the matrix.
+        cols: of the matrix.
+        slices: how many are pooled.
+
+    Returns:
+        in standard deviations of that law, from its mean; positive where the spectrum is broader.
+
+    Raises:
+        SpectailError: there is no eigenvalue, or they are not in one dimension.
+
+    Source: John (1971), the most powerful invariant test against entries that are nearly independent; Ledoit & Wolf
+    (2002), where both sides are long.
+
+    >>> spectrum = MarchenkoPastur(300, 200).quantile(torch.linspace(0.0005, 0.9995, 1000))
+    >>> abs(sphericity(spectrum, 300, 200)) < 1
+    True
+    """
+    b, p = min(rows, cols), max(rows, cols)
+    values = spectrum / spectrum.mean()
+    degrees = _degrees_of_freedom(b, slices)
+    statistic = 0.5 * slices * b * p * (float(values.square().mean()) - 1.0)
+    return (statistic - degrees) / math.sqrt(2.0 * degrees)
+
+
+def broader_than(share: float, rows: float, cols: float, *, slices: int = 1) -> float:
+    """The `sphericity` that a share of untrained matrices passes.
+
+    Args:
+        share: between 0 and 1.
+        rows: of the matrix.
+        cols: of the matrix.
+        slices: how many are pooled.
+
+    >>> round(broader_than(0.001, 300, 200), 2)
+    3.13
+    """
+    degrees = _degrees_of_freedom(min(rows, cols), slices)
+    return (float(chdtri(degrees, share)) - degrees) / math.sqrt(2.0 * degrees)
+
+
+def _degrees_of_freedom(b: float, slices: int) -> float:
+    return slices * max(b * (b + 1.0) / 2.0 - 1.0, 1.0)
 
 
 @takes_spectrum

@@ -20,8 +20,8 @@ from spectail.experiments.two_layer.problem import Problem
 from spectail.experiments.two_layer.readout import fit_readout, readout_loss
 from spectail.experiments.two_layer.student import Student
 from spectail.spectra.eigen import eigenvalues_and_top_direction
+from spectail.spectra.fixed_phases import classify_by_fixed_thresholds
 from spectail.spectra.norms import stable_rank
-from spectail.spectra.phases import classify
 from spectail.spectra.tails import hill_fit, ks_fit
 
 FirstLayerRow = dict[str, Any]
@@ -86,7 +86,7 @@ def measure_first_layer(problem: Problem, weights: Float[Tensor, "h d"]) -> Firs
     spectrum, top = eigenvalues_and_top_direction(weights)
     spectrum = spectrum.cpu()
     hill, ks = hill_fit(spectrum), ks_fit(spectrum)
-    evidence = classify(spectrum, *weights.shape)
+    evidence = classify_by_fixed_thresholds(spectrum, *weights.shape)
     return {
         "note": "; ".join(dict.fromkeys(note for note in (hill.note, ks.note, evidence.note) if note)),
         "eigenvalues": np.asarray(spectrum),

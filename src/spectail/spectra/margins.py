@@ -1,0 +1,280 @@
+"""What a matrix is without the norms of its rows, columns and slices, and without the law of its entries.
+
+Unequal norms and heavy or sparse entries broaden the spectrum of a matrix whose entries are independent, and make
+eigenvalues that look like spikes. Taken out, it has the spectrum of a Gaussian matrix; correlations and planted
+directions stay.
+
+Not here: what the spectrum then says (`phases`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from spectail.spectra.bulk import MarchenkoPastur
+from spectail.spectra.precision import takes_arrays
+from spectail.spectra.spikes import visible_edge
+
+# Standard deviations by which norms of rows, or of columns, have to vary more than those of shuffled entries would,
+# before they are taken out.
+UNEQUAL_NORMS = 4.0
+
+# By how much the kurtosis of the entries has to exceed a Gaussian's 3 before their law is taken out.
+HEAVY_ENTRIES = 0.3
+
+# In slices with shorter sides up to this, light entries are felt too.
+SMALL_SLICES = 32
+
+_ITERATIONS, _BALANCED = 40, 1e-3  # of the scaling: at most so many, until mean squares agree to this
+
+_SAMPLE, _CELLS = 2**18, 2**14  # of entries, whose quantiles stand for all; and of the table of scores
+
+_TIES = 0.02  # of a typical entry: within this, entries are told apart at random
+
+_CHUNK = 2**20  # entries at a time
+
+_HALF = 32.0  # standard deviations of the noise up to which rounding to 16 bits is less than 1 % of one
+
+_NOTHING_LEFT = 1e-6  # of a matrix of mean square one, below its spikes: it is of low rank, and has no noise
+
+_POWER = 3  # of the iteration that finds spikes: those near the edge are missed by less, and matter little
+
+_HUGE = 2.0**40  # weights above it, or all below its inverse, are scaled before they are squared
+
+
+@dataclass(frozen=True)
+class Margins:
+    """How unequal the norms of a matrix are, and how heavy its entries.
+
+    Attributes:
+        row_spread: standard deviation of the norms of rows over their mean, beyond that of shuffled entries.
+        col_spread: of the columns.
+        slice_spread: of the slices; 0 where there is one.
+        kurtosis: of the entries, slices scaled to one norm, and rows and columns where they were; 3 if Gaussian.
+        norms: whether those of rows and columns were taken out.
+        slices: whether those of slices, which always are, were more unequal than chance.
+        entries: whether the law of the entries was taken out.
+
+    >>> homogeneous([[[1.0] * 5] * 4])[1].row_spread
+    0.0
+    """
+
+    row_spread: float
+    col_spread: float
+    slice_spread: float
+    kurtosis: float
+    norms: bool
+    slices: bool
+    entries: bool
+
+
+@takes_arrays
+def homogeneous(slices: Float[Tensor, "s h d"], *, seed: int = 0) -> tuple[Float[Tensor, "s h2 d2"] | None, Margins]:
+    """A matrix with rows and columns of one norm, and Gaussian entries, where it did not have them already.
+
+    Rows and columns are scaled until all have one mean square over all slices, and so is each slice (biwhitening).
+    Where entries then are heavier than Gaussian ones, each becomes the normal score of its rank. Independent entries,
+    whatever their law and norms, thus become those of a Gaussian matrix; most of a planted direction is left.
+
+    Args:
+        slices: W, one after the other.
+        seed: of the random numbers that tell equal entries apart.
+
+    Returns:
+        the matrix without rows and columns of zeros, its noise of mean square one, in float16 where that holds it;
+        None where nothing was to be taken out, or there is no noise. And how unequal it was.
+
+    Source: Landa, Zhang & Kluger (2022), Biwhitening reveals the rank of a count matrix; van der Waerden's scores.
+
+    >>> noise = torch.randn(1, 300, 200, generator=torch.Generator().manual_seed(0))
+    >>> homogeneous(noise)[0] is None
+    True
+    >>> scaled, margins = homogeneous(noise * torch.linspace(0.5, 2.0, 300)[:, None])
+    >>> margins.norms, margins.entries, round(margins.row_spread, 1)
+    (True, False, 0.3)
+    """
+    weights = slices.detach()
+    largest = float(weights.abs().amax())
+    if largest == 0 or not math.isfinite(largest):
+        return None, Margins(0.0, 0.0, 0.0, math.nan, norms=False, slices=False, entries=False)
+    inside = 1 / _HUGE < largest < _HUGE
+    weights = _without_zeros(weights.float() if inside else (weights.double() / largest).float())
+    weights, slice_spread, slices_unequal = _slices_of_one_norm(weights)
+    bound = max(HEAVY_ENTRIES, 6.0 * math.sqrt(24.0 / weights.numel()))
+    unequal = _inequality(weights)
+    kurtosis = unequal.kurtosis
+    norms, scaled = False, weights
+    if unequal.norms or kurtosis > 3.0 + bound:  # unequal norms make entries heavy, and heavy entries hide such norms
+        scales = _scales(weights)
+        noise = _scaled(weights, scales)
+        if spikes := _spikes(noise):  # they make norms unequal, too
+            noise = _without(noise, *spikes)
+            if _mean_square(noise) < _NOTHING_LEFT:
+                kurtosis = math.nan
+                return None, Margins(
+                    unequal.rows,
+                    unequal.cols,
+                    slice_spread,
+                    kurtosis,
+                    norms=False,
+                    slices=slices_unequal,
+                    entries=False,
+                )
+            noise = _scaled(noise, [1.0 / one for one in scales])
+            unequal = _inequality(noise)
+            scales = _scales(noise)
+            noise = _scaled(noise, scales)
+        kurtosis = _inequality(noise).kurtosis
+        norms = unequal.norms or kurtosis <= 3.0 + bound < unequal.kurtosis
+        scaled = _scaled(weights, scales) if norms or spikes is not None else noise
+    small = len(weights) > 1 and min(weights.shape[1:]) <= SMALL_SLICES
+    entries = kurtosis > 3.0 + bound or (small and kurtosis < 3.0 - bound)
+    margins = Margins(
+        unequal.rows, unequal.cols, slice_spread, kurtosis, norms=norms, slices=slices_unequal, entries=entries
+    )
+    if entries:
+        return _normal_scores(scaled, seed), margins
+    if not norms:
+        return None, margins
+    return (scaled.half() if float(scaled.abs().amax()) < _HALF else scaled), margins
+
+
+def _without_zeros(weights: Tensor) -> Tensor:
+    """The slices, rows and columns in which something is not zero."""
+    there = weights != 0
+    keep = [there.any(2).any(1), there.any(2).any(0), there.any(1).any(0)]
+    return weights if all(bool(one.all()) for one in keep) else weights[keep[0]][:, keep[1]][:, :, keep[2]]
+
+
+def _slices_of_one_norm(weights: Tensor) -> tuple[Tensor, float, bool]:
+    """Each slice over its root mean square; how these spread beyond chance; whether that is more than chance."""
+    if len(weights) == 1:
+        return weights, 0.0, False
+    squares = weights.square()
+    means = squares.mean((1, 2))
+    spread, unequal = _dispersion(means, weights.numel(), _mean_square(squares))
+    return weights / means.sqrt()[:, None, None], spread, unequal
+
+
+class _Inequality(NamedTuple):
+    """How norms of rows and columns spread beyond chance, whether by more than chance, and the kurtosis of entries."""
+
+    rows: float
+    cols: float
+    norms: bool
+    kurtosis: float
+
+
+def _inequality(weights: Tensor) -> _Inequality:
+    squares = weights.square()
+    fourth, means = _mean_square(squares), squares.mean(0)
+    rows, rows_unequal = _dispersion(means.mean(1), weights.numel(), fourth)
+    cols, cols_unequal = _dispersion(means.mean(0), weights.numel(), fourth)
+    return _Inequality(rows, cols, rows_unequal or cols_unequal, fourth / float(means.mean()) ** 2)
+
+
+def _mean_square(values: Tensor) -> float:
+    flat = values.flatten()
+    return float(torch.dot(flat, flat)) / len(flat)
+
+
+def _dispersion(means: Tensor, entries: int, fourth: float) -> tuple[float, bool]:
+    """From mean squares: the spread of norms beyond that of shuffled entries, and whether it is more than chance."""
+    count, mean = len(means), float(means.mean())
+    by_chance = (fourth - mean**2) * count / entries
+    if count < 2 or by_chance <= 0:
+        return 0.0, False
+    norms = means.double().sqrt()
+    spread = math.sqrt(max(float(norms.var()) - 0.25 * by_chance / mean, 0.0)) / float(norms.mean())
+    excess = float(means.double().var()) - by_chance
+    return spread, excess > UNEQUAL_NORMS * math.sqrt(2.0 / (count - 1)) * by_chance
+
+
+def _scales(weights: Tensor) -> list[Tensor]:
+    """Factors of slices, rows and columns after which all have mean square one (Sinkhorn's iteration)."""
+    squares = weights.square()
+    count, height, width = squares.shape
+    rows, cols = squares.new_ones(height), squares.new_ones(width)
+    for _ in range(_ITERATIONS):
+        by_row = squares @ cols
+        each = height * width / (by_row @ rows)
+        rows = count * width / (each @ by_row)
+        means = (each @ (rows @ squares)) * cols / (count * height)
+        cols = cols / means
+        if float((means - 1.0).abs().amax()) < _BALANCED:
+            break
+    return [each.sqrt()[:, None, None], rows.sqrt()[:, None], cols.sqrt()]
+
+
+def _scaled(weights: Tensor, scales: list[Tensor]) -> Tensor:
+    each, rows, cols = scales
+    return (weights * (each * rows)).mul_(cols)
+
+
+def _spikes(scaled: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    """The leading singular triplets, past the edge of the bulk, of slices whose entries have mean square one.
+
+    By subspace iteration from random directions, of more directions until the last is no spike; None where there is
+    none, or the slices are too small to have a bulk.
+    """
+    height, width = scaled.shape[1:]
+    smaller = min(height, width)
+    if smaller < SMALL_SLICES:
+        return None
+    law = MarchenkoPastur(height, width)
+    edge = math.sqrt(visible_edge(law))
+    generator = torch.Generator(scaled.device).manual_seed(0)
+    directions = 8
+    while True:
+        start = torch.randn(width, directions, generator=generator, device=scaled.device)
+        basis = scaled @ start
+        for _ in range(_POWER):
+            basis = scaled @ (scaled.mT @ torch.linalg.qr(basis).Q)
+        basis = torch.linalg.qr(basis).Q
+        left, values, right = torch.linalg.svd(basis.mT @ scaled, full_matrices=False)
+        most = int((values > edge).sum(1).max())
+        if most < directions or directions >= smaller // 4:
+            break
+        directions = min(4 * directions, smaller // 4)
+    if most == 0:
+        return None
+    values = torch.where(values > edge, values, 0.0)[:, :most]
+    return basis @ left[:, :, :most], values, right[:, :most]
+
+
+def _without(scaled: Tensor, left: Tensor, values: Tensor, right: Tensor) -> Tensor:
+    return scaled - (left * values[:, None, :]) @ right
+
+
+def _normal_scores(weights: Tensor, seed: int) -> Tensor:
+    """Each entry exchanged for the quantile of a standard normal at its rank, which a sample of entries tells.
+
+    The scores stand in a table over x/(1 + |x|), x in units of a typical entry, so that no entry is searched for.
+    """
+    generator = torch.Generator(weights.device).manual_seed(seed)
+    flat = weights.flatten()
+    places = torch.randint(len(flat), (min(_SAMPLE, len(flat)),), generator=generator, device=flat.device)
+    sample = flat[places] if len(flat) > _SAMPLE else flat
+    typical = float(sample[sample != 0].abs().median())
+    scores = torch.empty(flat.shape, dtype=torch.float16, device=flat.device)
+
+    def squashed(values: Tensor) -> Tensor:
+        noise = torch.rand(values.shape, generator=generator, device=values.device)
+        x = (values / typical).add_(noise.sub_(0.5), alpha=_TIES)
+        return x.div_(x.abs().add_(1.0)).add_(1.0).mul_(_CELLS / 2)
+
+    ordered = squashed(sample).sort().values
+    edges = torch.arange(_CELLS + 1, device=flat.device, dtype=torch.float32)
+    below = torch.searchsorted(ordered, edges).double()
+    table = torch.special.ndtri((below + 0.5) / (len(ordered) + 1)).float()
+    for start in range(0, len(flat), _CHUNK):
+        place = squashed(flat[start : start + _CHUNK])
+        cell = place.long().clamp_(0, _CELLS - 1)
+        scores[start : start + _CHUNK] = torch.lerp(table[cell], table[cell + 1], place - cell)
+    return scores.reshape(weights.shape)

@@ -1,0 +1,126 @@
+"""Norms and entries taken out: independent entries become Gaussian noise, whatever is planted in them stays."""
+
+import math
+
+import pytest
+import torch
+
+from spectail.spectra.eigen import eigenvalues, eigenvalues_of_slices
+from spectail.spectra.margins import homogeneous
+from spectail.spectra.nulls import simulate_nulls
+from spectail.spectra.phases import classify
+
+ROWS, COLS = 300, 200
+
+
+def noise(seed=0, rows=ROWS, cols=COLS):
+    return torch.randn(rows, cols, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def uniform(*shape, seed=9):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def directions(count, strength, seed=3):
+    """A matrix of that many directions, each `strength` times as strong as just makes a spike."""
+    left = torch.linalg.qr(noise(seed)[:, :count]).Q
+    right = torch.linalg.qr(noise(seed + 1).T[:, :count]).Q
+    return strength * (ROWS * COLS) ** 0.25 * left @ right.T
+
+
+def student(degrees):
+    chi = torch.stack([noise(20 + i).square() for i in range(degrees)]).sum(0)
+    return noise(1) / (chi / degrees).sqrt()
+
+
+SCALES = {
+    "rows": 0.5 + 1.5 * uniform(ROWS, 1),
+    "columns": 0.5 + 1.5 * uniform(1, COLS),
+    "both": torch.exp(0.5 * noise(7)[:, :1]) * torch.exp(0.5 * noise(8)[:1]),
+}
+ENTRIES = {"t(3)": student(3), "t(5)": student(5), "sparse": noise() * (uniform(ROWS, COLS) < 0.1)}
+INDEPENDENT = {name: (scale * noise(), "norms") for name, scale in SCALES.items()} | {
+    name: (entries, "entries") for name, entries in ENTRIES.items()
+}
+
+
+@pytest.fixture(scope="module")
+def nulls():
+    return simulate_nulls(ROWS, COLS)
+
+
+@pytest.mark.parametrize("name", INDEPENDENT)
+def test_independent_entries_of_any_law_and_norms_are_random_like_for_a_reason(name, nulls):
+    matrix, cause = INDEPENDENT[name]
+    evidence = classify(matrix, nulls=nulls)
+    assert (str(evidence.phase), evidence.n_spikes, evidence.cause) == ("random-like", 0, cause)
+    assert abs(evidence.z_hill) < 4  # what is left is Gaussian noise
+
+
+@pytest.mark.parametrize("name", SCALES)
+@pytest.mark.parametrize("count", [1, 5])
+def test_planted_directions_are_counted_exactly_whatever_the_norms(name, count, nulls):
+    """Scaled noise alone has dozens of eigenvalues past the edge of its law."""
+    evidence = classify(SCALES[name] * (noise() + directions(count, 3.0)), nulls=nulls)
+    assert (str(evidence.phase), evidence.n_spikes) == ("bulk+spike", count)
+
+
+@pytest.mark.parametrize("strength", [3.0, 10.0])
+def test_spikes_are_not_taken_for_unequal_norms(strength, nulls):
+    """Ten directions make rows unequal; scaled to one norm by that, the noise below them would be unequal instead."""
+    evidence = classify(noise() + directions(10, strength), nulls=nulls)
+    assert (str(evidence.phase), evidence.n_spikes, evidence.cause) == ("bulk+spike", 10, "spikes")
+
+
+def test_a_correlation_survives(nulls):
+    matrix = noise()
+    for j in range(1, COLS):
+        matrix[:, j] = 0.3 * matrix[:, j - 1] + math.sqrt(1 - 0.3**2) * matrix[:, j]
+    assert classify(matrix, nulls=nulls).cause == "correlation"
+    assert classify(SCALES["both"] * matrix, nulls=nulls).z_bulk > 5
+
+
+def test_slices_of_unequal_norm_are_named_and_scaled():
+    slices = torch.stack([(0.5 + 1.5 * i / 48) * noise(i, 64, 40) for i in range(49)])
+    scaled, margins = homogeneous(slices)
+    assert scaled is None  # rows and columns are equal; slices are compared by their own means
+    assert margins.slices
+    assert margins.slice_spread == pytest.approx(0.35, abs=0.02)  # 0.5 to 2, evenly: a spread of 0.44 over 1.25
+
+
+def test_rows_and_columns_have_one_norm_afterwards():
+    scaled, margins = homogeneous((SCALES["both"] * noise())[None])
+    squares = scaled[0].double().square()
+    assert margins.norms
+    assert not margins.entries
+    torch.testing.assert_close(squares.mean(0), torch.ones(COLS, dtype=torch.float64), rtol=2e-3, atol=0)  # float16
+    torch.testing.assert_close(squares.mean(1), torch.ones(ROWS, dtype=torch.float64), rtol=2e-3, atol=0)
+
+
+def test_entries_become_normal_scores_of_their_ranks():
+    scaled, margins = homogeneous(ENTRIES["sparse"][None])
+    values = scaled.double().flatten().sort().values
+    assert margins.kurtosis > 10
+    quantiles = torch.special.ndtri((torch.arange(len(values), dtype=torch.float64) + 0.5) / len(values))
+    assert (values - quantiles)[1000:-1000].abs().max() < 0.1  # a table of scores; ties told apart at random
+
+
+def test_pruned_rows_and_columns_are_left_out():
+    matrix = SCALES["rows"] * noise()
+    matrix[:40] = 0
+    matrix[:, :10] = 0
+    scaled, _ = homogeneous(matrix[None])
+    assert scaled.shape == (1, ROWS - 40, COLS - 10)
+
+
+@pytest.mark.parametrize("matrix", [torch.zeros(5, 4), torch.ones(50, 40), torch.ones(50, 1) * torch.arange(40.0)])
+def test_what_has_no_noise_is_left_as_it_is(matrix):
+    assert homogeneous(matrix[None])[0] is None
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_the_scale_of_the_weights_does_not_matter(scale):
+    scaled, _ = homogeneous(scale * (SCALES["both"] * noise())[None])
+    expected, _ = homogeneous((SCALES["both"] * noise())[None])
+    torch.testing.assert_close(eigenvalues_of_slices(scaled), eigenvalues_of_slices(expected), rtol=1e-2, atol=1e-3)
+    assert torch.isfinite(eigenvalues(scaled[0])).all()
