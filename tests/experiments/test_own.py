@@ -60,6 +60,7 @@ def mine(tmp_path, monkeypatch):
     """A module in the current folder."""
     (tmp_path / "mine.py").write_text(MINE)
     monkeypatch.chdir(tmp_path)
+    sys.modules.pop("mine", None)  # that of a document, perhaps
     yield
     sys.modules.pop("mine", None)
 
