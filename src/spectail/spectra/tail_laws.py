@@ -73,7 +73,7 @@ class Family:
         grid: values of each parameter that are tried; those of tails are in geometric progression.
         cost: what a fit is charged for, beside half the log of the number of eigenvalues for each free parameter
             (Schwarz 1978): what is unlikely beforehand.
-        either_side: whether a population of the rows is tried as well.
+        either_side: whether both sides of a matrix may have it; else the shorter one.
         free: parameters that are charged.
     """
 
@@ -196,7 +196,7 @@ FAMILIES = (
         "truncated power law",
         truncated_power_law,
         (_steps(0.8, 2.7, 4), _steps(0.003, 0.3, 5)),
-        _SOME,
+        1.5,
         True,
         2,
     ),
@@ -310,7 +310,7 @@ def _laws_of_ratio(rows: int, cols: int) -> tuple[SpectrumLaw, ...]:
         spectrum_law(family, parameters, rows, cols, transposed)
         for transposed in (False, True)[: 1 if rows == cols else 2]
         for family in FAMILIES
-        if family.either_side or not transposed
+        if family.either_side or transposed == (cols > rows)
         for parameters in product(*family.grid)
     ]
     return tuple(laws)

@@ -144,7 +144,15 @@ def tail_kind(
     for fit in fits:
         scores[fit.kind] = max(fit.score, scores.get(fit.kind, -math.inf))
     answer = TailKind(best.kind, best.words, log_likelihoods=tuple(scores.items()))
-    return answer if best.kind == NONE else _tested(answer, best, logs, slices, draws, np.random.default_rng(seed))
+    if best.kind == NONE:
+        return answer
+    answer = _tested(answer, best, logs, slices, draws, np.random.default_rng(seed))
+    others = [fit for fit in fits if fit.likelihood > best.likelihood and fit.score > scores[NONE]]
+    if answer.kind == NONE and others:  # what is closer, but was charged for parameters
+        closer = max(others, key=lambda fit: fit.score)
+        second = _tested(replace(answer, note=""), closer, logs, slices, draws, np.random.default_rng(seed))
+        return second if second.kind != NONE else answer
+    return answer
 
 
 def _tested(
@@ -164,6 +172,7 @@ def _tested(
     spreads = (alphas.std(0, ddof=1) * shrink).tolist() if draws > 1 else (math.nan, math.nan)
     answer = replace(
         answer,
+        kind=best.kind,
         law=best.words,
         p_value=(1 + as_far) / (1 + draws) if draws else math.nan,
         draws=draws,
@@ -230,8 +239,9 @@ class _MatrixFit:
         self._parameters = tuple(
             values[at] * math.exp(step) for values, at, step in zip(family.grid, place, steps, strict=True)
         )
-        charge = family.free * 0.5 * math.log(len(logs)) + family.cost + _OTHER_SIDE * self._transposed
-        self.score = likelihood - charge
+        other_side = self._transposed and family.either_side
+        charge = family.free * 0.5 * math.log(len(logs)) + family.cost + _OTHER_SIDE * other_side
+        self.likelihood, self.score = likelihood, likelihood - charge
         self._laws: list[SpectrumLaw] = []
 
     @property
@@ -310,9 +320,9 @@ class _IndependentFit:
 
     def __init__(self, kind: str, logs: _Array) -> None:
         self.kind = kind
-        self._parameters, likelihood = _fit_independent(kind, logs)
+        self._parameters, self.likelihood = _fit_independent(kind, logs)
         free = {POWER_LAW: 1, TRUNCATED: 2, LOGNORMAL: 1, EXPONENTIAL: 0}[kind]
-        self.score = likelihood - free * 0.5 * math.log(len(logs)) - 0.5
+        self.score = self.likelihood - free * 0.5 * math.log(len(logs)) - 0.5
 
     @property
     def words(self) -> str:
