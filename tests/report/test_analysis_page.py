@@ -25,7 +25,7 @@ def analysis():
     state["low.weight"] = torch.randn(40, 3, generator=generator) @ torch.randn(3, 30, generator=generator)
     heavy = torch.randn(60, 60, generator=generator)
     rotation = torch.linalg.qr(torch.randn(60, 60, generator=generator)).Q  # so that no row stands out
-    state["heavy.weight"] = rotation @ (heavy * torch.rand(60, generator=generator)[:, None] ** -0.5)
+    state["heavy.weight"] = rotation @ (heavy * torch.linspace(-1.0, 1.0, 60).exp()[:, None])
     state[HOSTILE] = torch.randn(40, 30, generator=generator)
     state["bias"] = torch.zeros(7)
     return analyze(state)

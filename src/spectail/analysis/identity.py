@@ -74,7 +74,8 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     >>> difference({"conv": "flatten", "seed": 0}, {"conv": "kernel-slices", "seed": 0})
     "conv was 'flatten' and is 'kernel-slices'"
     """
-    for name in sorted({*before, *now} - {"title"}, key=lambda name: (name != "files", name)):
+    common = before.keys() & now.keys()
+    for name in sorted({*before, *now} - {"title"}, key=lambda name: (name != "files", name not in common, name)):
         old, new = before.get(name), now.get(name)
         if old == new:
             continue

@@ -89,7 +89,7 @@ class PhaseEvidence:
         margins: what was taken out before; None where only a spectrum was given.
 
     >>> classify([[1.0] * 20] * 30).note
-    'the effective rank is 6% of that of an untrained matrix'
+    '95% of the eigenvalues are zero'
     """
 
     phase: Phase

@@ -125,7 +125,7 @@ def broader_than(share: float, rows: float, cols: float, *, slices: int = 1) -> 
         slices: how many are pooled.
 
     >>> round(broader_than(0.001, 300, 200), 2)
-    3.13
+    3.12
     """
     degrees = _degrees_of_freedom(min(rows, cols), slices)
     return (float(chdtri(degrees, share)) - degrees) / math.sqrt(2.0 * degrees)
