@@ -116,23 +116,15 @@ def homogeneous(slices: Float[Tensor, "s h d"], *, seed: int = 0) -> tuple[Float
         if spikes := _spikes(noise):  # they make norms unequal, too
             noise = _without(noise, *spikes)
             if _mean_square(noise) < _NOTHING_LEFT:
-                kurtosis = math.nan
-                return None, Margins(
-                    unequal.rows,
-                    unequal.cols,
-                    slice_spread,
-                    kurtosis,
-                    norms=False,
-                    slices=slices_unequal,
-                    entries=False,
-                )
+                spread = (unequal.rows, unequal.cols, slice_spread)
+                return None, Margins(*spread, math.nan, norms=False, slices=slices_unequal, entries=False)
             noise = _scaled(noise, [1.0 / one for one in scales])
             unequal = _inequality(noise)
             scales = _scales(noise)
             noise = _scaled(noise, scales)
         kurtosis = _inequality(noise).kurtosis
         norms = unequal.norms or kurtosis <= 3.0 + bound < unequal.kurtosis
-        scaled = _scaled(weights, scales) if norms or spikes is not None else noise
+        scaled = _scaled(weights, scales) if spikes else noise
     small = len(weights) > 1 and min(weights.shape[1:]) <= SMALL_SLICES
     entries = kurtosis > 3.0 + bound or (small and kurtosis < 3.0 - bound)
     margins = Margins(

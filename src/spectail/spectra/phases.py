@@ -215,8 +215,9 @@ def judge(
     detached = _detached(ordered, law, n_spikes)
     share = FALSE_BROADER if n_spikes and not detached else FALSE_DEPARTURES
     z_hill, z_bulk = nulls.hill.z(1.0 + 1.0 / spread), sphericity(bulk, law.rows, law.cols, slices=slices)
+    distance = law.distance(bulk)
     too_many = n_spikes > slices * max(LARGEST_SPIKED_SHARE * min(rows, cols), 1)
-    departs, note = too_many or _departs(bulk, law, z_bulk, slices, nulls, share, before), ""
+    departs, note = too_many or _departs(distance, law, z_bulk, slices, nulls, share, before), ""
     if not departs:
         phase = Phase.BULK_SPIKE if detached else Phase.BLEEDING_OUT if n_spikes else Phase.RANDOM
     elif count_modes(ordered) > 1:
@@ -232,8 +233,7 @@ def judge(
     causes = {"margins": _taken_out(margins), "spikes": "spikes" * spiked, "correlation": "correlation" * departs}
     cause = causes[max((name for name in causes if causes[name]), key=lambda name: abs(parts[name]), default="margins")]
     return PhaseEvidence(
-        phase, law, n_spikes, spectral_gap(ordered, law), law.distance(bulk), spread / nulls.hill.log_spread,
-        note,
+        phase, law, n_spikes, spectral_gap(ordered, law), distance, spread / nulls.hill.log_spread, note,
         z_hill, z_bulk, cause, parts, margins,
     )  # fmt: skip
 
@@ -281,14 +281,14 @@ def _detached(ordered: Tensor, law: MarchenkoPastur, n_spikes: int) -> int:
 
 
 def _departs(
-    bulk: Tensor, law: MarchenkoPastur, z_bulk: float, slices: int, nulls: Nulls, share: float, before: str
+    distance: float, law: MarchenkoPastur, z_bulk: float, slices: int, nulls: Nulls, share: float, before: str
 ) -> bool:
     """Whether a bulk is broader than its law, or otherwise further from it, than untrained ones are."""
     departed = before in (Phase.BULK_DECAY, Phase.HEAVY_TAILED, Phase.BIMODAL, Phase.UNKNOWN)
     leaves = LEAVES_BELOW if departed else 0.0
     broader = broader_than(share, law.rows, law.cols, slices=slices) - leaves
     further = math.log(nulls.distance.upper(share)) - leaves * nulls.distance.spread
-    return z_bulk > broader or math.log(law.distance(bulk)) > further  # of a few per cent fewer, no further by more
+    return z_bulk > broader or math.log(distance) > further  # of a few per cent fewer, no further by more
 
 
 def _heavy_from(nulls: Nulls, before: str) -> float:
