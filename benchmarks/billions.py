@@ -16,8 +16,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from benchmarks.networks import one_thread
-from benchmarks.timing import Row, seconds
+from benchmarks.timing import Row, one_thread, seconds
 from spectail.analysis.model import analyze
 from spectail.analysis.pieces import work
 from spectail.weights.matrix import WeightMatrix

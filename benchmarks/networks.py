@@ -6,17 +6,14 @@ import importlib.util
 import math
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 import torch
 from safetensors.torch import save_file
-from threadpoolctl import threadpool_limits
 from torch import nn
 
-from benchmarks.timing import Row, in_turn, peak_memory, seconds
+from benchmarks.timing import Row, in_turn, one_thread, peak_memory, seconds
 from spectail.analysis.model import analyze
 from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.row import measure_matrix
@@ -37,17 +34,6 @@ def transformer(width: int = 512, blocks: int = 4) -> nn.Module:
     return nn.ModuleList(
         nn.ModuleDict({name: nn.Linear(*shape) for name, shape in shapes.items()}) for _ in range(blocks)
     )
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """In torch, and in the libraries of numpy and scipy that WeightWatcher uses."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-    torch.set_num_threads(threads)
 
 
 def bare(weights: list[torch.Tensor]) -> None:

@@ -6,8 +6,13 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+import torch
+from threadpoolctl import threadpool_limits
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,17 @@ def in_turn(a: Callable[[], object], b: Callable[[], object], rounds: int) -> tu
     pairs = [(seconds(a), seconds(b)) for _ in range(rounds)]
     times_a, times_b = zip(*pairs, strict=True)
     return statistics.median(times_a), statistics.median(times_b), statistics.median(x / y for x, y in pairs)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """In torch, and in the libraries of numpy and scipy that WeightWatcher uses."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+    torch.set_num_threads(threads)
 
 
 def peak_memory(code: str) -> float:
