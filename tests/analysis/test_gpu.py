@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from spectail import analyze, compare
+from spectail.spectra.eigen import eigenvalues_of_slices
 from spectail.spectra.margins import homogeneous
 from spectail.weights.opening import open_weights
 
@@ -48,10 +49,12 @@ def every_kind() -> nn.Module:
 
 
 def same(here: pd.DataFrame, there: pd.DataFrame) -> None:
-    """But for what is drawn at random on the device: scores of heavy entries tell ties apart."""
+    """Norms are taken out until they agree to 1e-3, in float16; scores of heavy entries are drawn on the device."""
     assert list(here["name"]) == list(there["name"])
-    drawn = here["cause"].eq("entries") | here["cause"].str.contains("entries")
-    pd.testing.assert_frame_equal(here[~drawn], there[~drawn], rtol=TOLERANCE, atol=1e-12)
+    changed = here["cause"].isin(["norms", "entries"])
+    pd.testing.assert_frame_equal(here[~changed], there[~changed], rtol=TOLERANCE, atol=1e-12)
+    norms = here["cause"].eq("norms")
+    pd.testing.assert_frame_equal(here[norms], there[norms], rtol=1e-2, atol=1e-2)
 
 
 def test_rows_of_every_kind_are_those_of_the_cpu():
@@ -65,7 +68,13 @@ def test_a_model_that_lies_on_the_gpu_is_measured_there():
     same(here, analyze(model.cuda()).frame)
 
 
-def test_heads_and_changes_are_those_of_the_cpu():
+def test_the_smallest_eigenvalues_of_a_square_matrix_are_those_of_the_cpu():
+    weights = torch.randn(1, 2048, 2048)
+    here, there = eigenvalues_of_slices(weights)[0], eigenvalues_of_slices(weights.cuda())[0].cpu()
+    torch.testing.assert_close(there, here, rtol=1e-6, atol=0)  # what is promised above 1e-10 of the largest
+
+
+def test_changes_are_those_of_the_cpu():
     before, after = every_kind(), every_kind()
     with torch.no_grad():
         after["gaussian"].weight += 0.1 * torch.randn(80, 120)

@@ -5,6 +5,7 @@ from spectail.errors import SpectailError
 from spectail.spectra import blockwise
 from spectail.spectra.blockwise import blockwise_eigenvalues
 from spectail.spectra.eigen import eigenvalues, eigenvalues_of_slices
+from spectail.spectra.on_gpu import gpu_eigenvalues
 
 
 def sharp_eigenvalues(matrix):
@@ -41,6 +42,21 @@ MATRICES = {
     "one entry": torch.tensor([[3.0]]),
     "zeros": torch.zeros(4, 6),
 }
+
+
+@pytest.mark.parametrize("name", [name for name in MATRICES if name not in ("huge weights", "zeros", "geometric")])
+def test_the_way_of_a_gpu_gives_the_same_on_any_device(name):
+    matrix = MATRICES[name]
+    exact = eigenvalues_of_slices(matrix[None])[0]
+    values = gpu_eigenvalues(matrix)
+    above = exact >= 1e-10 * exact[-1]  # as below
+    torch.testing.assert_close(values[above], exact[above], rtol=1e-6, atol=0)
+    assert bool((values[~above] <= 1e-10 * exact[-1]).all())
+
+
+@pytest.mark.parametrize("name", ["huge weights", "zeros", "geometric"])
+def test_the_way_of_a_gpu_leaves_what_it_cannot(name):
+    assert gpu_eigenvalues(MATRICES[name]) is None
 
 
 @pytest.mark.parametrize("fast", [1, 10**9])  # with the Gram matrix kept for the small ones, and without

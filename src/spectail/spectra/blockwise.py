@@ -29,16 +29,16 @@ from spectail.spectra.gram import (
 from spectail.spectra.precision import float64
 
 # Below this share of λ_max an eigenvalue counts for nothing; half of the 1e-10 down to which `eigenvalues` is exact.
-_NEGLIGIBLE = 5e-11
+NEGLIGIBLE = 5e-11
 
 # Up to this share of all eigenvalues, small ones are refined; more of them, and all are computed anew.
-_REFINED_SHARE = 1 / 16
+REFINED_SHARE = 1 / 16
 
-_EXTRA_DIRECTIONS = 8  # at least so many further directions in the iteration, so that those sought converge fast
+EXTRA_DIRECTIONS = 8  # at least so many further directions in the iteration, so that those sought converge fast
 
-_ITERATIONS = 6
+ITERATIONS = 6
 
-_SHIFT = 2 * GRAM_ERROR  # of λ_max
+SHIFT = 2 * GRAM_ERROR  # of λ_max
 
 _COLUMNS_AT_A_TIME = 256  # in float64
 
@@ -70,7 +70,7 @@ def blockwise_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"] 
         all zero, or holds NaN, inf, or numbers whose squares overflow or vanish.
     """
     matrix = weights.detach()
-    if matrix.device.type != "cpu" or matrix.numel() == 0 or not _squares_are_safe(matrix):
+    if matrix.device.type != "cpu" or matrix.numel() == 0 or not squares_are_safe(matrix):
         return None
     with blas_threads(min(matrix.shape)):
         intact: Matrix | None = None
@@ -80,9 +80,10 @@ def blockwise_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"] 
         else:
             values = scipy_eigenvalues(gram, overwrite=True)
         del gram
-        small = int((values < _sharp_above(values, matrix)).sum())
-        if small and values[small - 1] > _NEGLIGIBLE * values[-1]:
-            if small > max(_REFINED_SHARE * len(values), 1):
+        total = float(np.maximum(values, 0.0).sum())
+        small = int((values < sharp_above(float(values[-1]), total, matrix)).sum())
+        if small and values[small - 1] > NEGLIGIBLE * values[-1]:
+            if small > max(REFINED_SHARE * len(values), 1):
                 return torch.from_numpy(_all_singular_values(matrix))
             values[:small] = _smallest(matrix, small, _inverse(matrix, intact, float(values[-1])))
     return torch.from_numpy(np.maximum(values, 0.0))
@@ -95,7 +96,7 @@ def matrices_at_a_time(matrices: Float[Tensor, "s h d"]) -> int:
 
 def batch_of_spectra(matrices: Float[Tensor, "s h d"]) -> Float[Tensor, "s b"] | None:
     """The eigenvalues of a few small matrices in one call; None where their Gram matrices would not do for all."""
-    if len(matrices) > 1 and matrices.device.type == "cpu" and matrices[0].numel() and _squares_are_safe(matrices):
+    if len(matrices) > 1 and matrices.device.type != "mps" and matrices[0].numel() and squares_are_safe(matrices):
         short = float64(matrices if matrices.shape[1] < matrices.shape[2] else matrices.mT)
         values: Tensor = torch.linalg.eigvalsh(short @ short.mT)
         if bool((values[:, 0] >= GRAM_IS_EXACT_ABOVE * values[:, -1]).all()):
@@ -103,23 +104,27 @@ def batch_of_spectra(matrices: Float[Tensor, "s h d"]) -> Float[Tensor, "s b"] |
     return None
 
 
-def _squares_are_safe(weights: Tensor) -> bool:
+def squares_are_safe(weights: Tensor) -> bool:
     """Not where all are zero, one is NaN or inf, or a square would overflow or vanish."""
     low, high = (float(value) for value in torch.aminmax(weights))
     return 1e-100 < max(-low, high) < 1e100
 
 
-def _sharp_above(values: Matrix, matrix: Tensor) -> float:
+def sharp_above(largest: float, total: float, matrix: Tensor) -> float:
     """The eigenvalue down to which those of the Gram matrix are as sharp as promised.
+
+    Args:
+        largest: eigenvalue.
+        total: of all eigenvalues.
+        matrix: W.
 
     Rounding to unit u moves each entry of W by u times itself at most, and a singular value σ by about u times the
     root mean square of the entries, since roundings of independent sign average out over its two directions. The
     eigenvalue σ² is thus known to 2u·rms·σ.
     """
-    error = GRAM_ERROR * float(values[-1])
-    rms = math.sqrt(float(np.maximum(values, 0.0).sum()) / matrix.numel())
-    rounding = torch.finfo(matrix.dtype).eps * rms
-    return min(GRAM_IS_EXACT_ABOVE * float(values[-1]), (error / rounding) ** 2)
+    error = GRAM_ERROR * largest
+    rounding = torch.finfo(matrix.dtype).eps * math.sqrt(total / matrix.numel())
+    return min(GRAM_IS_EXACT_ABOVE * largest, (error / rounding) ** 2)
 
 
 def _lower_gram(matrix: Tensor) -> Matrix:
@@ -139,10 +144,10 @@ def _inverse(matrix: Tensor, gram: Matrix | None, largest: float) -> Inverse:
     """The two solves that multiply a block with (AᵀA)⁻¹, the Gram matrix of the shorter side; `gram` is used up.
 
     By the Cholesky factor of that matrix where it is still there. Its rounding turns the directions of eigenvalue λ
-    by no more than that rounding over the gap to the others, whose square is nothing beside λ above `_NEGLIGIBLE`.
+    by no more than that rounding over the gap to the others, whose square is nothing beside λ above `NEGLIGIBLE`.
     """
     if gram is not None:
-        np.einsum("ii->i", gram)[:] += _SHIFT * largest  # positive in spite of rounding
+        np.einsum("ii->i", gram)[:] += SHIFT * largest  # positive in spite of rounding
         factor, failed = lapack.dpotrf(gram, lower=1, overwrite_a=1, clean=0)
         if not failed:
             return tuple(partial(_solve, lapack.dtrtrs, factor, lower=1, trans=trans) for trans in (0, 1))
@@ -170,8 +175,8 @@ def _smallest(matrix: Tensor, count: int, inverse: Inverse) -> Matrix:
     """
     tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
     size = tall.shape[1]
-    block = np.random.default_rng(0).standard_normal((size, min(count + max(count, _EXTRA_DIRECTIONS), size)))
-    for _ in range(_ITERATIONS):
+    block = np.random.default_rng(0).standard_normal((size, min(count + max(count, EXTRA_DIRECTIONS), size)))
+    for _ in range(ITERATIONS):
         for solve in inverse:
             block = solve(block)
             block, _ = np.linalg.qr(block / np.abs(block).max())  # else a null direction drowns the others

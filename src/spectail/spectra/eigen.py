@@ -2,8 +2,8 @@
 
 Why they are exact: the float64 Gram matrix of the shorter side gives each eigenvalue to a few units of rounding of the
 largest one. Where the smallest ones would drown in that, they come from the singular values of W instead. A stack is
-computed in less memory by `blockwise`, and what is stored in 16 bits or less in less time by `single_precision`; both
-answer None where they cannot, and then this file does it.
+computed in less memory by `blockwise` or on a GPU by `on_gpu`, and what is stored in 16 bits or less in less time by
+`single_precision`; each answers None where it cannot, and then this file does it.
 
 Not here: what a spectrum says.
 """
@@ -17,6 +17,7 @@ from torch import Tensor
 from spectail.errors import SpectailError
 from spectail.spectra.blockwise import batch_of_spectra, blockwise_eigenvalues, matrices_at_a_time
 from spectail.spectra.gram import GRAM_IS_EXACT_ABOVE, cholesky, lower_gram, symmetric_eigenvalues
+from spectail.spectra.on_gpu import gpu_eigenvalues
 from spectail.spectra.precision import float64, takes_arrays, takes_matrix
 from spectail.spectra.single_precision import certified_eigenvalues
 
@@ -140,7 +141,8 @@ def _of_one_slice(matrix: Tensor, eps: float) -> Tensor:
     values = None
     if matrix.element_size() <= 2 or (eps > 0.0 and matrix.dtype == torch.float32):
         values = certified_eigenvalues(matrix, max(eps, torch.finfo(matrix.dtype).eps))
-    values = blockwise_eigenvalues(matrix) if values is None else values
+    if values is None:
+        values = gpu_eigenvalues(matrix) if matrix.device.type == "cuda" else blockwise_eigenvalues(matrix)
     return eigenvalues(matrix) if values is None else values
 
 
