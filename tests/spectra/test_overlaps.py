@@ -1,10 +1,24 @@
+import math
+
+import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spectail.errors import SpectailError
-from spectail.spectra.overlaps import participation_ratio, singular_overlaps, singular_vectors, squared_overlaps
+from spectail.spectra.overlaps import (
+    overlap_entropy,
+    participation_ratio,
+    principal_angles,
+    rounding_level,
+    singular_overlaps,
+    singular_vectors,
+    squared_overlaps,
+    leading_overlap,
+    window_overlap,
+)
 
 
 def gaussian(rows, cols, seed):
@@ -57,3 +71,101 @@ def test_shapes_that_do_not_match_and_values_that_are_not_finite_are_refused():
         squared_overlaps(gaussian(4, 3, 0), gaussian(5, 3, 0))
     with pytest.raises(SpectailError, match="NaN or inf"):
         singular_vectors(torch.tensor([[float("nan")]]))
+
+
+def low_rank(rows, cols, rank, seed, dtype=torch.float64):
+    return (gaussian(rows, rank, seed) @ gaussian(rank, cols, seed + 1)).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(60, 40), (40, 60), (50, 50)])
+def test_directions_past_the_rank_of_an_update_have_no_overlaps_and_a_reason(shape, dtype):
+    """A bfloat16 product of rank 3 has rounding of 0.4 % of its entries in every direction."""
+    w, m = gaussian(*shape, 0), low_rank(*shape, 3, 1, dtype)
+    both = singular_overlaps(w, m)
+    for overlaps in both:
+        assert overlaps[:, :3].isfinite().all()
+        assert overlaps[:, 3:].isnan().all()
+    assert both.note == "M has numerical rank 3: its further directions are arbitrary, their overlaps NaN"
+    turned = singular_overlaps(m, w)
+    assert turned.left[3:].isnan().all()
+    assert turned.left[:3].isfinite().all()
+    assert "W has numerical rank 3" in turned.note
+
+
+def test_a_full_matrix_has_its_full_rank_in_its_own_dtype():
+    """The smallest singular value of a square Gaussian is 1/n of the largest, far above rounding."""
+    for dtype in (torch.float64, torch.float32):
+        assert singular_vectors(gaussian(300, 300, 5).to(dtype)).rank == 300
+    assert singular_overlaps(gaussian(30, 30, 0), gaussian(30, 30, 1)).note == ""
+    assert singular_vectors(torch.zeros(4, 3)).rank == 0
+
+
+def test_rounding_is_below_its_level_and_not_far_below():
+    for shape in ((200, 100), (30, 400)):
+        m = gaussian(*shape, 2)
+        rounded = m.to(torch.bfloat16)
+        error = float(torch.linalg.matrix_norm(rounded.double() - m, 2))
+        assert 0.3 < error / rounding_level(rounded) < 1
+
+
+def test_a_difference_of_stored_weights_has_their_rounding():
+    w = gaussian(60, 40, 0).float()
+    m = (w + 1e-4 * low_rank(60, 40, 2, 3).float()) - w
+    assert singular_vectors(m).rank == 40
+    assert singular_vectors(m, rounding=rounding_level(w)).rank == 2
+
+
+def test_principal_angles_are_those_of_scipy_small_ones_too():
+    j = singular_vectors(gaussian(30, 5, 0)).left
+    for q in (singular_vectors(gaussian(30, 7, 1)).left, singular_vectors(j + 1e-9 * gaussian(30, 5, 2)).left):
+        expected = np.sort(scipy.linalg.subspace_angles(j.numpy(), q.numpy()))
+        np.testing.assert_allclose(principal_angles(j, q), expected, rtol=1e-5, atol=1e-14)
+        np.testing.assert_allclose(principal_angles(q, j), expected, rtol=1e-5, atol=1e-14)
+    with pytest.raises(SpectailError, match="without a dimension"):
+        principal_angles(j, j[:, :0])
+
+
+def test_a_subspace_that_turns_within_itself_does_not_turn():
+    """Neighbours that change places fool the diagonal, and neither the subspace nor the window."""
+    j = singular_vectors(gaussian(30, 10, 0)).left
+    q = j[:, [1, 0, 3, 2, 4, 5, 6, 7, 8, 9]]
+    overlaps = squared_overlaps(j, q)
+    assert float(overlaps.diagonal()[:4].max()) < 1e-12
+    assert float(leading_overlap(overlaps, 4)) == pytest.approx(1)
+    assert principal_angles(j[:, :4], q[:, :4]).max() < 1e-7
+    np.testing.assert_allclose(window_overlap(overlaps, 1), 1)
+    squares = principal_angles(j[:, :3], q[:, :3]).cos().square()
+    assert float(leading_overlap(overlaps, 3)) == pytest.approx(float(squares.mean()))
+
+
+def test_a_window_takes_a_share_of_its_row_and_leaves_out_what_is_nan():
+    overlaps = squared_overlaps(singular_vectors(gaussian(90, 30, 0)).left, singular_vectors(gaussian(90, 30, 1)).left)
+    sums, shares = window_overlap(overlaps, 2), window_overlap(overlaps, 2, share=True)
+    np.testing.assert_allclose(sums[10], overlaps[10, 8:13].sum())
+    np.testing.assert_allclose(shares, sums / overlaps.sum(1))
+    np.testing.assert_allclose(window_overlap(overlaps, 29), overlaps.sum(1))
+    overlaps[:, 9:] = math.nan
+    overlaps[20] = math.nan
+    assert window_overlap(overlaps, 2)[10] == pytest.approx(float(overlaps[10, 8]))
+    for measure in (window_overlap, participation_ratio, overlap_entropy):
+        assert measure(overlaps)[20].isnan()
+        assert measure(overlaps)[10].isfinite()
+    assert leading_overlap(overlaps, 9).isfinite()
+    assert leading_overlap(overlaps, 10).isnan()
+
+
+def test_entropy_counts_directions():
+    assert float(overlap_entropy([0.0, 0.4, 0.0])) == 0.0
+    assert float(overlap_entropy(torch.full((8,), 0.01))) == pytest.approx(math.log(8))
+    assert overlap_entropy([0.0, 0.0]).isnan()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_windows_and_blocks_that_do_not_exist_are_refused():
+    with pytest.raises(SpectailError, match="no leading block of k=3"):
+        leading_overlap(torch.eye(2), 3)
+    with pytest.raises(SpectailError, match="no window"):
+        window_overlap(torch.eye(2), -1)
+    with pytest.raises(SpectailError, match="single number"):
+        participation_ratio(torch.tensor(1.0))

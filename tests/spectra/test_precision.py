@@ -61,6 +61,10 @@ OF_OTHERS = {
     spectra.vector_localisation: (W,),
     spectra.subspace_overlap: (ORTHONORMAL, ORTHONORMAL.flip(1)),
     spectra.participation_ratio: (W,),
+    spectra.overlap_entropy: (W,),
+    spectra.window_overlap: (W,),
+    spectra.leading_overlap: (W, 2),
+    spectra.principal_angles: (ORTHONORMAL, ORTHONORMAL.flip(0)),
 }
 CALLS = [*OF_A_MATRIX.items(), *OF_A_SPECTRUM.items(), *OF_OTHERS.items()]
 KINDS = {
@@ -87,9 +91,11 @@ def test_every_function_of_the_room_that_takes_numbers_is_called_here():
         "MarchenkoPastur ExponentNull StatisticNull Nulls GoodnessOfFit PowerLawFit Phase PhaseEvidence "
         "SingularVectors LikelihoodRatio TailKind "
         "Margins IntruderDimensions SpectralDistances TruncatedPowerLawFit "
-        "Localisation"
+        "Localisation OverlapNull Overlaps"
     )
     of_scalars = "critical_strength spike_eigenvalue spike_overlap_left spike_overlap_right visible_edge standard_error"
+    of_scalars += " alignment_null largest_overlap_null overlap_entropy_null overlap_null participation_ratio_null"
+    of_scalars += " simulate_principal_angles leading_overlap_null"
     others = set(f"{heads} {of_scalars} gaussian_spectrum simulate_nulls pl_alpha_hill bootstrap_p_value".split())
     assert {function.__name__ for function, _ in CALLS} >= set(spectra.__all__) - others
 

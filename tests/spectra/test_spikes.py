@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from spectail.errors import SpectailError
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.eigen import eigenvalues_and_top_direction
 from spectail.spectra.spikes import (
@@ -72,3 +73,20 @@ def test_the_spikes_are_as_many_as_are_counted_and_the_largest(shape):
     spikes = spike_values(values, law)
     assert len(spikes) == count_spikes(values, law) == 3  # what lies at the edge has not passed it
     assert torch.equal(spikes, values.sort().values[-3:])
+
+
+def test_strengths_at_the_limits_have_the_limits_and_no_sense_is_refused():
+    for overlap in (spike_overlap_left, spike_overlap_right):
+        assert overlap(0, 100, 50) == overlap(0.0, 0, 50) == overlap(0, 0, 0) == 0
+        assert overlap(math.inf, 100, 50) == 1
+        assert overlap(1e200, 100, 50) == pytest.approx(1)
+        assert math.isnan(overlap(math.nan, 100, 50))
+    assert spike_overlap_left(2.0, 0, 50) == 1  # a matrix without rows adds no noise
+    assert spike_eigenvalue(0, 0, 4) == 4
+    assert spike_eigenvalue(math.inf, 100, 50) == math.inf
+    for function in (spike_eigenvalue, spike_overlap_left, spike_overlap_right):
+        for arguments in ((-1.0, 100, 50), (1.0, -100, 50), (1.0, 100, -50)):
+            with pytest.raises(SpectailError, match="not negative, got"):
+                function(*arguments)
+    with pytest.raises(SpectailError, match="not negative, got"):
+        critical_strength(-1, 4)

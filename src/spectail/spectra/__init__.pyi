@@ -67,12 +67,25 @@ from .phases import classify as classify
 from .margins import Margins as Margins
 from .margins import homogeneous as homogeneous
 
-# singular vectors, and how those of two matrices overlap
+# singular vectors, how those of two matrices overlap, and what independent ones would have
+from .overlap_nulls import OverlapNull as OverlapNull
+from .overlap_nulls import alignment_null as alignment_null
+from .overlap_nulls import largest_overlap_null as largest_overlap_null
+from .overlap_nulls import overlap_entropy_null as overlap_entropy_null
+from .overlap_nulls import overlap_null as overlap_null
+from .overlap_nulls import participation_ratio_null as participation_ratio_null
+from .overlap_nulls import simulate_principal_angles as simulate_principal_angles
+from .overlap_nulls import leading_overlap_null as leading_overlap_null
+from .overlaps import Overlaps as Overlaps
 from .overlaps import SingularVectors as SingularVectors
+from .overlaps import leading_overlap as leading_overlap
+from .overlaps import overlap_entropy as overlap_entropy
 from .overlaps import participation_ratio as participation_ratio
+from .overlaps import principal_angles as principal_angles
 from .overlaps import singular_overlaps as singular_overlaps
 from .overlaps import singular_vectors as singular_vectors
 from .overlaps import squared_overlaps as squared_overlaps
+from .overlaps import window_overlap as window_overlap
 
 # over how many entries they spread
 from .localisation import Localisation as Localisation

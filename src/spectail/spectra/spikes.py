@@ -12,6 +12,7 @@ from jaxtyping import Float
 from scipy.special import chdtri
 from torch import Tensor
 
+from spectail.errors import SpectailError
 from spectail.spectra.bulk import MarchenkoPastur, fit_marchenko_pastur
 from spectail.spectra.precision import takes_spectrum
 
@@ -201,11 +202,15 @@ def critical_strength(h: float, d: float) -> float:
         h: rows.
         d: columns.
 
+    Raises:
+        SpectailError: one is negative.
+
     Source: Benaych-Georges & Nadakuditi (2012).
 
     >>> critical_strength(100, 100)
     10.0
     """
+    _check_sizes(h, d)
     return math.sqrt(math.sqrt(h * d))
 
 
@@ -217,14 +222,21 @@ def spike_eigenvalue(theta: float, h: float, d: float) -> float:
         h: rows of W, whose entries have variance one.
         d: its columns.
 
+    Returns:
+        NaN for a NaN.
+
+    Raises:
+        SpectailError: one is negative.
+
     Source: Benaych-Georges & Nadakuditi (2012).
 
     >>> spike_eigenvalue(20.0, 100, 100), spike_eigenvalue(0.0, 100, 100)
     (625.0, 400.0)
     """
+    _check_sizes(h, d, theta)
     if theta <= critical_strength(h, d):
         return (math.sqrt(h) + math.sqrt(d)) ** 2
-    return (theta**2 + h) * (theta**2 + d) / theta**2
+    return (theta + h / theta) * (theta + d / theta)
 
 
 def spike_overlap_left(theta: float, h: float, d: float) -> float:
@@ -235,14 +247,22 @@ def spike_overlap_left(theta: float, h: float, d: float) -> float:
         h: rows of W, whose entries have variance one.
         d: its columns.
 
+    Returns:
+        between 0 and 1, its limit for an infinite θ; NaN for a NaN.
+
+    Raises:
+        SpectailError: one is negative.
+
     Source: as `spike_eigenvalue`.
 
     >>> round(spike_overlap_left(20.0, 100, 100), 9), spike_overlap_left(0.0, 100, 100)
     (0.75, 0.0)
     """
-    if theta <= critical_strength(h, d):
+    _check_sizes(h, d, theta)
+    critical = critical_strength(h, d)
+    if theta <= critical:
         return 0.0
-    return max(0.0, (theta**4 - h * d) / (theta**2 * (theta**2 + h)))
+    return (1 - (critical / theta) ** 4) / (1 + h / theta / theta)  # nothing in it overflows
 
 
 def spike_overlap_right(theta: float, h: float, d: float) -> float:
@@ -253,9 +273,21 @@ def spike_overlap_right(theta: float, h: float, d: float) -> float:
         h: rows of W, whose entries have variance one.
         d: its columns.
 
+    Returns:
+        as `spike_overlap_left`.
+
+    Raises:
+        SpectailError: one is negative.
+
     Source: as `spike_eigenvalue`.
 
     >>> round(spike_overlap_right(20.0, 100, 100), 9), spike_overlap_right(0.0, 100, 100)
     (0.75, 0.0)
     """
     return spike_overlap_left(theta, d, h)
+
+
+def _check_sizes(*sizes: float) -> None:
+    """Of a matrix and of what is added to it."""
+    if any(size < 0 for size in sizes):
+        raise SpectailError(f"a strength and the sides of a matrix are not negative, got {', '.join(map(str, sizes))}")
