@@ -10,18 +10,18 @@ from spectail.errors import SpectailError
 from spectail.spectra.overlap_nulls import (
     alignment_null,
     largest_overlap_null,
+    leading_overlap_null,
     overlap_entropy_null,
     overlap_null,
     participation_ratio_null,
     simulate_principal_angles,
-    leading_overlap_null,
 )
 from spectail.spectra.overlaps import (
+    leading_overlap,
     overlap_entropy,
     participation_ratio,
     principal_angles,
     squared_overlaps,
-    leading_overlap,
     window_overlap,
 )
 

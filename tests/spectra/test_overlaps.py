@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from spectail.errors import SpectailError
 from spectail.spectra.overlaps import (
+    leading_overlap,
     overlap_entropy,
     participation_ratio,
     principal_angles,
@@ -16,7 +17,6 @@ from spectail.spectra.overlaps import (
     singular_overlaps,
     singular_vectors,
     squared_overlaps,
-    leading_overlap,
     window_overlap,
 )
 

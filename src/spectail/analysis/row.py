@@ -18,6 +18,7 @@ import xarray as xr
 from jaxtyping import Float
 from torch import Tensor
 
+from spectail.analysis.chance import with_chance
 from spectail.analysis.null_cache import nulls_of_shape
 from spectail.errors import SourceError, SpectailError
 from spectail.recording.layout import MATRIX_LABELS, each_matrix, eigenvalues_at
@@ -462,7 +463,8 @@ def complete(recording: xr.Dataset) -> xr.Dataset:
         recording: of any kind.
 
     Returns:
-        the same with every quantity of "spectrum" and "null"; NaN where eigenvalues do not tell. As it is where
+        the same with every quantity of "spectrum" and "null"; NaN where eigenvalues do not tell; a two-layer run also
+        with what it would have by chance (`chance`). As it is where
         spectra were not kept, or shapes are not known.
 
     >>> import spectail
@@ -470,6 +472,7 @@ def complete(recording: xr.Dataset) -> xr.Dataset:
     >>> "z_hill" in run, complete(run)["z_hill"].dims
     (False, ('step',))
     """
+    recording = with_chance(recording)
     missing = [q for q in select("null", "spectrum") if q.name not in recording.variables]
     if not missing or "eigenvalues" not in recording or not {"rows", "cols"} <= set(recording.coords):
         return recording

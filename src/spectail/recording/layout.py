@@ -164,7 +164,7 @@ def run_to_dataset(
     Args:
         records: what was measured at each recorded step, with `eigenvalues` and `step`.
         overlaps: of each pair (s, t): left and right squared overlaps, and the spread of their rows, by
-            "left", "right", "left_spread" and "right_spread".
+            "left", "right", "left_spread" and "right_spread"; and both numerical ranks, by "ranks".
         attributes: of the run: its experiment in JSON, its key, and so on.
     """
     experiment = json.loads(attributes["experiment"])
@@ -195,7 +195,24 @@ def run_to_dataset(
                 variables[q.name] = (OVER[q.of], array, q.attributes)
         coordinates["w_step"] = ("pair", np.array([s for s, _ in overlaps], dtype=np.int64))
         coordinates["m_step"] = ("pair", np.array([t for _, t in overlaps], dtype=np.int64))
-    return with_labels(xr.Dataset(variables, coordinates, dict(attributes)))
+    beside = {name: [r.get(name, math.nan) for r in records] for name in ("null_kta", "null_spread_kta")}
+    if overlaps:
+        beside["overlap_ranks"] = [pair["ranks"].tolist() for pair in overlaps.values()]
+    texts = {name: json.dumps(values) for name, values in beside.items()}
+    return with_labels(xr.Dataset(variables, coordinates, {**attributes, **texts}))
+
+
+def beside(run: xr.Dataset, name: str) -> NDArray[Any] | None:
+    """What a two-layer run holds beside its variables, which are those of the first edition, as its checksum is.
+
+    Args:
+        run: a two-layer run.
+        name: "null_kta" or "null_spread_kta", along `step`; "overlap_ranks" of W and of M, along `pair`.
+
+    Returns:
+        None where the run was made before this was kept.
+    """
+    return np.array(json.loads(run.attrs[name])) if name in run.attrs else None
 
 
 def with_labels(run: xr.Dataset) -> xr.Dataset:

@@ -91,6 +91,35 @@ HELD = {
 
 Q = Quantity
 # fmt: off
+
+
+def _overlaps(side: str, role: str) -> tuple[Quantity, ...]:
+    """What the overlaps of singular vectors on one side say, and what independent directions would have."""
+    name, symbol = f"overlap_{side}", f"O({role}_W, {role}_M)"
+    return (
+        Q(name, symbol, f"{symbol} of W at w_step with the update M at m_step (App. C)", "pair", null=f"null_{name}",
+          run=2),
+        Q(f"{name}_max", "max O", f"largest entry of {symbol}", "pair_all", null=f"null_{name}_max", run=2),
+        Q(f"{name}_diagonal", "O_ii", f"diagonal of {symbol}", "pair_row", null=f"null_{name}", run=2),
+        Q(f"{name}_spread", "", f"participation ratio of each row of {symbol}", "pair_row",
+          null=f"null_{name}_spread", run=2),
+        Q(f"{name}_entropy", "", f"entropy of each row of {symbol}, as shares of its sum, in nats", "pair_row",
+          null=f"null_{name}_entropy"),
+        Q(f"{name}_window", "", f"share of each row of {symbol} within ± 5 ranks", "pair_row",
+          null=f"null_{name}_window"),
+        Q(f"{name}_subspace", "", "mean squared cosine of the principal angles between the leading 10 directions of W "
+          f"and of M, {side}", "pair_all", null=f"null_{name}_subspace"),
+        Q(f"null_{name}", "", f"mean entry of {symbol} for independent directions", "pair_all"),
+        Q(f"null_{name}_max", "", f"mean of the largest entry of {symbol} for independent directions", "pair_all"),
+        Q(f"null_{name}_spread", "", f"mean participation ratio of a row of {symbol} for independent directions",
+          "pair_all"),
+        Q(f"null_{name}_entropy", "", f"mean entropy of a row of {symbol} for independent directions", "pair_all"),
+        Q(f"null_{name}_window", "", f"mean share of a row of {symbol} within ± 5 ranks for independent directions",
+          "pair_row"),
+        Q(f"null_{name}_subspace", "", f"mean of {name}_subspace for independent directions", "pair_all"),
+    )
+
+
 QUANTITIES: tuple[Quantity, ...] = (
     Q("kind", "", "what the matrix is: linear, conv2d, embedding, …", "matrix", dtype=str, head="kind"),
     Q("rows", "", "rows of one matrix", "matrix", dtype=int, head="rows"),
@@ -170,13 +199,19 @@ QUANTITIES: tuple[Quantity, ...] = (
       "that of the ten strongest of the base W₀", "base", head="φ(U)"),
     Q("base_overlap_right", "φ(V)", "share of the span of ΔW's ten strongest right singular vectors, or of all, within "
       "that of the ten strongest of the base W₀", "base", head="φ(V)"),
-    Q("alignment", "sim(W, β*)", "|v₁·β*|, v₁ the top right singular vector of W", "teacher", head="sim", run=2),
+    Q("alignment", "sim(W, β*)", "|v₁·β*|, v₁ the top right singular vector of W", "teacher", head="sim",
+      null="null_alignment", run=2),
+    Q("null_alignment", "sim by chance", "mean |v·β*| of a direction v that is independent of β*", "teacher"),
+    Q("null_spread_alignment", "", "standard deviation of |v·β*| of a direction independent of β*", "teacher"),
     Q("train_loss", "train loss", "readout loss on the hold-out set, (1/n)‖ȳ − Z̄ᵀâ‖² (eq. 6)", "readout", head="train",
       run=2),
     Q("test_loss", "test loss, n_test", "readout loss on the n_test test points", "readout", run=2),
     Q("test_loss_large", "test loss", "readout loss on the n_test_large further test points", "readout", head="test",
       run=2),
-    Q("kta", "KTA", "kernel–target alignment of the hidden features (eq. 7)", "readout", head="KTA", run=2),
+    Q("kta", "KTA", "kernel–target alignment of the hidden features (eq. 7)", "readout", head="KTA",
+      null="null_kta", run=2),
+    Q("null_kta", "KTA by chance", "mean KTA of the same features with shuffled labels", "readout"),
+    Q("null_spread_kta", "", "standard deviation of KTA with shuffled labels", "readout"),
     Q("objective", "objective", "training objective, loss_factor/n ‖y − f(X)‖², before the update", "update",
       drawn="log", head="objective", run=2),
     Q("update_norm_2", "‖M‖₂", "spectral norm of the update M that led to this step", "update", unit="w", drawn="log",
@@ -184,14 +219,8 @@ QUANTITIES: tuple[Quantity, ...] = (
     Q("update_norm_fro", "‖M‖_F", "Frobenius norm of the update M that led to this step", "update", unit="w",
       drawn="log", run=2),
     Q("update_lr", "η", "learning rate of the update that led to this step", "update", drawn="log", run=2),
-    Q("overlap_left", "O(U_W, U_M)", "O(U_W, U_M) of W at w_step with the update M at m_step (App. C)", "pair", run=2),
-    Q("overlap_left_max", "max O", "largest entry of O(U_W, U_M)", "pair_all", run=2),
-    Q("overlap_left_diagonal", "O_ii", "diagonal of O(U_W, U_M)", "pair_row", run=2),
-    Q("overlap_left_spread", "", "participation ratio of each row of O(U_W, U_M)", "pair_row", run=2),
-    Q("overlap_right", "O(V_W, V_M)", "O(V_W, V_M) of W at w_step with the update M at m_step (App. C)", "pair", run=2),
-    Q("overlap_right_max", "max O", "largest entry of O(V_W, V_M)", "pair_all", run=2),
-    Q("overlap_right_diagonal", "O_ii", "diagonal of O(V_W, V_M)", "pair_row", run=2),
-    Q("overlap_right_spread", "", "participation ratio of each row of O(V_W, V_M)", "pair_row", run=2),
+    *_overlaps("left", "U"),
+    *_overlaps("right", "V"),
     Q("cross_entropy", "loss", "mean cross-entropy over all images, after so many updates", "training", drawn="log",
       head="loss"),
     Q("accuracy", "accuracy", "share of the images classified rightly, after so many updates", "training",

@@ -39,6 +39,19 @@ def test_kta_of_a_kernel_that_is_the_target_is_one_and_does_not_depend_on_scale(
     assert fit_readout(1e-3 * features, y, 0.01).kta == pytest.approx(fit_readout(features, y, 0.01).kta)
 
 
+def test_the_null_of_kta_is_that_of_shuffled_labels():
+    """Features with a mean and labels with a mean, as of a softplus teacher, so that chance is far from zero."""
+    features, y = problem(13, 60)
+    features, y = features + 0.1, y + 0.8
+    readout, stream = fit_readout(features, y, 0.01), np.random.default_rng(0)
+    kernel = (features.T @ features).numpy()
+    scale = np.linalg.norm(kernel) * float(y.square().sum())
+    orders = np.array([stream.permutation(y.numpy()) for _ in range(4000)])
+    draws = np.einsum("ki,ij,kj->k", orders, kernel, orders, optimize=True) / scale
+    assert draws.mean() == pytest.approx(readout.null_kta, rel=0.01)
+    assert draws.std() == pytest.approx(readout.null_spread_kta, rel=0.05)  # 60 labels are nearly Gaussian sums
+
+
 def test_slices_change_nothing_but_rounding(monkeypatch):
     features, y = problem()
     whole = fit_readout(features, y, 0.01)

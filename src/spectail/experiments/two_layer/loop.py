@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -30,7 +31,13 @@ from spectail.experiments.two_layer.step_zero import OneStepRun, StepZero
 from spectail.experiments.two_layer.student import Student
 from spectail.progress import StepProgress
 from spectail.spectra.norms import frobenius_norm, spectral_norm
-from spectail.spectra.overlaps import SingularVectors, participation_ratio, singular_vectors, squared_overlaps
+from spectail.spectra.overlaps import (
+    SingularVectors,
+    participation_ratio,
+    rounding_level,
+    singular_vectors,
+    squared_overlaps,
+)
 from spectail.spectra.precision import float64, like
 
 
@@ -109,7 +116,7 @@ class TwoLayerRun:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "records": [{**r, "eigenvalues": torch.from_numpy(r["eigenvalues"])} for r in self.records],
-            "vectors": [(role, t, v.left, v.right) for (role, t), v in self._vectors.items()],
+            "vectors": [(role, t, v.left, v.right, v.rank) for (role, t), v in self._vectors.items()],
             "last_update": self._last_update,
         }
 
@@ -128,13 +135,17 @@ class TwoLayerRun:
         self.schedule.load_state_dict(state["schedule"])
         self.records = [{**r, "eigenvalues": r["eigenvalues"].numpy()} for r in state["records"]]
         self._vectors = {
-            (role, t): SingularVectors(left.to(device), right.to(device)) for role, t, left, right in state["vectors"]
+            (role, t): SingularVectors(left.to(device), right.to(device), *rank or (left.shape[1],))
+            for role, t, left, right, *rank in state["vectors"]  # no rank in a state of the first edition
         }
         self._last_update = state["last_update"]
         return float(state["seconds"])
 
     def overlaps(self) -> dict[tuple[int, int], dict[str, NDArray[Any]]]:
-        """O(U_W, U_M), O(V_W, V_M) and the spread of their rows, of each pair (s, t) that the run reached."""
+        """O(U_W, U_M), O(V_W, V_M) and the spread of their rows, of each pair (s, t) that the run reached.
+
+        And the numerical ranks of both, past which directions are arbitrary.
+        """
         pairs = {}
         for s, t in self.experiment.overlaps:
             w, m = self._vectors.get(("W", s)), self._vectors.get(("M", t))
@@ -142,6 +153,7 @@ class TwoLayerRun:
                 both = {"left": squared_overlaps(w.left, m.left), "right": squared_overlaps(w.right, m.right)}
                 both |= {f"{side}_spread": participation_ratio(overlaps) for side, overlaps in both.items()}
                 pairs[s, t] = {name: values.cpu().numpy() for name, values in both.items()}
+                pairs[s, t]["ranks"] = np.array([w.rank, m.rank])
         return pairs
 
     def _measure(self, step: int) -> FirstLayerRow:
@@ -230,4 +242,5 @@ class TwoLayerRun:
         if (role, step) in {("W", s) for s, _ in pairs} | {("M", t) for _, t in pairs} and bool(
             matrix.isfinite().all()
         ):
-            self._vectors[role, step] = singular_vectors(matrix)
+            # an update is the difference of weights, and has their rounding
+            self._vectors[role, step] = singular_vectors(matrix, rounding=rounding_level(self.weights))

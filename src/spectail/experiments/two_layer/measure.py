@@ -70,6 +70,8 @@ def measure_readout(experiment: Experiment, problem: Problem, hidden: HiddenUnit
         "test_loss": readout_loss(readout, partial(features, "test"), problem.test.y),
         "test_loss_large": readout_loss(readout, partial(features, "test_large"), problem.test_large.y),
         "kta": readout.kta,
+        "null_kta": readout.null_kta,
+        "null_spread_kta": readout.null_spread_kta,
     }
 
 

@@ -28,11 +28,15 @@ class Readout:
         a_hat: â, the new second layer (h), float64.
         train_loss: (1/n)‖ȳ − Z̄ᵀâ‖², without penalty and without ½.
         kta: kernel–target alignment of the conjugate kernel K = Z̄ᵀZ̄ (eq. 7).
+        null_kta: its mean with the labels in any other order, so that features tell nothing of them.
+        null_spread_kta: its standard deviation there.
     """
 
     a_hat: Float[Tensor, " h"]
     train_loss: float
     kta: float
+    null_kta: float
+    null_spread_kta: float
 
 
 def fit_readout(features: Float[Tensor, "h n"], y: Float[Tensor, " n"], ridge: float) -> Readout:
@@ -54,18 +58,20 @@ def fit_readout(features: Float[Tensor, "h n"], y: Float[Tensor, " n"], ridge: f
     """
     h, n = features.shape
     y = float64(y)
-    projected = y.new_zeros(h)
+    projected, total = y.new_zeros(h), y.new_zeros(h)
 
-    def in_float64() -> Iterator[Tensor]:  # each part once, for both sums
+    def in_float64() -> Iterator[Tensor]:  # each part once, for all sums
         for part in _slices(n):
             z = float64(features[:, part])
             projected.add_(z @ y[part])
+            total.add_(z.sum(1))
             yield z
 
     gram = lower_gram(in_float64())
     kta = float(projected.square().sum() / (symmetric_norm(gram) * y.square().sum()))
     if not math.isfinite(kta):
-        return Readout(torch.full_like(projected, math.nan), math.nan, math.nan)
+        return Readout(torch.full_like(projected, math.nan), *[math.nan] * 4)
+    null = _kta_of_shuffled_labels(gram, total, y)
 
     gram.diagonal().add_(ridge * n / h)
     factor = cholesky(gram)
@@ -74,7 +80,33 @@ def fit_readout(features: Float[Tensor, "h n"], y: Float[Tensor, " n"], ridge: f
     else:
         a_hat = _least_squares(float64(features), y, ridge * n / h)
     errors = (y[part] - float64(features[:, part]).T @ a_hat for part in _slices(n))
-    return Readout(a_hat, sum(float(error.square().sum()) for error in errors) / n, kta)
+    return Readout(a_hat, sum(float(error.square().sum()) for error in errors) / n, kta, *null)
+
+
+def _kta_of_shuffled_labels(gram: Tensor, total: Tensor, y: Tensor) -> tuple[float, float]:
+    """Mean and standard deviation of the alignment over all orders of the labels.
+
+    With mean label μ and v its variance (ddof 1), Z̄y has the mean μZ̄1 and the covariance vC of a sample without
+    replacement, C = Z̄Z̄ᵀ − Z̄1(Z̄1)ᵀ/n. The mean of ‖Z̄y‖² follows exactly, its variance as of a Gaussian vector.
+
+    Args:
+        gram: Z̄Z̄ᵀ, its lower half.
+        total: Z̄1.
+        y: labels.
+    """
+    n = len(y)
+    if n < 2:
+        return math.nan, math.nan
+    mean, variance = float(y.mean()), float(y.var())
+    squares = float(total.square().sum())
+    turned = gram @ total + gram.T @ total - gram.diagonal() * total
+    trace = float(gram.diagonal().sum()) - squares / n
+    along = float(total @ turned)
+    trace_of_square = float(symmetric_norm(gram)) ** 2 - 2 * along / n + (squares / n) ** 2
+    along -= squares**2 / n  # (Z̄1)ᵀ C Z̄1
+    scale = float(symmetric_norm(gram) * y.square().sum())
+    spread = 2 * variance**2 * trace_of_square + 4 * mean**2 * variance * along
+    return (mean**2 * squares + variance * trace) / scale, math.sqrt(max(spread, 0.0)) / scale
 
 
 def readout_loss(readout: Readout, features: Callable[[slice], Float[Tensor, "h k"]], y: Float[Tensor, " m"]) -> float:
