@@ -49,11 +49,17 @@ def every_kind() -> nn.Module:
 
 
 def same(here: pd.DataFrame, there: pd.DataFrame) -> None:
-    """Norms are taken out until they agree to 1e-3, in float16; scores of heavy entries are drawn on the device."""
+    """Spectra to rounding; what is said of norms to that of float32, in which they are compared.
+
+    Where norms were taken out, that is until they agree to 1e-3; scores of heavy entries are drawn on the device.
+    """
     assert list(here["name"]) == list(there["name"])
-    changed = here["cause"].isin(["norms", "entries"])
-    pd.testing.assert_frame_equal(here[~changed], there[~changed], rtol=TOLERANCE, atol=1e-12)
+    of_norms = ["row_norm_spread", "col_norm_spread", "slice_norm_spread", "kurtosis"]
+    pd.testing.assert_frame_equal(here[of_norms], there[of_norms], rtol=1e-4, atol=1e-3)
+    here, there = here.drop(columns=of_norms), there.drop(columns=of_norms)
     norms = here["cause"].eq("norms")
+    exact = ~here["cause"].isin(["norms", "entries"])
+    pd.testing.assert_frame_equal(here[exact], there[exact], rtol=TOLERANCE, atol=1e-12)
     pd.testing.assert_frame_equal(here[norms], there[norms], rtol=1e-2, atol=1e-2)
 
 
