@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from spectail.experiments.experiment import experiment_of
 from spectail.recording.quantities import OVER, Quantity, quantities_of
 from spectail.weights.matrix import Skipped
 
@@ -66,6 +65,8 @@ def recording_title(recording: xr.Dataset) -> str:
     """What a recording is of, in a line."""
     if recording.attrs.get("of") != "two-layer":
         return str(recording.attrs.get("title") or "recording")
+    from spectail.experiments.experiment import experiment_of  # 0.1 s to import, for runs only
+
     e = experiment_of(recording)
     title = f"{e.optimizer}, η={e.lr:g}, n={e.n}, d={e.d}, h={e.h}, {e.protocol}, seed {e.seed}"
     return title + (f", numerics {e.numerics} of an earlier spectail" if e.outdated else "")

@@ -12,7 +12,6 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brute
 
 from spectail.spectra.precision import ZERO_SHARE
 from spectail.spectra.tails import PowerLawFit, ks_fit
@@ -240,6 +239,8 @@ def density_fit(spectrum: _Array, longer: int, shorter: int) -> DensityFit:
         return float(np.square(law - y).sum())
 
     start = math.sqrt(scaled.max()) / (1.0 + ratio**-0.5)
+    from scipy.optimize import brute  # 0.1 s to import, for what is asked on request
+
     sigma = float(np.atleast_1d(brute(misfit, (slice(0.05 * start, 2.0 * start, 0.01 * start),)))[0])
     low, high = _edges(sigma, ratio)
     margin = math.sqrt(high ** (2 / 3) * shorter ** (-2 / 3) / math.sqrt(ratio))
