@@ -93,7 +93,9 @@ def test_rows_and_columns_have_one_norm_afterwards():
     squares = scaled[0].double().square()
     assert margins.norms
     assert not margins.entries
-    torch.testing.assert_close(squares.mean(0), torch.ones(COLS, dtype=torch.float64), rtol=2e-3, atol=0)  # float16
+    torch.testing.assert_close(
+        squares.mean(0), torch.ones(COLS, dtype=torch.float64), rtol=2e-3, atol=0
+    )  # where scaling ends
     torch.testing.assert_close(squares.mean(1), torch.ones(ROWS, dtype=torch.float64), rtol=2e-3, atol=0)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from spectail.spectra import eigen, single_precision
 from spectail.spectra.eigen import eigenvalues_of_slices
-from spectail.spectra.single_precision import FLOAT32_ERROR, certified_eigenvalues, storage_error
+from spectail.spectra.single_precision import FLOAT32_ERROR, certified_eigenvalues, float32_eigenvalues, storage_error
 
 ROWS, COLS = 700, 500
 STORED = {torch.bfloat16: 2.0**-7, torch.float16: 2.0**-10, torch.float8_e4m3fn: 2.0**-3, torch.float8_e5m2: 2.0**-2}
@@ -161,3 +161,23 @@ def test_weights_of_eight_bits_have_the_spectrum_of_their_values(dtype):
     exact = exact_eigenvalues(matrix)
     for of in (lambda w: eigenvalues_of_slices(w[None])[0], eigen.eigenvalues):
         torch.testing.assert_close(of(matrix), exact, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("matrix", [*MATRICES.values(), *(noise(h, d) for h, d in ((7, 7), (60, 900), (1, 30)))])
+def test_a_whole_spectrum_in_float32_is_sharp_about_its_median_or_there_is_none(matrix):
+    slices = torch.stack([matrix, matrix.flip(0)]).float()
+    exact, values = eigenvalues_of_slices(slices), float32_eigenvalues(slices)
+    if values is None:
+        assert exact.square().mean().sqrt() > 50 * exact.median()
+    else:
+        torch.testing.assert_close(values, exact, rtol=1e-5, atol=1e-4 * float(exact.median()))
+
+
+def test_noise_is_solved_in_float32():
+    assert float32_eigenvalues(noise().float()[None]) is not None
+    assert float32_eigenvalues(MATRICES["graded over ten decades"].float()[None]) is None
+
+
+def test_where_products_are_rounded_further_nothing_is_solved_in_float32(monkeypatch):
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "high")
+    assert float32_eigenvalues(noise().float()[None]) is None

@@ -32,6 +32,7 @@ from spectail.spectra.norms import effective_rank, stable_rank
 from spectail.spectra.nulls import KS_SPREAD, standard_error
 from spectail.spectra.phases import Phase, PhaseEvidence, judge
 from spectail.spectra.precision import ZERO_SHARE
+from spectail.spectra.single_precision import float32_eigenvalues
 from spectail.spectra.spikes import fit_bulk, spectral_gap
 from spectail.spectra.tail_laws import NONE
 from spectail.spectra.tail_tests import UNDECIDED, likelihood_ratios, tail_kind
@@ -114,7 +115,9 @@ def _judged(matrix: WeightMatrix, spectra: Float[Tensor, "s b"]) -> Judged:
     scaled, margins = homogeneous(weights)
     shape = (matrix.rows, matrix.cols)
     if scaled is not None:
-        spectra, shape = eigenvalues_of_slices(scaled).cpu(), (scaled.shape[1], scaled.shape[2])
+        fast = float32_eigenvalues(scaled)
+        spectra = (eigenvalues_of_slices(scaled) if fast is None else fast).cpu()
+        shape = (scaled.shape[1], scaled.shape[2])
     means = spectra.mean(1, keepdim=True)
     return Judged((spectra / torch.where(means > 0, means, 1.0)).flatten(), *shape, margins)
 

@@ -106,9 +106,9 @@ def symmetric_eigenvalues(matrix: Float[Tensor, "k k"]) -> Float[Tensor, " k"]:
         return torch.from_numpy(scipy_eigenvalues(matrix.numpy()))
 
 
-def scipy_eigenvalues(matrix: NDArray[np.float64], *, overwrite: bool = False) -> NDArray[np.float64]:
-    """`symmetric_eigenvalues` of an array, by SciPy; `overwrite` lets it use up the array's memory."""
-    values: NDArray[np.float64] = eigh(
+def scipy_eigenvalues(matrix: NDArray[np.floating], *, overwrite: bool = False) -> NDArray[Any]:
+    """`symmetric_eigenvalues` of an array, by SciPy in its dtype; `overwrite` lets it use up the array's memory."""
+    values: NDArray[Any] = eigh(
         matrix, lower=True, eigvals_only=True, overwrite_a=overwrite, check_finite=False, driver="evd"
     )
     return values

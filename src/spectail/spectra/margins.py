@@ -39,8 +39,6 @@ _TIES = 0.02  # of a typical entry: within this, entries are told apart at rando
 
 _CHUNK = 2**20  # entries at a time
 
-_HALF = 32.0  # standard deviations of the noise up to which rounding to 16 bits is less than 1 % of one
-
 _NOTHING_LEFT = 1e-6  # of a matrix of mean square one, below its spikes: it is of low rank, and has no noise
 
 _POWER = 3  # of the iteration that finds spikes: those near the edge are missed by less, and matter little
@@ -87,8 +85,8 @@ def homogeneous(slices: Float[Tensor, "s h d"], *, seed: int = 0) -> tuple[Float
         seed: of the random numbers that tell equal entries apart.
 
     Returns:
-        the matrix without rows and columns of zeros, its noise of mean square one, in float16 where that holds it;
-        None where nothing was to be taken out, or there is no noise. And how unequal it was.
+        the matrix without rows and columns of zeros, its noise of mean square one, in float32; None where nothing was
+        to be taken out, or there is no noise. And how unequal it was.
 
     Source: Landa, Zhang & Kluger (2022), Biwhitening reveals the rank of a count matrix; van der Waerden's scores.
 
@@ -100,11 +98,12 @@ def homogeneous(slices: Float[Tensor, "s h d"], *, seed: int = 0) -> tuple[Float
     (True, False, 0.3)
     """
     weights = slices.detach()
-    largest = float(weights.abs().amax())
+    largest, zeros = _largest(weights)
     if largest == 0 or not math.isfinite(largest):
         return None, Margins(0.0, 0.0, 0.0, math.nan, norms=False, slices=False, entries=False)
     inside = 1 / _HUGE < largest < _HUGE
-    weights = _without_zeros(weights.float() if inside else (weights.double() / largest).float())
+    weights = weights.float() if inside else (weights.double() / largest).float()
+    weights = _without_zeros(weights) if zeros or not inside else weights
     weights, slice_spread, slices_unequal = _slices_of_one_norm(weights)
     bound = max(HEAVY_ENTRIES, 6.0 * math.sqrt(24.0 / weights.numel()))
     unequal = _inequality(weights)
@@ -132,9 +131,15 @@ def homogeneous(slices: Float[Tensor, "s h d"], *, seed: int = 0) -> tuple[Float
     )
     if entries:
         return _normal_scores(scaled, seed), margins
-    if not norms:
-        return None, margins
-    return (scaled.half() if float(scaled.abs().amax()) < _HALF else scaled), margins
+    return (scaled if norms else None), margins
+
+
+def _largest(weights: Tensor) -> tuple[float, bool]:
+    """The largest entry, and whether a slice, a row or a column is zero."""
+    sizes = weights.abs()
+    by_row, by_col = sizes.amax(2), sizes.amax(1)
+    each = torch.cat([by_row.amax(1), by_row.amax(0), by_col.amax(0)])
+    return float(each.amax()), bool((each == 0).any())
 
 
 def _without_zeros(weights: Tensor) -> Tensor:
@@ -165,10 +170,11 @@ class _Inequality(NamedTuple):
 
 def _inequality(weights: Tensor) -> _Inequality:
     squares = weights.square()
-    fourth, means = _mean_square(squares), squares.mean(0)
-    rows, rows_unequal = _dispersion(means.mean(1), weights.numel(), fourth)
+    fourth, means = _mean_square(squares), squares.mean(0) if len(squares) > 1 else squares[0]
+    by_row = means.mean(1)
+    rows, rows_unequal = _dispersion(by_row, weights.numel(), fourth)
     cols, cols_unequal = _dispersion(means.mean(0), weights.numel(), fourth)
-    return _Inequality(rows, cols, rows_unequal or cols_unequal, fourth / float(means.mean()) ** 2)
+    return _Inequality(rows, cols, rows_unequal or cols_unequal, fourth / float(by_row.mean()) ** 2)
 
 
 def _mean_square(values: Tensor) -> float:
@@ -225,10 +231,10 @@ def _spikes(scaled: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     directions = 8
     while True:
         start = torch.randn(width, directions, generator=generator, device=scaled.device)
-        basis = scaled @ start
+        images = start.T @ scaled.mT  # one direction a row: products with few columns take several times as long
         for _ in range(_POWER):
-            basis = scaled @ (scaled.mT @ torch.linalg.qr(basis).Q)
-        basis = torch.linalg.qr(basis).Q
+            images = (torch.linalg.qr(images.mT).Q.mT @ scaled) @ scaled.mT
+        basis = torch.linalg.qr(images.mT).Q
         left, values, right = torch.linalg.svd(basis.mT @ scaled, full_matrices=False)
         most = int((values > edge).sum(1).max())
         if most < directions or directions >= smaller // 4:
@@ -254,7 +260,7 @@ def _normal_scores(weights: Tensor, seed: int) -> Tensor:
     places = torch.randint(len(flat), (min(_SAMPLE, len(flat)),), generator=generator, device=flat.device)
     sample = flat[places] if len(flat) > _SAMPLE else flat
     typical = float(sample[sample != 0].abs().median())
-    scores = torch.empty(flat.shape, dtype=torch.float16, device=flat.device)
+    scores = torch.empty_like(flat)
 
     def squashed(values: Tensor) -> Tensor:
         noise = torch.rand(values.shape, generator=generator, device=values.device)
