@@ -3,6 +3,9 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from spectail import plots
+from spectail.analysis.null_bands import null_band
+from spectail.analysis.row import complete
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.two_layer.run import simulate
 from spectail.plots.bands import draw_band, draw_untrained_hill
@@ -11,8 +14,10 @@ from spectail.plots.look import new_figure, save_figure
 from spectail.plots.overlaps_plot import draw_overlaps
 from spectail.plots.recording_plot import draw_recording
 from spectail.plots.spectrum_plot import draw_spectrum
+from spectail.recording.quantities import quantity
 from spectail.spectra.bulk import MarchenkoPastur, fit_marchenko_pastur
 from spectail.spectra.eigen import eigenvalues
+from spectail.spectra.overlap_nulls import largest_overlap_null
 from spectail.spectra.spikes import count_spikes
 
 LAW = MarchenkoPastur(150, 100)
@@ -103,6 +108,59 @@ def test_the_largest_overlap_is_marked():
     ax = axes()
     draw_overlaps(ax, overlaps)
     assert (ax.lines[0].get_xdata()[0], ax.lines[0].get_ydata()[0]) == (5, 3)
+
+
+def test_the_part_past_a_rank_is_empty_and_says_so():
+    overlaps = np.full((60, 60), 1e-3)
+    overlaps[2, 4] = 0.9
+    overlaps[:, 12:] = np.nan
+    ax = axes()
+    image = draw_overlaps(ax, overlaps)
+    assert np.ma.getmaskarray(image.get_array()).sum() == 50 * 38
+    assert (ax.lines[0].get_xdata()[0], ax.lines[0].get_ydata()[0]) == (5, 3)
+    assert [text.get_text() for text in ax.texts] == ["past the rank of $M$, 12"]
+    overlaps[20:] = np.nan
+    ax = axes()
+    draw_overlaps(ax, overlaps)
+    assert [text.get_text() for text in ax.texts] == ["past the rank of $M$, 12", "past the rank of $W$, 20"]
+    nothing = axes()
+    draw_overlaps(nothing, np.full((5, 5), np.nan))
+    assert not nothing.lines
+    assert nothing.texts
+
+
+def test_the_colour_bar_of_overlaps_marks_what_independent_directions_have():
+    e = Experiment(n=60, n_test=5, n_test_large=5, d=20, h=30, steps=1, overlaps=((1, 0),))
+    run = simulate(e)
+    ax = plots.overlaps(run, side="right")
+    levels = {line.get_ydata()[0] for line in ax.figure.axes[-1].lines}
+    assert levels == {1 / 20, largest_overlap_null(20, 400).mean}
+    short = plots.overlaps(run.assign_attrs(overlap_ranks="[[20, 7]]"))
+    assert [text.get_text() for text in short.texts] == ["past the rank of $M$, 7"]
+    assert {line.get_ydata()[0] for line in short.figure.axes[-1].lines} == {
+        1 / 30,
+        largest_overlap_null(30, 20 * 7).mean,
+    }
+
+
+@pytest.mark.parametrize("name", ["kta", "alignment", "pl_alpha_hill", "stable_rank"])
+def test_a_curve_over_steps_has_the_band_of_its_null(name):
+    run = simulate(Experiment(n=60, n_test=5, n_test_large=5, d=20, h=30, steps=3))
+    ax = plots.over_steps(run, name, ax=axes())
+    low, _, high = null_band(complete(run), quantity(name))
+    (band,) = [patch for patch in (*ax.collections, *ax.patches) if "± 2 sd" in patch.get_label()]
+    extent = band.get_paths()[0].vertices[:, 1] if band in ax.collections else band.get_corners()[:, 1]
+    assert (extent.min(), extent.max()) == pytest.approx((np.min(low), np.max(high)))
+
+
+def test_the_evolution_of_a_run_has_bands_for_sim_and_kta():
+    run = simulate(Experiment(n=60, n_test=5, n_test_large=5, d=20, h=30, steps=3))
+    labels = draw_recording(run)["evolution"].axes[3].get_legend_handles_labels()[1]
+    assert {"KTA by chance, ± 2 sd", "sim(W, β*) by chance, ± 2 sd"} <= set(labels)
+    older = run.copy()
+    del older.attrs["null_kta"]
+    labels = draw_recording(older)["evolution"].axes[3].get_legend_handles_labels()[1]
+    assert "KTA by chance, ± 2 sd" not in labels
 
 
 def test_a_run_has_its_figures_even_if_it_diverged_at_once():

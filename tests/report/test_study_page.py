@@ -1,7 +1,9 @@
 """The report, in a headless browser where there is one."""
 
+import base64
 import json
 
+import numpy as np
 import pytest
 
 from report.browsing import (
@@ -12,6 +14,7 @@ from report.browsing import (
     set_value,
 )
 from spectail.cli import main
+from spectail.report.pages import study
 from spectail.report.pages.study import write_report
 from spectail.store.store import Store
 from spectail.study import making
@@ -121,6 +124,31 @@ def test_overlaps_and_the_predicted_spike_are_drawn(browser):
     set_value(browser, "step", "1")
     names = browser.execute_script("return document.getElementById('esd').layout.annotations.map(a => a.text)")
     assert names == ["predicted λ₁"]
+
+
+def test_sim_kta_and_overlaps_stand_beside_what_they_are_by_chance(browser):
+    set_value(browser, "run-filter", "steps=10 published seed 0")
+    names = browser.execute_script("return document.getElementById('curves').data.map(t => t.name)")
+    assert {"KTA by chance, ± 2 sd", "sim by chance, ± 2 sd"} <= set(names)
+    assert "(by chance " in browser.execute_script("return document.getElementById('state').textContent")
+    words = browser.execute_script("return document.getElementById('overlaps').data[0].colorbar.ticktext")
+    assert [word for word in words if "chance" in word] == ["◂ by chance, mean", "◂ by chance, largest"]
+
+
+def test_overlaps_past_a_rank_are_sent_as_such(folder):
+    experiments = paper.Plan(find(["fig9"]), TINY, 1).experiments()
+    run = Store(folder).get(next(iter(experiments)))
+    short = run.assign_attrs(overlap_ranks=json.dumps([[7, 3]] * run.sizes["pair"]))
+    for whole, part in zip(study._overlaps(run), study._overlaps(short), strict=True):
+        size = whole["size"]
+        before, after = (
+            np.frombuffer(base64.b64decode(one["b"]), np.uint8).reshape(size, size) for one in (whole, part)
+        )
+        assert (before < 255).all()
+        assert (after[7:] == 255).all()
+        assert (after[:, 3:] == 255).all()
+        np.testing.assert_array_equal(after[:7, :3], before[:7, :3])
+        assert part["ranks"] == [["W", 7], ["M", 3]]
 
 
 def test_verdicts_are_filtered_and_sorted(browser):

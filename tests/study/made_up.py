@@ -29,6 +29,8 @@ from spectail.study.settings import PAPER
 
 OVERLAP_SIZE = 200
 NOT_IN_RUNS = {"gradient"}  # what a claim measures anew
+
+BESIDE = {"null_kta", "null_spread_kta", "overlap_ranks"}  # of a real run, which a made-up one knows nothing of
 REPEATS = 4  # an even number: half of them can disagree with the other half
 
 Fields = Mapping[str, Any]
@@ -178,7 +180,8 @@ def _empty(steps: tuple[int, ...], pairs: tuple[tuple[int, int], ...], eigenvalu
     coordinates |= {"step": list(steps)}
     if pairs:
         coordinates |= {"w_step": ("pair", [s for s, _ in pairs]), "m_step": ("pair", [t for _, t in pairs])}
-    return xr.Dataset(variables, coordinates, template.attrs)
+    attributes = {name: value for name, value in template.attrs.items() if name not in BESIDE}
+    return xr.Dataset(variables, coordinates, attributes)
 
 
 def made_up(experiment: Experiment, measured: Mapping[str, Mapping[Any, Any]]) -> xr.Dataset:

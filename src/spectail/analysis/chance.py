@@ -6,11 +6,13 @@ nulls of spectra (`row`).
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from spectail.recording.layout import beside
 from spectail.recording.quantities import OVER, quantity
@@ -22,15 +24,7 @@ from spectail.spectra.overlap_nulls import (
     overlap_null,
     participation_ratio_null,
 )
-from spectail.spectra.overlaps import (
-    WINDOW,
-    leading_overlap,
-    overlap_entropy,
-    window_overlap,
-)
-
-SUBSPACE = 10
-"""The leading directions whose common subspace is compared; fewer where there are fewer."""
+from spectail.spectra.overlaps import WINDOW, leading_count, leading_overlap, overlap_entropy, window_overlap
 
 
 def with_chance(run: xr.Dataset) -> xr.Dataset:
@@ -43,17 +37,29 @@ def with_chance(run: xr.Dataset) -> xr.Dataset:
         the same with the quantities of "teacher", "readout" and "pair…" that files do not hold. KTA's nulls are NaN
         where the run was made before they were kept.
     """
+    run = with_null_alignments(run)
+    if run.attrs.get("of") != "two-layer" or "pair" not in run.sizes:
+        return run
+    return _assigned(run, _of_overlaps(run, "left", int(run["rows"])) | _of_overlaps(run, "right", int(run["cols"])))
+
+
+def with_null_alignments(run: xr.Dataset) -> xr.Dataset:
+    """`with_chance` without overlaps: of sim and KTA alone, at no cost.
+
+    Args:
+        run: a two-layer run; another recording is returned as it is.
+    """
     if run.attrs.get("of") != "two-layer":
         return run
     steps, null = run.sizes["step"], alignment_null(int(run["cols"]))
-    values: dict[str, Any] = {"null_alignment": np.full(steps, null.mean)}
-    values["null_spread_alignment"] = np.full(steps, null.spread)
+    values = {"null_alignment": np.full(steps, null.mean), "null_spread_alignment": np.full(steps, null.spread)}
     for name in ("null_kta", "null_spread_kta"):
-        kept = beside(run, name)
-        values[name] = np.full(steps, np.nan) if kept is None or len(kept) != steps else kept
-    if "pair" in run.sizes:
-        for side, n in (("left", int(run["rows"])), ("right", int(run["cols"]))):
-            values |= _of_overlaps(run, side, n)
+        of_steps = beside(run, name)
+        values[name] = np.full(steps, np.nan) if of_steps is None or len(of_steps) != steps else of_steps
+    return _assigned(run, values)
+
+
+def _assigned(run: xr.Dataset, values: Mapping[str, NDArray[Any]]) -> xr.Dataset:
     described = {name: (OVER[quantity(name).of], value, quantity(name).attributes) for name, value in values.items()}
     return run.assign({name: variable for name, variable in described.items() if name not in run.variables})
 
@@ -67,25 +73,62 @@ def known_overlaps(run: xr.Dataset, pair: int, side: str) -> NDArray[np.float64]
         side: "left" or "right".
 
     Returns:
-        (b × b); all of it where the run was made before ranks were kept.
+        (b × b); all of it where the run was made before ranks were kept, or only some of its pairs are here.
     """
     overlaps: NDArray[np.float64] = run[f"overlap_{side}"].values[pair].astype(np.float64)
-    if (ranks := beside(run, "overlap_ranks")) is not None:
+    ranks = beside(run, "overlap_ranks")
+    if ranks is not None and len(ranks) == run.sizes["pair"]:
         of_w, of_m = ranks[pair].tolist()
         overlaps[of_w:], overlaps[:, of_m:] = np.nan, np.nan
     return overlaps
 
 
+class ChanceOfOverlaps(NamedTuple):
+    """What independent directions would have in one matrix of overlaps.
+
+    Attributes:
+        mean: of an entry.
+        largest: of the largest entry, on average.
+    """
+
+    mean: float
+    largest: float
+
+
+def chance_of_overlaps(overlaps: ArrayLike, n: int) -> ChanceOfOverlaps:
+    """What independent directions would have where overlaps are known.
+
+    Args:
+        overlaps: O (b × b), NaN past a rank.
+        n: dimensions of the directions.
+
+    >>> chance_of_overlaps([[1.0, 0.0], [0.0, math.nan]], 100).mean
+    0.01
+    """
+    known = int(np.isfinite(overlaps).sum())
+    return ChanceOfOverlaps(overlap_null(n).mean, largest_overlap_null(n, known).mean if known else math.nan)
+
+
+def largest_overlap(overlaps: ArrayLike) -> float:
+    """The largest entry of what is known; NaN where nothing is.
+
+    >>> largest_overlap([[0.5, 0.0], [0.0, math.nan]])
+    0.5
+    """
+    values = np.asarray(overlaps, dtype=np.float64)
+    return float(np.nanmax(values)) if np.isfinite(values).any() else math.nan
+
+
 def _of_overlaps(run: xr.Dataset, side: str, n: int) -> dict[str, NDArray[np.float64]]:
     """By the name of the quantity: what overlaps say, and what independent directions of n dimensions would have."""
     stack = np.stack([known_overlaps(run, pair, side) for pair in range(run.sizes["pair"])])
-    b, k = stack.shape[1], min(SUBSPACE, stack.shape[1])
+    b, k = stack.shape[1], leading_count(stack.shape[1])
     of_m = [int(np.isfinite(one).any(0).sum()) for one in stack]  # the length of a row
     name, rank = f"overlap_{side}", np.arange(b)
     windows = [np.clip(rank + WINDOW, None, m - 1) - np.maximum(rank - WINDOW, 0) + 1 for m in of_m]
     nulls = {
         "": [overlap_null(n).mean for _ in of_m],
-        "_max": [largest_overlap_null(n, b * b).mean for _ in of_m],
+        "_max": [chance_of_overlaps(one, n).largest for one in stack],
         "_spread": [participation_ratio_null(m).mean if m else np.nan for m in of_m],
         "_entropy": [overlap_entropy_null(m).mean if m else np.nan for m in of_m],
         "_window": [

@@ -20,9 +20,19 @@ from spectail.analysis.row import pooled_eigenvalues
 from spectail.errors import SpectailError
 from spectail.spectra.distances import spectral_distances
 from spectail.spectra.gram import blas_threads
+from spectail.spectra.intruders import strongest_vectors
+from spectail.spectra.overlap_nulls import leading_overlap_null
+from spectail.spectra.overlaps import (
+    SingularVectors,
+    leading_count,
+    leading_overlap,
+    rounding_level,
+    squared_overlaps,
+)
 from spectail.weights.matrix import Skipped, WeightMatrix, Weights, read_once
 
 Pair = tuple[WeightMatrix, WeightMatrix]
+
 
 _SMALL = 32  # the shorter side up to which all singular vectors are computed
 
@@ -69,25 +79,44 @@ class _Difference:
         return change
 
 
-def top_overlaps(before: WeightMatrix, after: WeightMatrix) -> dict[str, float]:
-    """The squared cosines between the strongest singular vectors of two matrices, over slices averaged.
+def direction_overlaps(before: WeightMatrix, after: WeightMatrix) -> dict[str, float]:
+    """How far the strongest directions of a matrix turned, over slices averaged.
 
-    1 where the strongest direction did not turn; about 1/rows (1/cols) where it turned to a random one.
+    The squared cosine between the strongest singular vectors, and how much the spans of the leading ones share, which
+    does not change where two of them change places: 1 where nothing turned; 1/n, and k/n for k of them, where they
+    turned to independent directions of n dimensions, which are the nulls.
 
     Args:
         before: one matrix, or the slices of a kernel.
         after: another of the same shape.
 
     Returns:
-        `top_overlap_left` of the left vectors, `top_overlap_right` of the right; NaN where one is zero, or holds
-        NaN or inf.
+        the quantities of a comparison that are called so; NaN where a slice is zero, or holds NaN or inf.
     """
-    cosines = []
+    sides = {"left": before.rows, "right": before.cols}
+    overlaps: dict[str, list[tuple[float, int]]] = {}  # by the name of the quantity, of each slice; of how many
     for early, late in zip(before.load(), after.load(), strict=True):
-        old, new = _top_vectors(early), _top_vectors(late)
-        cosines.append([float(u @ v) ** 2 for u, v in zip(old, new, strict=True)] if old and new else [math.nan] * 2)
-    left, right = np.mean(cosines, axis=0).tolist()
-    return {"top_overlap_left": left, "top_overlap_right": right}
+        first, then = _top_vectors(early), _top_vectors(late)
+        old, new = (_leading_vectors(weights) if first and then else None for weights in (early, late))
+        for place, side in enumerate(sides):
+            top, leading = math.nan, (math.nan, 0)
+            if first and then and old and new:
+                top = float(first[place] @ then[place]) ** 2
+                squares = squared_overlaps(getattr(old, side), getattr(new, side))
+                k = min(squares.shape)
+                leading = float(leading_overlap(squares, k)), k
+            overlaps.setdefault(f"top_overlap_{side}", []).append((top, 1))
+            overlaps.setdefault(f"leading_overlap_{side}", []).append(leading)
+    row: dict[str, float] = {}
+    for name, of_slices in overlaps.items():
+        values, counts = zip(*of_slices, strict=True)
+        nulls = [leading_overlap_null(sides[name.rpartition("_")[2]], k) for k in counts if k]
+        known = len(nulls) == len(counts)
+        spread = math.sqrt(sum(null.spread**2 for null in nulls)) / len(counts)
+        row[name] = sum(values) / len(values)
+        row[f"null_{name}"] = float(np.mean([null.mean for null in nulls])) if known else math.nan
+        row[f"null_spread_{name}"] = spread if known else math.nan
+    return row
 
 
 def spectral_moves(before: WeightMatrix, after: WeightMatrix) -> dict[str, float]:
@@ -123,6 +152,17 @@ def _top_vectors(weights: Float[Tensor, "rows cols"]) -> tuple[NDArray[np.float6
     except ArpackError:  # no convergence: two directions are equally strong
         return None
     return u[:, 0], vh[0]
+
+
+def _leading_vectors(weights: Float[Tensor, "rows cols"]) -> SingularVectors:
+    """The leading pairs of singular vectors of a matrix that is not zero, without those that are rounding."""
+    stored = weights.detach().cpu()
+    largest = float(stored.abs().max())
+    matrix = stored.double() / largest
+    vectors = strongest_vectors(matrix, leading_count(min(matrix.shape)))
+    strengths = (matrix @ vectors.right).norm(dim=0)
+    rank = max(int((strengths > rounding_level(stored) / largest).sum()), 1)
+    return SingularVectors(vectors.left[:, :rank], vectors.right[:, :rank], rank)
 
 
 def _shape(matrix: WeightMatrix) -> tuple[int, ...]:

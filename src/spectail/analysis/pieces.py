@@ -22,7 +22,7 @@ from torch import Tensor
 
 from spectail.analysis.base import against_base, bytes_beside_base, work_beside_base
 from spectail.analysis.identity import stamps_of, weights_digest
-from spectail.analysis.pair import Pair, pair_up, spectral_moves, top_overlaps
+from spectail.analysis.pair import Pair, direction_overlaps, pair_up, spectral_moves
 from spectail.analysis.row import bytes_needed, bytes_stored, measure_matrix, measured_or_noted, not_measured
 from spectail.errors import SettingError, SourceError
 from spectail.recording.layout import as_kept
@@ -155,7 +155,7 @@ class OpenRequest:
             matrix = matrix.with_values(partial(_on_device, matrix, asked.device))
         row, spectrum = measure_matrix(matrix, nulls=asked.nulls, tail=asked.tail, seed=asked.seed)
         if matrix.name in self.pairs:
-            row |= top_overlaps(*self.pairs[matrix.name]) | spectral_moves(*self.pairs[matrix.name])
+            row |= direction_overlaps(*self.pairs[matrix.name]) | spectral_moves(*self.pairs[matrix.name])
             row |= {"note": "unchanged"} if row["frobenius_norm"] == 0 else {}
         if self.bases is not None and matrix.factors is not None:
             quantities, note = against_base(matrix, self.bases, asked.device)

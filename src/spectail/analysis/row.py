@@ -358,10 +358,15 @@ def _against_nulls(tail: Mapping[str, Any], matrix: WeightMatrix) -> dict[str, A
 def null_quantities(matrix: WeightMatrix) -> dict[str, float]:
     """What is expected of untrained matrices of a shape; nulls that are not on the disk yet are simulated."""
     nulls = nulls_of_shape(matrix.rows, matrix.cols, matrix.slices)
+    count = matrix.slices * min(matrix.rows, matrix.cols)  # the nulls of ranks are shares of it
     return {
         "null_alpha_hill": nulls.hill.alpha,
         "null_alpha_ks": nulls.alpha_ks,
         "null_spread_hill": nulls.hill.spread,
+        "null_stable_rank": count * math.exp(nulls.stable_rank.mean),
+        "null_spread_stable_rank": nulls.stable_rank.spread,
+        "null_effective_rank": count * math.exp(nulls.effective_rank.mean),
+        "null_spread_effective_rank": nulls.effective_rank.spread,
     }
 
 

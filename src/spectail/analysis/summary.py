@@ -84,6 +84,7 @@ def roll_up(frame: pd.DataFrame, by: str) -> pd.DataFrame:
                 "z_hill": group["z_hill"].min(),
                 "n_spikes": int(group["n_spikes"].sum()),
                 "stable_rank": group["stable_rank"].median(),
+                "null_stable_rank": group["null_stable_rank"].median(),
                 "phases": ", ".join(f"{phase} {count}" for phase, count in phases.items()),
             }
         )

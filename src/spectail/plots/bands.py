@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from spectail.plots.colours import LAW
+from spectail.plots.colours import FRAME, LAW
 
 
 def draw_band(
@@ -30,6 +30,30 @@ def draw_band(
     mean[measured], std[measured] = np.nanmean(values[:, measured], 0), np.nanstd(values[:, measured], 0)
     ax.plot(x, mean, color=color, marker=marker, ls=linestyle, label=label)
     ax.fill_between(x, mean - std, mean + std, color=color, alpha=0.18, lw=0)
+    return ax
+
+
+def draw_null(ax: Axes, x: ArrayLike, band: ArrayLike, *, color: str = FRAME, label: str = "") -> Axes:
+    """What a quantity is by chance: a band of two standard deviations, and a dotted line at the typical value.
+
+    Args:
+        ax: where to draw.
+        x: positions (k).
+        band: its foot, the typical value and its top, at each position (3 × k) or the same at all (3); NaN where it
+            is not known.
+        color: of both; other bands than grey ones are hatched, so that none is taken for one over repeats.
+        label: legend entry of the band.
+    """
+    x = np.asarray(x, dtype=np.float64)
+    low, typical, high = np.broadcast_to(np.asarray(band, dtype=np.float64).reshape(3, -1), (3, len(x)))
+    if np.isfinite(typical).any():
+        if color == FRAME:
+            ax.fill_between(x, low, high, color=color, alpha=0.22, lw=0, label=label, zorder=0)
+        else:
+            ax.fill_between(
+                x, low, high, facecolor="none", edgecolor=(color, 0.5), hatch="////", lw=0, label=label, zorder=0
+            )
+        ax.plot(x, typical, color=LAW if color == FRAME else color, lw=0.9, ls=":", zorder=1, label="_")
     return ax
 
 

@@ -11,8 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
+from spectail.analysis.null_bands import null_band, word_of_null
 from spectail.analysis.row import complete
 from spectail.errors import SettingError
+from spectail.plots.bands import draw_null
 from spectail.plots.colours import FINAL, FRAME, LAW, PHASES, SERIES
 from spectail.plots.evolution_plot import step_axis, step_positions
 from spectail.plots.look import mathtext, new_axes, own_legend, quantity_label
@@ -27,8 +29,8 @@ _SIGNED_REACH = 100.0  # of z, past which a linear axis would hide the small
 def over_depth(x: Any, name: str = "pl_alpha_hill", *, step: int = -1, ax: Axes | None = None) -> Axes:
     """A quantity of every matrix, in the order of definition, in the colours and markers of the phases.
 
-    Where the quantity has a null, a grey bar shows where untrained matrices of each shape lie (two standard
-    deviations), and a dotted line the typical one.
+    Where the quantity has a null, a grey bar shows where untrained matrices of each shape lie, or independent
+    directions (two standard deviations), and a dotted line the typical value.
 
     Args:
         x: a recording of any kind, or an `Analysis`.
@@ -53,10 +55,13 @@ def over_depth(x: Any, name: str = "pl_alpha_hill", *, step: int = -1, ax: Axes 
     if not {*recording[name].dims} <= {"step", "matrix"} or recording[name].dtype.kind in "OSUT":
         raise SettingError(f"quantity={name!r} is not a number of each matrix; see spectail.quantities()")
     q = quantity(name, recording[name].attrs)
-    rows = list(each_matrix(at_step(recording, step)))
+    if q.null and q.null not in recording.variables:
+        recording = complete(recording)
+    at = at_step(recording, step)
+    rows = list(each_matrix(at))
     values, phases = [float(row[name]) for row in rows], [str(row["phase"].item()) for row in rows]
     own, ax = ax is None, ax or new_axes()
-    _draw_nulls(ax, q, [_null(row, q) for row in rows])
+    _draw_nulls(ax, q, at)
     size = 5.0 if len(rows) <= 120 else 3.0
     for phase, (colour, marker, _) in PHASES.items():
         index = [i for i, value in enumerate(values) if phases[i] == phase and np.isfinite(value)]
@@ -109,7 +114,7 @@ def over_steps(x: Any, name: str = "pl_alpha_hill", *, matrix: str | None = None
     if not others:
         if q.null and q.null not in recording.variables:
             recording = complete(recording)
-        _draw_nulls(ax, q, [_null(recording, q)], span=True)
+        _draw_null_over(ax, q, recording, position)
         ax.plot(position, values.values, color=FINAL, marker="o", label=mathtext(q.symbol or q.text))
     else:
         names = [str(one) for one in recording[others[0]].values] if others[0] in recording.coords else []
@@ -132,35 +137,40 @@ def over_steps(x: Any, name: str = "pl_alpha_hill", *, matrix: str | None = None
     return ax
 
 
-def _null(row: xr.Dataset, q: Quantity) -> tuple[float, float, float] | None:
-    """Of untrained matrices: two standard deviations below the typical value, that, and two above."""
-    spread = q.null.replace("alpha", "spread")
-    if not q.null or not {q.null, spread} <= set(row.variables) or row[q.null].dims:
-        return None
-    typical, spread_ = float(row[q.null]), float(row[spread])
-    if not np.isfinite(typical * spread_):
-        return None
-    low, high = (1 + (typical - 1) * float(np.exp(sign * 2 * spread_)) for sign in (-1, 1))
-    return low, typical, high
-
-
-def _draw_nulls(ax: Axes, q: Quantity, nulls: list[tuple[float, float, float] | None], *, span: bool = False) -> None:
-    """Where untrained matrices lie: a bar for each matrix, or one across the axes."""
+def _draw_nulls(ax: Axes, q: Quantity, recording: xr.Dataset) -> None:
+    """Where each matrix would lie by chance: a bar and the typical value in it."""
     if q.drawn == "signed":
-        ax.axhspan(-2, 2, color=FRAME, alpha=0.28, lw=0, label="untrained, ± 2 sd", zorder=0)
+        _draw_signed(ax)
         return
-    for index, null in enumerate(nulls):
-        if null is None:
-            continue
-        low, typical, high = null
-        label = "untrained, ± 2 sd" if index == next(i for i, one in enumerate(nulls) if one) else "_"
-        if span:
-            label = f"untrained {typical:.3f}, ± 2 sd"
-            ax.axhspan(low, high, color=FRAME, alpha=0.28, lw=0, label=label, zorder=0)
-            ax.axhline(typical, color=LAW, lw=0.8, ls=":", zorder=1)
-        else:
-            ax.fill_between([index - 0.5, index + 0.5], low, high, color=FRAME, alpha=0.28, lw=0, label=label, zorder=0)
-            ax.plot([index - 0.5, index + 0.5], [typical, typical], color=LAW, lw=0.8, ls=":", zorder=1)
+    band = null_band(recording, q)
+    if band is None:
+        return
+    label = f"{word_of_null(q)}, ± 2 sd"
+    for index, bounds in enumerate(band.reshape(3, -1).T):
+        if np.isfinite(bounds).all():
+            draw_null(ax, [index - 0.5, index + 0.5], bounds, label=label)
+            label = "_"
+
+
+def _draw_signed(ax: Axes) -> None:
+    ax.axhspan(-2, 2, color=FRAME, alpha=0.22, lw=0, label="untrained, ± 2 sd", zorder=0)
+
+
+def _draw_null_over(ax: Axes, q: Quantity, recording: xr.Dataset, position: NDArray[Any]) -> None:
+    """Where one matrix would lie by chance, across the axes or at each step."""
+    if q.drawn == "signed":
+        _draw_signed(ax)
+        return
+    band = null_band(recording, q)
+    if band is None or not np.isfinite(band).any():
+        return
+    word = word_of_null(q)
+    if band.ndim == 1:  # the same at all steps
+        label = f"{word} {band[1]:.4g}, ± 2 sd"
+        ax.axhspan(band[0], band[2], color=FRAME, alpha=0.22, lw=0, label=label, zorder=0)
+        ax.axhline(band[1], color=LAW, lw=0.8, ls=":", zorder=1)
+    else:
+        draw_null(ax, position, band, label=f"{word}, ± 2 sd")
 
 
 def _scale_of(ax: Axes, q: Quantity, values: NDArray[Any]) -> None:

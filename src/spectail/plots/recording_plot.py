@@ -12,11 +12,19 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from spectail.analysis.chance import with_null_alignments
+from spectail.analysis.null_bands import null_band
 from spectail.experiments.experiment import experiment_of
+from spectail.plots.bands import draw_null
 from spectail.plots.colours import PHASES, SERIES
 from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis, step_edges, step_positions
 from spectail.plots.look import mathtext, new_figure, panel_title, quantity_label, save_figure, shared_legend, style
-from spectail.plots.overlaps_plot import draw_overlaps, title_of_overlaps
+from spectail.plots.overlaps_plot import (
+    draw_overlap_bar,
+    draw_overlaps,
+    overlaps_of_pair,
+    title_of_overlaps,
+)
 from spectail.plots.phase_cells import draw_phase_cells, phase_numbers
 from spectail.plots.quantities_plot import over_depth, over_steps
 from spectail.plots.selection import count_of_spikes, fitted_bulk, initial_law, recording_of
@@ -158,11 +166,13 @@ def _draw_evolution(run: xr.Dataset) -> Figure:
     )
     draw_evolution_and_phases(axes[0], axes[1], run, initial_law(run))
     over_steps(run, "pl_alpha_hill", ax=axes[2])
-    position = step_positions(run["step"].values)
+    position, by_chance = step_positions(run["step"].values), with_null_alignments(run)
     for q, (colour, marker) in zip(readout, SERIES, strict=False):
         axes[3].plot(position, run[q.name].values, color=colour, marker=marker, label=quantity_label(q))
+        if (band := null_band(by_chance, q)) is not None:
+            draw_null(axes[3], position, band, color=colour, label=f"{quantity_label(q)} by chance, ± 2 sd")
     if readout:
-        axes[3].legend(ncols=4)
+        axes[3].legend(ncols=3)
         axes[2].set_xlabel("")
         step_axis(axes[3], run["step"].values)
     return figure
@@ -171,11 +181,13 @@ def _draw_evolution(run: xr.Dataset) -> Figure:
 def _draw_overlaps(run: xr.Dataset) -> Figure:
     pairs = run.sizes["pair"]
     figure, axes = new_figure(pairs, 2, 2.9 * pairs)
+    chances = []
     for index, (pair, side) in enumerate(product(range(pairs), ("left", "right"))):
-        at = run.isel(pair=pair)
-        panel_title(axes[index], index, title_of_overlaps(at, side))
-        image = draw_overlaps(axes[index], at[f"overlap_{side}"].values)
-    figure.colorbar(image, ax=axes, shrink=0.6, label="squared overlap")
+        overlaps, chance = overlaps_of_pair(run, pair, side)
+        panel_title(axes[index], index, title_of_overlaps(run, pair, side))
+        image = draw_overlaps(axes[index], overlaps)
+        chances.append(chance)
+    draw_overlap_bar(image, axes, chances, shrink=0.6)
     return figure
 
 

@@ -30,7 +30,7 @@ class Quantity:
         dtype: float, int or str. Whole numbers that may be missing are floats in a Dataset and Int64 in a frame.
         drawn: "linear", "log", "signed" (around zero) or "phase".
         head: of its column in tables; "" where it is shown only when asked for.
-        null: the quantity that holds its value without what is asked about.
+        null: the quantity that holds its value by chance, which tables show behind it in brackets.
         run: the format of two-layer files that stores it; 0 where it is completed when asked for.
         weightwatcher: its name there.
 
@@ -120,6 +120,21 @@ def _overlaps(side: str, role: str) -> tuple[Quantity, ...]:
     )
 
 
+def _turned(side: str, role: str) -> tuple[Quantity, ...]:
+    """How far the strongest directions on one side turned, and what independent ones would have."""
+    small, top, leading = role.lower(), f"top_overlap_{side}", f"leading_overlap_{side}"
+    return (
+        Q(top, f"({small}·{small}′)²", f"squared cosine of the top {side} singular vectors before and after", "change",
+          head=side, null=f"null_{top}"),
+        Q(leading, f"φ({role}, {role}′)", f"share of the span of the ten strongest {side} singular vectors before, or "
+          "of half of them, that lies in that of as many after", "change", head=f"{side}₁₀", null=f"null_{leading}"),
+        Q(f"null_{top}", "", f"mean of {top} for independent directions", "change"),
+        Q(f"null_spread_{top}", "", f"standard deviation of {top} for independent directions", "change"),
+        Q(f"null_{leading}", "", f"mean of {leading} for independent directions", "change"),
+        Q(f"null_spread_{leading}", "", f"standard deviation of {leading} for independent directions", "change"),
+    )
+
+
 QUANTITIES: tuple[Quantity, ...] = (
     Q("kind", "", "what the matrix is: linear, conv2d, embedding, …", "matrix", dtype=str, head="kind"),
     Q("rows", "", "rows of one matrix", "matrix", dtype=int, head="rows"),
@@ -127,8 +142,7 @@ QUANTITIES: tuple[Quantity, ...] = (
     Q("slices", "", "matrices pooled into one spectrum", "matrix", dtype=int),
     Q("dtype", "", "how the weights are stored", "matrix", dtype=str),
     Q("tensor", "", "what of the parameter: weights, gradients, updates, momentum", "matrix", dtype=str),
-    Q("null_alpha_hill", "α_H untrained", "typical Hill exponent of Gaussian matrices of the shape", "null",
-      head="(null)"),
+    Q("null_alpha_hill", "α_H untrained", "typical Hill exponent of Gaussian matrices of the shape", "null"),
     Q("null_alpha_ks", "α_KS untrained", "typical KS exponent of Gaussian matrices of the shape", "null"),
     Q("null_spread_hill", "", "standard deviation of log(α_H − 1) over Gaussian matrices of the shape", "null"),
     Q("n_eigenvalues", "k", "eigenvalues in the spectrum", dtype=int, weightwatcher="num_evals"),
@@ -174,16 +188,21 @@ QUANTITIES: tuple[Quantity, ...] = (
       head="spikes", run=2),
     Q("spectral_gap", "λ₁/λ₊", "largest eigenvalue over the bulk's edge", drawn="log", head="λ₁/λ₊", run=2),
     Q("stable_rank", "stable rank", "squared Frobenius norm over squared spectral norm", drawn="log", head="rank",
-      run=2, weightwatcher="stable_rank"),
-    Q("effective_rank", "effective rank", "exponential of the entropy of the singular values' shares", drawn="log"),
+      null="null_stable_rank", run=2, weightwatcher="stable_rank"),
+    Q("null_stable_rank", "", "typical stable rank of Gaussian matrices of the shape", "null"),
+    Q("null_spread_stable_rank", "", "standard deviation of the logarithm of stable ranks of Gaussian matrices of the "
+      "shape", "null"),
+    Q("effective_rank", "effective rank", "exponential of the entropy of the singular values' shares", drawn="log",
+      null="null_effective_rank"),
+    Q("null_effective_rank", "", "typical effective rank of Gaussian matrices of the shape", "null"),
+    Q("null_spread_effective_rank", "", "standard deviation of the logarithm of effective ranks of Gaussian matrices "
+      "of the shape", "null"),
     Q("spectral_norm", "‖W‖₂", "largest singular value", unit="w", drawn="log"),
     Q("frobenius_norm", "‖W‖_F", "root of the sum of squares", unit="w", drawn="log"),
     Q("phase", "phase", "phase of the spectrum", dtype=str, drawn="phase", head="phase", run=2),
     Q("note", "", "why quantities are NaN, and what to know before trusting them", dtype=str, run=2),
-    Q("top_overlap_left", "(u·u′)²", "squared cosine of the top left singular vectors before and after", "change",
-      head="left"),
-    Q("top_overlap_right", "(v·v′)²", "squared cosine of the top right singular vectors before and after", "change",
-      head="right"),
+    *_turned("left", "U"),
+    *_turned("right", "V"),
     Q("wasserstein", "W₁", "mean distance by which log λ moved from before to after (Wasserstein-1)", "change"),
     Q("wasserstein_shape", "W₁ shape", "the least mean distance by which log λ moved, over all scales of the weights",
       "change"),

@@ -50,6 +50,19 @@ def number_text(value: Any, digits: int = 4) -> str:
     return text.replace("-", "−")
 
 
+def with_null(text: str, null: Any, digits: int = 4) -> str:
+    """The text of a number with what it would be by chance behind it, where that is known.
+
+    >>> with_null("2.449", 2.736), with_null("2.449", None), with_null("–", 2.736)
+    ('2.449 (2.736)', '2.449', '–')
+    """
+    return text if null is None or pd.isna(null) or text == "–" else f"{text} ({number_text(null, digits)})"
+
+
+IN_BRACKETS = "in brackets: by chance, of untrained matrices of the shape, independent directions or shuffled labels"
+"""What `with_null` adds, in words."""
+
+
 def skipped_by_reason(skipped: Sequence[Skipped], shown: int = 3) -> list[tuple[str, str]]:
     """Skipped parameters by reason: the reason, and how many there are with the first names."""
     by_reason: dict[str, list[str]] = {}

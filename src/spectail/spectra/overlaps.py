@@ -21,6 +21,19 @@ WINDOW = 5
 """Ranks to both sides in which a direction is looked for: neighbours in a bulk change places at the least update."""
 
 
+LEADING = 10
+"""The leading directions whose subspaces are compared."""
+
+
+def leading_count(b: int) -> int:
+    """How many of b directions are leading: ten, or half of fewer than twenty, as all of them span everything.
+
+    >>> leading_count(1000), leading_count(8), leading_count(1)
+    (10, 4, 1)
+    """
+    return min(LEADING, max(b // 2, 1))
+
+
 @dataclass(frozen=True)
 class SingularVectors:
     """The b = min(h, d) thin singular vectors of a matrix, one a column, strongest first.

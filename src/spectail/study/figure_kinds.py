@@ -14,6 +14,7 @@ from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import critical_lr
 from spectail.plots.colours import OPTIMIZER_LOOKS
 from spectail.plots.look import new_figure, panel_title, shared_legend
+from spectail.plots.overlaps_plot import draw_overlap_bar
 from spectail.plots.spectrum_plot import AxisScale
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim
@@ -72,9 +73,9 @@ def overlap_row(label: str, panels: Sequence[tuple[Experiment, Overlap]]) -> Dra
         for index, (experiment, (pair, side)) in enumerate(panels):
             images.append(overlap_panel(axes[index], index, runs, experiment, pair, side))
             axes[index].set_ylabel(axes[index].get_ylabel() if index == 0 else "")
-        drawn = [image for image in images if image is not None]
+        drawn = [one for one in images if one is not None]
         if drawn:
-            figure.colorbar(drawn[0], ax=axes, label="squared overlap", shrink=0.75, extend="min")
+            draw_overlap_bar(drawn[0][0], axes, [chance for _, chance in drawn], shrink=0.75, extend="min")
         figure.suptitle(f"{label}. {settings_line(runs, panels[0][0])}", fontsize=8)
         return figure
 
@@ -131,9 +132,9 @@ def trajectory_spectrum_overlaps(label: str, experiment: Experiment) -> Draw:
         trajectory_panel(losses, runs, {"mean of repeats": experiment})
         esd_panel(axes[1], 1, runs, experiment, experiment.steps, "log10")
         for index, side in enumerate(SIDES, 2):
-            image = overlap_panel(axes[index], index, runs, experiment, experiment.overlaps[0], side)
-            if image is not None:
-                figure.colorbar(image, ax=axes[index], label="squared overlap", extend="min")
+            drawn = overlap_panel(axes[index], index, runs, experiment, experiment.overlaps[0], side)
+            if drawn is not None:
+                draw_overlap_bar(drawn[0], [axes[index]], [drawn[1]], extend="min")
         shared_legend(figure, axes[:2])
         figure.suptitle(f"{label}. {settings_line(runs, experiment)}", fontsize=8)
         return figure

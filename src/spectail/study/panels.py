@@ -9,20 +9,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle
 
+import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from spectail.analysis.chance import ChanceOfOverlaps, largest_overlap
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import predict_one_step, predicted_spike
-from spectail.plots.bands import draw_band, draw_untrained_hill, lr_axis
+from spectail.plots.bands import draw_band, draw_null, draw_untrained_hill, lr_axis
 from spectail.plots.colours import OPTIMIZER_LOOKS, SERIES
 from spectail.plots.look import panel_title
 from spectail.plots.overlaps_plot import draw_overlaps, overlap_symbol
 from spectail.plots.spectrum_plot import AxisScale, draw_spectrum
+from spectail.recording.quantities import quantity
 from spectail.study.runs import Runs, Side, spectrum_at
 from spectail.study.settings import LEARNING_RATES, PAPER_OPTIMIZERS, over_learning_rates
+
+_BY_CHANCE = "by chance, ± 2 sd"
 
 
 def esd_panel(
@@ -55,25 +60,26 @@ def mark_diverged(ax: Axes, run: xr.Dataset) -> Axes:
 
 def overlap_panel(
     ax: Axes, index: int, runs: Runs, experiment: Experiment, pair: tuple[int, int], side: Side
-) -> QuadMesh | None:
-    """The leading block of an overlap matrix, its largest entry, and what theory predicts of it after one step.
+) -> tuple[QuadMesh, ChanceOfOverlaps] | None:
+    """The leading block of an overlap matrix, its largest entry, what theory predicts of it after one step, and chance.
 
     Returns:
-        the image, for a colour bar; None where the run diverged before.
+        the image and what independent directions would have, for a colour bar; None where the run diverged before.
     """
     overlaps = runs.overlaps(experiment, pair, side)
     panel_title(ax, index, overlap_symbol(side, *pair))
     if not overlaps.size:
         mark_diverged(ax, runs[experiment])
         return None
-    image = draw_overlaps(ax, overlaps)
-    text = f"max {overlaps.max():.2g}"
+    image, chance = draw_overlaps(ax, overlaps), runs.chance_of_overlaps(experiment, pair, side)
+    text = f"max {largest_overlap(overlaps):.2g}"
     if pair == (1, 0):
         prediction = predict_one_step(runs.as_run(experiment))
         text += f"\npredicted {prediction.left_overlap if side == 'left' else prediction.right_overlap:.2g}"
+    text += f"\nby chance {chance.largest:.2g}"
     label = ax.text(0.97, 0.04, text, ha="right", transform=ax.transAxes, fontsize=6.5, color="white")
     label.set_bbox({"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 1.5})
-    return image
+    return image, chance
 
 
 def trajectory_panel(ax: Axes, runs: Runs, named: Mapping[str, Experiment]) -> Axes:
@@ -102,8 +108,22 @@ def lr_panel(
             ax, LEARNING_RATES, values, color=colour, marker=marker, linestyle=linestyle,
             label=name if linestyle == "-" else "_",
         )  # fmt: skip
+    _draw_chance(ax, runs, setup, step, variable, optimizers)
     note = "" if runs.scale.divisor == 1 else " (at the paper's size)"
     return lr_axis(ax, note)
+
+
+def _draw_chance(ax: Axes, runs: Runs, setup: Experiment, step: int, variable: str, optimizers: Sequence[str]) -> None:
+    """What sim or KTA would be by chance; in the colour of each optimizer where that depends on it."""
+    if not quantity(variable).null or quantity(variable).of == "spectrum":
+        return
+    bands = [runs.nulls(variable, over_learning_rates(setup, optimizer), step) for optimizer in optimizers]
+    if all(np.allclose(band, bands[0], equal_nan=True) for band in bands):
+        draw_null(ax, LEARNING_RATES, bands[0], label=_BY_CHANCE)
+        return
+    for optimizer, band in zip(optimizers, bands, strict=True):
+        colour, _, name = OPTIMIZER_LOOKS[optimizer]
+        draw_null(ax, LEARNING_RATES, band, color=colour, label=f"{name}, {_BY_CHANCE}")
 
 
 def loss_panel(

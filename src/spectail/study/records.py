@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from spectail.analysis.chance import with_null_alignments
 from spectail.errors import StoreError
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
@@ -30,8 +31,9 @@ from spectail.study.settings import picture_stem
 FORMAT = 1
 
 CURVES = (
-    "objective", "train_loss", "test_loss", "test_loss_large", "kta", "alignment", "pl_alpha_hill", "pl_alpha_ks",
-    "ks_distance", "tail_size", "bulk_edge", "n_spikes", "spectral_gap", "update_norm_2", "update_norm_fro", "phase",
+    "objective", "train_loss", "test_loss", "test_loss_large", "kta", "null_kta", "alignment", "null_alignment",
+    "pl_alpha_hill", "pl_alpha_ks", "ks_distance", "tail_size", "bulk_edge", "n_spikes", "spectral_gap",
+    "update_norm_2", "update_norm_fro", "phase",
 )  # fmt: skip
 
 _Described = TypeVar("_Described", Experiment, Training)
@@ -192,7 +194,7 @@ def artifact_curves(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> pd.Dat
 def _curve_rows(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> Iterator[dict[str, Any]]:
     for protocol, of in runs.items():
         for experiment in dict.fromkeys(_of_seeds(artifact.experiments, of)):
-            dumped, run = of.as_run(experiment).model_dump(mode="json"), of[experiment]
+            dumped, run = of.as_run(experiment).model_dump(mode="json"), with_null_alignments(of[experiment])
             fields = {k: v for k, v in dumped.items() if k not in _OF_THE_PROTOCOL}
             names = [name for name in CURVES if name in run]
             for step in run.step.values:

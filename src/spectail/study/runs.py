@@ -5,6 +5,7 @@ Not here: whether it is what the paper says (`criteria.py`, `claims.py`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,19 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from spectail.analysis.chance import (
+    ChanceOfOverlaps,
+    chance_of_overlaps,
+    known_overlaps,
+    largest_overlap,
+    with_null_alignments,
+)
+from spectail.analysis.null_bands import null_band
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import Protocol
 from spectail.experiments.theory import untrained_law
+from spectail.recording.quantities import quantity
 from spectail.recording.reading import load_recording
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.study.settings import Scale, over_learning_rates
@@ -96,6 +106,24 @@ class Runs:
         """A variable along the steps of one experiment, for every seed: (seeds × steps)."""
         return np.concatenate([self.values(variable, [experiment], step) for step in steps], axis=1)
 
+    def nulls(self, variable: str, experiments: Sequence[Experiment], step: int) -> Values:
+        """What sim or KTA would be by chance at one step, the mean over seeds of its `null_band`: (3 × experiments).
+
+        NaN where runs were made before it was kept.
+        """
+
+        def at(place: int) -> Callable[[xr.Dataset], float]:
+            def of_run(run: xr.Dataset) -> float:
+                run = with_null_alignments(run).sel(step=self.scale.step(step))
+                band = null_band(run, quantity(variable))
+                return math.nan if band is None else float(band[place])
+
+            return of_run
+
+        bands = np.stack([self.measure(at(place), experiments, step) for place in range(3)])
+        known = np.isfinite(bands).any(1)
+        return np.where(known, np.nansum(bands, 1) / np.maximum(np.isfinite(bands).sum(1), 1), np.nan)
+
     def over_lr(self, variable: str, setup: Experiment, optimizer: str, low: float, high: float) -> Values:
         """A variable after a setup's last step, for the paper's learning rates in [low, high]: (seeds × rates)."""
         chosen = [e for e in over_learning_rates(setup, optimizer) if low <= e.lr <= high]
@@ -111,15 +139,14 @@ class Runs:
         return np.concatenate(columns, axis=1)
 
     def overlaps(self, experiment: Experiment, pair: tuple[int, int], side: Side) -> Values:
-        """O(U_Ws, U_Mt) (left) or O(V_Ws, V_Mt) (right) of one run; of no size if it diverged before."""
+        """O(U_Ws, U_Mt) (left) or O(V_Ws, V_Mt) (right) of one run, NaN past a rank; of no size if it diverged."""
         run = self[experiment]
         if "pair" not in run.sizes:
             return np.empty((0, 0))
         places = np.flatnonzero((run.w_step.values == pair[0]) & (run.m_step.values == pair[1]))
         if not len(places):
             return np.empty((0, 0))
-        block: Values = run[f"overlap_{side}"].isel(pair=int(places[0])).values
-        return block
+        return known_overlaps(run, int(places[0]), side)
 
     def measure_overlaps(
         self, number: Callable[[Values], float], experiment: Experiment, pair: tuple[int, int], side: Side
@@ -130,7 +157,12 @@ class Runs:
 
     def largest_overlap(self, experiment: Experiment, pair: tuple[int, int], side: Side) -> Values:
         """The largest entry of an overlap matrix, for every seed: (seeds); NaN if a run diverged before."""
-        return self.measure_overlaps(np.max, experiment, pair, side)
+        return self.measure_overlaps(largest_overlap, experiment, pair, side)
+
+    def chance_of_overlaps(self, experiment: Experiment, pair: tuple[int, int], side: Side) -> ChanceOfOverlaps:
+        """What independent directions would have in the overlaps of one run."""
+        e = self.as_run(experiment)
+        return chance_of_overlaps(self.overlaps(experiment, pair, side), e.h if side == "left" else e.d)
 
     def phases(self, experiment: Experiment, step: int) -> list[str]:
         """The phase at a step, for every seed; "diverged" where a run did before."""

@@ -83,6 +83,13 @@ function drawCurve(slot) {
   const { map, axis } = scaled(q, values, band), x = numbers.map(place), look = palette.series[slot];
   const trace = { type: "scatter", mode: numbers.length > 60 ? "lines" : "lines+markers", x, y: values.map(map), connectgaps: false, line: { color: look.colour, width: 2 }, marker: { size: 6, symbol: look.symbol },
     text: numbers.map((s, i) => "step " + s + (whole ? "" : ": " + plain(phaseOf(m, i))) + "<br>" + sub(q.symbol) + " " + number(q, values[i])), hovertemplate: "%{text}<extra></extra>" };
+  const traces = [trace];
+  if (whole && whole.band) {
+    const common = { type: "scatter", mode: "lines", x, hoverinfo: "skip", connectgaps: false, line: { width: 0 } };
+    traces.push({ ...common, y: whole.band[0].map(map) }, { ...common, y: whole.band[2].map(map), fill: "tonexty", fillcolor: palette.band }, { ...common, y: whole.band[1].map(map), line: { color: ink, dash: "dot", width: 1.2 } });
+    const typical = whole.band[1][numbers.length - 1];
+    if (typical !== null) notes.push({ xref: "paper", x: 1, xanchor: "right", y: map(typical), yanchor: "bottom", text: q.chance + " " + show(typical, 3), showarrow: false, font: { size: 11 }, bgcolor: css("--paper"), opacity: 0.85 });
+  }
   if (spread) trace.error_y = { type: "data", array: spread, thickness: 0.8, width: 0, color: look.colour };
   const across = { xref: "paper", x0: 0, x1: 1, layer: "below" };
   const grey = (low, high) => shapes.push({ ...across, type: "rect", y0: low, y1: high, fillcolor: palette.band, line: { width: 0 } });
@@ -90,11 +97,11 @@ function drawCurve(slot) {
   if (band) {
     grey(band[0], band[2]);
     shapes.push({ ...across, type: "line", y0: band[1], y1: band[1], line: { color: ink, dash: "dot", width: 1.2 } });
-    notes.push({ xref: "paper", x: 1, xanchor: "right", y: axis.type === "log" ? Math.log10(band[1]) : band[1], yanchor: "bottom", text: "untrained " + show(band[1], 3), showarrow: false, font: { size: 11 }, bgcolor: css("--paper"), opacity: 0.85 });
+    notes.push({ xref: "paper", x: 1, xanchor: "right", y: axis.type === "log" ? Math.log10(band[1]) : band[1], yanchor: "bottom", text: q.chance + " " + show(band[1], 3), showarrow: false, font: { size: 11 }, bgcolor: css("--paper"), opacity: 0.85 });
   }
   shapes.push({ type: "line", x0: place(steps[at]), x1: place(steps[at]), yref: "paper", y0: 0, y1: 1, line: { color: ink, dash: "dash", width: 1 } });
   const span = x[x.length - 1] - x[0] || 1;
-  Plotly.react("curve-" + slot, [trace], layout({ showlegend: false, shapes, annotations: notes, height: 210, margin: { l: 55, r: 15, t: 8, b: 40 },
+  Plotly.react("curve-" + slot, traces, layout({ showlegend: false, shapes, annotations: notes, height: 210, margin: { l: 55, r: 15, t: 8, b: 40 },
     xaxis: { ...stepAxis(numbers), range: [x[0] - 0.03 * span, x[x.length - 1] + 0.03 * span] }, yaxis: { ...axis, zeroline: false } }), options);
   byId("curve-" + slot).setAttribute("aria-label", q.text + ", over steps");
 }
@@ -108,8 +115,8 @@ function bands(name) {
   const bounds = matrices.map((m) => m.nulls[name]), of = index.filter((i) => bounds[i]), middle = [];
   if (!of.length) return [];
   for (const i of index) middle.push([i + 0.5, bounds[i] ? bounds[i][1] : null], [i + 1.5, bounds[i] ? bounds[i][1] : null]);
-  return [{ type: "bar", x: of.map(counted), base: of.map((i) => bounds[i][0]), y: of.map((i) => bounds[i][2] - bounds[i][0]), width: 1, name: "untrained, ± 2 sd", marker: { color: palette.band, line: { width: 0 } }, hoverinfo: "skip" },
-    { type: "scatter", mode: "lines", x: middle.map((p) => p[0]), y: middle.map((p) => p[1]), hoverinfo: "skip", connectgaps: false, line: { color: css("--dim"), width: 1, dash: "dot" }, name: "untrained, typical" }];
+  return [{ type: "bar", x: of.map(counted), base: of.map((i) => bounds[i][0]), y: of.map((i) => bounds[i][2] - bounds[i][0]), width: 1, name: quantities[name].chance + ", ± 2 sd", marker: { color: palette.band, line: { width: 0 } }, hoverinfo: "skip" },
+    { type: "scatter", mode: "lines", x: middle.map((p) => p[0]), y: middle.map((p) => p[1]), hoverinfo: "skip", connectgaps: false, line: { color: css("--dim"), width: 1, dash: "dot" }, name: quantities[name].chance + ", typical" }];
 }
 
 function drawDepth(slot) {
@@ -226,7 +233,7 @@ function drawSpectrum() {
 function tell() {
   const { m, at } = chosen(), numbers = inTables.map((name) => {
     const null_ = m.nulls[name];
-    return quantities[name].symbol + " " + number(quantities[name], m.series[name][at], 3) + (null_ ? " (untrained " + show(null_[1], 3) + ")" : "");
+    return quantities[name].symbol + " " + number(quantities[name], m.series[name][at], 3) + (null_ ? " (" + quantities[name].chance + " " + show(null_[1], 3) + ")" : "");
   });
   const shape = m.kind + " " + m.rows + "×" + m.cols + (m.slices > 1 ? ", " + m.slices + " slices pooled" : "");
   byId("state").textContent = [...(long ? ["step " + steps[at] + ": " + phaseOf(m, at)] : [phaseOf(m, at)]), shape, ...numbers].join(" · ") + (m.notes[at] ? " · note: " + m.notes[at] : "");

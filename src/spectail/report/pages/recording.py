@@ -5,7 +5,6 @@ What it shows, and what that is called, comes from the table of quantities; its 
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from spectail.analysis.model import Analysis, skipped_of
+from spectail.analysis.null_bands import null_band, word_of_null
 from spectail.analysis.row import complete
 from spectail.analysis.summary import summary_lines
 from spectail.errors import SettingError, StoreError
@@ -25,9 +25,11 @@ from spectail.recording.layout import frame
 from spectail.recording.quantities import OVER, Quantity, quantities_of
 from spectail.recording.reading import load_recording
 from spectail.report.pages.template import SPECTRA_BYTES, json_number, pack_spectrum, page
-from spectail.report.wording import number_text, recording_title, shown_quantities
+from spectail.report.wording import IN_BRACKETS, number_text, recording_title, shown_quantities, with_null
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.spikes import visible_edge
+
+_BRACKETS = ("(…)", IN_BRACKETS.partition(": ")[2])
 
 _FEWEST_POINTS, _MOST_POINTS = 100, 4000  # of one packed spectrum
 
@@ -86,7 +88,7 @@ def write_page(shown: Any, path: str | os.PathLike[str], *, command: str = "") -
         skipped=skipped or (),
         spectra=len(shown_steps),
         seconds=_seconds(recording),
-        about=[(q.head, q.text) for q in shown_quantities(recording)],
+        about=[(q.head, q.text) for q in shown_quantities(recording)] + [_BRACKETS],
     )
     return write_content(path, text)
 
@@ -188,7 +190,7 @@ def _described(q: Quantity) -> dict[str, Any]:
     """How a quantity is drawn; without a symbol it is not offered."""
     error = "alpha_stderr" if q.name == "pl_alpha_ks" else ""
     names = {key: getattr(q, key) for key in ("symbol", "text", "drawn", "head")}
-    return names | {"whole": q.dtype is int, "error": error}
+    return names | {"whole": q.dtype is int, "error": error, "chance": word_of_null(q)}
 
 
 def _whole(recording: xr.Dataset, q: Quantity) -> list[dict[str, Any]]:
@@ -201,10 +203,12 @@ def _whole(recording: xr.Dataset, q: Quantity) -> list[dict[str, Any]]:
         or "matrix" in values.dims
         or values.dtype.kind in "OSUT"
         or not q.symbol
+        or q.name.startswith("null_")  # drawn as a band
     ):
         return []
     table = values.transpose(along, ...).values.reshape(values.sizes[along], -1).astype(float)
-    numbered = table.shape[1] > 1
+    numbered, band = table.shape[1] > 1, null_band(recording, q)
+    known = band is not None and bool(np.isfinite(band).any())
     return [
         {
             **_described(q),
@@ -212,23 +216,22 @@ def _whole(recording: xr.Dataset, q: Quantity) -> list[dict[str, Any]]:
             "name": f"{q.name}.{at}" if numbered else q.name,
             "x": values[along].values.tolist(),
             "y": [json_number(value) for value in table[:, at]],
+            "band": [[json_number(value) for value in line] for line in np.asarray(band)] if known else None,
         }
         for at in range(table.shape[1])
         if np.isfinite(table[:, at]).any()
     ]
 
 
-def _nulls(recording: xr.Dataset, q: Quantity) -> list[list[float] | None]:
-    """Of each matrix: the typical value of untrained ones, and two standard deviations to both sides."""
-    spread = q.null.replace("alpha", "spread")
+def _nulls(recording: xr.Dataset, q: Quantity) -> list[list[float | None] | None]:
+    """Where each matrix would lie by chance: two standard deviations below the typical value, that, and two above."""
     count = recording["matrix"].size
-    if not {q.null, spread} <= set(recording.variables):
+    last = recording.isel(step=-1) if q.null in recording and "step" in recording[q.null].dims else recording
+    band = null_band(last, q)
+    if band is None:
         return [None] * count
-    columns = (np.atleast_1d(recording[name].values).astype(float) for name in (q.null, spread))
-    bounds = (
-        [1 + (typical - 1) * math.exp(sign * sd) for sign in (-2, 0, 2)] for typical, sd in zip(*columns, strict=True)
-    )
-    return [[round(one, 5) for one in three] if math.isfinite(sum(three)) else None for three in bounds]
+    bounds = np.broadcast_to(band.reshape(3, -1), (3, count)).T
+    return [[json_number(one) for one in three] if np.isfinite(three).all() else None for three in bounds]
 
 
 def _packed(values: NDArray[Any], points: int, n_spikes: float) -> dict[str, Any] | None:
@@ -242,17 +245,19 @@ def _packed(values: NDArray[Any], points: int, n_spikes: float) -> dict[str, Any
 def _rows(recording: xr.Dataset, rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The table: each matrix at the last step."""
     shown = shown_quantities(recording)
-    return [
-        {"name": row["name"], "note": row.get("note", ""), "cells": [_cell(row[q.name], q) for q in shown]}
-        for row in rows
-    ]
+    return [{"name": row["name"], "note": row.get("note", ""), "cells": [_cell(row, q) for q in shown]} for row in rows]
 
 
-def _cell(value: Any, q: Quantity) -> dict[str, Any]:
+def _cell(row: Mapping[str, Any], q: Quantity) -> dict[str, Any]:
+    value = row[q.name]
     if q.dtype is str:
         return {"text": str(value), "key": str(value), "word": True}
     text = number_text(value)
-    return {"text": text, "key": "" if text == "–" else f"{float(value):.8g}", "word": False}
+    return {
+        "text": with_null(text, row.get(q.null)),
+        "key": "" if text == "–" else f"{float(value):.8g}",
+        "word": False,
+    }
 
 
 def _events(recording: xr.Dataset) -> list[dict[str, Any]]:

@@ -49,11 +49,22 @@ function drawSpectrum(run, at, linear) {
   }), options);
 }
 
+// what sim or KTA would be by chance: two standard deviations to both sides of the mean, in the colour of its curve
+function bandOf(run, key, name, yaxis, colour) {
+  const null_ = run.nulls[key];
+  if (!null_) return [];
+  const at = (sign) => null_.map((one) => (one ? Math.max(one[0] + sign * 2 * one[1], 0) : null));
+  const common = { type: "scatter", mode: "lines", x: run.steps.map((t) => t + (run.long ? 1 : 0)), yaxis, hoverinfo: "skip", showlegend: false, line: { width: 0 } };
+  return [{ ...common, y: at(-1) }, { ...common, y: at(1), fill: "tonexty", fillcolor: colour + "38" },
+    { ...common, y: at(0), showlegend: true, name: name + " by chance, ± 2 sd", line: { color: colour, dash: "dot", width: 1.2 } }];
+}
+
 function drawCurves(run, at) {
   const rows = [["train_loss", "train loss", "y"], ["test_loss_large", "test loss", "y"], ["kta", "KTA", "y2"],
     ["alignment", "sim", "y2"], ["pl_alpha_hill", "Hill", "y3"], ["pl_alpha_ks", "KS", "y3"]];
   const traces = rows.map(([key, name, yaxis], i) => ({ type: "scatter", mode: "lines+markers", x: run.steps.map((t) => t + (run.long ? 1 : 0)),
     y: run.series[key], name, yaxis, line: { color: palette.series[i].colour }, connectgaps: false }));
+  for (const [i, [key, name, yaxis]] of rows.entries()) traces.push(...bandOf(run, key, name, yaxis, palette.series[i].colour));
   const grid = css("--line"), axis = { gridcolor: grid, automargin: true };
   const x = run.steps[at] + (run.long ? 1 : 0);
   Plotly.react("curves", traces, layout({
@@ -70,14 +81,22 @@ function drawOverlaps(run) {
   if (!run.overlaps.length) return;
   const chosen = run.overlaps[Math.min(byId("overlap").value || 0, run.overlaps.length - 1)];
   const raw = bytes(chosen.b), z = [];
-  for (let i = 0; i < chosen.size; i++) z.push(Array.from(raw.slice(i * chosen.size, (i + 1) * chosen.size), (v) => -4 + (4 * v) / 255));
-  Plotly.react("overlaps", [{ type: "heatmap", z, x0: 1, y0: 1, dx: 1, dy: 1, zmin: -4, zmax: 0, colorscale: "Cividis", colorbar: { title: { text: "log₁₀" } } }], layout({
-    title: { text: chosen.name + ", largest " + show(chosen.max, 3) }, xaxis: { title: { text: "direction of M" }, constrain: "domain" },
+  for (let i = 0; i < chosen.size; i++) z.push(Array.from(raw.slice(i * chosen.size, (i + 1) * chosen.size), (v) => (v === 255 ? null : -4 + (4 * v) / 254)));
+  const chance = [["mean", chosen.mean], ["largest", chosen.largest]].filter(([, v]) => v).map(([word, v]) => [Math.log10(v), "◂ by chance, " + word]);
+  const ticks = [-4, -3, -2, -1, 0].filter((v) => chance.every(([at]) => Math.abs(at - v) > 0.22)).map((v) => [v, String(v).replace("-", "−")]).concat(chance);
+  const past = chosen.ranks.filter(([, rank]) => rank < chosen.size).map(([of, rank]) => "past the rank of " + of + ", " + rank);
+  Plotly.react("overlaps", [{ type: "heatmap", z, x0: 1, y0: 1, dx: 1, dy: 1, zmin: -4, zmax: 0, colorscale: "Cividis", hoverongaps: false, colorbar: { title: { text: "log₁₀" }, tickvals: ticks.map((t) => t[0]), ticktext: ticks.map((t) => t[1]) } }], layout({
+    title: { text: chosen.name + ", largest " + show(chosen.max, 3) + (past.length ? "; empty " + past.join(", ") : "") }, xaxis: { title: { text: "direction of M" }, constrain: "domain" },
     yaxis: { title: { text: "direction of W" }, autorange: "reversed", scaleanchor: "x" },
   }), options);
 }
 
 let run = null;
+function byChance(key, at) {
+  const null_ = run.nulls[key] && run.nulls[key][at];
+  return null_ ? " (by chance " + show(null_[0]) + ")" : "";
+}
+
 function redraw() {
   const at = Number(byId("step").value), linear = byId("axis").value === "linear", s = run.series;
   drawSpectrum(run, at, linear);
@@ -85,7 +104,7 @@ function redraw() {
   byId("step-shown").textContent = "step " + run.steps[at];
   byId("step").setAttribute("aria-valuetext", "step " + run.steps[at]);
   byId("state").textContent = "step " + run.steps[at] + ": " + run.phases[at] + " · Hill " + show(s.pl_alpha_hill[at]) + " · KS " + show(s.pl_alpha_ks[at]) +
-    " (" + s.tail_size[at] + " in the tail) · λ₁/λ₊ " + show(s.spectral_gap[at]) + " · train " + show(s.train_loss[at]) + " · test " + show(s.test_loss_large[at]);
+    " (" + s.tail_size[at] + " in the tail) · λ₁/λ₊ " + show(s.spectral_gap[at]) + " · KTA " + show(s.kta[at]) + byChance("kta", at) + " · sim " + show(s.alignment[at]) + byChance("alignment", at) + " · train " + show(s.train_loss[at]) + " · test " + show(s.test_loss_large[at]);
 }
 
 function choose() {

@@ -17,11 +17,13 @@ import numpy as np
 import xarray as xr
 from PIL import Image
 
+from spectail.analysis.chance import largest_overlap, with_null_alignments
 from spectail.errors import StoreError
 from spectail.experiments.experiment import Experiment, experiment_of
 from spectail.experiments.protocols import PROTOCOLS
 from spectail.experiments.theory import predicted_spike, untrained_law
 from spectail.files import write_content
+from spectail.plots.overlaps_plot import overlaps_of_pair
 from spectail.recording.reading import load_recording
 from spectail.report.pages.template import SPECTRA_BYTES, json_number, pack_spectrum, page
 from spectail.report.wording import duration
@@ -144,7 +146,7 @@ def _read(path: Path) -> tuple[dict[str, Any], Values] | None:
         run = load_recording(path)
     except (ValueError, OSError):
         return None  # `store check` says what is wrong with it
-    return (_run(run), run.eigenvalues.values) if run.sizes["step"] else None
+    return (_run(with_null_alignments(run)), run.eigenvalues.values) if run.sizes["step"] else None
 
 
 def _run(run: xr.Dataset) -> dict[str, Any]:
@@ -163,6 +165,7 @@ def _run(run: xr.Dataset) -> dict[str, Any]:
         "steps": steps,
         "long": steps[-1] > 200,
         "series": {name: [json_number(value) for value in run[name].values] for name in _SERIES},
+        "nulls": {name: _null(run, name) for name in ("kta", "alignment")},
         "phases": [str(phase) for phase in run.phase.values],
         "law": {"h": e.h, "d": e.d, "variance": law.variance, "edge": law.edges[1]},
         "predicted": predicted_spike(e),
@@ -170,15 +173,34 @@ def _run(run: xr.Dataset) -> dict[str, Any]:
     }
 
 
+def _null(run: xr.Dataset, name: str) -> list[list[float] | None] | None:
+    """Mean and standard deviation by chance at each step; none where a run was made before they were kept."""
+    means, spreads = (run[f"{kind}_{name}"].values for kind in ("null", "null_spread"))
+    if not np.isfinite(means).any():
+        return None
+    pairs = zip(means.tolist(), spreads.tolist(), strict=True)
+    return [[float(f"{one:.3g}") for one in pair] if np.isfinite(pair).all() else None for pair in pairs]
+
+
 def _overlaps(run: xr.Dataset) -> list[dict[str, Any]]:
     blocks = []
     for pair in range(run.sizes.get("pair", 0)):
         s, t = int(run.w_step[pair]), int(run.m_step[pair])
         for side, role in (("left", "U"), ("right", "V")):
-            matrix = run[f"overlap_{side}"].values[pair]
+            matrix, chance = overlaps_of_pair(run, pair, side)
             block = matrix[:_BLOCK, :_BLOCK]
-            packed = np.round(255 * (1 + np.log10(np.clip(block, 1e-4, 1.0)) / 4)).astype(np.uint8)
-            name = f"O({role}_W{s}, {role}_M{t})"
-            text = base64.b64encode(packed.tobytes()).decode()
-            blocks.append({"name": name, "size": len(block), "max": json_number(matrix.max()), "b": text})
+            levels = np.round(254 * (1 + np.log10(np.clip(block, 1e-4, 1.0)) / 4))
+            packed = np.where(np.isnan(levels), 255, levels).astype(np.uint8)  # 255: past a rank
+            known = np.isfinite(matrix)
+            blocks.append(
+                {
+                    "name": f"O({role}_W{s}, {role}_M{t})",
+                    "size": len(block),
+                    "max": json_number(largest_overlap(matrix)),
+                    "mean": json_number(chance.mean),
+                    "largest": json_number(chance.largest),
+                    "ranks": [["W", int(known.any(1).sum())], ["M", int(known.any(0).sum())]],
+                    "b": base64.b64encode(packed.tobytes()).decode(),
+                }
+            )
     return blocks

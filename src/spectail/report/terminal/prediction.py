@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import critical_lr, predict_one_step, untrained_law
 from spectail.report.terminal.tables import console, print_table
+from spectail.spectra.overlap_nulls import alignment_null, overlap_null
 
 _AROUND = (0.5, 1.0, 1.5, 2.0, 5.0, 20.0)  # of the critical learning rate
 
@@ -50,3 +51,5 @@ def print_prediction(experiment: Experiment, rates: Sequence[float]) -> None:
     if len(rows) > 1:
         print_table(title, rows)
     out.print("left, right: (u₁·p₁)² and (v₁·q₁)² of the top singular vectors of W₁ and of the update M₀", style="dim")
+    left, right, sim = overlap_null(e.h).mean, overlap_null(e.d).mean, alignment_null(e.d).mean
+    out.print(f"by chance: left {left:.2g}, right {right:.2g}, sim {sim:.2g}", style="dim")

@@ -5,6 +5,7 @@ Not here: how numbers are worded, and what the answer is (`analysis/summary.py`)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,22 +14,27 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from spectail.analysis.chance import with_null_alignments
 from spectail.analysis.model import skipped_of
-from spectail.analysis.row import SHORT_TAIL
+from spectail.analysis.null_cache import nulls_of_shape
+from spectail.analysis.row import FEWEST_EIGENVALUES, SHORT_TAIL
 from spectail.analysis.summary import summary_lines
 from spectail.plots.colours import PHASES
 from spectail.recording.layout import frame
 from spectail.recording.quantities import Quantity, quantities_of, quantity
 from spectail.report.terminal.tables import console, print_paths, print_table
 from spectail.report.wording import (
+    IN_BRACKETS,
     duration,
     number_text,
     recording_title,
     shown_quantities,
     skipped_by_reason,
+    with_null,
 )
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.weights.matrix import Skipped
@@ -65,14 +71,14 @@ def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored
             rows[_FIRST.name] = frame(recording, 0)[_HILL.name]
             instead = {"kind": (), _HILL.name: (_HILL, _FIRST)}
             shown = [one for q in shown for one in instead.get(q.name, (q,))]
-        _print_table(f"at step {steps[-1]}" if len(steps) > 1 else "", "matrix", rows["name"], rows, shown)
+        shown = _print_table(f"at step {steps[-1]}" if len(steps) > 1 else "", "matrix", rows["name"], rows, shown)
         notes, tails = zip(rows["name"], rows.get("note", ()), strict=False), rows.get("tail_size", ())
     else:
+        recording = with_null_alignments(recording)
         shown = _present(recording, "teacher", "readout", "update", "spectrum")
-        _print_table(title, "step", steps, recording, shown)
+        shown = _print_table(title, "step", steps, recording, shown)
         notes, tails = zip((f"step {step}" for step in steps), recording["note"].values, strict=True), ()
-        hill = MarchenkoPastur(int(recording["rows"]), int(recording["cols"])).hill()
-        out.print(f"Hill of an untrained matrix of this shape: {hill:.3f}", style="dim")
+        out.print(_untrained(recording), style="dim")
     _print_meanings(shown)
     _print_notes(notes, tails)
     if skipped is not None:
@@ -88,33 +94,84 @@ def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored
             out.print(f"see it: spectail report {paths[0]}", style="dim", soft_wrap=True)
 
 
+def _untrained(run: xr.Dataset) -> str:
+    """What does not change over the steps of a two-layer run."""
+    rows, cols = int(run["rows"]), int(run["cols"])
+    untrained = f"Hill of an untrained matrix of this shape: {MarchenkoPastur(rows, cols).hill():.3f}"
+    if min(rows, cols) < FEWEST_EIGENVALUES:
+        return untrained
+    rank = min(rows, cols) * math.exp(nulls_of_shape(rows, cols).stable_rank.mean)
+    return f"{untrained}, its stable rank: {rank:.4g}"
+
+
 def _present(recording: xr.Dataset, *of: str) -> list[Quantity]:
     """The quantities with a head that a recording holds, by what they are measured from."""
     return [q for q in quantities_of(recording) if q.head and q.of in of]
 
 
-def _print_table(title: str, first: str, names: Iterable[Any], values: Any, shown: Sequence[Quantity]) -> None:
-    """One line a name, one column a quantity."""
+def _print_table(
+    title: str, first: str, names: Iterable[Any], values: Any, shown: Sequence[Quantity]
+) -> list[Quantity]:
+    """One line a name, one column a quantity, with its null in brackets; what has no room is left out, and named.
+
+    Returns:
+        the quantities that have a column.
+    """
+    labels = [str(name) for name in names]
+    columns = {q.name: _cells(values, q) for q in shown}
+    widths = {q.name: max(map(cell_len, [q.head, *columns[q.name]])) + 2 for q in shown}
+    room = 2 + 2 + min(max(map(cell_len, [first, *labels])), _NAME)
+    out = console(room + sum(widths.values()))
+    others = [q.name for q in reversed(shown) if q.name not in (*_LEFT_OUT_FIRST, *_LEFT_OUT_LAST)]
+    order = [name for name in (*_LEFT_OUT_FIRST, *others, *_LEFT_OUT_LAST) if name in widths]
+    left_out: set[str] = set()
+    while room + sum(width for name, width in widths.items() if name not in left_out) > out.width and len(order) > 1:
+        left_out.add(order.pop(0))
+    fitting = [q for q in shown if q.name not in left_out]
     table = Table(title=Text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column(first, overflow="fold", ratio=1 if first == "matrix" else None)
-    for q in shown:
+    for q in fitting:
         table.add_column(Text(q.head), justify="left" if q.dtype is str else "right", no_wrap=True)
-    columns = [[_cell(value, q) for value in np.asarray(values[q.name]).tolist()] for q in shown]
-    for name, *cells in zip(names, *columns, strict=True):
-        table.add_row(Text(str(name)), *cells)
-    console().print(table)
+    for at, label in enumerate(labels):
+        cells = [(columns[q.name][at], q) for q in fitting]
+        table.add_row(Text(label), *(Text(text, style=_style(text) if q.drawn == "phase" else "") for text, q in cells))
+    out.print(table)
+    if left_out:
+        heads = ", ".join(q.head for q in shown if q.name in left_out)
+        out.print(Text(f"left out for lack of room: {heads}"), style="dim")
+    return fitting
 
 
-def _cell(value: Any, q: Quantity) -> Text:
+_NAME = 30  # columns that the name of a matrix takes at most, where there are too few
+
+_LEFT_OUT_FIRST = (
+    "kind", "pl_alpha_ks", "spectral_gap", "objective", "top_overlap_right", "top_overlap_left", "stable_rank",
+    "n_spikes",
+)  # fmt: skip
+
+_LEFT_OUT_LAST = ("effect", "z_hill", "pl_alpha_hill", "phase")
+
+
+def _cells(values: Any, q: Quantity) -> list[str]:
+    """The texts of a column."""
+    column = np.asarray(values[q.name]).tolist()
     if q.dtype is str:
-        return Text(str(value), style=PHASES[str(value)][2] if q.drawn == "phase" else "")
-    return Text(number_text(value if q.dtype is float or pd.isna(value) else int(value), 3))
+        return [str(value) for value in column]
+    texts = [number_text(value if q.dtype is float or pd.isna(value) else int(value), 3) for value in column]
+    nulls = np.asarray(values[q.null]).tolist() if q.null and q.null in values else [None] * len(texts)
+    return [with_null(text, null, 3) for text, null in zip(texts, nulls, strict=True)]
+
+
+def _style(phase: str) -> str:
+    return PHASES[phase][2]
 
 
 def _print_meanings(shown: Sequence[Quantity]) -> None:
     """What the heads of numbers mean."""
     numbers = [q for q in shown if q.text and q.dtype is not str]
-    console().print(Text("; ".join(f"{q.head}: {q.text.replace('; ', ', ')}" for q in numbers), style="dim"))
+    sentences = [f"{q.head}: {q.text.replace('; ', ', ')}" for q in numbers]
+    sentences += [IN_BRACKETS] if any(q.null for q in numbers) else []
+    console().print(Text("; ".join(sentences), style="dim"))
 
 
 def _print_notes(notes: Iterable[tuple[str, Any]], tails: Any) -> None:

@@ -10,10 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 
-def console() -> Console:
-    """Standard output; 120 columns where that is no terminal, so that tables are not torn."""
+def console(least: int = 0) -> Console:
+    """Standard output.
+
+    Args:
+        least: columns that are needed, and there where it is no terminal: at least 120, so that tables are not torn.
+    """
     terminal = Console(highlight=False)
-    return terminal if terminal.is_terminal else Console(highlight=False, width=120)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=max(least, 120))
 
 
 def print_table(title: str, rows: Sequence[tuple[str, ...]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from spectail.spectra.overlap_nulls import alignment_null
 from spectail.spectra.phases import DETACHED_RATIO, Phase
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, Verdict, all_of, falls, in_every_repeat, listing, summary
@@ -18,10 +19,13 @@ CAPTIONS = ("bulk+spike", "bulk-decay, onset", "bulk-decay, progress", "heavy ta
 
 def table(runs: Runs) -> list[tuple[str, ...]]:
     run = runs[FIG4_RUN]
-    law = runs.law(FIG4_RUN)
+    law, chance = runs.law(FIG4_RUN), alignment_null(runs.as_run(FIG4_RUN).d).mean
     rows: list[tuple[str, ...]] = [
-        ("step", "phase", "paper", "λ₁/λ₊", "past λ₊", f"Hill (untrained {law.hill():.3f})", "sim", "test loss")
-    ]
+        (
+            "step", "phase", "paper", "λ₁/λ₊", "past λ₊", f"Hill (untrained {law.hill():.3f})",
+            f"sim (by chance {chance:.3f})", "test loss",
+        )
+    ]  # fmt: skip
     for step, caption in zip((0, *FIG4_STEPS), ("initial", *CAPTIONS), strict=True):
         if step not in run.step.values:
             continue

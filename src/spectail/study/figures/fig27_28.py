@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import Experiment
 from spectail.plots.look import new_figure, panel_title, shared_legend
+from spectail.plots.overlaps_plot import draw_overlap_bar
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, falls, in_every_repeat, listing, rises, summary
 from spectail.study.panels import esd_panel, overlap_panel, protocol_line, settings_line, trajectory_panel
@@ -22,9 +23,9 @@ def draw_fig27(runs: Runs) -> Figure:
     figure, axes = new_figure(2, 2, 4.6)
     for row, (step, pair) in enumerate(zip((5, 6), RUN.overlaps, strict=True)):
         esd_panel(axes[2 * row], 2 * row, runs, RUN, step, "log10")
-        image = overlap_panel(axes[2 * row + 1], 2 * row + 1, runs, RUN, pair, "left")
-        if image is not None:
-            figure.colorbar(image, ax=axes[2 * row + 1], label="squared overlap", extend="min")
+        drawn = overlap_panel(axes[2 * row + 1], 2 * row + 1, runs, RUN, pair, "left")
+        if drawn is not None:
+            draw_overlap_bar(drawn[0], [axes[2 * row + 1]], [drawn[1]], extend="min")
     shared_legend(figure, axes)
     figure.suptitle(f"Fig. 27. {settings_line(runs, RUN)}", fontsize=8)
     return figure

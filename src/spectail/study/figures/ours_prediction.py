@@ -11,8 +11,10 @@ from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import critical_lr, predict_one_step
+from spectail.plots.bands import draw_null
 from spectail.plots.colours import LAW, OPTIMIZER_LOOKS, SERIES
 from spectail.plots.look import new_figure, panel_title, shared_legend
+from spectail.spectra.overlap_nulls import alignment_null
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, decided
 from spectail.study.panels import protocol_line
@@ -52,6 +54,8 @@ MEASURED: dict[str, Callable[[xr.Dataset], float]] = {
     r"sim($W_1$, $\beta^*$)": lambda run: float(run.alignment.sel(step=1)),
 }
 
+_SIM = 3  # its column
+
 
 def _predicted(runs: Runs, experiment: Experiment) -> tuple[float, float, float, float]:
     prediction = predict_one_step(runs.as_run(experiment))
@@ -87,6 +91,10 @@ def _panel(ax: Axes, runs: Runs, optimizer: str, column: int, measure: Callable[
         if np.isfinite(values).any():
             d = runs.scale(base).d
             ax.plot(np.tile(relative, len(values)), values.ravel(), marker, ms=2.5, color=colour, label=f"d = {d}")
+            if column == _SIM:
+                null = alignment_null(d)
+                band = (max(null.mean - 2 * null.spread, 0.0), null.mean, null.mean + 2 * null.spread)
+                draw_null(ax, relative, band, color=colour, label=f"sim by chance, ± 2 sd, d = {d}")
         if divisor == DIVISORS[0]:
             grid = np.geomspace(relative[0], relative[-1], 60)
             rates = [base.replace(lr=base.lr * float(r / relative[0])) for r in grid]

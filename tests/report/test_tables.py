@@ -1,0 +1,63 @@
+"""Tables on the terminal: numbers have their nulls in brackets, and what has no room is named."""
+
+import pytest
+import torch
+from rich.console import Console
+
+import spectail
+from spectail.recording.quantities import quantity
+from spectail.report.terminal import recording as terminal
+from spectail.report.wording import number_text
+
+
+@pytest.fixture
+def comparison():
+    stream = torch.Generator().manual_seed(0)
+    before = {"block.attention.weight": torch.randn(40, 30, generator=stream)}
+    after = {name: weights + 0.1 * torch.randn(40, 30, generator=stream) for name, weights in before.items()}
+    return spectail.compare(before, after)
+
+
+def printed(recording, width, monkeypatch, capsys):
+    monkeypatch.setattr(terminal, "console", lambda least=0: Console(width=width, highlight=False))
+    terminal.print_recording(recording)
+    return capsys.readouterr().out
+
+
+def test_a_number_that_has_a_null_stands_before_it(comparison, monkeypatch, capsys):
+    text = printed(comparison.recording, 300, monkeypatch, capsys)
+    row = comparison.frame.iloc[0]
+    for q in ("pl_alpha_hill", "pl_alpha_ks", "stable_rank", "top_overlap_left", "leading_overlap_right"):
+        value, null = (number_text(row[name], 3) for name in (q, quantity(q).null))
+        assert f" {value} ({null}) " in text
+    assert "in brackets: by chance" in text
+    assert "left out" not in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_narrow_terminal_leaves_out_whole_columns_and_names_them(width, comparison, monkeypatch, capsys):
+    text = printed(comparison.recording, width, monkeypatch, capsys)
+    table = text[text.index("matrix  ") : text.index("left out for lack of room: ")]
+    assert "…" not in table
+    assert "block.attention.weight" in table
+    assert max(map(len, table.splitlines())) <= width
+    left_out = text[text.index("left out for lack of room: ") : text.index("Hill: ")]
+    assert "KS" in left_out
+    assert "phase" in table
+    assert ("left₁₀" in table) == ("left₁₀" not in left_out)
+
+
+def test_where_there_is_no_terminal_nothing_is_left_out(comparison, capsys):
+    terminal.print_recording(comparison.recording)
+    text = capsys.readouterr().out
+    assert "left out" not in text
+    assert "right₁₀" in text
+
+
+def test_a_two_layer_run_has_sim_and_kta_beside_chance(monkeypatch, capsys):
+    e = spectail.Experiment(n=200, n_test=20, n_test_large=20, d=30, h=40, steps=1)
+    run = spectail.simulate(e)
+    text = printed(run, 120, monkeypatch, capsys)
+    whole = spectail.complete(run)
+    assert f"{whole['alignment'][0].item():.2f} ({whole['null_alignment'][0].item():.2f})" in text
+    assert f"{whole['kta'][1].item():.2f} ({whole['null_kta'][1].item():.2f})" in text
