@@ -22,6 +22,10 @@ def test_help_imports_nothing_heavy(arguments):
     assert "xample" in done.stdout or arguments == ["--help"]
 
 
-def test_recordings_are_read_without_torch():
-    code = "import sys, spectail.recording.reading, spectail.recording.layout; assert 'torch' not in sys.modules"
+@pytest.mark.parametrize(
+    "modules",
+    ["spectail.recording.reading, spectail.recording.layout", "spectail.sweeps.sweep, spectail.report.terminal.sweep"],
+)
+def test_what_computes_nothing_starts_without_torch(modules):
+    code = f"import sys, {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

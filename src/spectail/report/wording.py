@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from spectail.recording.quantities import OVER, Quantity, quantities_of
-from spectail.weights.matrix import Skipped
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from spectail.weights.matrix import Skipped
 
 
 def duration(seconds: float) -> str:
