@@ -1,13 +1,13 @@
-"""How far the strongest directions of a matrix turned, beside what independent directions would have."""
+"""What changed: how far the strongest directions of a matrix turned, beside what independent ones would have."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from spectail import compare
+from spectail import analyze, compare
 from spectail.analysis.pair import direction_overlaps
-from spectail.weights.matrix import WeightMatrix
+from spectail.weights.matrix import Factors, WeightMatrix
 
 N, D = 60, 40
 
@@ -86,3 +86,50 @@ def test_slices_are_averaged_and_so_are_their_nulls():
     zero[:, :, 1, 1] = 0
     for name in ("top_overlap_left", "leading_overlap_right", "null_leading_overlap_right"):
         assert np.isnan(turned(before, zero)[name])
+
+
+# of matrices that are known by their factors
+
+ROWS, COLS = 48, 40
+
+
+def adapter(rank, seed):
+    generator = torch.Generator().manual_seed(seed)
+    a, b = torch.randn(rank, COLS, generator=generator), torch.randn(ROWS, rank, generator=generator)
+    return {"q.lora_A.weight": a, "q.lora_B.weight": b}
+
+
+def delta(state):
+    return state["q.lora_B.weight"].double() @ state["q.lora_A.weight"].double()
+
+
+@pytest.mark.parametrize("ranks", [(4, 4), (4, 6)])
+def test_the_change_between_two_adapters_is_that_of_what_they_add_which_is_not_formed(ranks, monkeypatch):
+    before, after = (adapter(rank, seed) for seed, rank in enumerate(ranks))
+    change = delta(after) - delta(before)
+    monkeypatch.setattr(Factors, "product", lambda factors: pytest.fail("it was formed"))
+    comparison = compare(before, after, nulls=False)
+    found = torch.from_numpy(comparison.spectra["q.weight"].copy()).flip(0).double().sqrt()
+    expected = torch.linalg.svdvals(change)[: sum(ranks)]
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)  # spectra are kept in float32
+    (u, _, vh), (u2, _, vh2) = (torch.linalg.svd(delta(one)) for one in (before, after))
+    row = comparison.frame.iloc[0]
+    assert row["top_overlap_left"] == pytest.approx(float(u[:, 0] @ u2[:, 0]) ** 2)
+    assert row["top_overlap_right"] == pytest.approx(float(vh[0] @ vh2[0]) ** 2)
+
+
+def test_a_change_of_any_rank_is_formed():
+    before, after = (adapter(COLS, seed) for seed in range(2))
+    comparison = compare(before, after, nulls=False)
+    expected = float(torch.linalg.matrix_norm(delta(after) - delta(before), 2))
+    assert comparison.frame["spectral_norm"].item() == pytest.approx(expected)
+    kronecker = [{"q.lokr_w1": torch.randn(4, 4), "q.lokr_w2": torch.randn(8, 8)} for _ in range(2)]
+    products = [torch.kron(one["q.lokr_w1"].double(), one["q.lokr_w2"].double()) for one in kronecker]
+    comparison = compare(*kronecker, nulls=False)
+    expected = float(torch.linalg.matrix_norm(products[1] - products[0], 2))
+    assert comparison.frame["spectral_norm"].item() == pytest.approx(expected)
+
+
+def test_an_adapter_that_is_the_same_is_unchanged():
+    assert compare(adapter(4, 0), adapter(4, 0), nulls=False).frame["note"].tolist() == ["unchanged"]
+    assert analyze(adapter(4, 0), nulls=False).frame["frobenius_norm"].item() > 0

@@ -375,3 +375,27 @@ def test_all_names_are_gone_through_a_few_times_however_many_there_are():
 )
 def test_a_matrix_knows_its_block(name, layer):
     assert layer_of(name) == layer
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({"conv.weight": nn.Conv2d(64, 64, 3, groups=4)}, True),
+        ({"branch.conv.weight": nn.Conv2d(64, 96, 3, groups=4), "norm.weight": nn.LayerNorm(96)}, True),
+        ({"wave.weight": nn.Conv1d(32, 32, 5, groups=8, bias=False)}, True),
+        ({"deconv.weight": nn.ConvTranspose2d(32, 16, 4, groups=4, bias=False)}, True),
+        # what tells that there are none, or how many
+        ({"stem.weight": nn.Conv2d(3, 64, 7)}, False),  # of an image
+        ({"conv.weight": nn.Conv2d(16, 64, 3), "norm.weight": nn.LayerNorm(16)}, False),
+        ({"conv1.weight": nn.Conv2d(3, 64, 3), "conv2.weight": nn.Conv2d(64, 96, 3, groups=4)}, False),
+        ({"deconv.weight": (deconv := nn.ConvTranspose2d(32, 16, 4, groups=4)), "deconv.bias": deconv.bias}, False),
+        ({"conv.weight": nn.Conv2d(64, 64, 1, groups=64)}, False),
+        ({"conv.weight": nn.Conv2d(64, 32, 3)}, False),  # groups of two halves are as rare as they are many
+        ({"conv.weight": nn.Conv2d(16, 64, 1)}, False),
+    ],
+)
+def test_a_kernel_of_which_nothing_tells_the_groups_says_so(state, said):
+    tensors = {name: getattr(one, "weight", one) for name, one in state.items()}
+    notes = {matrix.name: matrix.note for matrix in open_weights(tensors).matrices}
+    name = next(name for name in reversed(notes) if "conv" in name or len(notes) == 1)
+    assert ("nothing tells whether it has groups" in notes[name]) == said

@@ -83,6 +83,28 @@ def test_safetensors_of_every_floating_dtype_are_read_to_the_bit(dtype, tmp_path
     assert "integers (int64)" in weights.skipped[0].reason
 
 
+SMALL_FLOATS = {
+    "F8_E8M0": (1.0, "powers of two (float8_e8m0fnu): scales"),
+    "F6_E2M3": (0.75, "quantised and packed (F6_E2M3)"),
+    "F6_E3M2": (0.75, "quantised and packed (F6_E3M2)"),
+    "F4": (0.5, "quantised and packed (float4_e2m1fn_x2)"),
+    "I4": (0.5, "of a dtype that is not known (I4)"),  # which the format may come to have
+    "F128": (16.0, "of a dtype that is not known (F128)"),
+}
+
+
+@pytest.mark.parametrize("dtype", SMALL_FLOATS)
+def test_values_that_are_not_read_are_named_and_those_beside_them_are_read(dtype, tmp_path):
+    bytes_each, reason = SMALL_FLOATS[dtype]
+    size = int(8 * 4 * bytes_each)
+    header = {"a.weight": entry(dtype, (8, 4), (0, size)), "b.weight": entry("F32", (2, 2), (size, size + 16))}
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(file_of(header, bytes(size + 16)))
+    weights = open_weights(path)
+    assert [matrix.name for matrix in weights.matrices] == ["b.weight"]
+    assert reason in {one.name: one.reason for one in weights.skipped}["a.weight"]
+
+
 def test_layers_of_a_file_are_in_the_order_of_their_numbers(tmp_path):
     save_file({f"h.{number}.weight": torch.ones(2, 2) for number in range(12)}, tmp_path / "x.safetensors")
     names = [matrix.name for matrix in open_weights(tmp_path).matrices]
@@ -225,7 +247,8 @@ TWICE = b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8"
         (file_of({"a": entry(shape=(2**32, 2**32))}, bytes(16)), "takes 16 bytes, but F32"),
         (file_of({"a": entry(shape=[1] * 70 + [4])}, bytes(16)), "has the shape"),
         (file_of({"a": entry(dtype="F64")}, bytes(16)), "takes 16 bytes, but F64"),
-        (file_of({"a": entry(dtype="F31")}, bytes(16)), "has the dtype"),
+        (file_of({"a": entry(dtype="F31")}, bytes(16)), "takes 16 bytes, but F31"),
+        (file_of({"a": entry(dtype="X32")}, bytes(16)), "has the dtype"),
         (file_of({"a": entry(dtype=["F32"])}, bytes(16)), "has the dtype"),
         (file_of({"a": entry(), "b": entry(offsets=(8, 24))}, bytes(24)), "overlap"),
         (file_of({"a": entry(), "b": entry()}, bytes(16)), "overlap"),

@@ -111,6 +111,40 @@ def test_awq_is_what_its_specification_says(dtype):
     assert len(skipped) == 3
 
 
+@pytest.mark.parametrize(("width", "size"), [(256, 128), (256, 64), (512, 32), (256, 256), (1280, 128)])
+@pytest.mark.parametrize("said", [{}, {"quant_method": "awq", "version": "gemv", "q_group_size": True}])
+def test_awq_that_is_packed_along_its_inputs_is_told_by_its_shapes(width, size, said):
+    out, groups = 16, width // size
+    codes, zeros = numbers(out, width, below=16), numbers(out, groups, below=16, seed=1)
+    scales = floats(out, groups, dtype=torch.float16)
+    said = {name: size if value is True else value for name, value in said.items()}
+    parameters, skipped = opened(as_layer(awq.pack_gemv(codes, zeros, scales)), **said)
+    weight = parameters["layers.0.q_proj.weight"]
+    assert torch.equal(weight.load(), awq.dequantize_gemv(codes, zeros, scales))
+    assert (weight.shape, weight.dtype) == ((out, width), "int4")
+    assert weight.note.startswith("dequantised: AWQ, gemv, ")
+    assert len(skipped) == 3
+
+
+def test_the_configuration_tells_awq_from_gptq_where_shapes_fit_both():
+    codes, zeros, scales = numbers(16, 256, below=16), numbers(16, 8, below=16), floats(16, 8, dtype=torch.float16)
+    parameters, _ = opened(as_layer(awq.pack_gemv(codes, zeros, scales)), quant_method="awq")
+    assert torch.equal(parameters["layers.0.q_proj.weight"].load(), awq.dequantize_gemv(codes, zeros, scales))
+
+
+def test_awq_along_its_inputs_says_which_groups_do_not_fit():
+    parts = awq.pack_gemv(numbers(8, 256, below=16), numbers(8, 4, below=16), floats(8, 4, dtype=torch.float16))
+    for said, reason in (({"group_size": 48}, "256 inputs in groups of 48"), ({"group_size": 32}, "in groups of 32")):
+        parameters, skipped = opened(as_layer(parts), **said)
+        assert not parameters
+        assert reason in skipped["layers.0.q_proj.qweight"]
+    # where shapes leave groups of 128 and one group, the scales themselves must tell
+    parts = awq.pack_gemv(numbers(8, 256, below=16), numbers(8, 2, below=16), floats(8, 2, dtype=torch.float16))
+    parts["scales"][:, 5] = 1.0
+    with pytest.raises(SourceError, match="6 scales a row are not those of 256 inputs"):
+        opened(as_layer(parts))[0]["layers.0.q_proj.weight"].load()
+
+
 # ---- 8-bit floats
 
 

@@ -334,6 +334,88 @@ def test_a_gated_model_says_where_its_licence_is_accepted(server, status):
         open_weights("hub:own/model")
 
 
+REFUSALS = {  # of the hub: status, X-Error-Code, X-Error-Message, and what is said
+    "not there, without a login": (401, "RepoNotFound", "Invalid username or password.", r"is not at http\S+, or is"),
+    "not there": (404, "RepoNotFound", "Repository not found", r"is not at http\S+, or is private: check the name"),
+    "gated": (401, "GatedRepo", "Access to model own/model is restricted.", r"is gated: accept its licence at"),
+    "not on the list": (403, "GatedRepo", "You are not in the authorized list.", r"is gated: accept its licence at"),
+    "disabled": (403, None, "Access to this resource is disabled.", r"is disabled: http\S+ lets nobody read it"),
+    "an old token": (401, None, "Invalid credentials in Authorization header", r"\(401\): the token is not valid"),
+    "a token of few rights": (
+        403,
+        None,
+        "Please enable access to public gated repositories in your fine-grained token settings.",
+        r"may not be read \(403\): the token gives no access to gated models: allow it at http\S+/settings/tokens",
+    ),
+    "another reason": (403, None, "Storage of this organisation is locked", r"\(403\): Storage of this org"),
+    "by law": (451, None, "Unavailable for legal reasons", r"may not be read \(451\): Unavailable for legal reasons"),
+    "no reason": (403, None, None, r"may not be read \(403\): http\S+ does not say why: log in"),
+    "a secret in the reason": (403, None, "no hf_otherothersecret \x1b[2J", r"may not be read \(403\): no … \\x1b\[2J"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("why", "place"),
+    [
+        (why, place)
+        for why in REFUSALS
+        for place in ("/api/", "/resolve/")
+        if (why, place) != ("not there", "/resolve/")
+    ],
+)
+def test_what_the_hub_refuses_is_said_with_its_own_reason_and_what_to_do(server, why, place):
+    status, code, message, said = REFUSALS[why]
+    headers = {name: value for name, value in (("X-Error-Code", code), ("X-Error-Message", message)) if value}
+    server.fault = lambda answer, path: place in path and answer.say(status, headers)
+    with pytest.raises(SourceError, match=said) as caught:
+        open_weights("hub:own/model")
+    assert sentence(caught).startswith("hub:own/model")
+    assert ("licence" in sentence(caught)) == (code == "GatedRepo")
+    assert len([path for _, path, _ in server.asked if place in path]) == 1  # nobody changes his mind
+
+
+def test_a_hub_that_does_not_answer(server, monkeypatch):
+    monkeypatch.setattr(remote, "TIMEOUT", 0.1)
+    waiting = threading.Event()
+    server.fault = lambda answer, path: waiting.wait(5)
+    with pytest.raises(SourceError, match=r"cannot be asked: no answer within 0\.1 s; with HF_HUB_OFFLINE=1"):
+        open_weights("hub:own/model")
+    waiting.set()
+
+
+def test_a_model_is_read_by_a_proxy_and_one_that_wants_a_login_is_named(server, monkeypatch):
+    server.large = False
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", server.url)  # it is asked for whole addresses, and answers as the hub
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
+    hub.utils.close_session()
+    try:
+        assert len(open_weights("hub:own/model").matrices) == 20
+        server.fault = lambda answer, path: answer.say(407)
+        with pytest.raises(SourceError, match=r"hub:own/model: .* cannot be asked: the proxy wants a login"):
+            open_weights("hub:own/model")
+        with pytest.raises(SourceError, match=r"cannot be read \(407\): the proxy wants a login"):
+            open_weights("http://elsewhere.invalid/x.safetensors")
+    finally:
+        hub.utils.close_session()
+
+
+def test_without_a_network_what_is_missing_in_the_cache_is_said_to_be(server, monkeypatch):
+    put_into_cache(hub.constants.HF_HUB_CACHE, "config.json", b"{}")
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(SourceError, match=r"own/model@aaaaaaa in the cache, .*HF_HUB_OFFLINE.* no file of weights"):
+        open_weights("hub:own/model")
+    index = json.dumps({"weight_map": {"w": "model-00001-of-00002.safetensors"}}).encode()
+    put_into_cache(hub.constants.HF_HUB_CACHE, "model.safetensors.index.json", index)
+    with pytest.raises(
+        SourceError, match=r"HF_HUB_OFFLINE.* names 'model-00001-of-00002\.safetensors', which is missing"
+    ):
+        open_weights("hub:own/model")
+    with pytest.raises(SourceError, match=r"is not in the cache at 'v2'"):
+        open_weights("hub:own/model@v2")
+
+
 def test_no_network(server, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens
     with pytest.raises(SourceError, match=r"hub:own/model: http://127.0.0.1:9 cannot be asked: .*HF_HUB_OFFLINE=1"):

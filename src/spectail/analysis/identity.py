@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from spectail.weights.matrix import Weights
+from spectail.weights.matrix import Weights, read_once
 from spectail.weights.remote import is_remote, remote_stamps
 
 _OURS = (".nc", ".journal", ".part", ".csv", ".html")  # what an analysis writes, perhaps beside its source
@@ -46,7 +46,7 @@ def stamps_of(source: Any) -> Stamps | None:
 
 
 def weights_digest(weights: Weights) -> str:
-    """A hash of all matrices; each is read.
+    """A hash of all matrices, or of the factors that they are known by; each is read.
 
     Args:
         weights: of a source.
@@ -58,9 +58,11 @@ def weights_digest(weights: Weights) -> str:
         SourceError: a file is not what it was when it was opened.
     """
     digest = hashlib.sha256()
-    for matrix, values in weights.each():
-        digest.update(json.dumps([matrix.name, matrix.dtype, list(values.shape)]).encode())
-        digest.update(values.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    for matrix in read_once(weights.matrices):
+        factors = None if matrix.factors is None else matrix.factors()
+        for values in [matrix.load()] if factors is None else [factors.left, factors.right]:
+            digest.update(json.dumps([matrix.name, matrix.dtype, list(values.shape)]).encode())
+            digest.update(values.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -205,7 +205,7 @@ def analyze(
     ['0.bias', '1.weight', '1.bias']
     """
     tail = _asked_for_tail(tail, p_value)
-    reading = {"conv": str(conv)} | ({} if key is None else {"key": key}) | ({"heads": True} if heads else {})
+    reading = _reading(conv, key, heads)
     if after is not None:
         warnings.warn("analyze(after=…) is now spectail.compare(before, after)", DeprecationWarning, stacklevel=2)
         return compare(source, after, conv=conv, nulls=nulls, tail=tail, seed=seed, progress=progress)
@@ -232,6 +232,7 @@ def compare(
     key: str | None = None,
     layers: str | Sequence[str] | None = None,
     conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES,
+    heads: bool = False,
     nulls: bool | str = "gaussian",
     tail: bool = False,
     p_value: bool = False,
@@ -252,6 +253,7 @@ def compare(
         key: of the state dict that is meant, in both.
         layers: names of matrices, or patterns; as for `analyze`, as are the others.
         conv: how a convolution's kernel becomes matrices.
+        heads: whether the changes of QK and OV circuits have rows as well.
         nulls: whether to compare with Gaussian matrices.
         tail: whether to ask what kind of tail each spectrum of a change has.
         p_value: the first edition's `tail`.
@@ -281,10 +283,15 @@ def compare(
     [1.0]
     """
     tail = _asked_for_tail(tail, p_value)
-    reading = {"conv": str(conv)} | ({} if key is None else {"key": key})
+    reading = _reading(conv, key, heads)
     request = Request("comparison", (before, after), reading, layers, bool(nulls), tail, seed, device)
     compute = Compute(device or "cpu", workers, ray, resources, threads=1)
     return Comparison(*_record(request, compute, out, existing, progress))
+
+
+def _reading(conv: ConvMatrix | str, key: str | None, heads: bool) -> dict[str, Any]:
+    """Options of `open_weights`; what is not asked for is not named."""
+    return {"conv": str(conv)} | ({} if key is None else {"key": key}) | ({"heads": True} if heads else {})
 
 
 def _asked_for_tail(tail: bool, p_value: bool) -> bool:

@@ -7,7 +7,9 @@ Not here: how a row is made (`row`).
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from spectail.errors import SpectailError
 from spectail.spectra.distances import spectral_distances
 from spectail.spectra.gram import blas_threads
 from spectail.spectra.intruders import strongest_vectors
+from spectail.spectra.low_rank import vectors_of_kronecker, vectors_of_product
 from spectail.spectra.overlap_nulls import leading_overlap_null
 from spectail.spectra.overlaps import (
     SingularVectors,
@@ -29,10 +32,9 @@ from spectail.spectra.overlaps import (
     rounding_level,
     squared_overlaps,
 )
-from spectail.weights.matrix import Skipped, WeightMatrix, Weights, read_once
+from spectail.weights.matrix import Factors, Skipped, WeightMatrix, Weights, read_once
 
 Pair = tuple[WeightMatrix, WeightMatrix]
-
 
 _SMALL = 32  # the shorter side up to which all singular vectors are computed
 
@@ -60,23 +62,36 @@ def pair_up(before: Weights, after: Weights) -> tuple[Weights, dict[str, Pair]]:
             skipped[matrix.name] = Skipped(matrix.name, _shape(matrix), reason)
         else:
             pairs[matrix.name] = (matrix, partner)
-            matrices.append(replace(matrix.with_values(_Difference(matrix, partner)), factors=None))
+            change, rank = _Change(matrix, partner), matrix.rank + partner.rank
+            known = matrix.factors is not None and partner.factors is not None and rank < min(matrix.rows, matrix.cols)
+            matrices.append(replace(matrix.with_values(change), rank=rank, factors=change.factors if known else None))
     for name, matrix in late.items():
         skipped[name] = Skipped(name, _shape(matrix), "only in the model after")
     title = f"{before.title} → {after.title}"
     return Weights(title, tuple(matrices), tuple(skipped.values())), pairs
 
 
-class _Difference:
+@dataclass(frozen=True)
+class _Change:
     """Reads W_after − W_before in float64, where fp16 weights of nearly equal size differ exactly."""
 
-    def __init__(self, before: WeightMatrix, after: WeightMatrix) -> None:
-        self._before, self._after = before, after
+    before: WeightMatrix
+    after: WeightMatrix
 
     def __call__(self) -> Tensor:
-        change = self._after.load().detach().to("cpu", torch.float64, copy=True)
-        change -= self._before.load().detach().cpu()
+        change = self.after.load().detach().to("cpu", torch.float64, copy=True)
+        change -= self.before.load().detach().cpu()
         return change
+
+    def factors(self) -> Factors:
+        """Those of the change of a product, B′A′ − BA, which is a product of twice the rank."""
+        assert self.before.factors is not None
+        assert self.after.factors is not None
+        old, new = self.before.factors(), self.after.factors()
+        if old.left.shape != new.left.shape:
+            return Factors(torch.cat([new.left, -old.left], 1), torch.cat([new.right, old.right]))
+        # (B′ − B)A′ + B(A′ − A): exact where little changes, or nothing
+        return Factors(torch.cat([new.left - old.left, old.left], 1), torch.cat([new.right, new.right - old.right]))
 
 
 def direction_overlaps(before: WeightMatrix, after: WeightMatrix) -> dict[str, float]:
@@ -95,14 +110,12 @@ def direction_overlaps(before: WeightMatrix, after: WeightMatrix) -> dict[str, f
     """
     sides = {"left": before.rows, "right": before.cols}
     overlaps: dict[str, list[tuple[float, int]]] = {}  # by the name of the quantity, of each slice; of how many
-    for early, late in zip(before.load(), after.load(), strict=True):
-        first, then = _top_vectors(early), _top_vectors(late)
-        old, new = (_leading_vectors(weights) if first and then else None for weights in (early, late))
+    for old, new in zip(_directions(before), _directions(after), strict=True):
         for place, side in enumerate(sides):
             top, leading = math.nan, (math.nan, 0)
-            if first and then and old and new:
-                top = float(first[place] @ then[place]) ** 2
-                squares = squared_overlaps(getattr(old, side), getattr(new, side))
+            if old and new:
+                top = float(old.top[place] @ new.top[place]) ** 2
+                squares = squared_overlaps(getattr(old.leading, side), getattr(new.leading, side))
                 k = min(squares.shape)
                 leading = float(leading_overlap(squares, k)), k
             overlaps.setdefault(f"top_overlap_{side}", []).append((top, 1))
@@ -135,6 +148,27 @@ def spectral_moves(before: WeightMatrix, after: WeightMatrix) -> dict[str, float
     except SpectailError:  # NaN among the weights, as the row says
         return dict.fromkeys(names, math.nan)
     return {name: getattr(distances, name) for name in names}
+
+
+class _Directions(NamedTuple):
+    """The strongest directions of a matrix: the first of both sides, and the leading ones."""
+
+    top: tuple[NDArray[np.float64], NDArray[np.float64]]
+    leading: SingularVectors
+
+
+def _directions(matrix: WeightMatrix) -> Iterator[_Directions | None]:
+    """Those of each slice; None for one that has none."""
+    if matrix.factors is not None:
+        factors = matrix.factors()
+        of = vectors_of_kronecker if factors.kronecker else vectors_of_product
+        leading = of(factors.left, factors.right, leading_count(min(matrix.rows, matrix.cols)))
+        tops = (leading.left[:, 0].numpy(), leading.right[:, 0].numpy()) if leading.left.shape[1] else None
+        yield _Directions(tops, leading) if tops else None
+        return
+    for weights in matrix.load():
+        top = _top_vectors(weights)
+        yield _Directions(top, _leading_vectors(weights)) if top else None
 
 
 def _top_vectors(weights: Float[Tensor, "rows cols"]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

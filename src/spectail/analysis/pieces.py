@@ -30,6 +30,7 @@ from spectail.recording.quantities import Quantity
 from spectail.running.memory import MemoryLimit, available_memory
 from spectail.running.queue import Done, PieceReport, Queue
 from spectail.running.scheduler import Compute, Scheduler
+from spectail.weights.adapters import KIND as ADAPTER
 from spectail.weights.bases import Bases
 from spectail.weights.matrix import WeightMatrix, Weights, read_once
 from spectail.weights.opening import open_weights, open_whole
@@ -97,7 +98,7 @@ class Request:
             weights, pairs = pair_up(*opened)
         read_together = {one.name: id(one.read) for one in opened[0].matrices}
         base = None if self.base is None else open_whole(self.base)
-        if base is not None and all(one.factors is None for one in weights.matrices):
+        if base is not None and not any(one.kind == ADAPTER for one in weights.matrices):
             raise SettingError(f"base is of an adapter, and {weights.title} holds none; expected base=None")
         return OpenRequest(self, weights.select(self.layers), pairs, read_together, base)
 
@@ -127,7 +128,7 @@ class OpenRequest:
 
     def has_base(self, matrix: WeightMatrix) -> bool:
         """Whether a matrix is what an adapter adds, and is compared with what it adds to."""
-        return self.bases is not None and matrix.factors is not None
+        return self.bases is not None and matrix.kind == ADAPTER
 
     def cost(self, matrix: WeightMatrix) -> float:
         """About how long a matrix takes, in some unit."""
@@ -157,7 +158,7 @@ class OpenRequest:
         if matrix.name in self.pairs:
             row |= direction_overlaps(*self.pairs[matrix.name]) | spectral_moves(*self.pairs[matrix.name])
             row |= {"note": "unchanged"} if row["frobenius_norm"] == 0 else {}
-        if self.bases is not None and matrix.factors is not None:
+        if self.bases is not None and self.has_base(matrix):
             quantities, note = against_base(matrix, self.bases, asked.device)
             row |= quantities | {"note": "; ".join(filter(None, [row["note"], note]))}
         return row, spectrum

@@ -166,9 +166,9 @@ def bytes_needed(matrix: WeightMatrix) -> int:
     Returns:
         bytes, without those of the interpreter.
     """
-    if matrix.factors is not None:
-        return 64 * matrix.rank * (matrix.rows + matrix.cols)
     shorter, longer = sorted((matrix.rows, matrix.cols))
+    if matrix.factors is not None:
+        return 64 * min(matrix.rank, shorter) * (matrix.rows + matrix.cols)
     copies = 2 if matrix.slices > 1 else 1  # a slice of a kernel lies scattered over all of it
     pooled = 24 * matrix.slices * shorter  # eigenvalues, sorted and compared
     return copies * bytes_stored(matrix) + max(8 * shorter * longer, 20 * shorter**2) + pooled
@@ -177,6 +177,8 @@ def bytes_needed(matrix: WeightMatrix) -> int:
 def bytes_stored(matrix: WeightMatrix) -> int:
     """How much memory the weights of a matrix take as they are stored."""
     each = {"float64": 8, "float32": 4, "": 4}.get(matrix.dtype, 2)
+    if matrix.factors is not None:
+        return each * matrix.rank * (matrix.rows + matrix.cols)
     return each * matrix.slices * matrix.rows * matrix.cols
 
 

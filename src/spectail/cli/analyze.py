@@ -98,6 +98,7 @@ class Analyze:
                 "key": self.key,
                 "layers": self.layers or None,
                 "conv": self.conv,
+                "heads": self.heads,
                 "tail": self.tail,
                 "p_value": self.p_value,
                 "seed": self.seed,
@@ -105,12 +106,10 @@ class Analyze:
             **{"device": self.device, "workers": self.workers, "ray": self.ray, "out": self.out},
             **{"existing": self.existing, "resources": Resources(self.cpus, self.gpus)},
         }
-        if self.heads and self.after is not None:
-            raise SettingError("--heads is of one model; expected no AFTER beside it")
         if self.base is not None and self.after is not None:
             raise SettingError("--base is of one adapter; expected no AFTER beside it")
         if self.after is None:
-            analysis = analyze(self.source, heads=self.heads, base=self.base, **options)
+            analysis = analyze(self.source, base=self.base, **options)
         else:
             analysis = compare(self.source, self.after, **options)
         print_recording(analysis.recording)

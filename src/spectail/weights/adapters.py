@@ -179,7 +179,7 @@ def _delta(name: str, adapter: _Adapter, stored: Mapping[str, Parameter], scale_
     notes += ["DoRA: without its magnitudes"] if {"magnitude"} & parts.keys() else []
     notes += ["kernel flattened"] if adapter.how == "lora" and prod(parts["right"].shape[2:]) > 1 else []
     factors = partial(_factors, adapter.how, parts, rank, scale)
-    most = rank**2 if adapter.how == "loha" else rank or min(shape)
+    most = {"loha": rank**2, "lokr": min(shape)}.get(adapter.how, rank)
     return Parameter(
         name, shape, lambda: factors().product(), refusal, None, False, "; ".join(notes), rank=most, factors=factors
     )

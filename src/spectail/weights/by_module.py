@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from spectail.weights.adapters import adapted_by_name
+from spectail.weights.adapters import KIND, adapted_by_name
 from spectail.weights.by_name import neighbours_of, recurrent_splitting, splitting_by_name
 from spectail.weights.fused import GROUPS, HEADS, fused_splitting, rows_of_experts
 from spectail.weights.matrix import ConvMatrix, Skipped
@@ -110,7 +110,7 @@ def split_by_module(source: Source, conv: ConvMatrix) -> list[Splitting | str]:
     splittings: list[Splitting | str] = []
     for parameter in source.parameters:
         if parameter.factors is not None:
-            splittings.append(parameter.refusal or whole("lora"))
+            splittings.append(parameter.refusal or whole(KIND))
             continue
         owner, around = source.modules[parameter.name.rpartition(".")[0]]
         splittings.append(parameter.refusal or _splitting(owner, around, parameter.name, near, conv))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from spectail.weights.adapters import KIND
 from spectail.weights.fused import experts, fused_splitting, is_expert_stack, rows_of_experts
 from spectail.weights.kernels import kernel_by_name, looks_like_kernel
 from spectail.weights.matrix import ConvMatrix
@@ -50,7 +51,7 @@ def split_by_name(source: Source, conv: ConvMatrix) -> list[Splitting | str]:
     near = neighbours_of(source)
     return [
         parameter.refusal
-        or (splitting_by_name(parameter.name, near, conv) if parameter.factors is None else whole("lora"))
+        or (splitting_by_name(parameter.name, near, conv) if parameter.factors is None else whole(KIND))
         for parameter in source.parameters
     ]
 

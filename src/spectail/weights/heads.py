@@ -17,7 +17,7 @@ from torch import Tensor
 
 from spectail.weights.by_module import number_of
 from spectail.weights.fused import GROUPS, HEADS
-from spectail.weights.matrix import Skipped, WeightMatrix, Weights
+from spectail.weights.matrix import Factors, LastRead, Skipped, WeightMatrix, Weights
 from spectail.weights.neighbours import Neighbours
 from spectail.weights.parameter import Source
 
@@ -38,10 +38,9 @@ _WHOLE = re.compile(
 def with_heads(weights: Weights, source: Source) -> Weights:
     """The same with the circuits of each attention head, whose number a module or a configuration tells.
 
-    Of head h with queries Q, keys K, values V, each size × inputs, and outputs O, outputs × size: QᵀK and OV, of which
-    the rank is at most the size. A row's matrix is size × size and has their singular values other than those zeros:
-    with Qᵀ = A·R and Kᵀ = B·S, where A and B have orthonormal columns, QᵀK has those of R·Sᵀ. Rotary positions
-    are not in it: it is the circuit of a position with itself.
+    Of head h with queries Q, keys K, values V, each size × inputs, and outputs O, outputs × size: QᵀK and OV, known by
+    their factors, of which the rank is at most the size. Rotary positions are not in it: it is the circuit of a
+    position with itself.
 
     Args:
         weights: of a model.
@@ -52,12 +51,12 @@ def with_heads(weights: Weights, source: Source) -> Weights:
         heads cannot be told apart.
     """
     near = Neighbours({}, source.config)
-    matrices, skipped = list(weights.matrices), list(weights.skipped)
+    matrices, skipped, last = list(weights.matrices), list(weights.skipped), LastRead()
     for path, layer in _layers(weights.matrices).items():
         around = _holders(source, layer["q"])
         heads = _first(number_of(module, HEADS) for module in around) or _whole_number(near.setting(*HEADS))
         groups = _first(number_of(module, GROUPS) for module in around) or _whole_number(near.setting(*GROUPS)) or heads
-        circuits = _circuits(path, layer, heads, groups) if heads and groups else []
+        circuits = _circuits(path, layer, heads, groups, last) if heads and groups else []
         matrices += circuits
         if not circuits:
             why = "its number of heads is not known, or does not divide its queries, keys and values"
@@ -93,7 +92,7 @@ def _whole_number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
-def _circuits(path: str, layer: dict[str, WeightMatrix], heads: int, groups: int) -> list[WeightMatrix]:
+def _circuits(path: str, layer: dict[str, WeightMatrix], heads: int, groups: int, last: LastRead) -> list[WeightMatrix]:
     q, k, v, o = (layer[role] for role in _ROLES)
     if heads % groups or q.rows % heads or k.rows % groups or v.rows % groups or o.cols % heads:
         return []
@@ -101,27 +100,24 @@ def _circuits(path: str, layer: dict[str, WeightMatrix], heads: int, groups: int
     if k.rows != groups * size or o.cols != heads * value_size:
         return []
     results = []
-    for called, (first, second), width, note in (
-        ("QK", (q, k), size, "QᵀK of a head, as without rotary positions"),
-        ("OV", (o, v), value_size, "OV of a head"),
+    for called, (first, second), rows, rank, note in (
+        ("QK", (q, k), q.cols, size, f"QᵀK of a head of {size}, as without rotary positions"),
+        ("OV", (o, v), o.rows, value_size, f"OV of a head of {value_size}"),
     ):
-        read = partial(_products, first.load, second.load, called == "OV", heads, groups)
+        read = partial(last.values, partial(_both_sides, first.load, second.load, called == "OV", heads, groups))
         for head in range(heads):
             name = f"{path}[{called} head {head}]".lstrip(".")
-            note_ = f"{note}, {first.cols if called == 'QK' else first.rows} × {second.cols} of rank {width}"
-            view = partial(_of_head, head)
-            results.append(WeightMatrix(name, f"{called} circuit", width, width, 1, read, note_, view, product=True))
+            factors = partial(_factors, read, head, rows)
+            circuit = WeightMatrix(name, f"{called} circuit", rows, second.cols, 1, read, note)
+            view = partial(_product, head, rows)
+            results.append(replace(circuit, view=view, product=True, rank=rank, factors=factors))
     return results
 
 
-def _of_head(head: int, products: Float[Tensor, "heads a b"]) -> Float[Tensor, "1 a b"]:
-    return products[head : head + 1]
-
-
-def _products(
+def _both_sides(
     first: Callable[[], Tensor], second: Callable[[], Tensor], columns: bool, heads: int, groups: int
-) -> Float[Tensor, "heads size size"]:
-    """R·Sᵀ of every head, in float64.
+) -> Float[Tensor, "heads rows_and_cols size"]:
+    """Of every head, the left factor of its circuit and, below it, the right one transposed, as they are stored.
 
     Args:
         first: reads the queries, whose rows are the heads', or the outputs, whose columns are.
@@ -130,11 +126,20 @@ def _products(
         heads: how many.
         groups: how many keys and values.
     """
-    left = first()[0].detach().double()
-    tall = (left.T if columns else left).reshape(heads, -1, left.shape[0] if columns else left.shape[1]).mT
-    right = second()[0].detach().double()
-    shared = right.reshape(groups, -1, right.shape[1]).mT
-    r = torch.linalg.qr(tall, mode="r").R
-    s = torch.linalg.qr(shared, mode="r").R.repeat_interleave(heads // groups, 0)
-    products: Tensor = r @ s.mT
-    return products
+    left, right = first()[0].detach(), second()[0].detach()
+    left = left.T if columns else left
+    tall, shared = left.reshape(heads, -1, left.shape[1]).mT, right.reshape(groups, -1, right.shape[1]).mT
+    return torch.cat([tall, shared.repeat_interleave(heads // groups, 0)], 1)
+
+
+def _factors(read: Callable[[], Tensor], head: int, rows: int) -> Factors:
+    return _factors_of(head, rows, read())
+
+
+def _factors_of(head: int, rows: int, sides: Float[Tensor, "heads rows_and_cols size"]) -> Factors:
+    both = sides[head].double()
+    return Factors(both[:rows], both[rows:].T)
+
+
+def _product(head: int, rows: int, sides: Float[Tensor, "heads rows_and_cols size"]) -> Float[Tensor, "1 rows cols"]:
+    return _factors_of(head, rows, sides).product()[None]

@@ -6,6 +6,7 @@ Here: what tells that a kernel is modulated, transposed or in groups. Not here: 
 from __future__ import annotations
 
 import re
+from math import prod
 
 from spectail.weights.matrix import ConvMatrix
 from spectail.weights.neighbours import Neighbours, Shape, last_step
@@ -39,19 +40,25 @@ def kernel_by_name(name: str, shape: Shape, near: Neighbours, conv: ConvMatrix) 
     if shape[0] == 1 or shape[1] == 1:
         return kernel(shape, conv, transpose=transpose)
     groups, note = 1, ""
+    inputs = None if transpose or layer is None else _width_before(layer, near)
     if transpose and bias and len(bias) == 1 and bias[0] > shape[1] and bias[0] % shape[1] == 0:
         groups = bias[0] // shape[1]
-    elif not transpose and layer is not None:
-        inputs = _width_before(layer, near)
-        if inputs and inputs > shape[1] and inputs % shape[1] == 0 and shape[0] % (inputs // shape[1]) == 0:
-            groups = inputs // shape[1]
-            note = f"of {inputs} channels, as the layer before it has"
-        elif _POSITIONAL.search(layer) and shape[0] % shape[1] == 0:
-            groups = shape[0] // shape[1]
-            note = "of as many channels as it gives, as convolutions of positions are"
+    elif inputs and inputs > shape[1] and inputs % shape[1] == 0 and shape[0] % (inputs // shape[1]) == 0:
+        groups = inputs // shape[1]
+        note = f"of {inputs} channels, as the layer before it has"
+    elif not transpose and layer is not None and _POSITIONAL.search(layer) and shape[0] % shape[1] == 0:
+        groups = shape[0] // shape[1]
+        note = "of as many channels as it gives, as convolutions of positions are"
+    elif not inputs and not (transpose and bias) and _may_have_groups(shape, near):
+        note = "nothing tells whether it has groups: taken as one"
     if groups > 1 and shape[0] % groups:
         groups = 1
     return kernel(shape, conv, groups=groups, transpose=transpose, note=note)
+
+
+def _may_have_groups(shape: Shape, near: Neighbours) -> bool:
+    """Whether a kernel of few channels is likely to be one of groups: no layer has as many, and it takes no colours."""
+    return 3 != shape[1] < shape[0] and prod(shape[2:]) > 1 and shape[1] not in near.widths
 
 
 def is_transposed(name: str, shape: Shape, near: Neighbours) -> bool:

@@ -166,22 +166,33 @@ def read_once(matrices: Iterable[WeightMatrix]) -> tuple[WeightMatrix, ...]:
     >>> [matrix.load().shape[0] for matrix in read_once(fused)], reads
     ([1, 1, 1], ['qkv'])
     """
-    last = _LastRead()
-    return tuple(matrix.with_values(partial(last.of, matrix)) for matrix in matrices)
+    last = LastRead()
+    return tuple(matrix.with_values(partial(_viewed, last, matrix)) for matrix in matrices)
 
 
-class _LastRead:
-    """What was read last, and by which function."""
+def _viewed(last: LastRead, matrix: WeightMatrix) -> Tensor:
+    return matrix.view(last.values(matrix.read))
+
+
+class LastRead:
+    """What was read last, and by which function.
+
+    >>> import torch
+    >>> last, read = LastRead(), lambda: torch.ones(2)
+    >>> last.values(read) is last.values(read)
+    True
+    """
 
     def __init__(self) -> None:
         self._read: Callable[[], Tensor] | None = None
         self._values: Tensor | None = None
 
-    def of(self, matrix: WeightMatrix) -> Tensor:
-        if self._values is None or self._read is not matrix.read:
+    def values(self, read: Callable[[], Tensor]) -> Tensor:
+        """What a function reads; it is not called again where it was the last one."""
+        if self._values is None or self._read is not read:
             self._values = None  # not two parameters in memory at a time
-            self._values, self._read = matrix.read(), matrix.read
-        return matrix.view(self._values)
+            self._values, self._read = read(), read
+        return self._values
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,11 @@ class Neighbours:
         return {short: name for name in self.shapes for short in _shortened(name)}
 
     @cached_property
+    def widths(self) -> frozenset[int]:
+        """How many outputs, or values, the parameters have."""
+        return frozenset(shape[0] for shape in self.shapes.values() if shape)
+
+    @cached_property
     def stored_in_by_out(self) -> bool:
         """Whether a GPT-2 keeps its linear layers in × out, as Hugging Face's does: its c_attn tells."""
         return any(

@@ -33,6 +33,9 @@ TIMEOUT = 30.0
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before each further try, where the connection was cut, nobody answered, or the server was busy."""
 
+PROXY = "the proxy wants a login, as in http://name:password@host:port"
+"""Of an answer 407."""
+
 LARGEST_JSON = 100_000_000
 """Bytes of a file of JSON that is taken whole where a server gives no ranges of it."""
 
@@ -51,14 +54,15 @@ class WebAddress:
         name: as messages show it.
         url: of it.
         headers: sent to the server of this address, and to no other: they may hold a token.
-        refused: what to do where the server does not let the file be read.
+        refused: what is said of a file that the server does not let be read, and what to do, by its answer: the status,
+            and what it calls the error and says of it, as the hub does; "" where it says nothing.
         download: what to do where it cannot be read by ranges.
     """
 
     name: str
     url: str
     headers: Mapping[str, str]
-    refused: str
+    refused: Callable[[int, str, str], str]
     download: str
 
 
@@ -101,9 +105,13 @@ def web_address(url: str) -> WebAddress:
         without_secrets(clean.geturl()),
         clean.geturl(),
         headers,
-        "the server wants a login, or the address has expired",
+        _why_refused,
         "download it (curl -L -O), and name the file",
     )
+
+
+def _why_refused(status: int, code: str, message: str) -> str:
+    return f"may not be read ({status}): {message or 'the server wants a login, or the address has expired'}"
 
 
 def without_secrets(text: str) -> str:
@@ -262,8 +270,8 @@ class _Ranges:
         name, status = self._address.name, response.status
         if status in _BUSY:
             raise _BusyError(status, response.headers.get("retry-after"))
-        if status in (401, 403):
-            raise SourceError(f"{name} may not be read ({status}): {self._address.refused}")
+        if status in (401, 403, 407, 451):
+            raise SourceError(f"{name} {self._why_refused(response)}")
         if status in (404, 410):
             raise SourceError(f"{name} is not there: the server answers {status}")
         if status == 416 and start == 0 and self.size < 0:
@@ -287,6 +295,12 @@ class _Ranges:
         if first != start or not first <= last < min(stop, total):
             raise SourceError(f"{name}: the server was asked for bytes {start}-{stop - 1} and gives {first}-{last}")
         self.size = total
+
+    def _why_refused(self, response: Any) -> str:
+        if response.status == 407:
+            return f"cannot be read (407): {PROXY}"
+        code, message = (response.headers.get(f"x-error-{what}", "") for what in ("code", "message"))
+        return self._address.refused(response.status, code, without_secrets(printable(message))[:200])
 
     def _promised(self, response: Any) -> tuple[int, int, int]:
         """The first and the last byte that an answer says it holds, and how many the file has."""

@@ -23,7 +23,16 @@ from urllib.request import url2pathname
 from spectail.errors import SourceError, first_line, kind_and_first_line
 from spectail.weights.folders import Folder, read_file, read_folder, read_one, shards_of
 from spectail.weights.parameter import Source
-from spectail.weights.ranges import PAUSES, TIMEOUT, Remembered, WebAddress, web_address, web_file, without_secrets
+from spectail.weights.ranges import (
+    PAUSES,
+    PROXY,
+    TIMEOUT,
+    Remembered,
+    WebAddress,
+    web_address,
+    web_file,
+    without_secrets,
+)
 from spectail.weights.stored import StoredFile, local_file
 from spectail.weights.untrusted import printable
 
@@ -146,6 +155,7 @@ class _Model:
         path: of what is meant in it; "" for all.
         names: of its files.
         endpoint: of the hub.
+        offline: whether only the cache is read.
     """
 
     name: str
@@ -153,10 +163,17 @@ class _Model:
     path: str
     names: tuple[str, ...]
     endpoint: str
+    offline: bool
 
     @property
     def title(self) -> str:
         return f"{self.name}@{self.commit[:7]}"
+
+    @property
+    def shown(self) -> str:
+        """As a message shows it."""
+        cache = " in the cache, beside which HF_HUB_OFFLINE lets nothing be read," * self.offline
+        return f"hub:{self.title}{cache}"
 
 
 def _is_hub(source: str) -> bool:
@@ -170,12 +187,13 @@ def _model_of(source: str) -> _Model:
         raise SourceError(f"{printable(source)!r:.200} names no model; expected hub:owner/name[@revision][/file]")
     endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
     revision = unquote(match["revision"] or "main")
-    if _hub_library().constants.HF_HUB_OFFLINE:
+    offline = bool(_hub_library().constants.HF_HUB_OFFLINE)
+    if offline:
         commit, names = _listed_in_cache(match["model"], revision)
     else:  # a commit never has other files
         listed = _listed if _COMMIT.fullmatch(revision) else _listed.__wrapped__
         commit, names = listed(match["model"], revision, endpoint)
-    return _Model(match["model"], commit, path, names, endpoint)
+    return _Model(match["model"], commit, path, names, endpoint, offline)
 
 
 @lru_cache(maxsize=32)
@@ -197,53 +215,87 @@ def _asked(hub: Any, name: str, revision: str, endpoint: str) -> tuple[str, list
             if info.siblings is None:
                 return commit, list(api.list_repo_files(name, revision=commit or revision))
             return commit, [one.rfilename for one in info.siblings]
-        except hub.errors.GatedRepoError:
-            raise SourceError(f"{shown} is gated: {_accept(name, endpoint)}") from None
         except hub.errors.RevisionNotFoundError:
             raise SourceError(f"{shown} has no revision {revision!r:.80}") from None
-        except hub.errors.RepositoryNotFoundError:
-            raise SourceError(f"{shown} is not at {endpoint}, or is private: check the name, or {_LOG_IN}") from None
         except hub.errors.HFValidationError as error:
             raise SourceError(f"{shown} is no name of a model: {first_line(error):.200}") from None
         except Exception as error:  # of the library that the hub's uses for HTTP, whichever it is
-            status = getattr(getattr(error, "response", None), "status_code", None)
-            if status in (401, 403):
-                raise SourceError(f"{shown} may not be read ({status}): {_accept(name, endpoint)}") from None
+            response = getattr(error, "response", None)
+            status = getattr(response, "status_code", None)
+            if response is not None and status in (401, 403, 404, 451):
+                code, message = (response.headers.get(f"x-error-{what}", "") for what in ("code", "message"))
+                why = _why_refused(name, endpoint, status, code, without_secrets(printable(message))[:200])
+                raise SourceError(f"{shown} {why}") from None
+            if status == 407:
+                raise SourceError(f"{shown}: {endpoint} cannot be asked: {PROXY}") from None
             if pause is None or (status is not None and status < 500 and status != 429):
-                why = f"the server answers {status}" if status else without_secrets(kind_and_first_line(error))
+                why = f"the server answers {status}" if status else _why_no_answer(error)
                 cache = "" if status else "; with HF_HUB_OFFLINE=1 what is in the cache is read"
                 raise SourceError(f"{shown}: {endpoint} cannot be asked: {why}{cache}") from None
             time.sleep(pause)
     raise AssertionError
 
 
-def _accept(name: str, endpoint: str) -> str:
-    return f"accept its licence at {endpoint}/{name} and {_LOG_IN}"
+def _why_no_answer(error: Exception) -> str:
+    if "Timeout" in type(error).__name__:
+        return f"no answer within {TIMEOUT:g} s"
+    return without_secrets(kind_and_first_line(error))
+
+
+def _why_refused(name: str, endpoint: str, status: int, code: str, message: str) -> str:
+    """What is said of a model or file that a hub does not let be read, and what to do.
+
+    Args:
+        name: of the model.
+        endpoint: of the hub.
+        status: of its answer.
+        code: what it calls the error; "" where it does not.
+        message: what it says of it.
+
+    Source: huggingface_hub, `hf_raise_for_status`.
+    """
+    if code == "GatedRepo":
+        return f"is gated: accept its licence at {endpoint}/{name} and {_LOG_IN}"
+    if "is disabled" in message:
+        return f"is disabled: {endpoint} lets nobody read it"
+    if "Invalid credentials" in message:
+        return f"may not be read ({status}): the token is not valid, or has expired: {_LOG_IN}"
+    if code == "RepoNotFound" or status in (401, 404):  # 401 of what is private, and of what is not there
+        return f"is not at {endpoint}, or is private: check the name, or {_LOG_IN}"
+    if "fine-grained token" in message:
+        why = f"the token gives no access to gated models: allow it at {endpoint}/settings/tokens"
+    else:
+        why = message or f"{endpoint} does not say why: {_LOG_IN}"
+    return f"may not be read ({status}): {why}"
 
 
 def _listed_in_cache(name: str, revision: str) -> tuple[str, tuple[str, ...]]:
     """The same of what is in the cache, without asking anybody."""
     home = Path(_hub_library().constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
     reference = home / "refs" / revision
-    commit = revision
-    if not _COMMIT.fullmatch(revision) and ".." not in revision and reference.is_file():
-        commit = reference.read_text(errors="replace").strip()
-    snapshot = home / "snapshots" / commit
-    if not _COMMIT.fullmatch(commit) or not snapshot.is_dir():
+    commit, paths = revision, list[Path]()
+    try:
+        if not _COMMIT.fullmatch(revision) and ".." not in revision and reference.is_file():
+            commit = reference.read_text(errors="replace").strip()
+        snapshot = home / "snapshots" / commit
+        if _COMMIT.fullmatch(commit):
+            paths = sorted(path for path in snapshot.rglob("*") if path.is_file())
+    except OSError as error:
+        raise SourceError(f"hub:{name}: the cache cannot be read: {error}") from None
+    if not paths:
         raise SourceError(f"hub:{name} is not in the cache at {revision!r:.80}, and HF_HUB_OFFLINE forbids to ask")
-    paths = sorted(path for path in snapshot.rglob("*") if path.is_file())
     return commit, tuple(path.relative_to(snapshot).as_posix() for path in paths)
 
 
 def _hub_folder(model: _Model) -> Folder:
-    return Folder(f"hub:{model.title}", model.title, model.names, partial(_hub_file, model))
+    return Folder(model.shown, model.title, model.names, partial(_hub_file, model))
 
 
 def _hub_file(model: _Model, name: str) -> StoredFile:
     """A file of a model: of the cache where it is there, else of the hub."""
     hub = _hub_library()
     if name not in model.names:
-        raise SourceError(f"hub:{model.title} names {printable(name)!r:.200}, which is missing")
+        raise SourceError(f"{model.shown} names {printable(name)!r:.200}, which is missing")
     cached = hub.try_to_load_from_cache(model.name, name, revision=model.commit)
     if isinstance(cached, str):
         return local_file(Path(cached))
@@ -253,7 +305,7 @@ def _hub_file(model: _Model, name: str) -> StoredFile:
         f"hub:{model.title}/{printable(name)}",
         url,
         headers,
-        _accept(model.name, model.endpoint),
+        partial(_why_refused, model.name, model.endpoint),
         f"hf download {model.name} --revision {model.commit[:7]} downloads it, and it is read from the cache then",
     )
     return web_file(address)

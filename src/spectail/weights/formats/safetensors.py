@@ -11,6 +11,7 @@ Source: https://github.com/huggingface/safetensors#format.
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from math import prod
 from typing import Any
@@ -56,6 +57,8 @@ DTYPES: dict[str, tuple[int, torch.dtype | None]] = {
 }
 """Bits of a value, and its dtype where PyTorch has one."""
 
+_NEWER = re.compile(r"(F|BF|I|U|C)(?P<bits>\d{1,3})(_\w{1,20})?", re.ASCII)
+"""What dtypes are called that the format may come to have: their names begin with their bits."""
 
 _HOW_TO_CONVERT = "save the model in a floating dtype, where you have it"
 
@@ -118,9 +121,10 @@ def _span(path: str, name: str, entry: object, size: int) -> tuple[int, int]:
         raise SourceError(
             f"{where} is said to lie at bytes {json.dumps(offsets):.80}; expected two ascending, of at most {size}"
         )
-    if not isinstance(dtype, str) or dtype not in DTYPES:
+    newer = _NEWER.fullmatch(dtype) if isinstance(dtype, str) else None
+    if not isinstance(dtype, str) or (dtype not in DTYPES and not newer):
         raise SourceError(f"{where} has the dtype {json.dumps(dtype):.40}; expected one of {', '.join(DTYPES)}")
-    bits = prod(shape) * DTYPES[dtype][0]
+    bits = prod(shape) * (DTYPES[dtype][0] if dtype in DTYPES or newer is None else int(newer["bits"]))
     if bits != 8 * (offsets[1] - offsets[0]):
         raise SourceError(
             f"{where} takes {offsets[1] - offsets[0]} bytes, but {dtype} of the shape {shape!s:.80} takes {bits / 8:g}"
@@ -134,10 +138,11 @@ def _are_sizes(value: object) -> bool:
 
 
 def _parameter(file: StoredFile, name: str, entry: dict[str, Any], start: int) -> Parameter:
-    shape, dtype = tuple(entry["shape"]), DTYPES[entry["dtype"]][1]
+    shape, (_, dtype) = tuple(entry["shape"]), DTYPES.get(entry["dtype"], (0, None))
     halves = entry["dtype"] == "F4"
     if dtype is None or (halves and (not shape or shape[-1] % 2)):
-        refusal = f"quantised and packed ({entry['dtype']}): {_HOW_TO_CONVERT}"
+        what = "quantised and packed" if entry["dtype"] in DTYPES else "of a dtype that is not known"
+        refusal = f"{what} ({entry['dtype']}): {_HOW_TO_CONVERT}"
         return Parameter(name, shape, _unreadable, refusal, resident=False)
     if halves:  # PyTorch counts bytes
         shape = (*shape[:-1], shape[-1] // 2)

@@ -31,6 +31,8 @@ def describe_gptq(parts: Parts, config: Config) -> StoredWeight:
     packed, scales, zeros, order = parts["qweight"], parts["scales"], parts["qzeros"], parts.get("g_idx")
     if any(len(part.shape) != 2 or 0 in part.shape for part in (packed, scales, zeros)):
         return None
+    if config.get("quant_method") == "awq":
+        return None
     groups, out = scales.shape
     bits = 32 * zeros.shape[1] // out
     if bits not in (2, 3, 4, 8) or zeros.shape != (groups, out * bits // 32) or packed.shape[1] != out:
@@ -99,17 +101,18 @@ def _zero_points(stored: Tensor, bits: int, format_: str) -> Tensor:
 
 
 def describe_awq(parts: Parts, config: Config) -> StoredWeight:
-    """4 bits, packed along the outputs in an order of its own (gemm)."""
+    """4 bits, packed along the outputs in an order of its own (gemm), or along the inputs (gemv)."""
     packed, scales, zeros = parts["qweight"], parts["scales"], parts["qzeros"]
     if any(len(part.shape) != 2 or 0 in part.shape for part in (packed, scales, zeros)):
         return None
     (width, words), (groups, out) = packed.shape, scales.shape
-    if 8 * words != out or zeros.shape != (groups, words):
-        if str(config.get("version", "")).startswith("gemv"):
-            return f"its values are in the order of {config['version']!s:.20}: save it in the version gemm"
+    along_inputs = packed.shape[0] == zeros.shape[0] == groups and out == 8 * zeros.shape[1]
+    if not along_inputs and (8 * words != out or zeros.shape != (groups, words)):
         return None
     if scales.dtype not in FLOATS or {packed.dtype, zeros.dtype} != {"int32"}:
         return f"its scales are {scales.dtype}, its zero points {zeros.dtype}"
+    if along_inputs:
+        return _awq_along_inputs(packed, scales, zeros, config)
     if width % groups:
         return f"its {width} inputs are not {groups} groups"
 
@@ -118,6 +121,41 @@ def describe_awq(parts: Parts, config: Config) -> StoredWeight:
         return arithmetic.affine_groups(codes.T, scales.load().T, points.T)
 
     return Parameter(packed.name, (out, width), load, note=groups_text(width, groups), dtype="int4")
+
+
+def _awq_along_inputs(packed: Parameter, scales: Parameter, zeros: Parameter, config: Config) -> StoredWeight:
+    """The version gemv: rows of scales and zero points have places beyond their groups, which hold zeros."""
+    out, width = packed.shape[0], 8 * packed.shape[1]
+    said = positive_number(config.get("group_size", config.get("q_group_size")))
+    sizes = [
+        size
+        for size in dict.fromkeys([said] if said else (128, 64, 32, width))
+        if width % size == 0 and 8 * _zeros_width(width // size, size) == scales.shape[1]
+    ]
+    if not sizes:
+        groups = f"groups of {said}" if said else "groups of 32, 64 or 128"
+        return f"its {scales.shape[1]} places for scales a row are not those of {width} inputs in {groups}"
+
+    def load() -> Tensor:
+        factors = scales.load()
+        used = int(factors.any(0).nonzero().amax()) + 1 if factors.any() else 0
+        groups = width // sizes[0] if len(sizes) == 1 else used
+        if groups not in [width // size for size in sizes]:
+            raise ValueError(f"{used} scales a row are not those of {width} inputs")
+        points = arithmetic.unpack_bits(zeros.load(), 4)[:, :groups]
+        return arithmetic.affine_groups(arithmetic.unpack_bits(packed.load(), 4), factors[:, :groups], points)
+
+    note = groups_text(width, width // sizes[0]) if len(sizes) == 1 else "as many groups as scales"
+    return Parameter(packed.name, (out, width), load, note=f"gemv, {note}", dtype="int4")
+
+
+def _zeros_width(groups: int, size: int) -> int:
+    """Words that hold the zero points of a row.
+
+    Source: AutoAWQ, `calculate_zeros_width`.
+    """
+    multiple = {64: 2, 32: 4}.get(size, 1)
+    return -(-groups // (8 * multiple)) * multiple
 
 
 def describe_pack_quantized(parts: Parts, config: Config) -> StoredWeight:
