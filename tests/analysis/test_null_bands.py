@@ -6,6 +6,7 @@ import torch
 
 import spectail
 from spectail.analysis.null_bands import null_band, word_of_null
+from spectail.analysis.null_cache import nulls_of_shape
 from spectail.recording.quantities import quantity
 
 
@@ -33,6 +34,12 @@ def test_ranks_of_pooled_slices_have_the_null_of_all_of_them():
     row = spectail.analyze({"conv.weight": kernel}).frame.iloc[0]
     for name in ("stable_rank", "effective_rank"):
         assert abs(np.log(row[name] / row[f"null_{name}"])) < 4 * row[f"null_spread_{name}"]
+
+
+def test_ranks_spread_as_little_as_the_documents_say():
+    nulls = nulls_of_shape(300, 200)
+    assert nulls.stable_rank.spread == pytest.approx(0.02, abs=0.005)
+    assert nulls.effective_rank.spread == pytest.approx(0.001, abs=0.0005)
 
 
 def test_a_collapsed_matrix_lies_far_below_the_null_of_its_rank():

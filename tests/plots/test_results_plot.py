@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from spectail import lazy_results, plots
 from spectail.experiments.theory import critical_lr
+from spectail.spectra.overlap_nulls import alignment_null
 from spectail.store.results import experiment_at
 from spectail.sweeps.sweep import sweep
 
@@ -47,7 +48,26 @@ def test_a_curve_is_the_mean_over_repeats_where_there_are_runs(results):
 
 def test_a_curve_for_each_value_of_an_axis(results):
     ax = plots.curves(results, "kta", by="h", ax=new_axes(), optimizer="gd")
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["h = 20", "h = 40", "h = 80"]
+    entries = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert entries == ["h = 20", "h = 40", "h = 80", "by chance, ± 2 sd"]
+
+
+def bands(ax):
+    """What is drawn by chance: the typical values."""
+    return [np.asarray(line.get_ydata()) for line in ax.lines if line.get_linestyle() == ":"]
+
+
+def test_kta_and_sim_have_what_they_are_by_chance_and_losses_have_not(results):
+    where = {"optimizer": "adam", "h": 40}
+    (typical,) = bands(plots.curves(results, "kta", ax=new_axes(), **where))
+    of_runs = results.null_kta.sel(step=1, lr=[0.01, 0.1, 1, 10], **where)
+    np.testing.assert_allclose(typical, of_runs.mean("seed"), rtol=1e-12)
+    (typical,) = bands(plots.curves(results, "alignment", by="h", ax=new_axes(), optimizer="adam"))
+    assert set(typical) == {alignment_null(30).mean}  # the same for every h: one band
+    assert len(bands(plots.curves(results, "kta", by="h", ax=new_axes(), optimizer="adam"))) == 3
+    assert bands(plots.curves(results, "test_loss_large", ax=new_axes(), **where)) == []
+    older = results.drop_vars(["null_kta", "null_spread_kta"])
+    assert bands(plots.curves(older, "kta", ax=new_axes(), **where)) == []
 
 
 def test_a_phase_diagram_has_the_predicted_critical_learning_rates(results):

@@ -69,6 +69,14 @@ def test_the_largest_entry(blocks):
     assert np.mean(largest > null.high) < 0.03
 
 
+def test_the_largest_entry_is_what_documents_and_criteria_say():
+    """About 4 log(b)/n, 0.03 at the paper's b = n = 1000, where an outlier of the claims is above 0.1."""
+    for n in (1000, 1500):
+        assert largest_overlap_null(n, 1000**2).mean == pytest.approx(4 * math.log(1000) / n, rel=0.15)
+    assert largest_overlap_null(1000, 1000**2).high < 0.1 / 3
+    assert alignment_null(1000).mean == pytest.approx(0.025, abs=5e-4)
+
+
 def test_a_subspace(blocks):
     agrees(leading_overlap(blocks, 6).numpy(), leading_overlap_null(N, 6))
     assert leading_overlap_null(N, 1) == overlap_null(N)

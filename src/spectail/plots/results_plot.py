@@ -11,13 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
+from spectail.analysis.null_bands import null_band
 from spectail.errors import SettingError, unknown_name
-from spectail.plots.bands import draw_band
+from spectail.plots.bands import draw_band, draw_null
 from spectail.plots.colours import FRAME, LAW, PHASES, SERIES
 from spectail.plots.look import new_axes, quantity_label
 from spectail.plots.phase_cells import draw_phase_cells, phase_numbers
 from spectail.recording.quantities import quantity
+from spectail.spectra.overlap_nulls import alignment_null
 from spectail.store.results import experiment_at
 
 _FIELDS = {
@@ -37,6 +40,8 @@ def curves(
     **at: Any,
 ) -> Axes:
     """A variable against an axis: the mean over repeats, in a band of ± one standard deviation.
+
+    Of sim and KTA also what they are by chance, the mean over repeats: typical value and two standard deviations.
 
     Args:
         results: of `spectail.lazy_results`.
@@ -67,6 +72,8 @@ def curves(
     _need(values, [against, *([by] if by else []), *repeats])
     ax = ax or new_axes()
     groups = values[by].values if by else [None]
+    chance = _chance(results, variable, at)
+    bands = []
     for number, group in enumerate(groups):
         one = values.sel({by: group}) if by else values
         rows = one.transpose(*repeats, against).values.reshape(-1, values.sizes[against])
@@ -74,12 +81,45 @@ def curves(
         label = "" if group is None else _entry(by, group)
         colour, marker = SERIES[number % len(SERIES)]
         draw_band(ax, values[against].values[measured], rows[:, measured], color=colour, marker=marker, label=label)
+        if chance is not None:
+            band = (chance.sel({by: group}) if by in chance.dims else chance).broadcast_like(one[against])
+            others = [dim for dim in band.dims if dim not in ("bound", against)]
+            bands.append((band.mean(others).transpose("bound", against).values[:, measured], measured, colour))
+    _draw_chance(ax, values[against].values, bands)
     _scale(ax, "x", values[against].values)
     ax.set_xlabel(_label(results, against))
     ax.set_ylabel(_label(results, variable))
-    if by:
+    if by or bands:
         ax.legend()
     return ax
+
+
+def _chance(results: xr.Dataset, variable: str, at: dict[str, Any]) -> xr.DataArray | None:
+    """What sim or KTA is by chance, over `bound` (low, typical, high) and the axes that it depends on."""
+    if variable == "alignment" and ("d" in results.attrs or "d" in results.coords):
+        d = results.coords["d"] if "d" in results.coords else xr.DataArray(results.attrs["d"])
+        nulls = [alignment_null(int(one)) for one in d.values.ravel()]
+        for name, attribute in (("null_alignment", "mean"), ("null_spread_alignment", "spread")):
+            numbers = np.array([getattr(null, attribute) for null in nulls]).reshape(d.shape)
+            results = results.assign({name: (d.dims, numbers)})
+    q = quantity(variable)
+    band = null_band(results, q)
+    if band is None or not np.isfinite(band).any():
+        return None
+    whole = xr.concat([results[q.null].copy(data=bound) for bound in band], "bound")
+    at = {name: value for name, value in at.items() if name in whole.dims}
+    whole = whole.sel(at)
+    return whole.isel(step=-1) if "step" in whole.dims and "step" not in at else whole
+
+
+def _draw_chance(ax: Axes, x: NDArray[Any], bands: list[tuple[NDArray[Any], NDArray[Any], str]]) -> None:
+    """One grey band where all groups have the same, else one a group in its colour."""
+    same = all(
+        np.array_equal(m, bands[0][1]) and np.allclose(band, bands[0][0], equal_nan=True) for band, m, _ in bands
+    )
+    for number, (band, measured, colour) in enumerate(bands[:1] if same else bands):
+        label = "_" if number else "by chance, ± 2 sd"
+        draw_null(ax, x[measured], band, label=label, **({} if same else {"color": colour}))
 
 
 def phase_diagram(

@@ -195,11 +195,15 @@ def run_to_dataset(
                 variables[q.name] = (OVER[q.of], array, q.attributes)
         coordinates["w_step"] = ("pair", np.array([s for s, _ in overlaps], dtype=np.int64))
         coordinates["m_step"] = ("pair", np.array([t for _, t in overlaps], dtype=np.int64))
-    beside = {name: [r.get(name, math.nan) for r in records] for name in ("null_kta", "null_spread_kta")}
+    beside = {name: [r.get(name, math.nan) for r in records] for name in BESIDE_STEPS}
     if overlaps:
         beside["overlap_ranks"] = [pair["ranks"].tolist() for pair in overlaps.values()]
     texts = {name: json.dumps(values) for name, values in beside.items()}
     return with_labels(xr.Dataset(variables, coordinates, {**attributes, **texts}))
+
+
+BESIDE_STEPS = ("null_kta", "null_spread_kta")
+"""What a two-layer run holds of each step beside its variables."""
 
 
 def beside(run: xr.Dataset, name: str) -> NDArray[Any] | None:

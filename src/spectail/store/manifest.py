@@ -16,6 +16,7 @@ import xarray as xr
 
 from spectail.experiments.experiment import Experiment, key_of_json
 from spectail.files import write_content
+from spectail.recording.layout import BESIDE_STEPS, beside
 from spectail.recording.quantities import stored_in_runs
 
 
@@ -29,7 +30,7 @@ class Entry:
         checksum: of the result (`spectail.recording.netcdf.checksum`).
         experiment: its fields, as they are stored.
         steps: that were measured. eigenvalues: how many each has.
-        scalars: a value a step, by name.
+        scalars: a value a step, by name; with the nulls of KTA, which older runs lack.
         wall_time: of the run, seconds.
         diverged_at: the step at which it stopped being finite, or None.
     """
@@ -49,6 +50,8 @@ class Entry:
     def of(cls, run: xr.Dataset, path: Path) -> Entry:
         """Describe a run and the file that holds it."""
         diverged_at = run.attrs.get("diverged_at")
+        scalars = {name: run[name].values.tolist() for name in sorted(q.name for q in stored_in_runs())}
+        nulls = {name: beside(run, name) for name in BESIDE_STEPS}
         return cls(
             key=key_of_json(run.attrs["experiment"]),
             size=path.stat().st_size,
@@ -57,7 +60,7 @@ class Entry:
             experiment=json.loads(run.attrs["experiment"]),
             steps=[int(step) for step in run.step.values],
             eigenvalues=run.sizes["index"],
-            scalars={name: run[name].values.tolist() for name in sorted(q.name for q in stored_in_runs())},
+            scalars=scalars | {name: values.tolist() for name, values in nulls.items() if values is not None},
             wall_time=float(run.attrs.get("wall_time", 0.0)),
             diverged_at=None if diverged_at is None else int(diverged_at),
         )

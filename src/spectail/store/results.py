@@ -20,7 +20,8 @@ from xarray.core import indexing
 from spectail.errors import StoreError, unknown_name
 from spectail.experiments.experiment import Experiment, check_numerics
 from spectail.experiments.protocols import CONVENTIONS
-from spectail.recording.quantities import stored_in_runs
+from spectail.recording.layout import BESIDE_STEPS
+from spectail.recording.quantities import Quantity, quantity, stored_in_runs
 from spectail.recording.reading import load_recording
 from spectail.store.manifest import Entry
 from spectail.store.store import Store
@@ -69,7 +70,7 @@ def lazy_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
             "seed": [0, 1]}.
 
     Returns:
-        variables of a run (`spectail.quantities()`) over the axes and `step`;
+        variables of a run (`spectail.quantities()`) over the axes and `step`, and KTA's nulls where runs have them;
         `eigenvalues` over the axes, `step` and `index`, ascending, with NaN behind the spectrum of a
         smaller matrix; `wall_time`, `diverged_at` (−1 where it did not) and `key` over the axes.
         Attributes: the fields that all runs share.
@@ -154,7 +155,10 @@ def results_frame(path: str | os.PathLike[str], select: Selection = None) -> pd.
         if name not in shared
     }
     columns["step"] = [step for entry in entries for step in entry.steps]
-    columns |= {q.name: [v for entry in entries for v in entry.scalars[q.name]] for q in stored_in_runs()}
+    columns |= {
+        q.name: [v for entry in entries for v in entry.scalars.get(q.name, [math.nan] * len(entry.steps))]
+        for q in _measured(entries)
+    }
     columns["key"] = np.repeat([entry.key for entry in entries], lengths)
     frame = pd.DataFrame(columns)
     frame.attrs = shared
@@ -304,6 +308,12 @@ def _numeric(fields: Sequence[Mapping[str, Any]], name: str) -> bool:
     return all(isinstance(f[name], int | float) for f in fields)
 
 
+def _measured(entries: Sequence[Entry]) -> list[Quantity]:
+    """What is known of each step of some runs."""
+    beside = (name for name in BESIDE_STEPS if any(name in entry.scalars for entry in entries))
+    return [*stored_in_runs(), *map(quantity, beside)]
+
+
 def _scalars(
     entries: Sequence[Entry], places: Sequence[tuple[int, ...]], shape: tuple[int, ...], steps: Sequence[int],
     axes: tuple[str, ...],
@@ -313,12 +323,12 @@ def _scalars(
     cells = [[row[step] for step in entry.steps] for entry in entries]
     whole = math.prod(shape) == len(entries) and all(len(c) == len(steps) for c in cells)
     variables: dict[str, Any] = {}
-    for q in stored_in_runs():
+    for q in _measured(entries):
         column: np.ndarray[Any, Any] = np.full((*shape, len(steps)), "" if q.dtype is str else np.nan, object)
         if q.dtype is not str:
             column = column.astype(np.float64)
         for entry, place, rows in zip(entries, places, cells, strict=True):
-            column[place][rows] = entry.scalars[q.name]
+            column[place][rows] = entry.scalars.get(q.name, math.nan)
         if q.dtype is int and whole:
             column = column.astype(np.int64)
         variables[q.name] = ((*axes, "step"), column, q.attributes)
