@@ -41,7 +41,7 @@ def overhead() -> Row:
     x, blocks = torch.randn(512, 256), []
     (watched, optimizer), bare = training(), training()
     with tempfile.TemporaryDirectory() as folder:
-        SpectralMonitor(watched).close()  # the untrained matrices, once on a machine
+        SpectralMonitor(watched).detach()  # the untrained matrices, once on a machine
         start = time.perf_counter()
         monitor = SpectralMonitor(watched, optimizer, when=budget(BUDGET), path=Path(folder) / "run.nc")
         attached = time.perf_counter() - start

@@ -1,8 +1,10 @@
 """A monitor sees every step that it should, and the training does not see the monitor."""
 
 import copy
+import linecache
 import math
 import os
+import pickle
 import random
 import re
 import signal
@@ -139,11 +141,12 @@ def test_training_on_a_gpu_is_the_same_bit_for_bit():
 
 def test_the_model_and_the_optimizer_are_let_go():
     model, optimizer = small()
-    hooks = len(optimizer._optimizer_step_post_hooks)
+    hooks = optimizer._optimizer_step_pre_hooks, optimizer._optimizer_step_post_hooks
+    before = [len(one) for one in hooks]
     with SpectralMonitor(model, optimizer, when=every(1), nulls=False) as monitor:
-        assert len(optimizer._optimizer_step_post_hooks) == hooks + 1
+        assert [len(one) for one in hooks] == [number + 1 for number in before]
         go_on(model, optimizer, 2)
-    assert len(optimizer._optimizer_step_post_hooks) == hooks
+    assert [len(one) for one in hooks] == before
     go_on(model, optimizer, 2)
     assert monitor.recording.step.values.tolist() == [0, 1, 2]
     monitor.close()  # a second time does nothing
@@ -335,10 +338,85 @@ def test_what_a_receiver_raises_is_a_warning_and_the_others_are_called():
 
     with pytest.warns(UserWarning, match=r"broken failed at step 0, training goes on: RuntimeError: no such server"):
         monitor = SpectralMonitor(model, optimizer, when=every(2), on_measurement=[broken, given.append], nulls=False)
-    with pytest.warns(UserWarning, match=r"broken failed at step 2"):
-        go_on(model, optimizer, 2)
-    assert [one.step for one in given] == [0, 2]
+    go_on(model, optimizer, 4)  # warnings are errors: it is told once
+    assert [one.step for one in given] == [0, 2, 4]
     monitor.detach()
+
+
+def test_what_fails_of_the_users_own_is_told_at_its_line():
+    model, optimizer = small()
+
+    def broken(measurement):
+        torch.zeros(2).reshape(3)  # this line
+
+    def unsure(step, clocks):
+        return clocks["training"] > 1  # and this one
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        monitor = SpectralMonitor(model, optimizer, when=unsure, on_measurement=broken, nulls=False)
+        go_on(model, optimizer, 3)
+    assert [linecache.getline(__file__, one.lineno).partition("# ")[2].strip() for one in warned] == [
+        "this line",
+        "and this one",
+    ]
+    assert all(f"({os.path.basename(__file__)}, line {one.lineno})" in str(one.message) for one in warned)
+    assert monitor.recording.step.values.tolist() == [0]
+    monitor.detach()
+
+
+def test_a_copy_of_a_monitor_has_what_was_measured_and_watches_nothing(tmp_path):
+    model, optimizer = small()
+    model.monitor = SpectralMonitor(model, optimizer, when=every(1), path=tmp_path / "run.nc", nulls=False)
+    go_on(model, optimizer, 2)
+    torch.save(model, tmp_path / "model.pt")
+    copies = [
+        copy.deepcopy(model).monitor,
+        torch.optim.swa_utils.AveragedModel(model).module.monitor,
+        torch.load(tmp_path / "model.pt", weights_only=False).monitor,
+        pickle.loads(pickle.dumps(model.monitor)),
+    ]
+    go_on(model, optimizer, 1)
+    for one in copies:
+        assert one.recording.step.values.tolist() == [0, 1, 2]
+        assert one.steps == one.latest.step == 2
+        one.close()
+        assert copy.copy(one).recording.equals(one.recording)
+    model.monitor.close()
+    assert load_recording(tmp_path / "run.nc").step.values.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("when", [every(3), at([1, 2]), log_spaced(), budget(0.5)])
+def test_when_to_measure_is_copied_with_the_options_of_a_callback(when):
+    clocks = Clocks(10.0, 1.0, 0.5)
+    copied = pickle.loads(pickle.dumps(when))
+    assert [copied(step, clocks) for step in range(9)] == [when(step, clocks) for step in range(9)]
+    assert repr(copied) == repr(when)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_numbers_of_numpy_are_taken_wherever_those_of_python_are():
+    model, optimizer = small()
+    yes, no = np.bool_(True), np.bool_(False)
+    given = [
+        {"when": every(np.int64(2))},
+        {"when": at(np.array([2, 4]))},
+        {"when": at(np.arange(2, 5, 2, dtype=np.uint8)), "layers": np.array(["0.weight", "1.weight"])},
+        {"when": every(2), "nulls": no, "keep_spectra": yes, "initial_step": np.int32(0)},
+        {"when": lambda step, clocks: np.bool_(step % 2 == 0)},
+    ]
+    for options in given:
+        with SpectralMonitor(model, optimizer, **{"nulls": False, **options}) as monitor:
+            go_on(model, optimizer, 5)
+        assert monitor.recording.step.values.tolist() == [0, 2, 4, 5]
+    assert budget(np.float32(0.5))(1, Clocks(10.0, 1.0, 1.0))
+    old = [{"steps": np.array([2, 4])}, {"every": np.int64(2)}, {"steps": np.str_("log")}, {"budget": np.float64(0.5)}]
+    for options in old:
+        with pytest.warns(DeprecationWarning, match="of a monitor is now"):
+            SpectralMonitor(model, optimizer, nulls=no, spectra=yes, resume=no, overwrite=no, **options).detach()
+    for wrong in (np.int64(-1), np.bool_(True), np.float64(1.5), np.array(2), "2"):
+        with pytest.raises(SettingError, match="is not a number of steps"):
+            SpectralMonitor(model, optimizer, nulls=False, initial_step=wrong)
 
 
 def test_weights_that_are_nan_give_a_noted_row():
@@ -408,7 +486,7 @@ def test_the_file_holds_what_was_measured(tmp_path):
 def test_a_file_that_is_there_is_neither_lost_nor_mistaken(tmp_path):
     path = tmp_path / "run.nc"
     model, optimizer = small()
-    SpectralMonitor(model, optimizer, when=every(1), path=path, nulls=False).close()
+    SpectralMonitor(model, optimizer, when=every(1), path=path, nulls=False).detach()
     before = path.read_bytes()
     with pytest.raises(FileExistsError, match=r"existing=.replace"):
         SpectralMonitor(model, optimizer, when=every(1), path=path, nulls=False)
@@ -422,7 +500,7 @@ def test_a_file_that_is_there_is_neither_lost_nor_mistaken(tmp_path):
     (tmp_path / "foreign.nc").write_bytes(b"something else")
     with pytest.raises(ValueError, match="not a readable netCDF file"):
         SpectralMonitor(model, path=tmp_path / "foreign.nc", existing="resume", initial_step=1, nulls=False)
-    SpectralMonitor(model, optimizer, when=every(1), path=path, nulls=False, existing="replace").close()
+    SpectralMonitor(model, optimizer, when=every(1), path=path, nulls=False, existing="replace").detach()
     with pytest.raises(OSError, match="nowhere"):
         SpectralMonitor(model, optimizer, when=every(1), path="/proc/nowhere/run.nc", nulls=False)
 
@@ -455,7 +533,7 @@ def test_a_resumed_run_has_the_measurements_of_one_that_was_not_interrupted(tmp_
 def test_a_file_from_elsewhere_is_told_apart(tmp_path):
     model, optimizer = small()
     path = tmp_path / "run.nc"
-    SpectralMonitor(model, optimizer, when=every(1), path=path, nulls=False).close()
+    SpectralMonitor(model, optimizer, when=every(1), path=path, nulls=False).detach()
     found = load_recording(path)
     found.drop_vars("phase").to_netcdf(tmp_path / "part.nc")
     with pytest.raises(ValueError, match="phase missing"):
@@ -520,12 +598,12 @@ def test_layers_are_chosen_by_name_and_pattern():
     model = Net()
     monitor = SpectralMonitor(model, layers=["head.weight", "co*"], nulls=False, when=every(1))
     assert monitor.recording.matrix.values.tolist() == ["conv.weight", "head.weight"]
-    monitor.close()
+    monitor.detach()
     attention = nn.MultiheadAttention(24, 2)
     monitor = SpectralMonitor(attention, layers="in_proj_weight[[]q]", nulls=False, when=every(1))
     other = SpectralMonitor(attention, layers=monitor.recording.matrix.values.tolist(), nulls=False, when=every(1))
     assert other.recording.sizes["matrix"] == 1
-    monitor.close(), other.close()
+    monitor.detach(), other.detach()
 
 
 def test_wrapped_models_have_the_names_of_what_they_wrap():
@@ -533,7 +611,7 @@ def test_wrapped_models_have_the_names_of_what_they_wrap():
     for wrapped in (nn.DataParallel(model), torch.compile(model, backend="eager")):
         monitor = SpectralMonitor(wrapped, when=every(1), nulls=False)
         assert monitor.recording.matrix.values.tolist() == ["0.weight", "1.weight"]
-        monitor.close()
+        monitor.detach()
 
 
 @pytest.mark.filterwarnings("ignore:.*barrier.*:UserWarning")  # gloo's own, of devices
@@ -626,7 +704,7 @@ def test_a_default_device_and_autocast_are_no_hindrance():
     xr.testing.assert_equal(
         *(one.recording.drop_vars(["measuring_seconds", "training_seconds"]) for one in (plain, monitor))
     )
-    plain.close(), monitor.close()
+    plain.detach(), monitor.detach()
 
 
 def test_lines_of_csv_have_step_and_layer(tmp_path):

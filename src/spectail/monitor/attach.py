@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -28,23 +29,9 @@ def starting_step(initial_step: int | None, resume: bool, path: object) -> int:
     if resume and initial_step is None:
         raise SettingError("existing='resume' needs initial_step: how many steps the model has made; 0 if it is new")
     step = 0 if initial_step is None else initial_step
-    if isinstance(step, bool) or not isinstance(step, int) or step < 0:
+    if isinstance(step, bool) or not isinstance(step, Integral) or step < 0:
         raise SettingError(f"initial_step={step!r} is not a number of steps; expected a whole number, at least 0")
-    return step
-
-
-def unwrapped_optimizer(optimizer: Any) -> Any:
-    """The optimizer of torch inside what a trainer wrapped around it.
-
-    Raises:
-        SettingError: there is no optimizer of torch inside.
-    """
-    while optimizer is not None and "_optimizer_step_post_hooks" not in getattr(optimizer, "__dict__", {}):
-        if getattr(optimizer, "optimizer", None) is None:
-            kind = type(optimizer).__name__
-            raise SettingError(f"a {kind} is not an optimizer of torch; expected one, or None and calls of step()")
-        optimizer = optimizer.optimizer
-    return optimizer
+    return int(step)
 
 
 def is_measuring_rank() -> bool:
@@ -171,7 +158,7 @@ def options_of_first_edition(old: Mapping[str, Any], options: Mapping[str, Any])
 
 def _moments(name: str, value: Any) -> When:
     if name == "steps":
-        return log_spaced() if value == "log" else at(value)
+        return log_spaced() if isinstance(value, str) and value == "log" else at(value)
     return every(value) if name == "every" else budget(value)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import xarray as xr
-from torch import Tensor, nn
+from torch import nn
 
 from spectail.analysis.row import constant_quantities, measure_all
 from spectail.analysis.undisturbed import undisturbed
@@ -25,9 +25,9 @@ from spectail.monitor.attach import (
     options_of_first_edition,
     refuse_sharded,
     starting_step,
-    unwrapped_optimizer,
 )
-from spectail.monitor.loggers import Logger
+from spectail.monitor.loggers import Logger, warn_at_users_line
+from spectail.monitor.steps import StepWatch, last_of, learning_rates, no_step, optimizers_in
 from spectail.monitor.when import Clocks, budget
 from spectail.recording.events import Event
 from spectail.recording.journal import Journal
@@ -42,11 +42,13 @@ class SpectralMonitor:
 
     It hooks the optimizer's step, and changes nothing of the training: weights, gradients, random states and
     modes are as they would be without it, bit for bit. Step 0 is measured at once; steps at which the
-    optimizer was not called, as a `GradScaler` skips them, do not count.
+    optimizer was not called, as a `GradScaler` skips them, do not count. A copy of a monitor, as it is made where a
+    module that holds one is saved or copied, has its measurements, and watches nothing.
 
     Args:
         model: any; a wrapper for several devices or for compilation is seen through.
-        optimizer: the one that trains it. None: call `step` after each step yourself.
+        optimizer: the one that trains it, whatever wraps it; of several, in a list, the last one ends a step. None:
+            call `step` after each step yourself.
         layers: names of matrices, or patterns such as "encoder.*"; None takes all.
         conv: how a convolution's kernel becomes matrices.
         nulls: "gaussian" to compare with Gaussian matrices, False not to. Each shape is simulated once on a machine,
@@ -58,7 +60,8 @@ class SpectralMonitor:
         existing: what is done with a file at `path`: "refuse" it, "resume" it, dropping what it holds past
             `initial_step`, or "replace" it.
         initial_step: how many steps the model has made before.
-        on_measurement: a logger, called with each `Measurement`, or several. An exception in one becomes a warning.
+        on_measurement: a logger, called with each `Measurement`, or several. The first exception in one becomes a
+            warning.
         **first_edition: options by the names of the first edition; each warns, and names today's.
 
     Raises:
@@ -80,7 +83,7 @@ class SpectralMonitor:
     def __init__(
         self,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer | None = None,
+        optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
         *,
         layers: str | Sequence[str] | None = None,
         conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES,
@@ -99,11 +102,14 @@ class SpectralMonitor:
         nulls, existing = check_choices(options["nulls"], options["existing"])
         self._loggers = (on_measurement,) if callable(on_measurement) else tuple(on_measurement)
         self._nulls = bool(nulls)
-        self._steps = starting_step(initial_step, existing == "resume", path)
+        self._steps = self._started = starting_step(initial_step, existing == "resume", path)
         self._matrices: tuple[WeightMatrix, ...] = ()
         self._journal = Journal("monitor", [])
-        self._hook: Any = None
-        self._optimizer = unwrapped_optimizer(optimizer)
+        self._told: set[object] = set()
+        self._hook: StepWatch | None = None
+        self._optimizer: Any = optimizer
+        if optimizer is not None:
+            optimizers_in(last_of(optimizer))  # is refused before anything is measured
         self._open = is_measuring_rank()
         if not self._open:
             return
@@ -126,8 +132,8 @@ class SpectralMonitor:
             self._measure()
         self._journal.save()  # a path that cannot be written to is told now, not after hours
         self._finalizer = weakref.finalize(self, _save_at_exit, self._journal, os.getpid())
-        if self._optimizer is not None:
-            self._hook = self._optimizer.register_step_post_hook(self._after_step)
+        if optimizer is not None:
+            self._hook = StepWatch(last_of(optimizer), self.step)
 
     @property
     def steps(self) -> int:
@@ -168,6 +174,8 @@ class SpectralMonitor:
         """
         if not self._open:
             return
+        if self._steps == self._started:
+            warnings.warn(no_step(self._optimizer), stacklevel=2)
         measured = self._journal.measurements[-1].step
         if measured < self._steps and (not getattr(self._when, "saves_time", False) or self._due()):
             self._measure_safely()
@@ -199,15 +207,29 @@ class SpectralMonitor:
         except OSError as failed:  # what stopped the training is the news
             warnings.warn(f"the last measurements were not written: {failed}", stacklevel=2)
 
-    def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        found_inf = getattr(optimizer, "found_inf", None)  # a fused optimizer skips the step itself
-        if isinstance(found_inf, Tensor) and not found_inf.is_cuda and bool(found_inf):
-            return
-        self.step()
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy has: what was measured. It watches nothing, and writes to no file."""
+        journal = self._journal
+        kept = {"of": journal.of, "matrices": journal.matrices, "attributes": journal.attributes}
+        return {"steps": self._steps, "journal": kept | {"measurements": journal.measurements}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._steps, self._journal = state["steps"], Journal(**state["journal"])
+        self._open, self._hook, self._optimizer, self._matrices = False, None, None, ()
 
     def _due(self) -> bool:
         training = time.perf_counter() - self._attached - self._spent
-        return self._when(self._steps, Clocks(training, self._spent, self._cost))
+        try:
+            return bool(self._when(self._steps, Clocks(training, self._spent, self._cost)))
+        except Exception as error:  # of a function of the user's own
+            self._tell_once(self._when, "when=", error)
+            return False
+
+    def _tell_once(self, of: Callable[..., object], name: str, error: Exception) -> None:
+        """Warn of a function of the user's that failed, at the line where it did; not again when it fails again."""
+        if id(of) not in self._told:
+            self._told.add(id(of))
+            warn_at_users_line(f"{name} failed at step {self._steps}, training goes on", error)
 
     def _measure_safely(self) -> None:
         try:
@@ -224,7 +246,7 @@ class SpectralMonitor:
             with undisturbed():
                 measurement = self._record(start)
                 for logger in self._loggers:
-                    _call(measurement, logger)
+                    self._call(logger, measurement)
                 if self._journal.measurements[1:]:
                     self._write()
         finally:
@@ -233,8 +255,7 @@ class SpectralMonitor:
 
     def _record(self, start: float) -> Measurement:
         rows, eigenvalues = measure_all(self._matrices, self._nulls)
-        groups = self._optimizer.param_groups if self._optimizer is not None else ()
-        lr = tuple(float(group["lr"]) for group in groups if "lr" in group)
+        lr = () if self._optimizer is None else learning_rates(self._optimizer)
         spectra = {row["name"]: spectrum for row, spectrum in zip(rows, eigenvalues, strict=True)}
         clocks = {
             "measuring_seconds": time.perf_counter() - start,
@@ -242,20 +263,17 @@ class SpectralMonitor:
         }
         return self._journal.add(Measurement(self._steps, rows, spectra, lr, clocks), spectra=self._keep_spectra)
 
+    def _call(self, logger: Logger, measurement: Measurement) -> None:
+        try:
+            logger(measurement)
+        except Exception as error:
+            self._tell_once(logger, getattr(logger, "__qualname__", type(logger).__name__), error)
+
     def _write(self) -> None:
         try:
             self._journal.write()
         except OSError as error:
             warnings.warn(f"the measurements were not written, training goes on: {error}", stacklevel=2)
-
-
-def _call(measurement: Measurement, logger: Logger) -> None:
-    try:
-        logger(measurement)
-    except Exception as error:
-        name = getattr(logger, "__qualname__", type(logger).__name__)
-        sentence = f"{name} failed at step {measurement.step}, training goes on: {type(error).__name__}: {error}"
-        warnings.warn(sentence, stacklevel=2)
 
 
 def _save_at_exit(journal: Journal, process: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 
 from spectail.errors import SettingError
@@ -63,7 +64,7 @@ def every(k: int) -> When:
     """
     if isinstance(k, bool) or not isinstance(k, Integral) or k < 1:
         raise SettingError(f"every={k!r} is not a number of steps; expected a whole number, at least 1")
-    return When(f"every({k})", lambda step, clocks: step % int(k) == 0)
+    return When(f"every({k})", partial(_is_multiple, int(k)))
 
 
 def at(steps: Iterable[int]) -> When:
@@ -85,7 +86,7 @@ def at(steps: Iterable[int]) -> When:
     if not all(isinstance(step, Integral) and not isinstance(step, bool) and step >= 0 for step in listed):
         raise SettingError(wrong)
     chosen = frozenset(int(step) for step in listed)
-    return When(f"at({sorted(chosen)})", lambda step, clocks: step in chosen)
+    return When(f"at({sorted(chosen)})", partial(_is_among, chosen))
 
 
 def log_spaced() -> When:
@@ -94,7 +95,7 @@ def log_spaced() -> When:
     >>> [step for step in range(1, 101) if log_spaced()(step, Clocks())]
     [1, 2, 3, 5, 10, 20, 30, 50, 100]
     """
-    return When("log_spaced()", lambda step, clocks: str(step)[0] in "1235" and not str(step)[1:].strip("0"))
+    return When("log_spaced()", _is_round)
 
 
 def budget(share: float) -> When:
@@ -113,9 +114,21 @@ def budget(share: float) -> When:
     """
     if isinstance(share, bool) or not isinstance(share, Real) or not 0 < share <= 1:
         raise SettingError(f"budget={share!r} is not a share of the training time; expected more than 0, at most 1")
-    limit = float(share)
+    return When(f"budget({share})", partial(_is_affordable, float(share)), saves_time=True)
 
-    def rule(step: int, clocks: Clocks) -> bool:
-        return clocks.measuring + clocks.next <= limit * clocks.training
 
-    return When(f"budget({share})", rule, saves_time=True)
+# functions of the module, not of a call, so that a monitor's options can be pickled
+def _is_multiple(k: int, step: int, clocks: Clocks) -> bool:
+    return step % k == 0
+
+
+def _is_among(chosen: frozenset[int], step: int, clocks: Clocks) -> bool:
+    return step in chosen
+
+
+def _is_round(step: int, clocks: Clocks) -> bool:
+    return str(step)[0] in "1235" and not str(step)[1:].strip("0")
+
+
+def _is_affordable(share: float, step: int, clocks: Clocks) -> bool:
+    return clocks.measuring + clocks.next <= share * clocks.training

@@ -60,7 +60,7 @@ def load_recording(path: str | os.PathLike[str]) -> xr.Dataset:
     >>> import spectail, tempfile, torch
     >>> from torch import nn
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     spectail.SpectralMonitor(nn.Linear(30, 20), path=f"{folder}/run.nc", nulls=False).close()
+    ...     spectail.SpectralMonitor(nn.Linear(30, 20), path=f"{folder}/run.nc", nulls=False).detach()
     ...     load_recording(f"{folder}/run.nc").sizes["index"]
     20
     """
