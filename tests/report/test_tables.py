@@ -7,7 +7,7 @@ from rich.console import Console
 import spectail
 from spectail.recording.quantities import quantity
 from spectail.report.terminal import recording as terminal
-from spectail.report.wording import number_text
+from spectail.report.wording import number_text, with_null
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def test_a_number_that_has_a_null_stands_before_it(comparison, monkeypatch, caps
     text = printed(comparison.recording, 300, monkeypatch, capsys)
     row = comparison.frame.iloc[0]
     for q in ("pl_alpha_hill", "pl_alpha_ks", "stable_rank", "top_overlap_left", "leading_overlap_right"):
-        value, null = (number_text(row[name], 3) for name in (q, quantity(q).null))
-        assert f" {value} ({null}) " in text
+        assert f" {with_null(number_text(row[q], 3), row[quantity(q).null], 3)} " in text
+    assert "(0.025) " in text  # of 40 rows
     assert "in brackets: by chance" in text
     assert "left out" not in text
 
@@ -60,4 +60,4 @@ def test_a_two_layer_run_has_sim_and_kta_beside_chance(monkeypatch, capsys):
     text = printed(run, 120, monkeypatch, capsys)
     whole = spectail.complete(run)
     assert f"{whole['alignment'][0].item():.2f} ({whole['null_alignment'][0].item():.2f})" in text
-    assert f"{whole['kta'][1].item():.2f} ({whole['null_kta'][1].item():.2f})" in text
+    assert f"{whole['kta'][1].item():.2f} ({whole['null_kta'][1].item():.2g})" in text

@@ -54,10 +54,12 @@ def number_text(value: Any, digits: int = 4) -> str:
 def with_null(text: str, null: Any, digits: int = 4) -> str:
     """The text of a number with what it would be by chance behind it, where that is known.
 
-    >>> with_null("2.449", 2.736), with_null("2.449", None), with_null("–", 2.736)
-    ('2.449 (2.736)', '2.449', '–')
+    >>> with_null("2.449", 2.736), with_null("0.91", 0.00067), with_null("–", 2.736)
+    ('2.449 (2.736)', '0.91 (0.00067)', '–')
     """
-    return text if null is None or pd.isna(null) or text == "–" else f"{text} ({number_text(null, digits)})"
+    if null is None or pd.isna(null) or text == "–":
+        return text
+    return f"{text} ({number_text(null, digits) if abs(null) >= 0.1 else f'{null:.2g}'})"
 
 
 IN_BRACKETS = "in brackets: by chance, of untrained matrices of the shape, independent directions or shuffled labels"
