@@ -51,6 +51,7 @@ OF_A_SPECTRUM = {
 OF_OTHERS = {
     spectra.eigenvalues_of_slices: (torch.stack([W, 2 * W]),),
     spectra.homogeneous: (torch.stack([W, 2 * W]),),
+    spectra.shuffled_nulls: (W,),
     spectra.squared_overlaps: (ORTHONORMAL, ORTHONORMAL.flip(1)),
     spectra.singular_overlaps: (W, W.flip(1)),
     spectra.intruder_dimensions: (W, W.flip(1)),
@@ -91,7 +92,7 @@ def test_every_function_of_the_room_that_takes_numbers_is_called_here():
         "MarchenkoPastur ExponentNull StatisticNull Nulls GoodnessOfFit PowerLawFit Phase PhaseEvidence "
         "SingularVectors LikelihoodRatio TailKind "
         "Margins IntruderDimensions SpectralDistances TruncatedPowerLawFit "
-        "Localisation OverlapNull Overlaps"
+        "Localisation OverlapNull Overlaps ShuffledNull"
     )
     of_scalars = "critical_strength spike_eigenvalue spike_overlap_left spike_overlap_right visible_edge standard_error"
     of_scalars += " alignment_null largest_overlap_null overlap_entropy_null overlap_null participation_ratio_null"

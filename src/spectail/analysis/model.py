@@ -166,11 +166,13 @@ def analyze(
         layers: names of matrices, or patterns such as "model.layers.*.mlp.*"; None takes all.
         conv: how a convolution's kernel becomes matrices.
         heads: whether the QK and OV circuits of attention heads have rows as well, where their number is known.
-        nulls: "gaussian" to compare with Gaussian matrices of the shape, which are kept on disk; False not to.
+        nulls: "gaussian" to compare with Gaussian matrices of the shape, which are kept on disk; "full" also with
+            shuffles of each matrix – all entries, within slices, rows, columns –, some twenty spectra; False not to.
         tail: whether to ask what kind of tail each spectrum has, which takes as long as a hundred spectra.
         p_value: the first edition's `tail`.
         measure: quantities of your own, or `spectail.FARMS`, `spectail.LOCALISATION`, or several of them joined by |.
-        seed: of what `tail` draws. Nulls have a seed of their own; no global random state is touched.
+        seed: of what `tail` and `nulls="full"` draw. Nulls of shapes have a seed of their own; no global random state
+            is touched.
         device: where spectra are computed, such as "cuda": weights go there matrix by matrix. None: where they are.
         workers: processes beside each other with one thread each, which open the source themselves; not more at once
             than memory allows. None: this process, with all its threads.
@@ -210,7 +212,7 @@ def analyze(
         warnings.warn("analyze(after=…) is now spectail.compare(before, after)", DeprecationWarning, stacklevel=2)
         return compare(source, after, conv=conv, nulls=nulls, tail=tail, seed=seed, progress=progress)
     request = Request(
-        "analysis", (source,), reading, layers, bool(nulls), tail, seed, device, dict(measure or {}), base
+        "analysis", (source,), reading, layers, _checked(nulls), tail, seed, device, dict(measure or {}), base
     )
     compute = Compute(device or "cpu", workers, ray, resources, threads=1)
     return Analysis(*_record(request, compute, out, existing, progress))
@@ -254,10 +256,10 @@ def compare(
         layers: names of matrices, or patterns; as for `analyze`, as are the others.
         conv: how a convolution's kernel becomes matrices.
         heads: whether the changes of QK and OV circuits have rows as well.
-        nulls: whether to compare with Gaussian matrices.
+        nulls: what to compare with.
         tail: whether to ask what kind of tail each spectrum of a change has.
         p_value: the first edition's `tail`.
-        seed: of what `tail` draws.
+        seed: of what is drawn.
         device: where spectra are computed.
         workers: processes beside each other.
         ray: address of a Ray cluster.
@@ -284,7 +286,7 @@ def compare(
     """
     tail = _asked_for_tail(tail, p_value)
     reading = _reading(conv, key, heads)
-    request = Request("comparison", (before, after), reading, layers, bool(nulls), tail, seed, device)
+    request = Request("comparison", (before, after), reading, layers, _checked(nulls), tail, seed, device)
     compute = Compute(device or "cpu", workers, ray, resources, threads=1)
     return Comparison(*_record(request, compute, out, existing, progress))
 
@@ -292,6 +294,12 @@ def compare(
 def _reading(conv: ConvMatrix | str, key: str | None, heads: bool) -> dict[str, Any]:
     """Options of `open_weights`; what is not asked for is not named."""
     return {"conv": str(conv)} | ({} if key is None else {"key": key}) | ({"heads": True} if heads else {})
+
+
+def _checked(nulls: str | bool) -> str | bool:
+    if nulls not in ("gaussian", "full", True, False):
+        raise SettingError(f"nulls={nulls!r} is not known; expected 'gaussian', 'full' or False")
+    return "gaussian" if nulls is True else nulls
 
 
 def _asked_for_tail(tail: bool, p_value: bool) -> bool:
@@ -351,6 +359,7 @@ def _record(
         places = range(len(weights.matrices))
         in_order, spectra = [rows[place][0] for place in places], [rows[place][1] for place in places]
         own = [*request.measure, *(select("base") if request.base is not None else ())]
+        own += select("shuffles") if request.nulls == "full" else ()
         recording = rows_to_dataset(request.of, in_order, spectra, attributes, own)
         if journal:
             journal.save(recording)
@@ -391,7 +400,7 @@ def _header(request: Request, files: Sequence[Any], digest: str) -> dict[str, An
 
     layers = [request.layers] if isinstance(request.layers, str) else request.layers and list(request.layers)
     options = {**request.reading, "layers": layers, "nulls": request.nulls, "tail": request.tail}
-    options |= {"seed": request.seed} if request.tail else {}
+    options |= {"seed": request.seed} if request.tail or request.nulls == "full" else {}
     own: dict[str, Any] = {"measure": [q.name for q in request.measure]} if request.measure else {}
     own |= {"base": True} if request.base is not None else {}
     return {"of": request.of, "files": list(files), "digest": digest, **options, **own, "spectail": __version__}

@@ -59,9 +59,9 @@ class Request:
         sources: one, or the models before and after.
         reading: options of `open_weights`.
         layers: names or patterns of the matrices; None for all.
-        nulls: whether to compare with Gaussian matrices.
+        nulls: what to compare with: "gaussian", "full" or False.
         tail: whether to ask what kind of tail each spectrum has.
-        seed: of what is drawn for that.
+        seed: of what is drawn for that, and of shuffles.
         device: where spectra are computed; None: where the weights are.
         measure: a user's own quantities.
         base: the model that an adapter adds to.
@@ -71,7 +71,7 @@ class Request:
     sources: tuple[Any, ...]
     reading: Mapping[str, Any]
     layers: str | Sequence[str] | None = None
-    nulls: bool = True
+    nulls: str | bool = "gaussian"
     tail: bool = False
     seed: int = 0
     device: str | None = None

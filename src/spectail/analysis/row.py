@@ -20,6 +20,7 @@ from torch import Tensor
 
 from spectail.analysis.chance import with_chance
 from spectail.analysis.null_cache import nulls_of_shape
+from spectail.analysis.shuffled import against_shuffles
 from spectail.errors import SourceError, SpectailError
 from spectail.recording.layout import MATRIX_LABELS, each_matrix, eigenvalues_at
 from spectail.recording.quantities import OVER, of_row, select
@@ -29,7 +30,7 @@ from spectail.spectra.fixed_phases import classify_by_fixed_thresholds
 from spectail.spectra.low_rank import eigenvalues_of_kronecker, eigenvalues_of_product
 from spectail.spectra.margins import Margins, homogeneous
 from spectail.spectra.norms import effective_rank, stable_rank
-from spectail.spectra.nulls import KS_SPREAD, standard_error
+from spectail.spectra.nulls import KS_SPREAD, Z_UNLIKELY, standard_error
 from spectail.spectra.phases import Phase, PhaseEvidence, judge
 from spectail.spectra.precision import ZERO_SHARE
 from spectail.spectra.single_precision import float32_eigenvalues
@@ -51,21 +52,19 @@ _SHARES = ("share_margins", "share_spikes", "share_correlation")
 
 _EXPONENTS = ("pl_alpha_hill", "z_hill", "effect", "pl_alpha_ks", "ks_distance", "ks_xmin", "tail_size", "alpha_stderr")
 
-Z_UNLIKELY = 3.0
-"""Standard deviations from the null that an untrained matrix is not expected to reach."""
-
 
 def measure_matrix(
-    matrix: WeightMatrix, *, nulls: bool = True, tail: bool = False, seed: int = 0, before: str = ""
+    matrix: WeightMatrix, *, nulls: str | bool = "gaussian", tail: bool = False, seed: int = 0, before: str = ""
 ) -> tuple[dict[str, Any], Float[Tensor, " k"]]:
     """One row of `analyze`, and the spectrum that it tells of.
 
     Args:
         matrix: what to measure.
-        nulls: whether to compare with Gaussian matrices of the shape, which are kept on disk. Without them the phase is
-            that of thresholds that know no shape, and norms and entries are not looked at.
+        nulls: "gaussian" to compare with Gaussian matrices of the shape, which are kept on disk; "full" also with
+            shuffles of the matrix, some twenty spectra. With False the phase is that of thresholds that know no shape,
+            and norms and entries are not looked at.
         tail: whether to ask what kind of tail it is, which takes as long as a hundred spectra.
-        seed: of what is drawn for that.
+        seed: of what is drawn for that, and of shuffles.
         before: the phase that the matrix was in when it was last measured, which it leaves more slowly than it enters
             another.
 
@@ -89,7 +88,8 @@ def measure_matrix(
         return _row_of_tiny(matrix, largest, nulls, tail, seed), torch.empty(0, dtype=torch.float64)
     compared = nulls and not matrix.product and matrix.factors is None and len(spectrum) >= FEWEST_EIGENVALUES
     judged = _judged(matrix, spectra.cpu()) if compared else None
-    return measure_spectrum(spectrum, matrix, judged, nulls=nulls, tail=tail, seed=seed, before=before), spectrum
+    row = measure_spectrum(spectrum, matrix, judged, nulls=bool(nulls), tail=tail, seed=seed, before=before)
+    return row | (against_shuffles(matrix, row, seed) if nulls == "full" else {}), spectrum
 
 
 def _loaded(matrix: WeightMatrix) -> WeightMatrix:
@@ -122,7 +122,7 @@ def _judged(matrix: WeightMatrix, spectra: Float[Tensor, "s b"]) -> Judged:
     return Judged((spectra / torch.where(means > 0, means, 1.0)).flatten(), *shape, margins)
 
 
-def _row_of_tiny(matrix: WeightMatrix, largest: float, nulls: bool, tail: bool, seed: int) -> dict[str, Any]:
+def _row_of_tiny(matrix: WeightMatrix, largest: float, nulls: str | bool, tail: bool, seed: int) -> dict[str, Any]:
     """The row of weights whose squares vanish in float64: that of a multiple, with the norms of the weights."""
     scale = 2.0 ** math.floor(math.log2(largest))
     scaled = matrix.with_values(lambda: matrix.load().detach().double() / scale)

@@ -56,9 +56,15 @@ class Analyze:
     by: Annotated[
         str | None, option(metavar="layer|kind", help="Also a table with one row a layer of the model, or a kind.")
     ] = None
+    nulls: Annotated[
+        str,
+        option(
+            metavar="gaussian|full|none", help="What to compare with: full also shuffles each matrix; takes longer."
+        ),
+    ] = "gaussian"
     tail: Annotated[bool, option(help="Say what kind of tail each spectrum has; takes a while.")] = False
     p_value: Annotated[bool, option(help="The first edition's --tail.")] = False
-    seed: Annotated[int, option(metavar="INT", help="Of what --tail draws.")] = 0
+    seed: Annotated[int, option(metavar="INT", help="Of what --tail and --nulls full draw.")] = 0
     device: Annotated[
         str | None,
         option(metavar="NAME", help="Where to compute: cpu, cuda, mps; default: where weights lie."),
@@ -78,6 +84,8 @@ class Analyze:
         """Analyse, print, and write the files."""
         if self.by not in (None, "layer", "kind"):
             raise SettingError(unknown_name("by", self.by, ("layer", "kind")))
+        if self.nulls not in ("gaussian", "full", "none"):
+            raise SettingError(unknown_name("nulls", self.nulls, ("gaussian", "full", "none")))
         if self.seed < 0:
             raise SettingError(f"seed={self.seed} is not valid; expected 0 or more")
         if self.workers is not None and self.workers > 0 and self.ray is None and not self.list:
@@ -99,6 +107,7 @@ class Analyze:
                 "layers": self.layers or None,
                 "conv": self.conv,
                 "heads": self.heads,
+                "nulls": False if self.nulls == "none" else self.nulls,
                 "tail": self.tail,
                 "p_value": self.p_value,
                 "seed": self.seed,
@@ -123,6 +132,7 @@ class Analyze:
                 *(["--layers", *self.layers] if self.layers else []),
                 *(["--conv", self.conv] if "flat" in self.conv else []),
                 *(["--heads"] if self.heads else []),
+                *(["--nulls", self.nulls] if self.nulls != "gaussian" else []),
             ]
             command = shlex.join(["spectail", "analyze", *words, *(["--tail"] if self.tail or self.p_value else [])])
             print_paths(save_analysis(analysis, self.out, command))

@@ -305,9 +305,13 @@ def frame_of_rows(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
     own = dict.fromkeys(name for row in rows for name in row)
-    known = [q.name for q in of_row(select("change", "base")) if q.name in own] if rows else [q.name for q in of_row()]
+    known = (
+        [q.name for q in of_row(select("change", "base", "shuffles")) if q.name in own]
+        if rows
+        else [q.name for q in of_row()]
+    )
     table = pd.DataFrame(list(rows), columns=["name", *known, *(n for n in own if n not in {"name", *known})])
-    for q in of_row(select("base")):
+    for q in of_row(select("base", "shuffles")):
         if q.name in table and q.dtype is int:
             table[q.name] = table[q.name].astype("int64" if OVER[q.of] == ("matrix",) else "Int64")
     return table

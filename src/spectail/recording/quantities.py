@@ -66,6 +66,7 @@ OVER: dict[str, tuple[str, ...]] = {
     "weights": ("step", "matrix"),
     "change": ("step", "matrix"),
     "base": ("step", "matrix"),
+    "shuffles": ("step", "matrix"),
     "teacher": ("step",),
     "readout": ("step",),
     "update": ("step",),
@@ -84,8 +85,8 @@ HELD = {
     "monitor": ("matrix", "null", "spectrum", "clock", "group", "event"),
     "series": ("matrix", "null", "spectrum", "clock", "event"),
     "training": ("matrix", "null", "spectrum", "clock", "group", "training"),
-    "analysis": ("matrix", "null", "spectrum", "base"),
-    "comparison": ("matrix", "null", "spectrum", "change"),
+    "analysis": ("matrix", "null", "spectrum", "base", "shuffles"),
+    "comparison": ("matrix", "null", "spectrum", "change", "shuffles"),
 }
 """What the quantities of each kind of recording are measured from."""
 
@@ -218,6 +219,25 @@ QUANTITIES: tuple[Quantity, ...] = (
       "that of the ten strongest of the base W₀", "base", head="φ(U)"),
     Q("base_overlap_right", "φ(V)", "share of the span of ΔW's ten strongest right singular vectors, or of all, within "
       "that of the ten strongest of the base W₀", "base", head="φ(V)"),
+    Q("explained_by", "", "what shuffles say the departure from untrained is due to: entries; norms of slices, rows, "
+      "columns or both (norms); or dependence between entries", "shuffles", dtype=str, head="due to"),
+    Q("n_shuffles", "", "shuffles of each kind", "shuffles", dtype=int),
+    Q("z_shuffled", "z_H shuffled", "standard deviations of log(α_H − 1) from that of the same entries in random order",
+      "shuffles", drawn="signed"),
+    Q("z_within_slices", "z_H in slices", "standard deviations of log(α_H − 1) from that of entries in "
+      "random order within each slice", "shuffles", drawn="signed"),
+    Q("z_within_rows", "z_H in rows", "standard deviations of log(α_H − 1) from that of entries in "
+      "random order within each row", "shuffles", drawn="signed"),
+    Q("z_within_cols", "z_H in columns", "standard deviations of log(α_H − 1) from that of entries in "
+      "random order within each column", "shuffles", drawn="signed"),
+    Q("effect_shuffled", "effect shuffled", "spread of log λ above the median over that of the same entries in "
+      "random order", "shuffles", drawn="log"),
+    Q("effect_within_slices", "effect in slices", "spread of log λ above the median over that of entries in "
+      "random order within each slice", "shuffles", drawn="log"),
+    Q("effect_within_rows", "effect in rows", "spread of log λ above the median over that of entries in "
+      "random order within each row", "shuffles", drawn="log"),
+    Q("effect_within_cols", "effect in columns", "spread of log λ above the median over that of entries in "
+      "random order within each column", "shuffles", drawn="log"),
     Q("alignment", "sim(W, β*)", "|v₁·β*|, v₁ the top right singular vector of W", "teacher", head="sim",
       null="null_alignment", run=2),
     Q("null_alignment", "sim by chance", "mean |v·β*| of a direction v that is independent of β*", "teacher"),

@@ -40,6 +40,8 @@ from .nulls import StatisticNull as StatisticNull
 from .nulls import gaussian_spectrum as gaussian_spectrum
 from .nulls import simulate_nulls as simulate_nulls
 from .nulls import standard_error as standard_error
+from .shuffles import ShuffledNull as ShuffledNull
+from .shuffles import shuffled_nulls as shuffled_nulls
 from .tail_tests import GoodnessOfFit as GoodnessOfFit
 from .tail_tests import LikelihoodRatio as LikelihoodRatio
 from .tail_tests import TailKind as TailKind

@@ -60,6 +60,9 @@ _BATCH = 2**20  # numbers in memory at a time
 KS_SPREAD = 0.53
 """Standard deviation of log(α − 1) of `ks_fit` over untrained matrices: 0.48 to 0.61 from 64 × 64 to 512 × 2048."""
 
+Z_UNLIKELY = 3.0
+"""Standard deviations from the null that an untrained matrix is not expected to reach."""
+
 
 def standard_error(alpha: float, spread: float) -> float:
     """Of an exponent whose log(α − 1) has a spread: (α − 1)·√(exp(spread²) − 1), as α − 1 is close to lognormal.

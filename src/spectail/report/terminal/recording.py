@@ -66,7 +66,8 @@ def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored
             updates = recording["update"].values.tolist()
             _print_table("", "updates", updates, recording, _present(recording, "training"))
         rows["shape"] = [f"{h}×{d}" for h, d in zip(rows["rows"], rows["cols"], strict=True)] if "rows" in rows else ""
-        shown = [_SHAPE if q.name == "rows" else q for q in shown_quantities(recording) if q.name != "cols"]
+        no_room = {"cols", *(["cause"] if "explained_by" in rows else [])}  # shuffles have a finer word
+        shown = [_SHAPE if q.name == "rows" else q for q in shown_quantities(recording) if q.name not in no_room]
         if len(steps) > 1:  # of a training, the exponent at first tells more than the kind; a line holds one of them
             rows[_FIRST.name] = frame(recording, 0)[_HILL.name]
             instead = {"kind": (), _HILL.name: (_HILL, _FIRST)}

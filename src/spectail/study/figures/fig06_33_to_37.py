@@ -13,13 +13,13 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spectail.analysis.row import Z_UNLIKELY
 from spectail.experiments.deep.models import paper_layers
 from spectail.experiments.deep.training import Training
 from spectail.plots.colours import LAW
 from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.plots.spectrum_plot import draw_spectrum
 from spectail.recording.layout import eigenvalues_at
+from spectail.spectra.nulls import Z_UNLIKELY
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat
 from spectail.study.runs import Runs
