@@ -122,6 +122,8 @@ def test_an_adapter_with_a_core_is_named_as_what_is_not_read():
         ({"lora_alpha": 6, "alpha_pattern": {"q": 3}}, 3 / R),
         ({"lora_alpha": 6, "alpha_pattern": {"k": 3, ".*[": 5}}, 6 / R),
         ({}, 1.0),
+        ({"lora_alpha": [6], "alpha_pattern": [1]}, 1.0),
+        ({"lora_alpha": float("nan")}, 1.0),
     ],
 )
 @pytest.mark.parametrize("of", ["the folder", "the file"])
@@ -132,7 +134,7 @@ def test_a_folder_of_peft_knows_its_scale(tmp_path, config, scale, of):
     analysis = analyze(tmp_path if of == "the folder" else file, nulls=False)
     exact = spectrum_of(scale * B @ A)[-R:]
     torch.testing.assert_close(torch.from_numpy(analysis.spectra["l.q.weight"]), exact, rtol=1e-6, atol=0.0)  # float32
-    assert ("its α is not known" in analysis.frame["note"][0]) == (config == {})
+    assert ("its α is not known" in analysis.frame["note"][0]) == (config.get("lora_alpha") != 6)
 
 
 @pytest.mark.parametrize("options", [{}, {"use_rslora": True}, {"use_dora": True}])

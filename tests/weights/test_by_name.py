@@ -173,12 +173,18 @@ def test_modulated_kernels_are_kernels_and_those_of_three_dimensions_stay():
         "rgb.conv.weight": torch.randn(1, 3, 64, 1, 1),
         "rgb.conv.modulation.weight": torch.randn(64, 32),
         "video.weight": torch.randn(1, 64, 3, 3, 3),
+        "wave.weight": torch.randn(1, 48, 40, 3),
+        "wave.modulation.weight": torch.randn(40, 32),
+        "filter.weight": torch.randn(1, 48, 3, 3),
     }
     assert shapes(state) == {
         "conv.weight": ("conv2d", 9, 64, 48),
         "rgb.conv.weight": ("conv2d", 1, 3, 64),
         "rgb.conv.modulation.weight": ("weight", 1, 64, 32),
         "video.weight": ("conv3d", 1, 64, 27),
+        "wave.weight": ("conv1d", 3, 48, 40),
+        "wave.modulation.weight": ("weight", 1, 40, 32),
+        "filter.weight": ("conv2d", 1, 48, 9),
     }
 
 

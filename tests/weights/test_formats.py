@@ -420,6 +420,46 @@ def test_a_wrong_index_is_refused(content, reason, tmp_path):
     assert reason in refusal(tmp_path)
 
 
+def test_shards_in_both_forms_are_read_in_one(tmp_path):
+    for at in (1, 2):
+        state = {f"l{at}.weight": torch.full((3, 2), float(at))}
+        save_file(state, tmp_path / f"model-0000{at}-of-00002.safetensors")
+        torch.save({name: -one for name, one in state.items()}, tmp_path / f"pytorch_model-0000{at}-of-00002.bin")
+    assert [float(matrix.load()[0, 0, 0]) for matrix in open_weights(tmp_path).matrices] == [1, 2]
+
+
+def test_a_tensor_in_two_shards_without_an_index_is_not_taken_from_either(tmp_path):
+    for at in (1, 2):
+        save_file({"w": torch.full((3, 2), float(at))}, tmp_path / f"model-0000{at}-of-00002.safetensors")
+    assert "w is in model-00001-of-00002.safetensors and in model-00002-of-00002.safetensors" in refusal(tmp_path)
+
+
+def test_names_of_files_may_be_of_any_kind(tmp_path):
+    for name in ("a b", "模型 é 😀", "line\nbreak", "-x", "x.safetensors"):
+        folder = tmp_path / name
+        folder.mkdir()
+        save_file({"w": torch.ones(3, 2)}, folder / "MODEL.SAFETENSORS")
+        for source in (folder, folder / "MODEL.SAFETENSORS"):
+            assert [matrix.name for matrix in open_weights(source).matrices] == ["w"]
+
+
+def test_pieces_without_their_metadata_say_so(tmp_path):
+    (tmp_path / "pytorch_model_fsdp_0").mkdir()
+    (tmp_path / "pytorch_model_fsdp_0" / "__0_0.distcp").write_bytes(b"x")
+    assert "its .metadata is missing" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.gguf", "model.h5", "model.npz", "pytorch_model.bin"])
+def test_a_pointer_of_git_lfs_is_told_whatever_it_is_called(name, tmp_path):
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\r\noid sha256:" + "ab" * 32 + "\r\n")
+    assert "git lfs pull" in refusal(tmp_path / name)
+
+
+def test_placeholders_of_zero_3_are_told_in_safetensors_too(tmp_path):
+    save_file({"a.weight": torch.empty(0), "b.weight": torch.empty(0)}, tmp_path / "model.safetensors")
+    assert "ZeRO stage 3" in refusal(tmp_path)
+
+
 def test_a_tensor_that_the_index_does_not_name_is_listed(tmp_path):
     save_file({"w": torch.ones(2, 2), "x": torch.ones(2, 2)}, tmp_path / "1.safetensors")
     (tmp_path / "model.safetensors.index.json").write_text('{"weight_map": {"w": "1.safetensors"}}')

@@ -1,12 +1,14 @@
 """Arrays of numpy: what numpy itself reads, and kernels of JAX as those of PyTorch."""
 
 import io
+import pickle
 import struct
 import zipfile
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from spectail.errors import SourceError
 from spectail.weights.opening import open_weights
@@ -102,3 +104,73 @@ def test_a_bomb_is_refused(tmp_path):
     (tmp_path / "w.npz").write_bytes(content)
     with pytest.raises(SourceError, match="more bytes than there are"):
         open_weights(tmp_path / "w.npz")
+
+
+def of_tensorflow(seed=0):
+    """Variables of a graph, and the same in PyTorch."""
+    rng = np.random.default_rng(seed)
+
+    def random(*shape):
+        return rng.standard_normal(shape).astype("f4")
+
+    attention, dense, conv, depthwise = random(1, 24, 72), random(24, 48), random(3, 3, 8, 16), random(3, 3, 16, 2)
+    query, table, t5 = random(24, 20), random(50, 24), random(24, 32)
+    variables = {
+        "model/h0/attn/c_attn/w:0": attention,
+        "model/h0/attn/c_attn/b:0": np.zeros(72, "f4"),
+        "model/h0/ln_1/g:0": np.ones(24, "f4"),
+        "model/wte:0": table,
+        "bert/encoder/layer_0/attention/self/query/kernel:0": query,
+        "bert/encoder/layer_0/attention/self/query/kernel/adam_m:0": query,
+        "bert/encoder/layer_0/attention/self/query/kernel/adam_v:0": query,
+        "resnet_v1_50/block1/unit_1/conv1/weights:0": conv,
+        "resnet_v1_50/block1/unit_1/conv1/weights/Momentum:0": conv,
+        "mobilenet/separable/depthwise_weights:0": depthwise,
+        "encoder/block_000/layer_000/SelfAttention/q:0": t5,
+        "head/dense/kernel:0": dense,
+        "head/dense/kernel/ExponentialMovingAverage:0": dense,
+        "global_step:0": np.array(3),
+    }
+    torch_state = {
+        "model.h0.attn.c_attn.weight": attention[0].T,
+        "model.wte": table,
+        "bert.encoder.layer_0.attention.self.query.weight": query.T,
+        "resnet_v1_50.block1.unit_1.conv1.weight": conv.transpose(3, 2, 0, 1),
+        "mobilenet.separable.depthwise_weight": depthwise.reshape(3, 3, 32).transpose(2, 0, 1)[:, None],
+        "encoder.block_000.layer_000.SelfAttention.q.weight": t5.T,
+        "head.dense.weight": dense.T,
+        "head.dense.weight_ema": dense.T,
+    }
+    return variables, {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in torch_state.items()}
+
+
+@pytest.mark.parametrize("kind", ["npz", "pickle", "safetensors", "arrays", "tensors", "without outputs"])
+def test_variables_of_tensorflow_are_weights_of_torch(kind, tmp_path):
+    variables, torch_state = of_tensorflow()
+    source = variables
+    if kind == "npz":
+        np.savez(source := tmp_path / "w.npz", **variables)
+    elif kind == "pickle":
+        (source := tmp_path / "w.pkl").write_bytes(pickle.dumps(variables))
+    elif kind == "safetensors":
+        save_file(
+            {name: np.ascontiguousarray(one) for name, one in variables.items()}, source := tmp_path / "w.safetensors"
+        )
+    elif kind == "tensors":
+        source = {name: torch.from_numpy(np.array(one)) for name, one in variables.items()}
+    elif kind == "without outputs":
+        source = {name.removesuffix(":0"): one for name, one in variables.items()}
+    weights = open_weights(source)
+    expected = {m.name: (m.kind, m.load()) for m in open_weights(torch_state).matrices}
+    assert {m.name for m in weights.matrices} == expected.keys()
+    assert "model.h0.attn.c_attn.weight[k]" in expected  # fused, as in PyTorch
+    for matrix in weights.matrices:
+        assert (matrix.kind, torch.equal(matrix.load(), expected[matrix.name][1])) == (expected[matrix.name][0], True)
+    states = [one.name for one in weights.skipped if one.reason == "an optimizer's state"]
+    assert len(states) == 3
+
+
+def test_layers_of_haiku_have_their_names_between_slashes_too():
+    params = {"mlp/~/linear_0": {"w": DENSE, "b": np.zeros(30, "f4")}, "conv2_d": {"w": CONV, "b": np.zeros(16, "f4")}}
+    tensors = loaded(open_weights(params))
+    assert np.array_equal(tensors["mlp.linear_0.weight"][0].numpy(), DENSE.T)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from math import prod, sqrt
+from math import isfinite, prod, sqrt
 from typing import Any
 
 import torch
@@ -80,11 +80,12 @@ def scale_of_config(config: Mapping[str, Any]) -> _ScaleOf:
 
     def scale(layer: str, _: str, rank: int) -> float | None:
         alpha = config.get("lora_alpha", config.get("alpha"))
-        for pattern, value in (config.get("alpha_pattern") or {}).items():
+        patterns = config.get("alpha_pattern")
+        for pattern, value in patterns.items() if isinstance(patterns, Mapping) else ():
             if layer == pattern or layer.endswith(f".{pattern}") or _fits(pattern, layer):
                 alpha = value
                 break
-        if not isinstance(alpha, int | float):
+        if not isinstance(alpha, int | float) or not isfinite(alpha):
             return None
         return float(alpha) / (sqrt(rank) if config.get("use_rslora") else rank)
 

@@ -27,7 +27,7 @@ _EMBEDDING = re.compile(
 
 _TABLE = re.compile(
     r"\w*(embed|embeds|embedding|embeddings|emb|tokens?|latents|queries|query|bias_table|prompts?)(_[hwtxyz])?|pos|"
-    r"(abs|rel|absolute|relative)_?pos\w*|position\w*|pe|const(ant)?|input"
+    r"(abs|rel|absolute|relative)_?pos\w*|position\w*|pe|w[tp]e|const(ant)?|input"
 )
 """What models call tables of vectors that are parameters of their own: positions, tokens, queries."""
 

@@ -1,4 +1,4 @@
-"""Kernels as Keras, JAX and Paddle store them, inputs before outputs, turned to what PyTorch stores.
+"""Kernels as Keras, JAX, TensorFlow and Paddle store them, inputs before outputs, turned to what PyTorch stores.
 
 Here: which way such a kernel goes. Not here: the files that hold them (`formats`).
 """
@@ -68,6 +68,65 @@ def as_in_torch(parameter: Parameter) -> Parameter:
     return replace(
         parameter, name=name, shape=stored, load=lambda: turn(load()), load_rows=None, refusal=refusal, memory=None
     )
+
+
+_OF_TENSORFLOW = re.compile(
+    r"(?P<path>(?:.*\.)?)(?P<kind>depthwise_|pointwise_|recurrent_|)(?P<called>weights|w)"
+    r"|(?P<attention>.*attention\w*)\.(?P<of>[qkvo])",
+    re.IGNORECASE,
+)
+"""What graphs of TensorFlow call their kernels beside `kernel`: TF-Slim, the first GPT-2, Haiku; and T5's attention."""
+
+_SLOTS = re.compile(
+    r"(.*\.)?(adam\w*|lamb(_\w+)?|nadam\w*|momentum\w*|rmsprop\w*|adagrad\w*|adadelta\w*|ftrl\w*|adafactor\w*|(\w+_)?slot_\w+)",
+    re.IGNORECASE,
+)
+"""What TensorFlow's optimizers put behind the name of a variable."""
+
+_AVERAGE = ".ExponentialMovingAverage"
+
+
+def is_of_tensorflow(name: str) -> bool:
+    """Whether a name is one of a graph of TensorFlow, or of Haiku: steps between slashes, an output behind a colon.
+
+    >>> is_of_tensorflow("model/h0/attn/c_attn/w:0"), is_of_tensorflow("model.h0.attn.c_attn.w")
+    (True, False)
+    """
+    return "/" in name or re.search(r"\w:\d+$", name) is not None
+
+
+def of_tensorflow(parameter: Parameter) -> Parameter:
+    """A variable of TensorFlow as PyTorch would name and store it.
+
+    Args:
+        parameter: of which `is_of_tensorflow` the name.
+
+    Returns:
+        it, with points for slashes, its kernel out × in as a `weight`; what an optimizer keeps of a variable is
+        refused.
+
+    >>> import numpy as np
+    >>> from spectail.weights.parameter import from_array
+    >>> weight = of_tensorflow(from_array(np.zeros((1, 20, 60)), "model/h0/attn/c_attn/w:0"))
+    >>> weight.name, weight.shape
+    ('model.h0.attn.c_attn.weight', (60, 20))
+    """
+    name = re.sub(r":\d+$", "", parameter.name).replace("/~/", "/").strip("/").replace("/", ".")
+    if _SLOTS.fullmatch(name):
+        return replace(parameter, name=name, refusal="an optimizer's state")
+    average, name = name.endswith(_AVERAGE), name.removesuffix(_AVERAGE)
+    match = _OF_TENSORFLOW.fullmatch(name)
+    if match:
+        kind, path = ("", f"{match['attention']}.{match['of']}.") if match["of"] else (match["kind"], match["path"])
+        name = f"{path}{kind}kernel"
+    load, shape = parameter.load, parameter.shape
+    if match and not match["kind"] and len(shape) == 3 and shape[0] == 1:  # a convolution of one position is linear
+        refusal = parameter.refusal or why_not_matrix(shape[1:])
+        parameter = replace(
+            parameter, shape=shape[1:], load=lambda: load()[0], load_rows=None, refusal=refusal, memory=None
+        )
+    turned = as_in_torch(replace(parameter, name=name))
+    return replace(turned, name=f"{turned.name}_ema") if average else turned
 
 
 _EMBEDDING = re.compile(r"(.*\.)?\w*emb\w*\.weight")

@@ -207,9 +207,12 @@ def _weights_of(folder: Folder) -> list[str]:
     if of_ranks := files_of_ranks(folder.names):
         return of_ranks
     indices = [name for name in names if name.endswith(".index.json")]
-    files = [name for name in names if name.endswith(ENDINGS)]
+    files = [name for name in names if name.lower().endswith(ENDINGS)]
     shards = [match for name in files if (match := _SHARD.fullmatch(name))]
     if not indices and shards and len(shards) == len(files):
+        # what lies there in both forms is taken in this one, as whole files are
+        shards = [match for match in shards if match["ending"] == ".safetensors"] or shards
+        files = [match.string for match in shards]
         sets = {(match["name"], match["count"], match["ending"]) for match in shards}
         if len(sets) == 1:
             count = int(shards[0]["count"])
@@ -229,6 +232,8 @@ def _weights_of(folder: Folder) -> list[str]:
 
 def _nothing_in(folder: Folder) -> str:
     """Why a folder is no source, with what to do where it is known what it is."""
+    if any(name.endswith(".distcp") for name in folder.names):
+        return f"{folder.name} is of torch.distributed.checkpoint, but its {METADATA} is missing: copy that, too"
     if reason := why_in_parts(folder.names) or what_folder(folder.names):
         return f"{folder.name} is {reason}"
     expected = f"{', '.join(USUAL[:2])}, or one file that ends in {', '.join(ENDINGS)}"
@@ -270,13 +275,20 @@ def _shared_within(part: str, parameter: Parameter) -> Parameter:
 
 def _joined(sources: Sequence[tuple[str, Source]]) -> Source:
     """The parameters of several files that belong together."""
-    parameters: list[Parameter] = []
+    parameters: dict[str, Parameter] = {}
     skipped: list[Skipped] = []
-    for name, source in sources:
-        parameters += [_shared_within(name, one) for one in source.parameters]
+    places: dict[str, str] = {}
+    for file, source in sources:
+        for one in source.parameters:
+            if (first := places.setdefault(one.name, file)) != file:
+                both = " and in ".join(map(printable, (first, file)))
+                raise SourceError(
+                    f"{printable(one.name):.200} is in {both}; expected an index that says which is meant"
+                )
+            parameters[one.name] = _shared_within(file, one)
         skipped += source.skipped
     shard = _SHARD.fullmatch(sources[0][0])
-    return Source(shard["name"] if shard else "", sorted(parameters, key=natural_order), skipped)
+    return Source(shard["name"] if shard else "", sorted(parameters.values(), key=natural_order), skipped)
 
 
 def _sharded(folder: Folder, index_name: str, key: str | None) -> Source:

@@ -84,9 +84,9 @@ def is_transposed(name: str, shape: Shape, near: Neighbours) -> bool:
 
 def _is_modulated(layer: str | None, shape: Shape, near: Neighbours) -> bool:
     """Of a StyleGAN: 1 × out × in × height × width. A kernel of three dimensions has no such depth."""
-    if len(shape) != 5:
-        return False
     beside = layer is not None and f"{layer}.modulation.weight" in near.shapes
+    if len(shape) != 5:
+        return beside and len(shape) == 4 and shape[0] == 1
     return beside or shape[2] > max(_WIDEST, 2 * max(shape[3:]))
 
 

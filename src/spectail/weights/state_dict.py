@@ -6,7 +6,7 @@ which splitting a name gets (`by_name`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from spectail.errors import SourceError
 from spectail.weights.adapters import adapted_by_name, scale_of_config
-from spectail.weights.channels_last import as_in_torch
+from spectail.weights.channels_last import as_in_torch, is_of_tensorflow, of_tensorflow
 from spectail.weights.formats.pickle_machine import StandIn
 from spectail.weights.matrix import Skipped
 from spectail.weights.parameter import Parameter, Source, from_array, from_tensor
@@ -104,10 +104,13 @@ def source_of_tree(tree: Tree, where: str, title: str, key: str | None = None) -
             skipped += [finder.beside(name, value, chosen) for name, value in tree.items() if name != chosen]
             tree, keys = tree[chosen], [*keys, chosen]
     parameters: list[Parameter] = []
-    for path, value in finder.leaves(tree, ()):
-        name = ".".join(path) or "tensor"  # one that was saved alone has no name
+    leaves = [(".".join(path) or "tensor", value) for path, value in finder.leaves(tree, ())]  # one alone has no name
+    graph = any(is_of_tensorflow(name) for name, _ in leaves)
+    for name, value in leaves:
         leaf = as_parameter(value, name)
-        if leaf is not None and not isinstance(value, Parameter | Tensor):  # an array of JAX or Keras in memory
+        if leaf is not None and graph:
+            leaf = of_tensorflow(leaf)
+        elif leaf is not None and not isinstance(value, Parameter | Tensor):  # an array of JAX or Keras in memory
             leaf = as_in_torch(leaf)
         if leaf is not None:
             parameters.append(leaf)
@@ -120,13 +123,27 @@ def source_of_tree(tree: Tree, where: str, title: str, key: str | None = None) -
         raise SourceError(
             f"{where} holds no tensor by name, only {names}; expected a state dict, as model.state_dict() gives"
         )
+    check_placeholders(parameters, where, partitioned)
+    return Source(title_of_keys(title, tuple(keys)), parameters, skipped, config=config)
+
+
+def check_placeholders(parameters: Sequence[Parameter], where: str, partitioned: Collection[Any] = ()) -> None:
+    """Refuse what holds the names of weights alone.
+
+    Args:
+        parameters: of a checkpoint.
+        where: what it is called in messages.
+        partitioned: names of parameters of which it is known that they are not empty.
+
+    Raises:
+        SourceError: all are empty, or some that are not.
+    """
     empty = sum(0 in one.shape for one in parameters)
     if len(parameters) == empty > 1 or any(0 in one.shape and one.name in partitioned for one in parameters):
         raise SourceError(
             f"{where} has {empty} empty tensors: placeholders of DeepSpeed's ZeRO stage 3, whose values lie in other "
             "files; merge them with the zero_to_fp32.py that lies beside: python zero_to_fp32.py . merged"
         )
-    return Source(title_of_keys(title, tuple(keys)), parameters, skipped, config=config)
 
 
 def _configuration_in(tree: Tree) -> dict[str, Any]:

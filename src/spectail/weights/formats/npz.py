@@ -37,6 +37,9 @@ _MOST_TIMES = 1_100
 
 _NUMBERS = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16)")
 
+_OF_TENSORFLOW = re.compile(r":\d+$|/(w|weights)$")
+"""What no name of Flax ends with."""
+
 _HOW_TO_CONVERT = "save plain arrays of numbers: np.savez(path, **{name: np.asarray(array, 'float32')})"
 
 
@@ -73,7 +76,9 @@ def _tensors(file: StoredFile, key: str | None) -> Source:
 
 
 def _nested(arrays: dict[str, Parameter]) -> Tree:
-    """Names of JAX have their steps between slashes."""
+    """Names of JAX have their steps between slashes; those of TensorFlow's graphs stay as they are."""
+    if any(_OF_TENSORFLOW.search(name) for name in arrays):
+        return arrays
     tree: dict[str, Any] = {}
     for name, array in arrays.items():
         *steps, last = name.split("/")

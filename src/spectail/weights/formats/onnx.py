@@ -51,8 +51,8 @@ _HOW_TO_CONVERT = "onnx.save(onnx.load(path), path) writes external data into th
 
 
 def _recognises(file: StoredFile) -> bool:
-    """A protocol buffer does not say what it is of."""
-    return file.ending == ".onnx"
+    """A protocol buffer does not say what it is of; one that begins as a text is none."""
+    return file.ending == ".onnx" and not file.start(16).decode("latin1").isprintable()
 
 
 def _tensors(file: StoredFile, key: str | None) -> Source:

@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 
 from spectail.errors import SourceError
+from spectail.weights.channels_last import is_of_tensorflow, of_tensorflow
 from spectail.weights.formats.format import Format
 from spectail.weights.parameter import Parameter, Source, dtype_name, natural_order, why_not_matrix, why_not_values
+from spectail.weights.state_dict import check_placeholders
 from spectail.weights.stored import StoredFile
 from spectail.weights.untrusted import parse_json, printable
 
@@ -87,6 +89,9 @@ def _tensors(file: StoredFile, key: str | None) -> Source:
     if end != size:
         raise SourceError(f"{path} is damaged: its tensors end at byte {start + end}, the file at {start + size}")
     parameters = [_parameter(file, name, header[name], start + first) for (first, _), name in spans]
+    if any(is_of_tensorflow(name) for name in header):
+        parameters = [*map(of_tensorflow, parameters)]
+    check_placeholders(parameters, path)
     return Source(file.title, sorted(parameters, key=natural_order))
 
 
