@@ -4,6 +4,7 @@ from .analysis.model import Analysis as Analysis
 from .analysis.model import analyze as analyze
 from .analysis.model import Comparison as Comparison
 from .analysis.model import compare as compare
+from .analysis.series import analyze_series as analyze_series
 from .analysis.on_request import FARMS as FARMS
 from .analysis.on_request import LOCALISATION as LOCALISATION
 from .analysis.row import complete as complete

@@ -53,12 +53,20 @@ class WorkProgress:
         share: of the work that is done already.
         tell: called in the place of the bar and of the lines, with the share and a name.
         seconds: between two lines.
+        unit: what is counted.
     """
 
     def __init__(
-        self, total: int, done: int = 0, share: float = 0.0, tell: MatrixProgress | None = None, seconds: float = 60.0
+        self,
+        total: int,
+        done: int = 0,
+        share: float = 0.0,
+        tell: MatrixProgress | None = None,
+        seconds: float = 60.0,
+        unit: str = "matrices",
     ) -> None:
         self._total, self._done, self._share, self._share_before = total, done, share, share
+        self._unit = unit
         self._name, self._tell, self._seconds = "opening", tell, seconds
         self._started, self._ended = time.monotonic(), threading.Event()
         self._bar = bar(TextColumn("{task.fields[left]}"))
@@ -83,6 +91,19 @@ class WorkProgress:
     def finish(self, share: float) -> None:
         """A matrix is done, which was so much of the work."""
         self._done += 1
+        self.advance(share)
+
+    def part(self, count: int, prefix: str) -> PartProgress:
+        """One of several parts that are counted as one each, of about the same work.
+
+        Args:
+            count: of parts.
+            prefix: of the names of its matrices.
+        """
+        return PartProgress(self, count, prefix)
+
+    def advance(self, share: float) -> None:
+        """So much of the work more is done."""
         self._share += share
         if not self._bar.disable:
             self._show()
@@ -96,7 +117,7 @@ class WorkProgress:
         """How far it is, and how long the rest takes at the pace so far."""
         pace = (self._share - self._share_before) / max(time.monotonic() - self._started, 1e-9)
         left = f", about {_about((1 - self._share) / pace)} left" if pace > 0 else ""
-        return f"{self._done} of {self._total} matrices, {100 * self._share:.0f} % of the work{left}"
+        return f"{self._done} of {self._total} {self._unit}, {100 * self._share:.0f} % of the work{left}"
 
     def _show(self) -> None:
         if self._tell is not None:
@@ -109,6 +130,25 @@ class WorkProgress:
     def _print_lines(self) -> None:
         while not self._ended.wait(self._seconds):
             print(self.line(), file=sys.stderr, flush=True)
+
+
+class PartProgress:
+    """How far one of several parts of a work is, for who knows of no other part."""
+
+    def __init__(self, whole: WorkProgress, count: int, prefix: str) -> None:
+        self._whole, self._count, self._prefix = whole, count, prefix
+
+    def begin(self, name: str) -> None:
+        """A matrix is begun."""
+        self._whole.begin(f"{self._prefix}{name}")
+
+    def finish(self, share: float) -> None:
+        """A matrix is done, which was so much of the part."""
+        self._whole.advance(share / self._count)
+
+    def say(self, sentence: str) -> None:
+        """Print a sentence above the bar."""
+        self._whole.say(sentence)
 
 
 def _about(seconds: float) -> str:

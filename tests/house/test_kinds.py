@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -43,11 +44,21 @@ def monitored():
     return monitor.recording
 
 
+def analysed():
+    model = network()
+    with tempfile.TemporaryDirectory() as folder:
+        for step in (0, 10, 20):
+            torch.save(model.state_dict(), Path(folder) / f"step-{step}.pt")
+            model[0].weight.data.mul_(1 + torch.rand(60))
+        return spectail.analyze_series(folder)
+
+
 MAKE = {
     "two-layer": lambda: spectail.simulate(
         spectail.Experiment(n=200, d=30, h=40, steps=3, n_test=20, n_test_large=20, overlaps=((1, 0),))
     ),
     "monitor": monitored,
+    "series": analysed,
     "training": lambda: spectail.load_recording(min(TRAINING.glob("*.nc"))),
     "analysis": lambda: spectail.analyze(network()).recording,
     "comparison": lambda: spectail.compare(network(), nn.Sequential(*[nn.Linear(60, 40), nn.Tanh()])).recording,

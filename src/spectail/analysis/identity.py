@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from spectail.weights.matrix import Weights, read_once
 from spectail.weights.remote import is_remote, remote_stamps
@@ -62,8 +63,31 @@ def weights_digest(weights: Weights) -> str:
         factors = None if matrix.factors is None else matrix.factors()
         for values in [matrix.load()] if factors is None else [factors.left, factors.right]:
             digest.update(json.dumps([matrix.name, matrix.dtype, list(values.shape)]).encode())
-            digest.update(values.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+            digest.update(_bytes_of(values))
     return digest.hexdigest()
+
+
+def content_hash(*tensors: Tensor) -> str:
+    """What tells whether weights are the same, bit for bit.
+
+    Args:
+        tensors: that they are made of.
+
+    Returns:
+        16 hexadecimal digits (of SHA-256).
+
+    >>> content_hash(torch.zeros(2)) == content_hash(torch.zeros(2)), content_hash(torch.zeros(1, 2))
+    (True, '1b93265ec6a40b1b')
+    """
+    digest = hashlib.sha256()
+    for values in tensors:
+        digest.update(json.dumps([str(values.dtype), list(values.shape)]).encode())
+        digest.update(_bytes_of(values))
+    return digest.hexdigest()[:16]
+
+
+def _bytes_of(values: Tensor) -> memoryview:
+    return values.detach().cpu().contiguous().view(torch.uint8).numpy().data
 
 
 def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

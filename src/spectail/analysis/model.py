@@ -212,7 +212,7 @@ def analyze(
         warnings.warn("analyze(after=…) is now spectail.compare(before, after)", DeprecationWarning, stacklevel=2)
         return compare(source, after, conv=conv, nulls=nulls, tail=tail, seed=seed, progress=progress)
     request = Request(
-        "analysis", (source,), reading, layers, _checked(nulls), tail, seed, device, dict(measure or {}), base
+        "analysis", (source,), reading, layers, checked_nulls(nulls), tail, seed, device, dict(measure or {}), base
     )
     compute = Compute(device or "cpu", workers, ray, resources, threads=1)
     return Analysis(*_record(request, compute, out, existing, progress))
@@ -286,7 +286,7 @@ def compare(
     """
     tail = _asked_for_tail(tail, p_value)
     reading = _reading(conv, key, heads)
-    request = Request("comparison", (before, after), reading, layers, _checked(nulls), tail, seed, device)
+    request = Request("comparison", (before, after), reading, layers, checked_nulls(nulls), tail, seed, device)
     compute = Compute(device or "cpu", workers, ray, resources, threads=1)
     return Comparison(*_record(request, compute, out, existing, progress))
 
@@ -296,7 +296,8 @@ def _reading(conv: ConvMatrix | str, key: str | None, heads: bool) -> dict[str, 
     return {"conv": str(conv)} | ({} if key is None else {"key": key}) | ({"heads": True} if heads else {})
 
 
-def _checked(nulls: str | bool) -> str | bool:
+def checked_nulls(nulls: str | bool) -> str | bool:
+    """What to compare with, checked. Raises SettingError where that is not known."""
     if nulls not in ("gaussian", "full", True, False):
         raise SettingError(f"nulls={nulls!r} is not known; expected 'gaussian', 'full' or False")
     return "gaussian" if nulls is True else nulls
@@ -359,7 +360,6 @@ def _record(
         places = range(len(weights.matrices))
         in_order, spectra = [rows[place][0] for place in places], [rows[place][1] for place in places]
         own = [*request.measure, *(select("base") if request.base is not None else ())]
-        own += select("shuffles") if request.nulls == "full" else ()
         recording = rows_to_dataset(request.of, in_order, spectra, attributes, own)
         if journal:
             journal.save(recording)

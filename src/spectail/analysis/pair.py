@@ -132,6 +132,21 @@ def direction_overlaps(before: WeightMatrix, after: WeightMatrix) -> dict[str, f
     return row
 
 
+def update_overlaps(before: WeightMatrix, change: WeightMatrix) -> dict[str, float]:
+    """How far the leading directions of an update are those of the weights that it was made to.
+
+    Args:
+        before: one matrix, or the slices of a kernel.
+        change: what was added to it.
+
+    Returns:
+        `update_overlap_left` and `update_overlap_right` with their nulls, as `direction_overlaps` has them; NaN where
+        nothing changed.
+    """
+    both = direction_overlaps(before, change)
+    return {name.replace("leading", "update"): value for name, value in both.items() if "leading" in name}
+
+
 def spectral_moves(before: WeightMatrix, after: WeightMatrix) -> dict[str, float]:
     """How far the spectrum of a matrix moved, in the quantities of a comparison that are called so.
 

@@ -21,9 +21,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spectail.analysis.base import against_base, bytes_beside_base, work_beside_base
-from spectail.analysis.identity import stamps_of, weights_digest
-from spectail.analysis.pair import Pair, direction_overlaps, pair_up, spectral_moves
-from spectail.analysis.row import bytes_needed, bytes_stored, measure_matrix, measured_or_noted, not_measured
+from spectail.analysis.identity import content_hash, stamps_of, weights_digest
+from spectail.analysis.pair import Pair, direction_overlaps, pair_up, spectral_moves, update_overlaps
+from spectail.analysis.row import (
+    bytes_needed,
+    bytes_stored,
+    measure_matrix,
+    measured_or_noted,
+    not_measured,
+    why_not,
+)
 from spectail.errors import SettingError, SourceError
 from spectail.recording.layout import as_kept
 from spectail.recording.quantities import Quantity
@@ -36,7 +43,7 @@ from spectail.weights.matrix import WeightMatrix, Weights, read_once
 from spectail.weights.opening import open_weights, open_whole
 
 if TYPE_CHECKING:
-    from spectail.progress import WorkProgress
+    from spectail.progress import PartProgress, WorkProgress
 
 Measure = Mapping[Quantity, Callable[[NDArray[np.float64], int, int], float]]
 """Quantities beside the table's: each is computed from the eigenvalues, ascending, or, where it is `of="weights"`, from
@@ -143,28 +150,46 @@ class OpenRequest:
         digest = weights_digest(self.weights)
         return digest if self.base is None or stamps_of(self.request.base) else digest + weights_digest(self.base)
 
-    def measure(self, matrix: WeightMatrix) -> Row:
-        """The row and spectrum of a matrix; one that cannot be measured has a note."""
-        row, spectrum = measured_or_noted(matrix, self._measured)
+    def measure(self, matrix: WeightMatrix, last: LastTime | None = None) -> Row:
+        """The row and spectrum of a matrix; one that cannot be measured has a note.
+
+        Args:
+            matrix: one of the weights.
+            last: what was found at the step before, where the matrix is one of a series. Then the row has the hash of
+                its content, and no more where that is known.
+        """
+        before, content = last.phase if last else "", ""
+        if last:
+            try:
+                matrix, content = _hashed(matrix)
+            except Exception as error:
+                row = not_measured(matrix, why_not(error, matrix))
+                return row | {"content": ""}, np.empty(0, np.float32)
+            if content in last.contents:
+                return {"name": matrix.name, "content": content}, np.empty(0, np.float32)
+        row, spectrum = measured_or_noted(matrix, partial(self._measured, before=before))
+        row |= {"content": content} if last else {}
         for q, function in self.request.measure.items():
             row[q.name] = _own_quantity(function, spectrum, matrix, row, q)
         return row, as_kept(spectrum.numpy())
 
-    def _measured(self, matrix: WeightMatrix) -> tuple[dict[str, Any], Tensor]:
+    def _measured(self, matrix: WeightMatrix, before: str = "") -> tuple[dict[str, Any], Tensor]:
         asked = self.request
         if asked.device is not None:
             matrix = matrix.with_values(partial(_on_device, matrix, asked.device))
-        row, spectrum = measure_matrix(matrix, nulls=asked.nulls, tail=asked.tail, seed=asked.seed)
+        row, spectrum = measure_matrix(matrix, nulls=asked.nulls, tail=asked.tail, seed=asked.seed, before=before)
         if matrix.name in self.pairs:
             row |= direction_overlaps(*self.pairs[matrix.name]) | spectral_moves(*self.pairs[matrix.name])
+            row |= update_overlaps(self.pairs[matrix.name][0], matrix) if asked.of == "update" else {}
             row |= {"note": "unchanged"} if row["frobenius_norm"] == 0 else {}
         if self.bases is not None and self.has_base(matrix):
             quantities, note = against_base(matrix, self.bases, asked.device)
             row |= quantities | {"note": "; ".join(filter(None, [row["note"], note]))}
         return row, spectrum
 
-    def pieces(self, indices: Sequence[int]) -> list[MatrixPiece]:
+    def pieces(self, indices: Sequence[int], last: Mapping[int, LastTime | None] | None = None) -> list[MatrixPiece]:
         """The pieces of work of some matrices; those that are read together have one chunk."""
+        last = last or {}
         matrices = self.weights.matrices
         parameters = [self.read_together[one.name] for one in matrices]
         stored = Counter[Hashable]()
@@ -178,13 +203,36 @@ class OpenRequest:
                 self.cost(one),
                 self.memory(one) + stored[parameters[index]] - bytes_stored(one),
                 parameters[index],
+                last.get(index),
             )
             for index, one in ((index, matrices[index]) for index in indices)
         ]
 
 
+def _hashed(matrix: WeightMatrix) -> tuple[WeightMatrix, str]:
+    """A matrix whose values are read, and their hash; of one that is known by its factors, theirs."""
+    if matrix.factors is not None:
+        factors = matrix.factors()
+        return replace(matrix, factors=lambda: factors), content_hash(factors.left, factors.right)
+    values = matrix.load().detach()
+    return matrix.with_values(lambda: values), content_hash(values)
+
+
 def _on_device(matrix: WeightMatrix, device: str) -> Tensor:
     return matrix.load().detach().to(device)
+
+
+@dataclass(frozen=True)
+class LastTime:
+    """What is known of a matrix of a series before it is measured.
+
+    Attributes:
+        phase: at the step before.
+        contents: hashes of weights whose row is known: of these it is not measured again.
+    """
+
+    phase: str = ""
+    contents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -198,6 +246,7 @@ class MatrixPiece:
         cost: about how long it takes, in some unit.
         memory: bytes that it needs, or its chunk.
         chunk: equal for matrices that are read together.
+        last: of one of a series.
     """
 
     index: int
@@ -206,6 +255,7 @@ class MatrixPiece:
     cost: float
     memory: int
     chunk: Hashable
+    last: LastTime | None = None
 
     @property
     def key(self) -> str:
@@ -256,7 +306,7 @@ class StartMeasuring:
                     raise SourceError(f"{opened.weights.title} is another model for a worker: it has no {piece.name}")
                 if self.begin is not None:
                     self.begin(matrix.name)
-                yield Done(piece.key, opened.measure(matrix))
+                yield Done(piece.key, opened.measure(matrix, piece.last))
 
         return measure
 
@@ -267,7 +317,8 @@ def measure_pieces(
     compute: Compute,
     digest: str,
     keep: Callable[[int, Row], None],
-    progress: WorkProgress,
+    progress: WorkProgress | PartProgress,
+    last: Mapping[int, LastTime | None] | None = None,
 ) -> bool:
     """Measure matrices here or by workers.
 
@@ -278,6 +329,7 @@ def measure_pieces(
         digest: of weights that a factory makes, else "".
         keep: called with each row as soon as it is there.
         progress: hears of each matrix.
+        last: what is known of matrices of a series, by their places.
 
     Returns:
         whether all were done; else it was asked to stop.
@@ -286,7 +338,7 @@ def measure_pieces(
         SettingError: what is asked cannot be sent to workers.
         SourceError: a worker cannot open the source, or finds another.
     """
-    pieces = opened.pieces(indices)
+    pieces = opened.pieces(indices, last)
     total = sum(map(opened.cost, opened.weights.matrices))
     here = compute.in_this_process
     start = StartMeasuring(opened.request, digest, opened if here else None, progress.begin if here else None)

@@ -25,6 +25,7 @@ COMMANDS = {
     "predict": "predict:Predict",
     "report": "report:Report",
     "analyze": "analyze:Analyze",
+    "series": "series:SeriesCommand",
     "train": "train:Train",
     "store": "store:StoreCommand",
 }

@@ -17,6 +17,9 @@ import xarray as xr
 from spectail.errors import StoreError
 from spectail.recording.quantities import select
 
+NOT_THERE = "not in the model at this step"
+"""The note of a matrix where the model has none: to come and to go is no change of phase."""
+
 
 @dataclass(frozen=True)
 class Event:
@@ -25,7 +28,7 @@ class Event:
     Attributes:
         step: of the measurement that found it; it happened between that and the one before.
         matrix: its name.
-        kind: "phase", or what is stored: "alert", "replaced", "added".
+        kind: "phase", or what is stored: "alert", "replaced", "added", "removed".
         text: what happened; of a phase, the one before and the one after.
 
     >>> print(Event(40, "layer3.conv2", "phase", "bulk+spike → heavy-tailed"))
@@ -67,8 +70,9 @@ def events_between(
         after: rows of the later one.
         step: of the later one.
     """
-    phases = {row["name"]: row["phase"] for row in before}
-    changed = [row for row in after if phases.get(row["name"], row["phase"]) != row["phase"]]
+    phases = {row["name"]: row["phase"] for row in before if row.get("note") != NOT_THERE}
+    there = [row for row in after if row.get("note") != NOT_THERE]
+    changed = [row for row in there if phases.get(row["name"], row["phase"]) != row["phase"]]
     return tuple(Event(step, str(row["name"]), "phase", f"{phases[row['name']]} → {row['phase']}") for row in changed)
 
 
@@ -103,8 +107,12 @@ def events(recording: xr.Dataset) -> list[Event]:
     names, steps = [str(name) for name in np.atleast_1d(recording["matrix"].values)], np.atleast_1d(recording["step"])
     happened = stored_events(recording)
     if "phase" in recording:
-        phases = recording["phase"].values.reshape(len(steps), len(names))
-        rows = [[{"name": name, "phase": str(phase)} for name, phase in zip(names, row, strict=True)] for row in phases]
+        notes = recording["note"] if "note" in recording else xr.full_like(recording["phase"], "")
+        tables = (one.values.reshape(len(steps), len(names)) for one in (recording["phase"], notes))
+        rows = [
+            [{"name": n, "phase": str(p), "note": str(note)} for n, p, note in zip(names, *row, strict=True)]
+            for row in zip(*tables, strict=True)
+        ]
         for before, after, step in zip(rows, rows[1:], steps[1:], strict=False):
             happened += events_between(before, after, int(step))
     place = {name: index for index, name in enumerate(names)}

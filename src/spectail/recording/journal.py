@@ -19,7 +19,7 @@ from spectail.recording.journal_file import JournaledStep, JournalFile
 from spectail.recording.journal_records import Spectrum
 from spectail.recording.layout import Measurement, to_dataset
 from spectail.recording.netcdf import write_part
-from spectail.recording.quantities import select
+from spectail.recording.quantities import Quantity, select
 
 
 class Journal:
@@ -31,6 +31,7 @@ class Journal:
         path: the file; None keeps the measurements in memory only.
         attributes: of the recording.
         measurements: in the order of their steps, as they are kept.
+        extra: quantities that the rows have beside those of every recording of the kind.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Journal:
         self.of, self.matrices, self.path = of, list(matrices), path
         self.attributes = dict(attributes or {})
         self.measurements = list(measurements)
+        self.extra: list[Quantity] = []
         self._unwritten: list[Measurement] = []
         self._file: JournalFile | None = None
 
@@ -119,7 +121,114 @@ class Journal:
         from spectail import __version__
 
         attributes = {**self.attributes, "spectail_version": __version__}
-        return to_dataset(self.of, self.matrices, self.measurements, attributes)
+        return to_dataset(self.of, self.matrices, self.measurements, attributes, self.extra)
+
+
+class SeriesJournal(Journal):
+    """A journal whose steps may come in any order, and whose rows are in the file as soon as they are there.
+
+    Attributes:
+        begun: of the step under way: its number, and what tells its checkpoint from others.
+        rows: of that step, as far as they are there, by name, with their spectra.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        header: Mapping[str, Any],
+        matrices: Sequence[Mapping[str, Any]] = (),
+        measurements: Sequence[Measurement] = (),
+    ) -> None:
+        """Go on with the measurements of a file and its journal, or begin.
+
+        Args:
+            path: of the file; None keeps everything in memory.
+            header: what the recording is of; only who says the same may go on.
+            matrices: those of the file.
+            measurements: those of the file.
+
+        Raises:
+            StoreError: the journal is damaged or of something else, or another process writes to it.
+            OSError: it cannot be made or written to.
+        """
+        super().__init__("series", matrices, path, measurements=measurements)
+        self.begun: tuple[int, str] | None = None
+        self.rows: dict[str, tuple[dict[str, Any], Spectrum]] = {}
+        self._header, self._kept = dict(header), len(self.matrices)
+        if path is not None:
+            self._file = JournalFile(path, header, open_rows="keep")
+            step = self._file.content.open_step
+            for row, spectrum in zip(step.rows, step.spectra, strict=True):
+                self.begun = (int(row.pop("step")), str(row.pop("stamp")))
+                self.rows[row["name"]] = (row, np.empty(0, np.float32) if spectrum is None else spectrum)
+
+    def begin(self, step: int, stamp: str) -> None:
+        """Say which step the next rows are of; rows of another that was not finished are forgotten."""
+        if self.begun != (step, stamp):
+            self.forget()
+        self.begun = (step, stamp)
+
+    def forget(self) -> None:
+        """Forget the rows of a step that was not finished."""
+        if self._file is not None and self.rows:
+            self._file.close()
+            self._file = JournalFile(self._file.path, self._header)
+        self.begun, self.rows = None, {}
+
+    def keep(self, row: Mapping[str, Any], spectrum: Spectrum) -> None:
+        """Keep a row of the step that was begun. Raises OSError where it cannot be written; those before are kept."""
+        self._append_row(row, spectrum)
+        self.rows[row["name"]] = (dict(row), spectrum)
+
+    def finish(self, measurement: Measurement) -> None:
+        """Take the step that was begun among the measurements, in the place of one of the same number.
+
+        Args:
+            measurement: of it; rows that were not kept yet are written now.
+
+        Raises:
+            OSError: it cannot be written; the rows are kept.
+        """
+        spectra = measurement.spectra or {}
+        for row in measurement.rows:
+            if row["name"] not in self.rows:
+                self._append_row(row, spectra[row["name"]])
+        if self._file is not None:
+            stored = [asdict(event) for event in measurement.events if event.kind != "phase"]
+            closing = {"step": measurement.step, "events": stored, "spectra": True, "source": dict(measurement.source)}
+            self._file.close_step(closing | {"matrices": self.matrices[self._kept :]})
+        self._kept, self.begun, self.rows = len(self.matrices), None, {}
+        others = [one for one in self.measurements if one.step != measurement.step]
+        self.measurements = sorted([*others, measurement], key=lambda one: one.step)
+        if self._file is not None and (not self._file.path.exists() or self._file.is_due_to_fold()):
+            self.save()
+
+    def save(self) -> None:
+        """Write the file, whole or not at all; the journal holds no more than a step under way then."""
+        super().save()
+        for row, spectrum in self.rows.values():
+            self._append_row(row, spectrum)
+
+    def dataset(self) -> xr.Dataset:
+        """All measurements so far as a recording; in one order of attributes, whenever they came."""
+        self.attributes = dict(sorted(self.attributes.items()))
+        return super().dataset()
+
+    def close(self) -> None:
+        """Save what is new, and let go of the file. Raises as `save`."""
+        if self._file is None:
+            return
+        try:
+            if self.measurements and self._file.holds_rows:
+                self.save()
+        finally:
+            self._file.close()
+            self._file = None
+
+    def _append_row(self, row: Mapping[str, Any], spectrum: Spectrum) -> None:
+        if self._file is not None:
+            step, stamp = self.begun or (0, "")
+            self._file.append({**row, "step": step, "stamp": stamp}, spectrum)
 
 
 class RowJournal:
@@ -193,4 +302,5 @@ def from_journal(step: JournaledStep, before: Sequence[Mapping[str, Any]]) -> Me
         spectra = {row["name"]: values for row, values in zip(step.rows, step.spectra, strict=True)}
     at = int(closing["step"])
     events = (*events_between(before, step.rows, at), *(Event(**event) for event in closing.get("events", ())))
-    return Measurement(at, step.rows, spectra, tuple(closing.get("lr", ())), closing.get("clocks", {}), events)
+    lr, clocks, source = tuple(closing.get("lr", ())), closing.get("clocks", {}), closing.get("source", {})
+    return Measurement(at, step.rows, spectra, lr, clocks, events, source)

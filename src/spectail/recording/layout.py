@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from spectail.errors import StoreError
-from spectail.recording.events import Event, events_between, stored_events
+from spectail.recording.events import NOT_THERE, Event, events_between, stored_events
 from spectail.recording.quantities import HELD, OVER, Quantity, of_row, quantity, select, stored_in_runs
 
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ MATRIX_LABELS = ("kind", "rows", "cols", "slices", "dtype", "tensor")
 _SINGLE_ABOVE = 1e-24  # a largest eigenvalue past which what is not rounding is a normal float32
 
 
+ABSENT = {"phase": "unknown", "note": NOT_THERE}
+"""The row of a matrix that was added to the model later, or taken out of it before."""
+
+
 @dataclass(frozen=True)
 class Measurement:
     """All rows of one step; what a logger is handed.
@@ -47,6 +51,7 @@ class Measurement:
         lr: the learning rate of each group of parameters.
         clocks: seconds, by the name of the quantity.
         events: what happened to a matrix since the measurement before.
+        source: where the weights were read, by the name of the quantity; empty where they were in memory.
     """
 
     step: int
@@ -55,6 +60,7 @@ class Measurement:
     lr: tuple[float, ...] = ()
     clocks: Mapping[str, float] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
+    source: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -92,7 +98,7 @@ def to_dataset(
     Args:
         of: the kind of recording; a key of `HELD`.
         matrices: name, labels and nulls of each.
-        measurements: in the order of their steps, with a row a matrix.
+        measurements: in the order of their steps, with a row a matrix; one that was not in the model then needs none.
         attributes: of the Dataset.
         extra: quantities of a user's own that the rows have.
 
@@ -100,15 +106,23 @@ def to_dataset(
         quantities over step and matrix, `eigenvalues` over step, matrix and index where all measurements have spectra.
     """
     shape = (len(measurements), len(matrices))
+    names = [str(matrix["name"]) for matrix in matrices]
+    tables = [{row["name"]: row for row in one.rows} for one in measurements]
     variables: dict[str, Any] = {}
-    for q in [*select(*{"spectrum", "change"} & {*HELD[of]}), *extra]:
+    measured = {name for table in tables for row in table.values() for name in row}
+    between = [q for q in select(*{"change", "between", "shuffles"} & {*HELD[of]}) if q.name in measured]
+    for q in [*select(*{"spectrum", "content"} & {*HELD[of]}), *between, *extra]:
         lacking = "" if q.dtype is str else math.nan
-        values: list[Any] = [[row.get(q.name, lacking) for row in one.rows] for one in measurements]
+        values: list[Any] = [[table.get(name, ABSENT).get(q.name, lacking) for name in names] for table in tables]
         variables[q.name] = (("step", "matrix"), _column(values, q).reshape(shape), q.attributes)
     if "clock" in HELD[of]:
         for q in select("clock"):
             values = [one.clocks.get(q.name, math.nan) for one in measurements]
             variables[q.name] = ("step", np.array(values, dtype=float), q.attributes)
+    if "source" in HELD[of]:
+        for q in select("source"):
+            values = [one.source.get(q.name, "") for one in measurements]
+            variables[q.name] = ("step", _column(values, q), q.attributes)
     if "group" in HELD[of]:
         q = quantity("lr")
         rates = pad([np.array(one.lr, dtype=float) for one in measurements], front=False)
@@ -118,13 +132,14 @@ def to_dataset(
             values = [getattr(event, q.name.removeprefix("event_")) for event in stored]
             variables[q.name] = ("event", _column(values, q, whole=True), q.attributes)
     if measurements and all(one.spectra is not None for one in measurements):
-        flat = [np.asarray((one.spectra or {})[row["name"]]) for one in measurements for row in one.rows]
+        nothing = np.empty(0, np.float32)
+        flat = [np.asarray((one.spectra or {}).get(name, nothing)) for one in measurements for name in names]
         attrs = {"long_name": "eigenvalues of WᵀW, ascending; NaN before the first", "units": "w²"}
         padded = pad(flat)
         variables["eigenvalues"] = (("step", "matrix", "index"), padded.reshape(*shape, padded.shape[1]), attrs)
     coordinates: dict[str, Any] = {
         "step": np.array([one.step for one in measurements], dtype=np.int64),
-        "matrix": np.array([matrix["name"] for matrix in matrices], dtype=object),
+        "matrix": np.array(names, dtype=object),
     }
     for q in select("matrix", "null"):
         values = [matrix.get(q.name, "" if q.dtype is str else math.nan) for matrix in matrices]
@@ -306,7 +321,7 @@ def frame_of_rows(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
     own = dict.fromkeys(name for row in rows for name in row)
     known = (
-        [q.name for q in of_row(select("change", "base", "shuffles")) if q.name in own]
+        [q.name for q in of_row(select("change", "base", "shuffles", "between", "content")) if q.name in own]
         if rows
         else [q.name for q in of_row()]
     )
@@ -323,6 +338,7 @@ def measurements_of(recording: xr.Dataset, until: float = math.inf) -> list[Meas
     names = [str(name) for name in some["matrix"].values]
     tables = {str(name): values.values for name, values in some.data_vars.items() if values.dims == ("step", "matrix")}
     clocks = [q.name for q in select("clock") if q.name in some]
+    sources = [q.name for q in select("source") if q.name in some]
     happened = stored_events(some)
     measurements: list[Measurement] = []
     for at, step in enumerate(some["step"].values):
@@ -339,9 +355,10 @@ def measurements_of(recording: xr.Dataset, until: float = math.inf) -> list[Meas
         rates = some["lr"].values[at] if "lr" in some else ()
         lr = tuple(float(rate) for rate in rates if not np.isnan(rate))
         ticks = {name: float(some[name].values[at]) for name in clocks}
+        source = {name: str(some[name].values[at]) for name in sources}
         changes = events_between(measurements[-1].rows, rows, int(step)) if measurements else ()
         stored = tuple(event for event in happened if event.step == step)
-        measurements.append(Measurement(int(step), rows, spectra, lr, ticks, (*changes, *stored)))
+        measurements.append(Measurement(int(step), rows, spectra, lr, ticks, (*changes, *stored), source))
     return measurements
 
 

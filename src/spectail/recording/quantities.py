@@ -67,6 +67,9 @@ OVER: dict[str, tuple[str, ...]] = {
     "change": ("step", "matrix"),
     "base": ("step", "matrix"),
     "shuffles": ("step", "matrix"),
+    "between": ("step", "matrix"),
+    "content": ("step", "matrix"),
+    "source": ("step",),
     "teacher": ("step",),
     "readout": ("step",),
     "update": ("step",),
@@ -83,7 +86,7 @@ OVER: dict[str, tuple[str, ...]] = {
 HELD = {
     "two-layer": ("matrix", "spectrum", "teacher", "readout", "update", "pair", "pair_row", "pair_all"),
     "monitor": ("matrix", "null", "spectrum", "clock", "group", "event"),
-    "series": ("matrix", "null", "spectrum", "clock", "event"),
+    "series": ("matrix", "null", "spectrum", "change", "between", "shuffles", "content", "source", "event"),
     "training": ("matrix", "null", "spectrum", "clock", "group", "training"),
     "analysis": ("matrix", "null", "spectrum", "base", "shuffles"),
     "comparison": ("matrix", "null", "spectrum", "change", "shuffles"),
@@ -118,6 +121,18 @@ def _overlaps(side: str, role: str) -> tuple[Quantity, ...]:
         Q(f"null_{name}_window", "", f"mean share of a row of {symbol} within ± 5 ranks for independent directions",
           "pair_row"),
         Q(f"null_{name}_subspace", "", f"mean of {name}_subspace for independent directions", "pair_all"),
+    )
+
+
+def _update_overlap(side: str, role: str) -> tuple[Quantity, ...]:
+    """How far the strongest directions of an update are those of the weights, and what independent ones would have."""
+    name = f"update_overlap_{side}"
+    return (
+        Q(name, f"φ({role}, {role}_ΔW)", f"share of the span of the ten strongest {side} singular vectors of W before, "
+          "or of half of them, that lies in that of as many of the update", "between", head=f"W·ΔW {side}",
+          null=f"null_{name}"),
+        Q(f"null_{name}", "", f"mean of {name} for independent directions", "between"),
+        Q(f"null_spread_{name}", "", f"standard deviation of {name} for independent directions", "between"),
     )
 
 
@@ -238,6 +253,9 @@ QUANTITIES: tuple[Quantity, ...] = (
       "random order within each row", "shuffles", drawn="log"),
     Q("effect_within_cols", "effect in columns", "spread of log λ above the median over that of entries in "
       "random order within each column", "shuffles", drawn="log"),
+    *_update_overlap("left", "U"),
+    *_update_overlap("right", "V"),
+    Q("content", "", "hash of the weights that were measured; equal where they did not change", "content", dtype=str),
     Q("alignment", "sim(W, β*)", "|v₁·β*|, v₁ the top right singular vector of W", "teacher", head="sim",
       null="null_alignment", run=2),
     Q("null_alignment", "sim by chance", "mean |v·β*| of a direction v that is independent of β*", "teacher"),
@@ -267,9 +285,11 @@ QUANTITIES: tuple[Quantity, ...] = (
     Q("lr", "η", "learning rate of each group of parameters", "group", drawn="log"),
     Q("measuring_seconds", "", "time that the measurement took", "clock", unit="s"),
     Q("training_seconds", "", "training since the monitor was attached", "clock", unit="s"),
+    Q("source", "", "where the weights of the step were read", "source", dtype=str),
+    Q("source_stamp", "", "its files, their bytes, and when they were written", "source", dtype=str),
     Q("event_step", "", "step at which it was noticed", "event", dtype=int),
     Q("event_matrix", "", "matrix that it is about", "event", dtype=str),
-    Q("event_kind", "", "alert, replaced, added", "event", dtype=str),
+    Q("event_kind", "", "alert, replaced, added, removed", "event", dtype=str),
     Q("event_text", "", "what happened, in a sentence", "event", dtype=str),
 )
 # fmt: on

@@ -32,7 +32,7 @@ from spectail.recording.layout import (
     with_labels,
 )
 from spectail.recording.netcdf import checksum, read_netcdf
-from spectail.recording.quantities import OVER, select, stored_in_runs
+from spectail.recording.quantities import HELD, OVER, quantities_of, select, stored_in_runs
 
 _FIRST_MARK, _FIRST_FORMAT = "spectail_monitor_format", 1
 """The attribute that marks monitor files and trainings of the first edition, and their newest version."""
@@ -87,10 +87,16 @@ def _unfinished(journal: JournalContent) -> xr.Dataset:
 
 def _with_steps(recording: xr.Dataset, steps: Sequence[JournaledStep]) -> xr.Dataset:
     """A recording with what its journal holds beyond it."""
-    measurements = measurements_of(recording)
+    measurements, matrices = {one.step: one for one in measurements_of(recording)}, labels_of(recording)
     for step in steps:
-        measurements.append(from_journal(step, measurements[-1].rows if measurements else ()))
-    return to_dataset(recording.attrs["of"], labels_of(recording), measurements, recording.attrs)
+        before = max((at for at in measurements if at < int((step.closing or {})["step"])), default=None)
+        one = from_journal(step, () if before is None else measurements[before].rows)
+        measurements[one.step] = one
+        matrices += (step.closing or {}).get("matrices", [])
+    held = select(*HELD[recording.attrs["of"]])
+    extra = [q for q in quantities_of(recording) if OVER[q.of] == ("step", "matrix") and q not in held]
+    ordered = [measurements[at] for at in sorted(measurements)]
+    return to_dataset(recording.attrs["of"], matrices, ordered, recording.attrs, extra)
 
 
 def _load_file(path: Path) -> xr.Dataset:

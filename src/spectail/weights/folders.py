@@ -33,13 +33,29 @@ USUAL = (
 
 _BESIDE = re.compile(
     r"(optimizer|optim|scheduler|scaler|rng_state|random_states|training_args|trainer_state|lr_scheduler|sampler|"
-    r"custom_checkpoint|dl_state|tokenizer|spiece|sentencepiece|distrib_optim|zero_pp_rank|bf16_zero|fp16_zero|events)\b.*|.*(_optim_states|\.optim)\.(pt|bin)"
+    r"custom_checkpoint|dl_state|tokenizer|spiece|sentencepiece|distrib_optim|zero_pp_rank|bf16_zero|fp16_zero|events)"
+    r"(?![a-z]).*|.*(_optim_states|\.optim)\.(pt|bin)"
 )
 """Files that training programs put beside the weights."""
 
 _SHARD = re.compile(r"(?P<name>.*?)[-_.](?P<at>\d+)[-_]of[-_](?P<count>\d+)(?P<ending>\.\w+)")
 
 _ADAPTER = "adapter_config.json"  # of PEFT, beside adapter_model.safetensors
+
+
+def is_beside(name: str) -> bool:
+    """Whether a file, or a folder, is one that training programs put beside the weights: optimizers, data, …
+
+    Args:
+        name: without the folders above it.
+    """
+    return _BESIDE.fullmatch(name) is not None
+
+
+def is_shard(name: str) -> bool:
+    """Whether a file is one of several that together hold the weights."""
+    return _SHARD.fullmatch(name) is not None
+
 
 LARGEST_INDEX = 100_000_000
 """Bytes."""
@@ -81,7 +97,7 @@ def read_file(path: Path, key: str | None = None) -> Source:
         SourceError: there is no such file, it is not what it should be, or it is not clear which is meant.
     """
     if os.path.isdir(path):
-        return read_folder(_local_folder(path), key)
+        return read_folder(local_folder(path), key)
     local_file(path)  # says what is wrong with it in words of its own
     names = [name for name in ("config.json", _ADAPTER) if (path.parent / name).is_file()]
     return read_one(Folder(str(path.parent), path.parent.name, names, partial(_file_of, path.parent)), path.name, key)
@@ -101,7 +117,7 @@ def read_folder(folder: Folder, key: str | None = None) -> Source:
     """The parameters of a folder, as `read_file` gives them."""
     title = folder.title
     here = _here(folder)
-    chosen = _weights_of(folder)
+    chosen = weights_of(folder)
     if not chosen:
         snapshot = _snapshot(folder)
         if snapshot:
@@ -110,7 +126,7 @@ def read_folder(folder: Folder, key: str | None = None) -> Source:
         if step:
             source = _configured(folder, read_folder(folder.below(step), key))
             return replace(source, title=f"{title}/{source.title}")
-        parts = [part for part in _parts(folder) if _weights_of(folder.below(part))]
+        parts = [part for part in _parts(folder) if not is_beside(part) and weights_of(folder.below(part))]
         if not parts:
             raise SourceError(_nothing_in(folder))
         if reason := len(parts) > 1 and why_in_parts(folder.names):
@@ -159,7 +175,7 @@ def _parts(folder: Folder) -> list[str]:
     return sorted({name.partition("/")[0] for name in folder.names if "/" in name})
 
 
-def _local_folder(path: Path) -> Folder:
+def local_folder(path: Path) -> Folder:
     """A folder of this machine, as deep as weights lie in one: two folders down."""
     names: list[str] = []
     try:
@@ -184,7 +200,7 @@ def _names_below(path: Path, prefix: str, depth: int) -> list[str]:
     return names
 
 
-def _weights_of(folder: Folder) -> list[str]:
+def weights_of(folder: Folder) -> list[str]:
     """The files of a folder that together hold its weights: an index, or one file, or all shards; none without.
 
     Raises:

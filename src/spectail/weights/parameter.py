@@ -258,7 +258,12 @@ def _view_of_rows(view: View, first: int, last: int, copied: bool, values: Tenso
 
 def natural_order(parameter: Parameter) -> list[tuple[int, int, str]]:
     """By name, with numbers as numbers: layer 2 before layer 10. Some files keep no order of definition."""
-    pieces = re.split(r"(\d+)", parameter.name)
+    return natural_key(parameter.name)
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """What sorts names with their numbers as numbers."""
+    pieces = re.split(r"(\d+)", name)
     return [
         (0, len(piece.lstrip("0")), piece.lstrip("0")) if index % 2 else (1, 0, piece)
         for index, piece in enumerate(pieces)

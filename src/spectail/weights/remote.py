@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
 from urllib.request import url2pathname
 
@@ -35,6 +36,8 @@ from spectail.weights.ranges import (
 )
 from spectail.weights.stored import StoredFile, local_file
 from spectail.weights.untrusted import printable
+
+_T = TypeVar("_T")
 
 _REMOTE = re.compile(r"hub:|[a-z][a-z0-9+.-]*(::[a-z][a-z0-9+.-]*)*://", re.IGNORECASE)
 
@@ -74,7 +77,7 @@ def read_remote(source: str, key: str | None = None) -> Source:
     Raises:
         SourceError: it is not there, may not be read, or is not what it should be; or there is no connection.
     """
-    if _is_hub(source):
+    if is_hub(source):
         model = _model_of(source)
         below = _read_below(_hub_folder(model), model.path, key)
         return replace(below, title="/".join(filter(None, [model.title, model.path])))
@@ -94,7 +97,7 @@ def pinned(source: Any) -> Any:
     Raises:
         SourceError: there is no such model, or no connection.
     """
-    if not is_remote(source) or not _is_hub(source):
+    if not is_remote(source) or not is_hub(source):
         return source
     model = _model_of(source)
     return f"hub:{model.name}@{model.commit}" + (f"/{model.path}" if model.path else "")
@@ -112,7 +115,7 @@ def remote_stamps(source: str) -> list[list[Any]]:
     Raises:
         SourceError: it is not there, may not be read, or there is no connection.
     """
-    if _is_hub(source):
+    if is_hub(source):
         model = _model_of(source)
         return [["/".join(filter(None, [model.name, model.path])), 0, model.commit]]
     web = source.lower().startswith(("http://", "https://"))
@@ -121,6 +124,53 @@ def remote_stamps(source: str) -> list[list[Any]]:
     if name.endswith(".json"):  # an index
         names = [name, *shards_of(folder, name)]
     return [[one, file.size, str(file.stamp)] for one in names for file in (folder.file(one),)]
+
+
+def hub_folder(source: str) -> tuple[Folder, str]:
+    """The files of a model of the hub, or of a folder in it, and how `open_weights` takes this folder.
+
+    Args:
+        source: of which `is_hub`.
+
+    Raises:
+        SourceError: there is no such model or folder, or no connection.
+    """
+    model, home = _model_of(source), pinned(source)
+    folder = _hub_folder(model)
+    return (folder.below(model.path) if model.path else folder), home
+
+
+def revisions_of(source: str, pattern: str) -> list[str]:
+    """The branches and tags of a model of the hub that fit a pattern.
+
+    Args:
+        source: "hub:owner/name".
+        pattern: as the shell has it, such as "step*".
+
+    Returns:
+        their names, as "hub:owner/name@name" takes them.
+
+    Raises:
+        SourceError: there is no such model, none fits, or there is no connection.
+    """
+    match = _HUB.fullmatch(source)
+    if match is None or match["revision"] or match["path"]:
+        raise SourceError(f"{printable(source)!r:.200} names no model; with revisions expected hub:owner/name alone")
+    name, endpoint = match["model"], _endpoint()
+    if _hub_library().constants.HF_HUB_OFFLINE:
+        home = _home_in_cache(name) / "refs"
+        names = [path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()]
+    else:
+        names = _ask(name, "", endpoint, lambda api: _refs(api.list_repo_refs(name)))
+    fitting = [one for one in dict.fromkeys(names) if fnmatchcase(one, pattern)]
+    if not fitting:
+        some = ", ".join(map(printable, names[:8])) + (", …" if len(names) > 8 else "")
+        raise SourceError(f"hub:{name} has no revision that fits {pattern!r:.80}; it has {some or 'none'}")
+    return [one.replace("/", "%2F") for one in fitting]
+
+
+def _refs(refs: Any) -> list[str]:
+    return [one.name for one in (*refs.branches, *refs.tags)]
 
 
 def _read_below(folder: Folder, path: str, key: str | None) -> Source:
@@ -176,7 +226,8 @@ class _Model:
         return f"hub:{self.title}{cache}"
 
 
-def _is_hub(source: str) -> bool:
+def is_hub(source: str) -> bool:
+    """Whether what lies elsewhere is a model of the hub."""
     return source.lower().startswith(("hub:", "hf://"))
 
 
@@ -185,7 +236,7 @@ def _model_of(source: str) -> _Model:
     path = (match["path"] or "").strip("/") if match else ""
     if match is None or (path and not _safe([path])):
         raise SourceError(f"{printable(source)!r:.200} names no model; expected hub:owner/name[@revision][/file]")
-    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    endpoint = _endpoint()
     revision = unquote(match["revision"] or "main")
     offline = bool(_hub_library().constants.HF_HUB_OFFLINE)
     if offline:
@@ -196,25 +247,35 @@ def _model_of(source: str) -> _Model:
     return _Model(match["model"], commit, path, names, endpoint, offline)
 
 
+def _endpoint() -> str:
+    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+
+
 @lru_cache(maxsize=32)
 def _listed(name: str, revision: str, endpoint: str) -> tuple[str, tuple[str, ...]]:
     """The commit of a revision, and its files."""
-    commit, names = _asked(_hub_library(), name, revision, endpoint)
+    commit, names = _ask(name, revision, endpoint, partial(_files, name, revision))
     if not _COMMIT_OF_A_HUB.fullmatch(commit):
         raise SourceError(f"hub:{name}: {endpoint} does not say which commit {revision!r} is; expected a hub's answer")
     return commit, tuple(sorted(_safe(names)))
 
 
-def _asked(hub: Any, name: str, revision: str, endpoint: str) -> tuple[str, list[str]]:
-    """What the hub says of a revision: its commit and files."""
+def _files(name: str, revision: str, api: Any) -> tuple[str, list[str]]:
+    """The commit of a revision, and its files."""
+    info = api.model_info(name, revision=revision, timeout=TIMEOUT)
+    commit = str(info.sha or "")
+    if info.siblings is None:
+        return commit, list(api.list_repo_files(name, revision=commit or revision))
+    return commit, [one.rfilename for one in info.siblings]
+
+
+def _ask(name: str, revision: str, endpoint: str, question: Callable[[Any], _T]) -> _T:
+    """What the hub says of a model."""
+    hub = _hub_library()
     shown, api = f"hub:{name}", hub.HfApi(endpoint=endpoint)
     for pause in (*PAUSES[:2], None):
         try:
-            info = api.model_info(name, revision=revision, timeout=TIMEOUT)
-            commit = str(info.sha or "")
-            if info.siblings is None:
-                return commit, list(api.list_repo_files(name, revision=commit or revision))
-            return commit, [one.rfilename for one in info.siblings]
+            return question(api)
         except hub.errors.RevisionNotFoundError:
             raise SourceError(f"{shown} has no revision {revision!r:.80}") from None
         except hub.errors.HFValidationError as error:
@@ -271,7 +332,7 @@ def _why_refused(name: str, endpoint: str, status: int, code: str, message: str)
 
 def _listed_in_cache(name: str, revision: str) -> tuple[str, tuple[str, ...]]:
     """The same of what is in the cache, without asking anybody."""
-    home = Path(_hub_library().constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
+    home = _home_in_cache(name)
     reference = home / "refs" / revision
     commit, paths = revision, list[Path]()
     try:
@@ -285,6 +346,10 @@ def _listed_in_cache(name: str, revision: str) -> tuple[str, tuple[str, ...]]:
     if not paths:
         raise SourceError(f"hub:{name} is not in the cache at {revision!r:.80}, and HF_HUB_OFFLINE forbids to ask")
     return commit, tuple(path.relative_to(snapshot).as_posix() for path in paths)
+
+
+def _home_in_cache(name: str) -> Path:
+    return Path(_hub_library().constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}"
 
 
 def _hub_folder(model: _Model) -> Folder:

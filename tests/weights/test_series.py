@@ -1,0 +1,188 @@
+"""Checkpoints are found however a program lays them out, in the order of their steps; the rest is told in sentences."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.distributed import checkpoint as dcp
+
+from spectail.errors import SettingError, SourceError
+from spectail.weights.opening import open_weights
+from spectail.weights.series import find_series
+
+STATE = {"fc.weight": torch.eye(4)}
+
+
+def torch_file(path, **beside):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"state_dict": STATE, **beside} if beside else STATE, path)
+
+
+def safetensors_file(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(STATE, path)
+
+
+def distributed(path):
+    path.mkdir(parents=True)
+    dcp.save(dict(STATE), checkpoint_id=path, no_dist=True)
+
+
+def shards(path, *, index):
+    names = [f"model-0000{at}-of-00002.safetensors" for at in (1, 2)]
+    for at, name in enumerate(names):
+        path.mkdir(parents=True, exist_ok=True)
+        save_file({f"fc{at}.weight": torch.eye(4)}, path / name)
+    if index:
+        places = {f"fc{at}.weight": name for at, name in enumerate(names)}
+        (path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+
+
+def trainer(path, step):
+    safetensors_file(path / "model.safetensors")
+    (path / "trainer_state.json").write_text(json.dumps({"global_step": step, "log_history": []}))
+    torch.save({"state": {}, "param_groups": []}, path / "optimizer.pt")
+    torch.save({"cpu": torch.zeros(3)}, path / "rng_state_0.pth")
+
+
+STEPS = (5, 20, 100)  # in the order of letters: 100, 20, 5
+
+LAYOUTS = {
+    "step-N.pt": lambda run: [torch_file(run / f"step-{n}.pt") for n in STEPS],
+    "thousands of steps": lambda run: [torch_file(run / f"gpt2-{n}step.bin") for n in STEPS],
+    "N.safetensors": lambda run: [safetensors_file(run / f"{n}.safetensors") for n in STEPS],
+    "the Trainer of Hugging Face": lambda run: [
+        *(trainer(run / f"checkpoint-{n}", n) for n in STEPS),
+        (run / "runs").mkdir(),
+        (run / "training_args.bin").write_bytes(b"x"),
+    ],
+    "PEFT": lambda run: [safetensors_file(run / f"checkpoint-{n}" / "adapter_model.safetensors") for n in STEPS],
+    "diffusers": lambda run: [
+        safetensors_file(run / f"checkpoint-{n}" / "unet" / "diffusion_pytorch_model.safetensors") for n in STEPS
+    ],
+    "shards with an index": lambda run: [shards(run / f"step{n}", index=True) for n in STEPS],
+    "shards without one": lambda run: [shards(run / f"step{n}", index=False) for n in STEPS],
+    "Lightning": lambda run: [
+        *(torch_file(run / "version_0" / "checkpoints" / f"epoch={n}-step={n}.ckpt", global_step=n) for n in STEPS),
+        (run / "version_0" / "hparams.yaml").write_text("{}"),
+    ],
+    "Lightning with another name": lambda run: [
+        torch_file(run / "checkpoints" / f"epoch={at}.ckpt", global_step=n, epoch=at) for at, n in enumerate(STEPS)
+    ],
+    "torch.distributed.checkpoint": lambda run: [distributed(run / f"step-{n}") for n in STEPS],
+    "accelerate's FSDP": lambda run: [
+        distributed(run / f"checkpoint-{n}" / name) for n in STEPS for name in ("pytorch_model_fsdp_0", "optimizer_0")
+    ],
+    "pytorch_model_fsdp_N": lambda run: [distributed(run / f"pytorch_model_fsdp_{n}") for n in STEPS],
+    "DeepSpeed": lambda run: [
+        *(
+            torch_file(run / f"global_step{n}" / "mp_rank_00_model_states.pt", global_steps=n, module=STATE)
+            for n in STEPS
+        ),
+        (run / "latest").write_text("global_step100"),
+    ],
+    "nanoGPT, by what is stored": lambda run: [
+        torch_file(run / name / "ckpt.pt", iter_num=n) for name, n in zip("abc", STEPS, strict=True)
+    ],
+}
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_series_is_found_in_its_order_and_each_checkpoint_opens(layout, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    LAYOUTS[layout](run)
+    series = find_series(run / "*" / "ckpt.pt" if layout.startswith("nanoGPT") else run)
+    assert [one.step for one in series.checkpoints] == list(STEPS), series
+    assert series.remarks == ()
+    assert all(open_weights(one.source).matrices for one in series.checkpoints)
+
+
+def test_a_step_beside_the_weights_counts_more_than_a_number_in_a_name(tmp_path):
+    for at, step in enumerate((300, 600)):
+        trainer(tmp_path / f"checkpoint_{at}", step)
+    assert [one.step for one in find_series(tmp_path).checkpoints] == [300, 600]
+
+
+def test_duplicates_what_has_no_step_and_gaps_are_named(tmp_path):
+    for n in (100, 200, 300, 500):
+        torch_file(tmp_path / f"epoch=0-step={n}.ckpt", global_step=n)
+    torch_file(tmp_path / "last.ckpt", global_step=500)
+    torch_file(tmp_path / "best.pt")
+    series = find_series(tmp_path)
+    assert [one.name for one in series.checkpoints] == [f"epoch=0-step={n}.ckpt" for n in (100, 200, 300, 500)]
+    assert series.remarks == (
+        "best.pt is left out: neither its name nor what is stored in it says its step",
+        "last.ckpt is left out: epoch=0-step=500.ckpt is of step 500 too",
+        "between steps 300 and 500 there is none, though others are 100 apart",
+    )
+
+
+def test_what_is_being_written_and_what_lies_beside_weights_is_no_checkpoint(tmp_path):
+    torch_file(tmp_path / "step-1.pt")
+    torch_file(tmp_path / "tmp-checkpoint-2" / "model.pt")
+    torch_file(tmp_path / "optimizer-1.pt")
+    for name in (".step-2.pt.part", "step-3.pt.tmp", "log_4.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [one.name for one in find_series(tmp_path).checkpoints] == ["step-1.pt"]
+
+
+def test_patterns_and_lists_take_the_step_from_where_the_paths_differ(tmp_path):
+    for n in STEPS:
+        safetensors_file(tmp_path / "run2" / f"checkpoint-{n}" / "unet_ema" / "diffusion_pytorch_model.safetensors")
+    pattern = str(tmp_path / "run2" / "checkpoint-*" / "unet_ema")
+    found = find_series(pattern)
+    assert [one.step for one in found.checkpoints] == list(STEPS)
+    assert found.checkpoints == find_series([one.source for one in reversed(found.checkpoints)]).checkpoints
+
+
+def test_steps_are_given_where_nothing_says_them(tmp_path):
+    for name in ("first", "second", "third"):
+        torch_file(tmp_path / f"{name}.pt")
+    paths = [str(tmp_path / f"{name}.pt") for name in ("first", "second", "third")]
+    with pytest.raises(SourceError, match=r"say the steps of first\.pt, second\.pt, third\.pt; expected steps"):
+        find_series(paths)
+    assert [(one.step, one.name) for one in find_series(paths, steps=[0, 10, 20]).checkpoints] == [
+        (0, "first.pt"), (10, "second.pt"), (20, "third.pt"),
+    ]  # fmt: skip
+    assert find_series(paths, steps=[0, 20, 10]).remarks == (
+        "steps run back to 10; checkpoints are in the order of their steps",
+    )
+    assert find_series(paths, steps=[0, 10, 10]).remarks == ("third.pt is left out: second.pt is of step 10 too",)
+    with pytest.raises(SettingError, match=r"^steps has 2 numbers for 3 checkpoints: first\.pt"):
+        find_series(paths, steps=[0, 1])
+    with pytest.raises(SettingError, match="are no steps"):
+        find_series(paths, steps=[-1, 0, 1])
+
+
+def test_one_checkpoint_is_a_series_of_one(tmp_path):
+    shards(tmp_path / "model", index=False)
+    series = find_series(tmp_path / "model")
+    assert [(one.step, one.name) for one in series.checkpoints] == [(0, "model")]
+    assert series.remarks == ("model is the only checkpoint, and nothing says its step: it is taken for 0",)
+
+
+@pytest.mark.parametrize("file", ["model_index.json", "modules.json"])
+def test_numbered_parts_of_one_model_are_no_series(file, tmp_path):
+    for part in ("text_encoder", "text_encoder_2"):
+        safetensors_file(tmp_path / "pipe" / part / "model.safetensors")
+    (tmp_path / "pipe" / file).write_text("{}")
+    assert [one.name for one in find_series(tmp_path / "pipe").checkpoints] == ["pipe"]
+
+
+def test_what_is_no_series_is_told_in_a_sentence(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for run in ("a", "b"):
+        torch_file(tmp_path / "many" / run / "step-1.pt")
+    for source, sentence in {
+        tmp_path / "empty": r"empty has no checkpoint; expected step-N\.pt",
+        tmp_path / "many": "many has several series, in a, b; name one",
+        tmp_path / "no-*.pt": "fits no file; expected a folder of checkpoints",
+        3: "a int is no series; expected a folder",
+    }.items():
+        with pytest.raises(SourceError, match=sentence):
+            find_series(source)
+    with pytest.raises(SettingError, match="is of a model of the hub"):
+        find_series(tmp_path, revisions="step*")
