@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 import os
 import subprocess
@@ -292,6 +293,14 @@ def test_the_command_starts_and_a_terminal_without_greek_letters_gets_question_m
     done = subprocess.run(command, capture_output=True, env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr.decode()
     assert (tmp_path / "out" / "analysis.csv").exists()
+
+
+def test_in_the_c_locale_too(checkpoint, monkeypatch):
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, encoding="ascii", errors="surrogateescape"))
+    main(["analyze", checkpoint])
+    sys.stdout.flush()
+    assert b"?/?" in out.getvalue()  # the head of a column that has λ
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="needs root, to be somebody without a home")

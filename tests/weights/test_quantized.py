@@ -700,6 +700,7 @@ UNREAD = {
     "EXL2": {"q_weight": (4, 64, INT), "q_scale": (2, 8, INT), "q_scale_max": (2, FLOAT), "q_invperm": (9, INT)},
     "EXL3": {"trellis": (4, 4, 64, torch.int16), "suh": (64, FLOAT), "svh": (64, FLOAT)},
     "QuIP#": {"Qidxs": (8, 8, torch.int64), "SU": (64, FLOAT), "SV": (64, FLOAT)},
+    "sparse": {"weight.compressed": (8, 16, FLOAT), "weight.bitmask": (8, 4, torch.uint8), "weight.shape": (2, INT)},
     "BitNet": {"weight": (8, 32, torch.uint8), "weight_scale": (1, torch.bfloat16)},
     "GPTQ or AWQ": {"qweight": (8, 32, torch.int16), "scales": (2, 32, FLOAT), "qzeros": (2, 32, FLOAT)},
     "4 bits of torchao": {"_weight_qdata": (8, 16, torch.uint8), "_weight_scale": (8, 2, torch.float8_e4m3fn)},

@@ -186,7 +186,7 @@ def analyze(
             someone looks, else a line a minute.
         after: the first edition's way to `compare`.
         base: of an adapter: the model that it adds to, in any of the forms of a source. Then each row of what the
-            adapter adds has its intruder dimensions as well, for two to three times what its base's row takes.
+            adapter adds has its intruder dimensions as well, for about three times what its base's row takes.
 
     Returns:
         the rows as `.frame`, the spectra, what was skipped, and all of it as a recording. A matrix that cannot be

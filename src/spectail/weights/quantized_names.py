@@ -27,6 +27,9 @@ AFTER_WEIGHT = (
         ".quant_map",
         ".nested_absmax",
         ".nested_quant_map",
+        ".compressed",
+        ".bitmask",
+        ".row_offsets",
     ),
     *(".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4"),
 )

@@ -29,6 +29,7 @@ from spectail.weights.schemes.integers import (
 )
 from spectail.weights.schemes.parts import (
     BYTES,
+    FLOATS,
     FP8,
     SCALE_NAMES,
     SWIZZLED,
@@ -71,6 +72,8 @@ _WORDS = frozenset({"int16", "int32", "int64", "uint16", "uint32"})
 _DEQUANTIZE = "it is not read: model.dequantize(), and save"
 
 _ORDER = "its values lie as one program takes them: "
+
+_SPARSE = "its zeros are left out: load it with compressed-tensors, and save"
 
 _ORIGINAL = "it is not read: name the model that was quantised"
 
@@ -117,6 +120,7 @@ SCHEMES = (
     Scheme("EXL2", "q_weight", _ANY | _WORDS, (("q_scale",),), unread(_ORIGINAL)),
     Scheme("EXL3", "trellis", _ANY | _WORDS, (("suh", "su"),), unread(_ORIGINAL)),
     Scheme("QuIP#", "Qidxs", _ANY | _WORDS, (("SU",),), unread(_ORIGINAL)),
+    Scheme("sparse", ".compressed", _ANY | _WORDS | FLOATS | FP8, ((".bitmask",),), unread(_SPARSE)),
     Scheme("BitNet", "", frozenset({"uint8"}), (("_scale",),), describe_bitnet),
 )
 """Of two that parts could be of, the first whose shapes fit is taken."""
