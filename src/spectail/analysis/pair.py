@@ -110,7 +110,8 @@ def direction_overlaps(before: WeightMatrix, after: WeightMatrix) -> dict[str, f
     """
     sides = {"left": before.rows, "right": before.cols}
     overlaps: dict[str, list[tuple[float, int]]] = {}  # by the name of the quantity, of each slice; of how many
-    for old, new in zip(_directions(before), _directions(after), strict=True):
+    old_ones = list(_directions(before))
+    for old, new in zip(old_ones, old_ones if after is before else _directions(after), strict=True):
         for place, side in enumerate(sides):
             top, leading = math.nan, (math.nan, 0)
             if old and new:
@@ -159,7 +160,8 @@ def spectral_moves(before: WeightMatrix, after: WeightMatrix) -> dict[str, float
     """
     names = ("wasserstein", "wasserstein_shape", "jensen_shannon", "jensen_shannon_shape")
     try:
-        distances = spectral_distances(pooled_eigenvalues(before), pooled_eigenvalues(after))
+        spectrum = pooled_eigenvalues(before)
+        distances = spectral_distances(spectrum, spectrum if after is before else pooled_eigenvalues(after))
     except SpectailError:  # NaN among the weights, as the row says
         return dict.fromkeys(names, math.nan)
     return {name: getattr(distances, name) for name in names}
@@ -187,7 +189,7 @@ def _directions(matrix: WeightMatrix) -> Iterator[_Directions | None]:
 
 
 def _top_vectors(weights: Float[Tensor, "rows cols"]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """The strongest pair of singular vectors; None for a matrix that has none."""
+    """The strongest pair of singular vectors, to the bits of the first edition; None for a matrix that has none."""
     matrix = weights.detach().to("cpu", torch.float64).numpy()
     if not np.isfinite(matrix).all() or not matrix.any():
         return None

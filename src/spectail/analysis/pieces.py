@@ -179,9 +179,12 @@ class OpenRequest:
             matrix = matrix.with_values(partial(_on_device, matrix, asked.device))
         row, spectrum = measure_matrix(matrix, nulls=asked.nulls, tail=asked.tail, seed=asked.seed, before=before)
         if matrix.name in self.pairs:
-            row |= direction_overlaps(*self.pairs[matrix.name]) | spectral_moves(*self.pairs[matrix.name])
-            row |= update_overlaps(self.pairs[matrix.name][0], matrix) if asked.of == "update" else {}
-            row |= {"note": "unchanged"} if row["frobenius_norm"] == 0 else {}
+            old, new = self.pairs[matrix.name]
+            if row["frobenius_norm"] == 0:
+                row["note"] = "unchanged"
+                new = old if old.dtype == new.dtype and matrix.factors is None else new  # measured once
+            row |= direction_overlaps(old, new) | spectral_moves(old, new)
+            row |= update_overlaps(old, matrix) if asked.of == "update" else {}
         if self.bases is not None and self.has_base(matrix):
             quantities, note = against_base(matrix, self.bases, asked.device)
             row |= quantities | {"note": "; ".join(filter(None, [row["note"], note]))}

@@ -308,10 +308,11 @@ def _parts(
     raw: Tensor, ordered: Tensor, bulk: Tensor | None, law: MarchenkoPastur, whole: MarchenkoPastur, nulls: Nulls
 ) -> dict[str, float]:
     """What each cause adds to the log of the spread of log λ; no `bulk` where spikes explain nothing."""
-    margins = math.log(_log_spread(raw) / _log_spread(ordered))
-    rest = math.log(_log_spread(ordered) / nulls.hill.log_spread)
+    spread = _log_spread(ordered)
+    margins, rest = math.log(_log_spread(raw) / spread), math.log(spread / nulls.hill.log_spread)
     left = rest
     if bulk is not None:  # below the spikes the law is that of a smaller matrix
         smaller = (whole.hill() - 1.0) / (law.hill() - 1.0)
-        left = math.log(_log_spread(bulk) / nulls.hill.log_spread / smaller)
+        below = _log_spread(bulk) if len(bulk) < len(ordered) else spread
+        left = math.log(below / nulls.hill.log_spread / smaller)
     return {"margins": margins, "spikes": rest - left, "correlation": left}

@@ -24,9 +24,9 @@ from spectail.spectra.precision import ZERO_SHARE, takes_arrays
 from spectail.spectra.single_precision import float32_eigenvalues
 from spectail.spectra.tails import ROUNDING
 
-_DRAWS, _FEWEST_DRAWS = 7, 3  # of each kind
+_DRAWS, _FEWEST_DRAWS = 6, 3  # of each kind
 
-_WORK = 2e12  # of the draws of a kind, in products of two numbers: 7 draws of 4096 × 4096, 4 of 4096 × 14336
+_WORK = 2e12  # of the draws of a kind, in products of two numbers: 6 draws of 4096 × 4096, 4 of 4096 × 14336
 
 _KEYS = 2**18  # in memory at a time
 
@@ -56,7 +56,7 @@ class ShuffledNull:
     def z(self, alpha: float) -> float:
         """How far log(α − 1) lies from the shuffles': the normal deviate that is as rare as Student's t of so few.
 
-        Seven shuffles cannot tell more than that it is rare: a t of −30 is a z of −5.3, one of −300 a z of −7.5.
+        Six shuffles cannot tell more than that it is rare: a t of −30 is a z of −4.9, one of −300 a z of −6.8.
 
         Args:
             alpha: of the matrix as it is; NaN for a NaN.
@@ -86,7 +86,7 @@ def shuffled_nulls(
 
     Args:
         weights: W, or slices that are pooled: entries are shuffled within the rows and columns of each.
-        draws: how many shuffles of each kind; by default 7, and at least 3 of a large matrix.
+        draws: how many shuffles of each kind; by default 6, and at least 3 of a large matrix.
         seed: of the shuffles. No global random state is touched.
 
     Returns:
