@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 PART = ".part"
@@ -27,7 +29,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
         OSError: the folder cannot be made or written to, or the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=PART, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=PART, dir=path.parent)
     os.close(handle)
     part = Path(name)
     try:
@@ -40,6 +42,13 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
         part.unlink(missing_ok=True)
         raise
     return path
+
+
+def clear_parts(path: Path) -> None:
+    """Remove what is left of writing a file that was cut off; only for who knows that nobody else writes it."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}-{'?' * 8}{PART}"):
+        with suppress(OSError):
+            part.unlink()
 
 
 def write_content(path: Path, content: str | bytes) -> Path:

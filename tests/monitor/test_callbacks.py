@@ -1,6 +1,7 @@
 """The callbacks, each in a real training by its library where that is installed."""
 
 import doctest
+import gc
 import importlib
 
 import pytest
@@ -121,3 +122,73 @@ def test_the_hugging_face_trainer_trains_as_without_and_leaves_a_file(tmp_path):
     assert found.step.values.tolist() == [0, 3, 6, 8]
     assert found.matrix.values.tolist() == ["net.0.weight", "net.2.weight"]
     assert callback.monitor.steps == 8
+
+
+@pytest.mark.filterwarnings("ignore")  # of transformers itself
+def test_a_batch_that_is_too_large_is_tried_again_and_a_second_training_goes_on(tmp_path):
+    pytest.importorskip("accelerate")
+    transformers = pytest.importorskip("transformers")
+    from spectail import SpectralTrainerCallback
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(30, 20)
+
+        def forward(self, x):
+            if len(x) > 4:
+                raise RuntimeError("CUDA out of memory.")
+            return {"loss": self.net(x).square().mean()}
+
+    arguments = transformers.TrainingArguments(
+        output_dir=str(tmp_path / "out"), num_train_epochs=1, per_device_train_batch_size=5, use_cpu=True, report_to=[],
+        save_strategy="no", logging_strategy="no", disable_tqdm=True, auto_find_batch_size=True,
+    )  # fmt: skip
+    rows = [{"x": x} for x, _ in data()][:16]
+    callback = SpectralTrainerCallback(when=every(1), path=tmp_path / "run.nc", nulls=False, existing="resume")
+    trainer = transformers.Trainer(model=Model(), args=arguments, train_dataset=rows, callbacks=[callback])
+    gc.freeze()  # accelerate collects garbage after each try, which takes long where much is imported
+    try:
+        for _ in range(2):
+            trainer.train()
+    finally:
+        gc.unfreeze()
+    assert load_recording(tmp_path / "run.nc").step.values.tolist() == list(range(9))
+
+
+@pytest.mark.filterwarnings("ignore")  # of lightning itself
+@pytest.mark.parametrize("again", ["resumed from a checkpoint", "fitted twice"])
+def test_two_optimizers_of_lightning_are_gone_on_with_at_the_right_step(again, tmp_path):
+    lightning = pytest.importorskip("lightning.pytorch")
+    from spectail import SpectralCallback
+
+    class Gan(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.automatic_optimization, self.g, self.d = False, nn.Linear(30, 20), nn.Linear(20, 12)
+
+        def training_step(self, batch, _):
+            for optimizer in self.optimizers():
+                optimizer.zero_grad()
+                self.manual_backward(self.d(self.g(batch[0])).square().mean())
+                optimizer.step()
+
+        def configure_optimizers(self):
+            return [torch.optim.SGD(part.parameters(), lr=0.1) for part in (self.g, self.d)]
+
+    def trainer(epochs):
+        callback = SpectralCallback(when=every(1), path=tmp_path / "run.nc", nulls=False, existing="resume")
+        return lightning.Trainer(
+            max_epochs=epochs, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            enable_model_summary=False, accelerator="cpu", callbacks=[callback], default_root_dir=tmp_path,
+        )  # fmt: skip
+
+    batches, module, first = DataLoader(data(), batch_size=12), Gan(), trainer(2)
+    first.fit(module, batches)
+    if again == "fitted twice":
+        first.fit_loop.max_epochs = 4
+        first.fit(module, batches)
+    else:
+        first.save_checkpoint(tmp_path / "gan.ckpt")
+        trainer(4).fit(Gan(), batches, ckpt_path=tmp_path / "gan.ckpt")
+    assert load_recording(tmp_path / "run.nc").step.values.tolist() == list(range(17))

@@ -574,26 +574,6 @@ def test_a_program_that_is_ended_leaves_a_whole_file(end, tmp_path):
     assert load_recording(path).step.values.tolist() == list(range(6))  # nothing is lost, whatever ended it
 
 
-def test_a_write_that_fails_is_a_warning_while_training_and_an_error_at_the_end(tmp_path, monkeypatch):
-    from spectail.recording import journal
-
-    model, optimizer = small()
-    monitor = SpectralMonitor(model, optimizer, when=every(1), path=tmp_path / "run.nc", nulls=False)
-
-    def full(*arguments):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(journal.JournalFile, "append", full)
-    monkeypatch.setattr(journal.JournalFile, "fold", full)
-    with pytest.warns(UserWarning, match="were not written, training goes on: no space left"):
-        go_on(model, optimizer, 1)
-    with pytest.raises(OSError, match="no space left"):
-        monitor.close()
-    monkeypatch.undo()
-    monitor._journal.close()
-    assert load_recording(tmp_path / "run.nc").step.values.tolist() == [0, 1]
-
-
 def test_layers_are_chosen_by_name_and_pattern():
     model = Net()
     monitor = SpectralMonitor(model, layers=["head.weight", "co*"], nulls=False, when=every(1))

@@ -161,7 +161,8 @@ def test_a_file_that_is_torn_at_any_byte_is_cut_and_gone_on_with(tmp_path):
         assert journal.read_bytes() == data[:length], "a reader changes nothing"
         writer = JournalFile(path, LEGAL)
         add(writer, 2)
-        os.close(writer._handle)  # as a process that ends does; close would sync, which takes long
+        os.close(writer.handle)  # as a process that ends does; close would sync, which takes long
+        del writer
         assert journal.read_bytes() == data
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from spectail.errors import SettingError
 from spectail.monitor.monitor import SpectralMonitor
+from spectail.monitor.runs import MonitoredRuns
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -20,10 +21,8 @@ class SpectralCallback(Callback):
 
     Args:
         optimizer: which of the module's optimizers counts the steps.
-        options: of `SpectralMonitor`, but for model, optimizer and initial_step, which the trainer knows.
-
-    Attributes:
-        monitor: None before the training starts.
+        options: of `SpectralMonitor`, but for model, optimizer and initial_step, which the trainer knows. A second
+            `fit` goes on in the same file where `existing="resume"`, else it has a file of its own, as "run-2.nc".
 
     >>> import torch
     >>> from spectail import every
@@ -46,22 +45,44 @@ class SpectralCallback(Callback):
     """
 
     def __init__(self, *, optimizer: int = 0, **options: Any) -> None:
-        self.monitor: SpectralMonitor | None = None
-        self._which, self._options = optimizer, options
+        self._runs, self._which = MonitoredRuns(options), optimizer
+        self._steps: int | None = None  # that a checkpoint says
+
+    @property
+    def monitor(self) -> SpectralMonitor | None:
+        """Of the last run; None before the first."""
+        return self._runs.monitor
+
+    @property
+    def state_key(self) -> str:
+        """What its state is called in a checkpoint, beside those of others of its kind."""
+        names = {name: str(self._runs.options.get(name)) for name in ("path", "layers", "when")}
+        return str(self._generate_state_key(optimizer=int(self._which), **names))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: how many steps were made, which the trainer counts over all optimizers."""
+        return {} if self.monitor is None else {"steps": self.monitor.steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the steps of a checkpoint."""
+        self._steps = state_dict.get("steps")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Attach; the trainer's step is the first."""
+        """Attach; the steps that were made before are those of the checkpoint, or of the trainer."""
         if not 0 <= self._which < len(trainer.optimizers):
             raise SettingError(f"optimizer={self._which} is not one of the {len(trainer.optimizers)} of the module")
-        optimizer, step = trainer.optimizers[self._which], int(trainer.global_step)
-        self.monitor = SpectralMonitor(pl_module, optimizer, initial_step=step, **self._options)
+        step = self._steps
+        if step is None:
+            step = int(trainer.global_step) // len(trainer.optimizers)  # which each of them has made, it is to be hoped
+            if step and self.monitor is not None:
+                step = self.monitor.steps
+        self._steps = None
+        self._runs.begin(pl_module, trainer.optimizers[self._which], step)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure the last step, and write the file."""
-        if self.monitor is not None:
-            self.monitor.close()
+        self._runs.end()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Write the file."""
-        if self.monitor is not None:
-            self.monitor.__exit__(type(exception), exception, None)
+        self._runs.end(failed=True)

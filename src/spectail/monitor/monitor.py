@@ -17,6 +17,7 @@ from torch import nn
 
 from spectail.analysis.row import constant_quantities, measure_all
 from spectail.analysis.undisturbed import undisturbed
+from spectail.errors import StoreError
 from spectail.monitor.attach import (
     check_choices,
     choose_layers,
@@ -31,7 +32,7 @@ from spectail.monitor.steps import StepWatch, last_of, learning_rates, no_step, 
 from spectail.monitor.when import Clocks, budget
 from spectail.recording.events import Event
 from spectail.recording.journal import Journal
-from spectail.recording.journal_file import journal_path
+from spectail.recording.journal_file import identity_of, journal_path
 from spectail.recording.layout import Measurement
 from spectail.weights.matrix import ConvMatrix, WeightMatrix
 from spectail.weights.opening import open_weights
@@ -121,16 +122,21 @@ class SpectralMonitor:
         where = None if path is None else Path(path)
         self._devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
         measured: list[Measurement] = []
+        identity = None
         if where is not None and (where.exists() or journal_path(where).exists()):
+            identity = identity_of(where)
             measured = go_on_with(where, described, self._keep_spectra, self._steps, existing)
-            if existing == "replace":
-                journal_path(where).unlink(missing_ok=True)
-        self._journal = Journal("monitor", described, where, {"title": weights.title}, measured)
+        self._journal = Journal("monitor", described, where, {"title": weights.title}, measured, identity)
+        self._journal.open(replace=existing == "replace")  # what cannot be written is told now, not after hours
         self._spent = self._cost = 0.0
         self._attached = time.perf_counter()
-        if not self._journal.measurements or self._journal.measurements[-1].step < self._steps:
-            self._measure()
-        self._journal.save()  # a path that cannot be written to is told now, not after hours
+        try:
+            if not self._journal.measurements or self._journal.measurements[-1].step < self._steps:
+                self._measure(write=False)
+            self._journal.save()
+        except BaseException:
+            self._journal.let_go()
+            raise
         self._finalizer = weakref.finalize(self, _save_at_exit, self._journal, os.getpid())
         if optimizer is not None:
             self._hook = StepWatch(last_of(optimizer), self.step)
@@ -139,6 +145,11 @@ class SpectralMonitor:
     def steps(self) -> int:
         """How many steps the model has made."""
         return self._steps
+
+    @property
+    def first_step(self) -> int:
+        """How many it had made when it was attached."""
+        return self._started
 
     @property
     def events(self) -> list[Event]:
@@ -169,8 +180,7 @@ class SpectralMonitor:
     def close(self) -> None:
         """Measure the last step if that was not done and no budget forbids it, write the file, and let go.
 
-        Raises:
-            OSError: the file cannot be written.
+        A file that cannot be written is a warning, which names a temporary one that holds all measurements.
         """
         if not self._open:
             return
@@ -178,22 +188,19 @@ class SpectralMonitor:
             warnings.warn(no_step(self._optimizer), stacklevel=2)
         measured = self._journal.measurements[-1].step
         if measured < self._steps and (not getattr(self._when, "saves_time", False) or self._due()):
-            self._measure_safely()
+            self._measure_safely(write=False)
         self.detach()
 
     def detach(self) -> None:
-        """Write the file and let go of model and optimizer, without a last measurement.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
+        """Write the file and let go of model and optimizer, without a last measurement; as `close` else."""
         if self._hook is not None:
             self._hook.remove()
         self._hook, self._optimizer, self._matrices = None, None, ()
         if self._open:
             self._open = False
-            self._journal.close()
             self._finalizer.detach()
+            if sentence := self._journal.close_safely():
+                warnings.warn(sentence, stacklevel=2)
 
     def __enter__(self) -> SpectralMonitor:
         return self
@@ -201,20 +208,18 @@ class SpectralMonitor:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if kind is None:
             self.close()
-            return
-        try:
+        else:
             self.detach()
-        except OSError as failed:  # what stopped the training is the news
-            warnings.warn(f"the last measurements were not written: {failed}", stacklevel=2)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy has: what was measured. It watches nothing, and writes to no file."""
         journal = self._journal
         kept = {"of": journal.of, "matrices": journal.matrices, "attributes": journal.attributes}
-        return {"steps": self._steps, "journal": kept | {"measurements": journal.measurements}}
+        return {"steps": (self._started, self._steps), "journal": kept | {"measurements": journal.measurements}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._steps, self._journal = state["steps"], Journal(**state["journal"])
+        self._started, self._steps = state["steps"]
+        self._journal = Journal(**state["journal"])
         self._open, self._hook, self._optimizer, self._matrices = False, None, None, ()
 
     def _due(self) -> bool:
@@ -231,14 +236,14 @@ class SpectralMonitor:
             self._told.add(id(of))
             warn_at_users_line(f"{name} failed at step {self._steps}, training goes on", error)
 
-    def _measure_safely(self) -> None:
+    def _measure_safely(self, *, write: bool = True) -> None:
         try:
-            self._measure()
+            self._measure(write=write)
         except Exception as error:
             sentence = f"step {self._steps} was not measured, training goes on: {type(error).__name__}: {error}"
             warnings.warn(sentence, stacklevel=2)
 
-    def _measure(self) -> None:
+    def _measure(self, *, write: bool) -> None:
         for device in self._devices:
             torch.cuda.synchronize(device)  # what is still running is training
         start = time.perf_counter()
@@ -247,7 +252,7 @@ class SpectralMonitor:
                 measurement = self._record(start)
                 for logger in self._loggers:
                     self._call(logger, measurement)
-                if self._journal.measurements[1:]:
+                if write:
                     self._write()
         finally:
             self._cost = time.perf_counter() - start
@@ -272,11 +277,14 @@ class SpectralMonitor:
     def _write(self) -> None:
         try:
             self._journal.write()
-        except OSError as error:
-            warnings.warn(f"the measurements were not written, training goes on: {error}", stacklevel=2)
+            self._told.discard("file")
+        except (OSError, StoreError) as error:
+            if "file" not in self._told:  # again when it has worked in between
+                self._told.add("file")
+                warnings.warn(f"the measurements were not written, training goes on: {error}", stacklevel=2)
 
 
 def _save_at_exit(journal: Journal, process: int) -> None:
     """Save at the end of the program, or when a monitor is forgotten; but not when a fork of the program ends."""
-    if os.getpid() == process:
-        journal.close()
+    if os.getpid() == process and (sentence := journal.close_safely()):
+        warnings.warn(sentence, stacklevel=2)

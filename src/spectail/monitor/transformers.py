@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spectail.monitor.monitor import SpectralMonitor
+from spectail.monitor.runs import MonitoredRuns
 
 try:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -18,10 +19,9 @@ class SpectralTrainerCallback(TrainerCallback):
     """Watches the spectra of a model while a `Trainer` trains it.
 
     Args:
-        options: of `SpectralMonitor`, but for model, optimizer and initial_step, which the trainer knows.
-
-    Attributes:
-        monitor: None before the training starts.
+        options: of `SpectralMonitor`, but for model, optimizer and initial_step, which the trainer knows. A second
+            `train`, or another try of `auto_find_batch_size`, goes on in the same file where `existing="resume"`, else
+            it has a file of its own, as "run-2.nc".
 
     >>> import tempfile, torch
     >>> from spectail import every
@@ -46,19 +46,21 @@ class SpectralTrainerCallback(TrainerCallback):
     """
 
     def __init__(self, **options: Any) -> None:
-        self.monitor: SpectralMonitor | None = None
-        self._options = options
+        self._runs = MonitoredRuns(options)
+
+    @property
+    def monitor(self) -> SpectralMonitor | None:
+        """Of the last run; None before the first."""
+        return self._runs.monitor
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Attach; the trainer's step is the first."""
-        step = int(state.global_step)
-        self.monitor = SpectralMonitor(kwargs["model"], kwargs["optimizer"], initial_step=step, **self._options)
+        self._runs.begin(kwargs["model"], kwargs["optimizer"], int(state.global_step))
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Measure the last step, and write the file."""
-        if self.monitor is not None:
-            self.monitor.close()
+        self._runs.end()

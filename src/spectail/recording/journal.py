@@ -6,6 +6,9 @@ labels of a recording (`layout`).
 
 from __future__ import annotations
 
+import os
+import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,8 +17,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from spectail.errors import StoreError, first_line
 from spectail.recording.events import Event, events_between
-from spectail.recording.journal_file import JournaledStep, JournalFile
+from spectail.recording.journal_file import FileIdentity, JournaledStep, JournalFile, writer_here
 from spectail.recording.journal_records import Spectrum
 from spectail.recording.layout import Measurement, to_dataset
 from spectail.recording.netcdf import write_part
@@ -32,6 +36,7 @@ class Journal:
         attributes: of the recording.
         measurements: in the order of their steps, as they are kept.
         extra: quantities that the rows have beside those of every recording of the kind.
+        identity: of the file that these were read from, if it is there; one that is another is not written over.
     """
 
     def __init__(
@@ -41,11 +46,13 @@ class Journal:
         path: Path | None = None,
         attributes: Mapping[str, Any] | None = None,
         measurements: Sequence[Measurement] = (),
+        identity: FileIdentity | None = None,
     ) -> None:
-        self.of, self.matrices, self.path = of, list(matrices), path
+        self.of, self.matrices, self.path, self.identity = of, list(matrices), path, identity
         self.attributes = dict(attributes or {})
         self.measurements = list(measurements)
         self.extra: list[Quantity] = []
+        self._header: Mapping[str, Any] = {"of": of}
         self._unwritten: list[Measurement] = []
         self._file: JournalFile | None = None
 
@@ -72,15 +79,42 @@ class Journal:
         self._unwritten.append(as_kept)
         return measurement
 
+    def open(self, *, replace: bool = False) -> None:
+        """Take hold of the file: nobody else may write to it until it is let go of.
+
+        Args:
+            replace: whether what is there is to be replaced, whatever it is.
+
+        Raises:
+            OSError: the folder cannot be made or written to.
+            StoreError: another writes to the file, or has written it.
+        """
+        if self.path is None:
+            return
+        if writer_here(self.path) is not None:
+            raise StoreError(f"{self.path} is being written to in this program already; expected another path")
+        file = JournalFile(self.path, self._header, replace=replace)
+        if not replace and file.identity not in (None, self.identity):
+            file.close()
+            raise StoreError(f"{self.path} was written by somebody else meanwhile; nothing is written over it")
+        self._file = file
+
+    def let_go(self) -> None:
+        """Let go of the file as it is."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
     def write(self) -> None:
         """Put what is new beside the file; and into it where that is due.
 
         Raises:
             OSError: it cannot be written; what was written before is as it was.
+            StoreError: another writes to the file.
         """
         if self.path is None or not self._unwritten:
             return
-        if self._file is None:
+        if self._file is None or self._file.is_gone:
             self.save()
             return
         while self._unwritten:
@@ -98,10 +132,15 @@ class Journal:
         """
         if self.path is None:
             return
+        if self._file is not None and self._file.is_gone:
+            self.let_go()
+            warnings.warn(f"{self.path} or its folder was removed; all measurements are written anew", stacklevel=2)
         if self._file is None:
-            self._file = JournalFile(self.path, {"of": self.of})
+            self.open()
+        assert self._file is not None
         recording = self.dataset()
         self._file.fold(lambda part: write_part(recording, part, ["eigenvalues"]))
+        self.identity = self._file.identity
         self._unwritten.clear()
 
     def close(self) -> None:
@@ -112,9 +151,33 @@ class Journal:
             if self._unwritten or self._file is None or self._file.holds_rows:
                 self.save()
         finally:
-            if self._file is not None:
-                self._file.close()
-                self._file = None
+            self.let_go()
+
+    def close_safely(self) -> str:
+        """Close, and where the file cannot be written, put all measurements into a temporary one.
+
+        Returns:
+            where they are and why, in a sentence; empty where the file was written.
+        """
+        try:
+            self.close()
+        except Exception as error:  # whatever is in the way, what waits for this to end is worth more
+            why = first_line(error)
+            try:
+                return f"{self.path} was not written; all measurements are in {self._written_elsewhere()}: {why}"
+            except Exception as other:
+                return f"{self.path} was not written, nor a temporary file ({first_line(other)}): {why}"
+        return ""
+
+    def _written_elsewhere(self) -> Path:
+        handle, name = tempfile.mkstemp(prefix=f"{self.path.stem if self.path else self.of}-", suffix=".nc")
+        os.close(handle)
+        try:
+            write_part(self.dataset(), Path(name), ["eigenvalues"])
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        return Path(name)
 
     def dataset(self) -> xr.Dataset:
         """All measurements so far as a recording."""
@@ -157,6 +220,7 @@ class SeriesJournal(Journal):
         self._header, self._kept = dict(header), len(self.matrices)
         if path is not None:
             self._file = JournalFile(path, header, open_rows="keep")
+            self.identity = self._file.identity
             step = self._file.content.open_step
             for row, spectrum in zip(step.rows, step.spectra, strict=True):
                 self.begun = (int(row.pop("step")), str(row.pop("stamp")))

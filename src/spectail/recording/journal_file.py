@@ -29,6 +29,7 @@ import hashlib
 import json
 import os
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -36,7 +37,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar
 
 from spectail.errors import StoreError
-from spectail.files import flush, write_whole
+from spectail.files import clear_parts, flush, write_whole
 from spectail.recording.journal_records import Spectrum, Tail, each_record, from_json, to_json, to_record, with_nan
 
 try:
@@ -89,7 +90,9 @@ class JournalContent:
 
 
 @dataclass(frozen=True)
-class _FileIdentity:
+class FileIdentity:
+    """What tells whether a file is the one that it was."""
+
     size: int
     sha256: str
 
@@ -136,7 +139,7 @@ def read_with_journal(path: Path, load: Callable[[Path], T]) -> tuple[T | None, 
             content = JournalContent()
             if before[1]:
                 _check_is_file(journal)
-                with suppress(FileNotFoundError), journal.open("rb") as file:  # folded since: that is seen below
+                with suppress(FileNotFoundError), _opened(path) as file:  # folded since: that is seen below
                     content = _read(file, path).content
         except StoreError:
             if (_stamp(path), _stamp(journal)) == before:
@@ -147,6 +150,21 @@ def read_with_journal(path: Path, load: Callable[[Path], T]) -> tuple[T | None, 
     raise StoreError(f"{path} or its journal changes faster than it can be read; read it again when that is over")
 
 
+def writer_here(path: Path) -> JournalFile | None:
+    """What writes the journal of a file in this process: locks keep out other processes only."""
+    writer = _WRITERS.get(os.path.realpath(path))
+    return writer if writer is not None and writer.process == os.getpid() else None
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The journal of a file, to be read; by the handle of who writes it here: another's end would end its lock."""
+    if (writer := writer_here(path)) is None or writer.is_gone:
+        return journal_path(path).open("rb")
+    file = os.fdopen(writer.handle, "rb", closefd=False)
+    file.seek(0)
+    return file
+
+
 class JournalFile:
     """The journal of a file, open for writing. One process writes; others may read.
 
@@ -155,16 +173,23 @@ class JournalFile:
     Attributes:
         path: of the file, not of the journal.
         content: what the journal held when it was opened.
+        handle: of the journal, to be read.
+        process: that writes.
     """
 
-    def __init__(self, path: Path, legal: Mapping[str, Any], *, open_rows: Literal["cut", "keep"] = "cut") -> None:
+    def __init__(
+        self, path: Path, legal: Mapping[str, Any], *, open_rows: Literal["cut", "keep"] = "cut", replace: bool = False
+    ) -> None:
         """Open the journal of a file, or begin one, and cut off a torn end.
+
+        What is left of writing the file by a process that was killed is removed.
 
         Args:
             path: of the file, which need not exist; its folder is made if need be.
             legal: a JSON object; only who says the same may go on with a journal. It goes with the journal, so
                 the file should hold it too.
             open_rows: what is done with rows behind the last whole step.
+            replace: whether to empty the journal, whatever it holds, as the file is to be replaced.
 
         Raises:
             StoreError: the journal was begun with another `legal`, is damaged, of another file, of a newer
@@ -178,10 +203,13 @@ class JournalFile:
         self._fold_seconds, self._folded_at, self._synced_at = 0.0, time.monotonic(), time.monotonic()
         path.parent.mkdir(parents=True, exist_ok=True)
         _check_is_file(self._journal)
-        self._handle = os.open(self._journal, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
+        self.handle = os.open(self._journal, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
         try:
             self._lock()
-            with os.fdopen(self._handle, "rb", closefd=False) as file:  # another handle's end would end the lock
+            clear_parts(path)
+            if replace:
+                os.ftruncate(self.handle, 0)
+            with os.fdopen(self.handle, "rb", closefd=False) as file:  # another handle's end would end the lock
                 reading = _read(file, path)
             self.content = reading.content
             self._check_legal()
@@ -192,8 +220,9 @@ class JournalFile:
             tail = reading.tail if open_rows == "keep" else reading.closed
             self._cut(tail if has_rows else Tail())
         except BaseException:
-            os.close(self._handle)
+            os.close(self.handle)
             raise
+        self.process, _WRITERS[os.path.realpath(path)] = os.getpid(), self
 
     def append(self, row: Mapping[str, Any], spectrum: Spectrum | None = None) -> None:
         """Append a row to the open step.
@@ -223,6 +252,16 @@ class JournalFile:
         """Whether anything was appended that the file does not hold."""
         return self._tail.end > 0
 
+    @property
+    def identity(self) -> FileIdentity | None:
+        """Of the file, when it was opened or last folded; None where there was none."""
+        return self._identity
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody has removed the journal, or its folder, so that nothing can be added to it."""
+        return not os.fstat(self.handle).st_nlink
+
     def is_due_to_fold(self) -> bool:
         """Whether the journal has become as large as the file, and writing it now takes 2 % of the time at most."""
         size = self._identity.size if self._identity else 1
@@ -244,7 +283,7 @@ class JournalFile:
         def write_and_announce(part: Path) -> None:
             nonlocal identity
             write(part)
-            identity = _identify(part)
+            identity = identity_of(part)
             self._append(b"F", {"file": identity and asdict(identity)})
             self._sync()
 
@@ -263,11 +302,13 @@ class JournalFile:
         try:
             if self._tail.end:
                 self._sync()
-            else:  # before the lock is given up; what may not be removed does no harm
+            elif not self.is_gone:  # before the lock is given up; what may not be removed does no harm
                 with suppress(PermissionError, FileNotFoundError):
                     self._journal.unlink()
         finally:
-            os.close(self._handle)
+            os.close(self.handle)
+            for name in [name for name, writer in _WRITERS.items() if writer is self]:
+                del _WRITERS[name]
 
     def _append(self, kind: bytes, json_object: Mapping[str, Any], spectrum: Spectrum | None = None) -> None:
         if not self._tail.end:
@@ -285,13 +326,13 @@ class JournalFile:
         try:
             if self._is_torn:
                 self._cut(self._tail)
-            status = os.fstat(self._handle)
+            status = os.fstat(self.handle)
             if status.st_size != self._tail.end or not status.st_nlink:
                 raise StoreError(f"{self._journal} was written to or removed by somebody else; nothing is added to it")
             self._is_torn = True
             rest = memoryview(record)
             while rest:  # once, but on a full disk, which takes a part first and then says why
-                rest = rest[os.write(self._handle, rest) :]
+                rest = rest[os.write(self.handle, rest) :]
             self._tail, self._is_torn = tail, False
         except OSError as error:
             with suppress(OSError):
@@ -299,13 +340,13 @@ class JournalFile:
             raise self._complaint(error) from error
 
     def _cut(self, tail: Tail) -> None:
-        if os.fstat(self._handle).st_size > tail.end:
-            os.ftruncate(self._handle, tail.end)
+        if os.fstat(self.handle).st_size > tail.end:
+            os.ftruncate(self.handle, tail.end)
         self._tail, self._is_torn = tail, False
 
     def _sync(self) -> None:
         try:
-            os.fsync(self._handle)
+            os.fsync(self.handle)
         except OSError as error:
             raise self._complaint(error) from error
         self._synced_at = time.monotonic()
@@ -328,13 +369,17 @@ class JournalFile:
             return
         in_use = f"another process writes to {self._journal}; wait until it has ended, or choose another file"
         try:
-            fcntl.lockf(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(self.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             raise StoreError(in_use) from None
         except OSError:
             return  # no locks here
-        if not os.fstat(self._handle).st_nlink:  # it was just closed and removed by another
+        if not os.fstat(self.handle).st_nlink:  # it was just closed and removed by another
             raise StoreError(in_use)
+
+
+_WRITERS: weakref.WeakValueDictionary[str, JournalFile] = weakref.WeakValueDictionary()
+"""By the file."""
 
 
 @dataclass
@@ -342,7 +387,7 @@ class _Reading:
     """A journal that was read: what it holds beyond the file, and where that ends: its last record, its last step."""
 
     content: JournalContent
-    identity: _FileIdentity | None
+    identity: FileIdentity | None
     tail: Tail
     closed: Tail
 
@@ -354,7 +399,7 @@ def _read(file: BinaryIO, path: Path) -> _Reading:
         StoreError: it is damaged, of another file, or of a newer version.
     """
     journal = journal_path(path)
-    identity = _identify(path)
+    identity = identity_of(path)
     reading = _Reading(JournalContent(), identity, Tail(), Tail())
     content = reading.content
     is_of_this_file = False
@@ -366,7 +411,7 @@ def _read(file: BinaryIO, path: Path) -> _Reading:
                 if record.kind == b"H":
                     name, content.legal = _header(json_object)
                 its_file = json_object["file"]
-                if (None if its_file is None else _FileIdentity(**its_file)) == identity:
+                if (None if its_file is None else FileIdentity(**its_file)) == identity:
                     is_of_this_file = True
                     content.steps, content.open_step, reading.closed = [], JournaledStep(), Tail()
             elif record.kind == b"R":
@@ -404,11 +449,11 @@ def _header(json_object: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return name, legal
 
 
-def _identify(path: Path) -> _FileIdentity | None:
+def identity_of(path: Path) -> FileIdentity | None:
     """Size and hash of a file; None if there is none."""
     try:
         with path.open("rb") as file:
-            return _FileIdentity(os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest())
+            return FileIdentity(os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest())
     except FileNotFoundError:
         return None
 
