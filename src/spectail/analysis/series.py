@@ -20,6 +20,7 @@ from typing import Any
 
 import xarray as xr
 
+from spectail.analysis.changes import matrix_changes, names_in_recording
 from spectail.analysis.identity import difference, stamps_of
 from spectail.analysis.model import checked_nulls
 from spectail.analysis.pieces import LastTime, Measure, OpenRequest, Request, Row, measure_pieces
@@ -399,18 +400,9 @@ class _SeriesMeasuring:
         Raises:
             _NotReadError: none is known, though others are.
         """
-        known = {one["name"]: one for one in self._journal.matrices if one["tensor"] == "weights"}
-        names, common = [], 0
-        for matrix in matrices:
-            fitting = [
-                name
-                for name, one in known.items()
-                if name.partition(_FROM)[0] == matrix.name and _shape(one) == _shape(matrix)
-            ]
-            common += bool(fitting)
-            new = f"{matrix.name}{_FROM}{step})" if matrix.name in known else matrix.name
-            names.append(fitting[-1] if fitting else new)
-        if known and not common:
+        known = [one for one in self._journal.matrices if one["tensor"] == "weights"]
+        names = names_in_recording(matrices, known, step)
+        if known and not {one["name"] for one in known} & {*names}:
             raise _NotReadError("it is of another model: no matrix is that of another checkpoint, by name and shape")
         return names
 
@@ -528,32 +520,11 @@ class _SeriesMeasuring:
         if before is None:
             return ()
         there = [name for name in self._steps[before].rows if not name.endswith(_UPDATE)]
-        shapes = {one["name"]: _shape(one) for one in self._journal.matrices}
-        events = []
-        for matrix, name in zip(matrices, names, strict=True):
-            if name in there:
-                continue
-            old = next((one for one in there if one.partition(_FROM)[0] == matrix.name), None)
-            shape = f"{matrix.rows}×{matrix.cols}"
-            if old is None:
-                events.append(Event(step, name, "added", f"it is in the model, {shape}, and was not before"))
-            else:
-                was = "×".join(map(str, shapes[old][1:]))
-                events.append(Event(step, name, "replaced", f"its shape was {was} and is {shape}"))
-        stay = {name.partition(_FROM)[0] for name in names}
-        gone = [name for name in there if name.partition(_FROM)[0] not in stay]
-        return (*events, *(Event(step, name, "removed", "it is not in the model any more") for name in gone))
+        return matrix_changes(matrices, names, there, self._journal.matrices, step)
 
 
 _UPDATE = " (update)"
 """What stands behind the name of a matrix that is the change of another."""
-
-_FROM = " (from step "
-
-
-def _shape(matrix: Mapping[str, Any] | WeightMatrix) -> tuple[int, int, int]:
-    of = (lambda name: getattr(matrix, name)) if isinstance(matrix, WeightMatrix) else matrix.__getitem__
-    return int(of("slices")), int(of("rows")), int(of("cols"))
 
 
 def _is_measured(row: Mapping[str, Any]) -> bool:

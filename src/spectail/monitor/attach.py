@@ -11,11 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from spectail.analysis.changes import name_in_model
 from spectail.errors import SettingError, unknown_name
 from spectail.monitor.when import When, at, budget, every, log_spaced
-from spectail.recording.layout import Measurement, measurements_of
+from spectail.recording.events import NOT_THERE
+from spectail.recording.layout import Measurement, labels_of, measurements_of
 from spectail.recording.reading import load_recording
-from spectail.weights.matrix import WeightMatrix, Weights
+from spectail.weights.matrix import WeightMatrix
 
 
 def starting_step(initial_step: int | None, resume: bool, path: object) -> int:
@@ -40,21 +42,6 @@ def is_measuring_rank() -> bool:
     return not (distributed.is_available() and distributed.is_initialized() and distributed.get_rank() != 0)
 
 
-def choose_layers(weights: Weights, layers: str | Sequence[str] | None) -> tuple[WeightMatrix, ...]:
-    """The matrices with these names, or whose names fit these patterns.
-
-    Args:
-        weights: of the model.
-        layers: names, or patterns as the shell has them: "encoder.*.weight". None takes all.
-
-    Raises:
-        SettingError: the model has no matrix, or a pattern fits none.
-    """
-    if not weights.matrices:
-        raise SettingError(f"{weights.title} has no weight matrix, so there is nothing to monitor")
-    return weights.select(layers).matrices
-
-
 def refuse_sharded(model: nn.Module) -> None:
     """Refuse parameters that lie in pieces on several processes.
 
@@ -67,19 +54,20 @@ def refuse_sharded(model: nn.Module) -> None:
 
 
 def go_on_with(
-    path: Path, matrices: Sequence[Mapping[str, Any]], keep_spectra: bool, until: int, existing: str
-) -> list[Measurement]:
+    path: Path, matrices: Sequence[WeightMatrix], keep_spectra: bool, until: int, existing: str
+) -> tuple[list[Measurement], list[dict[str, Any]]]:
     """The measurements in a file that is there already, to go on with.
 
     Args:
         path: of the file.
-        matrices: of the model, as `constant_quantities` gives them.
+        matrices: of the model.
         keep_spectra: whether eigenvalues are kept.
         until: the last step that counts.
         existing: what is done with the file: "refuse", "resume" or "replace".
 
     Returns:
-        those of the file where it is resumed; none where it is replaced.
+        those of the file where it is resumed, and name and labels of its matrices, among them those that the model no
+        longer has; none where it is replaced.
 
     Raises:
         FileExistsError: the file is to be refused.
@@ -90,19 +78,26 @@ def go_on_with(
             f"{path} exists; expected existing='resume' with initial_step, existing='replace', or another path"
         )
     if existing == "replace":
-        return []
+        return [], []
     recording = load_recording(path)
     if recording.attrs["of"] != "monitor":
         raise SettingError(f"{path} is not the file of a monitor: it holds a recording of kind {recording.attrs['of']}")
+    measurements = measurements_of(recording, until)
+    rows = measurements[-1].rows if measurements else ()
+    gone = {row["name"] for row in rows if row["note"] == NOT_THERE}
+    labels = labels_of(recording)
+    last = [one | {"name": name_in_model(one["name"])} for one in labels if one["name"] not in gone]
+    by_name, ours = {one["name"]: one for one in last}, [matrix.name for matrix in matrices]
+    if by_name.keys() == {*ours}:  # what was replaced stands last in the file
+        last = [by_name[name] for name in ours]
     for name in ("name", "rows", "cols", "slices"):
-        theirs = recording["matrix" if name == "name" else name].values.tolist()
-        ours = [matrix[name] for matrix in matrices]
+        theirs, ours = [one[name] for one in last], [getattr(matrix, name) for matrix in matrices]
         if theirs != ours:
             raise SettingError(f"{path} has other matrices than this model: {_difference(theirs, ours)}")
     has_spectra = "eigenvalues" in recording
     if has_spectra != keep_spectra:
         raise SettingError(f"{path} was written with keep_spectra={has_spectra}; expected the same to go on with it")
-    return measurements_of(recording, until)
+    return measurements, labels
 
 
 def _difference(theirs: list[Any], ours: list[Any]) -> str:

@@ -15,18 +15,19 @@ import torch
 import xarray as xr
 from torch import nn
 
+from spectail.analysis.changes import names_in_recording
 from spectail.analysis.row import constant_quantities, measure_all
 from spectail.analysis.undisturbed import undisturbed
 from spectail.errors import StoreError
 from spectail.monitor.attach import (
     check_choices,
-    choose_layers,
     go_on_with,
     is_measuring_rank,
     options_of_first_edition,
     refuse_sharded,
     starting_step,
 )
+from spectail.monitor.layers import Layers
 from spectail.monitor.loggers import Logger, warn_at_users_line
 from spectail.monitor.steps import StepWatch, last_of, learning_rates, no_step, optimizers_in
 from spectail.monitor.when import Clocks, budget
@@ -34,8 +35,7 @@ from spectail.recording.events import Event
 from spectail.recording.journal import Journal
 from spectail.recording.journal_file import identity_of, journal_path
 from spectail.recording.layout import Measurement
-from spectail.weights.matrix import ConvMatrix, WeightMatrix
-from spectail.weights.opening import open_weights
+from spectail.weights.matrix import ConvMatrix
 
 
 class SpectralMonitor:
@@ -104,7 +104,7 @@ class SpectralMonitor:
         self._loggers = (on_measurement,) if callable(on_measurement) else tuple(on_measurement)
         self._nulls = bool(nulls)
         self._steps = self._started = starting_step(initial_step, existing == "resume", path)
-        self._matrices: tuple[WeightMatrix, ...] = ()
+        self._layers: Layers | None = None
         self._journal = Journal("monitor", [])
         self._told: set[object] = set()
         self._hook: StepWatch | None = None
@@ -115,18 +115,24 @@ class SpectralMonitor:
         if not self._open:
             return
         refuse_sharded(model)
-        weights = open_weights(model, conv)
-        self._matrices = choose_layers(weights, layers)
+        self._layers = found = Layers(model, layers, conv)
         with undisturbed():
-            described = [constant_quantities(matrix, self._nulls) for matrix in self._matrices]
+            described = [constant_quantities(matrix, self._nulls) for matrix in found.matrices]
         where = None if path is None else Path(path)
         self._devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
         measured: list[Measurement] = []
         identity = None
         if where is not None and (where.exists() or journal_path(where).exists()):
             identity = identity_of(where)
-            measured = go_on_with(where, described, self._keep_spectra, self._steps, existing)
-        self._journal = Journal("monitor", described, where, {"title": weights.title}, measured, identity)
+            measured, known = go_on_with(where, found.matrices, self._keep_spectra, self._steps, existing)
+            if known:
+                found.call(names_in_recording(found.matrices, known, self._steps))
+                named = {one.name: one for one in found.matrices}
+                described = [
+                    constant_quantities(named[one["name"]], self._nulls) if one["name"] in named else one
+                    for one in known
+                ]
+        self._journal = Journal("monitor", described, where, {"title": found.title}, measured, identity)
         self._journal.open(replace=existing == "replace")  # what cannot be written is told now, not after hours
         self._spent = self._cost = 0.0
         self._attached = time.perf_counter()
@@ -195,7 +201,7 @@ class SpectralMonitor:
         """Write the file and let go of model and optimizer, without a last measurement; as `close` else."""
         if self._hook is not None:
             self._hook.remove()
-        self._hook, self._optimizer, self._matrices = None, None, ()
+        self._hook, self._optimizer, self._layers = None, None, None
         if self._open:
             self._open = False
             self._finalizer.detach()
@@ -220,7 +226,7 @@ class SpectralMonitor:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._started, self._steps = state["steps"]
         self._journal = Journal(**state["journal"])
-        self._open, self._hook, self._optimizer, self._matrices = False, None, None, ()
+        self._open, self._hook, self._optimizer, self._layers = False, None, None, None
 
     def _due(self) -> bool:
         training = time.perf_counter() - self._attached - self._spent
@@ -259,14 +265,21 @@ class SpectralMonitor:
             self._spent += self._cost
 
     def _record(self, start: float) -> Measurement:
-        rows, eigenvalues = measure_all(self._matrices, self._nulls)
+        assert self._layers is not None
+        known = self._journal.matrices
+        events = self._layers.look(known, self._steps)
+        names = {one["name"] for one in known}
+        known += [constant_quantities(one, self._nulls) for one in self._layers.matrices if one.name not in names]
+        rows, eigenvalues = measure_all(self._layers.matrices, self._nulls)
         lr = () if self._optimizer is None else learning_rates(self._optimizer)
         spectra = {row["name"]: spectrum for row, spectrum in zip(rows, eigenvalues, strict=True)}
         clocks = {
             "measuring_seconds": time.perf_counter() - start,
             "training_seconds": start - self._attached - self._spent,
         }
-        return self._journal.add(Measurement(self._steps, rows, spectra, lr, clocks), spectra=self._keep_spectra)
+        return self._journal.add(
+            Measurement(self._steps, rows, spectra, lr, clocks, events), spectra=self._keep_spectra
+        )
 
     def _call(self, logger: Logger, measurement: Measurement) -> None:
         try:

@@ -53,6 +53,7 @@ class Journal:
         self.measurements = list(measurements)
         self.extra: list[Quantity] = []
         self._header: Mapping[str, Any] = {"of": of}
+        self._kept = len(self.matrices)  # how many of them are in the file or its journal
         self._unwritten: list[Measurement] = []
         self._file: JournalFile | None = None
 
@@ -118,7 +119,8 @@ class Journal:
             self.save()
             return
         while self._unwritten:
-            _append(self._file, self._unwritten[0])
+            _append(self._file, self._unwritten[0], self.matrices[self._kept :])
+            self._kept = len(self.matrices)
             del self._unwritten[0]
         if self._file.is_due_to_fold():
             self.save()
@@ -140,7 +142,7 @@ class Journal:
         assert self._file is not None
         recording = self.dataset()
         self._file.fold(lambda part: write_part(recording, part, ["eigenvalues"]))
-        self.identity = self._file.identity
+        self.identity, self._kept = self._file.identity, len(self.matrices)
         self._unwritten.clear()
 
     def close(self) -> None:
@@ -217,7 +219,7 @@ class SeriesJournal(Journal):
         super().__init__("series", matrices, path, measurements=measurements)
         self.begun: tuple[int, str] | None = None
         self.rows: dict[str, tuple[dict[str, Any], Spectrum]] = {}
-        self._header, self._kept = dict(header), len(self.matrices)
+        self._header = dict(header)
         if path is not None:
             self._file = JournalFile(path, header, open_rows="keep")
             self.identity = self._file.identity
@@ -343,14 +345,16 @@ def rows_by_place(step: JournaledStep) -> dict[int, tuple[dict[str, Any], Spectr
     }
 
 
-def _append(file: JournalFile, measurement: Measurement) -> None:
+def _append(file: JournalFile, measurement: Measurement, matrices: Sequence[Mapping[str, Any]]) -> None:
+    """Append a step, and the matrices that it is the first to have."""
     names = {"name", *(q.name for q in select("spectrum", "change"))}
     for row in measurement.rows:
         spectrum = None if measurement.spectra is None else measurement.spectra[row["name"]]
         file.append({name: value for name, value in row.items() if name in names}, spectrum)
     stored = [asdict(event) for event in measurement.events if event.kind != "phase"]
     closing = {"step": measurement.step, "lr": list(measurement.lr), "clocks": dict(measurement.clocks)}
-    file.close_step({**closing, "events": stored, "spectra": measurement.spectra is not None})
+    closing |= {"events": stored, "spectra": measurement.spectra is not None}
+    file.close_step(closing | ({"matrices": list(matrices)} if matrices else {}))
 
 
 def from_journal(step: JournaledStep, before: Sequence[Mapping[str, Any]]) -> Measurement:

@@ -9,6 +9,7 @@ import importlib
 import os
 import re
 import sys
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -53,11 +54,43 @@ def open_weights(
         SourceError: the source is none of these, or a file is not what it says it is.
         OSError: a file cannot be read.
     """
+    conv = _checked(conv)
+    parameters = _read(source, key)
+    weights = make_weights(parameters, _split(parameters, conv))
+    return with_heads(weights, parameters) if heads else weights
+
+
+def open_module(
+    module: nn.Module, conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES
+) -> tuple[Weights, dict[str, weakref.ref[Any]]]:
+    """The matrices of a module, and what holds the values of each parameter, so that another one in its place is known.
+
+    Args:
+        module: any.
+        conv: how a convolution's kernel becomes matrices.
+
+    Returns:
+        the matrices; and of each parameter, by name, a weak reference to it, or to its module where it is computed.
+
+    Raises:
+        SettingError: conv is not known.
+    """
+    conv = _checked(conv)
+    source = read_module(module)
+    assert source.modules is not None
+    holders: dict[str, weakref.ref[Any]] = {}
+    for parameter in source.parameters:
+        path, _, local = parameter.name.rpartition(".")
+        owner, _ = source.modules.get(path, (module, None))
+        own = owner._parameters.get(local)
+        holders[parameter.name] = weakref.ref(owner if own is None else own)
+    return make_weights(source, split_by_module(source, conv)), holders
+
+
+def _checked(conv: ConvMatrix | str) -> ConvMatrix:
     if conv not in list(ConvMatrix):
         raise SettingError(f"conv={conv!r} is not known; expected {' or '.join(ConvMatrix)}")
-    parameters = _read(source, key)
-    weights = make_weights(parameters, _split(parameters, ConvMatrix(conv)))
-    return with_heads(weights, parameters) if heads else weights
+    return ConvMatrix(conv)
 
 
 def open_whole(source: Any) -> Weights:
