@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-MODULES = ("laboratory", "tails", "sweeps", "monitor", "networks", "one_row", "workers", "billions")
+MODULES = ("laboratory", "tails", "sweeps", "monitor", "networks", "one_row", "workers", "series", "billions")
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ from spectail.recording.journal_file import journal_path, read_journal
 from spectail.recording.journal_records import Spectrum
 from spectail.recording.layout import Measurement, labels_of, measurements_of
 from spectail.recording.reading import load_recording
-from spectail.running.ray import Resources
+from spectail.running.ray import Resources, connection
 from spectail.running.scheduler import Compute
 from spectail.spectra.phases import Phase
 from spectail.spectra.precision import check_device
@@ -143,7 +143,7 @@ def analyze_series(
     def look() -> Series:
         return find_series(source, revisions=revisions, steps=steps)
 
-    with closing(journal):
+    with closing(journal), nullcontext() if ray is None else connection(ray):
         try:
             _follow(look, follower) if follow else follower.take(look())
         except SourceError:

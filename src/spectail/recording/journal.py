@@ -294,7 +294,9 @@ class SeriesJournal(Journal):
     def _append_row(self, row: Mapping[str, Any], spectrum: Spectrum) -> None:
         if self._file is not None:
             step, stamp = self.begun or (0, "")
-            self._file.append({**row, "step": step, "stamp": stamp}, spectrum)
+            constant = {q.name for q in select("matrix", "null")}
+            measured = {name: value for name, value in row.items() if name not in constant}
+            self._file.append({**measured, "step": step, "stamp": stamp}, spectrum)
 
 
 class RowJournal:

@@ -6,7 +6,8 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic
@@ -101,6 +102,25 @@ class RayCluster(Generic[P]):
     def _room(self, has: dict[str, float]) -> int:
         wants = {"CPU": self.resources.cpus, "GPU": self.resources.gpus}
         return int(min(has.get(name, 0.0) / much for name, much in wants.items() if much))
+
+
+@contextmanager
+def connection(address: str) -> Iterator[None]:
+    """Stay connected to a cluster while several pieces of work are handed to it, each to a `RayCluster` of its own.
+
+    Args:
+        address: as `RayCluster` takes it.
+
+    Raises:
+        SettingError: Ray is not installed, or the cluster does not answer.
+    """
+    ray = _import_ray()
+    started = _connect(ray, address)
+    try:
+        yield
+    finally:
+        if started:
+            ray.shutdown()
 
 
 class DriverActor:
