@@ -125,6 +125,22 @@ def test_a_folder_that_was_removed_is_made_anew(steps, tmp_path):
     assert [one.name for one in path.parent.iterdir()] == ["run.nc"]
 
 
+def test_a_folder_that_was_renamed_is_made_anew_and_a_relative_path_is_kept(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model, optimizer = small()
+    monitor = SpectralMonitor(model, optimizer, when=every(1), path="runs/run.nc", nulls=False)
+    go_on(model, optimizer, 1)
+    monkeypatch.chdir(tmp_path / "runs")
+    go_on(model, optimizer, 1)
+    assert [one.name for one in (tmp_path / "runs").iterdir() if one.is_dir()] == []
+    (tmp_path / "runs").rename(tmp_path / "moved")
+    with pytest.warns(UserWarning, match="written anew"):
+        go_on(model, optimizer, 1)
+    monitor.close()
+    assert load_recording(tmp_path / "runs" / "run.nc").step.values.tolist() == [0, 1, 2, 3]
+    assert load_recording(tmp_path / "moved" / "run.nc").step.values.tolist() == [0, 1, 2]
+
+
 def test_where_nothing_can_be_written_it_is_a_warning(tmp_path, monkeypatch):
     monitor = watch(tmp_path / "run.nc", nn.Linear(30, 20))
     monkeypatch.setattr(journal.JournalFile, "fold", no_space)

@@ -285,3 +285,22 @@ def test_who_saw_no_step_says_so(optimizer):
         optimizer = torch.optim.Adam(model.parameters())
     with pytest.warns(UserWarning, match=r"no step.*step\(\) after each step"):
         SpectralMonitor(model, optimizer, when=every(1), nulls=False).close()
+
+
+@pytest.mark.parametrize("make", [lambda p: Sam(p, torch.optim.SGD, lr=0.1), lambda p: Holder(SubOfSub(p, lr=0.1))])
+def test_training_with_what_wraps_an_optimizer_is_the_same_bit_for_bit(make):
+    states = []
+    for is_watched in (False, True):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(30, 20), nn.Dropout(0.5), nn.Linear(20, 12))
+        optimizer = make(list(model.parameters()))
+        monitor = SpectralMonitor(model, optimizer, when=every(1), nulls=False) if is_watched else None
+        for _ in range(3):
+            model.zero_grad()
+            model(torch.randn(8, 30)).square().mean().backward()
+            optimizer.step()
+        states.append([*model.state_dict().values(), torch.get_rng_state()])
+        if monitor is not None:
+            monitor.close()
+            assert monitor.steps == 3
+    assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))

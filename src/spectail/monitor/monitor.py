@@ -118,7 +118,7 @@ class SpectralMonitor:
         self._layers = found = Layers(model, layers, conv)
         with undisturbed():
             described = [constant_quantities(matrix, self._nulls) for matrix in found.matrices]
-        where = None if path is None else Path(path)
+        where = None if path is None else Path(path).absolute()  # a training may change its folder
         self._devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
         measured: list[Measurement] = []
         identity = None

@@ -52,9 +52,12 @@ class StepWatch:
     def __init__(self, optimizer: Any, ended: Callable[[], object]) -> None:
         self._ended, self._is_step = ended, False
         self._open: list[types.FrameType] = []  # of the calls under way, the outermost first
+        self._innermost: list[Any] = []  # that wrap no other optimizer
         self._let_go: list[Callable[[], object]] = []
         for one in optimizers_in(optimizer):
-            innermost = _is_innermost(one)
+            innermost = not any(_has_hooks(inner) for inner in _reachable(one)[1:])
+            if innermost:
+                self._innermost.append(one)
             if _has_hooks(one):
                 pre, post = one.register_step_pre_hook(self._before), one.register_step_post_hook(self._after)
                 self._let_go += [pre.remove, post.remove]
@@ -68,6 +71,7 @@ class StepWatch:
         for let_go in self._let_go:
             let_go()
         self._let_go.clear()
+        self._innermost.clear()
         self._ended = _nothing  # for what somebody has put his own around
 
     @_disable_dynamo
@@ -76,7 +80,7 @@ class StepWatch:
 
     @_disable_dynamo
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        self._leave(_is_innermost(optimizer) and not _was_skipped(optimizer))
+        self._leave(any(optimizer is one for one in self._innermost) and not _was_skipped(optimizer))
 
     def _wrap(self, owner: Any, name: str, innermost: bool) -> None:
         """Put a method of an object around its own, which is put back at the end."""
@@ -102,13 +106,15 @@ class StepWatch:
             self._let_go.append(functools.partial(_put_back, weakref.ref(owner), name, bound, before))
 
     def _enter(self, frame: types.FrameType) -> None:
-        self._forget_what_raised()
+        if self._open:
+            self._forget_what_raised()
         if not self._open:
             self._is_step = False
         self._open.append(frame)
 
     def _leave(self, is_step: bool) -> None:
-        self._forget_what_raised()
+        if len(self._open) > 1:  # the innermost one is this call, and any below it may have raised
+            self._forget_what_raised()
         self._is_step |= is_step
         if self._open:
             self._open.pop()
@@ -118,8 +124,6 @@ class StepWatch:
 
     def _forget_what_raised(self) -> None:
         """Calls that are no longer on the stack, as an exception has ended them."""
-        if not self._open:
-            return
         frame: types.FrameType | None = sys._getframe()
         stack: set[int] = set()
         while frame is not None:
@@ -168,11 +172,6 @@ def optimizers_in(optimizer: Any) -> list[Any]:
         kind = type(optimizer).__name__
         raise SettingError(f"a {kind} is not an optimizer of torch; expected one, or None and calls of step()")
     return every
-
-
-def _is_innermost(optimizer: Any) -> bool:
-    """Whether there is no other optimizer of torch inside."""
-    return not any(_has_hooks(one) for one in _reachable(optimizer)[1:])
 
 
 def _reachable(owner: Any) -> list[Any]:

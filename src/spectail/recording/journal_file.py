@@ -259,8 +259,13 @@ class JournalFile:
 
     @property
     def is_gone(self) -> bool:
-        """Whether somebody has removed the journal, or its folder, so that nothing can be added to it."""
-        return not os.fstat(self.handle).st_nlink
+        """Whether somebody has removed or moved the journal, or its folder, so that what is added is not found."""
+        try:
+            return not os.path.samestat(os.fstat(self.handle), self._journal.stat())
+        except FileNotFoundError:
+            return True
+        except OSError:  # a disk that does not answer: it may again
+            return False
 
     def is_due_to_fold(self) -> bool:
         """Whether the journal has become as large as the file, and writing it now takes 2 % of the time at most."""

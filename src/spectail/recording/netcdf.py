@@ -39,7 +39,7 @@ def write_part(dataset: xr.Dataset, part: Path, compressed: Iterable[str] = ()) 
     encoding = {name: {"zlib": True, "complevel": 1} for name in compressed if name in dataset}
     try:
         dataset.to_netcdf(part, engine="netcdf4", encoding=encoding)
-    except RuntimeError as error:  # how HDF5 reports a write that failed, without saying why
+    except (RuntimeError, OSError) as error:  # HDF5 reports a write that failed without saying why, or the wrong reason
         raise OSError(f"cannot write to {part.parent}: {_why_not(part) or error}") from error
 
 
@@ -47,7 +47,7 @@ def _why_not(part: Path) -> str | None:
     """What kept HDF5 from writing a file, found by writing as much beside it; None if that can be done."""
     try:
         with tempfile.TemporaryFile(dir=part.parent) as file:
-            file.write(bytes(max(part.stat().st_size, 1 << 20)))
+            file.write(bytes(max(part.stat().st_size if part.exists() else 0, 1 << 20)))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
