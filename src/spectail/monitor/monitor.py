@@ -84,7 +84,7 @@ class SpectralMonitor:
     def __init__(
         self,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer | Sequence[torch.optim.Optimizer] | None = None,
+        optimizer: Any = None,
         *,
         layers: str | Sequence[str] | None = None,
         conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES,
