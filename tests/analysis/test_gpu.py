@@ -80,6 +80,15 @@ def test_the_smallest_eigenvalues_of_a_square_matrix_are_those_of_the_cpu():
     torch.testing.assert_close(there, here, rtol=1e-6, atol=0)  # what is promised above 1e-10 of the largest
 
 
+def test_what_is_asked_on_request_is_answered_there_too():
+    layers = every_kind()
+    model = nn.ModuleDict({name: layers[name] for name in ("gaussian", "norms", "depthwise")})
+    here, there = (analyze(model, nulls="full", tail=True, device=device).frame for device in ("cpu", "cuda"))
+    assert list(here["note"]) == list(there["note"])
+    assert list(here["tail_kind"]) == list(there["tail_kind"])
+    assert list(here["phase"]) == list(there["phase"])
+
+
 def test_changes_are_those_of_the_cpu():
     before, after = every_kind(), every_kind()
     with torch.no_grad():
