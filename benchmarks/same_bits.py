@@ -64,10 +64,10 @@ RENAMED = {"xmin": "ks_xmin", "layer": "matrix", "train_loss": "cross_entropy", 
 NOT_COMPARED = ("measuring_seconds", "training_seconds", "event_step", "event_layer", "event_before", "event_after")
 STATISTICS = ("null_alpha_hill", "null_alpha_ks", "null_spread_hill", "null_spread_ks", "z_hill", "z_ks", "note",
               "alpha_stderr", "p_value", "bulk_edge", "bulk_variance", "bulk_distance", "n_spikes", "spectral_gap",
-              "phase")  # fmt: skip
+              "phase", "effective_rank")  # fmt: skip
 """Which rest on draws of Gaussian matrices: another edition of the nulls is other draws, and a note quotes z. Standard
 errors and goodness were those of independent values; phases, spikes and the bulk of networks are judged by such draws
-since. The checksum of a run of the laboratory holds all of them."""
+since, and the effective rank is that without rounding. The checksum of a run of the laboratory holds all of them."""
 SPECTRA = "eigenvalues"
 
 

@@ -499,3 +499,13 @@ def test_peak_memory_is_below_six_times_the_largest_matrix(tmp_path, dtype, side
     assert code == 0, printed
     # what a small matrix took first is the interpreter: libraries, and the buffers of linear algebra
     assert int(printed) * 1024 < 6 * 4 * side * side
+
+
+def test_the_rank_of_a_matrix_is_not_that_of_its_rounding():
+    low = torch.randn(80, 5, dtype=torch.float64) @ torch.randn(5, 120, dtype=torch.float64)
+    constant = torch.full((30, 30), 0.5)
+    ranks = analyze({"low": low.float(), "constant": constant}).frame.set_index("name")["effective_rank"]
+    assert ranks["constant"] == pytest.approx(1.0, abs=1e-12)
+    singular = torch.linalg.svdvals(low)[:5]  # of what was rounded to float32, to seven digits
+    shares = singular / singular.sum()
+    assert ranks["low"] == pytest.approx(float(torch.exp(-(shares * shares.log()).sum())), rel=1e-6)

@@ -205,15 +205,16 @@ def measure_spectrum(
 
     Without `judged`, of which the phase is, it is that of the spectrum as it is.
     """
-    norms = _norms(spectrum, matrix)
     largest = float(spectrum[-1])
     if largest == 0.0:
-        return _row(matrix, ["all weights are zero"], norms)
+        return _row(matrix, ["all weights are zero"], _norms(spectrum, matrix))
+    norms = _norms(spectrum, matrix)
     spectrum = torch.where(spectrum > max(ZERO_SHARE * largest, _rounding(spectrum, matrix)), spectrum, 0.0)
     zeros = int((spectrum == 0).sum())
     measured, notes = _fits(spectrum, matrix)
     measured |= norms
     if zeros:
+        measured["effective_rank"] = effective_rank(spectrum)  # rounding would count, by its square root
         notes.append(f"{zeros} of {len(spectrum)} eigenvalues are zero")
     if matrix.factors is not None and len(spectrum) < (shorter := min(matrix.rows, matrix.cols)):
         notes.append(f"the other {shorter - len(spectrum)} eigenvalues are zero")
