@@ -70,9 +70,9 @@ def test_an_analysis_leads_with_the_answer():
     analysis = analyze(model())
     text = repr(analysis)
     assert text.startswith("Analysis of Sequential: 3 matrices measured, 4 parameters skipped\n")
-    assert all(f"{phase} " in text for phase in set(analysis.frame["phase"]))
-    lowest = analysis.frame.loc[analysis.frame["z_hill"].idxmin(), "name"]
-    assert f"furthest from untrained: {lowest} z " in text
+    assert "  as if never trained: " in text
+    assert "{0,3}.weight\n" in text
+    assert "Not told: how good the model is" in text
     assert "<table" in analysis._repr_html_()
 
 
@@ -146,9 +146,11 @@ def test_slices_are_pooled_with_the_factor_of_the_convention():
 
 
 WITHOUT_NORMS = {
-    q.name for q in of_row() if q.name.startswith(("z_homo", "z_bulk", "share_")) or "norm_spread" in q.name
+    q.name
+    for q in of_row()
+    if q.name.startswith(("z_homo", "effect_homo", "z_bulk", "share_")) or "norm_spread" in q.name
 }
-WITHOUT_NORMS |= {"kurtosis"}
+WITHOUT_NORMS |= {"kurtosis", "visible_edge"}
 
 
 @pytest.mark.parametrize("factor", [1e-4, 1000.0, 1e-25])
@@ -156,7 +158,8 @@ def test_only_what_has_units_changes_with_the_scale_of_the_weights(factor):
     weights = torch.randn(60, 40, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     weights[0] += 3
     plain, scaled = row_of(weights), row_of(weights * factor)
-    units = {"ks_xmin": 2, "bulk_edge": 2, "bulk_variance": 2, "spectral_norm": 1, "frobenius_norm": 1}
+    units = {"ks_xmin": 2, "bulk_edge": 2, "bulk_variance": 2, "visible_edge": 2, "spectral_norm": 1}
+    units["frobenius_norm"] = 1
     for name in COLUMNS:
         if isinstance(plain[name], str):
             assert scaled[name] == plain[name]
@@ -415,7 +418,7 @@ def test_the_command_writes_a_table_and_files(tmp_path, capsys):
     told = capsys.readouterr().out
     assert "0.weight" in told
     assert "skipped 4 parameters" in told
-    for name in ("analysis.csv", "skipped.csv", "spectra.nc", "analysis.html"):
+    for name in ("summary.txt", "analysis.csv", "skipped.csv", "spectra.nc", "analysis.html"):
         assert (tmp_path / "out" / name).is_file()
         assert name in told
     table = pd.read_csv(tmp_path / "out" / "analysis.csv")

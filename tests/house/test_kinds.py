@@ -121,7 +121,7 @@ def test_one_spectrum_is_drawn_with_as_many_spikes_as_its_row_counts(recording):
     name = first_name(recording)
     ax = plots.spectrum(recording, matrix=name, ax=Figure().subplots())
     one = recording.sel(matrix=name) if several(recording) else recording
-    marks = sum(len(line.get_xdata()) for line in ax.lines if line.get_marker() == "v")
+    marks = sum(len(line.get_xdata()) for line in ax.lines if line.get_marker() == "|")
     assert marks == int(one["n_spikes"].isel(step=-1))
     assert str(one["phase"].isel(step=-1).item()) in ax.get_title("left")
 

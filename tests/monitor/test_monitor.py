@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -468,6 +469,50 @@ def test_events_tell_which_layer_changed_its_phase_and_when(tmp_path):
     assert monitor.events == events
     assert str(change) == "0.weight: random-like → bulk+spike at step 2"
     assert change in events_of(load_recording(path))
+
+
+def wandering():
+    """Yields a model, its spike first just past the visible edge and then wandering about it; and a monitor of it."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(120, 80, generator=generator)
+    left, right = (nn.functional.normalize(torch.randn(size, generator=generator), dim=0) for size in (120, 80))
+    model = nn.Linear(80, 120, bias=False)
+    about = [1.6, 1.35, 1.55, 1.4, 1.6, 1.35, 1.5, 1.4, 1.55, 1.35]  # of the critical strength
+    weights = [noise + one * (120 * 80) ** 0.25 * torch.outer(left, right) for one in about]
+    for step, one in enumerate(weights):
+        with torch.no_grad():
+            model.weight.copy_(one)
+        yield step, model
+
+
+def test_a_phase_is_left_more_slowly_than_it_is_entered_so_that_events_do_not_flicker(tmp_path):
+    from spectail.weights.opening import open_weights
+
+    alone, monitor = [], None
+    for _, model in wandering():
+        alone.append(measure_matrix(open_weights(model).matrices[0])[0]["phase"])
+        if monitor is None:
+            monitor = SpectralMonitor(model, when=every(1), path=tmp_path / "whole.nc")
+        else:
+            monitor.step()
+    monitor.close()
+    assert sum(a != b for a, b in pairwise(alone)) >= 4  # each by itself flickers
+    phases = monitor.recording["phase"].values[:, 0].tolist()
+    assert phases[0] == "bulk+spike"
+    assert monitor.events == []
+    # one that was stopped in between goes on from the phase that its file ends with
+    for step, model in wandering():
+        if step == 0:
+            monitor = SpectralMonitor(model, when=every(1), path=tmp_path / "parts.nc")
+        elif step == 5:
+            monitor.close()
+            monitor = SpectralMonitor(
+                model, when=every(1), path=tmp_path / "parts.nc", existing="resume", initial_step=step
+            )
+        else:
+            monitor.step()
+    monitor.close()
+    assert load_recording(tmp_path / "parts.nc")["phase"].values[:, 0].tolist() == phases
 
 
 def test_the_file_holds_what_was_measured(tmp_path):

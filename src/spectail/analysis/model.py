@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from spectail.analysis.identity import difference, stamps_of
 from spectail.analysis.pieces import Measure, OpenRequest, Request, Row, measure_pieces
 from spectail.analysis.row import NOT_MEASURED
-from spectail.analysis.summary import roll_up, summary_html, summary_lines
+from spectail.analysis.summary import roll_up, summarize, summary_html
 from spectail.analysis.weightwatcher import to_weightwatcher
 from spectail.errors import SettingError, SourceError, StoreError, unknown_name
 from spectail.progress import MatrixProgress, WorkProgress
@@ -83,8 +83,8 @@ class Analysis:
         return {str(one["matrix"].item()): eigenvalues_at(one) for one in each_matrix(self.recording)}
 
     def summary(self) -> str:
-        """The answer in a few lines: how many matrices are in which phase, and which are furthest from untrained."""
-        return "\n".join(summary_lines(self.title, self.frame, len(self.skipped)))
+        """The answer on a screen: what is said of how many matrices, and the most and least trained of each kind."""
+        return str(summarize(self.recording))
 
     def roll_up(self, by: str = "layer") -> pd.DataFrame:
         """One row a layer of the model, or a kind of matrix: medians, the furthest z, and the phases.

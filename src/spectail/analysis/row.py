@@ -20,6 +20,7 @@ from torch import Tensor
 
 from spectail.analysis.chance import with_chance
 from spectail.analysis.null_cache import nulls_of_shape
+from spectail.analysis.repetition import repetition
 from spectail.analysis.shuffled import against_shuffles
 from spectail.errors import SourceError, SpectailError
 from spectail.recording.layout import MATRIX_LABELS, each_matrix, eigenvalues_at
@@ -34,7 +35,7 @@ from spectail.spectra.nulls import KS_SPREAD, Z_UNLIKELY, standard_error
 from spectail.spectra.phases import Phase, PhaseEvidence, judge
 from spectail.spectra.precision import ZERO_SHARE
 from spectail.spectra.single_precision import float32_eigenvalues
-from spectail.spectra.spikes import fit_bulk, spectral_gap
+from spectail.spectra.spikes import fit_bulk, spectral_gap, visible_edge
 from spectail.spectra.tail_laws import NONE
 from spectail.spectra.tail_tests import UNDECIDED, likelihood_ratios, tail_kind
 from spectail.spectra.tails import ROUNDING, PowerLawFit, hill_fit, ks_fit
@@ -51,6 +52,9 @@ _VANISHING = 1e-280  # an eigenvalue below which squares are no longer exact in 
 _SHARES = ("share_margins", "share_spikes", "share_correlation")
 
 _EXPONENTS = ("pl_alpha_hill", "z_hill", "effect", "pl_alpha_ks", "ks_distance", "ks_xmin", "tail_size", "alpha_stderr")
+
+# Phases of which copies among rows and columns may be the reason.
+_HAS_A_REASON = (Phase.BULK_DECAY, Phase.HEAVY_TAILED, Phase.RANK_COLLAPSE, Phase.BIMODAL, Phase.UNKNOWN)
 
 
 def measure_matrix(
@@ -89,6 +93,9 @@ def measure_matrix(
     compared = nulls and not matrix.product and matrix.factors is None and len(spectrum) >= FEWEST_EIGENVALUES
     judged = _judged(matrix, spectra.cpu()) if compared else None
     row = measure_spectrum(spectrum, matrix, judged, nulls=bool(nulls), tail=tail, seed=seed, before=before)
+    if row["phase"] in _HAS_A_REASON and matrix.factors is None and spectrum[-1] > 0:
+        why = repetition(matrix, _stored_spacing(matrix.dtype) or _EPS.get(matrix.dtype))
+        row["note"] = "; ".join(filter(None, [why, row["note"]]))
     return row | (against_shuffles(matrix, row, seed) if nulls == "full" else {}), spectrum
 
 
@@ -118,8 +125,10 @@ def _judged(matrix: WeightMatrix, spectra: Float[Tensor, "s b"]) -> Judged:
         fast = float32_eigenvalues(scaled)
         spectra = (eigenvalues_of_slices(scaled) if fast is None else fast).cpu()
         shape = (scaled.shape[1], scaled.shape[2])
-    means = spectra.mean(1, keepdim=True)
-    return Judged((spectra / torch.where(means > 0, means, 1.0)).flatten(), *shape, margins)
+    if len(spectra) > 1:
+        means = spectra.mean(1, keepdim=True)
+        spectra = spectra / torch.where(means > 0, means, 1.0)
+    return Judged(spectra.flatten(), *shape, margins)
 
 
 def _row_of_tiny(matrix: WeightMatrix, largest: float, nulls: str | bool, tail: bool, seed: int) -> dict[str, Any]:
@@ -208,14 +217,17 @@ def measure_spectrum(
     largest = float(spectrum[-1])
     if largest == 0.0:
         return _row(matrix, ["all weights are zero"], _norms(spectrum, matrix))
-    norms = _norms(spectrum, matrix)
-    spectrum = torch.where(spectrum > max(ZERO_SHARE * largest, _rounding(spectrum, matrix)), spectrum, 0.0)
+    norms, rounding = _norms(spectrum, matrix), _rounding(spectrum, matrix)
+    spectrum = torch.where(spectrum > max(ZERO_SHARE * largest, rounding), spectrum, 0.0)
     zeros = int((spectrum == 0).sum())
     measured, notes = _fits(spectrum, matrix)
+    if zeros > 0.5 * len(spectrum):  # no median, and no tail above it
+        measured, notes = dict.fromkeys(measured, math.nan), []
     measured |= norms
     if zeros:
         measured["effective_rank"] = effective_rank(spectrum)  # rounding would count, by its square root
-        notes.append(f"{zeros} of {len(spectrum)} eigenvalues are zero")
+        to_rounding = f" to the rounding of {matrix.dtype}" if rounding > ZERO_SHARE * largest else ""
+        notes.append(f"{zeros} of {len(spectrum)} eigenvalues are zero{to_rounding}")
     if matrix.factors is not None and len(spectrum) < (shorter := min(matrix.rows, matrix.cols)):
         notes.append(f"the other {shorter - len(spectrum)} eigenvalues are zero")
     if matrix.product:
@@ -225,7 +237,7 @@ def measure_spectrum(
         return _row(matrix, [f"only {count}: no phase and no null", *notes], measured)
     if not nulls:
         evidence = classify_by_fixed_thresholds(spectrum, matrix.rows, matrix.cols)
-        measured |= _without_collapsed(bulk_quantities(evidence))
+        measured |= _without_collapsed(bulk_quantities(evidence) | {"visible_edge": evidence.visible_edge})
     else:
         measured |= _against_nulls(measured, matrix) | _phase(spectrum, matrix, judged, before, notes)
         if abs(measured["z_hill"]) < Z_UNLIKELY:
@@ -256,34 +268,44 @@ def _phase(
         spectrum, judged.spectrum if judged else spectrum, *shape, slices=matrix.slices, nulls=nulls, margins=margins,
         before=before,
     )  # fmt: skip
-    notes.extend(filter(None, [evidence.note]))
+    notes.extend(filter(None, [evidence.note] if spectrum[(len(spectrum) - 1) // 2] > 0 else []))
     if evidence.equal:
         return dict.fromkeys(_EXPONENTS, math.nan) | _causes(evidence)
-    law, n_past = fit_bulk(spectrum, matrix.rows, matrix.cols, slices=matrix.slices)
+    law, n_past, edge = evidence.law, evidence.n_spikes, evidence.visible_edge
+    if matrix.slices > 1 or (margins and margins.taken_out):
+        law, n_past = fit_bulk(spectrum, matrix.rows, matrix.cols, slices=matrix.slices)
+        edge *= law.variance / evidence.law.variance
     drawn = {
         "bulk_edge": law.edges[1],
         "bulk_variance": law.variance,
         "bulk_distance": law.distance(spectrum[: len(spectrum) - n_past]),
         "spectral_gap": spectral_gap(spectrum, law),
+        "visible_edge": edge,
     }
     return _without_collapsed(bulk_quantities(evidence) | drawn) | _causes(evidence)
 
 
 def _without_collapsed(bulk: dict[str, Any]) -> dict[str, Any]:
     """The same without a bulk where it holds next to nothing."""
-    none = ("bulk_edge", "bulk_variance", "bulk_distance", "n_spikes", "spectral_gap")
+    none = ("bulk_edge", "bulk_variance", "bulk_distance", "n_spikes", "spectral_gap", "visible_edge")
     return bulk | dict.fromkeys(none, math.nan) if bulk["phase"] == Phase.RANK_COLLAPSE else bulk
 
 
 def _causes(evidence: PhaseEvidence) -> dict[str, Any]:
     """What is left once norms and entries are taken out, and what the departure from untrained comes from."""
-    quantities: dict[str, Any] = {"z_homogeneous": evidence.z_hill, "z_bulk": evidence.z_bulk, "cause": evidence.cause}
+    quantities: dict[str, Any] = {
+        "z_homogeneous": evidence.z_hill,
+        "effect_homogeneous": evidence.tail_spread,
+        "z_bulk": evidence.z_bulk,
+        "cause": evidence.cause,
+    }
     if margins := evidence.margins:
         quantities |= {
             "row_norm_spread": margins.row_spread,
             "col_norm_spread": margins.col_spread,
             "slice_norm_spread": margins.slice_spread,
             "kurtosis": margins.kurtosis,
+            "taken_out": margins.taken_out,
         }
     total = sum(evidence.parts.values())
     return quantities | {f"share_{name}": part / total for name, part in evidence.parts.items() if total}
@@ -375,8 +397,9 @@ def null_quantities(matrix: WeightMatrix) -> dict[str, float]:
 
 def _row(matrix: WeightMatrix, notes: list[str], measured: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A row with NaN wherever nothing was measured."""
-    row: dict[str, Any] = {"name": matrix.name} | {q.name: math.nan for q in of_row()} | labels(matrix)
-    row |= {"n_eigenvalues": 0, "phase": str(Phase.UNKNOWN), "tail_kind": "", "cause": ""} | dict(measured or {})
+    row: dict[str, Any] = {"name": matrix.name} | {q.name: math.nan for q in of_row()}
+    row |= {q.name: "" for q in of_row() if q.dtype is str} | labels(matrix)
+    row |= {"n_eigenvalues": 0, "phase": str(Phase.UNKNOWN)} | dict(measured or {})
     return row | {"note": "; ".join(filter(None, [matrix.note, *notes]))}
 
 
@@ -455,11 +478,22 @@ def constant_quantities(matrix: WeightMatrix, nulls: bool) -> dict[str, Any]:
     return quantities
 
 
-def measure_all(matrices: Sequence[WeightMatrix], nulls: bool) -> tuple[list[dict[str, Any]], list[Tensor]]:
-    """A row and a spectrum of each; one that cannot be measured has a note and no spectrum."""
+def measure_all(
+    matrices: Sequence[WeightMatrix], nulls: bool, before: Sequence[Mapping[str, Any]] = ()
+) -> tuple[list[dict[str, Any]], list[Tensor]]:
+    """A row and a spectrum of each; one that cannot be measured has a note and no spectrum.
+
+    Args:
+        matrices: of one model.
+        nulls: whether to compare with Gaussian matrices.
+        before: rows of the measurement before, whose phases are left more slowly than others are entered.
+    """
+    known = [row for row in before if row["phase"] != Phase.UNKNOWN or math.isfinite(row.get("z_hill", math.nan))]
+    phases = {row["name"]: str(row["phase"]) for row in known}
     rows, spectra = [], []
     for matrix in read_once(matrices):
-        row, spectrum = measured_or_noted(matrix, partial(measure_matrix, nulls=nulls))
+        measure = partial(measure_matrix, nulls=nulls, before=phases.get(matrix.name, ""))
+        row, spectrum = measured_or_noted(matrix, measure)
         rows.append(row)
         spectra.append(spectrum)
     return rows, spectra
@@ -508,7 +542,13 @@ def _from_spectrum(one: xr.Dataset, step: int) -> dict[str, Any]:
     kind = str(one["kind"].item()) if "kind" in one.coords else "weight"
     matrix = WeightMatrix(str(one["matrix"].item()), kind, rows, cols, slices, _unread)
     values = torch.from_numpy(eigenvalues_at(one, step))
-    return measure_spectrum(values, matrix) if len(values) else _row(matrix, ["no spectrum was kept"])
+    if not len(values):
+        return _row(matrix, ["no spectrum was kept"])
+    row = measure_spectrum(values, matrix)
+    if "n_spikes" in one.data_vars:  # counted past three scales of the law, before thresholds came from draws
+        law = MarchenkoPastur(rows, cols, float(one["bulk_edge"][step]) / MarchenkoPastur(rows, cols).edges[1])
+        row["visible_edge"] = visible_edge(law)
+    return row
 
 
 def _unread() -> Tensor:

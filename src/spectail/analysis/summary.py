@@ -1,51 +1,279 @@
-"""The answer of an analysis in words and numbers; the terminal, pages and `repr` say the same.
+"""The answer of an analysis in words and numbers; the terminal, pages, files and `repr` say the same.
 
-Not here: how it is printed or drawn.
+Not here: how it is printed or drawn, and how names become short (`name_lists`).
 """
 
 from __future__ import annotations
 
-import re
+import json
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from spectail.errors import SettingError, unknown_name
+import numpy as np
+import xarray as xr
+
+from spectail.analysis.name_lists import listed, shortened, without_numbers
+from spectail.errors import SettingError, StoreError, unknown_name
+from spectail.recording.layout import frame
+from spectail.spectra.nulls import Z_UNLIKELY
 from spectail.spectra.phases import Phase
 from spectail.weights.matrix import layer_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_NAMED = 3  # matrices that are named one by one
-_FURTHEST = 5
+_MOST = 5  # of the most trained of a kind, and of the least
+
+_LINES = 24  # of a screen
+
+ANSWERS = {
+    "untrained": ("as if never trained", "like noise"),
+    "norms": ("random but for unequal norms", "like noise of unequal norms"),
+    "entries": ("random but for heavy or light entries", "like noise of heavy or light entries"),
+    "spiked": ("spiked: a few strong directions", "along a few directions, beside noise"),
+    "broadened": ("broadened by correlated entries", "along many directions"),
+    "heavy": ("heavy-tailed", "along many directions, heavy-tailed"),
+    "collapsed": ("collapsed: of low rank", "of low rank"),
+    "narrow": ("narrower than untrained", "with singular values that are alike"),
+    "unchanged": ("", "unchanged"),
+    "unknown": ("without an answer", "without an answer"),
+}
+"""What is said of a matrix, and of a change. Each matrix has one of them."""
+
+_AMISS = ("untrained", "collapsed")
+
+_OF_PHASE = {
+    Phase.RANDOM: "untrained",
+    Phase.BLEEDING_OUT: "spiked",
+    Phase.BULK_SPIKE: "spiked",
+    Phase.BULK_DECAY: "broadened",
+    Phase.BIMODAL: "broadened",
+    Phase.HEAVY_TAILED: "heavy",
+    Phase.RANK_COLLAPSE: "collapsed",
+}
+
+EFFECT = "effect: spread of log λ over that of untrained matrices, norms and entries out"
+
+LIGHTER = (
+    "eigenvalues more alike than by chance, as orthogonal initialisation, normalised weights or Muon make them",
+    "entries bounded more tightly than Gaussian ones, as uniform initialisation makes them; nothing else departs",
+)
+
+_NO_NULLS = "made without nulls: thresholds know no shape, and norms and entries were not looked at"
+
+QUALITY = (
+    "Not told: how good the model is. Heavier tails go with accuracy within one architecture (Martin et al. 2021), "
+    "not across depths (arXiv:2106.00734), and can be too heavy (docs/alpha.md)."
+)
+QUALITY_OF_CHANGE = "Not told: whether the change is for the better."
 
 
-def summary_lines(title: str, frame: pd.DataFrame, skipped: int | None) -> list[str]:
-    """What an analysis says, first.
+@dataclass(frozen=True)
+class Group:
+    """Matrices of which the same is said.
+
+    Attributes:
+        answer: a key of `ANSWERS`.
+        words: what is said.
+        names: of the matrices, in their order.
+    """
+
+    answer: str
+    words: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The matrices of one kind that training shaped most, and least; none is in both.
+
+    Attributes:
+        kind: of the layer: linear, conv2d, embedding, …
+        count: how many there are of it.
+        most: names and effects, the largest first.
+        least: the smallest first.
+    """
+
+    kind: str
+    count: int
+    most: tuple[tuple[str, float], ...]
+    least: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a recording says, first; `str` of it is a screen of text.
+
+    Attributes:
+        title: what was measured, and how many matrices.
+        groups: what is said of how many of them.
+        rankings: by effect, one a kind.
+        lighter: a line for each reading of a spectrum that is lighter than the null.
+        caveats: what to know before trusting the rest.
+        names: of all matrices.
+    """
+
+    title: str
+    groups: tuple[Group, ...]
+    rankings: tuple[Ranking, ...]
+    lighter: tuple[str, ...]
+    caveats: tuple[str, ...]
+    names: tuple[str, ...]
+
+    @property
+    def absent(self) -> str:
+        """What is amiss with no matrix, in a line; "" where something is with some."""
+        words = [group.words.partition(":")[0] for group in self.groups if group.answer in _AMISS and not group.names]
+        return f"none: {', '.join(words)}" if words else ""
+
+    def lines(self, width: int = 80) -> list[str]:
+        """The text.
+
+        Args:
+            width: of a line; a name that is longer and cannot be cut makes it wider.
+        """
+        above = [self.title, *(line for group in self.groups if group.names for line in _group_lines(group, width))]
+        above += _wrapped(self.absent, width, 7) if self.absent else []
+        below = [line for text in (*self.lighter, *self.caveats) for line in _wrapped(text, width, 2)]
+        several = sum(bool(ranking.least) for ranking in self.rankings)
+        room = _LINES - len(above) - len(below) - 1 - len(self.rankings)
+        each = max(1, min(_MOST, room // max(several, 1)))
+        ranks = [line for ranking in self.rankings for line in _ranking_lines(ranking, self.names, width, each)]
+        return [*above, *(_wrapped(EFFECT, width, 2) if ranks else []), *ranks, *below]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+
+def summarize(recording: xr.Dataset, step: int = -1) -> Summary:
+    """What a recording says of its matrices at one step, in words and numbers.
 
     Args:
-        title: of the source.
-        frame: one row a matrix, as `spectail.analyze` gives it.
-        skipped: how many parameters were not measured; None where that is not known.
+        recording: of any kind.
+        step: index of the step, the last by default.
 
     Returns:
-        a line on the counts, one on the phases, and one on what is furthest from untrained where that is known.
+        what can be printed, or looked into.
+
+    Raises:
+        StoreError: the Dataset is not a recording.
+
+    >>> import torch
+    >>> from spectail import analyze
+    >>> analysis = analyze({"fc.weight": torch.randn(60, 40, generator=torch.Generator().manual_seed(0))})
+    >>> print(*str(summarize(analysis.recording)).splitlines()[:2], sep="; ")
+    state dict: 1 matrix measured, 0 parameters skipped;     1  as if never trained: fc.weight
     """
-    measured = f"{len(frame)} matri{'x' if len(frame) == 1 else 'ces'} measured"
-    left_out = "" if skipped is None else f", {skipped} parameter{'' if skipped == 1 else 's'} skipped"
-    lines = [f"{title}: {measured}{left_out}"]
-    counts = []
-    for phase in Phase:
-        names = frame.loc[frame["phase"] == str(phase), "name"].tolist()
-        if names:
-            named = f" ({', '.join(names)})" if len(names) <= _NAMED < len(frame) else ""
-            counts.append(f"{phase} {len(names)}{named}")
-    lines += [" · ".join(counts)] if counts else []
-    z = frame.set_index("name")["z_hill"].dropna().sort_values()
-    if len(z):
-        shown = ", ".join(f"{name} z {value:.3g}".replace("-", "−") for name, value in z.head(_FURTHEST).items())
-        lines.append(f"furthest from untrained: {shown}")
+    if not {"matrix", "step"} <= set(recording.coords) or "phase" not in recording:
+        raise StoreError("the data set has no matrix, no step or no phase, so it is no recording of spectail")
+    table = frame(recording, step)
+    of_change, names = recording.attrs.get("of") == "comparison", table["name"].tolist()
+    with_nulls = "z_hill" in table and bool(np.isfinite(table["z_hill"].astype(float)).any())
+    by_answer: dict[str, list[str]] = {answer: [] for answer in ANSWERS}
+    for row in table.to_dict("records"):
+        by_answer[_answer(row)].append(str(row["name"]))
+    groups = [Group(answer, ANSWERS[answer][of_change], tuple(of)) for answer, of in by_answer.items()]
+    caveats = (*([] if with_nulls else [_NO_NULLS]), QUALITY_OF_CHANGE if of_change else QUALITY)
+    return Summary(
+        _title(recording, step, len(names)),
+        tuple(group for group in groups if group.words),
+        tuple(_rankings(table)),
+        tuple(_lighter(table)),
+        caveats,
+        tuple(names),
+    )
+
+
+def _title(recording: xr.Dataset, step: int, count: int) -> str:
+    title = str(recording.attrs.get("title") or "recording")
+    measured = f"{count} matri{'x' if count == 1 else 'ces'} measured"
+    at = f" at step {int(recording['step'].values[step])}" if recording.sizes.get("step", 1) > 1 else ""
+    skipped = recording.attrs.get("skipped")
+    left_out = 0 if skipped is None else len(json.loads(skipped))
+    return f"{title}: {measured}{at}" + (f", {left_out} parameter{'' if left_out == 1 else 's'} skipped") * (
+        skipped is not None
+    )
+
+
+def _answer(row: dict[Any, Any]) -> str:
+    """What is said of a row, as a key of `ANSWERS`."""
+    if row.get("note") == "unchanged":
+        return "unchanged"
+    answer = _OF_PHASE.get(row["phase"], "unknown")
+    if answer == "untrained":
+        return str(row.get("cause") or answer)
+    return "narrow" if answer == "unknown" and np.isfinite(row.get("effect_homogeneous", np.nan)) else answer
+
+
+def _rankings(table: pd.DataFrame) -> list[Ranking]:
+    """The most and least trained of each kind, the most frequent kind first."""
+    name = next((one for one in ("effect_homogeneous", "effect") if one in table), "")
+    if not name or "kind" not in table:
+        return []
+    known = table[np.isfinite(table[name].astype(float)) & ~table["phase"].isin([Phase.RANK_COLLAPSE, Phase.UNKNOWN])]
+    rankings = []
+    for kind, group in known.groupby("kind", sort=False):
+        ordered = [(str(n), float(e)) for n, e in group.sort_values(name)[["name", name]].itertuples(index=False)]
+        least = ordered[: min(_MOST, len(ordered) // 2)]
+        most = ordered[max(len(ordered) - _MOST, len(least)) :][::-1]
+        rankings.append(Ranking(str(kind), len(ordered), tuple(most), tuple(least)))
+    return sorted(rankings, key=lambda one: -one.count)
+
+
+def _lighter(table: pd.DataFrame) -> list[str]:
+    """Of matrices with a spectrum lighter than the null: which, and what that may mean."""
+    if "z_hill" not in table:
+        return []
+    light = table[table["z_hill"].astype(float) > Z_UNLIKELY]
+    of_entries = light["cause"] == "entries" if "cause" in light else light["z_hill"] > np.inf
+    lines = []
+    for reading, group in ((LIGHTER[0], light[~of_entries]), (LIGHTER[1], light[of_entries])):
+        if len(group):
+            furthest = group.sort_values("z_hill", ascending=False)
+            named = ", ".join(
+                f"{name} z +{z:.3g}" for name, z in zip(furthest["name"], furthest["z_hill"], strict=True)
+            )
+            shown = (
+                named
+                if len(group) <= 2
+                else listed(furthest["name"].tolist(), 60) + f", z up to +{furthest['z_hill'].max():.3g}"
+            )
+            lines.append(f"lighter than untrained: {shown}: {reading}")
     return lines
+
+
+def _group_lines(group: Group, width: int) -> list[str]:
+    start = f"{len(group.names):>5}  {group.words}: "
+    return _wrapped(start + listed(group.names, width - len(start)), width, 7)
+
+
+def _ranking_lines(ranking: Ranking, names: Sequence[str], width: int, each: int) -> list[str]:
+    """The most trained on the left, the least on the right."""
+    if not ranking.least:
+        return [f"  {ranking.kind}: {ranking.most[0][0]} {ranking.most[0][1]:.2f}"]
+    half = (width - 4) // 2
+
+    def cell(ranked: Sequence[tuple[str, float]], at: int) -> str:
+        return f"{ranked[at][1]:>6.2f} {shortened(ranked[at][0], names, half - 7)}" if at < len(ranked) else ""
+
+    rows = [(cell(ranking.most, at), cell(ranking.least, at)) for at in range(min(each, len(ranking.most)))]
+    heads = (f"{ranking.kind} ({ranking.count}), most trained:", "least trained:")
+    lines = [(heads[0], heads[1]), *rows]
+    return [f"  {left:<{half}}  {right}".rstrip() for left, right in lines]
+
+
+def _wrapped(text: str, width: int, indent: int) -> list[str]:
+    return textwrap.wrap(
+        text,
+        width,
+        subsequent_indent=" " * indent,
+        drop_whitespace=True,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def roll_up(frame: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -71,7 +299,7 @@ def roll_up(frame: pd.DataFrame, by: str) -> pd.DataFrame:
     """
     if by not in ("layer", "kind"):
         raise SettingError(unknown_name("by", by, ("layer", "kind")))
-    names = frame["name"].map(layer_of if by == "layer" else _without_numbers)
+    names = frame["name"].map(layer_of if by == "layer" else without_numbers)
     rows = []
     for name, group in frame.groupby(names, sort=False):
         phases = group["phase"].value_counts()
@@ -91,11 +319,6 @@ def roll_up(frame: pd.DataFrame, by: str) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(rows)
-
-
-def _without_numbers(name: str) -> str:
-    """The name of a matrix with * for every number that counts layers, experts or heads."""
-    return re.sub(r"(?<=[.\[])\d+(?=[.\]])|^\d+(?=\.)|(?<= )\d+(?=\])", "*", name)
 
 
 def summary_html(text: str, frame: pd.DataFrame) -> str:

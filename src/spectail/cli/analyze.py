@@ -164,7 +164,7 @@ def _report_unmeasured(notes: Iterable[str], *, again: bool) -> None:
 
 
 def save_analysis(analysis: Analysis, folder: Path, command: str) -> list[Path]:
-    """Write analysis.csv, skipped.csv, spectra.nc where it is not there, and analysis.html.
+    """Write summary.txt, analysis.csv, skipped.csv, spectra.nc where it is not there, and analysis.html.
 
     Args:
         analysis: what to write.
@@ -180,7 +180,7 @@ def save_analysis(analysis: Analysis, folder: Path, command: str) -> list[Path]:
     import pandas as pd
 
     from spectail.analysis.model import FILE
-    from spectail.files import write_whole
+    from spectail.files import write_content, write_whole
     from spectail.recording.netcdf import save_recording
     from spectail.report.pages.recording import write_page
 
@@ -189,6 +189,7 @@ def save_analysis(analysis: Analysis, folder: Path, command: str) -> list[Path]:
     skipped = pd.DataFrame(rows, columns=["name", "shape", "reason"])
     path = folder / FILE
     return [
+        write_content(folder / "summary.txt", analysis.summary() + "\n"),
         write_whole(folder / "analysis.csv", lambda part: _without_formulas(frame).to_csv(part, index=False)),
         write_whole(folder / "skipped.csv", lambda part: _without_formulas(skipped).to_csv(part, index=False)),
         path if path.exists() else save_recording(analysis.recording, path),

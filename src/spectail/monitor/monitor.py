@@ -270,7 +270,10 @@ class SpectralMonitor:
         events = self._layers.look(known, self._steps)
         names = {one["name"] for one in known}
         known += [constant_quantities(one, self._nulls) for one in self._layers.matrices if one.name not in names]
-        rows, eigenvalues = measure_all(self._layers.matrices, self._nulls)
+        changed = {event.matrix for event in events}
+        last = self._journal.measurements[-1].rows if self._journal.measurements else ()
+        before = [row for row in last if row["name"] not in changed]
+        rows, eigenvalues = measure_all(self._layers.matrices, self._nulls, before)
         lr = () if self._optimizer is None else learning_rates(self._optimizer)
         spectra = {row["name"]: spectrum for row, spectrum in zip(rows, eigenvalues, strict=True)}
         clocks = {

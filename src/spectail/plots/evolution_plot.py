@@ -91,7 +91,7 @@ def draw_evolution(ax: Axes, run: xr.Dataset, law: MarchenkoPastur | None, *, le
     x = np.repeat(position, counts)
     y = np.concatenate([row[len(row) - count :] for row, count in zip(logs, counts, strict=True)])
     size = float(np.clip(60 / len(steps), 2.2, 4.5))
-    ax.plot(x, y, ".", color=MARKED, ms=size, mew=0, label="spikes (past the visible edge of the fitted bulk)")
+    ax.plot(x, y, ".", color=MARKED, ms=size, mew=0, label="spikes, past the visible edge")
     edge = run.bulk_edge.values
     fitted = np.log10(np.where(edge > NO_BULK * eigenvalues[:, -1], edge, np.nan))
     ax.plot(position, fitted, color=MARKED, lw=0.9, label=r"$\lambda_+$ of the fitted bulk")

@@ -27,7 +27,7 @@ from spectail.plots.overlaps_plot import (
 )
 from spectail.plots.phase_cells import draw_phase_cells, phase_numbers
 from spectail.plots.quantities_plot import over_depth, over_steps
-from spectail.plots.selection import count_of_spikes, fitted_bulk, initial_law, recording_of
+from spectail.plots.selection import count_of_spikes, edge_of_spikes, fitted_bulk, initial_law, recording_of
 from spectail.plots.spectrum_plot import AXIS_SCALES, draw_spectrum, spectrum
 from spectail.recording.layout import each_matrix
 from spectail.recording.quantities import QUANTITIES, quantity, select
@@ -153,7 +153,7 @@ def _draw_one_spectrum(run: xr.Dataset) -> Figure:
         draw_spectrum(
             ax, last["eigenvalues"].values, initial=None if first is None else first["eigenvalues"].values,
             initial_label=f"step {int(first['step'])}" if first is not None and first["step"] else "initial",
-            law=law, bulk=fitted_bulk(last), n_spikes=count_of_spikes(last), axis=axis,
+            law=law, bulk=fitted_bulk(last), n_spikes=count_of_spikes(last), edge=edge_of_spikes(last), axis=axis,
         )  # fmt: skip
     shared_legend(figure, axes)
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from spectail.errors import SettingError, StoreError, unknown_name
 from spectail.experiments.experiment import experiment_of
 from spectail.experiments.theory import untrained_law
 from spectail.spectra.bulk import MarchenkoPastur
+from spectail.spectra.spikes import visible_edge
 
 NO_BULK = 1e-9
 """Of the largest eigenvalue: below it lies the edge of a collapsed spectrum, whose median is rounding."""
@@ -95,6 +97,21 @@ def fitted_bulk(at: xr.Dataset) -> MarchenkoPastur | None:
     unit, edge = MarchenkoPastur(int(at["rows"]), int(at["cols"])), float(at["bulk_edge"])
     largest = float(np.nanmax(at["eigenvalues"].values, initial=0.0))
     return MarchenkoPastur(unit.rows, unit.cols, edge / unit.edges[1]) if edge > NO_BULK * largest else None
+
+
+def edge_of_spikes(at: xr.Dataset) -> tuple[float, str]:
+    """The edge past which the spikes of a spectrum were counted, and what was taken out before, in words.
+
+    Args:
+        at: one step of one matrix.
+
+    Returns:
+        NaN where there is no bulk. Runs, and files of the first edition, counted past three scales of their law.
+    """
+    if "visible_edge" in at:
+        return float(at["visible_edge"]), str(at["taken_out"].item()) if "taken_out" in at else ""
+    bulk = fitted_bulk(at)
+    return visible_edge(bulk) if bulk else math.nan, ""
 
 
 def count_of_spikes(at: xr.Dataset) -> int:

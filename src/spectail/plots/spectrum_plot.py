@@ -13,7 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 from spectail.errors import SettingError
 from spectail.plots.colours import FINAL, INITIAL, LAW, PREDICTED
 from spectail.plots.look import new_axes, own_legend
-from spectail.plots.selection import at_step, count_of_spikes, fitted_bulk, initial_law, one_matrix, recording_of
+from spectail.plots.selection import (
+    at_step,
+    count_of_spikes,
+    edge_of_spikes,
+    fitted_bulk,
+    initial_law,
+    one_matrix,
+    recording_of,
+)
 from spectail.recording.layout import eigenvalues_at
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.phases import DETACHED_RATIO
@@ -64,7 +72,7 @@ def spectrum(
     own, ax = ax is None, ax or new_axes()
     draw_spectrum(
         ax, values, initial=earlier if earlier is not None and len(earlier) else None,
-        law=initial_law(one), bulk=fitted_bulk(at), n_spikes=count_of_spikes(at), axis=scale,
+        law=initial_law(one), bulk=fitted_bulk(at), n_spikes=count_of_spikes(at), edge=edge_of_spikes(at), axis=scale,
         final_label=f"step {int(at['step'])}" if earlier is not None else "eigenvalues",
         initial_label=f"step {int(first['step'])}",
     )  # fmt: skip
@@ -81,6 +89,7 @@ def draw_spectrum(
     law: MarchenkoPastur | None = None,
     bulk: MarchenkoPastur | None = None,
     n_spikes: int = 0,
+    edge: tuple[float, str] | None = None,
     axis: AxisScale = "log10",
     final_label: str = "trained",
     initial_label: str = "initial",
@@ -94,10 +103,10 @@ def draw_spectrum(
         final: eigenvalues of WᵀW, any order.
         initial: those at the start, drawn behind.
         law: of the initial weights, whose density is drawn in; without it the density of `bulk` is.
-        bulk: the law fitted to the median of `final`; its visible edge, past which eigenvalues are spikes, is
-            drawn in.
-        n_spikes: how many of the largest eigenvalues lie past that edge, as the row of the spectrum says; each
-            is marked.
+        bulk: the law fitted to `final`; the visible edge, past which eigenvalues are spikes, is drawn in.
+        n_spikes: how many of the largest eigenvalues are spikes, as the row of the spectrum says; each is marked.
+        edge: past which they were counted, and what was taken out before, as `edge_of_spikes` gives it; by default
+            the `visible_edge` of `bulk`.
         axis: "linear" for λ on linear axes, "log10" for log₁₀ λ with a logarithmic density.
         final_label: legend entry of the final spectrum.
         initial_label: of that at the start.
@@ -120,12 +129,11 @@ def draw_spectrum(
     if curve is not None:
         _draw_law(ax, curve, whose, axis)
     if bulk is not None and bulk.variance > 0:
-        edge, which = visible_edge(bulk), "visible edge"
-        if (values > edge).sum() != n_spikes:  # they were counted once norms and entries had been taken out
-            edge, which = bulk.edges[1], "edge λ₊"
-        x = np.log10(edge) if axis == "log10" else edge
+        past, taken_out = edge or (visible_edge(bulk), "")
+        x = np.log10(past) if axis == "log10" else past
         if axis == "log10" or x <= ax.get_xlim()[1]:
-            ax.axvline(x, color=LAW, lw=0.8, ls=":", label=f"{which} of the fitted bulk", zorder=3)
+            label = f"visible edge once {taken_out} are taken out" if taken_out else "visible edge of the fitted bulk"
+            ax.axvline(x, color=LAW, lw=0.8, ls=":", label=label, zorder=3)
     _mark_spikes(ax, values, n_spikes, axis)
     if predicted is not None and (axis == "log10" or predicted <= ax.get_xlim()[1]):
         x = np.log10(predicted) if axis == "log10" else predicted

@@ -166,8 +166,10 @@ QUANTITIES: tuple[Quantity, ...] = (
       null="null_alpha_hill", run=2),
     Q("z_hill", "z_H", "standard deviations of log(α_H − 1) from an untrained matrix; negative: heavier tail",
       drawn="signed", head="z"),
-    Q("effect", "effect", "spread of log λ above the median, 1/(α_H − 1), over that of untrained matrices",
-      drawn="log", head="effect"),
+    Q("effect", "effect", "spread of log λ above the median, 1/(α_H − 1), over that of untrained matrices; "
+      "1 as untrained, 2 twice as wide", drawn="log", head="effect"),
+    Q("effect_homogeneous", "effect⁰", "effect once norms of rows, columns, slices and the law of the entries are "
+      "taken out", drawn="log"),
     Q("z_homogeneous", "z_H⁰", "z_H once norms of rows, columns, slices and the law of the entries are taken out",
       drawn="signed"),
     Q("z_bulk", "z_bulk", "sphericity of the bulk below the spikes, in standard deviations of untrained matrices",
@@ -200,8 +202,12 @@ QUANTITIES: tuple[Quantity, ...] = (
     Q("bulk_edge", "λ₊", "upper edge of the Marchenko–Pastur law fitted to the median", unit="w²", drawn="log", run=2),
     Q("bulk_variance", "v", "entry variance of the fitted Marchenko–Pastur law", unit="w²", drawn="log", run=2),
     Q("bulk_distance", "D_MP", "KS distance between the spectrum and the fitted Marchenko–Pastur law", run=2),
-    Q("n_spikes", "spikes", "eigenvalues past the visible edge, λ₊ and three Tracy–Widom scales", dtype=int,
+    Q("n_spikes", "spikes", "eigenvalues past the visible edge, once norms and entries are taken out", dtype=int,
       head="spikes", run=2),
+    Q("visible_edge", "λ visible", "edge that the largest eigenvalue of 1 in 500 untrained matrices passes, beside λ₊; "
+      "past it eigenvalues are spikes", unit="w²", drawn="log"),
+    Q("taken_out", "", "what was taken out before spikes were counted and the phase was judged: norms, entries",
+      dtype=str),
     Q("spectral_gap", "λ₁/λ₊", "largest eigenvalue over the bulk's edge", drawn="log", head="λ₁/λ₊", run=2),
     Q("stable_rank", "stable rank", "squared Frobenius norm over squared spectral norm", drawn="log", head="rank",
       null="null_stable_rank", run=2, weightwatcher="stable_rank"),

@@ -84,7 +84,7 @@ def classify_by_fixed_thresholds(spectrum: Float[Tensor, " b"], rows: int, cols:
         phase = Phase.BULK_SPIKE
     else:
         phase = Phase.BLEEDING_OUT if seeped else Phase.RANDOM
-    return PhaseEvidence(phase, law, n_spikes, gap, distance, spread)
+    return PhaseEvidence(phase, law, n_spikes, gap, distance, spread, visible_edge=visible_edge(law))
 
 
 def _past_the_edge(spectrum: Tensor, law: MarchenkoPastur) -> tuple[int, int]:

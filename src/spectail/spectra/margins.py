@@ -71,6 +71,11 @@ class Margins:
     slices: bool
     entries: bool
 
+    @property
+    def taken_out(self) -> str:
+        """What was, in words: "norms", "entries", "norms and entries"; "" where nothing was."""
+        return " and ".join(["norms"] * (self.norms or self.slices) + ["entries"] * self.entries)
+
 
 @takes_arrays
 def homogeneous(slices: Float[Tensor, "s h d"], *, seed: int = 0) -> tuple[Float[Tensor, "s h2 d2"] | None, Margins]:

@@ -87,6 +87,7 @@ class PhaseEvidence:
             "spikes" or "correlation"; "" where there is none.
         parts: what each cause adds to the logarithm of the spread of log λ over that of untrained matrices.
         margins: what was taken out before; None where only a spectrum was given.
+        visible_edge: the value past which eigenvalues of the spectrum that was judged count as spikes.
 
     >>> classify([[1.0] * 20] * 30).note
     '95% of the eigenvalues are zero'
@@ -104,6 +105,7 @@ class PhaseEvidence:
     cause: str = ""
     parts: dict[str, float] = field(default_factory=dict)
     margins: Margins | None = None
+    visible_edge: float = math.nan
 
     @property
     def equal(self) -> bool:
@@ -204,10 +206,10 @@ def judge(
     nulls = nulls or _nulls(rows, cols, slices)
     if collapsed := _collapse(raw, nulls, before):
         return replace(_undecided(rows, cols, collapsed), phase=Phase.RANK_COLLAPSE, margins=margins)
-    spread = _log_spread(ordered)
-    if spread < EQUAL_SHARE * nulls.hill.log_spread:
+    spread, least = _log_spread(ordered), EQUAL_SHARE * nulls.hill.log_spread
+    if not (spread >= least and _log_spread(raw) >= least):  # NaN where they are equal but for rounding
         alike = _undecided(rows, cols, "all eigenvalues are alike: the matrix is orthogonal")
-        return replace(alike, tail_spread=spread / nulls.hill.log_spread, margins=margins)
+        return replace(alike, tail_spread=0.0, margins=margins)
 
     edge = nulls.edge.upper(FALSE_SPIKES) - _stays(before, nulls.edge, Phase.BULK_SPIKE, Phase.BLEEDING_OUT)
     law, n_spikes = fit_bulk(ordered, rows, cols, slices=slices, edge=edge)
@@ -234,7 +236,7 @@ def judge(
     cause = causes[max((name for name in causes if causes[name]), key=lambda name: abs(parts[name]), default="margins")]
     return PhaseEvidence(
         phase, law, n_spikes, spectral_gap(ordered, law), distance, spread / nulls.hill.log_spread, note,
-        z_hill, z_bulk, cause, parts, margins,
+        z_hill, z_bulk, cause, parts, margins, law.edges[1] + edge * law.edge_fluctuation,
     )  # fmt: skip
 
 

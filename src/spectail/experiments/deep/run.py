@@ -172,7 +172,8 @@ class FullBatchRun:
             return
         started = time.perf_counter()
         with undisturbed():
-            rows, spectra = measure_all(self.matrices, True)
+            before = self.measurements[-1].rows if self.measurements else ()
+            rows, spectra = measure_all(self.matrices, True, before)
         clocks = {"measuring_seconds": time.perf_counter() - started, "training_seconds": self.seconds}
         of_name = {row["name"]: values for row, values in zip(rows, spectra, strict=True)}
         rows = [{name: word_or_number(value) for name, value in row.items()} for row in rows]

@@ -201,10 +201,10 @@ function drawSpectrum() {
   }).flat().filter((v) => v > 0);
   const base = Math.min(...heights), height = Math.max(...heights), position = (value) => (linear ? value : Math.log10(value));
   if (law) {
-    const curve = marchenkoPastur(law, linear), x = position(edge * m.visible);
+    const curve = marchenkoPastur(law, linear), visible = s("visible_edge"), x = position(visible);
     traces.push({ type: "scatter", mode: "lines", x: curve.x, y: curve.y, name: "Marchenko–Pastur, fitted", line: { color: css("--ink"), width: 1.5 }, hoverinfo: "skip" });
-    shapes.push({ type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line: { color: css("--ink"), dash: "dot", width: 1 } });
-    notes.push({ x, y: 1, yref: "paper", text: "visible edge", showarrow: false, xanchor: x > (low + high) / 2 ? "right" : "left", yanchor: "top", font: { size: 11 } });
+    if (visible > 0) shapes.push({ type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, line: { color: css("--ink"), dash: "dot", width: 1 } });
+    if (visible > 0) notes.push({ x, y: 1, yref: "paper", text: "visible edge" + (m.taken_out[here] ? ",<br>" + m.taken_out[here] + " taken out" : ""), showarrow: false, xanchor: x > (low + high) / 2 ? "right" : "left", yanchor: "top", font: { size: 11 } });
   }
   const alpha = s("pl_alpha_ks"), xmin = s("ks_xmin"), tail = s("tail_size");
   if (alpha !== null && xmin > 0 && tail) {

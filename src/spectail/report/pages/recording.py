@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from spectail.analysis.model import Analysis, skipped_of
 from spectail.analysis.null_bands import null_band, word_of_null
 from spectail.analysis.row import complete
-from spectail.analysis.summary import summary_lines
+from spectail.analysis.summary import EFFECT, summarize
 from spectail.errors import SettingError, StoreError
 from spectail.files import write_content
 from spectail.recording.events import events
@@ -26,8 +26,6 @@ from spectail.recording.quantities import OVER, Quantity, quantities_of
 from spectail.recording.reading import load_recording
 from spectail.report.pages.template import SPECTRA_BYTES, json_number, pack_spectrum, page
 from spectail.report.wording import IN_BRACKETS, number_text, recording_title, shown_quantities, with_null
-from spectail.spectra.bulk import MarchenkoPastur
-from spectail.spectra.spikes import visible_edge
 
 _BRACKETS = ("(…)", IN_BRACKETS.partition(": ")[2])
 
@@ -78,7 +76,8 @@ def write_page(shown: Any, path: str | os.PathLike[str], *, command: str = "") -
         _data(recording, shown_steps),
         title=recording_title(recording),
         kind=str(recording.attrs.get("of", "")),
-        summary=summary_lines("", table, None)[1:],
+        summary=summarize(recording),
+        effect=EFFECT,
         command=command,
         steps=recording["step"].values.tolist(),
         columns=["matrix", *(q.head for q in shown_quantities(recording))],
@@ -139,10 +138,11 @@ def _data(recording: xr.Dataset, shown_steps: list[int]) -> dict[str, Any]:
     phases = sorted({str(phase) for phase in recording["phase"].values.ravel()})
     series = [q for q in quantities_of(recording) if _is_of_a_matrix(q, recording)]
     if len(names) * recording.sizes["step"] * len(series) > _NUMBERS:
-        series = [q for q in series if q.head or q.name in ("ks_xmin", "bulk_edge")]
+        series = [q for q in series if q.head or q.name in ("ks_xmin", "bulk_edge", "visible_edge")]
     points = int(np.clip(SPECTRA_BYTES / (2.7 * max(len(shown_steps) * len(names), 1)), _FEWEST_POINTS, _MOST_POINTS))
     tables = {q.name: _table(recording, q.name).astype(float) for q in series}
-    phase, note, n_spikes = (_table(recording, name) for name in ("phase", "note", "n_spikes"))
+    words = ("phase", "note", "n_spikes", "taken_out")
+    phase, note, n_spikes, taken_out = (_table(recording, name) for name in words)
     labels = {
         name: np.atleast_1d(recording[name].values)
         for name in ("rows", "cols", "slices", "kind")
@@ -153,7 +153,6 @@ def _data(recording: xr.Dataset, shown_steps: list[int]) -> dict[str, Any]:
     matrices = []
     for at, name in enumerate(names):
         rows, cols, slices = (int(labels[key][at]) if key in labels else 1 for key in ("rows", "cols", "slices"))
-        unit = MarchenkoPastur(rows, cols)
         matrices.append(
             {
                 "name": name,
@@ -161,7 +160,7 @@ def _data(recording: xr.Dataset, shown_steps: list[int]) -> dict[str, Any]:
                 "rows": rows,
                 "cols": cols,
                 "slices": slices,
-                "visible": visible_edge(unit) / unit.edges[1],
+                "taken_out": [str(one) for one in taken_out[:, at]],
                 "nulls": {key: rows_[at] for key, rows_ in nulls.items() if rows_[at] is not None},
                 "series": {key: [json_number(value) for value in table[:, at]] for key, table in tables.items()},
                 "phases": [phases.index(str(one)) for one in phase[:, at]],

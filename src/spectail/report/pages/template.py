@@ -16,6 +16,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from plotly.offline import get_plotlyjs
 
+from spectail.analysis.name_lists import listed
 from spectail.plots.colours import palette
 
 SPECTRA_BYTES = 3_000_000
@@ -35,6 +36,7 @@ def page(name: str, data: Any, **shown: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_resource), autoescape=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters["in_short"] = listed
     return environment.get_template(f"{name}.html").render(
         **shown,
         css=Markup(_resource("base.css") + _resource(f"{name}.css")),

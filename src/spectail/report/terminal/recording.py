@@ -22,7 +22,7 @@ from spectail.analysis.chance import with_null_alignments
 from spectail.analysis.model import skipped_of
 from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.row import FEWEST_EIGENVALUES, SHORT_TAIL
-from spectail.analysis.summary import summary_lines
+from spectail.analysis.summary import summarize
 from spectail.plots.colours import PHASES
 from spectail.recording.layout import frame
 from spectail.recording.quantities import Quantity, quantities_of, quantity
@@ -58,7 +58,7 @@ def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored
     skipped = skipped_of(recording)
     if "matrix" in recording.dims:
         rows = frame(recording)
-        first, *further = summary_lines(title, rows, None if skipped is None else len(skipped))
+        first, *further = summarize(recording).lines(out.width)
         out.print(Text(first, style="bold"), soft_wrap=True)
         for line in further:
             out.print(Text(line), soft_wrap=True)

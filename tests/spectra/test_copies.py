@@ -1,0 +1,33 @@
+"""Copies among rows are found whatever their sign, scale and dtype, and nothing else is."""
+
+import pytest
+import torch
+
+from spectail.spectra.copies import count_copies
+
+
+def gaussian(rows, cols):
+    return torch.randn(rows, cols, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_multiples_of_a_row_are_found_as_they_are_stored(dtype):
+    weights = gaussian(300, 80)
+    weights[100:150] = weights[:50] * torch.linspace(-3.0, 2.9, 50, dtype=torch.float64)[:, None]
+    assert count_copies(weights.to(dtype)) == (100, 0)  # both of each pair
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rows_that_are_only_alike_are_no_copies(dtype):
+    weights = gaussian(2000, 64)
+    weights[1000:] = weights[:1000] + 0.3 * gaussian(1000, 64).flip(1)
+    assert count_copies(weights.to(dtype)) == (0, 0)
+
+
+def test_rows_of_zeros_are_counted_apart_and_a_matrix_of_one_row_has_no_copies():
+    weights = gaussian(40, 30)
+    weights[[3, 7, 9]] = 0.0
+    assert count_copies(weights) == (0, 3)
+    assert count_copies(torch.zeros(5, 4)) == (0, 5)
+    assert count_copies(torch.ones(1, 4)) == (0, 0)
+    assert count_copies(torch.ones(500, 4)) == (500, 0)
