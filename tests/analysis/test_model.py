@@ -441,7 +441,7 @@ def test_no_cell_of_a_table_begins_a_formula(tmp_path):
 def test_the_list_names_matrices_and_costs_and_reads_no_weight(tmp_path, capsys, monkeypatch):
     save_file(model().state_dict(), tmp_path / "m.safetensors")
     monkeypatch.setattr(WeightMatrix, "load", None)
-    monkeypatch.setattr("spectail.report.terminal.matrices._seconds_of_work", lambda: 1e-6)
+    monkeypatch.setattr("spectail.report.terminal.listing._seconds_of_work", lambda: 1e-6)
     main(["analyze", str(tmp_path / "m.safetensors"), "--list", "--layers", "0.*", "1.*"])
     text = capsys.readouterr().out
     assert "0.weight" in text

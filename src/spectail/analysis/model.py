@@ -457,7 +457,7 @@ _SHOWN = 4  # names
 
 
 def _why_nothing(request: Request, title: str, skipped: Sequence[Skipped]) -> str:
-    """What there is instead of matrices."""
+    """The sentence of the error where there is no matrix to measure."""
     if request.of == "comparison":
         sides = [[one.name for one in skipped if one.reason.endswith(f"the model {side}")] for side in _SIDES]
         names = "; ".join(f"{side}: {_some(names)}" for side, names in zip(_SIDES, sides, strict=True))

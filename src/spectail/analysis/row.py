@@ -89,7 +89,7 @@ def measure_matrix(
         and spectrum[-1] < _VANISHING
         and (largest := float(matrix.load().detach().abs().max())) > 0
     ):
-        return _row_of_tiny(matrix, largest, nulls, tail, seed), torch.empty(0, dtype=torch.float64)
+        return _row_of_tiny(matrix, largest, nulls, tail, seed, before), torch.empty(0, dtype=torch.float64)
     compared = nulls and not matrix.product and matrix.factors is None and len(spectrum) >= FEWEST_EIGENVALUES
     judged = _judged(matrix, spectra.cpu()) if compared else None
     row = measure_spectrum(spectrum, matrix, judged, nulls=bool(nulls), tail=tail, seed=seed, before=before)
@@ -131,11 +131,13 @@ def _judged(matrix: WeightMatrix, spectra: Float[Tensor, "s b"]) -> Judged:
     return Judged(spectra.flatten(), *shape, margins)
 
 
-def _row_of_tiny(matrix: WeightMatrix, largest: float, nulls: str | bool, tail: bool, seed: int) -> dict[str, Any]:
+def _row_of_tiny(
+    matrix: WeightMatrix, largest: float, nulls: str | bool, tail: bool, seed: int, before: str
+) -> dict[str, Any]:
     """The row of weights whose squares vanish in float64: that of a multiple, with the norms of the weights."""
     scale = 2.0 ** math.floor(math.log2(largest))
     scaled = matrix.with_values(lambda: matrix.load().detach().double() / scale)
-    row, _ = measure_matrix(scaled, nulls=nulls, tail=tail, seed=seed)
+    row, _ = measure_matrix(scaled, nulls=nulls, tail=tail, seed=seed, before=before)
     factors = {"w": scale, "w²": math.nan}
     row |= {q.name: row[q.name] * factors[q.unit] for q in of_row() if q.unit in factors}
     tiny = f"weights of {largest:.0e}: their eigenvalues are below what float64 holds"

@@ -139,7 +139,7 @@ class Analyze:
         _report_unmeasured(analysis.frame["note"], again=self.out is not None)
 
     def _print_list(self) -> None:
-        from spectail.report.terminal.matrices import print_matrices
+        from spectail.report.terminal.listing import print_matrices
         from spectail.weights.opening import open_weights
 
         sources = [self.source, *filter(None, [self.after])]

@@ -69,6 +69,7 @@ class SpectralMonitor:
         SettingError: an option is out of range, the model has no such matrices, or the file is of others.
         FileExistsError: there is a file at `path` already, and `existing` does not say what is done with it.
         OSError: the file cannot be written.
+        StoreError: another monitor writes it, or it is damaged.
 
     >>> from spectail import every
     >>> model = nn.Linear(30, 20)

@@ -25,7 +25,7 @@ from spectail.spectra.tails import ks_fit
 _DRAWS = 3000
 """Spectra that a null comes from: its mean is known to 1/√3000 = 0.02 of its spread, and the spread to 0.013 of itself.
 
-That makes 4.6 ± 0.3 % of |z| > 2.
+That makes 4.6 ± 0.3 % of |z| > 2. Another number is another edition of what `analysis/null_cache.py` keeps.
 """
 
 _WORK = 5e7  # of all slices together, in b²: about a second. A larger matrix is drawn smaller, and carried over

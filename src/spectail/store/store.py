@@ -48,8 +48,8 @@ class Store:
     >>> experiment = Experiment(n=40, d=20, h=30, n_test=9, n_test_large=9, steps=1)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     store = Store(folder)
-    ...     (first, computed), (again, there) = (store.get_or_run(experiment, simulate) for _ in range(2))
-    >>> computed, there, first.identical(again)
+    ...     (first, found), (again, found_again) = (store.get_or_run(experiment, simulate) for _ in range(2))
+    >>> found, found_again, first.identical(again)
     (False, True, True)
     """
 
