@@ -124,6 +124,21 @@ class Several:
             one.step()
 
 
+class OfMyOwn:
+    """Of no class of torch."""
+
+    def __init__(self, params):
+        self.params = params
+
+    def zero_grad(self):
+        for parameter in self.params:
+            parameter.grad = None
+
+    def step(self):
+        for parameter in self.params:
+            parameter.data.sub_(parameter.grad)
+
+
 def sam_in_two_calls(optimizer):
     optimizer.first_step()
     optimizer.second_step()
@@ -142,6 +157,7 @@ def sam_in_two_calls(optimizer):
         (lambda p: WithScheduler(p, lr=0.1), None, 4),
         (lambda p: Holder(torch.optim.Adam(p)), None, 4),
         (lambda p: Holder(Holder(Sub(p, lr=0.1))), None, 4),
+        (OfMyOwn, None, 4),
         (lambda p: Accumulating(torch.optim.Adam(p)), None, 2),
         (lambda p: Several(torch.optim.SGD(p[:1], lr=0.1), torch.optim.Adam(p[1:])), None, 4),
         (lambda p: torch.optim.LBFGS(p, max_iter=3), lambda one: one.step(lambda: torch.tensor(1.0)), 4),

@@ -31,11 +31,11 @@ class StepWatch:
     that only gathers gradients makes no step. One that raises does not count, and the next one does.
 
     Args:
-        optimizer: of torch, or whatever holds one.
+        optimizer: of torch, whatever holds one, or one of a user's own.
         ended: called after each step.
 
     Raises:
-        SettingError: there is no optimizer of torch inside.
+        SettingError: it is none of these.
 
     >>> parameter = torch.nn.Parameter(torch.ones(3))
     >>> class Wrapped(torch.optim.SGD):
@@ -162,12 +162,14 @@ def optimizers_in(optimizer: Any) -> list[Any]:
     """An optimizer, and those that it holds, the outermost first.
 
     Args:
-        optimizer: of torch, or whatever holds one.
+        optimizer: of torch, whatever holds one, or one of a user's own, with `step` and `zero_grad`.
 
     Raises:
-        SettingError: there is no optimizer of torch inside.
+        SettingError: it is none of these.
     """
     every = [one for one in _reachable(optimizer) if any(_has_hooks(inner) for inner in _reachable(one))]
+    if not every and _can_step(optimizer) and hasattr(optimizer, "zero_grad"):
+        return [optimizer]  # one of a user's own
     if not every:
         kind = type(optimizer).__name__
         raise SettingError(f"a {kind} is not an optimizer of torch; expected one, or None and calls of step()")
