@@ -6,9 +6,10 @@ import torch
 import xarray as xr
 from matplotlib.figure import Figure
 
+from spectail import analyze, write_page
 from spectail.analysis.row import measure_spectrum
 from spectail.plots.evolution_plot import draw_evolution
-from spectail.plots.spectrum_plot import AXIS_SCALES, draw_spectrum
+from spectail.plots.spectrum_plot import AXIS_SCALES, draw_spectrum, spectrum
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.spikes import visible_edge
 from spectail.weights.matrix import WeightMatrix
@@ -61,3 +62,34 @@ def test_the_picture_of_the_evolution_marks_the_spikes_of_each_step(shape):
     (x,) = (line.get_xdata() for line in ax.lines if "spikes" in line.get_label())
     counts = [int(np.isclose(x, np.log1p(step)).sum()) for step in range(3)]
     assert counts == PLANTED
+
+
+def noise_and_spikes(rows, cols):
+    generator = torch.Generator().manual_seed(0)
+    critical = (rows * cols) ** 0.25
+    left, right = (torch.linalg.qr(torch.randn(size, 2, generator=generator)).Q for size in (rows, cols))
+    return (
+        torch.randn(rows, cols, generator=generator) + left @ torch.diag(critical * torch.tensor([2.5, 3.0])) @ right.T
+    )
+
+
+@pytest.mark.parametrize("shape", [(64, 48), (300, 200)])
+def test_the_edge_of_a_network_is_that_which_its_spikes_were_counted_by(shape):
+    analysis = analyze({"w": noise_and_spikes(*shape)})
+    row = analysis.frame.iloc[0]
+    assert row["n_spikes"] == (analysis.spectra["w"] > row["visible_edge"]).sum() == 2
+    (label,) = (line.get_label() for line in spectrum(analysis).lines if "visible edge" in line.get_label())
+    assert label == "visible edge of the fitted bulk"
+
+
+def test_an_edge_that_was_counted_by_without_the_norms_says_so(tmp_path):
+    scales = torch.linspace(0.4, 2.0, 300)[:, None]
+    analysis = analyze({"w": scales * noise_and_spikes(300, 200)})
+    row = analysis.frame.iloc[0]
+    assert (row["n_spikes"], row["taken_out"]) == (2, "norms")
+    ax = spectrum(analysis)
+    (line,) = (line for line in ax.lines if "visible edge" in line.get_label())
+    assert line.get_label() == "visible edge once norms are taken out"
+    assert line.get_xdata()[0] == pytest.approx(np.log10(row["visible_edge"]))
+    text = write_page(analysis, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert '"taken_out":["norms"]' in text

@@ -99,3 +99,11 @@ def test_a_spectrum_that_is_not_finite_has_no_phase_and_a_reason(bad):
 @pytest.mark.parametrize("values", [torch.zeros(5), torch.tensor([2.0]), torch.ones(6), torch.tensor([0.0, 3.0])])
 def test_degenerate_spectra_get_a_phase_without_an_error(values):
     assert classify(values, 10, len(values)).phase in set(Phase)
+
+
+def test_a_spike_whose_gap_nearly_closes_stays_a_spike_where_it_was_one():
+    values = eigenvalues(gaussian())
+    values[-1] = 1.09 * (math.sqrt(ROWS) + math.sqrt(COLS)) ** 2
+    assert classify(values, ROWS, COLS).phase is Phase.BLEEDING_OUT
+    assert classify(values, ROWS, COLS, before="bulk+spike").phase is Phase.BULK_SPIKE
+    assert classify(values, ROWS, COLS, before="random-like").phase is Phase.BLEEDING_OUT

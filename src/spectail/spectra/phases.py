@@ -214,7 +214,8 @@ def judge(
     edge = nulls.edge.upper(FALSE_SPIKES) - _stays(before, nulls.edge, Phase.BULK_SPIKE, Phase.BLEEDING_OUT)
     law, n_spikes = fit_bulk(ordered, rows, cols, slices=slices, edge=edge)
     bulk = ordered[: len(ordered) - n_spikes]
-    detached = _detached(ordered, law, n_spikes)
+    closer = _stays(before, nulls.edge, Phase.BULK_SPIKE) * law.edge_fluctuation / law.edges[1]
+    detached = _detached(ordered, law, n_spikes, max(DETACHED_RATIO - closer, 1.0))
     share = FALSE_BROADER if n_spikes and not detached else FALSE_DEPARTURES
     z_hill, z_bulk = nulls.hill.z(1.0 + 1.0 / spread), sphericity(bulk, law.rows, law.cols, slices=slices)
     distance = law.distance(bulk)
@@ -226,7 +227,7 @@ def judge(
         phase = Phase.BIMODAL
     elif spread >= _heavy_from(nulls, before):
         phase = Phase.HEAVY_TAILED
-    elif n_spikes or z_hill < 0:
+    elif n_spikes or z_hill < LEAVES_BELOW * ((before == Phase.BULK_DECAY) - (before == Phase.UNKNOWN)):
         phase = Phase.BULK_DECAY
     else:
         phase, note = Phase.UNKNOWN, "the bulk is narrower than that of untrained matrices"
@@ -273,11 +274,11 @@ def _log_spread(ordered: Tensor) -> float:
     return 1.0 / (hill(ordered) - 1.0)
 
 
-def _detached(ordered: Tensor, law: MarchenkoPastur, n_spikes: int) -> int:
-    """How many of the spikes lie above a gap."""
+def _detached(ordered: Tensor, law: MarchenkoPastur, n_spikes: int, ratio: float) -> int:
+    """How many of the spikes lie above a gap, of neighbours further apart than a ratio."""
     reach = [law.edges[1], *ordered[len(ordered) - n_spikes :].tolist()]
     touching = 0
-    while touching < n_spikes and reach[touching + 1] <= DETACHED_RATIO * reach[touching]:
+    while touching < n_spikes and reach[touching + 1] <= ratio * reach[touching]:
         touching += 1
     return n_spikes - touching
 
