@@ -117,6 +117,7 @@ def test_a_change_is_told_as_a_change():
     said = {group.answer: group.names for group in summary.groups if group.names}
     assert said == {"unchanged": ("a.weight",), "untrained": ("b.weight",), "collapsed": ("c.weight",)}
     assert "never trained" not in str(summary)
+    assert "none" not in str(summarize(compare({"c.weight": before["c.weight"]}, after).recording))
 
 
 def test_without_nulls_it_says_what_the_phases_rest_on():

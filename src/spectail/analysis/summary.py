@@ -125,8 +125,9 @@ class Summary:
 
     @property
     def absent(self) -> str:
-        """What is amiss with no matrix, in a line; "" where something is with some."""
-        words = [group.words.partition(":")[0] for group in self.groups if group.answer in _AMISS and not group.names]
+        """What is amiss with no matrix of a model, in a line; "" where there is nothing to say."""
+        missing = [group for group in self.groups if not group.names and group.words == ANSWERS[group.answer][0]]
+        words = [group.words.partition(":")[0] for group in missing if group.answer in _AMISS]
         return f"none: {', '.join(words)}" if words else ""
 
     def lines(self, width: int = 80) -> list[str]:
