@@ -1,0 +1,206 @@
+"""What a row says of matrices that are known for what they are: `python -m benchmarks.calibration [PART …]`.
+
+Parts: families, noise, spikes, power, untrained. Each cell of a table is a line of docs/results/calibration.jsonl as
+soon as it is measured; the same command after a kill goes on where it was, and `--again` measures anew what is there.
+`--tables` writes the tables into docs/calibration.md, from those lines.
+
+Not here: the families, which are in `families`, and untrained models, in `untrained`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import spectail
+from benchmarks.families import SHAPES, Array, Family, Shape, Stream, families, gaussian, planted, scaled, share_of
+from benchmarks.families import between as uniform
+from benchmarks.families import lognormal
+from spectail.analysis.row import measure_matrix
+from spectail.weights.matrix import WeightMatrix
+
+DOCS = Path(__file__).parent.parent / "docs"
+CELLS, PAGE = DOCS / "results" / "calibration.jsonl", DOCS / "calibration.md"
+
+Cell = dict[str, Any]
+
+# Of each shape; where the kind of tail is asked for, which takes a hundred spectra; and of what takes the norms out.
+DRAWS = {
+    "16×16": (200, 10, 1000),
+    "64×64": (200, 20, 1000),
+    "2000×30": (100, 10, 300),
+    "96 of 7×7": (100, 20, 300),
+    "64×3×7×7": (100, 20, 300),
+    "300×200": (100, 20, 1000),
+    "1000×250": (60, 10, 200),
+    "256×256×3×3": (20, 5, 40),
+    "512×2048": (20, 6, 40),
+    "1500×1000": (20, 4, 40),
+}
+
+STRENGTHS = (1.05, 1.1, 1.25, 1.5, 2.0)
+
+PROFILES: dict[str, Callable[[Stream, Shape], Array]] = {
+    "Gaussian": gaussian,
+    "rows ½ to 2": scaled(rows=uniform(0.5, 2.0)),
+    "columns ½ to 2": scaled(cols=uniform(0.5, 2.0)),
+    "both lognormal(½)": scaled(rows=lognormal(0.5), cols=lognormal(0.5)),
+    "slices ½ to 2": scaled(slices=uniform(0.5, 2.0)),
+}
+
+
+def row(weights: torch.Tensor, stored: torch.dtype = torch.float32, *, tail: bool = False) -> dict[str, Any]:
+    """The row of `analyze` for slices × rows × columns."""
+    slices, rows, cols = weights.shape
+    matrix = WeightMatrix("W", "weight", rows, cols, slices, lambda: weights, dtype=str(stored).removeprefix("torch."))
+    return measure_matrix(matrix, tail=tail)[0]
+
+
+def said(one: dict[str, Any], family: Family) -> str:
+    """A row in a few words."""
+    count = one["n_spikes"]
+    words = [one["phase"], *([] if math.isnan(count) or not count else [f"{int(count)} spikes"])]
+    words += [f"cause {one['cause']}"] if one["cause"] else []
+    return ", ".join(words + ([f"tail: {one['tail_kind']}"] if family.tail else []))
+
+
+def confusion(shapes: Iterable[str], names: Iterable[str], draws: int) -> Iterator[tuple[Cell, Callable[[], Cell]]]:
+    """Every family at every shape."""
+    for shape in shapes:
+        for family in families():
+            if any(name in family.name for name in names) and not ("slices" in family.name and SHAPES[shape][0] == 1):
+                count = draws or DRAWS[shape][family.tail]
+                yield {"part": "families", "family": family.name, "shape": shape, "draws": count}, _judged(family, shape, count)
+
+
+def _judged(family: Family, shape: str, draws: int) -> Callable[[], Cell]:
+    def measure() -> Cell:
+        rows = [row(family.weights(SHAPES[shape], number), family.stored, tail=family.tail) for number in range(draws)]
+        right = [family.right(one, SHAPES[shape]) for one in rows]
+        words = Counter(said(one, family) for one in rows)
+        wrong = {number: said(one, family) for number, (one, ok) in enumerate(zip(rows, right, strict=True)) if not ok}
+        return {"right": sum(right), "said": dict(words.most_common(4)), "wrong": dict(list(wrong.items())[:40])}
+
+    return measure
+
+
+def noise(shapes: Iterable[str], _: Iterable[str], draws: int) -> Iterator[tuple[Cell, Callable[[], Cell]]]:
+    """z once norms are out: of noise with scaled rows and columns, alone and with planted directions."""
+    unequal = {"rows": lognormal(0.5), "cols": lognormal(0.5)}
+    twenty = planted(lambda _: 20, 3.0)
+    for shape in shapes:
+        for name, draw in {"alone": scaled(**unequal), "20 directions": scaled(**unequal, of=twenty)}.items():
+            slices, rows, cols = SHAPES[shape]
+            if slices == 1 and min(rows, cols) >= 200:
+                count = draws or DRAWS[shape][2]
+                yield {"part": "noise", "of": name, "shape": shape, "draws": count}, _z_of(name, draw, shape, count)
+
+
+def _z_of(name: str, draw: Callable[[Stream, Shape], Array], shape: str, draws: int) -> Callable[[], Cell]:
+    def measure() -> Cell:
+        family = Family(name, draw, lambda *_: True, "")
+        rows = [row(family.weights(SHAPES[shape], number)) for number in range(draws)]
+        z, raw = (sorted(one[which] for one in rows) for which in ("z_homogeneous", "z_hill"))
+        within = sum(abs(one) < 4 for one in z)
+        ends = {"least": z[0], "median": z[len(z) // 2], "most": z[-1], "without": raw[len(raw) // 2]}
+        return {"within": within, "strong": sum(one <= -8 for one in z)} | {k: round(v, 2) for k, v in ends.items()}
+
+    return measure
+
+
+def false_spikes(shapes: Iterable[str], _: Iterable[str], draws: int) -> Iterator[tuple[Cell, Callable[[], Cell]]]:
+    """How often a pure bulk is said to have a spike."""
+    for shape in shapes:
+        for name, draw in PROFILES.items():
+            if SHAPES[shape][0] > 1 or "slices" not in name:
+                count = draws or DRAWS[shape][2]
+                yield {"part": "spikes", "of": name, "shape": shape, "draws": count}, _spikes(name, draw, shape, count)
+
+
+def power(shapes: Iterable[str], _: Iterable[str], draws: int) -> Iterator[tuple[Cell, Callable[[], Cell]]]:
+    """How often one planted direction is found, by its strength."""
+    for shape in shapes:
+        for strength in STRENGTHS:
+            count = draws or DRAWS[shape][0]
+            name = f"{strength:g} θ_c"
+            measure = _spikes(name, planted(share_of(0.0), strength), shape, count)
+            yield {"part": "power", "of": name, "shape": shape, "draws": count}, measure
+
+
+def _spikes(name: str, draw: Callable[[Stream, Shape], Array], shape: str, draws: int) -> Callable[[], Cell]:
+    def measure() -> Cell:
+        family = Family(name, draw, lambda *_: True, "")
+        counts = [row(family.weights(SHAPES[shape], number))["n_spikes"] for number in range(draws)]
+        return {"with": sum(count > 0 for count in counts)}
+
+    return measure
+
+
+def untrained(_: Iterable[str], names: Iterable[str], __: int) -> Iterator[tuple[Cell, Callable[[], Cell]]]:
+    """Models at their default initialisation: rows that have any label but random-like."""
+    from benchmarks.untrained import models
+
+    for name, make in models().items():
+        if any(part in name for part in names):
+            yield {"part": "untrained", "of": name, "draws": 1}, lambda make=make: _labels(make)  # type: ignore[misc]
+
+
+def _labels(make: Callable[[], torch.nn.Module]) -> Cell:
+    torch.manual_seed(0)
+    table = spectail.analyze(make()).frame
+    labelled = table[(table["n_eigenvalues"] >= 10) & ~table["note"].str.contains("all weights are zero")]
+    other = labelled[labelled["phase"] != "random-like"]
+    return {"rows": len(labelled), "without": len(table) - len(labelled), "other": dict(zip(other["name"], other["phase"], strict=True))}
+
+
+PARTS = {"families": confusion, "noise": noise, "spikes": false_spikes, "power": power, "untrained": untrained}
+
+
+def read(path: Path = CELLS) -> dict[str, Cell]:
+    """Every cell, the newest of each."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {_key(cell): cell for cell in map(json.loads, lines)}
+
+
+def _key(cell: Cell) -> str:
+    return " ".join(str(cell.get(name, "")) for name in ("part", "family", "of", "shape"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; by default all")
+    parser.add_argument("--shapes", nargs="*", default=list(DRAWS), help=f"of {', '.join(SHAPES)}")
+    parser.add_argument("--families", nargs="*", default=[""], help="parts of their names, or of those of models")
+    parser.add_argument("--draws", type=int, default=0, help="of each cell; by default as many as its size allows")
+    parser.add_argument("--again", action="store_true", help="measure also what is there")
+    parser.add_argument("--out", type=Path, default=CELLS, help="where the cells are kept")
+    parser.add_argument("--tables", action="store_true", help="only write the tables into the document")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if arguments.tables:
+        from benchmarks.calibration_tables import write
+
+        write(read(arguments.out), PAGE)
+        return
+    there = read(arguments.out)
+    for name in arguments.parts or PARTS:
+        for cell, measure in PARTS[name](arguments.shapes, arguments.families, arguments.draws):
+            if arguments.again or there.get(_key(cell), {"draws": 0})["draws"] < cell["draws"]:
+                start = time.perf_counter()
+                cell |= measure() | {"seconds": round(time.perf_counter() - start, 1), "version": spectail.__version__}
+                arguments.out.parent.mkdir(parents=True, exist_ok=True)
+                with arguments.out.open("a", encoding="utf-8") as lines:
+                    lines.write(json.dumps(cell, ensure_ascii=False) + "\n")
+                print(json.dumps(cell, ensure_ascii=False), flush=True)
+
+
+if __name__ == "__main__":
+    main()
