@@ -21,9 +21,20 @@ from typing import Any
 import torch
 
 import spectail
-from benchmarks.families import SHAPES, Array, Family, Shape, Stream, families, gaussian, planted, scaled, share_of
+from benchmarks.families import (
+    SHAPES,
+    Array,
+    Family,
+    Shape,
+    Stream,
+    families,
+    gaussian,
+    lognormal,
+    planted,
+    scaled,
+    share_of,
+)
 from benchmarks.families import between as uniform
-from benchmarks.families import lognormal
 from spectail.analysis.row import measure_matrix
 from spectail.weights.matrix import WeightMatrix
 
@@ -76,9 +87,14 @@ def confusion(shapes: Iterable[str], names: Iterable[str], draws: int) -> Iterat
     """Every family at every shape."""
     for shape in shapes:
         for family in families():
-            if any(name in family.name for name in names) and not ("slices" in family.name and SHAPES[shape][0] == 1):
+            if any(name in family.name or name == ("tails" if family.tail else "judged") for name in names) and not (
+                "slices" in family.name and SHAPES[shape][0] == 1
+            ):
                 count = draws or DRAWS[shape][family.tail]
-                yield {"part": "families", "family": family.name, "shape": shape, "draws": count}, _judged(family, shape, count)
+                yield (
+                    {"part": "families", "family": family.name, "shape": shape, "draws": count},
+                    _judged(family, shape, count),
+                )
 
 
 def _judged(family: Family, shape: str, draws: int) -> Callable[[], Cell]:
@@ -94,10 +110,10 @@ def _judged(family: Family, shape: str, draws: int) -> Callable[[], Cell]:
 
 def noise(shapes: Iterable[str], _: Iterable[str], draws: int) -> Iterator[tuple[Cell, Callable[[], Cell]]]:
     """z once norms are out: of noise with scaled rows and columns, alone and with planted directions."""
-    unequal = {"rows": lognormal(0.5), "cols": lognormal(0.5)}
-    twenty = planted(lambda _: 20, 3.0)
+    unequal, twenty = lognormal(0.5), planted(lambda _: 20, 3.0)
+    kinds = {"nothing": scaled(unequal, unequal), "20 directions": scaled(unequal, unequal, of=twenty)}
     for shape in shapes:
-        for name, draw in {"alone": scaled(**unequal), "20 directions": scaled(**unequal, of=twenty)}.items():
+        for name, draw in kinds.items():
             slices, rows, cols = SHAPES[shape]
             if slices == 1 and min(rows, cols) >= 200:
                 count = draws or DRAWS[shape][2]
@@ -158,7 +174,11 @@ def _labels(make: Callable[[], torch.nn.Module]) -> Cell:
     table = spectail.analyze(make()).frame
     labelled = table[(table["n_eigenvalues"] >= 10) & ~table["note"].str.contains("all weights are zero")]
     other = labelled[labelled["phase"] != "random-like"]
-    return {"rows": len(labelled), "without": len(table) - len(labelled), "other": dict(zip(other["name"], other["phase"], strict=True))}
+    return {
+        "rows": len(labelled),
+        "without": len(table) - len(labelled),
+        "other": dict(zip(other["name"], other["phase"], strict=True)),
+    }
 
 
 PARTS = {"families": confusion, "noise": noise, "spikes": false_spikes, "power": power, "untrained": untrained}
@@ -178,7 +198,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; by default all")
     parser.add_argument("--shapes", nargs="*", default=list(DRAWS), help=f"of {', '.join(SHAPES)}")
-    parser.add_argument("--families", nargs="*", default=[""], help="parts of their names, or of those of models")
+    parser.add_argument(
+        "--families",
+        nargs="*",
+        default=[""],
+        help="parts of their names, or of those of models; tails: whose kind of tail is asked for; judged: the others",
+    )
     parser.add_argument("--draws", type=int, default=0, help="of each cell; by default as many as its size allows")
     parser.add_argument("--again", action="store_true", help="measure also what is there")
     parser.add_argument("--out", type=Path, default=CELLS, help="where the cells are kept")

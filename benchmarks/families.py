@@ -30,7 +30,7 @@ SHAPES: dict[str, Shape] = {
     "512×2048": (1, 512, 2048),
     "2000×30": (1, 2000, 30),
     "64×3×7×7": (49, 64, 3),
-    "96 of 7×7": (96, 7, 7),
+    "96 of 7×7": (1, 96, 49),
     "256×256×3×3": (9, 256, 256),
 }
 
@@ -137,9 +137,7 @@ def planted(
         _, rows, cols = shape
         for one in weights:
             k = count(shape)
-            one += (
-                thresholds * critical_strength(rows, cols) * frame(stream, rows, k) @ frame(stream, cols, k).T
-            )
+            one += thresholds * critical_strength(rows, cols) * frame(stream, rows, k) @ frame(stream, cols, k).T
         return weights
 
     return draw
@@ -320,7 +318,9 @@ def families() -> list[Family]:
         *[spikes(percent, 1.5) for percent in (1, 2, 5, 10)],
         Family("AR(0.3) along rows", autoregressive(0.3), correlated, "cause correlation"),
         Family("product of two Gaussians", product, broadened, "broadened, no power law", tail=True),
-        Family("Gaussian + noise of rank 300", with_noise_of_rank(300), broadened, "broadened, no power law", tail=True),
+        Family(
+            "Gaussian + noise of rank 300", with_noise_of_rank(300), broadened, "broadened, no power law", tail=True
+        ),
         tail("power law 2.5", "power law", power_law(2.5)),
         tail("power law 3.5", "power law", power_law(3.5)),
         tail("lognormal, σ = 1", "lognormal", lognormal(1.0)),

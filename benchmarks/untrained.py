@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 
 from torch import nn
 
@@ -24,11 +25,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"ReLU": nn.ReLU, "GELU": nn.G
 def mlp(width: int, depth: int, activation: Callable[[], nn.Module]) -> nn.Module:
     """From 784 inputs to 10 classes."""
     sides = [784, *[width] * depth]
-    hidden = [
-        layer
-        for before, after in zip(sides, sides[1:], strict=False)
-        for layer in (nn.Linear(before, after), activation())
-    ]
+    hidden = [layer for before, after in pairwise(sides) for layer in (nn.Linear(before, after), activation())]
     return nn.Sequential(*hidden, nn.Linear(width, 10))
 
 

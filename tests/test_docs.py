@@ -11,6 +11,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 WITHOUT_CODE = (
     "CONTRIBUTING.md",
     "architecture.md",
+    "calibration.md",
     "claims.md",
     "deep.md",
     "faults.md",

@@ -107,6 +107,18 @@ def test_entries_become_normal_scores_of_their_ranks():
     assert (values - quantiles)[1000:-1000].abs().max() < 0.1  # a table of scores; ties told apart at random
 
 
+@pytest.mark.parametrize("seed", [3, 31])  # of 120 seeds those where a row or column is large beyond chance
+def test_heavy_entries_that_make_a_row_large_are_no_unequal_norms(seed):
+    z = torch.randn(4, ROWS, COLS, generator=torch.Generator().manual_seed(seed))
+    entries = z[0] / z[1:].square().mean(0).sqrt()  # t(3), whose fourth moment is infinite
+    margins = homogeneous(entries[None])[1]
+    assert margins.entries
+    assert not margins.norms
+    unequal = homogeneous((entries * torch.linspace(0.5, 2.0, ROWS)[:, None])[None])[1]
+    assert unequal.entries
+    assert unequal.norms
+
+
 def test_pruned_rows_and_columns_are_left_out():
     matrix = SCALES["rows"] * noise()
     matrix[:40] = 0

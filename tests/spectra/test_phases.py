@@ -67,6 +67,14 @@ def test_an_eigenvalue_just_past_the_edge_bleeds_out():
     assert classify(values, ROWS, COLS).phase is Phase.BLEEDING_OUT
 
 
+def test_spikes_that_fill_the_gap_above_a_bulk_of_noise_are_spikes():
+    values = eigenvalues(gaussian(0, ROWS - 8, COLS - 8))
+    edge = (math.sqrt(ROWS) + math.sqrt(COLS)) ** 2
+    spikes = edge * torch.linspace(1.06, 1.5, 8, dtype=torch.float64)
+    evidence = classify(torch.cat([values, spikes]), ROWS, COLS)
+    assert (evidence.phase, evidence.n_spikes) == (Phase.BULK_SPIKE, 8)
+
+
 @pytest.mark.parametrize("factor", [1e-6, 1e6])
 @pytest.mark.parametrize("make", [gaussian, lambda: spiked(60.0), decayed, heavy])
 def test_the_phase_does_not_change_with_the_scale_of_the_weights(make, factor):

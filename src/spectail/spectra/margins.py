@@ -131,12 +131,14 @@ def homogeneous(slices: Float[Tensor, "s h d"], *, seed: int = 0) -> tuple[Float
         scaled = _scaled(weights, scales) if spikes else noise
     small = len(weights) > 1 and min(weights.shape[1:]) <= SMALL_SLICES
     entries = kurtosis > 3.0 + bound or (small and kurtosis < 3.0 - bound)
+    if entries:  # a few heavy ones make norms unequal, but not those of ranks
+        scores = _normal_scores(weights, seed)
+        norms = _inequality(scores).norms
+        scaled = _normal_scores(scaled, seed) if norms else scores
     margins = Margins(
         unequal.rows, unequal.cols, slice_spread, kurtosis, norms=norms, slices=slices_unequal, entries=entries
     )
-    if entries:
-        return _normal_scores(scaled, seed), margins
-    return (scaled if norms else None), margins
+    return (scaled if norms or entries else None), margins
 
 
 def _largest(weights: Tensor) -> tuple[float, bool]:

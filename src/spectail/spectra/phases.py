@@ -25,14 +25,14 @@ from spectail.spectra.spikes import broader_than, fit_bulk, spectral_gap, spheri
 from spectail.spectra.tails import hill
 
 # Shares of untrained matrices of the shape that pass a threshold: of a spike; of a bulk that departs; and of one that
-# departs although eigenvalues are past its edge already, without a gap, which is how a broadened bulk ends.
+# is broader below eigenvalues past its edge, which is how a broadened bulk ends.
 FALSE_SPIKES, FALSE_DEPARTURES, FALSE_BROADER = 0.002, 0.001, 0.01
 
 # Heavy-tailed: log λ above the median spreads as if the variances of the columns spread by this (a standard deviation
 # of their logarithm adds in squares). In the law of 1500 × 1000 that is 1.16 times its own spread, Hill α ≤ 2.25.
 HEAVY_SPREAD = 0.406
 
-# Neighbours further apart than this ratio, past the edge, are a gap: what lies above is detached.
+# A largest eigenvalue past the edge by more than this is detached. Those between it and the edge may fill the gap.
 DETACHED_RATIO = 1.1
 
 # More eigenvalues than this share of a slice's, but one a slice always, are no spikes beside a bulk.
@@ -144,8 +144,8 @@ def classify(
           passes all but 1 in 1,000 untrained matrices): bimodal, if the density of log λ has two modes; heavy-tailed,
           if log λ above the median spreads beyond `HEAVY_SPREAD`; bulk-decay, if it spreads more than the law or
           an eigenvalue is past the edge; else unknown;
-        - where it does not: bulk+spike, if an eigenvalue past the edge is detached; bleeding-out, if none is;
-          random-like, if none is past the edge.
+        - where it does not: bulk+spike, if the largest is a tenth past the edge; bleeding-out, if it is past it by
+          less; random-like, if none is.
 
     Raises:
         SpectailError: W has no spectrum (see `eigenvalues`), there is no eigenvalue, or a spectrum comes
@@ -214,15 +214,15 @@ def judge(
     edge = nulls.edge.upper(FALSE_SPIKES) - _stays(before, nulls.edge, Phase.BULK_SPIKE, Phase.BLEEDING_OUT)
     law, n_spikes = fit_bulk(ordered, rows, cols, slices=slices, edge=edge)
     bulk = ordered[: len(ordered) - n_spikes]
+    gap = spectral_gap(ordered, law)
     closer = _stays(before, nulls.edge, Phase.BULK_SPIKE) * law.edge_fluctuation / law.edges[1]
-    detached = _detached(ordered, law, n_spikes, max(DETACHED_RATIO - closer, 1.0))
-    share = FALSE_BROADER if n_spikes and not detached else FALSE_DEPARTURES
+    detached = gap > max(DETACHED_RATIO - closer, 1.0)
     z_hill, z_bulk = nulls.hill.z(1.0 + 1.0 / spread), sphericity(bulk, law.rows, law.cols, slices=slices)
     distance = law.distance(bulk)
     too_many = n_spikes > slices * max(LARGEST_SPIKED_SHARE * min(rows, cols), 1)
-    departs, note = too_many or _departs(distance, law, z_bulk, slices, nulls, share, before), ""
+    departs, note = too_many or _departs(distance, law, z_bulk, n_spikes, slices, nulls, before), ""
     if not departs:
-        phase = Phase.BULK_SPIKE if detached else Phase.BLEEDING_OUT if n_spikes else Phase.RANDOM
+        phase = Phase.RANDOM if not n_spikes else Phase.BULK_SPIKE if detached else Phase.BLEEDING_OUT
     elif count_modes(ordered) > 1:
         phase = Phase.BIMODAL
     elif spread >= _heavy_from(nulls, before):
@@ -236,7 +236,7 @@ def judge(
     causes = {"margins": _taken_out(margins), "spikes": "spikes" * spiked, "correlation": "correlation" * departs}
     cause = causes[max((name for name in causes if causes[name]), key=lambda name: abs(parts[name]), default="margins")]
     return PhaseEvidence(
-        phase, law, n_spikes, spectral_gap(ordered, law), distance, spread / nulls.hill.log_spread, note,
+        phase, law, n_spikes, gap, distance, spread / nulls.hill.log_spread, note,
         z_hill, z_bulk, cause, parts, margins, law.edges[1] + edge * law.edge_fluctuation,
     )  # fmt: skip
 
@@ -274,23 +274,15 @@ def _log_spread(ordered: Tensor) -> float:
     return 1.0 / (hill(ordered) - 1.0)
 
 
-def _detached(ordered: Tensor, law: MarchenkoPastur, n_spikes: int, ratio: float) -> int:
-    """How many of the spikes lie above a gap, of neighbours further apart than a ratio."""
-    reach = [law.edges[1], *ordered[len(ordered) - n_spikes :].tolist()]
-    touching = 0
-    while touching < n_spikes and reach[touching + 1] <= ratio * reach[touching]:
-        touching += 1
-    return n_spikes - touching
-
-
 def _departs(
-    distance: float, law: MarchenkoPastur, z_bulk: float, slices: int, nulls: Nulls, share: float, before: str
+    distance: float, law: MarchenkoPastur, z_bulk: float, n_spikes: int, slices: int, nulls: Nulls, before: str
 ) -> bool:
     """Whether a bulk is broader than its law, or otherwise further from it, than untrained ones are."""
     departed = before in (Phase.BULK_DECAY, Phase.HEAVY_TAILED, Phase.BIMODAL, Phase.UNKNOWN)
     leaves = LEAVES_BELOW if departed else 0.0
+    share = FALSE_BROADER if n_spikes else FALSE_DEPARTURES
     broader = broader_than(share, law.rows, law.cols, slices=slices) - leaves
-    further = math.log(nulls.distance.upper(share)) - leaves * nulls.distance.spread
+    further = math.log(nulls.distance.upper(FALSE_DEPARTURES)) - leaves * nulls.distance.spread
     return z_bulk > broader or math.log(distance) > further  # of a few per cent fewer, no further by more
 
 

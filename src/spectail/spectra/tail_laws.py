@@ -337,7 +337,11 @@ def spectrum_law(
         rows, cols = cols, rows
     ratio = cols / rows  # of the population's size to the number of independent rows
     mean = math.log(float(np.exp(law.logs) @ law.weights))
-    low, high = min(float(law.logs[0]), mean) - 5.0, max(float(law.logs[-1]) + 2.0, mean + 3.0) + 0.5
+    narrow = 2 * math.log(max(abs(1 - math.sqrt(ratio)), 1e-4))  # where the bulk of one variance would begin
+    low, high = (
+        min(float(law.logs[0]), mean) + min(narrow - 1.0, -5.0),
+        max(float(law.logs[-1]) + 2.0, mean + 3.0) + 0.5,
+    )
     some = (low < GRID) & (high + max(math.log(ratio), 0.0) > GRID)
     density = np.zeros(len(GRID))
     density[some] = _density(law, ratio, np.exp(GRID[some]))
