@@ -15,6 +15,7 @@ from safetensors.torch import save, save_file
 
 from spectail.analysis.identity import difference, stamps_of
 from spectail.analysis.model import analyze
+from spectail.analysis.series import analyze_series
 from spectail.cli import main
 from spectail.errors import SourceError, StoreError
 from spectail.weights import ranges, remote
@@ -637,3 +638,40 @@ def test_no_file_of_an_analysis_has_a_secret(server, tmp_path, capsys):
     assert "secretsecret" not in capsys.readouterr().out
     for path in (tmp_path / "out").iterdir():
         assert b"secretsecret" not in path.read_bytes()
+
+
+def refs(answer, path):
+    """What the hub says of branches and tags."""
+    if path != "/api/models/own/model/refs":
+        return False
+    said = {"branches": ["main", "step10", "step2", "other"], "tags": ["step300"]}
+    body = {
+        kind: [{"name": name, "ref": f"refs/{name}", "targetCommit": FIRST} for name in said.get(kind, ())]
+        for kind in ("branches", "tags", "converts")
+    }
+    return answer.say(200, {"Content-Type": "application/json"}, json.dumps(body).encode())
+
+
+def test_revisions_of_a_model_are_a_series(server, tmp_path):
+    server.fault = refs
+    for at, name in enumerate(("step2", "step10", "step300")):
+        server.branch[name] = commit = f"{at}" * 40
+        server.commit(commit, **{"model.safetensors": save({"w.weight": torch.eye(20) * (1 + at)})})
+    recording = analyze_series("hub:own/model", revisions="step*", nulls=False, out=tmp_path / "run.nc")
+    assert recording["step"].values.tolist() == [2, 10, 300]
+    assert recording["spectral_norm"].values[:, 0].tolist() == [1.0, 2.0, 3.0]
+    assert recording["source"].values.tolist()[-1] == "hub:own/model@step300"
+    before = server.bytes
+    analyze_series("hub:own/model", revisions="step*", nulls=False, out=tmp_path / "run.nc")
+    assert server.bytes == before, "what is measured is not read again"
+    with pytest.raises(SourceError, match=r"has no revision that fits 'epoch\*'; it has main, step10, step2"):
+        analyze_series("hub:own/model", revisions="epoch*")
+    with pytest.raises(SourceError, match="names no model; with revisions expected hub:owner/name alone"):
+        analyze_series("hub:own/model@main", revisions="step*")
+
+
+def test_folders_of_a_model_are_a_series(server):
+    files = {f"checkpoint-{n}/model.safetensors": save({"w.weight": torch.eye(20) * n}) for n in (9, 10)}
+    server.commit(FIRST, **files)
+    recording = analyze_series("hub:own/model", nulls=False)
+    assert recording["spectral_norm"].values[:, 0].tolist() == [9.0, 10.0]
