@@ -302,7 +302,14 @@ def test_nothing_to_measure_is_a_sentence(run, tmp_path):
         analyze_series(run, out=tmp_path / "run.nc")
 
 
-def test_the_command_prints_the_answer(run, tmp_path, capsys):
-    main(["series", str(run), "--out", str(tmp_path / "run.nc"), "--layers", "0.*"])
-    assert capsys.readouterr().out.startswith("run: 1 matrix measured")
-    assert load_recording(tmp_path / "run.nc")["matrix"].values.tolist() == ["0.weight"]
+def test_the_command_prints_the_answer_and_a_table_of_the_updates(run, tmp_path, capsys):
+    out = tmp_path / "run.nc"
+    main(["series", str(run), "--out", str(out), "--layers", "0.*", "--between", "--nulls", "none"])
+    printed = capsys.readouterr().out
+    assert printed.startswith("run: 1 matrix measured")
+    weights, _, updates = printed.partition("update from step 4 to 6")
+    assert "0.weight" in weights
+    assert "0.weight" in updates
+    assert "‖ΔW‖_F" in updates
+    assert "(update)" not in printed
+    assert load_recording(out)["matrix"].values.tolist() == ["0.weight", "0.weight (update)"]

@@ -49,9 +49,6 @@ _TRIES, _PAUSE = 10, 1.0  # of a checkpoint that is being written, and seconds b
 _RECENT = 60.0  # seconds: what was written since may be being written still
 
 
-_HYSTERESIS = False  # a monitor judges each measurement alone
-
-
 def analyze_series(
     source: Any,
     *,
@@ -256,7 +253,7 @@ class _SeriesMeasuring:
             rows = {row["name"]: (dict(row), spectra[row["name"]]) for row in one.rows if _is_measured(row)}
             lacks = any(NOT_MEASURED in str(row["note"]) for row in one.rows)
             self._steps[one.step] = _Step(rows, phases, where["source_stamp"], where["source"], lacks)
-            phases = _phases(rows) if _HYSTERESIS else {}
+            phases = _phases(rows)
 
     def recording(self) -> xr.Dataset:
         """What was measured so far."""
@@ -322,7 +319,7 @@ class _SeriesMeasuring:
         return max((one for one in self._steps if one < step), default=None)
 
     def _phases_before(self, step: int) -> Mapping[str, str]:
-        before = self._before(step) if _HYSTERESIS else None
+        before = self._before(step)
         return {} if before is None else _phases(self._steps[before].rows)
 
     def _alike(self, one: str, other: str) -> bool:

@@ -17,7 +17,7 @@ import xarray as xr
 
 from spectail.analysis.name_lists import listed, shortened, without_numbers
 from spectail.errors import SettingError, StoreError, unknown_name
-from spectail.recording.layout import frame
+from spectail.recording.layout import frame, of_tensor
 from spectail.spectra.nulls import Z_UNLIKELY
 from spectail.spectra.phases import Phase
 from spectail.weights.matrix import layer_of
@@ -170,6 +170,7 @@ def summarize(recording: xr.Dataset, step: int = -1) -> Summary:
     """
     if not {"matrix", "step"} <= set(recording.coords) or "phase" not in recording:
         raise StoreError("the data set has no matrix, no step or no phase, so it is no recording of spectail")
+    recording = of_tensor(recording, "weights")
     table = frame(recording, step)
     of_change, names = recording.attrs.get("of") == "comparison", table["name"].tolist()
     with_nulls = "z_hill" in table and bool(np.isfinite(table["z_hill"].astype(float)).any())

@@ -277,6 +277,19 @@ def each_matrix(recording: xr.Dataset) -> Iterator[xr.Dataset]:
         yield recording.isel(matrix=index)
 
 
+def of_tensor(recording: xr.Dataset, tensor: str) -> xr.Dataset:
+    """The matrices of a recording that are weights, or updates.
+
+    Args:
+        recording: of any kind; one that does not say it holds weights only.
+        tensor: "weights" or "updates".
+    """
+    if "matrix" not in recording.dims:
+        return recording
+    labels = recording["tensor"].values if "tensor" in recording.coords else ["weights"] * recording.sizes["matrix"]
+    return recording.isel(matrix=[at for at, label in enumerate(labels) if label == tensor])
+
+
 def labels_of(recording: xr.Dataset) -> list[dict[str, Any]]:
     """Name, labels and nulls of each matrix of a recording."""
     known = [q.name for q in select("matrix", "null") if q.name in recording.coords]

@@ -5,8 +5,10 @@ Not here: how numbers are worded, and what the answer is (`analysis/summary.py`)
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.row import FEWEST_EIGENVALUES, SHORT_TAIL
 from spectail.analysis.summary import summarize
 from spectail.plots.colours import PHASES
-from spectail.recording.layout import frame
+from spectail.recording.layout import frame, of_tensor
 from spectail.recording.quantities import Quantity, quantities_of, quantity
 from spectail.report.terminal.tables import console, print_paths, print_table
 from spectail.report.wording import (
@@ -55,16 +57,17 @@ def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored
         stored: whether the recording was there already.
     """
     out, title, steps = console(), recording_title(recording), recording["step"].values.tolist()
-    skipped = skipped_of(recording)
+    skipped, updates = skipped_of(recording), of_tensor(recording, "updates")
     if "matrix" in recording.dims:
+        recording = of_tensor(recording, "weights")
         rows = frame(recording)
         first, *further = summarize(recording).lines(out.width)
         out.print(Text(first, style="bold"), soft_wrap=True)
         for line in further:
             out.print(Text(line), soft_wrap=True)
         if "update" in recording.dims:
-            updates = recording["update"].values.tolist()
-            _print_table("", "updates", updates, recording, _present(recording, "training"))
+            made = recording["update"].values.tolist()
+            _print_table("", "updates", made, recording, _present(recording, "training"))
         rows["shape"] = [f"{h}×{d}" for h, d in zip(rows["rows"], rows["cols"], strict=True)] if "rows" in rows else ""
         no_room = {"cols", *(["cause"] if "explained_by" in rows else [])}  # shuffles have a finer word
         shown = [_SHAPE if q.name == "rows" else q for q in shown_quantities(recording) if q.name not in no_room]
@@ -73,6 +76,8 @@ def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored
             instead = {"kind": (), _HILL.name: (_HILL, _FIRST)}
             shown = [one for q in shown for one in instead.get(q.name, (q,))]
         shown = _print_table(f"at step {steps[-1]}" if len(steps) > 1 else "", "matrix", rows["name"], rows, shown)
+        if updates.sizes["matrix"]:
+            shown = [*shown, *_print_updates(updates)]
         notes, tails = zip(rows["name"], rows.get("note", ()), strict=False), rows.get("tail_size", ())
     else:
         recording = with_null_alignments(recording)
@@ -84,6 +89,8 @@ def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored
     _print_notes(notes, tails)
     if skipped is not None:
         _print_skipped(skipped)
+    for sentence in json.loads(recording.attrs.get("left_out", "[]")):
+        out.print(Text(sentence, style="yellow"), soft_wrap=True)
     if "diverged_at" in recording.attrs:
         out.print(f"It diverged at step {recording.attrs['diverged_at']}; what came before is kept.", style="yellow")
     if "wall_time" in recording.attrs:
@@ -93,6 +100,24 @@ def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored
         print_paths(paths)
         if paths[0].suffix == ".nc":
             out.print(f"see it: spectail report {paths[0]}", style="dim", soft_wrap=True)
+
+
+_OF_UPDATES = {
+    **{"frobenius_norm": "‖ΔW‖_F", "spectral_norm": "‖ΔW‖₂", "effective_rank": "eff. rank"},
+    **{f"update_overlap_{side}": "" for side in ("left", "right")},
+    **{f"leading_overlap_{side}": "" for side in ("left", "right")},
+}
+"""What a table of updates shows, with heads where these are not usual."""
+
+
+def _print_updates(updates: xr.Dataset) -> list[Quantity]:
+    """What changed from the checkpoint before to the last one. Returns the quantities that have a column."""
+    shown = [replace(quantity(name), head=head or quantity(name).head) for name, head in _OF_UPDATES.items()]
+    rows = frame(updates)
+    steps = updates["step"].values.tolist()
+    title = f"update from step {steps[-2]} to {steps[-1]}" if len(steps) > 1 else "no update"
+    names = [str(name).removesuffix(" (update)") for name in rows["name"]]
+    return _print_table(title, "matrix", names, rows, [q for q in shown if q.name in rows])
 
 
 def _untrained(run: xr.Dataset) -> str:
