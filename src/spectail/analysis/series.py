@@ -155,6 +155,7 @@ def _follow(look: Callable[[], Series], follower: _SeriesMeasuring) -> None:
         while True:
             try:
                 follower.take(look(), waiting=True)
+                follower.save()  # who looks meanwhile finds one whole file
             except SourceError as error:  # there may be something next time
                 follower.remark(str(error))
             time.sleep(POLL_SECONDS)
@@ -258,6 +259,11 @@ class _SeriesMeasuring:
     def recording(self) -> xr.Dataset:
         """What was measured so far."""
         return self._journal.dataset()
+
+    def save(self) -> None:
+        """Fold what is new into the file."""
+        if self._journal.holds_rows:
+            self._journal.save()
 
     def remark(self, sentence: str) -> None:
         """Warn of what is left out, once."""
@@ -465,7 +471,7 @@ class _SeriesMeasuring:
             whole = False
         if not whole:
             path = self._journal.path
-            kept = f"{len(self._journal.measurements)} steps are kept in {path}" if path else ""
+            kept = f"what is measured so far is kept in {path}" if path else ""
             raise KeyboardInterrupt(kept and f"{kept}, and the same command goes on from there")
 
     def _updates(

@@ -291,6 +291,11 @@ class SeriesJournal(Journal):
             self._file.close()
             self._file = None
 
+    @property
+    def holds_rows(self) -> bool:
+        """Whether the journal holds anything that the file does not."""
+        return self._file is not None and self._file.holds_rows
+
     def _append_row(self, row: Mapping[str, Any], spectrum: Spectrum) -> None:
         if self._file is not None:
             step, stamp = self.begun or (0, "")
