@@ -246,10 +246,16 @@ def test_updates_are_measured_anew_where_a_checkpoint_comes_between(run, tmp_pat
     assert_same(again, analyze_series(run, between=True, nulls=False))
 
 
-def test_following_takes_what_comes_when_it_is_whole_and_ends_by_ctrl_c(run, tmp_path, whole):
+def test_following_takes_what_comes_when_it_is_whole_and_ends_by_ctrl_c(run, tmp_path, whole, monkeypatch):
     late = (run / "step-6.pt").rename(tmp_path / "later")
     content = late.read_bytes()
-    out, seen = tmp_path / "run.nc", []
+    out, finished, finish_step = tmp_path / "run.nc", [], series.SeriesJournal.finish
+
+    def counted(self, measurement):
+        finish_step(self, measurement)
+        finished.append(measurement.step)
+
+    monkeypatch.setattr(series.SeriesJournal, "finish", counted)
 
     def train():
         wait_until(lambda: out.exists())
@@ -259,7 +265,7 @@ def test_following_takes_what_comes_when_it_is_whole_and_ends_by_ctrl_c(run, tmp
             time.sleep(0.02)
         part.write_bytes(content)
         os.utime(part, ns=(late.stat().st_atime_ns, late.stat().st_mtime_ns))
-        wait_until(lambda: (seen.append(load_recording(out).sizes["step"]) or seen[-1]) == len(STEPS))
+        wait_until(lambda: finished == list(STEPS))
         signal.raise_signal(signal.SIGINT)
 
     thread = threading.Thread(target=train)
