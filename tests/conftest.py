@@ -1,6 +1,9 @@
 """Types and shapes in signatures are checked while the tests run; workers do not fight over cores."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 import jaxtyping
 import pytest
@@ -11,6 +14,9 @@ jaxtyping.install_import_hook([f"spectail.{room}" for room in CHECKED], "typeche
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
+else:  # nulls that an earlier version has kept may differ in the last bit; workers of tests inherit this
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="spectail-tests-")
+    atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 FIRST = (  # the longest tests, that none is left when all others are done; and what imports the same large libraries
     "running/test_ray",
