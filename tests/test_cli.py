@@ -313,3 +313,11 @@ def test_somebody_without_a_home_gets_an_analysis(checkpoint, tmp_path):
         [*command, sys.executable, "-m", "spectail", "analyze", checkpoint], capture_output=True, env=env, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_an_analysis_is_written_though_nobody_reads_to_its_end(tmp_path, checkpoint):
+    command = [sys.executable, "-m", "spectail", "analyze", checkpoint, "--out", str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"summary.txt", "analysis.csv", "analysis.html"}

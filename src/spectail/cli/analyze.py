@@ -99,7 +99,6 @@ class Analyze:
         from spectail.report.terminal.recording import print_recording, print_rolled_up
         from spectail.report.terminal.tables import print_paths
         from spectail.running.ray import Resources
-        from spectail.weights.ranges import without_secrets
 
         options: dict[str, Any] = {
             **{
@@ -121,22 +120,29 @@ class Analyze:
             analysis = analyze(self.source, base=self.base, **options)
         else:
             analysis = compare(self.source, self.after, **options)
+        # before it is printed: whoever reads that may stop in the middle
+        paths = [] if self.out is None else save_analysis(analysis, self.out, self._command())
         print_recording(analysis.recording)
         if self.by is not None:
             print_rolled_up(analysis.roll_up(self.by))
-        if self.out is not None:
-            words = [
-                *map(without_secrets, filter(None, [self.source, self.after])),
-                *(["--base", without_secrets(self.base)] if self.base else []),
-                *(["--key", self.key] if self.key else []),
-                *(["--layers", *self.layers] if self.layers else []),
-                *(["--conv", self.conv] if "flat" in self.conv else []),
-                *(["--heads"] if self.heads else []),
-                *(["--nulls", self.nulls] if self.nulls != "gaussian" else []),
-            ]
-            command = shlex.join(["spectail", "analyze", *words, *(["--tail"] if self.tail or self.p_value else [])])
-            print_paths(save_analysis(analysis, self.out, command))
+        if paths:
+            print_paths(paths)
         _report_unmeasured(analysis.frame["note"], again=self.out is not None)
+
+    def _command(self) -> str:
+        """The command that gives the same rows, without what is secret in addresses."""
+        from spectail.weights.ranges import without_secrets
+
+        words = [
+            *map(without_secrets, filter(None, [self.source, self.after])),
+            *(["--base", without_secrets(self.base)] if self.base else []),
+            *(["--key", self.key] if self.key else []),
+            *(["--layers", *self.layers] if self.layers else []),
+            *(["--conv", self.conv] if "flat" in self.conv else []),
+            *(["--heads"] if self.heads else []),
+            *(["--nulls", self.nulls] if self.nulls != "gaussian" else []),
+        ]
+        return shlex.join(["spectail", "analyze", *words, *(["--tail"] if self.tail or self.p_value else [])])
 
     def _print_list(self) -> None:
         from spectail.report.terminal.listing import print_matrices
