@@ -1,11 +1,13 @@
 """What names, shapes and neighbours tell of a parameter: what is split and how, and what is no weight."""
 
+from contextlib import suppress
+
 import pytest
 import torch
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from spectail import analyze
+from spectail import SpectailError, analyze
 from spectail.weights.by_name import splitting_by_name
 from spectail.weights.matrix import ConvMatrix, layer_of
 from spectail.weights.neighbours import Neighbours
@@ -405,3 +407,31 @@ def test_a_kernel_of_which_nothing_tells_the_groups_says_so(state, said):
     notes = {matrix.name: matrix.note for matrix in open_weights(tensors).matrices}
     name = next(name for name in reversed(notes) if "conv" in name or len(notes) == 1)
     assert ("nothing tells whether it has groups" in notes[name]) == said
+
+
+# --- neighbours of other shapes than their names promise
+
+
+def of_many_names():
+    tensors = {name: torch.randn(size) for name, size in {
+        "mixer.in_proj.weight": (64, 16), "mixer.A_log": (32, 16), "mixer.x_proj.weight": (40, 32),
+        "mixer.dt_proj.weight": (32, 8), "mixer.conv1d.weight": (32, 1, 4), "mixer.out_proj.weight": (16, 32),
+        "mlp.gate.weight": (4, 16), "mlp.experts.gate_up_proj": (4, 16, 24), "mlp.experts.down_proj": (4, 12, 16),
+        "attn.qkv_proj.weight": (32, 16), "attn.o_proj.weight": (16, 16), "attn.c_attn.weight": (8, 24),
+        "attn.c_proj.weight": (8, 8), "keras.recurrent_weight": (16, 4), "keras.weight": (16, 4),
+        "norm.weight_g": (8, 1, 1), "norm.weight_v": (8, 4, 3),
+        "spectral.weight_orig": (8, 4), "spectral.weight_u": (8,),
+        "a.lora_A.weight": (2, 8), "a.lora_B.weight": (6, 2), "c.lokr_w1": (2, 2), "c.lokr_w2_a": (4, 2),
+        "c.lokr_w2_b": (2, 4),
+    }.items()}  # fmt: skip
+    for layer in (nn.LSTM(6, 5, proj_size=3), nn.GRU(4, 3), nn.MultiheadAttention(8, 2)):
+        tensors |= {f"{type(layer).__name__}.{name}": one.detach() for name, one in layer.named_parameters()}
+    return tensors
+
+
+@pytest.mark.parametrize("shape", [(), (4, 0), (2, 2, 2)])
+def test_a_neighbour_of_another_shape_is_no_reason_to_fail(shape):
+    state = of_many_names()
+    for name in state:
+        with suppress(SpectailError):  # such as of a factor of an adapter that fits to none
+            open_weights(state | {name: torch.zeros(shape)})

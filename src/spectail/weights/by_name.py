@@ -144,7 +144,7 @@ def recurrent_splitting(kind: str, role: str) -> Splitting:
 def _gates_of_keras(path: str, shape: Shape, near: Neighbours) -> Splitting | None:
     """Those of a layer of Keras, which calls its hidden-to-hidden weight so; of a GRU in another order than PyTorch."""
     hidden = near.shapes.get(f"{path}.recurrent_weight".lstrip("."), ())
-    if len(hidden) != 2 or len(shape) != 2 or hidden[0] != shape[0] or hidden[0] % hidden[1]:
+    if len(hidden) != 2 or len(shape) != 2 or hidden[0] != shape[0] or not hidden[1] or hidden[0] % hidden[1]:
         return None
     kind = {len(gates): kind for kind, gates in GATES.items()}.get(hidden[0] // hidden[1])
     if kind == "gru":
@@ -158,7 +158,9 @@ def _recurrent(path: str, name: re.Match[str], shapes: Mapping[str, Shape]) -> S
     prefix = f"{path}." if path else ""
     hidden = shapes.get(f"{prefix}weight_hh{layer}{direction}", (0, 0))
     projection = shapes.get(f"{prefix}weight_hr{layer}{direction}")
-    width = projection[-1] if projection else hidden[-1]
+    if len(hidden) != 2:
+        return whole("weight")
+    width = projection[-1] if projection else hidden[1]
     kinds = {len(gates) * width: kind for kind, gates in GATES.items()}
     kind = kinds.get(hidden[0]) if width else None
     if kind is None or (role == "ih" and shapes[prefix + name.group()][0] != hidden[0]):

@@ -228,7 +228,7 @@ def _mamba(name: str, shape: Shape, near: Neighbours) -> Splitting | None:
     """What a Mamba's first layer computes."""
     decay = near.shapes.get(f"{name.removesuffix('in_proj.weight')}A_log")
     behind = near.renamed(name, "in_proj", "out_proj")
-    if decay is None or behind is None:
+    if decay is None or behind is None or len(behind) != 2:
         return None
     width, rows = behind[1], shape[0]
     if rows == 2 * width:
@@ -245,7 +245,7 @@ def _mamba_state(name: str, shape: Shape, near: Neighbours) -> Splitting | None:
     """What a Mamba computes its step and its state from."""
     decay = near.shapes.get(f"{name.removesuffix('x_proj.weight')}A_log")
     step = near.renamed(name, "x_proj", "dt_proj")
-    if decay is None or step is None or len(decay) != 2 or shape[0] != step[1] + 2 * decay[1]:
+    if decay is None or step is None or (len(decay), len(step)) != (2, 2) or shape[0] != step[1] + 2 * decay[1]:
         return None
     return sections("linear", (("dt", step[1]), ("B", decay[1]), ("C", decay[1])), note="fused dt, B, C")
 
