@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -20,15 +20,24 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from spectail.analysis.identity import difference, stamps_of
-from spectail.analysis.pieces import Measure, OpenRequest, Request, Row, measure_pieces
+from spectail.analysis.going_on import Kept, check_existing, header_of
+from spectail.analysis.identity import stamps_of
+from spectail.analysis.pieces import (
+    Measure,
+    OpenRequest,
+    Request,
+    Row,
+    checked_nulls,
+    measure_pieces,
+    reading_options,
+)
 from spectail.analysis.row import NOT_MEASURED
 from spectail.analysis.summary import roll_up, summarize, summary_html
 from spectail.analysis.weightwatcher import to_weightwatcher
-from spectail.errors import SettingError, SourceError, StoreError, unknown_name
+from spectail.errors import SourceError
 from spectail.progress import MatrixProgress, WorkProgress
 from spectail.recording.journal import RowJournal
-from spectail.recording.journal_file import journal_path, read_journal
+from spectail.recording.journal_file import journal_path
 from spectail.recording.layout import (
     each_matrix,
     eigenvalues_at,
@@ -38,7 +47,6 @@ from spectail.recording.layout import (
     rows_to_dataset,
 )
 from spectail.recording.quantities import select
-from spectail.recording.reading import load_recording
 from spectail.running.ray import Resources
 from spectail.running.scheduler import Compute
 from spectail.spectra.precision import check_device
@@ -207,7 +215,7 @@ def analyze(
     ['0.bias', '1.weight', '1.bias']
     """
     tail = _asked_for_tail(tail, p_value)
-    reading = _reading(conv, key, heads)
+    reading = reading_options(conv, key, heads)
     if after is not None:
         warnings.warn("analyze(after=…) is now spectail.compare(before, after)", DeprecationWarning, stacklevel=2)
         return compare(source, after, conv=conv, nulls=nulls, tail=tail, seed=seed, progress=progress)
@@ -285,22 +293,10 @@ def compare(
     [1.0]
     """
     tail = _asked_for_tail(tail, p_value)
-    reading = _reading(conv, key, heads)
+    reading = reading_options(conv, key, heads)
     request = Request("comparison", (before, after), reading, layers, checked_nulls(nulls), tail, seed, device)
     compute = Compute(device or "cpu", workers, ray, resources, threads=1)
     return Comparison(*_record(request, compute, out, existing, progress))
-
-
-def _reading(conv: ConvMatrix | str, key: str | None, heads: bool) -> dict[str, Any]:
-    """Options of `open_weights`; what is not asked for is not named."""
-    return {"conv": str(conv)} | ({} if key is None else {"key": key}) | ({"heads": True} if heads else {})
-
-
-def checked_nulls(nulls: str | bool) -> str | bool:
-    """What to compare with, checked. Raises SettingError where that is not known."""
-    if nulls not in ("gaussian", "full", True, False):
-        raise SettingError(f"nulls={nulls!r} is not known; expected 'gaussian', 'full' or False")
-    return "gaussian" if nulls is True else nulls
 
 
 def _asked_for_tail(tail: bool, p_value: bool) -> bool:
@@ -322,8 +318,7 @@ def _record(
     progress: MatrixProgress | None,
 ) -> tuple[xr.Dataset, tuple[Skipped, ...]]:
     """The recording of what was asked, and what was left out; what is kept already is not measured again."""
-    if existing not in ("resume", "replace", "refuse"):
-        raise SettingError(unknown_name("existing", existing, ("resume", "replace", "refuse")))
+    check_existing(existing)
     if request.device is not None:
         check_device(request.device)
     base = None if request.base is None else pinned(request.base)
@@ -339,8 +334,9 @@ def _record(
             digest = opened.digest()
     rows: dict[int, Row] = {}
     if path is not None:
-        header = _header(request, files, digest)
-        recording = _existing(path, header, existing)
+        header = header_of(request, files=files, digest=digest)
+        kept = Kept(path, path.parent, "analysis", "holds an analysis", "folder")
+        recording = kept.begun(header, existing)
         if recording is not None:
             rows = _rows_of(recording)
             if len(rows) == recording.sizes["matrix"]:
@@ -392,45 +388,6 @@ def _measure_rest(
     if not whole:
         sentence = f"{len(rows)} of {len(costs)} rows are kept in {journal.path.parent}" if journal else ""
         raise KeyboardInterrupt(sentence and f"{sentence}, and the same command goes on from there")
-
-
-def _header(request: Request, files: Sequence[Any], digest: str) -> dict[str, Any]:
-    """What must be the same for an analysis to be gone on with."""
-    from spectail import __version__
-
-    layers = [request.layers] if isinstance(request.layers, str) else request.layers and list(request.layers)
-    options = {**request.reading, "layers": layers, "nulls": request.nulls, "tail": request.tail}
-    options |= {"seed": request.seed} if request.tail or request.nulls == "full" else {}
-    own: dict[str, Any] = {"measure": [q.name for q in request.measure]} if request.measure else {}
-    own |= {"base": True} if request.base is not None else {}
-    return {"of": request.of, "files": list(files), "digest": digest, **options, **own, "spectail": __version__}
-
-
-def _existing(path: Path, header: Mapping[str, Any], existing: str) -> xr.Dataset | None:
-    """The recording that is there already; None where there is none, or it is replaced.
-
-    Raises:
-        StoreError: it is of another source, or of other options.
-        FileExistsError: there is one, which is to be refused.
-    """
-    journal = journal_path(path)
-    if not path.exists() and not journal.exists():
-        return None
-    if existing == "refuse":
-        raise FileExistsError(f"{path.parent} holds an analysis; expected existing='resume' or 'replace', or another")
-    if existing == "replace":
-        path.unlink(missing_ok=True)
-        journal.unlink(missing_ok=True)
-        return None
-    recording = load_recording(path) if path.exists() else None
-    begun = read_journal(path).legal if recording is None else json.loads(recording.attrs.get("begun_with", "{}"))
-    what = difference(begun, header) if begun else "an earlier spectail wrote it, or something else" * path.exists()
-    if what:
-        raise StoreError(
-            f"{path.parent} holds another analysis: {what}; "
-            "expected another folder, or existing='replace' (--existing replace) to start anew"
-        )
-    return recording
 
 
 def _rows_of(recording: xr.Dataset) -> dict[int, Row]:

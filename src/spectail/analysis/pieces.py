@@ -39,7 +39,7 @@ from spectail.running.queue import Done, PieceReport, Queue
 from spectail.running.scheduler import Compute, Scheduler
 from spectail.weights.adapters import KIND as ADAPTER
 from spectail.weights.bases import Bases
-from spectail.weights.matrix import WeightMatrix, Weights, read_once
+from spectail.weights.matrix import ConvMatrix, WeightMatrix, Weights, read_once
 from spectail.weights.opening import open_weights, open_whole
 
 if TYPE_CHECKING:
@@ -55,6 +55,18 @@ Row = tuple[dict[str, Any], NDArray[Any]]
 _WORKER_BYTES = 200 * 2**20  # of the memory of a worker beside its matrix
 
 _SHARE_OF_MEMORY = 0.9
+
+
+def reading_options(conv: ConvMatrix | str, key: str | None, heads: bool) -> dict[str, Any]:
+    """Options of `open_weights`; what is not asked for is not named."""
+    return {"conv": str(conv)} | ({} if key is None else {"key": key}) | ({"heads": True} if heads else {})
+
+
+def checked_nulls(nulls: str | bool) -> str | bool:
+    """What to compare with, checked. Raises SettingError where that is not known."""
+    if nulls not in ("gaussian", "full", True, False):
+        raise SettingError(f"nulls={nulls!r} is not known; expected 'gaussian', 'full' or False")
+    return "gaussian" if nulls is True else nulls
 
 
 @dataclass(frozen=True)

@@ -21,18 +21,25 @@ from typing import Any
 import xarray as xr
 
 from spectail.analysis.changes import matrix_changes, names_in_recording
-from spectail.analysis.identity import difference, stamps_of
-from spectail.analysis.model import checked_nulls
-from spectail.analysis.pieces import LastTime, Measure, OpenRequest, Request, Row, measure_pieces
+from spectail.analysis.going_on import Kept, check_existing, header_of
+from spectail.analysis.identity import stamps_of
+from spectail.analysis.pieces import (
+    LastTime,
+    Measure,
+    OpenRequest,
+    Request,
+    Row,
+    checked_nulls,
+    measure_pieces,
+    reading_options,
+)
 from spectail.analysis.row import NOT_MEASURED, constant_quantities
-from spectail.errors import SettingError, SourceError, SpectailError, StoreError, unknown_name
+from spectail.errors import SettingError, SourceError, SpectailError
 from spectail.progress import MatrixProgress, PartProgress, WorkProgress
 from spectail.recording.events import Event
 from spectail.recording.journal import SeriesJournal
-from spectail.recording.journal_file import journal_path, read_journal
 from spectail.recording.journal_records import Spectrum
 from spectail.recording.layout import Measurement, labels_of, measurements_of
-from spectail.recording.reading import load_recording
 from spectail.running.ray import Resources, connection
 from spectail.running.scheduler import Compute
 from spectail.spectra.phases import Phase
@@ -124,16 +131,17 @@ def analyze_series(
     >>> recording.spectral_norm.sel(matrix="fc.weight").values.tolist()
     [1.0, 101.0, 201.0]
     """
-    if existing not in ("resume", "replace", "refuse"):
-        raise SettingError(unknown_name("existing", existing, ("resume", "replace", "refuse")))
+    check_existing(existing)
     if device is not None:
         check_device(device)
-    reading = {"conv": str(conv)} | ({} if key is None else {"key": key}) | ({"heads": True} if heads else {})
+    reading = reading_options(conv, key, heads)
     request = Request("series", (), reading, layers, checked_nulls(nulls), tail, seed, device, dict(measure or {}))
     compute = Compute(device or "cpu", workers, ray, resources, threads=1)
     path = None if out is None else Path(out)
     given = [str(one) for one in source] if isinstance(source, list | tuple) else str(source)
-    header = _header(request, given, revisions, between)
+    here = given if isinstance(given, list) or is_remote(given) else os.path.abspath(given)
+    asked = {"between": between} | ({"revisions": revisions} if revisions else {})
+    header = header_of(request, series=here, **asked)
     journal = _journal(path, header, existing)
     follower = _SeriesMeasuring(request, compute, journal, header, between, progress)
 
@@ -163,42 +171,11 @@ def _follow(look: Callable[[], Series], follower: _SeriesMeasuring) -> None:
         return
 
 
-def _header(request: Request, source: Any, revisions: str | None, between: bool) -> dict[str, Any]:
-    """What must be the same for a series to be gone on with."""
-    from spectail import __version__
-
-    layers = [request.layers] if isinstance(request.layers, str) else request.layers and list(request.layers)
-    options = {**request.reading, "layers": layers, "nulls": request.nulls, "tail": request.tail, "between": between}
-    options |= {"seed": request.seed} if request.tail or request.nulls == "full" else {}
-    options |= {"measure": [q.name for q in request.measure]} if request.measure else {}
-    options |= {"revisions": revisions} if revisions else {}
-    here = source if isinstance(source, list) or is_remote(source) else os.path.abspath(source)
-    return {"of": request.of, "series": here, **options, "spectail": __version__}
-
-
 def _journal(path: Path | None, header: Mapping[str, Any], existing: str) -> SeriesJournal:
-    """The journal to go on with.
-
-    Raises:
-        StoreError: what is there is something else.
-        FileExistsError: there is something, which is to be refused.
-    """
-    if path is None or not (path.exists() or journal_path(path).exists()):
-        return SeriesJournal(path, header)
-    if existing == "refuse":
-        raise FileExistsError(f"{path} exists; expected existing='resume' or 'replace', or another path")
-    if existing == "replace":
-        path.unlink(missing_ok=True)
-        journal_path(path).unlink(missing_ok=True)
-        return SeriesJournal(path, header)
-    instead = "expected another path, or existing='replace' (--existing replace) to start anew"
-    recording = load_recording(path) if path.exists() else None
-    kind = "series" if recording is None else str(recording.attrs["of"])
-    if kind != "series":
-        raise StoreError(f"{path} holds a recording of the kind {kind}, not a series; {instead}")
-    begun = read_journal(path).legal if recording is None else json.loads(recording.attrs.get("begun_with", "{}"))
-    if what := difference(begun, header) if begun else "an earlier spectail wrote it, or something else":
-        raise StoreError(f"{path} holds another series: {what}; {instead}")
+    """The journal to go on with."""
+    recording = (
+        None if path is None else Kept(path, path, "series", "exists", "path", of="series").begun(header, existing)
+    )
     if recording is None:
         return SeriesJournal(path, header)
     journal = SeriesJournal(path, header, labels_of(recording), measurements_of(recording))

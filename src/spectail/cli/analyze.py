@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from spectail.cli.measuring import Measuring
 from spectail.cli.option import option
 from spectail.errors import SettingError, unknown_name
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from spectail.analysis.model import Analysis
 
 
-@dataclasses.dataclass(frozen=True)
-class Analyze:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Analyze(Measuring):
     """Say what the spectra of a model show: a table, and with --out CSV, netCDF and one HTML page.
 
     SOURCE is a .safetensors file, a .pt or .pth state dict, a folder or an index of shards as Hugging Face
@@ -38,82 +39,26 @@ class Analyze:
         option(metavar="SOURCE", help="Of an adapter: the model it adds to, to count its intruder dimensions."),
     ] = None
     out: Annotated[Path | None, option(metavar="DIR", help="Folder for the files and the page.")] = None
-    existing: Annotated[str, option(metavar="resume|replace|refuse", help="What is done with an analysis in DIR.")] = (
-        "resume"
-    )
     list: Annotated[bool, option(help="Only name the matrices and what they would cost; read no weight.")] = False
-    key: Annotated[
-        str | None, option(metavar="KEY", help="The state dict that is meant, of several; default: the model's.")
-    ] = None
-    layers: Annotated[
-        tuple[str, ...],
-        option(metavar="PATTERN...", help="Names or patterns of the matrices to measure; default: all."),
-    ] = ()
-    conv: Annotated[str, option(metavar="kernel-slices|flatten", help="How a kernel becomes matrices.")] = (
-        "kernel-slices"
-    )
-    heads: Annotated[bool, option(help="Also a row for the QK and the OV circuit of each attention head.")] = False
     by: Annotated[
         str | None, option(metavar="layer|kind", help="Also a table with one row a layer of the model, or a kind.")
     ] = None
-    nulls: Annotated[
-        str,
-        option(
-            metavar="gaussian|full|none", help="What to compare with: full also shuffles each matrix; takes longer."
-        ),
-    ] = "gaussian"
-    tail: Annotated[bool, option(help="Say what kind of tail each spectrum has; takes a while.")] = False
     p_value: Annotated[bool, option(help="The first edition's --tail.")] = False
-    seed: Annotated[int, option(metavar="INT", help="Of what --tail and --nulls full draw.")] = 0
-    device: Annotated[
-        str | None,
-        option(metavar="NAME", help="Where to compute: cpu, cuda, mps; default: where weights lie."),
-    ] = None
-    workers: Annotated[
-        int | None,
-        option(metavar="N", help="Processes of one thread each; default: this one, with all threads."),
-    ] = None
-    ray: Annotated[
-        str | None,
-        option(metavar="[ADDRESS]", help="Use a Ray cluster: the one that is running, or else a local one."),
-    ] = None
-    cpus: Annotated[float, option(metavar="FLOAT", help="Cores of the cluster that each matrix takes.")] = 1.0
-    gpus: Annotated[float, option(metavar="FLOAT", help="GPUs of the cluster that each matrix takes.")] = 0.0
 
     def __call__(self) -> None:
         """Analyse, print, and write the files."""
         if self.by not in (None, "layer", "kind"):
             raise SettingError(unknown_name("by", self.by, ("layer", "kind")))
-        if self.nulls not in ("gaussian", "full", "none"):
-            raise SettingError(unknown_name("nulls", self.nulls, ("gaussian", "full", "none")))
-        if self.seed < 0:
-            raise SettingError(f"seed={self.seed} is not valid; expected 0 or more")
-        if self.workers is not None and self.workers > 0 and self.ray is None and not self.list:
-            from spectail.running.forkserver import start_early
-
-            start_early(1, ["spectail.analysis.pieces"])  # they import what they need beside this process
+        self.check()
         if self.list:
             self._print_list()
             return
+        self.prepare()
         from spectail.analysis.model import analyze, compare
         from spectail.report.terminal.recording import print_recording, print_rolled_up
         from spectail.report.terminal.tables import print_paths
-        from spectail.running.ray import Resources
 
-        options: dict[str, Any] = {
-            **{
-                "key": self.key,
-                "layers": self.layers or None,
-                "conv": self.conv,
-                "heads": self.heads,
-                "nulls": False if self.nulls == "none" else self.nulls,
-                "tail": self.tail,
-                "p_value": self.p_value,
-                "seed": self.seed,
-            },
-            **{"device": self.device, "workers": self.workers, "ray": self.ray, "out": self.out},
-            **{"existing": self.existing, "resources": Resources(self.cpus, self.gpus)},
-        }
+        options = {**self.arguments(), "p_value": self.p_value, "out": self.out}
         if self.base is not None and self.after is not None:
             raise SettingError("--base is of one adapter; expected no AFTER beside it")
         if self.after is None:
