@@ -18,6 +18,7 @@ from forked import execute, finish, start, wait_until
 from spectail import SettingError, SourceError, StoreError, analyze, analyze_series, events, load_recording
 from spectail.analysis import pieces, series
 from spectail.cli import main
+from spectail.recording.journal_file import journal_path
 from spectail.recording.quantities import select
 
 STEPS = (0, 2, 4, 6)
@@ -292,6 +293,12 @@ def test_what_is_at_out_is_never_mixed_with_another_series(run, tmp_path):
         analyze_series(other, out=out, nulls=False)
     with pytest.raises(FileExistsError, match="exists; expected existing='resume' or 'replace'"):
         analyze_series(run, out=out, nulls=False, existing="refuse")
+
+
+def test_a_series_that_was_killed_before_its_first_row_begins_anew(run, tmp_path):
+    out = tmp_path / "run.nc"
+    journal_path(out).touch()
+    assert_same(analyze_series(run, out=out, nulls=False), analyze_series(run, nulls=False))
 
 
 def test_nothing_to_measure_is_a_sentence(run, tmp_path):
