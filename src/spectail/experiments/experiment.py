@@ -145,7 +145,7 @@ _EQUATIONS = PROTOCOLS["equations"]
 class Experiment(Description):
     """A two-layer student that learns a single-index teacher by full-batch updates (paper §3).
 
-    Defaults are the paper's (App. F). Equal experiments have equal `key`s, whatever way they were
+    Defaults are the paper's (App. F). Equal experiments have an equal `key`, whatever way they were
     written down; the key names the stored run.
 
     Raises:

@@ -255,7 +255,12 @@ def save_verdicts(claims: Sequence[ClaimRecord], path: Path) -> Path:
 
 def save_verdicts_as_markdown(claims: Sequence[ClaimRecord], path: Path) -> Path:
     """Verdicts as a table, one row a claim, the protocols side by side."""
-    lines = ["| claim | says | holds if | published program | printed equations |", "|---|---|---|---|---|"]
+    lines = [
+        "# Verdicts",
+        "",
+        "| claim | says | holds if | published program | printed equations |",
+        "|---|---|---|---|---|",
+    ]
     for claim in claims:
         cells = [f"{claim.number} ({claim.where})", claim.statement, claim.criterion]
         for protocol in PROTOCOLS:

@@ -1,0 +1,59 @@
+"""The documentation site: `make docs` builds it, with warnings as errors and without a network.
+
+Pages are the Markdown files of this folder. What the code already says is made from it while the site is built, into
+`docs/reference/generated/`: see `docs/generated_reference.py`.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from generated_reference import write_reference
+
+import spectail
+
+project = "spectail"
+author = "The spectail developers"
+version = release = spectail.__version__
+html_title = "spectail"
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+exclude_patterns = ["build"]
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+nb_execution_mode = "cache"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_execution_cache_path = str(Path(__file__).parent / "build" / "notebooks")
+
+default_role = "literal"  # docstrings quote code as `Markdown` does
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_class_signature = "separated"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 100
+napoleon_numpy_docstring = False
+napoleon_custom_sections = [("Shapes", "params_style")]
+
+html_theme = "furo"
+html_show_copyright = False
+html_show_sourcelink = False
+html_static_path: list[str] = []
+
+
+def setup(app) -> None:
+    app.connect("builder-inited", lambda app: write_reference(Path(app.srcdir) / "reference" / "generated"))
+    app.connect("autodoc-process-docstring", absolute_values)
+
+
+def absolute_values(app, what, name, thing, options, lines: list[str]) -> None:
+    """Outside of code, `|x|` of a docstring is an absolute value and `*` a product; the site has its own."""
+    example = False
+    for at, line in enumerate(lines):
+        example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
+        if not example:
+            parts = line.split("`")
+            parts[::2] = [re.sub(r"([|*])", r"\\\1", part) for part in parts[::2]]
+            lines[at] = "`".join(parts)
