@@ -18,10 +18,10 @@ from spectail.analysis.model import analyze
 from spectail.analysis.series import analyze_series
 from spectail.cli import main
 from spectail.errors import SourceError, StoreError
-from spectail.weights import ranges, remote
+from spectail.weights import hub, ranges, remote
 from spectail.weights.opening import open_weights
 
-hub = pytest.importorskip("huggingface_hub")
+huggingface_hub = pytest.importorskip("huggingface_hub")
 pytest.importorskip("huggingface_hub.constants")
 
 FIRST, SECOND = "a" * 40, "b" * 40  # commits
@@ -113,15 +113,15 @@ class Answer(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch, tmp_path):
     monkeypatch.setattr(ranges, "PAUSES", (0.01, 0.01))
-    monkeypatch.setattr(remote, "PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(hub, "PAUSES", (0.01, 0.01))
     monkeypatch.setattr(ranges, "TIMEOUT", 2.0)
-    monkeypatch.setattr(remote, "TIMEOUT", 2.0)
-    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(hub, "TIMEOUT", 2.0)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     with Server() as one:
         monkeypatch.setenv("HF_ENDPOINT", one.url)
         one.commit(FIRST, **{"model.safetensors": save(state()), "config.json": b'{"model_type": "mine"}'})
-        remote._listed.cache_clear()
+        hub._listed.cache_clear()
         thread = threading.Thread(target=one.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield one
@@ -225,11 +225,11 @@ def put_into_cache(cache, name, content):
 
 def test_what_is_in_the_cache_is_read_from_there(server, monkeypatch):
     for name, content in server.commits[FIRST].items():
-        put_into_cache(hub.constants.HF_HUB_CACHE, name, content)
+        put_into_cache(huggingface_hub.constants.HF_HUB_CACHE, name, content)
     assert len(open_weights("hub:own/model").matrices) == 20
     assert server.bytes == 0
     asked = len(server.asked)
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     weights = open_weights("hub:own/model")
     assert torch.equal(weights.matrices[0].load()[0], state()["layers.0.weight"])
     assert (weights.title, len(server.asked)) == (f"own/model@{FIRST[:7]}", asked)
@@ -376,7 +376,7 @@ def test_what_the_hub_refuses_is_said_with_its_own_reason_and_what_to_do(server,
 
 
 def test_a_hub_that_does_not_answer(server, monkeypatch):
-    monkeypatch.setattr(remote, "TIMEOUT", 0.1)
+    monkeypatch.setattr(hub, "TIMEOUT", 0.1)
     waiting = threading.Event()
     server.fault = lambda answer, path: waiting.wait(5)
     with pytest.raises(SourceError, match=r"cannot be asked: no answer within 0\.1 s; with HF_HUB_OFFLINE=1"):
@@ -390,7 +390,7 @@ def test_a_model_is_read_by_a_proxy_and_one_that_wants_a_login_is_named(server, 
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("http_proxy", server.url)  # it is asked for whole addresses, and answers as the hub
     monkeypatch.setenv("HF_ENDPOINT", "http://hub.invalid")
-    hub.utils.close_session()
+    huggingface_hub.utils.close_session()
     try:
         assert len(open_weights("hub:own/model").matrices) == 20
         server.fault = lambda answer, path: answer.say(407)
@@ -399,16 +399,16 @@ def test_a_model_is_read_by_a_proxy_and_one_that_wants_a_login_is_named(server, 
         with pytest.raises(SourceError, match=r"cannot be read \(407\): the proxy wants a login"):
             open_weights("http://elsewhere.invalid/x.safetensors")
     finally:
-        hub.utils.close_session()
+        huggingface_hub.utils.close_session()
 
 
 def test_without_a_network_what_is_missing_in_the_cache_is_said_to_be(server, monkeypatch):
-    put_into_cache(hub.constants.HF_HUB_CACHE, "config.json", b"{}")
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    put_into_cache(huggingface_hub.constants.HF_HUB_CACHE, "config.json", b"{}")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(SourceError, match=r"own/model@aaaaaaa in the cache, .*HF_HUB_OFFLINE.* no file of weights"):
         open_weights("hub:own/model")
     index = json.dumps({"weight_map": {"w": "model-00001-of-00002.safetensors"}}).encode()
-    put_into_cache(hub.constants.HF_HUB_CACHE, "model.safetensors.index.json", index)
+    put_into_cache(huggingface_hub.constants.HF_HUB_CACHE, "model.safetensors.index.json", index)
     with pytest.raises(
         SourceError, match=r"HF_HUB_OFFLINE.* names 'model-00001-of-00002\.safetensors', which is missing"
     ):
@@ -591,7 +591,7 @@ def test_names_that_lead_out_of_the_model_are_not_followed(server):
     assert len(open_weights("hub:own/model").matrices) == 20
     index = json.dumps({"weight_map": {"w": "../../x.safetensors"}}).encode()
     server.commit(FIRST, **{"model.safetensors.index.json": index})
-    remote._listed.cache_clear()
+    hub._listed.cache_clear()
     with pytest.raises(SourceError, match="outside its folder"):
         open_weights("hub:own/model")
 

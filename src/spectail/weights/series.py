@@ -21,8 +21,9 @@ from spectail.weights.distributed import METADATA
 from spectail.weights.folders import Folder, is_beside, is_shard, local_folder, weights_of
 from spectail.weights.formats.pickles import numbers_beside
 from spectail.weights.formats.table import ENDINGS
+from spectail.weights.hub import hub_folder, is_hub, revisions_of
 from spectail.weights.parameter import natural_key
-from spectail.weights.remote import hub_folder, is_hub, is_remote, revisions_of
+from spectail.weights.remote import is_remote
 from spectail.weights.stored import StoredFile, local_file
 from spectail.weights.untrusted import parse_json, printable
 

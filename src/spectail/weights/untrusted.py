@@ -6,8 +6,10 @@ Here: what guards against any file. Not here: the checks of one format (`formats
 from __future__ import annotations
 
 import json
+import re
 import stat
 from collections import Counter
+from collections.abc import Sequence
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -132,3 +134,8 @@ def _reason(error: Exception) -> str:
 def printable(name: str) -> str:
     """A name as it can be shown and written: what a terminal would obey, or UTF-8 cannot hold, is escaped."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
+
+
+def safe_names(names: Sequence[str]) -> list[str]:
+    """Names of files below a folder; none that leads out of it."""
+    return [name for name in names if {"", ".", ".."}.isdisjoint(name.split("/")) and not re.search(r"[\\\0]", name)]
