@@ -39,7 +39,7 @@ from spectail.spectra.spikes import fit_bulk, spectral_gap, visible_edge
 from spectail.spectra.tail_laws import NONE
 from spectail.spectra.tail_tests import UNDECIDED, likelihood_ratios, tail_kind
 from spectail.spectra.tails import ROUNDING, PowerLawFit, hill_fit, ks_fit
-from spectail.weights.matrix import WeightMatrix, read_once
+from spectail.weights.matrix import WeightMatrix, joined_notes, read_once
 
 FEWEST_EIGENVALUES = 10
 """Below this many eigenvalues a spectrum has no phase, and no null is worth its name."""
@@ -95,7 +95,7 @@ def measure_matrix(
     row = measure_spectrum(spectrum, matrix, judged, nulls=bool(nulls), tail=tail, seed=seed, before=before)
     if row["phase"] in _HAS_A_REASON and matrix.factors is None and spectrum[-1] > 0:
         why = repetition(matrix, _stored_spacing(matrix.dtype) or _EPS.get(matrix.dtype))
-        row["note"] = "; ".join(filter(None, [why, row["note"]]))
+        row["note"] = joined_notes(why, row["note"])
     return row | (against_shuffles(matrix, row, seed) if nulls == "full" else {}), spectrum
 
 
@@ -141,7 +141,7 @@ def _row_of_tiny(
     factors = {"w": scale, "w²": math.nan}
     row |= {q.name: row[q.name] * factors[q.unit] for q in of_row() if q.unit in factors}
     tiny = f"weights of {largest:.0e}: their eigenvalues are below what float64 holds"
-    return row | {"note": "; ".join(filter(None, [row["note"], tiny]))}
+    return row | {"note": joined_notes(row["note"], tiny)}
 
 
 NOT_MEASURED = "not measured: "
@@ -402,7 +402,7 @@ def _row(matrix: WeightMatrix, notes: list[str], measured: Mapping[str, Any] | N
     row: dict[str, Any] = {"name": matrix.name} | {q.name: math.nan for q in of_row()}
     row |= {q.name: "" for q in of_row() if q.dtype is str} | labels(matrix)
     row |= {"n_eigenvalues": 0, "phase": str(Phase.UNKNOWN)} | dict(measured or {})
-    return row | {"note": "; ".join(filter(None, [matrix.note, *notes]))}
+    return row | {"note": joined_notes(matrix.note, *notes)}
 
 
 def labels(matrix: WeightMatrix) -> dict[str, Any]:

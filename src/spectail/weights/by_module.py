@@ -161,7 +161,7 @@ def _splitting(
     if local != "weight":
         return splitting_by_name(name, near, conv, parameter=True)
     if isinstance(owner, _ConvNd):
-        return kernel(shape, conv, groups=owner.groups, transpose=owner.transposed)
+        return kernel(shape, conv, groups=owner.groups, conv_transpose=owner.transposed)
     if isinstance(owner, nn.Bilinear):
         return bilinear(conv)
     if isinstance(owner, nn.Embedding | nn.EmbeddingBag):

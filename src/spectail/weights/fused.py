@@ -10,7 +10,7 @@ import re
 
 from spectail.weights.neighbours import Neighbours, Shape, last_step
 from spectail.weights.splitting import (
-    HALVES,
+    GATE_UP,
     QKV,
     Place,
     Splitting,
@@ -37,13 +37,13 @@ FUSED_KV = frozenset({"kv", "kv_proj", "to_kv", "wkv", "linear_kv"})
 """… key and value, one after the other."""
 
 FUSED_HALVES = {
-    **dict.fromkeys(("gate_up_proj", "gate_and_up_proj", "gate_up"), ("down_proj", HALVES)),
-    **{"w13": ("w2", HALVES), "w12": ("w3", HALVES), "Wi": ("Wo", HALVES), "wi": ("wo", HALVES)},
-    **{"mlp1": ("mlp2", HALVES), "fc1": ("fc2", HALVES), "linear_fc1": ("linear_fc2", HALVES)},
-    **{"input_linear": ("output_linear", HALVES), "linear_in": ("linear_out", HALVES)},
-    **{"dense_h_to_4h": ("dense_4h_to_h", HALVES)},
-    **{"ffn_up": ("ffn_down", HALVES), "ffn_gate_up_exps": ("ffn_down_exps", HALVES)},
-    **{"net.0.proj": ("net.2", HALVES[::-1]), "ff_proj": ("ff_out", HALVES[::-1])},
+    **dict.fromkeys(("gate_up_proj", "gate_and_up_proj", "gate_up"), ("down_proj", GATE_UP)),
+    **{"w13": ("w2", GATE_UP), "w12": ("w3", GATE_UP), "Wi": ("Wo", GATE_UP), "wi": ("wo", GATE_UP)},
+    **{"mlp1": ("mlp2", GATE_UP), "fc1": ("fc2", GATE_UP), "linear_fc1": ("linear_fc2", GATE_UP)},
+    **{"input_linear": ("output_linear", GATE_UP), "linear_in": ("linear_out", GATE_UP)},
+    **{"dense_h_to_4h": ("dense_4h_to_h", GATE_UP)},
+    **{"ffn_up": ("ffn_down", GATE_UP), "ffn_gate_up_exps": ("ffn_down_exps", GATE_UP)},
+    **{"net.0.proj": ("net.2", GATE_UP[::-1]), "ff_proj": ("ff_out", GATE_UP[::-1])},
 }
 """Layers whose outputs are two halves that are multiplied, where the layer behind takes half as many inputs as these
 give outputs: which one that is, and which half is which."""
@@ -301,7 +301,7 @@ def experts(name: str, shape: Shape, near: Neighbours) -> Splitting:
     interleaved = bool(labels) and _interleaved(name, near)
     order = "alternating" if interleaved else "one after the other"
     note = f"fused gate, up, {order}" if labels else ""
-    return stack(shape, "expert", stored_transposed=turned, halves=labels, interleaved=interleaved, note=note)
+    return stack(shape, "expert", stored_transposed=turned, parts=labels, interleaved=interleaved, note=note)
 
 
 def _pair(name: str, shape: Shape, near: Neighbours) -> tuple[bool, bool, tuple[str, ...]] | None:
@@ -337,7 +337,7 @@ def _alone(name: str, shape: Shape, near: Neighbours) -> tuple[bool, bool, tuple
         return None
     turned = outputs[1]
     fused = any(near.renamed(name, layer, layer) is not None for layer in _SURELY_HALVES)
-    return True, turned, HALVES if fused and shape[-1 if turned else -2] % 2 == 0 else ()
+    return True, turned, GATE_UP if fused and shape[-1 if turned else -2] % 2 == 0 else ()
 
 
 def _interleaved(name: str, near: Neighbours) -> bool:

@@ -38,7 +38,7 @@ def kernel_by_name(name: str, shape: Shape, near: Neighbours, conv: ConvMatrix) 
     bias = near.bias_of(name)
     transpose = is_transposed(name, shape, near)
     if shape[0] == 1 or shape[1] == 1:
-        return kernel(shape, conv, transpose=transpose)
+        return kernel(shape, conv, conv_transpose=transpose)
     groups, note = 1, ""
     inputs = None if transpose or layer is None else _width_before(layer, near)
     if transpose and bias and len(bias) == 1 and bias[0] > shape[1] and bias[0] % shape[1] == 0:
@@ -53,7 +53,7 @@ def kernel_by_name(name: str, shape: Shape, near: Neighbours, conv: ConvMatrix) 
         note = "nothing tells whether it has groups: taken as one"
     if groups > 1 and shape[0] % groups:
         groups = 1
-    return kernel(shape, conv, groups=groups, transpose=transpose, note=note)
+    return kernel(shape, conv, groups=groups, conv_transpose=transpose, note=note)
 
 
 def _may_have_groups(shape: Shape, near: Neighbours) -> bool:

@@ -114,6 +114,11 @@ _PARTS_OF_STAGES = frozenset({"blocks", "resnets", "attentions", "transformer_bl
 """What is counted inside what is counted: a stage's blocks, not a block's layers."""
 
 
+def joined_notes(*notes: str) -> str:
+    """One note of several; those that are empty say nothing."""
+    return "; ".join(filter(None, notes))
+
+
 def layer_of(name: str) -> str:
     """The block of a model that a parameter or matrix is in: its path up to the number of the block.
 

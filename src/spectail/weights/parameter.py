@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from spectail.weights.matrix import Factors, Skipped, WeightMatrix, Weights
+from spectail.weights.matrix import Factors, Skipped, WeightMatrix, Weights, joined_notes
 from spectail.weights.splitting import Splitting, View
 
 
@@ -209,7 +209,7 @@ def make_weights(source: Source, splittings: Sequence[Splitting | str]) -> Weigh
     for parameter, splitting in analysed:
         parameter = _upcast(parameter)
         tied = f"tied to {', '.join(tied_names[parameter.name])}" if parameter.name in tied_names else ""
-        matrices += _matrices(parameter, splitting, "; ".join(filter(None, (parameter.note, splitting.note, tied))))
+        matrices += _matrices(parameter, splitting, joined_notes(parameter.note, splitting.note, tied))
     return Weights(source.title, tuple(matrices), (*skipped, *source.skipped))
 
 
@@ -236,7 +236,7 @@ def _matrices(parameter: Parameter, splitting: Splitting, note: str) -> Iterator
     copied = not parameter.resident and len(splitting.places) > 1
     readers: dict[tuple[int, int], Callable[[], Tensor]] = {}  # one for all matrices in the same rows
     for place in splitting.places:
-        first, last = place.rows(parameter.shape[0])
+        first, last = place.extent(parameter.shape[0])
         block = torch.empty(last - first, *parameter.shape[1:], device="meta")
         slices, rows, cols = place.view(block).shape
         read: Callable[[], Tensor] = parameter.load

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import accumulate, product
 
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from spectail.weights.matrix import ConvMatrix
+from spectail.weights.matrix import ConvMatrix, joined_notes
 
 View = Callable[[Tensor], Tensor]
 """From values to slices × rows × cols of them; a view of them where that is possible."""
@@ -44,7 +44,7 @@ class Place:
     block: tuple[int, int] = (0, 1)
     span: tuple[int, int] | None = None
 
-    def rows(self, size: int) -> tuple[int, int]:
+    def extent(self, size: int) -> tuple[int, int]:
         """From which index of the first dimension, of a given size, up to which one its block reaches."""
         if self.span is not None:
             return self.span
@@ -72,7 +72,7 @@ def transposed(kind: str, note: str = "") -> Splitting:
 
 
 def in_one(splitting: Splitting, shape: Sequence[int]) -> Splitting:
-    """The matrix, out × in, of which several are the rows; what is one already, or no matrix, stays as it is.
+    """Puts a split parameter together again: one matrix, out × in. One that was not split, or is not 2-D, is returned.
 
     Args:
         splitting: of a parameter.
@@ -80,7 +80,7 @@ def in_one(splitting: Splitting, shape: Sequence[int]) -> Splitting:
     """
     if len(splitting.places) == 1 or len(shape) != 2:
         return splitting
-    first, last = splitting.places[0].rows(shape[0])
+    first, last = splitting.places[0].extent(shape[0])
     part = splitting.places[0].view(torch.empty(last - first, shape[1], device="meta"))
     return (whole if part.shape[-1] == shape[1] else transposed)(splitting.kind)
 
@@ -103,7 +103,7 @@ def squeezed(kind: str, note: str = "") -> Splitting:
 MOST_MATRICES = 4096
 """Matrices of one parameter beyond which they are pooled: a row each would say nothing that one can read."""
 
-HALVES = ("gate", "up")
+GATE_UP = ("gate", "up")
 
 
 def stack(
@@ -111,36 +111,36 @@ def stack(
     kind: str = "weight",
     *,
     stored_transposed: bool = False,
-    halves: Sequence[str] = (),
+    parts: Sequence[str] = (),
     interleaved: bool = False,
     note: str = "",
 ) -> Splitting:
-    """Leading dimensions count matrices, the experts of a mixture, say: one each. Ones are broadcasting only.
+    """A stack of matrices, such as experts: all dimensions but the last two count them; ones do not count.
 
     Args:
         shape: of the parameter.
         kind: of each matrix.
         stored_transposed: each is in × out.
-        halves: of the outputs of each, what they are called where they are two layers in one.
-        interleaved: the halves alternate, even and odd outputs, instead of following one another.
+        parts: of the outputs of each, what they are called where several layers are in one.
+        interleaved: the parts alternate, such as even and odd outputs, instead of following one another.
         note: for each row.
 
     Returns:
-        a matrix for each index, and for each half of it.
+        a matrix for each index, and for each part of it.
     """
     counts = tuple(shape[:-2])
     indices = list(product(*map(range, counts))) if math.prod(counts) <= MOST_MATRICES else []
     if not indices:
-        note = "; ".join(filter(None, (note, f"{math.prod(counts)} matrices, pooled")))
+        note = joined_notes(note, f"{math.prod(counts)} matrices, pooled")
         return Splitting(kind, (Place("", lambda tensor: tensor.flatten(0, -3)),), note)
 
-    def view_of(inner: tuple[int, ...], half: int | None) -> View:
+    def view_of(inner: tuple[int, ...], part: int | None) -> View:
         def view(block: Tensor) -> Tensor:
             matrix = block[(0, *inner)] if counts else block
             outputs = matrix.T if stored_transposed else matrix
-            if half is not None:
-                count = len(halves)
-                outputs = outputs[half::count] if interleaved else outputs.reshape(count, -1, outputs.shape[1])[half]
+            if part is not None:
+                count = len(parts)
+                outputs = outputs[part::count] if interleaved else outputs.reshape(count, -1, outputs.shape[1])[part]
             return outputs[None]
 
         return view
@@ -149,9 +149,9 @@ def stack(
     for index in indices:
         at = ", ".join(str(i) for i, count in zip(index, counts, strict=True) if count > 1)
         block = (index[0], counts[0]) if counts else (0, 1)
-        for half, called in enumerate(halves or ("",)):
+        for part, called in enumerate(parts or ("",)):
             label = ", ".join(filter(None, (at, called)))
-            places.append(Place(label, view_of(index[1:], half if halves else None), block))
+            places.append(Place(label, view_of(index[1:], part if parts else None), block))
     return Splitting(kind, tuple(places), note)
 
 
@@ -169,19 +169,12 @@ def sections(
     Returns:
         a matrix for each section.
     """
-
-    def columns(first: int, last: int) -> View:
-        return lambda tensor: tensor[:, first:last].T[None]
-
-    places, first = [], 0
-    for label, size in sizes:
-        last = first + size
-        if stored_transposed:
-            places.append(Place(label, columns(first, last)))
-        else:
-            places.append(Place(label, lambda tensor: tensor[None], span=(first, last)))
-        first = last
-    return Splitting(kind, tuple(places), note)
+    ends = [*accumulate(size for _, size in sizes)]
+    places = (
+        Place(label, _with_outputs_first, span=(end - size, end))
+        for (label, size), end in zip(sizes, ends, strict=True)
+    )
+    return Splitting(kind, tuple(_of_columns(one) if stored_transposed else one for one in places), note)
 
 
 def blocks(kind: str, labels: Sequence[str], *, stored_transposed: bool = False, note: str = "") -> Splitting:
@@ -196,17 +189,17 @@ def blocks(kind: str, labels: Sequence[str], *, stored_transposed: bool = False,
     Returns:
         a matrix for each block.
     """
+    places = (Place(label, _with_outputs_first, (index, len(labels))) for index, label in enumerate(labels))
+    return Splitting(kind, tuple(_of_columns(one) if stored_transposed else one for one in places), note)
 
-    def columns(index: int) -> View:
-        return lambda tensor: tensor.T.reshape(len(labels), -1, tensor.shape[0])[index][None]
 
-    places = (
-        Place(label, columns(index))
-        if stored_transposed
-        else Place(label, lambda tensor: tensor[None], (index, len(labels)))
-        for index, label in enumerate(labels)
-    )
-    return Splitting(kind, tuple(places), note)
+def _with_outputs_first(block: Tensor) -> Tensor:
+    return block[None]
+
+
+def _of_columns(place: Place) -> Place:
+    """The same block of the last dimension: of a parameter that is in × out."""
+    return Place(place.label, lambda tensor: tensor[:, slice(*place.extent(tensor.shape[1]))].T[None])
 
 
 def grouped_heads(heads: int, groups: int, note: str = "") -> Splitting:
@@ -255,7 +248,7 @@ def split_heads(heads: int, sizes: Sequence[tuple[str, int]], note: str = "") ->
 
 
 def kernel(
-    shape: Sequence[int], conv: ConvMatrix, *, groups: int = 1, transpose: bool = False, note: str = ""
+    shape: Sequence[int], conv: ConvMatrix, *, groups: int = 1, conv_transpose: bool = False, note: str = ""
 ) -> Splitting:
     """The matrices of a convolution: of each group, as groups do not see one another.
 
@@ -267,31 +260,31 @@ def kernel(
         shape: out × in/groups × positions…, or in × out/groups × positions… of a transposed one.
         conv: how positions become matrices.
         groups: how many blocks the channels fall into.
-        transpose: whether the convolution is a transposed one.
+        conv_transpose: whether the convolution is a transposed one.
         note: for its row.
 
     Returns:
         one matrix: groups · positions slices of out/groups × in/groups, or groups slices of
         out/groups × (in/groups · positions).
     """
-    kind = f"conv{'-transpose' if transpose else ''}{len(shape) - 2}d"
+    kind = f"conv{'-transpose' if conv_transpose else ''}{len(shape) - 2}d"
     if shape[1] == 1:
-        note = "; ".join(filter(None, (note, "filters of one channel: filters × positions")))
+        note = joined_notes(note, "filters of one channel: filters × positions")
         return Splitting(kind, (Place("", lambda tensor: tensor.flatten(1)[None]),), note)
     if shape[0] == 1 and math.prod(shape[2:]) > 1:
-        note = "; ".join(filter(None, (note, "one filter: channels × positions")))
+        note = joined_notes(note, "one filter: channels × positions")
         return Splitting(kind, (Place("", lambda tensor: tensor[0].flatten(1)[None]),), note)
 
     def view(tensor: Shaped[Tensor, "first second *positions"]) -> Shaped[Tensor, "slices rows cols"]:
-        blocks = tensor.reshape(groups, -1, *tensor.shape[1:]).flatten(3)
-        if transpose:
-            blocks = blocks.transpose(1, 2)
+        grouped = tensor.reshape(groups, -1, *tensor.shape[1:]).flatten(3)
+        if conv_transpose:
+            grouped = grouped.transpose(1, 2)
         if conv is ConvMatrix.FLATTEN:
-            return blocks.flatten(2)
-        return blocks.permute(0, 3, 1, 2).flatten(0, 1)
+            return grouped.flatten(2)
+        return grouped.permute(0, 3, 1, 2).flatten(0, 1)
 
     if groups > 1:
-        note = "; ".join(filter(None, (note, f"{groups} groups, each of its own")))
+        note = joined_notes(note, f"{groups} groups, each of its own")
     return Splitting(kind, (Place("", view),), note)
 
 
@@ -303,7 +296,7 @@ def modulated(shape: Sequence[int], conv: ConvMatrix) -> Splitting:
         Place(str(index) if shape[0] > 1 else "", lambda tensor: view(tensor[0]), (index, shape[0]))
         for index in range(shape[0])
     )
-    note = "; ".join(filter(None, (one.note, "as stored, before it is modulated")))
+    note = joined_notes(one.note, "as stored, before it is modulated")
     return Splitting(one.kind, tuple(places), note)
 
 
