@@ -1,8 +1,8 @@
 from . import plots as plots
 from . import spectra as spectra
-from .analysis.model import Analysis as Analysis
+from .analysis.answer import Analysis as Analysis
 from .analysis.model import analyze as analyze
-from .analysis.model import Comparison as Comparison
+from .analysis.answer import Comparison as Comparison
 from .analysis.model import compare as compare
 from .analysis.series import analyze_series as analyze_series
 from .analysis.on_request import FARMS as FARMS

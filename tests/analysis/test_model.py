@@ -277,6 +277,8 @@ def test_a_model_without_a_matrix_is_an_error_that_says_what_was_skipped_and_why
 def test_two_models_with_nothing_in_common_are_an_error_with_names_of_both():
     with pytest.raises(SourceError, match=r"no matrix in common .*before: a\.w, b\.w; after: net\.a\.w$"):
         compare({"a.w": torch.eye(20), "b.w": torch.eye(20)}, {"net.a.w": torch.eye(20), "v": torch.ones(3)})
+    with pytest.raises(SourceError, match=r"before: none; after: none; of another shape: a\.w$"):  # it is in both
+        compare({"a.w": torch.eye(20)}, {"a.w": torch.eye(30)})
 
 
 def test_layers_are_chosen_by_names_and_patterns_and_what_was_skipped_goes_with_them():

@@ -16,7 +16,7 @@ from torch import nn
 import spectail
 from forked import execute, finish, start, wait_until
 from spectail import SettingError, SourceError, StoreError, analyze, analyze_series, events, load_recording
-from spectail.analysis import pieces, series
+from spectail.analysis import pieces, series, series_measuring
 from spectail.cli import main
 from spectail.recording.journal_file import journal_path
 from spectail.recording.quantities import select
@@ -27,7 +27,7 @@ STEPS = (0, 2, 4, 6)
 @pytest.fixture(scope="module", autouse=True)
 def no_pauses():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(series, "_PAUSE", 0.01)
+        patch.setattr(series_measuring, "_PAUSE", 0.01)
         patch.setattr(series, "POLL_SECONDS", 0.05)
         yield
 

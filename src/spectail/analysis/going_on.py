@@ -15,21 +15,9 @@ import xarray as xr
 
 from spectail.analysis.identity import difference
 from spectail.analysis.pieces import Request
-from spectail.errors import SettingError, StoreError, unknown_name
+from spectail.errors import StoreError
 from spectail.recording.journal_file import journal_path, read_journal
 from spectail.recording.reading import load_recording
-
-_WAYS = ("resume", "replace", "refuse")
-
-
-def check_existing(existing: str) -> None:
-    """Refuse a word for what is done with what is there.
-
-    Raises:
-        SettingError: it is not known.
-    """
-    if existing not in _WAYS:
-        raise SettingError(unknown_name("existing", existing, _WAYS))
 
 
 def header_of(request: Request, **source: Any) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """One row per matrix of a model, or of what changed between two.
 
-Here: what `analyze` does, and its answer. Not here: how a row is made (`row`), and how the answer is worded
-(`summary`), printed or drawn.
+Here: what `analyze` and `compare` do. Not here: their answer (`answer`), and how a row is made (`row`).
 """
 
 from __future__ import annotations
@@ -9,31 +8,27 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
-from spectail.analysis.going_on import Kept, check_existing, header_of
+from spectail.analysis.answer import Analysis, Comparison, skipped_of
+from spectail.analysis.choices import check_existing, checked_nulls
+from spectail.analysis.going_on import Kept, header_of
 from spectail.analysis.identity import stamps_of
 from spectail.analysis.pieces import (
     Measure,
     OpenRequest,
     Request,
     Row,
-    checked_nulls,
     measure_pieces,
     reading_options,
 )
 from spectail.analysis.row import NOT_MEASURED
-from spectail.analysis.summary import roll_up, summarize, summary_html
-from spectail.analysis.weightwatcher import to_weightwatcher
 from spectail.errors import SourceError
 from spectail.progress import MatrixProgress, WorkProgress
 from spectail.recording.journal import RowJournal
@@ -41,7 +36,6 @@ from spectail.recording.journal_file import journal_path
 from spectail.recording.layout import (
     each_matrix,
     eigenvalues_at,
-    frame,
     labels_of,
     measurements_of,
     rows_to_dataset,
@@ -54,94 +48,7 @@ from spectail.weights.matrix import ConvMatrix, Skipped
 from spectail.weights.remote import pinned
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-_RENAMED = {"xmin": "ks_xmin", "overlap_left": "top_overlap_left", "overlap_right": "top_overlap_right"}
-
-
-@dataclass(frozen=True, repr=False)
-class Analysis:
-    """What `analyze` finds.
-
-    Attributes:
-        recording: rows and spectra, labelled.
-        skipped: each parameter that was not measured, and why.
-
-    >>> from torch import nn
-    >>> print(analyze(nn.Linear(30, 20), nulls=False).summary().splitlines()[0])
-    Linear: 1 matrix measured, 1 parameter skipped
-    """
-
-    recording: xr.Dataset
-    skipped: tuple[Skipped, ...]
-
-    @property
-    def title(self) -> str:
-        """Of the source."""
-        return str(self.recording.attrs["title"])
-
-    @cached_property
-    def frame(self) -> pd.DataFrame:
-        """One row a matrix: its name and every quantity, in the order of the table of quantities."""
-        return frame(self.recording)
-
-    @cached_property
-    def spectra(self) -> dict[str, NDArray[np.float64]]:
-        """The eigenvalues of each matrix by name, ascending; none where a matrix has no spectrum."""
-        return {str(one["matrix"].item()): eigenvalues_at(one) for one in each_matrix(self.recording)}
-
-    def summary(self) -> str:
-        """The answer on a screen: what is said of how many matrices, and the most and least trained of each kind."""
-        return str(summarize(self.recording))
-
-    def roll_up(self, by: str = "layer") -> pd.DataFrame:
-        """One row a layer of the model, or a kind of matrix: medians, the furthest z, and the phases.
-
-        Args:
-            by: "layer" or "kind".
-
-        Raises:
-            SettingError: it is neither.
-        """
-        return roll_up(self.frame, by)
-
-    to_weightwatcher = to_weightwatcher
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__} of {self.summary()}"
-
-    def _repr_html_(self) -> str:
-        return summary_html(repr(self), self.frame)
-
-    # The first edition gave a frame: for one release, what was done with it works.
-
-    def __getitem__(self, key: Any) -> Any:
-        _warn("[…]")
-        columns = [key] if isinstance(key, str) else key if isinstance(key, list) else []
-        return self.frame.rename(columns={new: old for old, new in _RENAMED.items() if old in columns})[key]
-
-    def __len__(self) -> int:
-        _warn("len")
-        return len(self.frame)
-
-    def __bool__(self) -> bool:
-        return True
-
-    @property
-    def attrs(self) -> dict[str, Any]:
-        """The first edition's place of title and skipped parameters."""
-        _warn("attrs")
-        return {"title": self.title, "skipped": [asdict(one) | {"shape": list(one.shape)} for one in self.skipped]}
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or not hasattr(type(self.frame), name):
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-        _warn(name)
-        return getattr(self.frame, name)
-
-
-def _warn(what: str) -> None:
-    warnings.warn(f"{what} of an Analysis: use its .frame, .title or .skipped", DeprecationWarning, stacklevel=3)
+    pass
 
 
 def analyze(
@@ -224,15 +131,6 @@ def analyze(
     )
     compute = Compute(device or "cpu", workers, ray, resources, threads=1)
     return Analysis(*_record(request, compute, out, existing, progress))
-
-
-class Comparison(Analysis):
-    """What `compare` finds: an `Analysis` of the changes, with how far the strongest directions turned.
-
-    >>> import torch
-    >>> compare({"w": torch.eye(20)}, {"w": torch.eye(20)}, nulls=False).frame["note"].tolist()
-    ['unchanged']
-    """
 
 
 def compare(
@@ -323,43 +221,55 @@ def _record(
         check_device(request.device)
     base = None if request.base is None else pinned(request.base)
     request = replace(request, sources=tuple(map(pinned, request.sources)), base=base)  # workers open the same commit
-    files = [stamps_of(source) for source in request.everything]
     path = None if out is None else Path(out) / FILE
-    header: dict[str, Any] = {}
-    opened: OpenRequest | None = None
-    digest = ""
-    if None in files and (path is not None or not compute.in_this_process):
-        opened = request.open()
-        if compute.in_this_process or all(isinstance(one, str | os.PathLike) for one in request.everything):
-            digest = opened.digest()
-    rows: dict[int, Row] = {}
-    if path is not None:
-        header = header_of(request, files=files, digest=digest)
-        kept = Kept(path, path.parent, "analysis", "holds an analysis", "folder")
-        recording = kept.begun(header, existing)
-        if recording is not None:
-            rows = _rows_of(recording)
-            if len(rows) == recording.sizes["matrix"]:
-                if journal_path(path).exists():  # it was killed when all was done
-                    RowJournal(path, {**header, "title": recording.attrs["title"]}).close()
-                return recording, skipped_of(recording) or ()
+    files = [stamps_of(source) for source in request.everything]
+    opened, digest = (
+        _opened_and_hashed(request, compute) if None in files and (path or not compute.in_this_process) else (None, "")
+    )
+    header = header_of(request, files=files, digest=digest) if path else {}
+    before = (
+        None
+        if path is None
+        else Kept(path, path.parent, "analysis", "holds an analysis", "folder").begun(header, existing)
+    )
+    rows = {} if before is None else _rows_of(before)
+    if path and before is not None and len(rows) == before.sizes["matrix"]:
+        if journal_path(path).exists():  # it was killed when all was done
+            RowJournal(path, {**header, "title": before.attrs["title"]}).close()
+        return before, skipped_of(before) or ()
     opened = opened or request.open()
     weights = opened.weights
     if not weights.matrices:
         raise SourceError(_why_nothing(request, weights.title, weights.skipped))
-    journal = None if path is None else RowJournal(path, {**header, "title": weights.title})
+    journal = RowJournal(path, {**header, "title": weights.title}) if path else None
     with closing(journal) if journal else nullcontext():
         rows |= journal.rows if journal else {}
         _measure_rest(opened, compute, digest, rows, journal, progress)
-        attributes = {"title": weights.title, "skipped": json.dumps([asdict(one) for one in weights.skipped])}
-        attributes |= {"begun_with": json.dumps(header)} if journal else {}
-        places = range(len(weights.matrices))
-        in_order, spectra = [rows[place][0] for place in places], [rows[place][1] for place in places]
-        own = [*request.measure, *(select("base") if request.base is not None else ())]
-        recording = rows_to_dataset(request.of, in_order, spectra, attributes, own)
+        recording = _assembled(opened, rows, header)
         if journal:
             journal.save(recording)
     return recording, weights.skipped
+
+
+def _opened_and_hashed(request: Request, compute: Compute) -> tuple[OpenRequest, str]:
+    """Of sources without files, a model in memory or what a factory makes: the matrices, and a hash of the weights.
+
+    The hash tells whether rows that are kept are of the same weights, and whether each worker's factory made the same.
+    What is in memory cannot be sent to workers at all, so that nobody needs its hash there.
+    """
+    opened = request.open()
+    sendable = all(isinstance(one, str | os.PathLike) for one in request.everything)
+    return opened, opened.digest() if sendable or compute.in_this_process else ""
+
+
+def _assembled(opened: OpenRequest, rows: Mapping[int, Row], header: Mapping[str, Any]) -> xr.Dataset:
+    """The recording of rows by their places."""
+    request, weights = opened.request, opened.weights
+    attributes = {"title": weights.title, "skipped": json.dumps([asdict(one) for one in weights.skipped])}
+    attributes |= {"begun_with": json.dumps(header)} if header else {}
+    in_order = [rows[place] for place in range(len(weights.matrices))]
+    own = [*request.measure, *(select("base") if request.base is not None else ())]
+    return rows_to_dataset(request.of, [row for row, _ in in_order], [one for _, one in in_order], attributes, own)
 
 
 def _measure_rest(
@@ -402,22 +312,16 @@ def _rows_of(recording: xr.Dataset) -> dict[int, Row]:
     }
 
 
-def skipped_of(recording: xr.Dataset) -> tuple[Skipped, ...] | None:
-    """The parameters that were not measured; None where the recording does not say."""
-    if "skipped" not in recording.attrs:
-        return None
-    listed = json.loads(recording.attrs["skipped"])
-    return tuple(Skipped(one["name"], tuple(one["shape"]), one["reason"]) for one in listed)
-
-
 _SHOWN = 4  # names
 
 
 def _why_nothing(request: Request, title: str, skipped: Sequence[Skipped]) -> str:
     """The sentence of the error where there is no matrix to measure."""
     if request.of == "comparison":
-        sides = [[one.name for one in skipped if one.reason.endswith(f"the model {side}")] for side in _SIDES]
-        names = "; ".join(f"{side}: {_some(names)}" for side, names in zip(_SIDES, sides, strict=True))
+        by_reason = [[one.name for one in skipped if one.reason == f"only in the model {side}"] for side in _SIDES]
+        reshaped = [one.name for one in skipped if one.reason.startswith("its shape is")]
+        names = "; ".join(f"{side}: {_some(names)}" for side, names in zip(_SIDES, by_reason, strict=True))
+        names += f"; of another shape: {_some(reshaped)}" if reshaped else ""
         return f"{title}: the two have no matrix in common by name and shape; {names}"
     count = f"{len(skipped)} parameter{'' if len(skipped) == 1 else 's'} skipped"
     reasons = _some([f"{one.name}: {one.reason}" for one in skipped], "; ")

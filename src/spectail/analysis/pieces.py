@@ -39,7 +39,7 @@ from spectail.running.queue import Done, PieceReport, Queue
 from spectail.running.scheduler import Compute, Scheduler
 from spectail.weights.adapters import KIND as ADAPTER
 from spectail.weights.bases import Bases
-from spectail.weights.matrix import ConvMatrix, WeightMatrix, Weights, read_once
+from spectail.weights.matrix import ConvMatrix, WeightMatrix, Weights, joined_notes, read_once
 from spectail.weights.opening import open_weights, open_whole
 
 if TYPE_CHECKING:
@@ -60,13 +60,6 @@ _SHARE_OF_MEMORY = 0.9
 def reading_options(conv: ConvMatrix | str, key: str | None, heads: bool) -> dict[str, Any]:
     """Options of `open_weights`; what is not asked for is not named."""
     return {"conv": str(conv)} | ({} if key is None else {"key": key}) | ({"heads": True} if heads else {})
-
-
-def checked_nulls(nulls: str | bool) -> str | bool:
-    """What to compare with, checked. Raises SettingError where that is not known."""
-    if nulls not in ("gaussian", "full", True, False):
-        raise SettingError(f"nulls={nulls!r} is not known; expected 'gaussian', 'full' or False")
-    return "gaussian" if nulls is True else nulls
 
 
 @dataclass(frozen=True)
@@ -199,7 +192,7 @@ class OpenRequest:
             row |= update_overlaps(old, matrix) if asked.of == "update" else {}
         if self.bases is not None and self.has_base(matrix):
             quantities, note = against_base(matrix, self.bases, asked.device)
-            row |= quantities | {"note": "; ".join(filter(None, [row["note"], note]))}
+            row |= quantities | {"note": joined_notes(row["note"], note)}
         return row, spectrum
 
     def pieces(self, indices: Sequence[int], last: Mapping[int, LastTime | None] | None = None) -> list[MatrixPiece]:
@@ -434,5 +427,5 @@ def _own_quantity(
         values = matrix.load().detach().cpu().double() if q.of == "weights" else spectrum
         return float(function(values.numpy(), matrix.rows, matrix.cols))
     except Exception as error:
-        row["note"] = "; ".join(filter(None, [row["note"], f"{q.name}: {type(error).__name__}: {error}"]))
+        row["note"] = joined_notes(row["note"], f"{q.name}: {type(error).__name__}: {error}")
         return float("nan")

@@ -18,7 +18,7 @@ from spectail.errors import SettingError, unknown_name
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spectail.analysis.model import Analysis
+    from spectail.analysis.answer import Analysis
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import dataclasses
 from typing import Annotated, Any
 
 from spectail.cli.option import option
-from spectail.errors import SettingError, unknown_name
+from spectail.errors import SettingError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,8 +59,6 @@ class Measuring:
         Raises:
             SettingError: an option is out of range.
         """
-        if self.nulls not in ("gaussian", "full", "none"):
-            raise SettingError(unknown_name("nulls", self.nulls, ("gaussian", "full", "none")))
         if self.seed < 0:
             raise SettingError(f"seed={self.seed} is not valid; expected 0 or more")
 
@@ -75,10 +73,9 @@ class Measuring:
         """Of the functions `analyze`, `compare` and `analyze_series`."""
         from spectail.running.ray import Resources
 
-        as_they_are = ("existing", "key", "conv", "heads", "tail", "seed", "device", "workers", "ray")
+        as_they_are = ("existing", "key", "conv", "heads", "tail", "seed", "device", "workers", "ray", "nulls")
         return {
             **{name: getattr(self, name) for name in as_they_are},
             "layers": self.layers or None,
-            "nulls": False if self.nulls == "none" else self.nulls,
             "resources": Resources(self.cpus, self.gpus),
         }

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from spectail.analysis.changes import name_in_model
-from spectail.errors import SettingError, unknown_name
+from spectail.errors import SettingError
 from spectail.monitor.when import When, at, budget, every, log_spaced
 from spectail.recording.events import NOT_THERE
 from spectail.recording.layout import Measurement, labels_of, measurements_of
@@ -106,19 +106,6 @@ def _difference(theirs: list[Any], ours: list[Any]) -> str:
         if old != new:
             return f"{old} there, {new} here"
     return f"{len(theirs)} there, {len(ours)} here"
-
-
-def check_choices(nulls: object, existing: object) -> tuple[str | bool, str]:
-    """The options nulls and existing of a monitor, checked.
-
-    Raises:
-        SettingError: one is not among its values.
-    """
-    if nulls not in ("gaussian", False):
-        raise SettingError(f"nulls={nulls!r} is not known; expected 'gaussian' or False")
-    if existing not in ("refuse", "resume", "replace"):
-        raise SettingError(unknown_name("existing", existing, ("refuse", "resume", "replace")))
-    return ("gaussian" if nulls else False), str(existing)
 
 
 def options_of_first_edition(old: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,11 +16,11 @@ import xarray as xr
 from torch import nn
 
 from spectail.analysis.changes import names_in_recording
+from spectail.analysis.choices import check_existing, checked_nulls
 from spectail.analysis.row import constant_quantities, measure_all
 from spectail.analysis.undisturbed import undisturbed
 from spectail.errors import StoreError
 from spectail.monitor.attach import (
-    check_choices,
     go_on_with,
     is_measuring_rank,
     options_of_first_edition,
@@ -101,7 +101,8 @@ class SpectralMonitor:
         options: dict[str, Any] = {"when": when, "keep_spectra": keep_spectra, "existing": existing, "nulls": nulls}
         options |= options_of_first_edition(first_edition, options)
         self._when, self._keep_spectra = options["when"] or budget(0.02), options["keep_spectra"]
-        nulls, existing = check_choices(options["nulls"], options["existing"])
+        nulls, existing = checked_nulls(options["nulls"], ("gaussian", "none")), options["existing"]
+        check_existing(existing)
         self._loggers = (on_measurement,) if callable(on_measurement) else tuple(on_measurement)
         self._nulls = bool(nulls)
         self._steps = self._started = starting_step(initial_step, existing == "resume", path)

@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from spectail.analysis.model import Analysis, skipped_of
+from spectail.analysis.answer import Analysis, skipped_of
 from spectail.analysis.null_bands import null_band, word_of_null
 from spectail.analysis.row import complete
 from spectail.analysis.summary import EFFECT, summarize

@@ -20,8 +20,8 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from spectail.analysis.answer import skipped_of
 from spectail.analysis.chance import with_null_alignments
-from spectail.analysis.model import skipped_of
 from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.row import FEWEST_EIGENVALUES, SHORT_TAIL
 from spectail.analysis.summary import summarize

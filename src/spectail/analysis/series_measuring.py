@@ -1,0 +1,395 @@
+"""The checkpoints of a series, taken into a recording one after the other, in the order of their steps.
+
+Here: what is measured of each, what is not measured again, and what is done with one that cannot be taken. Not here:
+which checkpoints there are (`weights/series.py`), who waits for them (`series`), and how a row is made (`row`,
+`pieces`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import xarray as xr
+
+from spectail.analysis.changes import matrix_changes, names_in_recording
+from spectail.analysis.identity import stamps_of
+from spectail.analysis.pieces import (
+    LastTime,
+    OpenRequest,
+    Request,
+    Row,
+    measure_pieces,
+)
+from spectail.analysis.row import NOT_MEASURED, constant_quantities
+from spectail.errors import SettingError, SourceError, SpectailError
+from spectail.progress import MatrixProgress, PartProgress, WorkProgress
+from spectail.recording.events import Event
+from spectail.recording.journal import SeriesJournal
+from spectail.recording.journal_records import Spectrum
+from spectail.recording.layout import Measurement
+from spectail.running.scheduler import Compute
+from spectail.spectra.phases import Phase
+from spectail.weights.matrix import WeightMatrix
+from spectail.weights.remote import is_remote, pinned
+from spectail.weights.series import Checkpoint, Series
+
+_TRIES, _PAUSE = 10, 1.0  # of a checkpoint that is being written, and seconds between them
+
+_RECENT = 60.0  # seconds: what was written since may be being written still
+
+
+@dataclass
+class _Step:
+    """What is known of a step.
+
+    Attributes:
+        rows: of its matrices, by their names in the recording; without those that could not be measured.
+        phases: of the step before, after which these were judged.
+        stamp: of its checkpoint.
+        source: its checkpoint, as it is opened.
+        lacks: whether a matrix could not be measured.
+    """
+
+    rows: dict[str, Row]
+    phases: Mapping[str, str]
+    stamp: str
+    source: str
+    lacks: bool = False
+
+
+class _NotReadError(Exception):
+    """A checkpoint that cannot be taken, and why."""
+
+
+class SeriesMeasuring:
+    """Takes checkpoints into a recording, in the order of their steps."""
+
+    def __init__(
+        self,
+        request: Request,
+        compute: Compute,
+        journal: SeriesJournal,
+        header: Mapping[str, Any],
+        between: bool,
+        progress: MatrixProgress | None,
+    ) -> None:
+        self._request, self._compute, self._journal, self._between = request, compute, journal, between
+        self._tell, self._remarks = progress, list[str]()
+        self._stamps: dict[str, str] = {}  # of each source at the last look
+        self._refused: dict[str, str] = {}  # of each source that could not be taken
+        journal.attributes |= {"begun_with": json.dumps(header)}
+        journal.extra = list(request.measure)
+        self._steps: dict[int, _Step] = {}
+        phases: Mapping[str, str] = {}
+        for one in journal.measurements:
+            spectra, where = one.spectra or {}, one.source
+            rows = {row["name"]: (dict(row), spectra[row["name"]]) for row in one.rows if _is_measured(row)}
+            lacks = any(NOT_MEASURED in str(row["note"]) for row in one.rows)
+            self._steps[one.step] = _Step(rows, phases, where["source_stamp"], where["source"], lacks)
+            phases = _phases(rows)
+
+    def recording(self) -> xr.Dataset:
+        """What was measured so far."""
+        return self._journal.dataset()
+
+    def save(self) -> None:
+        """Fold what is new into the file."""
+        if self._journal.holds_rows:
+            self._journal.save()
+
+    def remark(self, sentence: str) -> None:
+        """Warn of what is left out, once."""
+        if sentence not in self._remarks:
+            self._remarks.append(sentence)
+            self._journal.attributes["left_out"] = json.dumps(self._remarks, ensure_ascii=False)
+            warnings.warn(sentence, stacklevel=2)
+
+    def take(self, series: Series, *, waiting: float = 0.0) -> None:
+        """Measure the checkpoints of a series that are not measured yet.
+
+        Args:
+            series: as it is found now.
+            waiting: seconds to the next time, for which one that is being written is left; 0 where there is none.
+
+        Raises:
+            SourceError: none can be read, and none was before.
+            KeyboardInterrupt: it was interrupted.
+        """
+        for sentence in series.remarks:
+            self.remark(sentence)
+        self._journal.attributes["title"] = series.title
+        rest = [one for one in series.checkpoints if self._is_due(one, waiting)]
+        progress = WorkProgress(len(rest), tell=self._tell, unit="checkpoints")
+        with progress if rest else nullcontext():
+            for one in series.checkpoints:  # a phase that changed may be that which the next is judged after
+                if one in rest or (one.step in self._steps and not self._is_up_to_date(one)):
+                    self._take_one(one, waiting, progress.part(len(rest), f"step {one.step}: "))
+                    progress.finish(0.0)
+        if not self._journal.measurements and not waiting:
+            raise SourceError(f"none of the {len(series.checkpoints)} checkpoints of {series.title} can be read")
+
+    def _is_due(self, checkpoint: Checkpoint, waiting: float) -> bool:
+        """Whether a checkpoint is to be read now."""
+        stamp, source = _stamp(checkpoint.source), checkpoint.source
+        before, self._stamps[source] = self._stamps.get(source), stamp
+        if not stamp or self._refused.get(source) == stamp or self._is_up_to_date(checkpoint, stamp):
+            return False
+        return not waiting or before == stamp or _age(source) > waiting
+
+    def _is_up_to_date(self, checkpoint: Checkpoint, stamp: str | None = None) -> bool:
+        """Whether a checkpoint is measured as it is now."""
+        known = self._steps.get(checkpoint.step)
+        stamp = _stamp(checkpoint.source) if stamp is None else stamp
+        if known is None or known.lacks or (stamp and known.stamp != stamp):
+            return not stamp
+        phases, before = self._phases_before(checkpoint.step), self._before(checkpoint.step)
+        early = {} if before is None else self._steps[before].rows
+        updates = {name: row for name, (row, _) in known.rows.items() if name.endswith(_UPDATE)}
+        from_there = (
+            str(row["content"]).startswith(f"{early[weights][0]['content']}>")
+            for name, row in updates.items()
+            if (weights := name.removesuffix(_UPDATE)) in early
+        )
+        alike = (self._alike(known.phases.get(name, ""), phases.get(name, "")) for name in known.rows)
+        return all(alike) and all(from_there)
+
+    def _before(self, step: int) -> int | None:
+        return max((one for one in self._steps if one < step), default=None)
+
+    def _phases_before(self, step: int) -> Mapping[str, str]:
+        before = self._before(step)
+        return {} if before is None else _phases(self._steps[before].rows)
+
+    def _alike(self, one: str, other: str) -> bool:
+        """Whether it makes no difference which of two phases a matrix was in before."""
+        return one == other or not self._request.nulls or {one, other} <= {"", Phase.RANDOM}
+
+    def _take_one(self, checkpoint: Checkpoint, waiting: float, progress: PartProgress) -> None:
+        """Measure a checkpoint; one that is being written is waited for, or left."""
+        for _ in range(1 if waiting else _TRIES):
+            stamp = _stamp(checkpoint.source)
+            try:
+                self._measure(checkpoint, stamp, progress)
+                return
+            except _NotReadError as error:
+                sentence = str(error)
+            if waiting or _age(checkpoint.source) > _RECENT:
+                break
+            time.sleep(_PAUSE)
+            if _stamp(checkpoint.source) == stamp:
+                break
+        self._journal.forget()
+        self._refused[checkpoint.source] = stamp
+        self.remark(f"{checkpoint.name} is left out: {sentence}")
+
+    def _measure(self, checkpoint: Checkpoint, stamp: str, progress: PartProgress) -> None:
+        """Measure what is not known of a checkpoint, and keep its rows.
+
+        Raises:
+            _NotReadError: it cannot be read, is of another model, or is being written.
+            KeyboardInterrupt: it was interrupted; the rows so far are kept.
+        """
+        step, journal = checkpoint.step, self._journal
+        opened = self._open(checkpoint)
+        names = self._names(opened.weights.matrices, step)
+        phases = self._phases_before(step)
+        journal.begin(step, hashlib.sha256(json.dumps([stamp, sorted(phases.items())]).encode()).hexdigest()[:16])
+        rows: dict[str, Row] = {name: row for name, row in journal.rows.items() if name in names}
+        rows |= self._measure_rest(opened, names, rows, step, phases, progress)
+        noted = [str(row["note"]) for row, _ in rows.values() if NOT_MEASURED in str(row["note"])]
+        if _stamp(checkpoint.source) != stamp:
+            raise _NotReadError("it was written to while it was read")
+        if len(noted) == len(names):
+            raise _NotReadError(noted[0].partition(NOT_MEASURED)[2])
+        before = self._before(step)
+        events = self._changes(opened.weights.matrices, names, step)
+        for matrix, name in zip(opened.weights.matrices, names, strict=True):
+            self._label(constant_quantities(matrix, bool(self._request.nulls)), name)
+        if self._between and before is not None:
+            rows |= self._updates(opened, names, rows, before, step, progress)
+        journal.attributes.setdefault("skipped", json.dumps([asdict(one) for one in opened.weights.skipped]))
+        in_order = [rows[one["name"]] for one in journal.matrices if one["name"] in rows]
+        spectra = {row["name"]: spectrum for row, spectrum in in_order}
+        source = {"source": checkpoint.source, "source_stamp": stamp}
+        journal.finish(Measurement(step, [row for row, _ in in_order], spectra, events=events, source=source))
+        kept = {name: row for name, row in rows.items() if _is_measured(row[0])}
+        self._steps[step] = _Step(kept, phases, stamp, checkpoint.source, bool(noted))
+
+    def _open(self, checkpoint: Checkpoint) -> OpenRequest:
+        """The matrices of a checkpoint, unread."""
+        try:
+            opened = replace(self._request, sources=(pinned(checkpoint.source),)).open()
+        except SettingError as error:
+            if not self._steps:  # a pattern that fits nothing is a mistake
+                raise
+            raise _NotReadError(str(error)) from None
+        except (SpectailError, OSError) as error:
+            raise _NotReadError(str(error)) from None
+        if not opened.weights.matrices:
+            raise _NotReadError(f"it has no matrix, only {len(opened.weights.skipped)} other parameters")
+        return opened
+
+    def _names(self, matrices: Sequence[WeightMatrix], step: int) -> list[str]:
+        """What the matrices of a checkpoint are called in the recording; one of another shape has a name of its own.
+
+        Raises:
+            _NotReadError: none is known, though others are.
+        """
+        known = [one for one in self._journal.matrices if one["tensor"] == "weights"]
+        names = names_in_recording(matrices, known, step)
+        if known and not {one["name"] for one in known} & {*names}:
+            raise _NotReadError("it is of another model: no matrix is that of another checkpoint, by name and shape")
+        return names
+
+    def _label(self, constant: Mapping[str, Any], name: str, tensor: str = "weights") -> None:
+        """Keep what does not change of a matrix, when it comes."""
+        if all(one["name"] != name for one in self._journal.matrices):
+            self._journal.matrices.append({**constant, "name": name, "tensor": tensor})
+
+    def _measure_rest(
+        self,
+        opened: OpenRequest,
+        names: Sequence[str],
+        rows: Mapping[str, Row],
+        step: int,
+        phases: Mapping[str, str],
+        progress: PartProgress,
+    ) -> dict[str, Row]:
+        """Measure the matrices that have no row; the row of one that did not change is taken over."""
+        known = [self._steps[at] for at in (self._before(step), step) if at in self._steps]
+        measured: dict[str, Row] = {}
+        usable: dict[int, dict[str, Row]] = {}  # of each matrix that is to be measured: rows by their content
+        for place, name in enumerate(names):
+            if name not in rows:
+                before = phases.get(name, "")
+                alike = [at for at in known if name in at.rows and self._alike(at.phases.get(name, ""), before)]
+                usable[place] = {str(at.rows[name][0]["content"]): at.rows[name] for at in alike}
+
+        def keep(place: int, row: Row) -> None:
+            values, spectrum = row
+            if "phase" not in values:  # it did not change
+                values, spectrum = usable[place][values["content"]]
+            measured[names[place]] = self._kept(values, spectrum, names[place])
+
+        last = {place: LastTime(phases.get(names[place], ""), tuple(rows)) for place, rows in usable.items()}
+        self._run(opened, last, keep, progress)
+        return measured
+
+    def _kept(self, values: Mapping[str, Any], spectrum: Spectrum, name: str) -> Row:
+        """A row under its name in the recording; what was in the way of one that was not measured may be gone later."""
+        row = {**values, "name": name}
+        if NOT_MEASURED not in str(row["note"]):
+            self._journal.keep(row, spectrum)
+        return row, spectrum
+
+    def _run(
+        self,
+        opened: OpenRequest,
+        last: Mapping[int, LastTime | None],
+        keep: Callable[[int, Row], None],
+        progress: PartProgress,
+    ) -> None:
+        """Measure matrices by their places.
+
+        Raises:
+            _NotReadError: a worker cannot open the checkpoint, or finds another.
+            KeyboardInterrupt: it was interrupted.
+        """
+        try:
+            whole = not last or measure_pieces(opened, [*last], self._compute, "", keep, progress, last)
+        except SourceError as error:
+            raise _NotReadError(str(error)) from None
+        except KeyboardInterrupt:
+            whole = False
+        if not whole:
+            path = self._journal.path
+            kept = f"what is measured so far is kept in {path}" if path else ""
+            raise KeyboardInterrupt(kept and f"{kept}, and the same command goes on from there")
+
+    def _updates(
+        self,
+        opened: OpenRequest,
+        names: Sequence[str],
+        rows: Mapping[str, Row],
+        before: int,
+        step: int,
+        progress: PartProgress,
+    ) -> dict[str, Row]:
+        """Measure what changed since the step before; what is known of the same two states is taken over."""
+        early, known = self._steps[before], self._steps.get(step)
+        ours = dict(zip((one.name for one in opened.weights.matrices), names, strict=True))
+        contents = {
+            f"{name}{_UPDATE}": f"{early.rows[name][0]['content']}>{rows[name][0]['content']}"
+            for name in names
+            if name in early.rows and NOT_MEASURED not in str(rows[name][0]["note"])
+        }
+        measured = {name: row for name, row in self._journal.rows.items() if name in contents}
+        for name, (row, spectrum) in (known.rows if known else {}).items():
+            if name not in measured and row["content"] == contents.get(name):
+                measured[name] = self._kept(row, spectrum, name)
+        if contents.keys() <= measured.keys():
+            return measured
+        try:
+            changes = replace(self._request, of="update", sources=(early.source, opened.request.sources[0])).open()
+        except (SpectailError, OSError) as error:
+            sentence = f"the update from step {before} to {step} is left out: {error}"
+            self.remark(sentence)
+            return measured
+        matrices = changes.weights.matrices
+        places = {f"{ours[one.name]}{_UPDATE}": place for place, one in enumerate(matrices) if one.name in ours}
+        rest = {place: name for name, place in places.items() if name in contents and name not in measured}
+
+        def keep(place: int, row: Row) -> None:
+            name = rest[place]
+            content = contents[name] if NOT_MEASURED not in str(row[0]["note"]) else ""
+            measured[name] = self._kept({**row[0], "content": content, "tensor": "updates"}, row[1], name)
+
+        self._run(changes, dict.fromkeys(rest), keep, progress)
+        for place, name in rest.items():
+            self._label(constant_quantities(matrices[place], bool(self._request.nulls)), name, "updates")
+        return measured
+
+    def _changes(self, matrices: Sequence[WeightMatrix], names: Sequence[str], step: int) -> tuple[Event, ...]:
+        """Which matrices came, went, or got another shape since the step before."""
+        before = self._before(step)
+        if before is None:
+            return ()
+        there = [name for name in self._steps[before].rows if not name.endswith(_UPDATE)]
+        return matrix_changes(matrices, names, there, self._journal.matrices, step)
+
+
+_UPDATE = " (update)"
+"""What stands behind the name of a matrix that is the change of another."""
+
+
+def _is_measured(row: Mapping[str, Any]) -> bool:
+    return bool(row.get("content")) and NOT_MEASURED not in str(row["note"])
+
+
+def _phases(rows: Mapping[str, Row]) -> dict[str, str]:
+    """The phase of each matrix, after which it is judged at the next step, as a monitor does; of updates none."""
+    known = {name: row for name, (row, _) in rows.items() if not name.endswith(_UPDATE)}
+    known = {n: row for n, row in known.items() if row["phase"] != Phase.UNKNOWN or math.isfinite(row["z_hill"])}
+    return {name: str(row["phase"]) for name, row in known.items()}
+
+
+def _stamp(source: str) -> str:
+    """What tells whether a checkpoint has changed; "" where it is not there."""
+    stamps = stamps_of(source)
+    return json.dumps(stamps) if stamps else ""
+
+
+def _age(source: str) -> float:
+    """Seconds since a checkpoint of this machine was last written to."""
+    if is_remote(source):
+        return math.inf
+    times = [entry[2] for entry in stamps_of(source) or []]
+    return time.time() - max(times, default=0) / 1e9
