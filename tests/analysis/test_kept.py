@@ -15,7 +15,7 @@ from spectail import SettingError, StoreError, analyze, compare, load_recording
 from spectail.analysis import null_cache as cache
 from spectail.analysis import pieces
 from spectail.cli import main
-from spectail.recording.journal_file import read_journal
+from spectail.recording.journal_reading import read_journal
 
 NAMES = [f"layers.{i}.weight" for i in range(6)]
 
@@ -47,11 +47,11 @@ def files(folder):
 
 KILLED = """
 import os, signal, sys
-from spectail.recording import journal, journal_file
+from spectail.recording import growing_analysis, journal_file
 from spectail.cli import main
 
 where, at = sys.argv[1], int(sys.argv[2])
-count, add, write = 0, journal.RowJournal.add, os.write
+count, add, write = 0, growing_analysis.GrowingAnalysis.add, os.write
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -67,7 +67,7 @@ def counting(self, *arguments):
     if where == "after a row" and count == at:
         die()
 
-journal.RowJournal.add = counting
+growing_analysis.GrowingAnalysis.add = counting
 if where == "before the file has its name":
     journal_file.write_whole.__globals__["Path"].replace = lambda *_: die()
 if where == "after the file has its name":

@@ -18,7 +18,7 @@ from forked import execute, finish, start, wait_until
 from spectail import SettingError, SourceError, StoreError, analyze, analyze_series, events, load_recording
 from spectail.analysis import pieces, series, series_measuring
 from spectail.cli import main
-from spectail.recording.journal_file import journal_path
+from spectail.recording.journal_reading import journal_path
 from spectail.recording.quantities import select
 
 STEPS = (0, 2, 4, 6)
@@ -115,10 +115,10 @@ measure = pieces.measure_matrix
 
 KILLED = """
 import os, signal, sys
-from spectail.recording import journal
+from spectail.recording import journal_file
 from spectail import analyze_series
 
-at, count, append = int(sys.argv[1]), 0, journal.JournalFile._append
+at, count, append = int(sys.argv[1]), 0, journal_file.JournalFile._append
 
 def counting(self, *arguments):
     global count
@@ -127,7 +127,7 @@ def counting(self, *arguments):
     if count == at:
         os.kill(os.getpid(), signal.SIGKILL)
 
-journal.JournalFile._append = counting
+journal_file.JournalFile._append = counting
 analyze_series(sys.argv[2], out=sys.argv[3], nulls=False)
 """
 
@@ -250,13 +250,13 @@ def test_updates_are_measured_anew_where_a_checkpoint_comes_between(run, tmp_pat
 def test_following_takes_what_comes_when_it_is_whole_and_ends_by_ctrl_c(run, tmp_path, whole, monkeypatch):
     late = (run / "step-6.pt").rename(tmp_path / "later")
     content = late.read_bytes()
-    out, finished, finish_step = tmp_path / "run.nc", [], series.SeriesJournal.finish
+    out, finished, finish_step = tmp_path / "run.nc", [], series.GrowingSeries.finish
 
     def counted(self, measurement):
         finish_step(self, measurement)
         finished.append(measurement.step)
 
-    monkeypatch.setattr(series.SeriesJournal, "finish", counted)
+    monkeypatch.setattr(series.GrowingSeries, "finish", counted)
 
     def train():
         wait_until(lambda: out.exists())

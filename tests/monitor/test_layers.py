@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
 from spectail import SettingError, SpectralMonitor, analyze, at, every, load_recording
-from spectail.monitor.layers import Layers, _outline
+from spectail.monitor.layers import WatchedMatrices, _outline
 from spectail.recording.events import events as events_of
 from spectail.recording.quantities import of_row
 
@@ -298,7 +298,7 @@ def test_a_model_that_is_as_it_was_is_not_opened_again(monkeypatch):
     from spectail.monitor import layers
 
     model = small()
-    looked = Layers(model)
+    looked = WatchedMatrices(model)
     monkeypatch.setattr(layers, "open_module", lambda *_: pytest.fail("it was opened"))
     assert looked.look([], 1) == ()
     model[0] = model[0]  # the same

@@ -13,8 +13,8 @@ from torch import nn
 from forked import finish, start
 from spectail import SpectralMonitor, StoreError, every, load_recording
 from spectail.monitor.runs import MonitoredRuns
-from spectail.recording import journal
-from spectail.recording.journal_file import journal_path
+from spectail.recording import growing
+from spectail.recording.journal_reading import journal_path
 
 
 def small():
@@ -49,8 +49,8 @@ def no_space(*arguments, **options):
 
 
 def full_disk(folder, patch):
-    patch.setattr(journal.JournalFile, "append", no_space)
-    patch.setattr(journal.JournalFile, "fold", no_space)
+    patch.setattr(growing.JournalFile, "append", no_space)
+    patch.setattr(growing.JournalFile, "fold", no_space)
 
 
 def folder_removed(folder, patch):
@@ -67,7 +67,7 @@ def other_file(folder, patch):
 def other_writer(folder, patch):
     (folder / "run.nc").unlink()
     journal_path(folder / "run.nc").unlink()
-    patch.setattr(journal.JournalFile, "__init__", lambda *_, **__: (_ for _ in ()).throw(StoreError("in use")))
+    patch.setattr(growing.JournalFile, "__init__", lambda *_, **__: (_ for _ in ()).throw(StoreError("in use")))
 
 
 @pytest.mark.parametrize("fault", [full_disk, folder_removed, other_file, other_writer])
@@ -143,8 +143,8 @@ def test_a_folder_that_was_renamed_is_made_anew_and_a_relative_path_is_kept(tmp_
 
 def test_where_nothing_can_be_written_it_is_a_warning(tmp_path, monkeypatch):
     monitor = watch(tmp_path / "run.nc", nn.Linear(30, 20))
-    monkeypatch.setattr(journal.JournalFile, "fold", no_space)
-    monkeypatch.setattr(journal, "write_part", no_space)
+    monkeypatch.setattr(growing.JournalFile, "fold", no_space)
+    monkeypatch.setattr(growing, "write_part", no_space)
     monitor.step()  # into the journal
     with pytest.warns(UserWarning, match=r"nor a temporary file \(.*No space"):
         monitor.close()
@@ -208,14 +208,14 @@ def _another_process(path, options):
 
 def test_a_file_that_was_written_while_a_monitor_began_is_not_written_over(tmp_path, monkeypatch):
     path = tmp_path / "run.nc"
-    taken = journal.Journal.open
+    taken = growing.GrowingRecording.open
 
     def late(self, **options):
-        monkeypatch.setattr(journal.Journal, "open", taken)
+        monkeypatch.setattr(growing.GrowingRecording, "open", taken)
         watch(path, nn.Linear(20, 20)).detach()
         taken(self, **options)
 
-    monkeypatch.setattr(journal.Journal, "open", late)
+    monkeypatch.setattr(growing.GrowingRecording, "open", late)
     with pytest.raises(StoreError, match="was written by somebody else meanwhile"):
         watch(path)
     assert load_recording(path).matrix.values.tolist() == ["weight"]

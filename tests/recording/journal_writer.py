@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from spectail.recording import journal_file
-from spectail.recording.journal_file import JournaledStep, JournalFile, read_with_journal
+from spectail.recording.journal_file import JournalFile
+from spectail.recording.journal_reading import JournaledStep, journal_path, read_journal, read_with_journal
 
-LEGAL = {"sources": [["a.safetensors", 12, 34]], "options": {"conv": "kernel-slices", "key": None}}
+SAMPLE = {"sources": [["a.safetensors", 12, 34]], "options": {"conv": "kernel-slices", "key": None}}
 
 
 def rows(step):
@@ -56,7 +57,7 @@ def read(path):
 
 def write(path, until, done=None):
     """Go on with what is there, up to a step, fold and close; tell in `done` how many steps are closed."""
-    journal = JournalFile(path, LEGAL)
+    journal = JournalFile(path, SAMPLE)
     so_far = (path.read_text().splitlines() if path.exists() else []) + [line(s) for s in journal.content.steps]
     for step in range(len(so_far), until):
         for row, spectrum in rows(step):
@@ -91,7 +92,7 @@ def check(path, done):
     assert whole == lines(len(whole))
     write(path, len(whole) + 2)
     assert path.read_text().splitlines() == lines(len(whole) + 2)
-    assert not journal_file.journal_path(path).exists()
+    assert not journal_path(path).exists()
 
 
 def kills(folder):
@@ -107,7 +108,7 @@ def kills(folder):
             pass
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        inside += bool(journal_file.read_journal(path).open_step.rows)
+        inside += bool(read_journal(path).open_step.rows)
         check(path, int.from_bytes(done[:4], "little"))
         for part in folder.glob(".*.part"):
             part.unlink()

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recording.journal_writer import LEGAL, closing, line, line_of, lines, read, rows
+from recording.journal_writer import SAMPLE, closing, line, line_of, lines, read, rows
 from spectail.errors import StoreError
 from spectail.recording import journal_file
-from spectail.recording.journal_file import JournalFile, journal_path, read_journal, read_with_journal
+from spectail.recording.journal_file import JournalFile
+from spectail.recording.journal_reading import journal_path, read_journal, read_with_journal
 from spectail.recording.journal_records import MOST_BYTES
 
 HEAD = 20  # bytes
@@ -37,7 +38,7 @@ def add(journal, step):
 
 def journal_of(path, n_steps):
     """A file of one step, and a journal of those behind it."""
-    journal = JournalFile(path, LEGAL)
+    journal = JournalFile(path, SAMPLE)
     journal.fold(lambda part: part.write_text(line_of(0) + "\n"))
     for step in range(1, n_steps):
         add(journal, step)
@@ -64,19 +65,19 @@ def starts(data):
 
 def test_rows_and_spectra_come_back_to_the_bit_in_whole_steps(tmp_path):
     path = tmp_path / "new" / "run.nc"
-    journal = JournalFile(path, LEGAL)
-    assert journal.content.legal is None
+    journal = JournalFile(path, SAMPLE)
+    assert journal.content.header is None
     for step in range(3):
         add(journal, step)
     journal.append(*next(rows(3)))
     content = read_journal(path)  # while it is open, too
     assert [line(step) for step in content.steps] == lines(3)
-    assert content.legal == LEGAL
+    assert content.header == SAMPLE
     assert content.open_step.rows[0]["layer"] == 0
     np.testing.assert_array_equal(content.open_step.spectra[0], next(rows(3))[1])
     assert [s is None or s.dtype.itemsize for s in content.steps[0].spectra] == [4, 8, True]
     journal.close()
-    assert [line(step) for step in JournalFile(path, LEGAL).content.steps] == lines(3)
+    assert [line(step) for step in JournalFile(path, SAMPLE).content.steps] == lines(3)
 
 
 NUMBERS = st.floats() | st.integers() | st.floats(width=32).map(np.float32) | st.integers(-9, 9).map(np.int64)
@@ -108,7 +109,7 @@ def test_what_is_not_there_comes_back_as_nan(tmp_path):
     assert math.isnan(content.open_step.rows[0]["alpha"])
     assert math.isnan(content.open_step.rows[0]["lrs"][0])
     assert content.open_step.rows[0]["lrs"][1] == -math.inf
-    assert content.legal == {"key": None}, "an option that is not given is no number"
+    assert content.header == {"key": None}, "an option that is not given is no number"
     with pytest.raises(TypeError, match="float32 or float64, not int64"):
         journal.append({}, np.arange(3))
 
@@ -159,7 +160,7 @@ def test_a_file_that_is_torn_at_any_byte_is_cut_and_gone_on_with(tmp_path):
         assert read(path) == lines(2)
         assert len(read_journal(path).open_step.rows) == (2 if length < last_closing else 3)
         assert journal.read_bytes() == data[:length], "a reader changes nothing"
-        writer = JournalFile(path, LEGAL)
+        writer = JournalFile(path, SAMPLE)
         add(writer, 2)
         os.close(writer.handle)  # as a process that ends does; close would sync, which takes long
         del writer
@@ -173,7 +174,7 @@ def test_a_power_cut_leaves_zeros_for_what_was_not_synced(tmp_path):
     for start in starts(data)[1:-1]:
         journal.write_bytes(data[: start + 3] + bytes(len(data) - start - 3))
         assert read(path) == lines(2 if start >= starts(data)[5] else 1)
-        JournalFile(path, LEGAL).close()
+        JournalFile(path, SAMPLE).close()
         assert read(path) == lines(2 if start >= starts(data)[5] else 1)
         journal_of(path, 3)
 
@@ -185,13 +186,13 @@ def test_a_journal_whose_beginning_is_torn_is_begun_anew(tmp_path):
     for length in range(starts(data)[1]):
         journal.write_bytes(data[:length])
         assert read(path) == lines(1)
-        JournalFile(path, LEGAL).close()
+        JournalFile(path, SAMPLE).close()
         assert not journal.exists()
 
 
 def test_a_flipped_bit_anywhere_is_noticed(tmp_path):
     path = tmp_path / "run.nc"
-    writer = JournalFile(path, LEGAL)
+    writer = JournalFile(path, SAMPLE)
     for step in range(2):
         writer.append({"alpha": step / 3}, np.arange(5.0))
         writer.close_step({"step": step})
@@ -202,7 +203,7 @@ def test_a_flipped_bit_anywhere_is_noticed(tmp_path):
     for at in range(len(data)):
         journal.write_bytes(data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :])
         if at < last:
-            for use in (read_journal, lambda path: JournalFile(path, LEGAL)):
+            for use in (read_journal, lambda path: JournalFile(path, SAMPLE)):
                 with pytest.raises(StoreError, match=r"is damaged at byte|is not a journal"):
                     use(path)
         else:  # cannot be told from a write that a power cut tore
@@ -218,9 +219,9 @@ def test_the_sentence_about_damage_says_how_to_go_on(tmp_path):
     data[starts(data)[6] + HEAD] ^= 1
     journal.write_bytes(data)
     with pytest.raises(StoreError, match="to go on with what stands before: ") as refused:
-        JournalFile(path, LEGAL)
+        JournalFile(path, SAMPLE)
     subprocess.run(str(refused.value).split(": ")[-1].split(), check=True)
-    assert [line(step) for step in JournalFile(path, LEGAL).content.steps] == lines(2)[1:]
+    assert [line(step) for step in JournalFile(path, SAMPLE).content.steps] == lines(2)[1:]
 
 
 def test_a_record_that_is_lost_doubled_or_moved_is_noticed(tmp_path):
@@ -240,13 +241,13 @@ def test_the_journal_of_another_file_is_refused(tmp_path):
     journal = journal_of(path, 3)
     for change in (lambda: path.write_text("another\n"), lambda: path.unlink()):
         change()
-        for use in (read_journal, lambda path: JournalFile(path, LEGAL)):
+        for use in (read_journal, lambda path: JournalFile(path, SAMPLE)):
             with pytest.raises(
                 StoreError, match=r"run\.nc\.journal is of another 'run\.nc' than the one beside it: put"
             ):
                 use(path)
     new = tmp_path / "new.nc"
-    JournalFile(new, LEGAL).append({})
+    JournalFile(new, SAMPLE).append({})
     new.write_text("it had no file")
     with pytest.raises(StoreError, match="another"):
         read_journal(new)
@@ -260,16 +261,16 @@ def test_only_who_continues_what_was_begun_may(tmp_path):
     with pytest.raises(
         StoreError, match=r"was begun with options=\{'conv': 'kernel-slices', 'key': None\}, not \{'conv"
     ):
-        JournalFile(path, LEGAL | {"options": {"conv": "unfolded"}})
+        JournalFile(path, SAMPLE | {"options": {"conv": "unfolded"}})
     with pytest.raises(StoreError, match="was begun with edition=None, not 3: go on so, or remove it"):
-        JournalFile(path, LEGAL | {"edition": 3})
-    JournalFile(path, LEGAL | {"edition": None}).close()  # None is what was not asked for
-    JournalFile(path, {"options": LEGAL["options"], "sources": [("a.safetensors", 12, 34)]}).close()
+        JournalFile(path, SAMPLE | {"edition": 3})
+    JournalFile(path, SAMPLE | {"edition": None}).close()  # None is what was not asked for
+    JournalFile(path, {"options": SAMPLE["options"], "sources": [("a.safetensors", 12, 34)]}).close()
 
 
 def test_two_processes_do_not_write_at_once(tmp_path):
     path = tmp_path / "run.nc"
-    journal = JournalFile(path, LEGAL)
+    journal = JournalFile(path, SAMPLE)
     journal.append({})
     assert "another process writes to" in run("write", path).stderr
 
@@ -277,7 +278,7 @@ def test_two_processes_do_not_write_at_once(tmp_path):
 @pytest.mark.parametrize("change", [lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
 def test_who_finds_the_journal_changed_under_it_says_so(tmp_path, change):
     """Two in one process, and folders without locks: no lock keeps those apart."""
-    journal = JournalFile(tmp_path / "run.nc", LEGAL)
+    journal = JournalFile(tmp_path / "run.nc", SAMPLE)
     journal.append({})
     change(journal_path(journal.path))
     with pytest.raises(StoreError, match=r"journal was written to or removed by somebody else"):
@@ -297,11 +298,11 @@ def test_open_rows_are_cut_or_gone_on_with(tmp_path):
     path = tmp_path / "run.nc"
     every = list(rows(0))
     for kept in (2, 1):
-        journal = JournalFile(path, LEGAL)
+        journal = JournalFile(path, SAMPLE)
         for row, spectrum in every[:kept]:
             journal.append(row, spectrum)
         journal.close()
-    journal = JournalFile(path, LEGAL, open_rows="keep")
+    journal = JournalFile(path, SAMPLE, open_rows="keep")
     assert len(journal.content.open_step.rows) == 1
     for row, spectrum in every[1:]:
         journal.append(row, spectrum)
@@ -312,7 +313,7 @@ def test_open_rows_are_cut_or_gone_on_with(tmp_path):
 def test_it_is_folded_when_it_is_as_large_as_the_file_for_2_percent_of_the_time(tmp_path, monkeypatch):
     path, now = tmp_path / "run.nc", [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    journal = JournalFile(path, LEGAL)
+    journal = JournalFile(path, SAMPLE)
     assert not journal.is_due_to_fold(), "it holds nothing"
     add(journal, 0)
     assert journal.is_due_to_fold()
@@ -343,7 +344,7 @@ def test_it_is_synced_every_ten_seconds_and_at_the_end(tmp_path, monkeypatch):
     now, synced = [0.0], []
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(os, "fsync", lambda handle: synced.append(now[0]))
-    journal = JournalFile(tmp_path / "run.nc", LEGAL)
+    journal = JournalFile(tmp_path / "run.nc", SAMPLE)
     for second in range(0, 35, 5):
         now[0] = second
         journal.append({})
@@ -355,7 +356,7 @@ def test_a_full_disk_is_an_oserror_and_the_journal_stays_readable(tmp_path):
     resource = pytest.importorskip("resource", reason="limits of POSIX")
     path = tmp_path / "run.nc"
     journal_of(path, 3)
-    journal = JournalFile(path, LEGAL)
+    journal = JournalFile(path, SAMPLE)
     size = journal_path(path).stat().st_size
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 1000, limits[1]))  # bytes of a file; a row has 3000
@@ -376,7 +377,7 @@ def test_a_full_disk_is_an_oserror_and_the_journal_stays_readable(tmp_path):
 
 def test_a_disk_so_full_that_not_even_the_torn_end_goes_is_survived(tmp_path, monkeypatch):
     path = tmp_path / "run.nc"
-    journal = JournalFile(path, LEGAL)
+    journal = JournalFile(path, SAMPLE)
     add(journal, 0)
     write, calls = os.write, []
 
@@ -402,7 +403,7 @@ def test_a_disk_so_full_that_not_even_the_torn_end_goes_is_survived(tmp_path, mo
 def test_a_fold_that_fails_after_it_was_announced_is_none(tmp_path, monkeypatch):
     path = tmp_path / "run.nc"
     journal_of(path, 3)
-    journal = JournalFile(path, LEGAL)
+    journal = JournalFile(path, SAMPLE)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", lambda part, path: (_ for _ in ()).throw(OSError("no")))
         with pytest.raises(OSError, match="no"):
@@ -411,7 +412,7 @@ def test_a_fold_that_fails_after_it_was_announced_is_none(tmp_path, monkeypatch)
     add(journal, 3)
     journal.close()
     assert read(path) == lines(4)
-    journal = JournalFile(path, LEGAL)
+    journal = JournalFile(path, SAMPLE)
     assert len(journal.content.steps) == 3
     journal.fold(lambda part: part.write_text("\n".join(lines(4)) + "\n"))
     journal.close()
@@ -419,7 +420,7 @@ def test_a_fold_that_fails_after_it_was_announced_is_none(tmp_path, monkeypatch)
     assert os.listdir(tmp_path) == ["run.nc"]
 
 
-HEADER = json.dumps({"format": 1, "name": "run.nc", "file": None, "legal": {}}).encode()
+HEADER = json.dumps({"format": 1, "name": "run.nc", "file": None, "header": {}}).encode()
 BEGUN = record(b"H", HEADER)
 BEFORE = zlib.crc32(HEADER)
 
@@ -430,13 +431,13 @@ BEFORE = zlib.crc32(HEADER)
         (b"CDF\x01 something else", "is not a journal of spectail"),
         (bytes(100), "is not a journal of spectail"),
         (BEGUN[:-1] + b"\x00", "is damaged at byte 0 of .*; remove it"),
-        (BEGUN + record(b"R", b"{}", before=BEFORE, n_text=2**32 - 1), "what it holds at byte 78 is none"),
-        (BEGUN + record(b"R", b"{}", b"", 8, BEFORE, n_values=2**32 - 1), "what it holds at byte 78 is none"),
-        (BEGUN + record(b"R", b"{}", b"abcdef", 3, BEFORE), "what it holds at byte 78 is none"),
-        (BEGUN + record(b"X", b"{}", before=BEFORE), "what it holds at byte 78 is none"),
-        (BEGUN + record(b"H", HEADER, before=BEFORE), "what it holds at byte 78 is none"),
+        (BEGUN + record(b"R", b"{}", before=BEFORE, n_text=2**32 - 1), "what it holds at byte 79 is none"),
+        (BEGUN + record(b"R", b"{}", b"", 8, BEFORE, n_values=2**32 - 1), "what it holds at byte 79 is none"),
+        (BEGUN + record(b"R", b"{}", b"abcdef", 3, BEFORE), "what it holds at byte 79 is none"),
+        (BEGUN + record(b"X", b"{}", before=BEFORE), "what it holds at byte 79 is none"),
+        (BEGUN + record(b"H", HEADER, before=BEFORE), "what it holds at byte 79 is none"),
         (record(b"R", b"{}"), "what it holds at byte 0 is none"),
-        (BEGUN + record(b"R", b"not JSON", before=BEFORE), "before byte 106, 'Expecting value"),
+        (BEGUN + record(b"R", b"not JSON", before=BEFORE), "before byte 107, 'Expecting value"),
         (BEGUN + record(b"R", b'{"a": NaN}', before=BEFORE), "NaN is not JSON"),
         (BEGUN + record(b"R", b"\xff\xfe", before=BEFORE), "codec can.t decode"),
         (BEGUN + record(b"R", b"[1]", before=BEFORE), "no JSON object"),
@@ -494,7 +495,7 @@ def test_a_record_that_no_reader_would_take_is_not_written(tmp_path):
 def test_a_row_is_written_in_few_bytes(tmp_path):
     """A spectrum of 700 values and 25 quantities: nothing is written but these, and a head."""
     path = tmp_path / "run.nc"
-    journal = JournalFile(path, LEGAL)
+    journal = JournalFile(path, SAMPLE)
     row = {f"quantity_{number}": number / 7 for number in range(25)}
     journal.append({})
     before = journal_path(path).stat().st_size

@@ -16,7 +16,7 @@ import xarray as xr
 from spectail.analysis.identity import difference
 from spectail.analysis.pieces import Request
 from spectail.errors import StoreError
-from spectail.recording.journal_file import journal_path, read_journal
+from spectail.recording.journal_reading import journal_path, read_journal
 from spectail.recording.reading import load_recording
 
 
@@ -81,7 +81,7 @@ class Kept:
         recording = load_recording(path) if path.exists() else None
         if recording is not None and self.of and (kind := str(recording.attrs["of"])) != self.of:
             raise StoreError(f"{self.place} holds a recording of the kind {kind}, not a {self.noun}; {instead}")
-        before = read_journal(path).legal if recording is None else json.loads(recording.attrs.get("begun_with", "{}"))
+        before = read_journal(path).header if recording is None else json.loads(recording.attrs.get("begun_with", "{}"))
         unknown = "an earlier spectail wrote it, or something else" * path.exists()
         if what := difference(before, header) if before else unknown:
             raise StoreError(f"{self.place} holds another {self.noun}: {what}; {instead}")

@@ -31,8 +31,8 @@ from spectail.analysis.pieces import (
 from spectail.analysis.row import NOT_MEASURED
 from spectail.errors import SourceError
 from spectail.progress import MatrixProgress, WorkProgress
-from spectail.recording.journal import RowJournal
-from spectail.recording.journal_file import journal_path
+from spectail.recording.growing_analysis import GrowingAnalysis
+from spectail.recording.journal_reading import journal_path
 from spectail.recording.layout import (
     each_matrix,
     eigenvalues_at,
@@ -235,13 +235,13 @@ def _record(
     rows = {} if before is None else _rows_of(before)
     if path and before is not None and len(rows) == before.sizes["matrix"]:
         if journal_path(path).exists():  # it was killed when all was done
-            RowJournal(path, {**header, "title": before.attrs["title"]}).close()
+            GrowingAnalysis(path, {**header, "title": before.attrs["title"]}).close()
         return before, skipped_of(before) or ()
     opened = opened or request.open()
     weights = opened.weights
     if not weights.matrices:
         raise SourceError(_why_nothing(request, weights.title, weights.skipped))
-    journal = RowJournal(path, {**header, "title": weights.title}) if path else None
+    journal = GrowingAnalysis(path, {**header, "title": weights.title}) if path else None
     with closing(journal) if journal else nullcontext():
         rows |= journal.rows if journal else {}
         _measure_rest(opened, compute, digest, rows, journal, progress)
@@ -277,7 +277,7 @@ def _measure_rest(
     compute: Compute,
     digest: str,
     rows: dict[int, Row],
-    journal: RowJournal | None,
+    journal: GrowingAnalysis | None,
     progress: MatrixProgress | None,
 ) -> None:
     """Measure the matrices that have no row yet, and keep each row as soon as it is there."""

@@ -25,7 +25,7 @@ from spectail.analysis.pieces import (
 from spectail.analysis.series_measuring import SeriesMeasuring
 from spectail.errors import SourceError
 from spectail.progress import MatrixProgress
-from spectail.recording.journal import SeriesJournal
+from spectail.recording.growing_series import GrowingSeries
 from spectail.recording.layout import labels_of, measurements_of
 from spectail.running.ray import Resources, connection
 from spectail.running.scheduler import Compute
@@ -153,13 +153,13 @@ def _follow(look: Callable[[], Series], follower: SeriesMeasuring) -> None:
         return
 
 
-def _journal(path: Path | None, header: Mapping[str, Any], existing: str) -> SeriesJournal:
+def _journal(path: Path | None, header: Mapping[str, Any], existing: str) -> GrowingSeries:
     """The journal to go on with."""
     recording = (
         None if path is None else Kept(path, path, "series", "exists", "path", of="series").begun(header, existing)
     )
     if recording is None:
-        return SeriesJournal(path, header)
-    journal = SeriesJournal(path, header, labels_of(recording), measurements_of(recording))
+        return GrowingSeries(path, header)
+    journal = GrowingSeries(path, header, labels_of(recording), measurements_of(recording))
     journal.attributes = {name: recording.attrs[name] for name in ("title", "skipped") if name in recording.attrs}
     return journal

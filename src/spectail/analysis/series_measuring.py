@@ -32,7 +32,7 @@ from spectail.analysis.row import NOT_MEASURED, constant_quantities
 from spectail.errors import SettingError, SourceError, SpectailError
 from spectail.progress import MatrixProgress, PartProgress, WorkProgress
 from spectail.recording.events import Event
-from spectail.recording.journal import SeriesJournal
+from spectail.recording.growing_series import GrowingSeries
 from spectail.recording.journal_records import Spectrum
 from spectail.recording.layout import Measurement
 from spectail.running.scheduler import Compute
@@ -76,7 +76,7 @@ class SeriesMeasuring:
         self,
         request: Request,
         compute: Compute,
-        journal: SeriesJournal,
+        journal: GrowingSeries,
         header: Mapping[str, Any],
         between: bool,
         progress: MatrixProgress | None,

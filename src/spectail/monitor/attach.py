@@ -130,7 +130,7 @@ def options_of_first_edition(old: Mapping[str, Any], options: Mapping[str, Any])
             raise TypeError(f"SpectralMonitor has no option {name!r}")
         _renamed(f"{name}=", _FIRST_EDITION[name])
         if name in moments:
-            today["when"] = _moments(name, value)
+            today["when"] = _when_of(name, value)
         elif name == "spectra":
             today["keep_spectra"] = value
         elif name in ("resume", "overwrite") and value:
@@ -138,7 +138,7 @@ def options_of_first_edition(old: Mapping[str, Any], options: Mapping[str, Any])
     return today
 
 
-def _moments(name: str, value: Any) -> When:
+def _when_of(name: str, value: Any) -> When:
     if name == "steps":
         return log_spaced() if isinstance(value, str) and value == "log" else at(value)
     return every(value) if name == "every" else budget(value)

@@ -20,7 +20,7 @@ from spectail.weights.matrix import ConvMatrix, WeightMatrix, Weights
 from spectail.weights.opening import open_module
 
 
-class Layers:
+class WatchedMatrices:
     """The matrices of a model, by the names that they have in a recording.
 
     A module that is replaced, a parameter that is, a weight that is pruned, tied or computed from others, is noticed
@@ -134,15 +134,15 @@ def _outline(model: nn.Module) -> list[tuple[Any, ...]]:
     first: dict[int, int] = {}
     for path, module in model.named_modules():
         hooks = [(type(one).__name__, getattr(one, "_tensor_name", "")) for one in module._forward_pre_hooks.values()]
-        outline.append((path, _Same(module), type(module).__name__, *hooks))
+        outline.append((path, _Identity(module), type(module).__name__, *hooks))
         for name, parameter in module._parameters.items():
             if parameter is None:
                 continue
             if is_lazy(parameter):
-                outline.append((name, _Same(parameter)))
+                outline.append((name, _Identity(parameter)))
                 continue
             shared = first.setdefault(_address(parameter), len(outline))
-            outline.append((name, _Same(parameter), tuple(parameter.shape), parameter.dtype, shared))
+            outline.append((name, _Identity(parameter), tuple(parameter.shape), parameter.dtype, shared))
     return outline
 
 
@@ -153,13 +153,13 @@ def _address(parameter: nn.Parameter) -> int:
         return id(parameter)
 
 
-class _Same:
+class _Identity:
     """Equal to a reference to the same object, as long as there is one; an id is given anew."""
 
     def __init__(self, value: object) -> None:
         self._reference = weakref.ref(value)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self._reference() is other._reference() is not None
+        return isinstance(other, _Identity) and self._reference() is other._reference() is not None
 
     __hash__ = None  # type: ignore[assignment]

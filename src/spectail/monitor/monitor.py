@@ -27,13 +27,13 @@ from spectail.monitor.attach import (
     refuse_sharded,
     starting_step,
 )
-from spectail.monitor.layers import Layers
+from spectail.monitor.layers import WatchedMatrices
 from spectail.monitor.loggers import Logger, warn_at_users_line
 from spectail.monitor.steps import StepWatch, last_of, learning_rates, no_step, optimizers_in
 from spectail.monitor.when import Clocks, budget
 from spectail.recording.events import Event
-from spectail.recording.journal import Journal
-from spectail.recording.journal_file import identity_of, journal_path
+from spectail.recording.growing import GrowingRecording
+from spectail.recording.journal_reading import identity_of, journal_path
 from spectail.recording.layout import Measurement
 from spectail.weights.matrix import ConvMatrix
 
@@ -106,8 +106,8 @@ class SpectralMonitor:
         self._loggers = (on_measurement,) if callable(on_measurement) else tuple(on_measurement)
         self._nulls = bool(nulls)
         self._steps = self._started = starting_step(initial_step, existing == "resume", path)
-        self._layers: Layers | None = None
-        self._journal = Journal("monitor", [])
+        self._layers: WatchedMatrices | None = None
+        self._journal = GrowingRecording("monitor", [])
         self._told: set[object] = set()
         self._hook: StepWatch | None = None
         self._optimizer: Any = optimizer
@@ -117,7 +117,7 @@ class SpectralMonitor:
         if not self._open:
             return
         refuse_sharded(model)
-        self._layers = found = Layers(model, layers, conv)
+        self._layers = found = WatchedMatrices(model, layers, conv)
         with undisturbed():
             described = [constant_quantities(matrix, self._nulls) for matrix in found.matrices]
         where = None if path is None else Path(path).absolute()  # a training may change its folder
@@ -134,7 +134,7 @@ class SpectralMonitor:
                     constant_quantities(named[one["name"]], self._nulls) if one["name"] in named else one
                     for one in known
                 ]
-        self._journal = Journal("monitor", described, where, {"title": found.title}, measured, identity)
+        self._journal = GrowingRecording("monitor", described, where, {"title": found.title}, measured, identity)
         self._journal.open(replace=existing == "replace")  # what cannot be written is told now, not after hours
         self._spent = self._cost = 0.0
         self._attached = time.perf_counter()
@@ -227,7 +227,7 @@ class SpectralMonitor:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._started, self._steps = state["steps"]
-        self._journal = Journal(**state["journal"])
+        self._journal = GrowingRecording(**state["journal"])
         self._open, self._hook, self._optimizer, self._layers = False, None, None, None
 
     def _due(self) -> bool:
@@ -302,7 +302,7 @@ class SpectralMonitor:
                 warnings.warn(f"the measurements were not written, training goes on: {error}", stacklevel=2)
 
 
-def _save_at_exit(journal: Journal, process: int) -> None:
+def _save_at_exit(journal: GrowingRecording, process: int) -> None:
     """Save at the end of the program, or when a monitor is forgotten; but not when a fork of the program ends."""
     if os.getpid() == process and (sentence := journal.close_safely()):
         warnings.warn(sentence, stacklevel=2)

@@ -15,7 +15,7 @@ from torch import nn
 
 from spectail.errors import first_line
 from spectail.monitor.monitor import SpectralMonitor
-from spectail.recording.journal_file import journal_path
+from spectail.recording.journal_reading import journal_path
 
 
 class MonitoredRuns:

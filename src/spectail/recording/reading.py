@@ -16,8 +16,9 @@ import xarray as xr
 
 from spectail.errors import StoreError
 from spectail.recording.events import events
-from spectail.recording.journal import from_journal, rows_by_place
-from spectail.recording.journal_file import JournalContent, JournaledStep, read_with_journal
+from spectail.recording.growing_analysis import rows_by_place
+from spectail.recording.journal_reading import JournalContent, JournaledStep, read_with_journal
+from spectail.recording.journal_steps import from_journal
 from spectail.recording.layout import (
     FORMAT,
     MARK,
@@ -66,7 +67,7 @@ def load_recording(path: str | os.PathLike[str]) -> xr.Dataset:
     """
     path = Path(path)
     recording, journal = read_with_journal(path, _load_file)
-    if recording is None and journal.open_step.rows and "title" in (journal.legal or {}):
+    if recording is None and journal.open_step.rows and "title" in (journal.header or {}):
         return _unfinished(journal)
     if recording is None:
         raise FileNotFoundError(f"{path} does not exist; expected the netCDF file of a recording")
@@ -76,12 +77,12 @@ def load_recording(path: str | os.PathLike[str]) -> xr.Dataset:
 def _unfinished(journal: JournalContent) -> xr.Dataset:
     """An analysis under way: the rows that are there."""
     pairs = [pair for _, pair in sorted(rows_by_place(journal.open_step).items())]
-    legal = journal.legal or {}
+    header = journal.header or {}
     return rows_to_dataset(
-        str(legal.get("of", "analysis")),
+        str(header.get("of", "analysis")),
         [row for row, _ in pairs],
         [one for _, one in pairs],
-        {"title": legal["title"]},
+        {"title": header["title"]},
     )
 
 
