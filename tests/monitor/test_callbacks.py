@@ -19,6 +19,37 @@ def data():
     return TensorDataset(torch.randn(48, 30, generator=generator), torch.randn(48, 12, generator=generator))
 
 
+def net():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(30, 20), nn.Dropout(0.5), nn.Linear(20, 12))
+
+
+def arguments(folder, **options):
+    """Of a Trainer of transformers that does nothing but train, on the CPU."""
+    from transformers import TrainingArguments
+
+    quiet = {"report_to": [], "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True, "use_cpu": True}
+    return TrainingArguments(output_dir=str(folder / "out"), **quiet, **options)
+
+
+def trainer_of_lightning(folder, epochs, callbacks):
+    """One that does nothing but train, on the CPU."""
+    from lightning.pytorch import Trainer
+
+    nothing = dict.fromkeys(["logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"], False)
+    return Trainer(max_epochs=epochs, accelerator="cpu", callbacks=callbacks, default_root_dir=folder, **nothing)
+
+
+def check_is_watched_as_without(fit, callback, path):
+    """A training with a callback ends with the same weights, and its file has the steps and layers."""
+    bare, watched = fit([]), fit([callback])
+    assert all(torch.equal(bare[name], watched[name]) for name in bare)
+    recording = load_recording(path)
+    assert recording.step.values.tolist() == [0, 3, 6, 8]
+    assert recording.matrix.values.tolist() == ["net.0.weight", "net.2.weight"]
+    return recording
+
+
 CALLBACKS = pytest.mark.parametrize(
     ("name", "library"), [("SpectralCallback", "lightning"), ("SpectralTrainerCallback", "transformers")]
 )
@@ -59,8 +90,7 @@ def test_lightning_trains_as_without_and_leaves_a_file(tmp_path):
     class Module(lightning.LightningModule):
         def __init__(self):
             super().__init__()
-            torch.manual_seed(0)
-            self.net = nn.Sequential(nn.Linear(30, 20), nn.Dropout(0.5), nn.Linear(20, 12))
+            self.net = net()
 
         def training_step(self, batch, _):
             return nn.functional.mse_loss(self.net(batch[0]), batch[1])
@@ -71,20 +101,13 @@ def test_lightning_trains_as_without_and_leaves_a_file(tmp_path):
     def fit(callbacks):
         module = Module()
         torch.manual_seed(1)
-        trainer = lightning.Trainer(
-            max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-            enable_model_summary=False, accelerator="cpu", callbacks=callbacks, default_root_dir=tmp_path,
-        )  # fmt: skip
+        trainer = trainer_of_lightning(tmp_path, 2, callbacks)
         trainer.fit(module, DataLoader(data(), batch_size=12, shuffle=True))
         return module.state_dict()
 
     callback = SpectralCallback(when=every(3), path=tmp_path / "run.nc", nulls=False)
-    bare, watched = fit([]), fit([callback])
-    assert all(torch.equal(bare[name], watched[name]) for name in bare)
-    found = load_recording(tmp_path / "run.nc")
-    assert found.step.values.tolist() == [0, 3, 6, 8]
-    assert found.matrix.values.tolist() == ["net.0.weight", "net.2.weight"]
-    assert found.lr.values[1:, 0].tolist() == [0.01] * 3
+    recording = check_is_watched_as_without(fit, callback, tmp_path / "run.nc")
+    assert recording.lr.values[1:, 0].tolist() == [0.01] * 3
 
 
 @pytest.mark.filterwarnings("ignore")  # of transformers itself
@@ -96,8 +119,7 @@ def test_the_hugging_face_trainer_trains_as_without_and_leaves_a_file(tmp_path):
     class Model(nn.Module):
         def __init__(self):
             super().__init__()
-            torch.manual_seed(0)
-            self.net = nn.Sequential(nn.Linear(30, 20), nn.Dropout(0.5), nn.Linear(20, 12))
+            self.net = net()
 
         def forward(self, x, y):
             out = self.net(x)
@@ -107,20 +129,13 @@ def test_the_hugging_face_trainer_trains_as_without_and_leaves_a_file(tmp_path):
 
     def fit(callbacks):
         model = Model()
-        arguments = transformers.TrainingArguments(
-            output_dir=str(tmp_path / "out"), num_train_epochs=2, per_device_train_batch_size=6, use_cpu=True,
-            gradient_accumulation_steps=2, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
-            seed=1, remove_unused_columns=False,
-        )  # fmt: skip
-        transformers.Trainer(model=model, args=arguments, train_dataset=rows, callbacks=callbacks).train()
+        options = {"num_train_epochs": 2, "per_device_train_batch_size": 6, "gradient_accumulation_steps": 2}
+        args = arguments(tmp_path, seed=1, remove_unused_columns=False, **options)
+        transformers.Trainer(model=model, args=args, train_dataset=rows, callbacks=callbacks).train()
         return model.state_dict()
 
     callback = SpectralTrainerCallback(when=every(3), path=tmp_path / "run.nc", nulls=False)
-    bare, watched = fit([]), fit([callback])
-    assert all(torch.equal(bare[name], watched[name]) for name in bare)
-    found = load_recording(tmp_path / "run.nc")
-    assert found.step.values.tolist() == [0, 3, 6, 8]
-    assert found.matrix.values.tolist() == ["net.0.weight", "net.2.weight"]
+    check_is_watched_as_without(fit, callback, tmp_path / "run.nc")
     assert callback.monitor.steps == 8
 
 
@@ -140,13 +155,10 @@ def test_a_batch_that_is_too_large_is_tried_again_and_a_second_training_goes_on(
                 raise RuntimeError("CUDA out of memory.")
             return {"loss": self.net(x).square().mean()}
 
-    arguments = transformers.TrainingArguments(
-        output_dir=str(tmp_path / "out"), num_train_epochs=1, per_device_train_batch_size=5, use_cpu=True, report_to=[],
-        save_strategy="no", logging_strategy="no", disable_tqdm=True, auto_find_batch_size=True,
-    )  # fmt: skip
+    args = arguments(tmp_path, num_train_epochs=1, per_device_train_batch_size=5, auto_find_batch_size=True)
     rows = [{"x": x} for x, _ in data()][:16]
     callback = SpectralTrainerCallback(when=every(1), path=tmp_path / "run.nc", nulls=False, existing="resume")
-    trainer = transformers.Trainer(model=Model(), args=arguments, train_dataset=rows, callbacks=[callback])
+    trainer = transformers.Trainer(model=Model(), args=args, train_dataset=rows, callbacks=[callback])
     gc.freeze()  # accelerate collects garbage after each try, which takes long where much is imported
     try:
         for _ in range(2):
@@ -178,10 +190,7 @@ def test_two_optimizers_of_lightning_are_gone_on_with_at_the_right_step(again, t
 
     def trainer(epochs):
         callback = SpectralCallback(when=every(1), path=tmp_path / "run.nc", nulls=False, existing="resume")
-        return lightning.Trainer(
-            max_epochs=epochs, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-            enable_model_summary=False, accelerator="cpu", callbacks=[callback], default_root_dir=tmp_path,
-        )  # fmt: skip
+        return trainer_of_lightning(tmp_path, epochs, [callback])
 
     batches, module, first = DataLoader(data(), batch_size=12), Gan(), trainer(2)
     first.fit(module, batches)

@@ -298,9 +298,9 @@ def test_a_model_that_is_as_it_was_is_not_opened_again(monkeypatch):
     from spectail.monitor import layers
 
     model = small()
-    looked = WatchedMatrices(model)
+    watched = WatchedMatrices(model)
     monkeypatch.setattr(layers, "open_module", lambda *_: pytest.fail("it was opened"))
-    assert looked.look([], 1) == ()
+    assert watched.changes_since([], 1) == ()
     model[0] = model[0]  # the same
-    assert looked.look([], 2) == ()
+    assert watched.changes_since([], 2) == ()
     assert _outline(model) != _outline(small())

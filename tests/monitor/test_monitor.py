@@ -20,6 +20,7 @@ import xarray as xr
 from torch import nn
 
 from forked import execute, finish, start
+from monitor.small_training import go_on, small
 from spectail import SettingError, SpectralMonitor, load_recording
 from spectail.analysis.row import measure_matrix
 from spectail.monitor.loggers import Measurement, to_csv
@@ -58,19 +59,6 @@ def train(model, optimizer, steps=6, scheduler=None):
         optimizer.step()
         if scheduler is not None:
             scheduler.step()
-
-
-def small(n=30, m=20):
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(n, m), nn.Linear(m, 12))
-    return model, torch.optim.SGD(model.parameters(), lr=0.1)
-
-
-def go_on(model, optimizer, steps):
-    for _ in range(steps):
-        optimizer.zero_grad()
-        model(torch.ones(4, 30)).square().mean().backward()
-        optimizer.step()
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -11,23 +11,11 @@ import torch
 from torch import nn
 
 from forked import finish, start
+from monitor.small_training import go_on, small
 from spectail import SpectralMonitor, StoreError, every, load_recording
 from spectail.monitor.runs import MonitoredRuns
 from spectail.recording import growing
 from spectail.recording.journal_reading import journal_path
-
-
-def small():
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(30, 20), nn.Linear(20, 12))
-    return model, torch.optim.SGD(model.parameters(), lr=0.1)
-
-
-def go_on(model, optimizer, steps):
-    for _ in range(steps):
-        optimizer.zero_grad()
-        model(torch.ones(4, 30)).square().mean().backward()
-        optimizer.step()
 
 
 def watch(path, model=None, **options):

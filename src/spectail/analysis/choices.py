@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from spectail.errors import SettingError, unknown_name
 
 NULLS = ("gaussian", "full", "none")
@@ -30,7 +32,7 @@ def checked_nulls(nulls: object, known: Sequence[str] = NULLS) -> str | bool:
     >>> checked_nulls("full"), checked_nulls("none"), checked_nulls(True)
     ('full', False, 'gaussian')
     """
-    word = {True: "gaussian", False: "none"}[nulls] if isinstance(nulls, bool) else nulls
+    word = {True: "gaussian", False: "none"}[bool(nulls)] if isinstance(nulls, bool | np.bool_) else nulls
     if word not in known:
         raise SettingError(unknown_name("nulls", nulls, known))
     return False if word == "none" else str(word)

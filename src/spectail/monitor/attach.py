@@ -1,4 +1,4 @@
-"""What a monitor finds out before it is attached: optimizer, layers, step, who measures, and what was measured."""
+"""What a monitor finds out before it is attached: step, who measures, what was measured, and old names of options."""
 
 from __future__ import annotations
 
@@ -82,30 +82,36 @@ def go_on_with(
     recording = load_recording(path)
     if recording.attrs["of"] != "monitor":
         raise SettingError(f"{path} is not the file of a monitor: it holds a recording of kind {recording.attrs['of']}")
-    measurements = measurements_of(recording, until)
-    rows = measurements[-1].rows if measurements else ()
-    gone = {row["name"] for row in rows if row["note"] == NOT_THERE}
-    labels = labels_of(recording)
-    last = [one | {"name": name_in_model(one["name"])} for one in labels if one["name"] not in gone]
-    by_name, ours = {one["name"]: one for one in last}, [matrix.name for matrix in matrices]
-    if by_name.keys() == {*ours}:  # what was replaced stands last in the file
-        last = [by_name[name] for name in ours]
-    for name in ("name", "rows", "cols", "slices"):
-        theirs, ours = [one[name] for one in last], [getattr(matrix, name) for matrix in matrices]
-        if theirs != ours:
-            raise SettingError(f"{path} has other matrices than this model: {_difference(theirs, ours)}")
     has_spectra = "eigenvalues" in recording
     if has_spectra != keep_spectra:
         raise SettingError(f"{path} was written with keep_spectra={has_spectra}; expected the same to go on with it")
+    measurements, labels = measurements_of(recording, until), labels_of(recording)
+    rows = measurements[-1].rows if measurements else ()
+    gone = {row["name"] for row in rows if row["note"] == NOT_THERE}
+    last = [one | {"name": name_in_model(one["name"])} for one in labels if one["name"] not in gone]
+    if difference := _difference_of_matrices(last, matrices):
+        raise SettingError(f"{path} has other matrices than this model: {difference}")
     return measurements, labels
 
 
-def _difference(theirs: list[Any], ours: list[Any]) -> str:
+def _difference_of_matrices(labels: Sequence[Mapping[str, Any]], matrices: Sequence[WeightMatrix]) -> str:
+    """Where the matrices of a file and those of a model differ, in words; their order may."""
+    by_name = {one["name"]: one for one in labels}
+    if by_name.keys() == {one.name for one in matrices}:  # what was replaced stands last in the file
+        labels = [by_name[one.name] for one in matrices]
+    for name in ("name", "rows", "cols", "slices"):
+        there, here = [one[name] for one in labels], [getattr(matrix, name) for matrix in matrices]
+        if there != here:
+            return _difference(there, here)
+    return ""
+
+
+def _difference(there: list[Any], here: list[Any]) -> str:
     """Where two lists differ first, in words."""
-    for old, new in zip(theirs, ours, strict=False):
+    for old, new in zip(there, here, strict=False):
         if old != new:
             return f"{old} there, {new} here"
-    return f"{len(theirs)} there, {len(ours)} here"
+    return f"{len(there)} there, {len(here)} here"
 
 
 def options_of_first_edition(old: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,14 +128,14 @@ def options_of_first_edition(old: Mapping[str, Any], options: Mapping[str, Any])
     today: dict[str, Any] = {"nulls": "gaussian"} if options["nulls"] is True else {}
     if today:
         _renamed("nulls=True", "nulls='gaussian'")
-    moments = [name for name in ("every", "steps", "budget") if old.get(name) is not None]
-    if len(moments) > 1:
-        raise SettingError(f"{' and '.join(moments)} exclude each other; expected one of every, steps and budget")
+    times = [name for name in ("every", "steps", "budget") if old.get(name) is not None]
+    if len(times) > 1:
+        raise SettingError(f"{' and '.join(times)} exclude each other; expected one of every, steps and budget")
     for name, value in old.items():
         if name not in _FIRST_EDITION:
             raise TypeError(f"SpectralMonitor has no option {name!r}")
         _renamed(f"{name}=", _FIRST_EDITION[name])
-        if name in moments:
+        if name in times:
             today["when"] = _when_of(name, value)
         elif name == "spectra":
             today["keep_spectra"] = value

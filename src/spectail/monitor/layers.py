@@ -41,10 +41,10 @@ class WatchedMatrices:
     >>> model = nn.Sequential(nn.Linear(30, 20))
     >>> watched = Layers(model)
     >>> known = [{"name": "0.weight", "rows": 20, "cols": 30, "slices": 1}]
-    >>> watched.look(known, 4)
+    >>> watched.changes_since(known, 4)
     ()
     >>> model[0] = nn.Linear(30, 12)
-    >>> [str(event) for event in watched.look(known, 8)]
+    >>> [str(event) for event in watched.changes_since(known, 8)]
     ['0.weight (from step 8): its shape was 20×30 and is 12×30 at step 8']
     """
 
@@ -61,7 +61,7 @@ class WatchedMatrices:
             raise SettingError(f"{weights.title} has no weight matrix, so there is nothing to monitor")
         self.matrices, self.title = weights.select(layers).matrices, weights.title
 
-    def look(self, known: Sequence[Mapping[str, Any]], step: int) -> tuple[Event, ...]:
+    def changes_since(self, known: Sequence[Mapping[str, Any]], step: int) -> tuple[Event, ...]:
         """Look for the matrices again, if the model is not as it was.
 
         Args:
@@ -89,7 +89,7 @@ class WatchedMatrices:
                     events.append(Event(step, one.name, "replaced", text))
         return tuple(events)
 
-    def call(self, names: Sequence[str]) -> None:
+    def rename(self, names: Sequence[str]) -> None:
         """Give the matrices the names that they have in a recording."""
         self.matrices = tuple(replace(one, name=name) for one, name in zip(self.matrices, names, strict=True))
 

@@ -53,7 +53,7 @@ class SpectralMonitor:
         layers: names of matrices, or patterns such as "encoder.*"; None takes all.
         conv: how a convolution's kernel becomes matrices.
         nulls: "gaussian" to compare with Gaussian matrices, False not to. Each shape is simulated once on a machine,
-            when the monitor is attached; that time is in no budget.
+            when the monitor is attached; that time is in no budget. A shape that comes later counts as measuring.
         when: `every(k)`, `at(steps)`, `log_spaced()`, `budget(share)`, or anything that is called as
             when(step, clocks) and answers whether to measure. By default measuring takes 2 % of the training time.
         path: a netCDF file to keep the measurements in. None keeps them in memory only.
@@ -101,53 +101,55 @@ class SpectralMonitor:
         options: dict[str, Any] = {"when": when, "keep_spectra": keep_spectra, "existing": existing, "nulls": nulls}
         options |= options_of_first_edition(first_edition, options)
         self._when, self._keep_spectra = options["when"] or budget(0.02), options["keep_spectra"]
-        nulls, existing = checked_nulls(options["nulls"], ("gaussian", "none")), options["existing"]
+        self._nulls, existing = bool(checked_nulls(options["nulls"], ("gaussian", "none"))), options["existing"]
         check_existing(existing)
         self._loggers = (on_measurement,) if callable(on_measurement) else tuple(on_measurement)
-        self._nulls = bool(nulls)
-        self._steps = self._started = starting_step(initial_step, existing == "resume", path)
-        self._layers: WatchedMatrices | None = None
-        self._journal = GrowingRecording("monitor", [])
-        self._told: set[object] = set()
+        self._steps = self._first_step = starting_step(initial_step, existing == "resume", path)
+        self._watched: WatchedMatrices | None = None
+        self._growing = GrowingRecording("monitor", [])
+        self._warned: set[object] = set()
         self._hook: StepWatch | None = None
         self._optimizer: Any = optimizer
         if optimizer is not None:
             optimizers_in(last_of(optimizer))  # is refused before anything is measured
-        self._open = is_measuring_rank()
-        if not self._open:
+        self._is_watching = is_measuring_rank()
+        if not self._is_watching:
             return
         refuse_sharded(model)
-        self._layers = found = WatchedMatrices(model, layers, conv)
-        with undisturbed():
-            described = [constant_quantities(matrix, self._nulls) for matrix in found.matrices]
-        where = None if path is None else Path(path).absolute()  # a training may change its folder
+        self._watched = WatchedMatrices(model, layers, conv)
         self._devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
-        measured: list[Measurement] = []
-        identity = None
-        if where is not None and (where.exists() or journal_path(where).exists()):
-            identity = identity_of(where)
-            measured, known = go_on_with(where, found.matrices, self._keep_spectra, self._steps, existing)
-            if known:
-                found.call(names_in_recording(found.matrices, known, self._steps))
-                named = {one.name: one for one in found.matrices}
-                described = [
-                    constant_quantities(named[one["name"]], self._nulls) if one["name"] in named else one
-                    for one in known
-                ]
-        self._journal = GrowingRecording("monitor", described, where, {"title": found.title}, measured, identity)
-        self._journal.open(replace=existing == "replace")  # what cannot be written is told now, not after hours
-        self._spent = self._cost = 0.0
-        self._attached = time.perf_counter()
+        with undisturbed():
+            self._growing = self._recording_at(None if path is None else Path(path).absolute(), existing)
+        self._growing.open(replace=existing == "replace")  # what cannot be written is told now, not after hours
+        self._measuring_seconds = self._last_seconds = 0.0
+        self._attached_at = time.perf_counter()
         try:
-            if not self._journal.measurements or self._journal.measurements[-1].step < self._steps:
+            if not self._growing.measurements or self._growing.measurements[-1].step < self._steps:
                 self._measure(write=False)
-            self._journal.save()
+            self._growing.save()
         except BaseException:
-            self._journal.let_go()
+            self._growing.let_go()
             raise
-        self._finalizer = weakref.finalize(self, _save_at_exit, self._journal, os.getpid())
+        self._finalizer = weakref.finalize(self, _save_at_exit, self._growing, os.getpid())
         if optimizer is not None:
             self._hook = StepWatch(last_of(optimizer), self.step)
+
+    def _recording_at(self, path: Path | None, existing: str) -> GrowingRecording:
+        """The recording to add to: a new one, or that which is there."""
+        assert self._watched is not None
+        matrices = [constant_quantities(one, self._nulls) for one in self._watched.matrices]
+        measurements: list[Measurement] = []
+        identity = None
+        if path is not None and (path.exists() or journal_path(path).exists()):
+            identity = identity_of(path)
+            measurements, known = go_on_with(path, self._watched.matrices, self._keep_spectra, self._steps, existing)
+            if known:
+                self._watched.rename(names_in_recording(self._watched.matrices, known, self._steps))
+                ours = {one.name: one for one in self._watched.matrices}
+                matrices = [
+                    constant_quantities(ours[one["name"]], self._nulls) if one["name"] in ours else one for one in known
+                ]
+        return GrowingRecording("monitor", matrices, path, {"title": self._watched.title}, measurements, identity)
 
     @property
     def steps(self) -> int:
@@ -157,22 +159,22 @@ class SpectralMonitor:
     @property
     def first_step(self) -> int:
         """How many it had made when it was attached."""
-        return self._started
+        return self._first_step
 
     @property
     def events(self) -> list[Event]:
         """Everything that happened to a matrix so far."""
-        return self._journal.events
+        return self._growing.events
 
     @property
     def recording(self) -> xr.Dataset:
         """All measurements so far, as `load_recording` reads them from the file."""
-        return self._journal.dataset()
+        return self._growing.dataset()
 
     @property
     def latest(self) -> Measurement | None:
         """The last measurement; its spectra as they are kept."""
-        return self._journal.measurements[-1] if self._journal.measurements else None
+        return self._growing.measurements[-1] if self._growing.measurements else None
 
     def dataset(self) -> xr.Dataset:
         """The first edition's name of `recording`."""
@@ -182,7 +184,7 @@ class SpectralMonitor:
     def step(self) -> None:
         """Count a step, and measure if it is time; only for a loop without an optimizer to hook."""
         self._steps += 1
-        if self._open and self._due():
+        if self._is_watching and self._due():
             self._measure_safely()
 
     def close(self) -> None:
@@ -190,24 +192,24 @@ class SpectralMonitor:
 
         A file that cannot be written is a warning, which names a temporary one that holds all measurements.
         """
-        if not self._open:
+        if not self._is_watching:
             return
-        if self._steps == self._started:
+        if self._steps == self._first_step:
             warnings.warn(no_step(self._optimizer), stacklevel=2)
-        measured = self._journal.measurements[-1].step
+        measured = self._growing.measurements[-1].step
         if measured < self._steps and (not getattr(self._when, "saves_time", False) or self._due()):
             self._measure_safely(write=False)
         self.detach()
 
     def detach(self) -> None:
-        """Write the file and let go of model and optimizer, without a last measurement; as `close` else."""
+        """Write the file and let go of model and optimizer, like `close`, but without a last measurement."""
         if self._hook is not None:
             self._hook.remove()
-        self._hook, self._optimizer, self._layers = None, None, None
-        if self._open:
-            self._open = False
+        self._hook, self._optimizer, self._watched = None, None, None
+        if self._is_watching:
+            self._is_watching = False
             self._finalizer.detach()
-            if sentence := self._journal.close_safely():
+            if sentence := self._growing.close_safely():
                 warnings.warn(sentence, stacklevel=2)
 
     def __enter__(self) -> SpectralMonitor:
@@ -221,27 +223,27 @@ class SpectralMonitor:
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy has: what was measured. It watches nothing, and writes to no file."""
-        journal = self._journal
-        kept = {"of": journal.of, "matrices": journal.matrices, "attributes": journal.attributes}
-        return {"steps": (self._started, self._steps), "journal": kept | {"measurements": journal.measurements}}
+        names = ("of", "matrices", "attributes", "measurements")
+        recording = {name: getattr(self._growing, name) for name in names}
+        return {"steps": (self._first_step, self._steps), "recording": recording}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._started, self._steps = state["steps"]
-        self._journal = GrowingRecording(**state["journal"])
-        self._open, self._hook, self._optimizer, self._layers = False, None, None, None
+        self._first_step, self._steps = state["steps"]
+        self._growing = GrowingRecording(**state["recording"])
+        self._is_watching, self._hook, self._optimizer, self._watched = False, None, None, None
 
     def _due(self) -> bool:
-        training = time.perf_counter() - self._attached - self._spent
+        training = time.perf_counter() - self._attached_at - self._measuring_seconds
         try:
-            return bool(self._when(self._steps, Clocks(training, self._spent, self._cost)))
+            return bool(self._when(self._steps, Clocks(training, self._measuring_seconds, self._last_seconds)))
         except Exception as error:  # of a function of the user's own
             self._tell_once(self._when, "when=", error)
             return False
 
     def _tell_once(self, of: Callable[..., object], name: str, error: Exception) -> None:
         """Warn of a function of the user's that failed, at the line where it did; not again when it fails again."""
-        if id(of) not in self._told:
-            self._told.add(id(of))
+        if id(of) not in self._warned:
+            self._warned.add(id(of))
             warn_at_users_line(f"{name} failed at step {self._steps}, training goes on", error)
 
     def _measure_safely(self, *, write: bool = True) -> None:
@@ -259,34 +261,34 @@ class SpectralMonitor:
             with undisturbed():
                 measurement = self._record(start)
                 for logger in self._loggers:
-                    self._call(logger, measurement)
+                    self._tell(logger, measurement)
                 if write:
                     self._write()
         finally:
-            self._cost = time.perf_counter() - start
-            self._spent += self._cost
+            self._last_seconds = time.perf_counter() - start
+            self._measuring_seconds += self._last_seconds
 
     def _record(self, start: float) -> Measurement:
-        assert self._layers is not None
-        known = self._journal.matrices
-        events = self._layers.look(known, self._steps)
-        names = {one["name"] for one in known}
-        known += [constant_quantities(one, self._nulls) for one in self._layers.matrices if one.name not in names]
+        assert self._watched is not None
+        events = self._watched.changes_since(self._growing.matrices, self._steps)
+        names = {one["name"] for one in self._growing.matrices}
+        new = [one for one in self._watched.matrices if one.name not in names]
+        self._growing.add_matrices([constant_quantities(one, self._nulls) for one in new])
         changed = {event.matrix for event in events}
-        last = self._journal.measurements[-1].rows if self._journal.measurements else ()
+        last = self._growing.measurements[-1].rows if self._growing.measurements else ()
         before = [row for row in last if row["name"] not in changed]
-        rows, eigenvalues = measure_all(self._layers.matrices, self._nulls, before)
+        rows, eigenvalues = measure_all(self._watched.matrices, self._nulls, before)
         lr = () if self._optimizer is None else learning_rates(self._optimizer)
         spectra = {row["name"]: spectrum for row, spectrum in zip(rows, eigenvalues, strict=True)}
         clocks = {
             "measuring_seconds": time.perf_counter() - start,
-            "training_seconds": start - self._attached - self._spent,
+            "training_seconds": start - self._attached_at - self._measuring_seconds,
         }
-        return self._journal.add(
+        return self._growing.add(
             Measurement(self._steps, rows, spectra, lr, clocks, events), spectra=self._keep_spectra
         )
 
-    def _call(self, logger: Logger, measurement: Measurement) -> None:
+    def _tell(self, logger: Logger, measurement: Measurement) -> None:
         try:
             logger(measurement)
         except Exception as error:
@@ -294,15 +296,15 @@ class SpectralMonitor:
 
     def _write(self) -> None:
         try:
-            self._journal.write()
-            self._told.discard("file")
+            self._growing.write()
+            self._warned.discard("file")
         except (OSError, StoreError) as error:
-            if "file" not in self._told:  # again when it has worked in between
-                self._told.add("file")
+            if "file" not in self._warned:  # again when it has worked in between
+                self._warned.add("file")
                 warnings.warn(f"the measurements were not written, training goes on: {error}", stacklevel=2)
 
 
-def _save_at_exit(journal: GrowingRecording, process: int) -> None:
+def _save_at_exit(growing: GrowingRecording, process: int) -> None:
     """Save at the end of the program, or when a monitor is forgotten; but not when a fork of the program ends."""
-    if os.getpid() == process and (sentence := journal.close_safely()):
+    if os.getpid() == process and (sentence := growing.close_safely()):
         warnings.warn(sentence, stacklevel=2)

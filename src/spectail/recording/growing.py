@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,10 @@ class GrowingRecording:
         self.measurements.append(as_kept)
         self._unwritten.append(as_kept)
         return measurement
+
+    def add_matrices(self, matrices: Iterable[Mapping[str, Any]]) -> None:
+        """Append matrices that the next measurement is the first to have: name, labels and nulls of each."""
+        self.matrices += matrices
 
     def open(self, *, replace: bool = False) -> None:
         """Take hold of the file: nobody else may write to it until it is let go of.
