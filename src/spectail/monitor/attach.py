@@ -8,7 +8,6 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from spectail.analysis.changes import name_in_model
@@ -36,21 +35,22 @@ def starting_step(initial_step: int | None, resume: bool, path: object) -> int:
     return int(step)
 
 
-def is_measuring_rank() -> bool:
-    """Whether this process is the one that measures, where several train one model."""
-    distributed = torch.distributed
-    return not (distributed.is_available() and distributed.is_initialized() and distributed.get_rank() != 0)
-
-
-def refuse_sharded(model: nn.Module) -> None:
-    """Refuse parameters that lie in pieces on several processes.
+def refuse_flattened(model: nn.Module) -> None:
+    """Refuse parameters that are flattened together or emptied, so that no process knows a matrix of them.
 
     Raises:
         SettingError: there is such a parameter.
     """
+    for module in model.modules():
+        if type(module).__name__ == "FullyShardedDataParallel":
+            raise SettingError(
+                "the model is sharded by FSDP of old, which flattens parameters; use fully_shard (FSDP2)"
+            )
     for name, parameter in model.named_parameters():
-        if {kind.__name__ for kind in type(parameter).__mro__} & {"DTensor", "FlatParameter"}:
-            raise SettingError(f"{name} is sharded over processes (FSDP); a monitor needs whole parameters, as DDP has")
+        if any(kind.__name__ == "FlatParameter" for kind in type(parameter).__mro__):
+            raise SettingError(f"{name} holds several parameters, flattened (FSDP of old); use fully_shard (FSDP2)")
+        if hasattr(parameter, "ds_id"):
+            raise SettingError(f"{name} is emptied by DeepSpeed ZeRO-3; use its stage 2, or fully_shard (FSDP2)")
 
 
 def go_on_with(

@@ -55,6 +55,7 @@ class WatchedMatrices:
         conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES,
     ) -> None:
         self._model, self._chosen, self._conv = model, layers, conv
+        _put_back_in_pieces(model)
         self._outline = _outline(model)
         weights, self._holders = open_module(model, conv)
         if not weights.matrices:
@@ -71,6 +72,7 @@ class WatchedMatrices:
         Returns:
             what became of matrices since the last look.
         """
+        _put_back_in_pieces(self._model)
         outline = _outline(self._model)
         if outline == self._outline:
             return ()
@@ -126,6 +128,13 @@ def _difference(old: WeightMatrix, new: WeightMatrix, *, is_same: bool) -> str:
     if old.dtype != new.dtype:
         return f"its dtype was {old.dtype} and is {new.dtype}"
     return "" if is_same else "another parameter is in its place"
+
+
+def _put_back_in_pieces(model: nn.Module) -> None:
+    """FSDP2 leaves some modules gathered after a forward pass; its own parameters are those that are trained."""
+    for module in model.modules():
+        if "FSDPModule" in (kind.__name__ for kind in type(module).__mro__):
+            module.reshard()  # type: ignore[operator]
 
 
 def _outline(model: nn.Module) -> list[tuple[Any, ...]]:

@@ -7,6 +7,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,25 +18,22 @@ from torch import nn
 
 from spectail.analysis.changes import names_in_recording
 from spectail.analysis.choices import check_existing, checked_nulls
-from spectail.analysis.row import constant_quantities, measure_all
 from spectail.analysis.undisturbed import undisturbed
 from spectail.errors import StoreError
-from spectail.monitor.attach import (
-    go_on_with,
-    is_measuring_rank,
-    options_of_first_edition,
-    refuse_sharded,
-    starting_step,
-)
+from spectail.monitor.agreed import AgreedWhen
+from spectail.monitor.attach import go_on_with, options_of_first_edition, refuse_flattened, starting_step
 from spectail.monitor.layers import WatchedMatrices
 from spectail.monitor.loggers import Logger, warn_at_users_line
+from spectail.monitor.ranks import RankLostError, Ranks, join
+from spectail.monitor.sharing import Shares
 from spectail.monitor.steps import StepWatch, last_of, learning_rates, no_step, optimizers_in
 from spectail.monitor.when import Clocks, budget
 from spectail.recording.events import Event
 from spectail.recording.growing import GrowingRecording
-from spectail.recording.journal_reading import identity_of, journal_path
+from spectail.recording.journal_reading import FileIdentity, identity_of, journal_path
 from spectail.recording.layout import Measurement
 from spectail.weights.matrix import ConvMatrix
+from spectail.weights.sharded import is_sharded
 
 
 class SpectralMonitor:
@@ -112,44 +110,51 @@ class SpectralMonitor:
         self._optimizer: Any = optimizer
         if optimizer is not None:
             optimizers_in(last_of(optimizer))  # is refused before anything is measured
-        self._is_watching = is_measuring_rank()
+        refuse_flattened(model)
+        ranks = join(can_be_alone=not any(map(is_sharded, model.parameters())))
+        self._ranks, self._is_watching = ranks or Ranks(), ranks is not None
         if not self._is_watching:
             return
-        refuse_sharded(model)
-        self._watched = WatchedMatrices(model, layers, conv)
+        self._agreed = AgreedWhen(self._when, self._ranks, self._steps)
+        self._shares = Shares(self._ranks)
         self._devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
-        with undisturbed():
-            self._growing = self._recording_at(None if path is None else Path(path).absolute(), existing)
-        self._growing.open(replace=existing == "replace")  # what cannot be written is told now, not after hours
-        self._measuring_seconds = self._last_seconds = 0.0
-        self._attached_at = time.perf_counter()
         try:
-            if not self._growing.measurements or self._growing.measurements[-1].step < self._steps:
+            self._watched = self._ranks.all_do(lambda: WatchedMatrices(model, layers, conv))
+            with undisturbed():
+                self._growing = self._recording_at(None if path is None else Path(path).absolute(), existing)
+            # what cannot be written is told now, not after hours
+            self._ranks.first_does(lambda: self._growing.open(replace=existing == "replace"))
+            self._measuring_seconds = self._last_seconds = 0.0
+            self._attached_at = time.perf_counter()
+            if self._last_step < self._steps:
                 self._measure(write=False)
-            self._growing.save()
+            self._ranks.first_does(self._growing.save)
         except BaseException:
             self._growing.let_go()
+            self._ranks.leave()
             raise
         self._finalizer = weakref.finalize(self, _save_at_exit, self._growing, os.getpid())
         if optimizer is not None:
             self._hook = StepWatch(last_of(optimizer), self.step)
 
     def _recording_at(self, path: Path | None, existing: str) -> GrowingRecording:
-        """The recording to add to: a new one, or that which is there."""
+        """The recording to add to: a new one, or that which is there. That of the first process has the file."""
         assert self._watched is not None
-        matrices = [constant_quantities(one, self._nulls) for one in self._watched.matrices]
-        measurements: list[Measurement] = []
-        identity = None
-        if path is not None and (path.exists() or journal_path(path).exists()):
-            identity = identity_of(path)
-            measurements, known = go_on_with(path, self._watched.matrices, self._keep_spectra, self._steps, existing)
-            if known:
-                self._watched.rename(names_in_recording(self._watched.matrices, known, self._steps))
-                ours = {one.name: one for one in self._watched.matrices}
-                matrices = [
-                    constant_quantities(ours[one["name"]], self._nulls) if one["name"] in ours else one for one in known
-                ]
-        return GrowingRecording("monitor", matrices, path, {"title": self._watched.title}, measurements, identity)
+        watched = self._watched
+
+        def read() -> tuple[FileIdentity | None, list[Measurement], list[dict[str, Any]]]:
+            if path is None or not (path.exists() or journal_path(path).exists()):
+                return None, [], []
+            return identity_of(path), *go_on_with(path, watched.matrices, self._keep_spectra, self._steps, existing)
+
+        identity, measurements, known = self._ranks.first_does(read) or (None, [], [])
+        self._last_step = self._ranks.from_first(measurements[-1].step if measurements else -1)
+        if known := self._ranks.from_first(known):
+            watched.rename(names_in_recording(watched.matrices, known, self._steps))
+        ours = {one["name"]: one for one in self._shares.constants(watched.matrices, self._nulls)}
+        matrices = [ours.pop(one["name"], one) for one in known] + list(ours.values())
+        where = path if self._ranks.is_first else None
+        return GrowingRecording("monitor", matrices, where, {"title": watched.title}, measurements, identity)
 
     @property
     def steps(self) -> int:
@@ -184,7 +189,7 @@ class SpectralMonitor:
     def step(self) -> None:
         """Count a step, and measure if it is time; only for a loop without an optimizer to hook."""
         self._steps += 1
-        if self._is_watching and self._due():
+        if self._is_watching and self._ranks.together and self._due():
             self._measure_safely()
 
     def close(self) -> None:
@@ -194,11 +199,13 @@ class SpectralMonitor:
         """
         if not self._is_watching:
             return
-        if self._steps == self._first_step:
+        if self._steps == self._first_step and self._ranks.is_first:
             warnings.warn(no_step(self._optimizer), stacklevel=2)
-        measured = self._growing.measurements[-1].step
-        if measured < self._steps and (not getattr(self._when, "saves_time", False) or self._due()):
+        is_behind = self._ranks.together and self._last_step < self._steps
+        if is_behind and (not getattr(self._when, "saves_time", False) or self._due(now=True)):
             self._measure_safely(write=False)
+        with suppress(RankLostError):  # nobody goes while the first still hears others
+            self._ranks.from_first(None)
         self.detach()
 
     def detach(self) -> None:
@@ -206,6 +213,7 @@ class SpectralMonitor:
         if self._hook is not None:
             self._hook.remove()
         self._hook, self._optimizer, self._watched = None, None, None
+        self._ranks.leave()
         if self._is_watching:
             self._is_watching = False
             self._finalizer.detach()
@@ -231,11 +239,23 @@ class SpectralMonitor:
         self._first_step, self._steps = state["steps"]
         self._growing = GrowingRecording(**state["recording"])
         self._is_watching, self._hook, self._optimizer, self._watched = False, None, None, None
+        self._ranks = Ranks()
 
-    def _due(self) -> bool:
-        training = time.perf_counter() - self._attached_at - self._measuring_seconds
+    def _due(self, *, now: bool = False) -> bool:
         try:
-            return bool(self._when(self._steps, Clocks(training, self._measuring_seconds, self._last_seconds)))
+            return self._agreed(self._steps, self._clocks, self._ask, now=now)
+        except RankLostError as error:
+            sentence = f"nothing is measured from step {self._steps} on, training goes on: {error}"
+        self._part(sentence)
+        return False
+
+    def _clocks(self) -> Clocks:
+        training = time.perf_counter() - self._attached_at - self._measuring_seconds
+        return Clocks(training, self._measuring_seconds, self._last_seconds)
+
+    def _ask(self, clocks: Clocks) -> bool:
+        try:
+            return bool(self._when(self._steps, clocks))
         except Exception as error:  # of a function of the user's own
             self._tell_once(self._when, "when=", error)
             return False
@@ -247,11 +267,24 @@ class SpectralMonitor:
             warn_at_users_line(f"{name} failed at step {self._steps}, training goes on", error)
 
     def _measure_safely(self, *, write: bool = True) -> None:
+        what = f"step {self._steps} was not measured, training goes on"
         try:
             self._measure(write=write)
+            return
+        except RankLostError as error:
+            sentence = f"{what}, and nothing is measured from here on: {error}" if self._ranks.is_first else ""
         except Exception as error:
-            sentence = f"step {self._steps} was not measured, training goes on: {type(error).__name__}: {error}"
-            warnings.warn(sentence, stacklevel=2)
+            sentence = f"{what}: {type(error).__name__}: {error}"
+        except BaseException:
+            self._ranks.leave()
+            raise
+        self._part(sentence)
+
+    def _part(self, sentence: str) -> None:
+        """Warn of what went wrong, and let the other processes know: they would wait for this one."""
+        self._ranks.leave()
+        if sentence:
+            warnings.warn(sentence, stacklevel=3)
 
     def _measure(self, *, write: bool) -> None:
         for device in self._devices:
@@ -260,24 +293,31 @@ class SpectralMonitor:
         try:
             with undisturbed():
                 measurement = self._record(start)
-                for logger in self._loggers:
-                    self._tell(logger, measurement)
-                if write:
-                    self._write()
+                if measurement is not None:
+                    for logger in self._loggers:
+                        self._tell(logger, measurement)
+                    if write:
+                        self._write()
         finally:
             self._last_seconds = time.perf_counter() - start
             self._measuring_seconds += self._last_seconds
 
-    def _record(self, start: float) -> Measurement:
+    def _record(self, start: float) -> Measurement | None:
+        """Make the measurement; the first process has it, whoever measured what of it."""
         assert self._watched is not None
         events = self._watched.changes_since(self._growing.matrices, self._steps)
         names = {one["name"] for one in self._growing.matrices}
         new = [one for one in self._watched.matrices if one.name not in names]
-        self._growing.add_matrices([constant_quantities(one, self._nulls) for one in new])
+        events, is_new = self._shares.arrive(self._steps, events, bool(new))
+        if is_new:
+            self._growing.add_matrices(self._shares.constants(new, self._nulls))
         changed = {event.matrix for event in events}
         last = self._growing.measurements[-1].rows if self._growing.measurements else ()
         before = [row for row in last if row["name"] not in changed]
-        rows, eigenvalues = measure_all(self._watched.matrices, self._nulls, before)
+        rows, eigenvalues = self._shares.measure(self._watched.matrices, self._nulls, before)
+        self._last_step = self._steps
+        if not self._ranks.is_first:
+            return None
         lr = () if self._optimizer is None else learning_rates(self._optimizer)
         spectra = {row["name"]: spectrum for row, spectrum in zip(rows, eigenvalues, strict=True)}
         clocks = {

@@ -120,7 +120,8 @@ class StepWatch:
             self._open.pop()
         if not self._open and self._is_step:
             self._is_step = False
-            self._ended()
+            if not _only_makes_state():
+                self._ended()
 
     def _forget_what_raised(self) -> None:
         """Calls that are no longer on the stack, as an exception has ended them."""
@@ -204,6 +205,18 @@ def _was_skipped(optimizer: Any) -> bool:
     """Whether a fused optimizer has skipped the step itself; on a GPU nobody knows without waiting for it."""
     found_inf = getattr(optimizer, "found_inf", None)
     return isinstance(found_inf, Tensor) and not found_inf.is_cuda and bool(found_inf)
+
+
+def _only_makes_state() -> bool:
+    """Whether this is torch.distributed.checkpoint, whose step at a rate of 0 makes a state to load into."""
+    frame: types.FrameType | None = sys._getframe()
+    for _ in range(10):  # of ours and torch's, and of what is put around a step
+        if frame is None or frame.f_code.co_name == "_init_optim_state":
+            break
+        frame = frame.f_back
+    else:
+        return False
+    return frame is not None
 
 
 def _frame_of_step(frame: types.FrameType) -> types.FrameType:

@@ -23,16 +23,19 @@ from spectail.weights.no_weights import why_fixed
 from spectail.weights.parameter import Parameter, Source, from_tensor, why_not_matrix
 from spectail.weights.quantized import dequantized_of_module
 from spectail.weights.reparametrized import reparametrized_of_module
+from spectail.weights.sharded import is_sharded, sharded_parameter
 from spectail.weights.splitting import QKV, Splitting, bilinear, blocks, kernel, transposed, whole
 from spectail.weights.wrappers import WRAPPERS, without_wrappers
 
 
-def read_module(module: nn.Module, title: str = "") -> Source:
+def read_module(module: nn.Module, title: str = "", *, in_pieces: bool = False) -> Source:
     """The parameters of a module, in the order of definition; the module is looked at, never changed.
 
     Args:
         module: any; wrappers for devices, sharding, averages or compilation are seen through, around it and inside.
         title: what it is called; its class, if empty.
+        in_pieces: whether parameters may lie in pieces on several processes; they can then be read only where their
+            pieces are given (`sharded`). Else such are refused.
 
     Returns:
         its parameters, each as it is when it is read, and matrices that it holds otherwise as skipped.
@@ -48,18 +51,20 @@ def read_module(module: nn.Module, title: str = "") -> Source:
     config = _configuration(module)
     for path, owner, around in _walk(module, "", None, ()):
         modules[path.removesuffix(".")] = owner, around
-        effective, consumed = reparametrized_of_module(owner, path)
+        effective, consumed = reparametrized_of_module(owner, path, in_pieces=in_pieces)
         dequantized, parts = dequantized_of_module(owner, path, config)
         consumed |= {part.name: part for part in parts}
         parameters += [*effective, *dequantized]
         parameters += [
-            from_tensor(path + name, tensor, _reader(owner, name))
+            sharded_parameter(path + name, tensor, _reader(owner, name))
+            if in_pieces and is_sharded(tensor)
+            else from_tensor(path + name, tensor, _reader(owner, name))
             for name, tensor in owner._parameters.items()
             if tensor is not None and path + name not in consumed | {weight.name: weight for weight in dequantized}
         ]
         skipped += consumed.values()
         skipped += _other_values(owner, path, consumed)
-    title = title or type(module).__name__
+    title = title or _class_name(module)
     source = _unwrapped(Source(title, parameters, skipped, modules, config))
     return _with_adapters(source, _scales(module))
 
@@ -130,7 +135,7 @@ def _walk(
         yield from _walk(child, f"{path}{name}.", around if name in WRAPPERS else module, (*above, module))
 
 
-def _reader(owner: nn.Module, name: str) -> Callable[[], Tensor]:
+def _reader(owner: nn.Module, name: str) -> Callable[[], Any]:
     def load() -> Tensor:
         parameter = owner._parameters[name]
         assert parameter is not None
@@ -167,7 +172,7 @@ def _splitting(
     if isinstance(owner, nn.Embedding | nn.EmbeddingBag):
         return whole("embedding" if isinstance(owner, nn.Embedding) else "embedding-bag")
     if len(shape) == 2:
-        class_around = type(around).__name__
+        class_around = _class_name(around)
         heads, groups = number_of(around, HEADS), number_of(around, GROUPS)
         fused = fused_splitting(name, shape, near, heads=heads, groups=groups, around=class_around)
         if fused is not None:
@@ -177,6 +182,12 @@ def _splitting(
     if isinstance(owner, nn.Linear):
         return rows_of_experts(name, shape, near) or whole("linear")
     return splitting_by_name(name, near, conv, parameter=True)
+
+
+def _class_name(module: nn.Module | None) -> str:
+    """The name of a module's class; FSDP2 has put one of its own before it."""
+    first, *others = type(module).__mro__
+    return others[1].__name__ if others and others[0].__name__ == "FSDPModule" else first.__name__
 
 
 def _class_names(module: nn.Module) -> str:

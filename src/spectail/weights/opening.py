@@ -66,7 +66,7 @@ def open_module(
     """The matrices of a module, and what holds the values of each parameter, so that another one in its place is known.
 
     Args:
-        module: any.
+        module: any; its parameters may lie in pieces on several processes.
         conv: how a convolution's kernel becomes matrices.
 
     Returns:
@@ -76,7 +76,7 @@ def open_module(
         SettingError: conv is not known.
     """
     conv = _checked(conv)
-    source = read_module(module)
+    source = read_module(module, in_pieces=True)
     assert source.modules is not None
     holders: dict[str, weakref.ref[Any]] = {}
     for parameter in source.parameters:

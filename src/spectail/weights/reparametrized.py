@@ -20,42 +20,53 @@ from torch.nn.utils import parametrize
 from spectail.weights.kernels import is_transposed
 from spectail.weights.matrix import Skipped
 from spectail.weights.neighbours import Neighbours
-from spectail.weights.parameter import Parameter, from_tensor
+from spectail.weights.parameter import Parameter, dtype_name, from_tensor, why_not_matrix, why_not_values
+from spectail.weights.sharded import is_sharded, shape_read_by, whole_values
 
 _Recipe = tuple[str, Callable[[], Tensor], dict[str, Tensor], str]
 """A weight's name, how it is computed, from what, and what that is called."""
 
 
-def reparametrized_of_module(owner: nn.Module, path: str) -> tuple[list[Parameter], dict[str, Skipped]]:
+def reparametrized_of_module(
+    owner: nn.Module, path: str, *, in_pieces: bool = False
+) -> tuple[list[Parameter], dict[str, Skipped]]:
     """The weights that a module computes before it acts: parametrized, normalised or pruned.
 
     Args:
         owner: the module; its submodules are not looked at.
         path: of it, with the point at its end.
+        in_pieces: whether what they are made of may lie in pieces on several processes.
 
     Returns:
         the weights it acts with; and, by name, the parameters and buffers that they are made of.
     """
     effective: list[Parameter] = []
     consumed: dict[str, Skipped] = {}
-    for name, compute, sources, how in (*_parametrized(owner), *_hooked(owner)):
+    for name, compute, sources, how in (*_parametrized(owner, path), *_hooked(owner, path)):
         whole = path + name
         for source, tensor in sources.items():
             shape = tuple(tensor.shape)
             consumed[path + source] = Skipped(path + source, shape, f"a part of {whole}, analysed as it acts ({how})")
+        is_here = not (in_pieces and any(is_sharded(tensor) for tensor in sources.values()))
         try:
-            weight = compute()
+            weight = compute() if is_here else shape_read_by(compute)
         except Exception as error:  # whatever a user's own parametrization raises
             consumed[whole] = Skipped(whole, (), f"its parametrization cannot be computed: {error}")
             continue
-        parameter = from_tensor(whole, weight, compute, resident=False)
+        if is_here:
+            parameter = from_tensor(whole, weight, compute, resident=False)
+        else:
+            refusal = why_not_values(weight.dtype) or why_not_matrix(tuple(weight.shape))
+            parameter = Parameter(
+                whole, tuple(weight.shape), compute, refusal, resident=False, dtype=dtype_name(weight.dtype)
+            )
         # what was computed lies in memory that is used again: only the module says what is shared
         memory = (id(owner), name)
         effective.append(replace(parameter, memory=memory, note=f"{how}: the weight it acts with"))
     return effective, consumed
 
 
-def _parametrized(owner: nn.Module) -> list[_Recipe]:
+def _parametrized(owner: nn.Module, path: str) -> list[_Recipe]:
     """Weights under `torch.nn.utils.parametrize`, by a copy of it in evaluation mode: in training, it may change."""
     recipes: list[_Recipe] = []
     if not parametrize.is_parametrized(owner):
@@ -63,16 +74,17 @@ def _parametrized(owner: nn.Module) -> list[_Recipe]:
     for name, chain in owner.parametrizations.items():  # type: ignore[union-attr,operator]
 
         def compute(name: str = name) -> Tensor:
-            chain = copy.deepcopy(owner.parametrizations[name]).eval()  # type: ignore[index,union-attr]
+            chain: Any = owner.parametrizations[name]  # type: ignore[index]
+            whole = whole_values(dict(_values(chain)), f"{path}parametrizations.{name}.")
             with torch.no_grad():
-                return _plain(chain())
+                return _plain(copy.deepcopy(chain, whole).eval()())
 
         sources = {f"parametrizations.{name}.{inner}": tensor for inner, tensor in _values(chain)}
         recipes.append((name, compute, sources, "+".join(_name_of(step) for step in chain)))
     return recipes
 
 
-def _hooked(owner: nn.Module) -> list[_Recipe]:
+def _hooked(owner: nn.Module, path: str) -> list[_Recipe]:
     """Weights that a hook of `torch.nn.utils` computes before each call: weight_norm, spectral_norm, prune."""
     recipes: list[_Recipe] = []
     for hook in owner._forward_pre_hooks.values():
@@ -85,17 +97,29 @@ def _hooked(owner: nn.Module) -> list[_Recipe]:
             continue
 
         def compute(hook: Any = hook, kind: str = kind) -> Tensor:
+            module = _with_whole_values(owner, path)
             with torch.no_grad():
                 if kind == "pruned":
-                    return _plain(hook.apply_mask(owner))
+                    return _plain(hook.apply_mask(module))
                 if kind == "SpectralNorm":
-                    return _plain(hook.compute_weight(owner, do_power_iteration=False))
-                return _plain(hook.compute_weight(owner))
+                    return _plain(hook.compute_weight(module, do_power_iteration=False))
+                return _plain(hook.compute_weight(module))
 
         stored = owner._parameters | owner._buffers
         sources = {name + end: tensor for end in ends if (tensor := stored.get(name + end)) is not None}
         recipes.append((name, compute, sources, _name_of(hook) if kind != "pruned" else kind))
     return recipes
+
+
+def _with_whole_values(owner: nn.Module, path: str) -> nn.Module:
+    """A module, or one that is like it but has whole values where it has pieces."""
+    whole = whole_values(owner._parameters | owner._buffers, path)
+    if not whole:
+        return owner
+    like = copy.copy(owner)
+    for table in ("_parameters", "_buffers"):
+        like.__dict__[table] = {name: whole.get(id(value), value) for name, value in getattr(owner, table).items()}
+    return like
 
 
 def _plain(tensor: Tensor) -> Tensor:

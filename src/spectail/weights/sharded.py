@@ -1,0 +1,258 @@
+"""Parameters that lie in pieces on several processes (DTensor): what each process holds, and reading them when given.
+
+Here: which piece of which parameter is here, and what a matrix must read. Not here: how pieces come together, which
+needs all processes at once; a reader alone never waits for another process.
+
+Source: torch.distributed.tensor, and the protocol by which torch.distributed.checkpoint saves a DTensor.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from spectail.errors import SourceError
+from spectail.weights.parameter import Parameter, dtype_name, why_not_matrix, why_not_values
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether a tensor is a DTensor, which torch.distributed need not have been imported for."""
+    return "DTensor" in (kind.__name__ for kind in type(tensor).__mro__)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What one process holds of a parameter.
+
+    Attributes:
+        start: its first index along each dimension.
+        shape: of it.
+        summand: which one it is of several that only together are the values, along each dimension of the mesh over
+            which they are; empty where it is the values.
+        combined: how such are put together: "sum", "avg", "max", "min" or "product".
+    """
+
+    start: tuple[int, ...]
+    shape: tuple[int, ...]
+    summand: tuple[int, ...] = ()
+    combined: str = ""
+
+    def rows(self, first: int, last: int) -> tuple[slice, ...]:
+        """Where it lies among some rows of the parameter; an empty slice where it holds none of them."""
+        low, high = max(first, self.start[0]), min(last, self.start[0] + self.shape[0])
+        rest = zip(self.start[1:], self.shape[1:], strict=True)
+        return (slice(low - first, max(low, high) - first), *(slice(at, at + size) for at, size in rest))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a parameter that a matrix lies in.
+
+    Attributes:
+        name: of the parameter.
+        first: of the rows.
+        last: the first one behind them.
+        shape: of them.
+        dtype: that they are stored in.
+    """
+
+    name: str
+    first: int
+    last: int
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory they take."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+class ShardedParameter:
+    """Reads a parameter, or some of its rows, from what was given; from here, where all of it is here.
+
+    Args:
+        name: of the parameter.
+        tensor: gives it as it is now.
+    """
+
+    def __init__(self, name: str, tensor: Callable[[], DTensor]) -> None:
+        self.name, self.tensor = name, tensor
+
+    def __call__(self, first: int = 0, last: int | None = None) -> Tensor:
+        """The values of rows.
+
+        Raises:
+            SourceError: they lie in pieces, and were not given.
+        """
+        tensor = self.tensor()
+        last = tensor.shape[0] if last is None else last
+        rows = Rows(self.name, first, last, (last - first, *tensor.shape[1:]), tensor.dtype)
+        if _reading.asked is not None:
+            _reading.asked[rows] = self
+            return torch.empty(rows.shape, dtype=rows.dtype, device="meta")
+        if rows in _reading.given:
+            return _reading.given[rows].to(tensor.to_local().device)
+        piece = self.piece()
+        if piece.shape == tuple(tensor.shape) and not piece.summand:
+            return tensor.to_local().detach()[first:last]
+        raise SourceError(f"{self.name} lies in pieces on {tensor.device_mesh.size()} processes; gather it first")
+
+    def piece(self) -> Shard:
+        """What is here of it.
+
+        Raises:
+            SourceError: it is not one block of the parameter.
+        """
+        from torch.distributed.tensor import DTensor, Partial, Replicate
+
+        tensor = self.tensor()
+        partial_dims = [dim for dim, one in enumerate(tensor.placements) if isinstance(one, Partial)]
+        summand: tuple[int, ...] = ()
+        combined = ""
+        if partial_dims:
+            place = tensor.device_mesh.get_coordinate() or ()
+            summand = tuple(place[dim] for dim in partial_dims)
+            operations = {str(tensor.placements[dim].reduce_op) for dim in partial_dims}  # type: ignore[attr-defined]
+            combined = operations.pop()
+            if operations or combined not in COMBINED:
+                raise SourceError(f"{self.name} lies in partial values, which are not put together here")
+            placements = [Replicate() if dim in partial_dims else one for dim, one in enumerate(tensor.placements)]
+            mesh, shape, stride = tensor.device_mesh, tensor.shape, tensor.stride()
+            tensor = DTensor.from_local(
+                tensor.to_local(), mesh, placements, run_check=False, shape=shape, stride=stride
+            )
+        chunks = tensor.__create_chunk_list__()  # type: ignore[no-untyped-call]
+        if len(chunks) != 1:
+            raise SourceError(f"{self.name} lies in pieces of {len(chunks)} blocks, which are not put together here")
+        return Shard(tuple(chunks[0].offsets), tuple(chunks[0].sizes), summand, combined)
+
+    def local(self, first: int, last: int) -> Tensor:
+        """Of the piece that is here, what lies among some rows."""
+        at = self.piece().rows(first, last)[0]
+        start = self.piece().start[0] - first
+        return self.tensor().to_local().detach()[at.start - start : at.stop - start]
+
+
+COMBINED: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "sum": lambda stack: stack.sum(0),
+    "avg": lambda stack: stack.mean(0),
+    "max": lambda stack: stack.amax(0),
+    "min": lambda stack: stack.amin(0),
+    "product": lambda stack: stack.prod(0),
+}
+"""How partial values, stacked, become the values, by the name of torch.distributed."""
+
+
+def sharded_parameter(name: str, value: Tensor, load: Callable[[], DTensor]) -> Parameter:
+    """The description of a parameter that lies in pieces; its matrices can be read where their rows are given.
+
+    Args:
+        name: its full name.
+        value: looked at, not kept.
+        load: gives it as it is now.
+    """
+    read = ShardedParameter(name, load)
+    shape = tuple(value.shape)
+    refusal = why_not_values(value.dtype) or why_not_matrix(shape)
+    if not refusal and value.is_meta:
+        refusal = "without values: it is on the meta device"
+    if not refusal and value.dtype.itemsize == 1:
+        refusal = f"{dtype_name(value.dtype)} in pieces on several processes"
+    if not refusal:
+        try:
+            read.piece()
+        except SourceError as error:
+            refusal = str(error)
+    dtype = dtype_name(value.dtype)
+    return Parameter(name, shape, read, refusal, ("sharded", id(value)), load_rows=read, dtype=dtype)
+
+
+class _Reading:
+    """What is given to readers, and what they are asked for instead of reading."""
+
+    given: Mapping[Rows, Tensor] = {}
+    asked: dict[Rows, ShardedParameter] | None = None
+
+
+_reading = _Reading()
+
+
+@contextmanager
+def given(values: Mapping[Rows, Tensor]) -> Iterator[None]:
+    """Inside, these rows are read as they are given."""
+    _reading.given = values
+    try:
+        yield
+    finally:
+        _reading.given = {}
+
+
+def is_asked() -> bool:
+    """Whether readers are only asked what they would read, and give shapes."""
+    return _reading.asked is not None
+
+
+def shape_read_by(read: Callable[[], Tensor]) -> Tensor:
+    """What a function reads, on the meta device where it reads a parameter in pieces."""
+    _reading.asked = {}
+    try:
+        return read()
+    finally:
+        _reading.asked = None
+
+
+def whole_values(values: Mapping[str, Tensor | None], path: str) -> dict[int, Tensor]:
+    """Stand-ins, by id, for those of several values that lie in pieces; while only asked, for the others as well.
+
+    Args:
+        values: parameters and buffers of a module, by name.
+        path: of the module, with the point at its end.
+
+    Returns:
+        what is read in their place, as parameters where they are ones.
+    """
+    stand_ins: dict[int, Tensor] = {}
+    for name, value in values.items():
+        if value is None or not (is_sharded(value) or is_asked()):
+            continue
+        whole = ShardedParameter(path + name, partial(_same, value))() if is_sharded(value) else value.to("meta")
+        is_parameter = isinstance(value, torch.nn.Parameter)
+        stand_ins[id(value)] = torch.nn.Parameter(whole, requires_grad=False) if is_parameter else whole
+    return stand_ins
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def rows_read_by(read: Callable[[], object]) -> dict[Rows, ShardedParameter]:
+    """Which rows of parameters in pieces are read by a function, without reading them.
+
+    Args:
+        read: of a matrix, or whatever reads parameters.
+
+    Returns:
+        the rows, and of which parameter they are; none where all is here.
+    """
+    function = read.func if isinstance(read, partial) else read
+    asked: dict[Rows, ShardedParameter] = {}
+    _reading.asked = asked
+    try:
+        read()
+    except Exception:  # shapes alone may not be enough: what was asked for until then is known
+        if isinstance(function, ShardedParameter):
+            raise
+    finally:
+        _reading.asked = None
+    return asked
