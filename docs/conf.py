@@ -20,13 +20,13 @@ version = release = spectail.__version__
 html_title = "spectail"
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-exclude_patterns = ["build"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
-nb_execution_cache_path = str(Path(__file__).parent / "build" / "notebooks")
+nb_output_stderr = "remove"  # of libraries; what raises ends the build
+nb_execution_cache_path = str(Path(__file__).parent.parent / "build" / "notebooks")
 
 default_role = "literal"  # docstrings quote code as `Markdown` does
 autodoc_member_order = "bysource"

@@ -1,3 +1,4 @@
+import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -177,3 +178,16 @@ def test_a_figure_that_cannot_be_saved_leaves_no_part(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         save_figure(figure, tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_of_its_own_has_the_look_of_a_page_in_all_its_parts_and_shows_itself_in_a_notebook():
+    run = simulate(Experiment(n=40, n_test=10, n_test_large=20, d=20, h=30, steps=2))
+    ax = plots.evolution(run)
+    (bar,) = [each for each in ax.figure.axes if each is not ax]
+    (legend,) = ax.figure.legends
+    with plots.style("page"):
+        assert bar.yaxis.label.get_size() == matplotlib.rcParams["axes.labelsize"] == ax.xaxis.label.get_size()
+        assert legend.get_texts()[0].get_size() == matplotlib.rcParams["legend.fontsize"]
+    assert ax._repr_png_().startswith(b"\x89PNG")
+    others = Figure().subplots()
+    assert plots.evolution(run, ax=others) is others

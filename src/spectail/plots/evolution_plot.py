@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from spectail.errors import SettingError
 from spectail.plots.colours import LAW, MARKED, PHASES, ink_on
-from spectail.plots.look import new_axes, own_legend
+from spectail.plots.look import in_style, new_axes, own_legend
 from spectail.plots.selection import NO_BULK, initial_law, one_matrix, recording_of
 from spectail.spectra.bulk import MarchenkoPastur
 
@@ -33,6 +33,7 @@ def step_edges(steps: np.ndarray) -> np.ndarray:
     return np.concatenate([[2 * position[0] - middle[0]], middle, [2 * position[-1] - middle[-1]]])
 
 
+@in_style
 def evolution(x: Any, *, matrix: str | None = None, ax: Axes | None = None) -> Axes:
     """How the spectrum of one matrix evolves: the density of log₁₀ λ at each step, the spikes one by one.
 

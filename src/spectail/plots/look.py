@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import matplotlib
 from matplotlib.artist import Artist
@@ -19,6 +20,8 @@ from matplotlib.font_manager import FontProperties
 from spectail.errors import SettingError, unknown_name
 from spectail.files import write_whole
 from spectail.recording.quantities import Quantity
+
+_Drawing = TypeVar("_Drawing", bound=Callable[..., Axes])
 
 TEXT_WIDTH = 6.75
 """Width of a page's text, inches."""
@@ -86,12 +89,34 @@ def new_figure(rows: int, cols: int, height: float, **options: Any) -> tuple[Fig
     return figure, axes
 
 
+class ShownAxes(Axes):
+    """Axes that a notebook shows as their whole figure, where they are the last expression of a cell."""
+
+    def _repr_png_(self) -> bytes:
+        figure = self.get_figure(root=True)
+        assert figure is not None
+        picture = io.BytesIO()
+        figure.savefig(picture, format="png", dpi=110)
+        return picture.getvalue()
+
+
 def new_axes() -> Axes:
-    """Axes of a figure of their own, in the look of a page, or of the style around."""
-    if _styled():
-        return new_figure(1, 1, 4.0)[1][0]
-    with style():
-        return new_figure(1, 1, 4.0)[1][0]
+    """Axes of a figure of their own."""
+    return new_figure(1, 1, 4.0, subplot_kw={"axes_class": ShownAxes})[1][0]
+
+
+def in_style(draw: _Drawing) -> _Drawing:
+    """Let a function draw in the look of a page where it is given no `ax` and there is no style around.
+
+    Colour bars and legends are made while it draws, so it is not enough to make the axes in that look.
+    """
+
+    @wraps(draw)
+    def drawn(*args: Any, ax: Axes | None = None, **options: Any) -> Axes:
+        with nullcontext() if ax is not None or _styled() else style():
+            return draw(*args, ax=ax, **options)
+
+    return cast(_Drawing, drawn)
 
 
 def _styled() -> bool:

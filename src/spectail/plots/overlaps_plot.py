@@ -16,10 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 from spectail.analysis.chance import ChanceOfOverlaps, chance_of_overlaps, known_overlaps, largest_overlap
 from spectail.errors import SettingError, unknown_name
 from spectail.plots.colours import LAW, MARKED
-from spectail.plots.look import new_axes
+from spectail.plots.look import in_style, new_axes
 from spectail.plots.selection import recording_of
 
 
+@in_style
 def overlaps(x: Any, *, pair: int = -1, side: str = "left", ax: Axes | None = None) -> Axes:
     """The overlaps of singular vectors of W with those of an update, of a two-layer run that recorded them.
 

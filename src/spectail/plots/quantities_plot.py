@@ -17,7 +17,7 @@ from spectail.errors import SettingError
 from spectail.plots.bands import draw_null
 from spectail.plots.colours import FINAL, FRAME, LAW, PHASES, SERIES
 from spectail.plots.evolution_plot import step_axis, step_positions
-from spectail.plots.look import mathtext, new_axes, own_legend, quantity_label
+from spectail.plots.look import in_style, mathtext, new_axes, own_legend, quantity_label
 from spectail.plots.selection import at_step, one_matrix, recording_of
 from spectail.recording.layout import each_matrix
 from spectail.recording.quantities import Quantity, quantity
@@ -26,6 +26,7 @@ _NAMED = 12  # matrices whose names fit below an axis
 _SIGNED_REACH = 100.0  # of z, past which a linear axis would hide the small
 
 
+@in_style
 def over_depth(x: Any, name: str = "pl_alpha_hill", *, step: int = -1, ax: Axes | None = None) -> Axes:
     """A quantity of every matrix, in the order of definition, in the colours and markers of the phases.
 
@@ -82,6 +83,7 @@ def over_depth(x: Any, name: str = "pl_alpha_hill", *, step: int = -1, ax: Axes 
     return ax
 
 
+@in_style
 def over_steps(x: Any, name: str = "pl_alpha_hill", *, matrix: str | None = None, ax: Axes | None = None) -> Axes:
     """A quantity over the recorded steps: of one matrix beside its null, of several, or of the training itself.
 

@@ -17,7 +17,7 @@ from spectail.analysis.null_bands import null_band
 from spectail.errors import SettingError, unknown_name
 from spectail.plots.bands import draw_band, draw_null
 from spectail.plots.colours import FRAME, LAW, PHASES, SERIES
-from spectail.plots.look import new_axes, quantity_label
+from spectail.plots.look import in_style, new_axes, quantity_label
 from spectail.plots.phase_cells import draw_phase_cells, phase_numbers
 from spectail.recording.quantities import quantity
 from spectail.spectra.overlap_nulls import alignment_null
@@ -29,6 +29,7 @@ _FIELDS = {
 }  # fmt: skip
 
 
+@in_style
 def curves(
     results: xr.Dataset,
     variable: str,
@@ -122,6 +123,7 @@ def _draw_chance(ax: Axes, x: NDArray[Any], bands: list[tuple[NDArray[Any], NDAr
         draw_null(ax, x[measured], band, label=label, **({} if same else {"color": colour}))
 
 
+@in_style
 def phase_diagram(
     results: xr.Dataset,
     x: str = "lr",

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spectail.errors import SettingError
 from spectail.plots.colours import FINAL, INITIAL, LAW, PREDICTED
-from spectail.plots.look import new_axes, own_legend
+from spectail.plots.look import in_style, new_axes, own_legend
 from spectail.plots.selection import (
     at_step,
     count_of_spikes,
@@ -39,6 +39,7 @@ LINEAR_REACH = 3.0
 MOST_SPIKES = 10
 
 
+@in_style
 def spectrum(
     x: Any, *, step: int = -1, matrix: str | None = None, scale: AxisScale = "log10", ax: Axes | None = None
 ) -> Axes:
