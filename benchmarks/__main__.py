@@ -8,7 +8,7 @@ import sys
 
 import torch
 
-MODULES = ("laboratory", "tails", "sweeps", "monitor", "networks", "one_row", "workers", "series", "billions")
+MODULES = ("laboratory", "tails", "sweeps", "monitor", "networks", "one_row", "workers", "series", "ranks", "billions")
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
-from torch.distributed.tensor.parallel import RowwiseParallel, parallelize_module
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
 from spectail import SpectralMonitor, budget, every
 from spectail.monitor import monitor as monitor_module
@@ -52,7 +52,15 @@ def fsdp(net):
 
 
 def hsdp(net):
-    return sharded(net, mesh=init_device_mesh("cpu", (1, dist.get_world_size()), mesh_dim_names=("copies", "pieces")))
+    return sharded(
+        net, mesh=init_device_mesh("cpu", (dist.get_world_size() // 2, 2), mesh_dim_names=("copies", "pieces"))
+    )
+
+
+def two_dimensional(net):  # tensor parallel inside of FSDP2: a piece of a piece
+    mesh = init_device_mesh("cpu", (dist.get_world_size() // 2, 2), mesh_dim_names=("pieces", "parallel"))
+    parallelize_module(net[3], mesh["parallel"], ColwiseParallel(output_layouts=Replicate()))
+    return sharded(net, mesh=mesh["pieces"])
 
 
 def mixed(net):  # computes in bfloat16, on weights that wait on the CPU, compiled
@@ -173,6 +181,10 @@ def case_ddp(folder):
 
 def case_hsdp(folder):
     return watched(hsdp, folder, nulls="none")
+
+
+def case_two_dimensional(folder):
+    return watched(two_dimensional, folder, nulls="none")
 
 
 def case_rules(folder):

@@ -1,17 +1,36 @@
 """Monitors on several processes that train one model."""
 
 import json
+import socket
+from functools import partial
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
 import spectail
-from forked import finish, start
+from forked import execute, finish, start
 from monitor import on_ranks
-from spectail import load_recording
+from spectail import SpectralMonitor, every, load_recording
+from spectail.analysis.pieces import work
+from spectail.monitor.agreed import AgreedWhen
+from spectail.monitor.plan import Unit, planned
+from spectail.monitor.ranks import Ranks
+from spectail.monitor.when import Clocks, budget
+from spectail.weights.matrix import WeightMatrix
+from spectail.weights.sharded import Rows, Shard
 
 ON_TWO = ("fsdp", "mixed", "parallel", "ddp", "rules", "refusals", "copies_that_differ", "partial_values", "no_memory")
 ON_TWO += ("changes", "checkpoints", "failure", "one_that_is_killed")
+
+
+def weight(rows, cols):
+    return WeightMatrix(f"{rows}x{cols}", "linear", rows, cols, 1, lambda: None)
 
 
 def together(folder, size, cases):
@@ -30,6 +49,12 @@ def two(tmp_path_factory):
     return folder, *together(folder, 2, ON_TWO)
 
 
+@pytest.fixture(scope="module")
+def four(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ranks")
+    return folder, *together(folder, 4, ("fsdp", "hsdp", "two_dimensional", "parallel", "ddp"))
+
+
 def assert_equal_but_for_clocks(path, other):
     a, b = load_recording(path), load_recording(other)
     assert a.attrs == b.attrs
@@ -39,17 +64,81 @@ def assert_equal_but_for_clocks(path, other):
         assert np.array_equal(x, y, equal_nan=x.dtype.kind == "f"), name
 
 
-@pytest.mark.parametrize("way", ["fsdp", "mixed", "parallel", "ddp"])
-def test_several_processes_record_what_one_would_bit_for_bit_and_train_as_without(way, two):
-    folder, results, _ = two
+def assert_shared(way, folder, results):
     for one in results:
         assert one[way]["same training"]
         assert one[way]["most"] == 0  # at most one matrix is gathered at a time
-    first, second = ({*one[way]["measured"]} for one in results)
-    assert first
-    assert second
-    assert not first & second
+    shares = [{*one[way]["measured"]} for one in results]
+    assert all(shares)
+    assert sum(map(len, shares)) == len(set().union(*shares))
     assert_equal_but_for_clocks(folder / way / "shared.nc", folder / way / "alone-0.nc")
+
+
+@pytest.mark.parametrize("way", ["fsdp", "mixed", "parallel", "ddp"])
+def test_several_processes_record_what_one_would_bit_for_bit_and_train_as_without(way, two):
+    assert_shared(way, two[0], two[1])
+
+
+@pytest.mark.paper
+@pytest.mark.parametrize("way", ["fsdp", "hsdp", "two_dimensional", "parallel", "ddp"])
+def test_so_do_four_whose_matrices_lie_in_pieces_of_pieces_or_in_copies_of_pieces(way, four):
+    assert_shared(way, four[0], four[1])
+
+
+ON_A_GPU = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+GPT2 = [(50257, 768), (1024, 768)] + [(2304, 768), (768, 768), (3072, 768), (768, 3072)] * 12
+
+
+def test_shares_of_a_gpt2_are_balanced():
+    units = [Unit((str(number),), work(weight(*shape))) for number, shape in enumerate(GPT2)]
+    tasks, _ = planned([units] * 4, [{}] * 4)
+    costs = dict(zip([unit.names for unit in units], [unit.cost for unit in units], strict=True))
+    loads = [sum(costs[task.names] for task in tasks if task.owner == rank) for rank in range(4)]
+    assert max(loads) < 0.26 * sum(loads)
+
+
+def test_pieces_come_from_the_process_that_measures_where_it_has_them_and_copies_from_one_only():
+    rows = Rows("a", 0, 6, (6, 4), torch.float32)
+    halves = [Shard((0, 0), (3, 4)), Shard((3, 0), (3, 4))]
+    said = [[Unit(("a",), 1.0, ((rows, halves[rank % 2]),))] for rank in range(4)]
+    (task,), differing = planned(said, [{}] * 4)
+    assert task.owner == 0
+    assert [(one.piece, one.source) for one in task.transfers] == [(halves[0], 0), (halves[1], 1)]
+    assert not differing
+    prints = [{(rows, halves[0]): 1}, {(rows, halves[1]): 2}, {(rows, halves[0]): 3}, {(rows, halves[1]): 2}]
+    assert planned(said, prints)[1] == {(rows, halves[0])}
+    (task,), _ = planned([said[0], [], said[2]], [{}] * 3)
+    assert task.missing == (rows,)
+
+
+def test_a_budget_is_asked_again_about_half_way_to_where_it_is_expected_to_allow_a_measurement():
+    asked = []
+    ranks = mock.Mock(spec=Ranks, size=2, is_first=True)
+    ranks.numbers_from_first = lambda numbers: asked.append(numbers) or numbers
+    rule = budget(0.01)
+    agreed = AgreedWhen(rule, ranks, 0)
+    # a hundred times two seconds, at a second a step
+    due = [step for step in range(1, 202) if agreed(step, partial(Clocks, step, next=2.0), lambda read: rule(0, read))]
+    assert due == [200, 201]
+    assert len(asked) < 20
+
+
+@pytest.mark.parametrize("backend", ["gloo", pytest.param("nccl", marks=ON_A_GPU)])
+@pytest.mark.filterwarnings("ignore:.*barrier.*:UserWarning", "ignore:.*view tensor.*:UserWarning")
+def test_one_process_with_parameters_in_one_piece_needs_nobody(backend, tmp_path):
+    device = "cpu" if backend == "gloo" else "cuda"
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    torch.distributed.init_process_group(backend, store=store, rank=0, world_size=1)
+    try:
+        model, plain = (nn.Linear(40, 30, device=device) for _ in range(2))
+        plain.load_state_dict(model.state_dict())
+        fully_shard(model, mesh=init_device_mesh(device, (1,)))
+        with SpectralMonitor(model, when=every(1), nulls="none") as monitor:
+            monitor.step()
+    finally:
+        torch.distributed.destroy_process_group()
+    row = monitor.recording.isel(step=1, matrix=0)
+    assert row.spectral_norm == spectail.analyze(plain, nulls="none").frame.spectral_norm[0]
 
 
 def test_all_processes_measure_when_the_first_one_says_so(two):
@@ -117,3 +206,24 @@ def test_a_process_that_fails_leaves_nobody_waiting(two):
     assert sentence.startswith(f"{gone}process 1 has ended")
     for case in ("failure", "one_that_is_killed"):
         assert load_recording(folder / case / "run.nc").step.values.tolist() == [0, 1]
+
+
+def test_the_example_of_torchrun_runs_on_two_processes(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder := tmp_path / "run").mkdir()
+    code = (
+        "import os, runpy, sys\n"
+        "rank, port, folder, script = sys.argv[1:]\n"
+        "os.environ |= dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=port, RANK=rank, LOCAL_RANK=rank)\n"
+        "os.environ |= dict(WORLD_SIZE='2', LOCAL_WORLD_SIZE='2')\n"  # torchrun sets these
+        "os.chdir(folder)\n"
+        "runpy.run_path(script, run_name='__main__')"
+    )
+    script = Path(__file__).parents[2] / "examples" / "monitor_torchrun.py"
+    processes = [start(folder, execute, code, rank, port, folder, script) for rank in range(2)]
+    (status, printed), (other, _) = (finish(process) for process in processes)
+    assert (status, other) == (0, 0), printed
+    assert "7 steps of 3 matrices in run.nc" in printed
+    assert load_recording(folder / "run.nc").step.values.tolist() == [0, 1, 2, 3, 5, 10, 20]
