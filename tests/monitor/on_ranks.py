@@ -5,6 +5,7 @@ import os
 import traceback
 import warnings
 import weakref
+from datetime import timedelta
 from unittest import mock
 
 import torch
@@ -17,6 +18,7 @@ from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, 
 
 from spectail import SpectralMonitor, budget, every
 from spectail.monitor import monitor as monitor_module
+from spectail.monitor import ranks as ranks_module
 from spectail.monitor import sharing
 from spectail.monitor.ranks import Ranks
 
@@ -90,7 +92,7 @@ def train(net, optimizer, steps):
             if hasattr(net, "set_requires_gradient_sync"):
                 net.set_requires_gradient_sync(last)
             net(torch.randint(0, 31, (6, 4), generator=generator)).square().mean().backward()
-        if hasattr(net, "set_requires_gradient_sync"):
+        if len({getattr(parameter, "device_mesh", None) for parameter in net.parameters()}) == 1:
             torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
         with torch.no_grad():
@@ -254,6 +256,30 @@ def case_no_memory(folder):
         monitor = SpectralMonitor(net, nulls="none")
         monitor.detach()
     return [] if monitor.latest is None else [row["note"] for row in monitor.latest.rows]
+
+
+def case_no_monitor(folder):
+    """The second process makes its monitor only when the first one waits no longer."""
+    results = []
+    for net in (nn.Linear(20, 30), fully_shard(nn.Linear(20, 30))):
+        if dist.get_rank() == 1:
+            dist.barrier()
+        few = timedelta(seconds=0.2 if dist.get_rank() == 0 else 60)
+        with (
+            mock.patch.multiple(ranks_module, ALONE_AFTER=few, PATIENCE=few),
+            warnings.catch_warnings(record=True) as caught,
+        ):
+            warnings.simplefilter("always")
+            try:
+                with SpectralMonitor(net, when=every(1), nulls="none") as monitor:
+                    monitor.step()
+                results.append(monitor.recording.sizes["step"])
+            except ValueError as error:
+                results.append(str(error))
+        results += [str(one.message) for one in caught]
+        if dist.get_rank() == 0:
+            dist.barrier()
+    return results
 
 
 def case_changes(folder):

@@ -26,7 +26,7 @@ from spectail.weights.matrix import WeightMatrix
 from spectail.weights.sharded import Rows, Shard
 
 ON_TWO = ("fsdp", "mixed", "parallel", "ddp", "rules", "refusals", "copies_that_differ", "partial_values", "no_memory")
-ON_TWO += ("changes", "checkpoints", "failure", "one_that_is_killed")
+ON_TWO += ("no_monitor", "changes", "checkpoints", "failure", "one_that_is_killed")
 
 
 def weight(rows, cols):
@@ -174,6 +174,13 @@ def test_values_that_are_sums_over_processes_are_added(two):
 def test_a_matrix_without_memory_for_it_has_a_note_and_the_others_are_measured(two):
     notes = two[1][0]["no_memory"]
     assert sorted("no memory" in note for note in notes) == [False, True]
+
+
+def test_a_process_without_a_monitor_is_named_and_where_it_is_not_needed_the_first_one_measures_alone(two):
+    sentence = "process 1 has made no monitor: expected one on each that trains the model, with the same options"
+    _, (first, second), _ = two
+    assert first["no_monitor"] == [2, f"{sentence}; the first process measures alone", sentence]
+    assert second["no_monitor"] == [0, sentence]
 
 
 def test_a_layer_that_is_replaced_on_all_processes_is_one_event_and_a_training_goes_on_in_its_file(two):
