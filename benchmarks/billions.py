@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import save_file
 
 from benchmarks.timing import Row, one_thread, seconds
+from spectail.analysis.cost import work
 from spectail.analysis.model import analyze
-from spectail.analysis.pieces import work
 from spectail.weights.matrix import WeightMatrix
 
 Shapes = dict[str, tuple[int, tuple[int, int]]]

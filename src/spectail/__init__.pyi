@@ -7,7 +7,7 @@ from .analysis.model import compare as compare
 from .analysis.series import analyze_series as analyze_series
 from .analysis.on_request import FARMS as FARMS
 from .analysis.on_request import LOCALISATION as LOCALISATION
-from .analysis.row import complete as complete
+from .analysis.completion import complete as complete
 from .analysis.summary import summarize as summarize
 from .analysis.weightwatcher import weightwatcher_summary as weightwatcher_summary
 from .errors import SettingError as SettingError

@@ -5,7 +5,7 @@ import pytest
 
 import spectail
 from spectail.analysis.chance import known_overlaps, with_chance
-from spectail.analysis.row import complete
+from spectail.analysis.completion import complete
 from spectail.recording.netcdf import checksum
 from spectail.spectra.overlap_nulls import alignment_null, overlap_null
 

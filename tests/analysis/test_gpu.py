@@ -8,7 +8,7 @@ from torch import nn
 
 from spectail import analyze, compare
 from spectail.spectra.eigen import eigenvalues_of_slices
-from spectail.spectra.margins import homogeneous
+from spectail.spectra.inhomogeneity import homogeneous
 from spectail.weights.opening import open_weights
 
 pytestmark = [pytest.mark.cuda, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
@@ -100,10 +100,10 @@ def test_changes_are_those_of_the_cpu():
 
 def test_what_is_taken_out_of_a_matrix_is_taken_out_on_its_device():
     slices = torch.randn(3, 90, 70) * torch.linspace(0.5, 2.0, 90)[:, None]
-    (here, margins), (there, same_margins) = homogeneous(slices), homogeneous(slices.cuda())
+    (here, inhomogeneity), (there, same_inhomogeneity) = homogeneous(slices), homogeneous(slices.cuda())
     assert there.device.type == "cuda"
     torch.testing.assert_close(there.cpu(), here, rtol=1e-2, atol=1e-3)  # scaling ends at 1e-3; float16
-    assert margins.norms == same_margins.norms
+    assert inhomogeneity.norms == same_inhomogeneity.norms
 
 
 def test_weights_are_handed_over_on_the_device_they_have():

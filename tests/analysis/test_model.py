@@ -19,7 +19,8 @@ from forked import execute, finish, start
 from spectail import SettingError, SourceError, SpectailError, analyze, compare, load_recording
 from spectail.analysis import null_cache as cache
 from spectail.analysis import pieces
-from spectail.analysis.row import SLICE_FACTOR, measure_matrix
+from spectail.analysis.pooling import SLICE_FACTOR
+from spectail.analysis.row import measure_matrix
 from spectail.cli import main
 from spectail.recording.layout import eigenvalues_at
 from spectail.recording.quantities import Quantity, of_row

@@ -10,6 +10,7 @@ from spectail import analyze, write_page
 from spectail.analysis.row import measure_spectrum
 from spectail.plots.evolution_plot import draw_evolution
 from spectail.plots.spectrum_plot import AXIS_SCALES, draw_spectrum, spectrum
+from spectail.spectra import phases
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.spikes import visible_edge
 from spectail.weights.matrix import WeightMatrix
@@ -80,6 +81,18 @@ def test_the_edge_of_a_network_is_that_which_its_spikes_were_counted_by(shape):
     assert row["n_spikes"] == (analysis.spectra["w"] > row["visible_edge"]).sum() == 2
     (label,) = (line.get_label() for line in spectrum(analysis).lines if "visible edge" in line.get_label())
     assert label == "visible edge of the fitted bulk"
+
+
+def test_the_edge_of_spikes_is_said_once_with_nulls_too(monkeypatch):
+    spectrum = analyze({"w": noise_and_spikes(64, 48)}).spectra["w"]
+    matrix = WeightMatrix("w", "linear", 64, 48, 1, read=lambda: None)
+    counts = {}
+    for share in (0.002, 1e-30):  # an edge that no untrained matrix passes lies past both spikes, or one
+        monkeypatch.setattr(phases, "FALSE_SPIKES", share)
+        row = measure_spectrum(torch.from_numpy(spectrum), matrix)
+        counts[share] = row["n_spikes"]
+        assert row["n_spikes"] == (spectrum > row["visible_edge"]).sum()
+    assert counts[0.002] == 2 > counts[1e-30]
 
 
 def test_an_edge_that_was_counted_by_without_the_norms_says_so(tmp_path):

@@ -23,9 +23,9 @@ def model():
 def analysis(monkeypatch):
     """Of a package that has one more quantity: its entry, and a line in the function that makes rows."""
     monkeypatch.setattr(quantities, "QUANTITIES", (*quantities.QUANTITIES, MADE_UP))
-    before = row._norms
+    before = row._sizes
     monkeypatch.setattr(
-        row, "_norms", lambda spectrum, matrix: before(spectrum, matrix) | {"made_up": 2.5 * float(spectrum[-1])}
+        row, "_sizes", lambda spectrum, matrix: before(spectrum, matrix) | {"made_up": 2.5 * float(spectrum[-1])}
     )
     return spectail.analyze(model(), nulls=False)
 

@@ -17,7 +17,7 @@ import spectail
 from forked import execute, finish, start
 from monitor import on_ranks
 from spectail import SpectralMonitor, every, load_recording
-from spectail.analysis.pieces import work
+from spectail.analysis.cost import work
 from spectail.monitor.agreed import AgreedWhen
 from spectail.monitor.plan import Unit, planned
 from spectail.monitor.ranks import Ranks

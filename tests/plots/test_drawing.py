@@ -5,8 +5,8 @@ import torch
 from matplotlib.figure import Figure
 
 from spectail import plots
+from spectail.analysis.completion import complete
 from spectail.analysis.null_bands import null_band
-from spectail.analysis.row import complete
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.two_layer.run import simulate
 from spectail.plots.bands import draw_band, draw_untrained_hill

@@ -53,7 +53,7 @@ def test_each_phase_is_recognised_from_a_matrix_made_for_it():
 
 def test_a_matrix_is_classified_as_its_spectrum_beside_its_shape():
     of_spectrum = classify(eigenvalues(spiked(60.0)), ROWS, COLS)
-    assert replace(classify(spiked(60.0)), margins=None) == of_spectrum
+    assert replace(classify(spiked(60.0)), inhomogeneity=None) == of_spectrum
 
 
 def test_a_spectrum_without_its_shape_is_refused_in_a_sentence():
@@ -94,7 +94,7 @@ def test_two_modes_are_bimodal_and_not_heavy_tailed_however_low_hill_is():
     values = torch.cat([eigenvalues(gaussian()), 300 * eigenvalues(gaussian(1))])
     evidence = classify(values, 900, 600)
     assert evidence.phase is Phase.BIMODAL
-    assert evidence.tail_spread > 1.16
+    assert evidence.effect > 1.16
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -91,7 +91,7 @@ def test_every_function_of_the_room_that_takes_numbers_is_called_here():
     heads = (
         "MarchenkoPastur ExponentNull StatisticNull Nulls GoodnessOfFit PowerLawFit Phase PhaseEvidence "
         "SingularVectors LikelihoodRatio TailKind "
-        "Margins IntruderDimensions SpectralDistances TruncatedPowerLawFit "
+        "Inhomogeneity IntruderDimensions SpectralDistances TruncatedPowerLawFit "
         "Localisation OverlapNull Overlaps ShuffledNull"
     )
     of_scalars = "critical_strength spike_eigenvalue spike_overlap_left spike_overlap_right visible_edge standard_error"

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from spectail import analyze
-from spectail.analysis.row import pooled_eigenvalues
+from spectail.analysis.pooling import pooled_eigenvalues
 from spectail.errors import SourceError
 from spectail.weights.opening import open_weights
 

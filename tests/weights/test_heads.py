@@ -12,7 +12,7 @@ from torch import nn
 
 from spectail import analyze, compare
 from spectail.analysis.pieces import Request
-from spectail.analysis.row import slice_spectra
+from spectail.analysis.pooling import slice_spectra
 from spectail.cli import main
 from spectail.weights.formats import safetensors
 from spectail.weights.opening import open_weights

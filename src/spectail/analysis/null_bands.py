@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from spectail.recording.quantities import Quantity
-from spectail.spectra.nulls import KS_SPREAD
+from spectail.spectra.tails import KS_SPREAD
 
 _LOGARITHMIC = {"pl_alpha_hill": 1.0, "pl_alpha_ks": 1.0, "stable_rank": 0.0, "effective_rank": 0.0}
 """Quantities whose spread is that of log(quantity − origin), by name; that of the others is their own."""

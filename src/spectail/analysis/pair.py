@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackError, svds
 from torch import Tensor
 
-from spectail.analysis.row import pooled_eigenvalues
+from spectail.analysis.pooling import pooled_eigenvalues
 from spectail.errors import SpectailError
 from spectail.spectra.distances import spectral_distances
 from spectail.spectra.gram import blas_threads

@@ -21,16 +21,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spectail.analysis.base import against_base, bytes_beside_base, work_beside_base
+from spectail.analysis.cost import bytes_needed, bytes_stored, work
+from spectail.analysis.failures import why_not
 from spectail.analysis.identity import content_hash, stamps_of, weights_digest
 from spectail.analysis.pair import Pair, direction_overlaps, pair_up, spectral_moves, update_overlaps
-from spectail.analysis.row import (
-    bytes_needed,
-    bytes_stored,
-    measure_matrix,
-    measured_or_noted,
-    not_measured,
-    why_not,
-)
+from spectail.analysis.row import measure_matrix, measured_or_noted, not_measured
 from spectail.errors import SettingError, SourceError
 from spectail.recording.layout import as_kept
 from spectail.recording.quantities import Quantity
@@ -405,14 +400,6 @@ def _check_sendable(start: StartMeasuring) -> None:
         pickle.dumps(start)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise SettingError(f"measure= cannot be sent to workers: {error}; define its functions in a module") from None
-
-
-def work(matrix: WeightMatrix) -> float:
-    """About how long a matrix takes, in some unit: the products and the eigenvalues of its Gram matrices."""
-    if matrix.factors is not None:
-        return float(matrix.rank**2 * (matrix.rows + matrix.cols))
-    shorter, longer = sorted((matrix.rows, matrix.cols))
-    return matrix.slices * shorter**2 * (longer + 3.0 * shorter)
 
 
 def _own_quantity(

@@ -20,6 +20,7 @@ from typing import Any
 import xarray as xr
 
 from spectail.analysis.changes import matrix_changes, names_in_recording
+from spectail.analysis.failures import NOT_MEASURED
 from spectail.analysis.identity import stamps_of
 from spectail.analysis.pieces import (
     LastTime,
@@ -28,7 +29,7 @@ from spectail.analysis.pieces import (
     Row,
     measure_pieces,
 )
-from spectail.analysis.row import NOT_MEASURED, constant_quantities
+from spectail.analysis.row import constant_quantities
 from spectail.errors import SettingError, SourceError, SpectailError
 from spectail.progress import MatrixProgress, PartProgress, WorkProgress
 from spectail.recording.events import Event

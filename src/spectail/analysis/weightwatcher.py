@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from spectail.analysis.row import SLICE_FACTOR
+from spectail.analysis.pooling import SLICE_FACTOR
 from spectail.errors import SettingError, SourceError, unknown_name
 from spectail.recording.layout import each_matrix, eigenvalues_at
 from spectail.spectra.peers import (

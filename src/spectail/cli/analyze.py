@@ -102,7 +102,7 @@ class Analyze(Measuring):
 
 def _report_unmeasured(notes: Iterable[str], *, again: bool) -> None:
     """Say how many matrices were not measured for a reason beside their weights; exits where none was."""
-    from spectail.analysis.row import NOT_MEASURED
+    from spectail.analysis.failures import NOT_MEASURED
 
     notes = list(notes)
     reasons = [note.partition(NOT_MEASURED)[2] for note in notes if NOT_MEASURED in note]

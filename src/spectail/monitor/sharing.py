@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectail.analysis.pieces import work
-from spectail.analysis.row import constant_quantities, measure_all, not_measured, why_not
+from spectail.analysis.cost import work
+from spectail.analysis.failures import why_not
+from spectail.analysis.row import constant_quantities, measure_all, not_measured
 from spectail.monitor.plan import Key, Task, Transfer, Unit, block_size, fingerprint, keys_of, planned, replicated
 from spectail.monitor.ranks import RankLostError, Ranks
 from spectail.recording.events import Event

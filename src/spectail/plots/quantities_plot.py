@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
+from spectail.analysis.completion import complete
 from spectail.analysis.null_bands import null_band, word_of_null
-from spectail.analysis.row import complete
 from spectail.errors import SettingError
 from spectail.plots.bands import draw_null
 from spectail.plots.colours import FINAL, FRAME, LAW, PHASES, SERIES

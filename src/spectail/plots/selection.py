@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from spectail.analysis.answer import Analysis
-from spectail.analysis.row import complete
+from spectail.analysis.completion import complete
 from spectail.errors import SettingError, StoreError, unknown_name
 from spectail.experiments.experiment import experiment_of
 from spectail.experiments.theory import untrained_law

@@ -39,16 +39,16 @@ from .nulls import Nulls as Nulls
 from .nulls import StatisticNull as StatisticNull
 from .nulls import gaussian_spectrum as gaussian_spectrum
 from .nulls import simulate_nulls as simulate_nulls
-from .nulls import standard_error as standard_error
+from .tails import standard_error as standard_error
 from .shuffles import ShuffledNull as ShuffledNull
 from .shuffles import shuffled_nulls as shuffled_nulls
-from .tail_tests import GoodnessOfFit as GoodnessOfFit
-from .tail_tests import LikelihoodRatio as LikelihoodRatio
+from .bootstrap import GoodnessOfFit as GoodnessOfFit
+from .vuong import LikelihoodRatio as LikelihoodRatio
 from .tail_tests import TailKind as TailKind
-from .tail_tests import bootstrap_p_value as bootstrap_p_value
+from .bootstrap import bootstrap_p_value as bootstrap_p_value
 from .truncated import TruncatedPowerLawFit as TruncatedPowerLawFit
 from .truncated import truncated_power_law_fit as truncated_power_law_fit
-from .tail_tests import likelihood_ratios as likelihood_ratios
+from .vuong import likelihood_ratios as likelihood_ratios
 from .tail_tests import tail_kind as tail_kind
 from .tails import PowerLawFit as PowerLawFit
 from .tails import hill as hill
@@ -66,8 +66,8 @@ from .phases import PhaseEvidence as PhaseEvidence
 from .phases import classify as classify
 
 # norms and entries taken out
-from .margins import Margins as Margins
-from .margins import homogeneous as homogeneous
+from .inhomogeneity import Inhomogeneity as Inhomogeneity
+from .inhomogeneity import homogeneous as homogeneous
 
 # singular vectors, how those of two matrices overlap, and what independent ones would have
 from .overlap_nulls import OverlapNull as OverlapNull

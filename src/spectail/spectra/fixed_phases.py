@@ -5,14 +5,12 @@ Not here: what any other matrix is judged by, thresholds from draws of its own s
 
 from __future__ import annotations
 
-import math
-
 from jaxtyping import Float
 from torch import Tensor
 
 from spectail.spectra.bulk import MarchenkoPastur, fit_marchenko_pastur
 from spectail.spectra.density import count_modes
-from spectail.spectra.phases import COLLAPSED_SHARE, DETACHED_RATIO, Phase, PhaseEvidence
+from spectail.spectra.phases import COLLAPSED_SHARE, DETACHED_RATIO, Phase, PhaseEvidence, undecided
 from spectail.spectra.precision import ZERO_SHARE, float64, takes_spectrum
 from spectail.spectra.spikes import count_spikes, spectral_gap, visible_edge
 from spectail.spectra.tails import hill
@@ -63,13 +61,11 @@ def classify_by_fixed_thresholds(spectrum: Float[Tensor, " b"], rows: int, cols:
     """
     law = fit_marchenko_pastur(spectrum, rows, cols)
     if not bool(spectrum.isfinite().all()):
-        return PhaseEvidence(Phase.UNKNOWN, law, 0, math.nan, math.nan, math.nan, "an eigenvalue is NaN or inf")
+        return undecided(law, "an eigenvalue is NaN or inf")
     largest = float(spectrum.max())
     zeros = float(float64(spectrum <= ZERO_SHARE * largest).mean())
     if zeros >= COLLAPSED_SHARE:
-        return PhaseEvidence(
-            Phase.RANK_COLLAPSE, law, 0, math.nan, math.nan, math.nan, f"{zeros:.0%} of the eigenvalues are zero"
-        )
+        return undecided(law, f"{zeros:.0%} of the eigenvalues are zero", Phase.RANK_COLLAPSE)
     n_spikes, gap, distance = count_spikes(spectrum, law), spectral_gap(spectrum, law), law.distance(spectrum)
     spread = (law.hill() - 1) / (hill(spectrum) - 1)
     seeped, detached = _past_the_edge(spectrum, law)

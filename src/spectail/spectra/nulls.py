@@ -22,11 +22,10 @@ from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.finite_size import KS_GROWTH, Ensemble, Moments, carried_over
 from spectail.spectra.tails import ks_fit
 
-_DRAWS = 3000
+_DRAWS = 3000  # a change needs a new `_EDITION` in analysis/null_cache.py
 """Spectra that a null comes from: its mean is known to 1/√3000 = 0.02 of its spread, and the spread to 0.013 of itself.
 
-That makes 4.6 ± 0.3 % of |z| > 2. Another number is another edition of what `analysis/null_cache.py` keeps.
-"""
+That makes 4.6 ± 0.3 % of |z| > 2."""
 
 _WORK = 5e7  # of all slices together, in b²: about a second. A larger matrix is drawn smaller, and carried over
 
@@ -57,25 +56,8 @@ _BALANCING = 8  # rounds of scaling rows and columns (Sinkhorn's iteration), to 
 _BATCH = 2**20  # numbers in memory at a time
 
 
-KS_SPREAD = 0.53
-"""Standard deviation of log(α − 1) of `ks_fit` over untrained matrices: 0.48 to 0.61 from 64 × 64 to 512 × 2048."""
-
 Z_UNLIKELY = 3.0
 """Standard deviations from the null that an untrained matrix is not expected to reach."""
-
-
-def standard_error(alpha: float, spread: float) -> float:
-    """Of an exponent whose log(α − 1) has a spread: (α − 1)·√(exp(spread²) − 1), as α − 1 is close to lognormal.
-
-    Args:
-        alpha: the exponent.
-        spread: over untrained matrices `ExponentNull.spread` for `hill` and `KS_SPREAD` for `ks_fit`; that of a
-            spectrum with a tail is another, see `tail_kind`.
-
-    >>> round(standard_error(3.0, KS_SPREAD), 2)
-    1.14
-    """
-    return (alpha - 1.0) * math.sqrt(math.expm1(spread**2))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Not here: what the evidence is made of; one file each has the bulk, spikes, tail
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -17,16 +18,23 @@ from spectail.errors import SpectailError
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.density import count_modes
 from spectail.spectra.eigen import eigenvalues
-from spectail.spectra.margins import Margins, homogeneous
+from spectail.spectra.inhomogeneity import Inhomogeneity, homogeneous
 from spectail.spectra.norms import effective_rank
 from spectail.spectra.nulls import ExponentNull, Nulls, StatisticNull, simulate_nulls
 from spectail.spectra.precision import ZERO_SHARE, check_spectrum, float64, takes_arrays
 from spectail.spectra.spikes import broader_than, fit_bulk, spectral_gap, sphericity
 from spectail.spectra.tails import hill
 
+FEWEST_EIGENVALUES = 10
+"""Below this many eigenvalues a spectrum has no phase, and no null is worth its name."""
+
 # Shares of untrained matrices of the shape that pass a threshold: of a spike; of a bulk that departs; and of one that
 # is broader below eigenvalues past its edge, which is how a broadened bulk ends.
-FALSE_SPIKES, FALSE_DEPARTURES, FALSE_BROADER = 0.002, 0.001, 0.01
+FALSE_SPIKES = 0.002
+
+FALSE_DEPARTURES = 0.001
+
+FALSE_BROADER = 0.01
 
 # Heavy-tailed: log λ above the median spreads as if the variances of the columns spread by this (a standard deviation
 # of their logarithm adds in squares). In the law of 1500 × 1000 that is 1.16 times its own spread, Hill α ≤ 2.25.
@@ -76,17 +84,18 @@ class PhaseEvidence:
     Attributes:
         phase: the verdict.
         law: the bulk fitted to the eigenvalues below the spikes.
-        n_spikes: eigenvalues visibly past its edge.
+        n_spikes: eigenvalues past `visible_edge`.
         spectral_gap: λ₁/λ₊.
         bulk_distance: Kolmogorov–Smirnov distance between the eigenvalues below the spikes and the law.
-        tail_spread: (α_MP − 1)/(α − 1) with Hill exponents: 1 for the law, larger for heavier tails.
+        effect: the spread of log λ above the median, 1/(α − 1), over that of untrained matrices of the shape: 1 as
+            untrained, larger for heavier tails. By fixed thresholds it is that over the law's.
         note: why the phase is unknown; empty otherwise.
         z_hill: of the spectrum that was judged, in standard deviations of untrained matrices; negative: heavier.
         z_bulk: the `sphericity` of the bulk below the spikes, in the same; positive: broader.
         cause: what the departure from an untrained matrix comes from, the largest part of it: "entries", "norms",
             "spikes" or "correlation"; "" where there is none.
         parts: what each cause adds to the logarithm of the spread of log λ over that of untrained matrices.
-        margins: what was taken out before; None where only a spectrum was given.
+        inhomogeneity: what was taken out before; None where only a spectrum was given.
         visible_edge: the value past which eigenvalues of the spectrum that was judged count as spikes.
 
     >>> classify([[1.0] * 20] * 30).note
@@ -98,19 +107,25 @@ class PhaseEvidence:
     n_spikes: int
     spectral_gap: float
     bulk_distance: float
-    tail_spread: float
+    effect: float
     note: str = ""
     z_hill: float = math.nan
     z_bulk: float = math.nan
     cause: str = ""
     parts: dict[str, float] = field(default_factory=dict)
-    margins: Margins | None = None
+    inhomogeneity: Inhomogeneity | None = None
     visible_edge: float = math.nan
 
     @property
     def equal(self) -> bool:
         """Whether all eigenvalues are alike, of which there is neither a bulk nor an exponent."""
-        return self.tail_spread < EQUAL_SHARE
+        return self.effect < EQUAL_SHARE
+
+    @property
+    def tail_spread(self) -> float:
+        """Deprecated: `effect`."""
+        warnings.warn("PhaseEvidence.tail_spread is called effect", DeprecationWarning, stacklevel=2)
+        return self.effect
 
 
 @takes_arrays
@@ -140,10 +155,10 @@ def classify(
           untrained matrix;
         - the eigenvalues past the edge are set aside as spikes, the law is fitted anew to the rest, until their
           number stays;
-        - where more than a sixth is past the edge, or the rest departs from its law (its sphericity or its distance
-          passes all but 1 in 1,000 untrained matrices): bimodal, if the density of log λ has two modes; heavy-tailed,
-          if log λ above the median spreads beyond `HEAVY_SPREAD`; bulk-decay, if it spreads more than the law or
-          an eigenvalue is past the edge; else unknown;
+        - where more than a sixth is past the edge, or the rest departs from its law – its distance or its sphericity
+          passes all but 1 in 1,000 untrained matrices; the sphericity beside spikes all but 1 in 100 –: bimodal, if
+          the density of log λ has two modes; heavy-tailed, if log λ above the median spreads beyond `HEAVY_SPREAD`;
+          bulk-decay, if it spreads more than the law or an eigenvalue is past the edge; else unknown;
         - where it does not: bulk+spike, if the largest is a tenth past the edge; bleeding-out, if it is past it by
           less; random-like, if none is.
 
@@ -158,18 +173,18 @@ def classify(
     >>> str(classify(MarchenkoPastur(30, 20).quantile([(i + 0.5) / 20 for i in range(20)]), 30, 20).phase)
     'random-like'
     """
-    margins, judged = None, spectrum
+    inhomogeneity, judged = None, spectrum
     if spectrum.ndim == 2 and rows is None and cols is None:
         (rows, cols), weights = spectrum.shape, spectrum
         spectrum = judged = eigenvalues(weights)
-        scaled, margins = homogeneous(weights[None])
+        scaled, inhomogeneity = homogeneous(weights[None])
         if scaled is not None:
             judged = eigenvalues(scaled[0])
     check_spectrum(spectrum)
     if rows is None or cols is None:
         raise SpectailError("a spectrum has a phase beside its matrix's shape: classify(spectrum, rows, cols)")
     spectrum, judged = float64(spectrum).cpu(), float64(judged).cpu()
-    return judge(spectrum, judged, rows, cols, nulls=nulls, margins=margins, before=before)
+    return judge(spectrum, judged, rows, cols, nulls=nulls, inhomogeneity=inhomogeneity, before=before)
 
 
 def judge(
@@ -180,7 +195,7 @@ def judge(
     *,
     slices: int = 1,
     nulls: Nulls | None = None,
-    margins: Margins | None = None,
+    inhomogeneity: Inhomogeneity | None = None,
     before: str = "",
 ) -> PhaseEvidence:
     """`classify`, where both spectra are known already.
@@ -192,24 +207,25 @@ def judge(
         cols: of one slice.
         slices: how many are pooled.
         nulls: of the shape, slices scaled.
-        margins: what was taken out.
+        inhomogeneity: what was taken out.
         before: the phase before.
 
     Raises:
         SpectailError: there is no eigenvalue.
     """
+    unknown = MarchenkoPastur(rows, cols, math.nan)
     raw, ordered = spectrum.sort().values, homogeneous_spectrum.sort().values
     if not bool(raw.isfinite().all() and ordered.isfinite().all()):
-        return _undecided(rows, cols, "an eigenvalue is NaN or inf")
-    if len(raw) < 3:
-        return _undecided(rows, cols, f"only {len(raw)} eigenvalue{'s' * (len(raw) > 1)}: no phase and no null")
+        return undecided(unknown, "an eigenvalue is NaN or inf")
+    if len(raw) < FEWEST_EIGENVALUES:
+        return undecided(unknown, too_few(len(raw)))
     nulls = nulls or _nulls(rows, cols, slices)
     if collapsed := _collapse(raw, nulls, before):
-        return replace(_undecided(rows, cols, collapsed), phase=Phase.RANK_COLLAPSE, margins=margins)
+        return replace(undecided(unknown, collapsed, Phase.RANK_COLLAPSE), inhomogeneity=inhomogeneity)
     spread, least = _log_spread(ordered), EQUAL_SHARE * nulls.hill.log_spread
     if not (spread >= least and _log_spread(raw) >= least):  # NaN where they are equal but for rounding
-        alike = _undecided(rows, cols, "all eigenvalues are alike: the matrix is orthogonal")
-        return replace(alike, tail_spread=0.0, margins=margins)
+        alike = undecided(unknown, "all eigenvalues are alike: the matrix is orthogonal")
+        return replace(alike, effect=0.0, inhomogeneity=inhomogeneity)
 
     edge = nulls.edge.upper(FALSE_SPIKES) - _stays(before, nulls.edge, Phase.BULK_SPIKE, Phase.BLEEDING_OUT)
     law, n_spikes = fit_bulk(ordered, rows, cols, slices=slices, edge=edge)
@@ -232,13 +248,20 @@ def judge(
     else:
         phase, note = Phase.UNKNOWN, "the bulk is narrower than that of untrained matrices"
     parts = _parts(raw, ordered, None if departs else bulk, law, MarchenkoPastur(rows, cols), nulls)
-    spiked = n_spikes > 0 and not departs
-    causes = {"margins": _taken_out(margins), "spikes": "spikes" * spiked, "correlation": "correlation" * departs}
-    cause = causes[max((name for name in causes if causes[name]), key=lambda name: abs(parts[name]), default="margins")]
+    cause = _cause(parts, _taken_out(inhomogeneity), spiked=n_spikes > 0 and not departs, departs=departs)
     return PhaseEvidence(
         phase, law, n_spikes, gap, distance, spread / nulls.hill.log_spread, note,
-        z_hill, z_bulk, cause, parts, margins, law.edges[1] + edge * law.edge_fluctuation,
+        z_hill, z_bulk, cause, parts, inhomogeneity, law.edges[1] + edge * law.edge_fluctuation,
     )  # fmt: skip
+
+
+def too_few(count: int) -> str:
+    """What is said of so few eigenvalues that there is no phase.
+
+    Args:
+        count: how many.
+    """
+    return f"only {count} eigenvalue{'s' * (count > 1)}: no phase and no null"
 
 
 @lru_cache(maxsize=256)
@@ -246,9 +269,15 @@ def _nulls(rows: int, cols: int, slices: int) -> Nulls:
     return simulate_nulls(rows, cols, slices, normalised=slices > 1)
 
 
-def _undecided(rows: int, cols: int, note: str) -> PhaseEvidence:
-    law = MarchenkoPastur(rows, cols, math.nan)
-    return PhaseEvidence(Phase.UNKNOWN, law, 0, math.nan, math.nan, math.nan, note)
+def undecided(law: MarchenkoPastur, note: str, phase: Phase = Phase.UNKNOWN) -> PhaseEvidence:
+    """The evidence where there is neither a bulk nor an exponent.
+
+    Args:
+        law: of the shape.
+        note: why.
+        phase: where that makes one.
+    """
+    return PhaseEvidence(phase, law, 0, math.nan, math.nan, math.nan, note)
 
 
 def _collapse(raw: Tensor, nulls: Nulls, before: str) -> str:
@@ -292,11 +321,22 @@ def _heavy_from(nulls: Nulls, before: str) -> float:
     return spread * math.exp(-_stays(before, nulls.hill, Phase.HEAVY_TAILED))
 
 
-def _taken_out(margins: Margins | None) -> str:
+def _taken_out(inhomogeneity: Inhomogeneity | None) -> str:
     """The cause that `homogeneous` found; where it took out both, the norms, which make entries heavy."""
-    if margins is None:
+    if inhomogeneity is None:
         return ""
-    return "norms" if margins.norms or margins.slices else "entries" if margins.entries else ""
+    return "norms" if inhomogeneity.norms or inhomogeneity.slices else "entries" if inhomogeneity.entries else ""
+
+
+def _cause(parts: dict[str, float], taken_out: str, *, spiked: bool, departs: bool) -> str:
+    """Of the causes that there are, the one that adds most."""
+    words = {
+        "norms_and_entries": taken_out,
+        "spikes": "spikes" if spiked else "",
+        "correlation": "correlation" if departs else "",
+    }
+    largest = max((name for name in words if words[name]), key=lambda name: abs(parts[name]), default="")
+    return words[largest] if largest else ""
 
 
 def _parts(
@@ -304,10 +344,10 @@ def _parts(
 ) -> dict[str, float]:
     """What each cause adds to the log of the spread of log λ; no `bulk` where spikes explain nothing."""
     spread = _log_spread(ordered)
-    margins, rest = math.log(_log_spread(raw) / spread), math.log(spread / nulls.hill.log_spread)
+    outside, rest = math.log(_log_spread(raw) / spread), math.log(spread / nulls.hill.log_spread)
     left = rest
     if bulk is not None:  # below the spikes the law is that of a smaller matrix
         smaller = (whole.hill() - 1.0) / (law.hill() - 1.0)
         below = _log_spread(bulk) if len(bulk) < len(ordered) else spread
         left = math.log(below / nulls.hill.log_spread / smaller)
-    return {"margins": margins, "spikes": rest - left, "correlation": left}
+    return {"norms_and_entries": outside, "spikes": rest - left, "correlation": left}

@@ -3,7 +3,7 @@
 Of all entries, within slices, within rows, within columns. All keep the law of the entries, the narrower ones also the
 norms of slices, rows or columns; none keeps a dependence between entries.
 
-Not here: Gaussian matrices (`nulls`), and norms and entries taken out of a matrix itself (`margins`).
+Not here: Gaussian matrices (`nulls`), and norms and entries taken out of a matrix itself (`inhomogeneity`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Eigenvalues that left the bulk: the one definition of its visible edge, and where theory puts a spike.
+"""Eigenvalues that left the bulk: how they are set aside and counted, and where theory puts a spike.
 
-Not here: the law of the bulk, and its scales, which are in `bulk`.
+Not here: the law of the bulk, and its scales (`bulk`); the edge of an untrained matrix of the shape, which a phase is
+judged by (`nulls`, `phases`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ def visible_edge(law: MarchenkoPastur) -> float:
     """The value that an eigenvalue has to pass to count as outside the bulk.
 
     The edge λ₊ plus three Tracy–Widom scales, since the largest eigenvalue of an untrained matrix
-    fluctuates about λ₊ by one. Whoever counts, marks or names spikes asks here.
+    fluctuates about λ₊ by one. It is that of a law alone: of two-layer runs, of rows without nulls, and of pictures of
+    a spectrum whose nulls are not known. Beside nulls of the shape the edge is `PhaseEvidence.visible_edge`.
 
     Args:
         law: the bulk, as `fit_marchenko_pastur` finds it.

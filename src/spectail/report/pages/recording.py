@@ -15,8 +15,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from spectail.analysis.answer import Analysis, skipped_of
+from spectail.analysis.completion import complete
 from spectail.analysis.null_bands import null_band, word_of_null
-from spectail.analysis.row import complete
 from spectail.analysis.summary import EFFECT, summarize
 from spectail.errors import SettingError, StoreError
 from spectail.files import write_content

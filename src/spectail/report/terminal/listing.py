@@ -10,8 +10,8 @@ import time
 import torch
 from rich.text import Text
 
-from spectail.analysis.pieces import work
-from spectail.analysis.row import bytes_needed, bytes_stored, measure_matrix
+from spectail.analysis.cost import bytes_needed, bytes_stored, work
+from spectail.analysis.row import measure_matrix
 from spectail.report.terminal.tables import console, print_table
 from spectail.report.wording import duration, skipped_by_reason
 from spectail.weights.matrix import WeightMatrix, Weights

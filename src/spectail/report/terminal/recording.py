@@ -23,7 +23,7 @@ from rich.text import Text
 from spectail.analysis.answer import skipped_of
 from spectail.analysis.chance import with_null_alignments
 from spectail.analysis.null_cache import nulls_of_shape
-from spectail.analysis.row import FEWEST_EIGENVALUES, SHORT_TAIL
+from spectail.analysis.row import SHORT_TAIL_NOTE
 from spectail.analysis.summary import summarize
 from spectail.plots.colours import PHASES
 from spectail.recording.layout import frame, of_tensor
@@ -39,6 +39,8 @@ from spectail.report.wording import (
     with_null,
 )
 from spectail.spectra.bulk import MarchenkoPastur
+from spectail.spectra.phases import FEWEST_EIGENVALUES
+from spectail.spectra.tails import SHORT_TAIL
 from spectail.weights.matrix import Skipped
 
 _HILL = quantity("pl_alpha_hill")
@@ -209,7 +211,7 @@ def _print_notes(notes: Iterable[tuple[str, Any]], tails: Any) -> None:
         out.print(f"{short} KS {rest} on fewer than {SHORT_TAIL} eigenvalues: do not trust {those}", style="yellow")
     lines = []
     for name, note in notes:
-        text = "; ".join(part for part in str(note).split("; ") if not part.startswith("KS tail of"))
+        text = "; ".join(part for part in str(note).split("; ") if not part.startswith(SHORT_TAIL_NOTE))
         lines += [f"{name}: {text}"] if text else []
     for line in lines[:_NOTES]:
         out.print(Text(line, style="yellow"), soft_wrap=True)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from spectail.spectra.eigen import eigenvalues, eigenvalues_of_slices
-from spectail.spectra.margins import homogeneous
+from spectail.spectra.inhomogeneity import homogeneous
 from spectail.spectra.nulls import simulate_nulls
 from spectail.spectra.phases import classify
 
@@ -82,17 +82,17 @@ def test_a_correlation_survives(nulls):
 
 def test_slices_of_unequal_norm_are_named_and_scaled():
     slices = torch.stack([(0.5 + 1.5 * i / 48) * noise(i, 64, 40) for i in range(49)])
-    scaled, margins = homogeneous(slices)
+    scaled, inhomogeneity = homogeneous(slices)
     assert scaled is None  # rows and columns are equal; slices are compared by their own means
-    assert margins.slices
-    assert margins.slice_spread == pytest.approx(0.35, abs=0.02)  # 0.5 to 2, evenly: a spread of 0.44 over 1.25
+    assert inhomogeneity.slices
+    assert inhomogeneity.slice_spread == pytest.approx(0.35, abs=0.02)  # 0.5 to 2, evenly: a spread of 0.44 over 1.25
 
 
 def test_rows_and_columns_have_one_norm_afterwards():
-    scaled, margins = homogeneous((SCALES["both"] * noise())[None])
+    scaled, inhomogeneity = homogeneous((SCALES["both"] * noise())[None])
     squares = scaled[0].double().square()
-    assert margins.norms
-    assert not margins.entries
+    assert inhomogeneity.norms
+    assert not inhomogeneity.entries
     torch.testing.assert_close(
         squares.mean(0), torch.ones(COLS, dtype=torch.float64), rtol=2e-3, atol=0
     )  # where scaling ends
@@ -100,9 +100,9 @@ def test_rows_and_columns_have_one_norm_afterwards():
 
 
 def test_entries_become_normal_scores_of_their_ranks():
-    scaled, margins = homogeneous(ENTRIES["sparse"][None])
+    scaled, inhomogeneity = homogeneous(ENTRIES["sparse"][None])
     values = scaled.double().flatten().sort().values
-    assert margins.kurtosis > 10
+    assert inhomogeneity.kurtosis > 10
     quantiles = torch.special.ndtri((torch.arange(len(values), dtype=torch.float64) + 0.5) / len(values))
     assert (values - quantiles)[1000:-1000].abs().max() < 0.1  # a table of scores; ties told apart at random
 
@@ -111,9 +111,9 @@ def test_entries_become_normal_scores_of_their_ranks():
 def test_heavy_entries_that_make_a_row_large_are_no_unequal_norms(seed):
     z = torch.randn(4, ROWS, COLS, generator=torch.Generator().manual_seed(seed))
     entries = z[0] / z[1:].square().mean(0).sqrt()  # t(3), whose fourth moment is infinite
-    margins = homogeneous(entries[None])[1]
-    assert margins.entries
-    assert not margins.norms
+    inhomogeneity = homogeneous(entries[None])[1]
+    assert inhomogeneity.entries
+    assert not inhomogeneity.norms
     unequal = homogeneous((entries * torch.linspace(0.5, 2.0, ROWS)[:, None])[None])[1]
     assert unequal.entries
     assert unequal.norms

@@ -47,7 +47,7 @@ _HUGE = 2.0**40  # weights above it, or all below its inverse, are scaled before
 
 
 @dataclass(frozen=True)
-class Margins:
+class Inhomogeneity:
     """How unequal the norms of a matrix are, and how heavy its entries.
 
     Attributes:
@@ -78,7 +78,9 @@ class Margins:
 
 
 @takes_arrays
-def homogeneous(slices: Float[Tensor, "s h d"], *, seed: int = 0) -> tuple[Float[Tensor, "s h2 d2"] | None, Margins]:
+def homogeneous(
+    slices: Float[Tensor, "s h d"], *, seed: int = 0
+) -> tuple[Float[Tensor, "s h2 d2"] | None, Inhomogeneity]:
     """A matrix with rows and columns of one norm, and Gaussian entries, where it did not have them already.
 
     Rows and columns are scaled until all have one mean square over all slices, and so is each slice (biwhitening).
@@ -98,14 +100,14 @@ def homogeneous(slices: Float[Tensor, "s h d"], *, seed: int = 0) -> tuple[Float
     >>> noise = torch.randn(1, 300, 200, generator=torch.Generator().manual_seed(0))
     >>> homogeneous(noise)[0] is None
     True
-    >>> scaled, margins = homogeneous(noise * torch.linspace(0.5, 2.0, 300)[:, None])
-    >>> margins.norms, margins.entries, round(margins.row_spread, 1)
+    >>> scaled, inhomogeneity = homogeneous(noise * torch.linspace(0.5, 2.0, 300)[:, None])
+    >>> inhomogeneity.norms, inhomogeneity.entries, round(inhomogeneity.row_spread, 1)
     (True, False, 0.3)
     """
     weights = slices.detach()
     largest, zeros = _largest(weights)
     if largest == 0 or not math.isfinite(largest):
-        return None, Margins(0.0, 0.0, 0.0, math.nan, norms=False, slices=False, entries=False)
+        return None, Inhomogeneity(0.0, 0.0, 0.0, math.nan, norms=False, slices=False, entries=False)
     inside = 1 / _HUGE < largest < _HUGE
     weights = weights.float() if inside else (weights.double() / largest).float()
     weights = _without_zeros(weights) if zeros or not inside else weights
@@ -121,7 +123,7 @@ def homogeneous(slices: Float[Tensor, "s h d"], *, seed: int = 0) -> tuple[Float
             noise = _without(noise, *spikes)
             if _mean_square(noise) < _NOTHING_LEFT:
                 spread = (unequal.rows, unequal.cols, slice_spread)
-                return None, Margins(*spread, math.nan, norms=False, slices=slices_unequal, entries=False)
+                return None, Inhomogeneity(*spread, math.nan, norms=False, slices=slices_unequal, entries=False)
             noise = _scaled(noise, [1.0 / one for one in scales])
             unequal = _inequality(noise)
             scales = _scales(noise)
@@ -135,10 +137,10 @@ def homogeneous(slices: Float[Tensor, "s h d"], *, seed: int = 0) -> tuple[Float
         scores = _normal_scores(weights, seed)
         norms = _inequality(scores).norms
         scaled = _normal_scores(scaled, seed) if norms else scores
-    margins = Margins(
+    inhomogeneity = Inhomogeneity(
         unequal.rows, unequal.cols, slice_spread, kurtosis, norms=norms, slices=slices_unequal, entries=entries
     )
-    return (scaled if norms or entries else None), margins
+    return (scaled if norms or entries else None), inhomogeneity
 
 
 def _largest(weights: Tensor) -> tuple[float, bool]:
