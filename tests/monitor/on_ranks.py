@@ -15,6 +15,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+from torch.nn.utils import prune
 
 from spectail import SpectralMonitor, budget, every
 from spectail.monitor import monitor as monitor_module
@@ -65,11 +66,13 @@ def two_dimensional(net):  # tensor parallel inside of FSDP2: a piece of a piece
     return sharded(net, mesh=mesh["pieces"])
 
 
-def mixed(net):  # computes in bfloat16, on weights that wait on the CPU, compiled
+def mixed(net):  # computes in bfloat16, on weights that wait on the CPU
     policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16)
-    return torch.compile(
-        sharded(net, mp_policy=policy, offload_policy=CPUOffloadPolicy(pin_memory=False)), backend="eager"
-    )
+    return sharded(net, mp_policy=policy, offload_policy=CPUOffloadPolicy(pin_memory=False))
+
+
+def compiled(net):
+    return torch.compile(mixed(net), backend="eager")
 
 
 def parallel(net):
@@ -173,6 +176,10 @@ def case_mixed(folder):
     return watched(mixed, folder, nulls="none")
 
 
+def case_compiled(folder):
+    return watched(compiled, folder, nulls="none")
+
+
 def case_parallel(folder):
     return watched(parallel, folder, nulls="none")
 
@@ -187,6 +194,36 @@ def case_hsdp(folder):
 
 def case_two_dimensional(folder):
     return watched(two_dimensional, folder, nulls="none")
+
+
+class Lora(nn.Module):
+    """A layer with an adapter, as PEFT has it."""
+
+    def __init__(self):
+        super().__init__()
+        self.base_layer = nn.Linear(20, 30)
+        self.lora_A = nn.ModuleDict({"default": nn.Linear(20, 4, bias=False)})
+        self.lora_B = nn.ModuleDict({"default": nn.Linear(4, 30, bias=False)})
+        self.scaling = {"default": 2.0}
+
+
+def case_computed(folder):
+    """Weights that are computed of what lies in pieces, and parameters that hold several matrices."""
+    nets = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        net = nn.ModuleDict({"adapted": Lora(), "lstm": nn.LSTM(20, 12), "attention": nn.MultiheadAttention(24, 2)})
+        net["conv"], net["pruned"] = nn.Conv2d(20, 12, 3), nn.Linear(20, 30)
+        net["old"], net["older"] = nn.utils.spectral_norm(nn.Linear(20, 30)), nn.utils.weight_norm(nn.Linear(20, 12))
+        net["new"] = nn.utils.parametrizations.spectral_norm(nn.Linear(20, 30))
+        prune.l1_unstructured(net["pruned"], "weight", 0.5)
+        nets.append(net)
+    for layer in nets[0].values():
+        fully_shard(layer)
+    monitors = [watch(net, nulls="none") for watch, net in zip((SpectralMonitor, watch_alone), nets, strict=True)]
+    for monitor in monitors:
+        monitor.detach()
+    return [None if one.latest is None else repr(one.latest.rows) for one in monitors]
 
 
 def case_rules(folder):

@@ -26,7 +26,7 @@ from spectail.weights.matrix import WeightMatrix
 from spectail.weights.sharded import Rows, Shard
 
 ON_TWO = ("fsdp", "mixed", "parallel", "ddp", "rules", "refusals", "copies_that_differ", "partial_values", "no_memory")
-ON_TWO += ("no_monitor", "changes", "checkpoints", "failure", "one_that_is_killed")
+ON_TWO += ("computed", "no_monitor", "changes", "checkpoints", "failure", "one_that_is_killed")
 
 
 def weight(rows, cols):
@@ -52,7 +52,7 @@ def two(tmp_path_factory):
 @pytest.fixture(scope="module")
 def four(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
-    return folder, *together(folder, 4, ("fsdp", "hsdp", "two_dimensional", "parallel", "ddp"))
+    return folder, *together(folder, 4, ("fsdp", "hsdp", "two_dimensional", "compiled", "parallel", "ddp"))
 
 
 def assert_equal_but_for_clocks(path, other):
@@ -80,7 +80,7 @@ def test_several_processes_record_what_one_would_bit_for_bit_and_train_as_withou
 
 
 @pytest.mark.paper
-@pytest.mark.parametrize("way", ["fsdp", "hsdp", "two_dimensional", "parallel", "ddp"])
+@pytest.mark.parametrize("way", ["fsdp", "hsdp", "two_dimensional", "compiled", "parallel", "ddp"])
 def test_so_do_four_whose_matrices_lie_in_pieces_of_pieces_or_in_copies_of_pieces(way, four):
     assert_shared(way, four[0], four[1])
 
@@ -139,6 +139,13 @@ def test_one_process_with_parameters_in_one_piece_needs_nobody(backend, tmp_path
         torch.distributed.destroy_process_group()
     row = monitor.recording.isel(step=1, matrix=0)
     assert row.spectral_norm == spectail.analyze(plain, nulls="none").frame.spectral_norm[0]
+
+
+def test_weights_that_are_computed_of_pieces_are_those_that_the_layer_acts_with(two):
+    together, alone = two[1][0]["computed"]
+    assert together == alone
+    for name in ("adapted.weight", "old.weight", "older.weight", "new.weight", "pruned.weight", "attention.in_proj"):
+        assert name in together
 
 
 def test_all_processes_measure_when_the_first_one_says_so(two):

@@ -201,7 +201,8 @@ def _rank_and_shape(how: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[in
 
 def _factors(how: str, parts: Mapping[str, Parameter], rank: int, scale: float | None) -> Factors:
     """Read the parts and put them together, in float64, the scale with the left one."""
-    values = {part: parameter.load().detach().cpu().to(torch.float64) for part, parameter in parts.items()}
+    loaded = {part: parameter.load() for part, parameter in parts.items()}
+    values = {part: value.detach().cpu().to(torch.float64) for part, value in loaded.items()}
     if "alpha" in values and rank:
         scale = float(values["alpha"]) / rank
     scale = 1.0 if scale is None else scale

@@ -116,7 +116,8 @@ def _with_whole_values(owner: nn.Module, path: str) -> nn.Module:
     whole = whole_values(owner._parameters | owner._buffers, path)
     if not whole:
         return owner
-    like = copy.copy(owner)
+    like = nn.Module()  # of no other class: FSDP2 makes its own anew where they are copied
+    like.__dict__ |= owner.__dict__
     for table in ("_parameters", "_buffers"):
         like.__dict__[table] = {name: whole.get(id(value), value) for name, value in getattr(owner, table).items()}
     return like
