@@ -13,9 +13,9 @@ from torch import nn
 
 import spectail
 from spectail.study.catalogue import find
-from spectail.study.claims import Verdict
 from spectail.study.plan import plan_of
 from spectail.study.records import Record
+from spectail.study.verdicts import Verdict
 
 if not hasattr(spectail, "load_recording"):
     pytest.skip("the reader of all recordings, spectail.load_recording, is not built yet", allow_module_level=True)
@@ -175,7 +175,7 @@ def test_every_run_of_a_store_is_found_by_its_experiment(store):
 def test_a_store_of_the_first_edition_lacks_only_the_run_that_was_cut_off(store):
     manifest = (store / "manifest.jsonl").read_bytes()
     wanted = [spectail.Experiment(**described["experiment"]) for described in STORE["runs"].values()]
-    assert [experiment.key for experiment in spectail.Store(store).missing(wanted)] == [UNFINISHED]
+    assert [experiment.key for experiment in spectail.Store(store).check_and_list_missing(wanted)] == [UNFINISHED]
     assert (store / "manifest.jsonl").read_bytes() == manifest
 
 

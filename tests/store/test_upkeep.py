@@ -107,7 +107,7 @@ def test_folders_beside_the_runs_are_looked_into_when_they_are_handed_over(store
 
 def test_gc_leaves_a_store_alone_that_is_being_written(store):
     rubbish, _ = leave_rubbish(store)
-    with shared_lock(store.writing), pytest.raises(ValueError, match="is being written to; nothing was removed"):
+    with shared_lock(store.write_lock), pytest.raises(ValueError, match="is being written to; nothing was removed"):
         collect_garbage(store)
     assert all(path.exists() for path in rubbish)
 
@@ -125,10 +125,10 @@ def test_a_claim_is_granted_once_until_it_is_released(store):
     )
 
     def asked(*keys):
-        command = [sys.executable, "-c", other, str(store.claims), *keys]
+        command = [sys.executable, "-c", other, str(store.run_locks), *keys]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
-    with RunLocks(store.claims) as claims:
+    with RunLocks(store.run_locks) as claims:
         assert claims.claim("00000000000000aa")
         assert asked("00000000000000aa", "00000000000000ff") == "[False, True]"
         claims.release("00000000000000aa")

@@ -23,9 +23,9 @@ from spectail.spectra.phases import Phase
 from spectail.spectra.spikes import visible_edge
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import catalogue
-from spectail.study.claims import Verdict
 from spectail.study.runs import Runs
 from spectail.study.settings import PAPER
+from spectail.study.verdicts import Verdict
 
 OVERLAP_SIZE = 200
 NOT_IN_RUNS = {"gradient"}  # what a claim measures anew

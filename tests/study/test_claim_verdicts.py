@@ -16,9 +16,9 @@ from spectail.errors import SpectailError
 from spectail.experiments.theory import critical_lr, predict_one_step
 from spectail.spectra.phases import Phase
 from spectail.study.catalogue import catalogue
-from spectail.study.claims import Verdict
 from spectail.study.figures import fig08_table2
 from spectail.study.lemmas import FirstGradient
+from spectail.study.verdicts import Verdict
 from study.made_up import (
     REPEATS,
     Case,

@@ -11,13 +11,13 @@ from spectail.experiments.deep.run import get_or_train
 from spectail.experiments.deep.training import TRAININGS, Training
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import find, find_deep
-from spectail.study.claims import Verdict
 from spectail.study.figures import fig06_33_to_37 as deep
 from spectail.study.making import draw, verify
 from spectail.study.plan import Plan, by_protocol, choose
 from spectail.study.records import artifact_curves, record_of, save_record
 from spectail.study.runs import StoredRuns
 from spectail.study.settings import PAPER, SMALL
+from spectail.study.verdicts import Verdict
 
 NETWORKS = Path(__file__).parent.parent / "experiments" / "deep"
 

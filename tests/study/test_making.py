@@ -91,7 +91,7 @@ def test_what_a_kill_left_beside_the_pictures_is_removed_unless_somebody_draws(s
     left.parent.mkdir()
     left.write_bytes(b"half a picture")
     plan = Plan(find(["table2"]), PLAN.scale, repeats=1)
-    with shared_lock(store.writing):  # as another process that draws
+    with shared_lock(store.write_lock):  # as another process that draws
         made(store, "figures-small", 1, plan)
     assert left.exists()
     made(store, "figures-small", 1, plan)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from spectail.errors import SettingError, complaint, unknown_name
 from spectail.experiments.activations import ACTIVATIONS
-from spectail.experiments.protocols import CONVENTIONS, PROTOCOLS
+from spectail.experiments.protocols import CONVENTIONS, DEFAULT, PROTOCOLS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -139,7 +139,7 @@ def key_of_json(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-_EQUATIONS = PROTOCOLS["equations"]
+_DEFAULTS = PROTOCOLS[DEFAULT]
 
 
 class Experiment(Description):
@@ -200,15 +200,15 @@ class Experiment(Description):
     """Steps to measure: a list, or "log" for 0, 1, 2, 5, 10, 20, 50, ... and the last."""
     overlaps: tuple[tuple[int, int], ...] = ()
     """Pairs (s, t) for which the overlaps of W_s with the update M_t = W_{t+1} − W_t are kept."""
-    protocol: Literal["equations", "published", "custom"] = "equations"
+    protocol: Literal["equations", "published", "custom"] = DEFAULT
     """Preset of four conventions: the paper's equations, or its published program."""
-    loss_factor: Positive = _EQUATIONS["loss_factor"]
+    loss_factor: Positive = _DEFAULTS["loss_factor"]
     """The loss is this over n times the squared error: 0.5 in the equations, 1 in the program."""
-    bias_correction: bool = _EQUATIONS["bias_correction"]
+    bias_correction: bool = _DEFAULTS["bias_correction"]
     """Whether adam corrects the bias of its moments; eqs. 4-5 do not, the program does."""
-    feature_scale: Literal["model", "extra_sqrt_d"] = _EQUATIONS["feature_scale"]
+    feature_scale: Literal["model", "extra_sqrt_d"] = _DEFAULTS["feature_scale"]
     """Hidden features in the readout: the network's own (eq. 6), or divided by √d once more."""
-    normalize_when: Literal["after_update", "before_forward"] = _EQUATIONS["normalize_when"]
+    normalize_when: Literal["after_update", "before_forward"] = _DEFAULTS["normalize_when"]
     """When weight normalisation acts, if it does."""
     dtype: Literal["float32", "float64"] = "float32"
     """Precision of training; eigenvalues and the readout are float64 always."""
@@ -232,7 +232,7 @@ class Experiment(Description):
         if not isinstance(fields, dict):
             return fields
         fields = {name: value for name, value in fields.items() if value is not None}
-        preset = PROTOCOLS.get(fields.get("protocol", "equations"), _EQUATIONS)
+        preset = PROTOCOLS.get(fields.get("protocol", DEFAULT), _DEFAULTS)
         return {**preset, **fields}
 
     @model_validator(mode="after")

@@ -26,5 +26,11 @@ PROTOCOLS: dict[Protocol, dict[str, Any]] = {
     },
 }
 
-CONVENTIONS = tuple(PROTOCOLS["equations"])
+DEFAULT: Protocol = "equations"
+"""The protocol of an experiment that names none."""
+
+PLAIN: Protocol = "published"
+"""The one whose pictures have plain names, and whose settings the paper's figures were made under."""
+
+CONVENTIONS = tuple(PROTOCOLS[DEFAULT])
 """The fields that a protocol sets."""

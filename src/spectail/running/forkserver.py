@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from spectail.running.signals import held_back
+
 _FIRST = ("spectail.running.processes", "torch")  # whose threads each worker limits
 
-_LAST = "spectail.running.forkserver_ready"
+_LAST = "spectail.running.forkserver_last_import"
 
 
 def worker_context(preload: Sequence[str] = ()) -> Any:
@@ -40,18 +41,8 @@ def start_early(threads: int, preload: Sequence[str] = ()) -> None:
         from multiprocessing import forkserver, resource_tracker
 
         resource_tracker.ensure_running()  # it would let SIGINT through again
-        with thread_limit(threads), _ctrl_c_held_back():
+        with thread_limit(threads), held_back():
             forkserver.ensure_running()
-
-
-@contextmanager
-def _ctrl_c_held_back() -> Iterator[None]:
-    """SIGINT waits: this process gets it afterwards, and one that is started within when it lets it through."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def threads_each(workers: int) -> int:

@@ -6,7 +6,6 @@ import ctypes
 import multiprocessing
 import multiprocessing.connection
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -18,6 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from spectail.errors import SettingError
 from spectail.running.forkserver import start_early, thread_limit, threads_each, worker_context
 from spectail.running.queue import P, Piece, PieceReport
+from spectail.running.signals import left_to_parent
 
 Work = Callable[[Sequence[P]], Iterable[PieceReport]]
 """Does the pieces of a chunk one after the other, and gives what became of each as soon as it is known."""
@@ -214,8 +214,7 @@ def _begin(threads: int, begin: Callable[[], object] = lambda: None) -> None:
     """What a process of ours does first."""
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    left_to_parent()
     torch.set_num_threads(threads)
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Generic
 
 from spectail.errors import SettingError
-from spectail.running.interrupt import Interrupt
 from spectail.running.processes import Executor, Result, Start, ThisProcess, WorkerDied, WorkerProcesses
 from spectail.running.queue import Done, Failure, P, PieceReport, Queue
 from spectail.running.ray import RayCluster, Resources
+from spectail.running.signals import Interrupt
 
 _TRIES = 4
 

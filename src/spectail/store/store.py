@@ -30,6 +30,9 @@ _RENAMED = {
     "checkpoint_seconds": "state_seconds",
     "read_checkpoint": "read_state",
     "write_checkpoint": "write_state",
+    "claims": "run_locks",
+    "writing": "write_lock",
+    "missing": "check_and_list_missing",
 }
 
 
@@ -64,13 +67,13 @@ class Store:
         self.manifest = Manifest(self.root / "manifest.jsonl")
         self.runs = self.root / "runs"
         self.states = self.root / "checkpoints"
-        self.claims = self.root / ".claims"
-        self.writing = self.root / ".writing"
+        self.run_locks = self.root / ".claims"
+        self.write_lock = self.root / ".writing"
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """The first edition's names of states, for one release."""
+            """The first edition's names, for one release."""
             if name not in _RENAMED:
                 raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
             warnings.warn(f"Store.{name} is now Store.{_RENAMED[name]}", DeprecationWarning, stacklevel=2)
@@ -126,7 +129,7 @@ class Store:
         experiment = experiment_of(run)
         self.root.mkdir(parents=True, exist_ok=True)
         try:
-            with shared_lock(self.writing):
+            with shared_lock(self.write_lock):
                 path = save_recording(run, self.path(experiment))
                 self.manifest.add(Entry.of(run.assign_attrs(checksum=checksum(run)), path))
         except OSError as error:
@@ -134,7 +137,7 @@ class Store:
         self.state_path(experiment).unlink(missing_ok=True)
         return path
 
-    def missing(self, experiments: Iterable[Experiment]) -> list[Experiment]:
+    def check_and_list_missing(self, experiments: Iterable[Experiment]) -> list[Experiment]:
         """Those whose runs are not here, whole; each stored file is compared with its checksum.
 
         Damaged files are set aside, as `get` does. Runs that the manifest does not know are added.
@@ -178,7 +181,7 @@ class Store:
         """Keep the state of an unfinished run, whole or not at all. Raises OSError as `save_recording` does."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with shared_lock(self.writing):
+            with shared_lock(self.write_lock):
                 write_content(self.state_path(experiment), content)
         except OSError as error:
             raise _cannot_write(self.states, error) from None
@@ -205,7 +208,7 @@ class Store:
             the run, and whether it was found.
 
         Raises:
-            StoreError: as `missing`.
+            StoreError: runs of another version's numerics are here.
         """
         run = self.get(experiment)
         if run is not None:

@@ -105,7 +105,7 @@ def collect_garbage(store: Store, beside: Iterable[Path] = ()) -> list[Path]:
     """
     if not store.runs.is_dir():
         raise FileNotFoundError(f"{store.root} is not a store: it has no folder runs")
-    with exclusive_lock(store.writing) as granted:
+    with exclusive_lock(store.write_lock) as granted:
         if not granted:
             raise StoreError(f"{store.root} is being written to; nothing was removed, try again afterwards")
         removed = [path for path, _ in leftovers(store, beside)]
@@ -116,7 +116,7 @@ def collect_garbage(store: Store, beside: Iterable[Path] = ()) -> list[Path]:
 
 def remove_partial_files(store: Store, beside: Iterable[Path] = ()) -> None:
     """Remove files that were cut off while they were written, if nobody is writing."""
-    with exclusive_lock(store.writing) as granted:
+    with exclusive_lock(store.write_lock) as granted:
         for path in _parts(store, beside) if granted else ():
             path.unlink(missing_ok=True)
 

@@ -1,7 +1,7 @@
 """Criteria that several claims share: spikes, modes, outliers of overlaps, heavy tails.
 
 Not here: one that a single claim has, which stands beside it in `figures/`; and the rules that make a verdict of
-repeats (`claims.py`).
+repeats (`verdicts.py`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from spectail.experiments.experiment import Experiment
 from spectail.spectra.density import count_modes
 from spectail.spectra.phases import DETACHED_RATIO, Phase
 from spectail.spectra.spikes import visible_edge
-from spectail.study.claims import Outcome, Verdict, all_of, in_every_repeat, summary
+from spectail.study.claims import Outcome
 from spectail.study.runs import SIDES, Runs, Values, phase_at, spectrum_at
+from spectail.study.verdicts import Verdict, all_of, in_every_repeat, mean_std
 
 SPIKE = f"λ₁ more than 3 Tracy–Widom scales past the initial edge and λ₁/λ₂ > {DETACHED_RATIO}, in every repeat"
 
@@ -68,7 +69,7 @@ def outliers(runs: Runs, experiment: Experiment, pair: tuple[int, int], *, expec
     for side in SIDES:
         largest = runs.largest_overlap(experiment, pair, side)
         verdicts.append(in_every_finite_repeat(largest, (largest > _LEAST_OUTLIER) == expected))
-        text.append(f"{side} {summary(largest, 2)}")
+        text.append(f"{side} {mean_std(largest, 2)}")
     s, t = pair
     return Outcome(all_of(verdicts), f"largest overlap of W_{s} with M_{t}: {', '.join(text)}")
 

@@ -143,7 +143,7 @@ def make_all(plan: Plan, files: Mapping[str, Path], store: Store, folder: Path, 
 def _make(name: str, plan: Plan, files: Mapping[str, Path], store: Store, folder: Path) -> Record:
     artifact = catalogue()[name]
     runs = by_protocol(plan, artifact, StoredRuns(files))
-    with shared_lock(store.writing):  # lest another process takes what is half written for left behind
+    with shared_lock(store.write_lock):  # lest another process takes what is half written for left behind
         paths = draw(artifact, runs, folder)
         record = record_of(artifact, plan, runs, verify(artifact, runs))
         paths += save_record(record, artifact_curves(artifact, runs), folder)

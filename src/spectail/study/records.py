@@ -23,10 +23,11 @@ from spectail.experiments.protocols import CONVENTIONS, PROTOCOLS, Protocol
 from spectail.files import write_content
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import catalogue
-from spectail.study.claims import Outcome, Verdict
+from spectail.study.claims import Outcome
 from spectail.study.plan import Plan
 from spectail.study.runs import Runs
 from spectail.study.settings import picture_stem
+from spectail.study.verdicts import Verdict
 
 FORMAT = 1
 

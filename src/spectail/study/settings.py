@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spectail.experiments.experiment import Experiment
+from spectail.experiments.protocols import PLAIN
 
 # The setting of most figures, whose values are the defaults of an experiment; and with four times the data.
 S2 = Experiment()
@@ -79,8 +80,8 @@ def figure_folder(root: Path, scale: str) -> Path:
 
 
 def picture_stem(name: str, protocol: str) -> str:
-    """What the pictures of an artifact are called: NAME for the published protocol, NAME-equations for the other."""
-    return name if protocol == "published" else f"{name}-{protocol}"
+    """What the pictures of an artifact are called: NAME for the plain protocol, NAME-PROTOCOL for another."""
+    return name if protocol == PLAIN else f"{name}-{protocol}"
 
 
 def figure_folders(root: Path) -> list[Path]:

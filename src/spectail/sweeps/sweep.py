@@ -131,7 +131,7 @@ def run_missing(
     experiments, compute, progress = list(experiments), compute or Compute(), progress or SweepProgress()
     store.check_writable()
     remove_partial_files(store)
-    missing = store.missing(experiments)
+    missing = store.check_and_list_missing(experiments)
     found = len(experiments) - len(missing)
     progress.begin(missing, found)
     outcome = _run(missing, store, compute, progress) if missing else WorkSummary()
@@ -162,7 +162,7 @@ def _run(missing: Sequence[Experiment], store: Store, compute: Compute, progress
     with marked(store.root) if compute.ray is not None else nullcontext() as mark:
         step = progress.step if compute.in_this_process else None
         executor = compute.executor(StartWorker(store, compute.worker_device, mark, step), store, PRELOAD)
-        with executor, RunLocks(store.claims) as locks:
+        with executor, RunLocks(store.run_locks) as locks:
             queue = Queue(
                 chunks_of_problems(missing, executor.slots),
                 store.__contains__,

@@ -71,7 +71,7 @@ def write_report(root: Path, scale: str = "paper") -> Path:
     chosen = [key for key in keys if not artifacts or key in of_artifacts]
     points, data = _pack(store, chosen)
     text = page(
-        "report",
+        "study",
         data,
         title=str(root.resolve().name),
         small=scale != "paper",
@@ -82,7 +82,7 @@ def write_report(root: Path, scale: str = "paper") -> Path:
         points=points,
     )
     path = root / ("report.html" if scale == "paper" else f"report-{scale}.html")
-    with shared_lock(store.writing):
+    with shared_lock(store.write_lock):
         return write_content(path, text)
 
 

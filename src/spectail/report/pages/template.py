@@ -29,7 +29,7 @@ def page(name: str, data: Any, **shown: Any) -> str:
     """A page that needs no network: its text, style, scripts, Plotly and data in one.
 
     Args:
-        name: report or recording: of its files in this folder.
+        name: study or recording: of its files in this folder.
         data: what its script draws; the palette goes with it.
         **shown: what its text shows, escaped.
     """

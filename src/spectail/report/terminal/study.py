@@ -11,9 +11,9 @@ from rich.text import Text
 from spectail.experiments.protocols import PROTOCOLS
 from spectail.report.terminal.tables import console, print_table
 from spectail.report.wording import duration
-from spectail.study.claims import Verdict
 from spectail.study.plan import Cost
 from spectail.study.records import ClaimRecord
+from spectail.study.verdicts import Verdict
 
 _VERDICT_STYLE = {Verdict.HOLDS: "green", Verdict.DOES_NOT_HOLD: "red", Verdict.UNDECIDED: "yellow"}
 

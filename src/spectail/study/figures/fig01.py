@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from spectail.study.artifact import Artifact
-from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, summary
+from spectail.study.claims import Claim, Outcome
 from spectail.study.criteria import heavy
 from spectail.study.figure_kinds import spectra
 from spectail.study.runs import Runs
 from spectail.study.settings import S2
+from spectail.study.verdicts import all_of, in_every_repeat, mean_std
 
 STEP = 10
 
@@ -19,7 +20,8 @@ NAMES = ("GD", "FB-Adam")
 def heavy_tailed(runs: Runs) -> Outcome:
     flags, hill = heavy(runs, [GD, ADAM], STEP), runs.values("pl_alpha_hill", [GD, ADAM], STEP)
     text = "; ".join(
-        f"{name} {(flags[:, i] == 1).sum()} of {len(flags)}, Hill {summary(hill[:, i])}" for i, name in enumerate(NAMES)
+        f"{name} {(flags[:, i] == 1).sum()} of {len(flags)}, Hill {mean_std(hill[:, i])}"
+        for i, name in enumerate(NAMES)
     )
     return Outcome(
         all_of([in_every_repeat(column == 1) for column in flags.T]), f"{text} (untrained {runs.law(S2).hill():.3f})"
@@ -28,7 +30,7 @@ def heavy_tailed(runs: Runs) -> Outcome:
 
 def not_highly(runs: Runs) -> Outcome:
     ks = runs.values("pl_alpha_ks", [GD, ADAM], STEP)
-    text = "; ".join(f"{name} KS {summary(ks[:, i])}" for i, name in enumerate(NAMES))
+    text = "; ".join(f"{name} KS {mean_std(ks[:, i])}" for i, name in enumerate(NAMES))
     return Outcome(all_of([in_every_repeat(column > 2) for column in ks.T]), text)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from spectail.experiments.experiment import Experiment
 from spectail.spectra.spikes import visible_edge
 from spectail.study.artifact import Artifact
-from spectail.study.claims import Claim, Outcome, in_every_repeat, summary
+from spectail.study.claims import Claim, Outcome
 from spectail.study.criteria import SPIKE, largest_change, modes, spiked
 from spectail.study.figure_kinds import spectra
 from spectail.study.runs import Runs
 from spectail.study.settings import ONE_STEP
+from spectail.study.verdicts import in_every_repeat, mean_std
 
 GD_SMALL, GD_LARGE = (ONE_STEP.replace(optimizer="gd", lr=lr) for lr in (0.1, 2000))
 
@@ -20,13 +21,13 @@ ALL = (GD_SMALL, GD_LARGE, ADAM_1, ADAM_10)
 
 def unchanged(runs: Runs) -> Outcome:
     change = largest_change(runs, GD_SMALL, 1)
-    return Outcome(in_every_repeat(change < 1e-2), f"largest relative change {summary(change[:, 0], 2)}")
+    return Outcome(in_every_repeat(change < 1e-2), f"largest relative change {mean_std(change[:, 0], 2)}")
 
 
 def spike(experiment: Experiment, runs: Runs) -> Outcome:
     """λ₁ visibly past the edge of the initial law, and a gap of 10 % below it."""
     top, ratio = runs.top([experiment], 1)[:, 0], runs.ratio(experiment, [1])[:, 0]
-    text = f"λ₁ {summary(top)}, λ₁/λ₂ {summary(ratio)}, visible past {visible_edge(runs.law(experiment)):.4g}"
+    text = f"λ₁ {mean_std(top)}, λ₁/λ₂ {mean_std(ratio)}, visible past {visible_edge(runs.law(experiment)):.4g}"
     return Outcome(in_every_repeat(spiked(runs, experiment) == 1), text)
 
 

@@ -7,21 +7,11 @@ import numpy as np
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import critical_lr
 from spectail.spectra.spikes import visible_edge
-from spectail.study.claims import (
-    STANDARD_ERRORS,
-    Claim,
-    Outcome,
-    Verdict,
-    all_of,
-    decided,
-    falls,
-    listing,
-    paired_score,
-    rises,
-)
+from spectail.study.claims import Claim, Outcome
 from spectail.study.figure_kinds import one_step_sweep
 from spectail.study.runs import Runs
 from spectail.study.settings import LEARNING_RATES, ONE_STEP, PAPER_OPTIMIZERS, over_learning_rates
+from spectail.study.verdicts import STANDARD_ERRORS, Verdict, all_of, falls, means, paired_score, rises, verdict_of
 
 GD, ADAM = (over_learning_rates(ONE_STEP, optimizer) for optimizer in PAPER_OPTIMIZERS)
 
@@ -39,7 +29,7 @@ def first_spike(runs: Runs) -> Outcome:
     text = ", ".join(f"{name} {'none' if lr is None else f'{lr:g}'}" for name, lr in first.items())
     predicted = [critical_lr(ONE_STEP.replace(optimizer=o, protocol=runs.protocol)) for o in PAPER_OPTIMIZERS]
     text = f"first spike at {text}; predicted critical η {predicted[0]:.4g} and {predicted[1]:.3g}"
-    return Outcome(decided(as_claimed), text)
+    return Outcome(verdict_of(as_claimed), text)
 
 
 def first_change(runs: Runs, series: list[Experiment], variable: str) -> float | None:
@@ -58,22 +48,22 @@ def gd_threshold(runs: Runs) -> Outcome:
         return ALONE
     first = {name: first_change(runs, GD, variable) for name, variable in MEASURES.items()}
     text = ", ".join(f"{name} at {lr and f'{lr:g}'}" for name, lr in first.items())
-    return Outcome(decided(set(first.values()) == {2000.0}), f"first change of {text}")
+    return Outcome(verdict_of(set(first.values()) == {2000.0}), f"first change of {text}")
 
 
 def adam_rise(runs: Runs) -> Outcome:
     if len(runs.seeds) < 2:
         return ALONE
     first = {name: first_change(runs, ADAM, MEASURES[name]) for name in ("sim", "KTA")}
-    on_time = decided(all(lr in (0.01, 0.1, 1.0) for lr in first.values()))
+    on_time = verdict_of(all(lr in (0.01, 0.1, 1.0) for lr in first.values()))
     kta = runs.values("kta", ADAM[3:6], 1)
     text = ", ".join(f"{name} at {lr and f'{lr:g}'}" for name, lr in first.items())
-    return Outcome(all_of([on_time, falls(kta)]), f"first rise of {text}; KTA at η=1, 10, 100: {listing(kta)}")
+    return Outcome(all_of([on_time, falls(kta)]), f"first rise of {text}; KTA at η=1, 10, 100: {means(kta)}")
 
 
 def adam_overfits(runs: Runs) -> Outcome:
     train, test = (runs.values(v, ADAM[3:6], 1) for v in ("train_loss", "test_loss_large"))
-    text = f"η=1, 10, 100: train {listing(train)}; test {listing(test)}"
+    text = f"η=1, 10, 100: train {means(train)}; test {means(test)}"
     return Outcome(all_of([falls(train), rises(test)]), text)
 
 

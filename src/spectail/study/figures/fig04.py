@@ -7,10 +7,11 @@ import numpy as np
 from spectail.spectra.overlap_nulls import alignment_null
 from spectail.spectra.phases import DETACHED_RATIO, Phase
 from spectail.study.artifact import Artifact
-from spectail.study.claims import Claim, Outcome, Verdict, all_of, falls, in_every_repeat, listing, summary
+from spectail.study.claims import Claim, Outcome
 from spectail.study.figure_kinds import spectra
 from spectail.study.runs import Runs
 from spectail.study.settings import FIG4_RUN, FIG4_STEPS
+from spectail.study.verdicts import Verdict, all_of, falls, in_every_repeat, mean_std, means
 
 EXPECTED = (Phase.BULK_SPIKE, Phase.BULK_DECAY, Phase.BULK_DECAY, Phase.HEAVY_TAILED)
 
@@ -57,7 +58,7 @@ def spike_then_decay(runs: Runs) -> Outcome:
     merged = in_every_repeat(
         (ratios[0] > DETACHED_RATIO) & (past > DETACHED_RATIO) & (ratios[1] < ratios[0]) & (ratios[3] < 1.25)
     )
-    return Outcome(merged, f"λ₁/λ₂ at t={', '.join(map(str, FIG4_STEPS))}: {', '.join(map(summary, ratios))}")
+    return Outcome(merged, f"λ₁/λ₂ at t={', '.join(map(str, FIG4_STEPS))}: {', '.join(map(mean_std, ratios))}")
 
 
 def hill_falls(runs: Runs) -> Outcome:
@@ -65,7 +66,7 @@ def hill_falls(runs: Runs) -> Outcome:
     verdict = falls(hill)
     if verdict is Verdict.UNDECIDED and len(hill) > 1:
         verdict = all_of([in_every_repeat((np.diff(hill, axis=1) <= 0).all(1))])
-    return Outcome(verdict, f"Hill at t={', '.join(map(str, FIG4_STEPS))}: {listing(hill, 4)}")
+    return Outcome(verdict, f"Hill at t={', '.join(map(str, FIG4_STEPS))}: {means(hill, 4)}")
 
 
 FIG4 = Artifact(

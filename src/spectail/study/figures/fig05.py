@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from spectail.study.claims import (
-    STANDARD_ERRORS,
-    Claim,
-    Outcome,
-    all_of,
-    decided,
-    falls,
-    listing,
-    mean_inside,
-    paired_score,
-    rises,
-)
+from spectail.study.claims import Claim, Outcome
 from spectail.study.figure_kinds import ten_step_sweep
 from spectail.study.runs import Runs, Values
 from spectail.study.settings import TEN_STEPS
+from spectail.study.verdicts import STANDARD_ERRORS, all_of, falls, mean_inside, means, paired_score, rises, verdict_of
 
 EACH = "by 3 standard errors each"
 
@@ -32,25 +22,25 @@ def gd_gets_better(runs: Runs) -> Outcome:
     series = {name: over(runs, variable, "gd", 1000, 3000) for name, variable in measures.items()}
     kta = over(runs, "kta", "gd", 1000, 3000)
     verdict = all_of([*(falls(values) for values in series.values()), rises(kta)])
-    text = "; ".join(f"{name} {listing(values, 4)}" for name, values in {**series, "KTA": kta}.items())
+    text = "; ".join(f"{name} {means(values, 4)}" for name, values in {**series, "KTA": kta}.items())
     return Outcome(verdict, f"η=1000, 2000, 3000: {text}")
 
 
 def benign_range(runs: Runs) -> Outcome:
     hill = over(runs, "pl_alpha_hill", "adam", 0.01, 1)
-    return Outcome(mean_inside(hill, 2.0, 2.5), f"Hill at η=0.01, 0.1, 1: {listing(hill, 4)}")
+    return Outcome(mean_inside(hill, 2.0, 2.5), f"Hill at η=0.01, 0.1, 1: {means(hill, 4)}")
 
 
 def heavier_is_better(runs: Runs) -> Outcome:
     hill, test = over(runs, "pl_alpha_hill", "adam", 0.01, 1), over(runs, "test_loss_large", "adam", 0.01, 1)
-    text = f"η=0.01, 0.1, 1: Hill {listing(hill, 4)}; test {listing(test)}"
+    text = f"η=0.01, 0.1, 1: Hill {means(hill, 4)}; test {means(test)}"
     return Outcome(all_of([falls(hill), falls(test)]), text)
 
 
 def similar_hill_falling_ks(runs: Runs) -> Outcome:
     hill, ks = over(runs, "pl_alpha_hill", "adam", 1, 100), over(runs, "pl_alpha_ks", "adam", 1, 100)
-    similar = decided(bool(np.ptp(hill.mean(0)) < 0.15))
-    return Outcome(all_of([similar, falls(ks)]), f"η=1, 10, 100: Hill {listing(hill, 4)}; KS {listing(ks)}")
+    similar = verdict_of(bool(np.ptp(hill.mean(0)) < 0.15))
+    return Outcome(all_of([similar, falls(ks)]), f"η=1, 10, 100: Hill {means(hill, 4)}; KS {means(ks)}")
 
 
 def extreme_tails(runs: Runs) -> Outcome:
@@ -59,19 +49,19 @@ def extreme_tails(runs: Runs) -> Outcome:
     best = benign[:, [int(benign.mean(0).argmin())]]
     no_better = not any(paired_score(column) < -STANDARD_ERRORS for column in (test - best).T)
     heavy = mean_inside(hill, 1.0, 1.8)
-    text = f"η=1000, 2000, 3000: Hill {listing(hill)}; test {listing(test)}, best in the benign range {listing(best)}"
-    return Outcome(all_of([heavy, decided(no_better)]), text)
+    text = f"η=1000, 2000, 3000: Hill {means(hill)}; test {means(test)}, best in the benign range {means(best)}"
+    return Outcome(all_of([heavy, verdict_of(no_better)]), text)
 
 
 def gd_plateau(runs: Runs) -> Outcome:
     test = over(runs, "test_loss_large", "gd", 0.001, 3000)
-    text = f"over the grid: {listing(test)}"
+    text = f"over the grid: {means(test)}"
     return Outcome(mean_inside(test, 0.82, 0.88), text)
 
 
 def exponents_fall(runs: Runs) -> Outcome:
     hill, ks = over(runs, "pl_alpha_hill", "adam", 0.1, 3000), over(runs, "pl_alpha_ks", "adam", 0.1, 3000)
-    return Outcome(all_of([falls(hill), falls(ks)]), f"from η=0.1 on: Hill {listing(hill)}; KS {listing(ks)}")
+    return Outcome(all_of([falls(hill), falls(ks)]), f"from η=0.1 on: Hill {means(hill)}; KS {means(ks)}")
 
 
 FIG5 = ten_step_sweep(

@@ -21,8 +21,9 @@ from spectail.plots.spectrum_plot import draw_spectrum
 from spectail.recording.layout import eigenvalues_at
 from spectail.spectra.nulls import Z_UNLIKELY
 from spectail.study.artifact import Artifact
-from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat
+from spectail.study.claims import Claim, Outcome
 from spectail.study.runs import Runs
+from spectail.study.verdicts import all_of, in_every_repeat
 
 VGG11 = Training(model="vgg11", dataset="cifar10", lr=0.01, steps=10, images=512, micro_batch=128)
 

@@ -10,10 +10,11 @@ from spectail.experiments.experiment import Experiment
 from spectail.plots.colours import FINAL, LAW, OPTIMIZER_LOOKS
 from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
-from spectail.study.claims import Claim, Outcome, all_of, mean_inside, summary
+from spectail.study.claims import Claim, Outcome
 from spectail.study.panels import esd_panel, mark_diverged, settings_line
 from spectail.study.runs import Runs, spectrum_at
 from spectail.study.settings import S2
+from spectail.study.verdicts import all_of, mean_inside, mean_std
 
 STEP = 10
 
@@ -55,7 +56,7 @@ def _survival(ax: Axes, index: int, runs: Runs, experiment: Experiment) -> None:
 
 def very_heavy(runs: Runs) -> Outcome:
     ks = runs.values("pl_alpha_ks", [GD, ADAM], STEP)
-    text = f"KS: GD {summary(ks[:, 0])} (paper 1.58), FB-Adam {summary(ks[:, 1])} (paper 1.59)"
+    text = f"KS: GD {mean_std(ks[:, 0])} (paper 1.58), FB-Adam {mean_std(ks[:, 1])} (paper 1.59)"
     return Outcome(all_of([mean_inside(column[:, None], 1.0, 2.0) for column in ks.T]), text)
 
 

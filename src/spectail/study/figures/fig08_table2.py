@@ -13,10 +13,11 @@ from spectail.plots.bands import draw_band
 from spectail.plots.colours import FINAL, LAW
 from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
-from spectail.study.claims import Claim, Outcome, Verdict, all_of, in_every_repeat, summary
+from spectail.study.claims import Claim, Outcome
 from spectail.study.lemmas import FirstGradient, first_gradient
 from spectail.study.runs import Runs, Values
 from spectail.study.settings import S2
+from spectail.study.verdicts import Verdict, all_of, in_every_repeat, mean_std
 
 # ε = 0: eq. 9 is the limit ε → 0, and entries of G₀ fall with the size. d divides small scales.
 SIZES = [
@@ -71,7 +72,7 @@ def linear(runs: Runs) -> Outcome:
         ratio = norms(runs, name) / x
         spread = np.ptp(ratio, axis=1) / ratio.mean(1)
         verdicts.append(in_every_repeat(spread < 0.05))
-        text.append(f"{name} slope {summary(ratio.mean(1), 4)} (theory {slope:.4g}), varies by {spread.max():.2g}")
+        text.append(f"{name} slope {mean_std(ratio.mean(1), 4)} (theory {slope:.4g}), varies by {spread.max():.2g}")
     return Outcome(all_of(verdicts), "; ".join(text))
 
 
@@ -101,17 +102,19 @@ def rank_one(runs: Runs) -> Outcome:
     errors, residual = ([getattr(g, f) for g in gradients(runs)] for f in ("error", "error_of_residual"))
     bound = gradients(runs)[0].bound
     vacuous = "" if bound < 1 else ", which says nothing, as A = 0 meets it too"
-    text = f"relative error {summary(errors)} ({summary(residual)} with the residual for y); bound {bound:.3g}{vacuous}"
+    text = (
+        f"relative error {mean_std(errors)} ({mean_std(residual)} with the residual for y); bound {bound:.3g}{vacuous}"
+    )
     mean_field = [g.error for g in gradients(runs, "mean_field")]
     verdict = Verdict.UNDECIDED if bound >= 1 else in_every_repeat(np.array(errors) <= bound)
-    return Outcome(verdict, f"{text}; mean-field {summary(mean_field)}")
+    return Outcome(verdict, f"{text}; mean-field {mean_std(mean_field)}")
 
 
 def same_signs(runs: Runs) -> Outcome:
     ntk, mean_field = gradients(runs), gradients(runs, "mean_field")
     signs = [g.same_sign for g in ntk]
-    text = f"NTK {summary(signs)} with y, {summary([g.same_sign_of_residual for g in ntk])} with the residual"
-    text += f"; mean-field {summary([g.same_sign for g in mean_field])}"
+    text = f"NTK {mean_std(signs)} with y, {mean_std([g.same_sign_of_residual for g in ntk])} with the residual"
+    text += f"; mean-field {mean_std([g.same_sign for g in mean_field])}"
     return Outcome(in_every_repeat(np.array(signs) == 1.0), f"share of equal signs: {text}")
 
 

@@ -6,10 +6,11 @@ import numpy as np
 
 from spectail.experiments.theory import predict_one_step
 from spectail.study.artifact import Artifact
-from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, summary
+from spectail.study.claims import Claim, Outcome
 from spectail.study.figure_kinds import overlap_row
 from spectail.study.runs import SIDES, Runs, Values
 from spectail.study.settings import S2
+from spectail.study.verdicts import all_of, in_every_repeat, mean_std
 
 RUN = S2.replace(optimizer="adam", lr=1, steps=10, record=(0, 1, 10), overlaps=((1, 0), (10, 9)))
 
@@ -20,7 +21,7 @@ def top_pair(runs: Runs) -> Outcome:
     prediction = predict_one_step(runs.as_run(RUN))
     predicted = {"left": prediction.left_overlap, "right": prediction.right_overlap}
     first = {side: runs.measure_overlaps(lambda block: block[0, 0], RUN, (1, 0), side) for side in SIDES}
-    text = ", ".join(f"{side} {summary(v, 4)} (theory {predicted[side]:.4f})" for side, v in first.items())
+    text = ", ".join(f"{side} {mean_std(v, 4)} (theory {predicted[side]:.4f})" for side, v in first.items())
     return Outcome(all_of([in_every_repeat(v > 0.95) for v in first.values()]), text)
 
 
@@ -37,7 +38,7 @@ def diagonal(runs: Runs) -> Outcome:
     for side in SIDES:
         parts = [runs.measure_overlaps(part, RUN, (10, 9), side) for part in (first, following)]
         verdicts.append(in_every_repeat(parts[0] > parts[1]))
-        text.append(f"{side} {summary(parts[0], 2)}, then {summary(parts[1], 2)}")
+        text.append(f"{side} {mean_std(parts[0], 2)}, then {mean_std(parts[1], 2)}")
     return Outcome(all_of(verdicts), f"mean diagonal of the first 1 %, and from there to 10 %: {'; '.join(text)}")
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from spectail.plots.colours import OPTIMIZER_LOOKS
 from spectail.study.artifact import Artifact
-from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, summary
+from spectail.study.claims import Claim, Outcome
 from spectail.study.criteria import OUTLIER, SPIKE, all_outcomes, heavy, largest_change, outliers, spikes_only
 from spectail.study.figure_kinds import first_update, overlap_row, spectra
 from spectail.study.runs import SIDES, Runs
 from spectail.study.settings import ONE_STEP
+from spectail.study.verdicts import all_of, in_every_repeat, mean_std
 
 MEAN_FIELD = ONE_STEP.replace(initialization="mean_field")
 
@@ -63,8 +64,8 @@ def unchanged_or_heavy(runs: Runs) -> Outcome:
     hill = runs.values("pl_alpha_hill", [LARGE], 10)
     return Outcome(
         all_of([in_every_repeat(change < 0.05), in_every_repeat(flags == 1)]),
-        f"η=5e-5: largest relative change {summary(change[:, 0], 2)}; η=0.04: heavy-tailed in {(flags == 1).sum()} of "
-        f"{len(flags)}, Hill {summary(hill[:, 0])} (untrained {runs.law(SMALL).hill():.3f})",
+        f"η=5e-5: largest relative change {mean_std(change[:, 0], 2)}; η=0.04: heavy-tailed in {(flags == 1).sum()} of "
+        f"{len(flags)}, Hill {mean_std(hill[:, 0])} (untrained {runs.law(SMALL).hill():.3f})",
     )
 
 

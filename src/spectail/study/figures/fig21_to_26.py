@@ -8,11 +8,12 @@ from matplotlib.figure import Figure
 from spectail.experiments.experiment import Experiment
 from spectail.plots.look import new_figure, shared_legend
 from spectail.study.artifact import Artifact
-from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, listing, mean_inside, rises, summary
+from spectail.study.claims import Claim, Outcome
 from spectail.study.figure_kinds import ten_step_sweep, trajectory_spectrum_overlaps
 from spectail.study.panels import esd_panel, settings_line
 from spectail.study.runs import SIDES, Runs, Values
 from spectail.study.settings import AFTER, FIG25_RUN, FIG26_RUN, FIRST_UPDATE, S2, TEN_STEPS
+from spectail.study.verdicts import all_of, in_every_repeat, mean_inside, mean_std, means, rises
 
 # Figure 21
 
@@ -26,7 +27,7 @@ def overlaps_shrink(runs: Runs) -> Outcome:
     for side in SIDES:
         first, last = (runs.largest_overlap(e, p, side) for e, p in ((FIRST, AFTER), (RUN, (10, 9))))
         verdicts.append(in_every_repeat(last < 0.5 * first))
-        text.append(f"{side} {summary(first, 2)} → {summary(last, 2)}")
+        text.append(f"{side} {mean_std(first, 2)} → {mean_std(last, 2)}")
     return Outcome(all_of(verdicts), f"largest overlap at t=1 and 10: {', '.join(text)}")
 
 
@@ -57,7 +58,7 @@ FEW = MANY.replace(n=2000)
 def hill_and_gap(runs: Runs, experiment: Experiment, hill: float, low: float, high: float) -> Outcome:
     values, ratio = runs.values("pl_alpha_hill", [experiment], 10), runs.ratio(experiment, [10])[:, 0]
     near = mean_inside(values, hill - 0.1, hill + 0.1)
-    text = f"Hill {summary(values[:, 0], 4)}, λ₁/λ₂ {summary(ratio)}"
+    text = f"Hill {mean_std(values[:, 0], 4)}, λ₁/λ₂ {mean_std(ratio)}"
     return Outcome(all_of([near, in_every_repeat((ratio >= low) & (ratio < high))]), text)
 
 
@@ -108,7 +109,7 @@ def draw(runs: Runs) -> Figure:
 
 def spike_recedes(runs: Runs) -> Outcome:
     ratios = np.concatenate([runs.ratio(e, [10]) for e in FIG24_RUNS], axis=1)
-    return Outcome(rises(np.log(ratios)), f"λ₁/λ₂ at η=1, 10, 100, 1000: {listing(ratios)}")
+    return Outcome(rises(np.log(ratios)), f"λ₁/λ₂ at η=1, 10, 100, 1000: {means(ratios)}")
 
 
 FIG24 = Artifact(
@@ -147,13 +148,13 @@ def largest(runs: Runs) -> dict[str, Values]:
 
 def larger(runs: Runs) -> Outcome:
     by_side = largest(runs)
-    text = "; ".join(f"{side} {summary(v[:, 0], 2)} and {summary(v[:, 1], 2)}" for side, v in by_side.items())
+    text = "; ".join(f"{side} {mean_std(v[:, 0], 2)} and {mean_std(v[:, 1], 2)}" for side, v in by_side.items())
     return Outcome(all_of([rises(v) for v in by_side.values()]), f"largest overlap at ρ=0.3 and 0.7: {text}")
 
 
 def half(runs: Runs) -> Outcome:
     ratios = {side: v[:, :1] / v[:, 1:] for side, v in largest(runs).items()}
-    text = ", ".join(f"{side} {summary(v[:, 0], 2)}" for side, v in ratios.items())
+    text = ", ".join(f"{side} {mean_std(v[:, 0], 2)}" for side, v in ratios.items())
     return Outcome(all_of([mean_inside(v, 0.4, 0.6) for v in ratios.values()]), f"ratio of largest overlaps: {text}")
 
 

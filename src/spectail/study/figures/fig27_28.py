@@ -9,10 +9,11 @@ from spectail.experiments.experiment import Experiment
 from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.plots.overlaps_plot import draw_overlap_bar
 from spectail.study.artifact import Artifact
-from spectail.study.claims import Claim, Outcome, all_of, falls, in_every_repeat, listing, rises, summary
+from spectail.study.claims import Claim, Outcome
 from spectail.study.panels import esd_panel, overlap_panel, protocol_line, settings_line, trajectory_panel
 from spectail.study.runs import Runs, Values
 from spectail.study.settings import FIG25_RUN, FIG26_RUN, S2
+from spectail.study.verdicts import all_of, falls, in_every_repeat, mean_std, means, rises
 
 # Figure 27
 
@@ -33,13 +34,13 @@ def draw_fig27(runs: Runs) -> Figure:
 
 def top(runs: Runs, factor: float) -> Outcome:
     before, after = (runs.top([RUN], step)[:, 0] for step in (5, 6))
-    text = f"λ₁ at t=5, 6: {summary(before)}, {summary(after)}; a factor of {summary(before / after, 2)}"
+    text = f"λ₁ at t=5, 6: {mean_std(before)}, {mean_std(after)}; a factor of {mean_std(before / after, 2)}"
     return Outcome(in_every_repeat(before >= factor * after), text)
 
 
 def rotated(runs: Runs) -> Outcome:
     before, after = (runs.largest_overlap(RUN, pair, "left") for pair in RUN.overlaps)
-    text = f"largest overlap of M₅ with W₅, W₆: {summary(before, 2)}, {summary(after, 2)}"
+    text = f"largest overlap of M₅ with W₅, W₆: {mean_std(before, 2)}, {mean_std(after, 2)}"
     return Outcome(in_every_repeat(before > after), text)
 
 
@@ -126,14 +127,14 @@ def more_points(runs: Runs) -> Outcome:
     gap = test - train
     best = falls(np.stack([test[:, :-1].min(1), test[:, -1]], axis=1))
     return Outcome(
-        all_of([best, falls(gap[:, [0, -1]])]), f"n=500, 2000, 4000, 8000: test {listing(test)}; train {listing(train)}"
+        all_of([best, falls(gap[:, [0, -1]])]), f"n=500, 2000, 4000, 8000: test {means(test)}; train {means(train)}"
     )
 
 
 def train_improves(runs: Runs) -> Outcome:
     run = runs.over_steps("train_loss", FIG25_RUN, (0, FIG25_RUN.steps))
     by_size = last(runs, POINTS, "train_loss")
-    return Outcome(falls(run), f"n=8000: train loss at t=0, 10: {listing(run)}; at t=10 over n: {listing(by_size)}")
+    return Outcome(falls(run), f"n=8000: train loss at t=0, 10: {means(run)}; at t=10 over n: {means(by_size)}")
 
 
 def less_ridge(runs: Runs) -> Outcome:
@@ -143,13 +144,13 @@ def less_ridge(runs: Runs) -> Outcome:
     for column in (2, 3):
         verdicts += [falls(values[:, [1, column]]) for values in (train, test)]
         verdicts.append(rises(gap[:, [1, column]]))
-    return Outcome(all_of(verdicts), f"λ=0.1, 0.01, 0.001, 0.0001: train {listing(train)}; test {listing(test)}")
+    return Outcome(all_of(verdicts), f"λ=0.1, 0.01, 0.001, 0.0001: train {means(train)}; test {means(test)}")
 
 
 def more_noise(runs: Runs) -> Outcome:
     train, test = (last(runs, NOISES, v) for v in ("train_loss", "test_loss_large"))
     return Outcome(
-        all_of([rises(train), rises(test)]), f"ρ=0.1, 0.3, 0.5, 0.7: train {listing(train)}; test {listing(test)}"
+        all_of([rises(train), rises(test)]), f"ρ=0.1, 0.3, 0.5, 0.7: train {means(train)}; test {means(test)}"
     )
 
 
@@ -161,7 +162,7 @@ def slow_decay(runs: Runs) -> Outcome:
     )
     calm, restless = variation[:, :2].max(1), variation[:, 2:].min(1)
     verdict = rises(np.stack([calm, restless], axis=1))
-    return Outcome(verdict, f"variation of the test loss over steps 2 to 5, γ=0.2, 0.4, 0.6, 0.8: {listing(variation)}")
+    return Outcome(verdict, f"variation of the test loss over steps 2 to 5, γ=0.2, 0.4, 0.6, 0.8: {means(variation)}")
 
 
 FIG28 = Artifact(

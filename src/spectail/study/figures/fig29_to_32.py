@@ -6,24 +6,23 @@ import numpy as np
 
 from spectail.experiments.theory import gaussian_moments
 from spectail.study.artifact import Artifact
-from spectail.study.claims import (
-    STANDARD_ERRORS,
-    Claim,
-    Outcome,
-    Verdict,
-    all_of,
-    decided,
-    falls,
-    in_every_repeat,
-    listing,
-    mean_inside,
-    paired_score,
-    rises,
-    summary,
-)
+from spectail.study.claims import Claim, Outcome
 from spectail.study.figure_kinds import spectra, ten_step_sweep
 from spectail.study.runs import Runs, Values
 from spectail.study.settings import LEARNING_RATES, S2, TEN_STEPS, over_learning_rates
+from spectail.study.verdicts import (
+    STANDARD_ERRORS,
+    Verdict,
+    all_of,
+    falls,
+    in_every_repeat,
+    mean_inside,
+    mean_std,
+    means,
+    paired_score,
+    rises,
+    verdict_of,
+)
 
 # Figure 29
 
@@ -51,7 +50,7 @@ def wider(runs: Runs) -> Outcome:
     large = [1, 3]
     normalized, plain = (runs.measure_spectra(decades, [es[i] for i in large], STEPS) for es in (FIG29_RUNS, PLAIN))
     text = "; ".join(
-        f"{name} {summary(normalized[:, i])}, without {summary(plain[:, i])}"
+        f"{name} {mean_std(normalized[:, i])}, without {mean_std(plain[:, i])}"
         for i, name in enumerate(("GD", "FB-Adam"))
     )
     return Outcome(in_every_repeat(normalized > plain), f"decades from the median to the top: {text}")
@@ -89,7 +88,7 @@ FIG30_RUN = TEN_STEPS.replace(weight_normalization=True)
 def lower_hill(runs: Runs) -> Outcome:
     normalized, plain = (runs.over_lr("pl_alpha_hill", setup, "adam", 10, 100) for setup in (FIG30_RUN, TEN_STEPS))
     verdict = all_of([falls(np.stack([p, n], axis=1)) for p, n in zip(plain.T, normalized.T, strict=True)])
-    return Outcome(verdict, f"Hill at η=10, 100: {listing(normalized, 4)}; without {listing(plain, 4)}")
+    return Outcome(verdict, f"Hill at η=10, 100: {means(normalized, 4)}; without {means(plain, 4)}")
 
 
 def benign(runs: Runs) -> Outcome:
@@ -97,8 +96,8 @@ def benign(runs: Runs) -> Outcome:
     test = runs.over_lr("test_loss_large", FIG30_RUN, "adam", 0.01, 100)
     start = runs.values("test_loss_large", [FIG30_RUN.replace(optimizer="adam", lr=LEARNING_RATES[0])], 0)
     harmful = any(paired_score(column) > STANDARD_ERRORS for column in (test - start).T)
-    verdict = all_of([mean_inside(hill, 1.0, 2.45), decided(not harmful)])
-    text = f"η=0.01 to 100: Hill {listing(hill, 4)}; test {listing(test)}, untrained {listing(start)}"
+    verdict = all_of([mean_inside(hill, 1.0, 2.45), verdict_of(not harmful)])
+    text = f"η=0.01 to 100: Hill {means(hill, 4)}; test {means(test)}, untrained {means(start)}"
     return Outcome(verdict, text)
 
 
@@ -140,7 +139,7 @@ def monotone(runs: Runs) -> Outcome:
     ratios = np.concatenate([runs.ratio(e, [10]) for e in FIG31_RUNS], axis=1)
     ways = {rises(ratios), falls(ratios)}
     verdict = Verdict.HOLDS if Verdict.HOLDS in ways else Verdict.UNDECIDED if len(ways) > 1 else ways.pop()
-    return Outcome(verdict, f"λ₁/λ₂ at γ=0.2, 0.4, 0.6, 0.8: {listing(ratios)}")
+    return Outcome(verdict, f"λ₁/λ₂ at γ=0.2, 0.4, 0.6, 0.8: {means(ratios)}")
 
 
 FIG31 = Artifact(
@@ -172,14 +171,14 @@ FIG32_RUN = TEN_STEPS.replace(teacher="tanh")
 def floor(runs: Runs) -> Outcome:
     moments, noise = gaussian_moments("tanh"), FIG32_RUN.label_noise**2
     test = runs.over_lr("test_loss_large", FIG32_RUN, "gd", 0.001, 3000)
-    text = f"over the grid: {listing(test)}; the noise alone {noise:g}, with a linear readout "
+    text = f"over the grid: {means(test)}; the noise alone {noise:g}, with a linear readout "
     return Outcome(mean_inside(test, 0.15, 0.25), f"{text}{noise + moments.square - moments.linear**2:.3f}")
 
 
 def worse(runs: Runs) -> Outcome:
     train, test = (runs.over_lr(v, FIG32_RUN, "adam", 0.01, 10) for v in ("train_loss", "test_loss_large"))
     hill = runs.over_lr("pl_alpha_hill", FIG32_RUN, "adam", 0.01, 10)
-    text = f"η=0.01, 0.1, 1, 10: train {listing(train)}; test {listing(test)}; Hill {listing(hill, 4)}"
+    text = f"η=0.01, 0.1, 1, 10: train {means(train)}; test {means(test)}; Hill {means(hill, 4)}"
     return Outcome(all_of([rises(test[:, 1:]), rises(train[:, 1:])]), text)
 
 

@@ -13,10 +13,11 @@ from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis, 
 from spectail.plots.look import TEXT_WIDTH, new_figure, panel_title
 from spectail.plots.spectrum_plot import draw_spectrum
 from spectail.study.artifact import Artifact
-from spectail.study.claims import Claim, Outcome, all_of, in_every_repeat, summary
+from spectail.study.claims import Claim, Outcome
 from spectail.study.panels import settings_line
 from spectail.study.runs import Runs, spectrum_at
 from spectail.study.settings import FIG4_RUN, FIG4_STEPS
+from spectail.study.verdicts import all_of, in_every_repeat, mean_std
 
 # The evolution
 
@@ -99,7 +100,7 @@ def harmless(runs: Runs) -> Outcome:
     change = np.abs(hill[1] - hill[0]).max(1)
     by_precision = [[runs[e.replace(seed=seed)].phase.values.tolist() for seed in runs.seeds] for e in (FULL, LOW)]
     phases = np.array([full == low for full, low in zip(*by_precision, strict=True)])
-    text = f"largest change of Hill {summary(change, 2)}; same phases in {phases.sum()} of {len(phases)}"
+    text = f"largest change of Hill {mean_std(change, 2)}; same phases in {phases.sum()} of {len(phases)}"
     return Outcome(all_of([in_every_repeat(change < 0.01), in_every_repeat(phases)]), text)
 
 

@@ -16,10 +16,11 @@ from spectail.plots.colours import LAW, OPTIMIZER_LOOKS, SERIES
 from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.spectra.overlap_nulls import alignment_null
 from spectail.study.artifact import Artifact
-from spectail.study.claims import Claim, Outcome, decided
+from spectail.study.claims import Claim, Outcome
 from spectail.study.panels import protocol_line
 from spectail.study.runs import Runs, Values, spectrum_at
 from spectail.study.settings import ONE_STEP, PAPER_OPTIMIZERS
+from spectail.study.verdicts import verdict_of
 
 DIVISORS = (4, 2, 1)
 
@@ -124,7 +125,7 @@ def agrees(runs: Runs) -> Outcome:
     limits = (0.10, 0.05, 0.05, 0.08)
     good = all(error <= limit for error, limit in zip(worst, limits, strict=True))
     text = ", ".join(f"{name} {error:.2g}" for name, error in zip(names, worst, strict=True))
-    return Outcome(decided(good), f"largest deviation of the mean: {text}")
+    return Outcome(verdict_of(good), f"largest deviation of the mean: {text}")
 
 
 PREDICTION = Artifact(

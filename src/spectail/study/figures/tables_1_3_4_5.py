@@ -15,11 +15,12 @@ from spectail.plots.colours import OPTIMIZER_LOOKS
 from spectail.plots.look import new_figure, shared_legend
 from spectail.spectra.phases import Phase
 from spectail.study.artifact import Artifact
-from spectail.study.claims import Claim, Outcome, all_of, decided, listing, summary
+from spectail.study.claims import Claim, Outcome
 from spectail.study.criteria import SPIKE, all_outcomes, heavy, in_every_finite_repeat, spikes_only
 from spectail.study.panels import esd_panel, settings_line
 from spectail.study.runs import Runs
 from spectail.study.settings import QUARTER, S2
+from spectail.study.verdicts import all_of, mean_std, means, verdict_of
 
 HEAVY = (
     "heavy-tailed is the phase of that name: one mode, and Hill at most 2.25 where an untrained matrix has 2.449 "
@@ -93,7 +94,7 @@ def heavy_at(runs: Runs, expected: Mapping[tuple[Experiment, int], bool]) -> Out
         hill = runs.values("pl_alpha_hill", [experiment], step)[:, 0]
         verdicts.append(in_every_finite_repeat(flags, (flags == 1) == tail))
         phase = runs.phases(experiment, step)[0]
-        text.append(f"η={experiment.lr:g}, t={runs.scale.step(step):,}: {phase}, Hill {summary(hill)}")
+        text.append(f"η={experiment.lr:g}, t={runs.scale.step(step):,}: {phase}, Hill {mean_std(hill)}")
     return Outcome(all_of(verdicts), "; ".join(text))
 
 
@@ -110,7 +111,7 @@ def sooner(runs: Runs, experiments: Sequence[Experiment]) -> Outcome:
     ordered = all(a > b for a, b in pairwise(first))
     named = zip(experiments, first, strict=True)
     text = ", ".join(f"η={e.lr:g}: {'none' if math.isinf(t) else f'{t:,.0f}'}" for e, t in named)
-    return Outcome(decided(ordered), f"first heavy-tailed step of those measured: {text}")
+    return Outcome(verdict_of(ordered), f"first heavy-tailed step of those measured: {text}")
 
 
 # Table 1
@@ -120,7 +121,7 @@ SLOW, MIDDLE, FAST = TABLE1_RUNS
 
 def spike_returns(runs: Runs) -> Outcome:
     ratio = runs.ratio(FAST, (10, 100))
-    return Outcome(decided(bool((ratio[:, 1] < ratio[:, 0]).all())), f"λ₁/λ₂ at t=10, 100: {listing(ratio)}")
+    return Outcome(verdict_of(bool((ratio[:, 1] < ratio[:, 0]).all())), f"λ₁/λ₂ at t=10, 100: {means(ratio)}")
 
 
 TABLE1 = of_long_runs(

@@ -1,13 +1,15 @@
-"""Ctrl-C once: finish what is under way, or keep where it is if it is long, and stop. Twice: stop now.
+"""What Ctrl-C does, in this process and in those that it starts.
 
-Not here: how workers leave Ctrl-C to this process (`processes`), also while they are started (`forkserver`).
+Once: finish what is under way, or keep where it is if it is long, and stop. Twice: stop now. Workers leave it to the
+process that started them.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -43,3 +45,26 @@ class Interrupt:
             raise KeyboardInterrupt
         self.requested = True
         self._on_request()
+
+
+def left_to_parent() -> None:
+    """Let SIGINT, which reaches the whole group of processes, be the parent's to answer; SIGTERM ends this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """SIGINT waits: this process gets it afterwards, and one that is started within when it calls `let_through`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def let_through() -> None:
+    """Let SIGINT reach a process that was started with it `held_back`; one that waits was meant for the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops one that waits
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, signal.default_int_handler)

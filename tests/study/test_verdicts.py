@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spectail.study.claims import Verdict, all_of, falls, in_every_repeat, mean_inside, paired_score, rises
+from spectail.study.verdicts import Verdict, all_of, falls, in_every_repeat, mean_inside, paired_score, rises
 
 NOISE = np.random.default_rng(0).normal(size=(5, 1))
 
