@@ -44,6 +44,26 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     return path
 
 
+def check_writable(path: Path) -> None:
+    """Try whether a file can be written, before the work whose result it is to hold.
+
+    Args:
+        path: of the file; its folder is made if need be.
+
+    Raises:
+        OSError: it is a folder, or its folder cannot be made or written to.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; expected the path of a file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=PART, dir=path.parent)
+    except OSError as error:
+        raise type(error)(f"{path} cannot be written: {error.strerror or error}") from None
+    os.close(handle)
+    os.unlink(name)
+
+
 def clear_parts(path: Path) -> None:
     """Remove what is left of writing a file that was cut off; only for who knows that nobody else writes it."""
     for part in path.parent.glob(f".{glob.escape(path.name)}-{'?' * 8}{PART}"):

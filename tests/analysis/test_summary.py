@@ -124,3 +124,5 @@ def test_without_nulls_it_says_what_the_phases_rest_on():
     text = analyze(nn.Linear(30, 20), nulls=False).summary()
     assert "made without nulls" in text
     assert "effect" not in text
+    narrow = {"a": torch.eye(60)[:4], "b": torch.outer(torch.ones(60), torch.arange(40.0))}  # too few, collapsed
+    assert "made without nulls" not in analyze(narrow).summary()

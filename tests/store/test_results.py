@@ -2,9 +2,11 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 
 import spectail
-from spectail.store.results import experiment_at, lazy_results, results_frame
+from spectail.errors import StoreError
+from spectail.store.results import experiment_at, lazy_results, load_results, results_frame
 from spectail.store.store import Store
 from spectail.sweeps.sweep import sweep
 
@@ -143,3 +145,23 @@ def test_runs_of_different_steps_and_records_have_one_step_axis(tmp_path):
     assert np.isfinite(results.kta.sel(steps=3, step=3)).all()
     assert np.isnan(results.kta.sel(steps=1, step=3)).all()
     assert spectail.lazy_results(tmp_path, {"steps": 3}).attrs["steps"] == 3
+
+
+def test_recordings_of_models_are_one_along_the_names_of_their_files(tmp_path):
+    for step in (0, 10):
+        torch.save({"w": torch.eye(20) * (1 + step), "only.here": torch.eye(30)}, tmp_path / f"step-{step}.pt")
+    spectail.analyze_series(tmp_path, nulls=False, out=tmp_path / "all" / "series.nc")
+    spectail.analyze({"w": torch.eye(20)}, nulls=False, out=tmp_path / "all" / "last")
+    (tmp_path / "all" / "other.nc").write_bytes(b"something else")
+    results = load_results(tmp_path / "all")
+    assert results.recording.values.tolist() == ["last/spectra", "series"]
+    assert results.spectral_norm.sel(recording="series", matrix="w").values.tolist() == [1, 11]
+    assert results.spectral_norm.sel(recording="last/spectra", matrix="w", step=0).item() == 1
+    assert np.isnan(results.spectral_norm.sel(recording="last/spectra", matrix="only.here")).all()
+    assert results.phase.sel(recording="last/spectra", matrix="only.here").values.tolist() == ["", ""]
+
+
+def test_a_two_layer_run_outside_a_store_is_no_recording_of_a_model(folder, tmp_path):
+    shutil.copy(next((folder / "runs").glob("*.nc")), tmp_path / "run.nc")
+    with pytest.raises(StoreError, match=r"holds two-layer runs, such as run\.nc, outside a folder runs"):
+        load_results(tmp_path)

@@ -142,8 +142,10 @@ def test_steps_are_given_where_nothing_says_them(tmp_path):
     for name in ("first", "second", "third"):
         torch_file(tmp_path / f"{name}.pt")
     paths = [str(tmp_path / f"{name}.pt") for name in ("first", "second", "third")]
-    with pytest.raises(SourceError, match=r"say the steps of first\.pt, second\.pt, third\.pt; expected steps"):
-        find_series(paths)
+    for source in (paths, tmp_path, f"{tmp_path}/*.pt"):
+        with pytest.raises(SourceError, match=r"say the steps of first\.pt, second\.pt, third\.pt; expected steps"):
+            find_series(source)
+        assert [one.step for one in find_series(source, steps=[0, 10, 20]).checkpoints] == [0, 10, 20]
     assert [(one.step, one.name) for one in find_series(paths, steps=[0, 10, 20]).checkpoints] == [
         (0, "first.pt"), (10, "second.pt"), (20, "third.pt"),
     ]  # fmt: skip

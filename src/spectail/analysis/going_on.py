@@ -16,6 +16,7 @@ import xarray as xr
 from spectail.analysis.identity import difference
 from spectail.analysis.pieces import Request
 from spectail.errors import StoreError
+from spectail.files import check_writable
 from spectail.recording.journal_reading import journal_path, read_journal
 from spectail.recording.reading import load_recording
 
@@ -66,9 +67,10 @@ class Kept:
 
         Raises:
             StoreError: it is of another source, or of other options.
-            FileExistsError: there is one, which is to be refused.
+            OSError: there is one, which is to be refused; or no file can be written there, which is tried.
         """
         path, journal = self.path, journal_path(self.path)
+        check_writable(path)
         if not path.exists() and not journal.exists():
             return None
         if existing == "refuse":

@@ -135,7 +135,9 @@ class SeriesMeasuring:
                     self._take_one(one, waiting, progress.part(len(rest), f"step {one.step}: "))
                     progress.finish(0.0)
         if not self._journal.measurements and not waiting:
-            raise SourceError(f"none of the {len(series.checkpoints)} checkpoints of {series.title} can be read")
+            count = len(series.checkpoints)
+            which = "the only checkpoint" if count == 1 else f"none of the {count} checkpoints"
+            raise SourceError(f"{which} of {series.title} can{'not' if count == 1 else ''} be read")
 
     def _is_due(self, checkpoint: Checkpoint, waiting: float) -> bool:
         """Whether a checkpoint is to be read now."""

@@ -173,7 +173,8 @@ def summarize(recording: xr.Dataset, step: int = -1) -> Summary:
     recording = of_tensor(recording, "weights")
     table = frame(recording, step)
     of_change, names = recording.attrs.get("of") == "comparison", table["name"].tolist()
-    with_nulls = "z_hill" in table and bool(np.isfinite(table["z_hill"].astype(float)).any())
+    judged = table[~table["phase"].isin([Phase.RANK_COLLAPSE, Phase.UNKNOWN])]  # of the others nulls say nothing
+    with_nulls = judged.empty or ("z_hill" in table and bool(np.isfinite(judged["z_hill"].astype(float)).any()))
     by_answer: dict[str, list[str]] = {answer: [] for answer in ANSWERS}
     for row in table.to_dict("records"):
         by_answer[_answer(row)].append(str(row["name"]))

@@ -24,6 +24,7 @@ from spectail.recording.layout import BESIDE_STEPS
 from spectail.recording.quantities import Quantity, quantity, stored_in_runs
 from spectail.recording.reading import load_recording
 from spectail.store.manifest import Entry
+from spectail.store.recordings import recordings_in_one
 from spectail.store.store import Store
 
 _LARGEST = 50_000_000  # cells; beyond it the runs are no grid, and most cells would be empty
@@ -35,14 +36,15 @@ def load_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
     """Every run of a folder in one Dataset, read whole: what `lazy_results` gives, with the eigenvalues in memory.
 
     Args:
-        path: as for `lazy_results`.
+        path: as for `lazy_results`; or a folder of recordings of models: monitors, series, trainings, analyses.
         select: as for `lazy_results`.
 
     Returns:
-        as `lazy_results`; nothing is read from the folder later.
+        as `lazy_results`; nothing is read from the folder later. Recordings of models stand along the dimension
+        `recording`, by the names of their files; what one of them lacks, a step, a matrix, a quantity, is NaN or "".
 
     Raises:
-        FileNotFoundError: the folder has no runs, or none is selected.
+        FileNotFoundError: the folder has neither runs nor recordings, or none is selected.
         StoreError: as `lazy_results`; or the file of a run is damaged.
 
     >>> import tempfile
@@ -54,6 +56,8 @@ def load_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
     >>> results.eigenvalues.dims, results.eigenvalues.shape
     (('lr', 'step', 'index'), (2, 2, 20))
     """
+    if select is None and not Store(path).runs.is_dir() and (recordings := recordings_in_one(Path(path))) is not None:
+        return recordings
     return lazy_results(path, select).load()
 
 

@@ -173,19 +173,18 @@ _DEEPEST = 4  # folders above the checkpoints
 
 
 def _in_folder(folder: Folder, source_of: Callable[[str], str], home: str, depth: int = _DEEPEST) -> list[_Place]:
-    """The places in a folder, or in the only folder below it that has a series; else the folder itself."""
+    """The places in a folder, or in the only folder below it that has a series; of one model the folder itself."""
     series = [*_series_below(folder, "", depth)]
     if len(series) > 1:
         shown = ", ".join(series[:6]) + (", …" if len(series) > 6 else "")
         raise SourceError(f"{folder.name} has several series, in {shown}; name one")
-    if not series:
+    prefix = f"{series[0]}/" if series and series[0] != "." else ""
+    names = [f"{prefix}{name}" for name in _candidates(folder.below(series[0]) if prefix else folder)]
+    if prefix:
+        names += [name for name in _candidates(folder) if not _has_number(name)]
+    if not series and (len(names) < 2 or _is_model(folder)):
         alone = _Place(home, folder.title, partial(_stored_in, folder))
         return [alone] if _holds_weights(folder) else []
-    prefix = f"{series[0]}/" if series[0] != "." else ""
-    inner = folder.below(series[0]) if prefix else folder
-    names = _candidates(inner)
-    if prefix:
-        names = [*(f"{prefix}{name}" for name in names), *(n for n in _candidates(folder) if not _has_number(n))]
     return [_Place(source_of(one), printable(one), partial(_stored_below, folder, one)) for one in names]
 
 

@@ -1,0 +1,46 @@
+"""Many recordings of models as one: of monitors, series, trainings, analyses, each along a dimension of its file.
+
+Not here: runs of the laboratory, which are known by their experiments (`results`).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import xarray as xr
+
+from spectail.errors import StoreError
+from spectail.recording.reading import load_recording
+
+
+def recordings_in_one(folder: Path) -> xr.Dataset | None:
+    """All recordings in a folder, and in those below it, along the dimension `recording`; None where there is none.
+
+    Args:
+        folder: that they lie in. Other files are passed over.
+
+    Raises:
+        StoreError: some are of two-layer runs, which have no matrices with names.
+    """
+    recordings: dict[str, xr.Dataset] = {}
+    for path in sorted(folder.rglob("*.nc")):
+        with suppress(ValueError, OSError):
+            recordings[path.relative_to(folder).with_suffix("").as_posix()] = load_recording(path)
+    if not recordings:
+        return None
+    if runs := [name for name, one in recordings.items() if "matrix" not in one.dims]:
+        raise StoreError(
+            f"{folder} holds two-layer runs, such as {runs[0]}.nc, outside a folder runs; expected a store"
+        )
+    names = xr.Variable("recording", list(recordings))
+    places = {str(dim) for one in recordings.values() for dim in one.dims if dim not in one.coords}
+    padded = [
+        one.assign_coords({dim: range(one.sizes[dim]) for dim in places & {*one.dims}}) for one in recordings.values()
+    ]
+    in_one = xr.concat(
+        padded, names, join="outer", combine_attrs="drop_conflicts", data_vars="all", coords="minimal",
+        compat="override",
+    )  # fmt: skip
+    in_one = in_one.drop_vars(places)
+    return in_one.assign({name: one.fillna("") for name, one in in_one.data_vars.items() if one.dtype == object})
