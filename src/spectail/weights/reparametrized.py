@@ -227,8 +227,11 @@ def _computation(
 
 
 def _weight_norm(v: Float[Tensor, "*shape"], g: Float[Tensor, "*scales"]) -> Float[Tensor, "*shape"]:
-    """Of g · v / ‖v‖, the norm over every dimension that g does not have."""
+    """Of g · v / ‖v‖, the norm over every dimension that g does not have; as PyTorch computes it, to the last bit."""
     over = [axis for axis in range(v.ndim) if g.ndim == 0 or g.shape[axis] == 1]
+    if len(over) == v.ndim - 1:
+        by_torch: Tensor = torch._weight_norm(v, g, next(axis for axis in range(v.ndim) if axis not in over))
+        return by_torch
     scaled: Tensor = v * (g / torch.linalg.vector_norm(v, dim=over, keepdim=True))
     return scaled
 
