@@ -30,7 +30,7 @@ TODAY: dict[str, dict[str, str]] = {
         "measure_matrix": "analysis.row.measure_matrix",
         "open_monitor": "open_monitor",
         "open_weights": "weights.opening.open_weights",
-        "pooled_eigenvalues": "analysis.row.pooled_eigenvalues",
+        "pooled_eigenvalues": "analysis.pooling.pooled_eigenvalues",
         "to_csv": "monitor.loggers.to_csv",
     },
     "networks.adapters": {

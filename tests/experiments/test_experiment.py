@@ -76,7 +76,7 @@ BAD = [
     ({"teacher": "sofplus"}, "did you mean 'softplus'"),
     ({"activation": "Tanh"}, "did you mean 'tanh'"),
     ({"optimizer": "adamm"}, "did you mean 'Adam'"),
-    ({"optimizer": "LBFGS"}, "is not known"),
+    ({"optimizer": "LBFGS"}, "several times a step"),
     ({"optimizer_options": {"betas": [1.0, 0.9]}}, "Invalid beta"),
     ({"optimizer_options": {"betas": [-0.1, 0.9]}}, "Invalid beta"),
     ({"optimizer_options": {"momentum": 0.9}}, "do not suit optimizer='adam'"),

@@ -112,3 +112,14 @@ def test_weight_normalization_gives_the_norm_that_initial_weights_have_on_averag
     weights = 5 * gradients(1)[0]
     normalize_(weights, Experiment(h=4, d=3, initialization=initialization))
     assert float(weights.norm()) == pytest.approx(norm, rel=1e-6)
+
+
+def test_a_name_in_any_case_is_one_optimizer_with_one_key():
+    assert Experiment(optimizer="muon").key == Experiment(optimizer="MUON").key == Experiment(optimizer="Muon").key
+    assert Experiment(optimizer="Adam").key != Experiment(optimizer="adam").key  # torch's, and eqs. 4-5
+
+
+@pytest.mark.parametrize(("name", "reason"), [("SparseAdam", "sparse gradients"), ("lbfgs", "several times a step")])
+def test_optimizers_that_cannot_train_here_say_why(name, reason):
+    with pytest.raises(ValueError, match=reason):
+        Experiment(optimizer=name)

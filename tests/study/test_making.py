@@ -11,9 +11,9 @@ from spectail.store.locks import shared_lock
 from spectail.store.store import Store
 from spectail.study.catalogue import find
 from spectail.study.making import make_all, reproduce
-from spectail.study.plan import Plan
+from spectail.study.plan import Plan, plan_of
 from spectail.study.records import read_records
-from spectail.study.settings import SCALES, Scale
+from spectail.study.settings import SCALES, Scale, vary
 from spectail.sweeps.sweep import run_missing
 
 PLAN = Plan(find(["fig2", "fig4", "table2"]), Scale("tiny", 25, long=False), repeats=1)  # n = 80, d = 40, h = 60
@@ -57,7 +57,7 @@ def test_a_record_is_read_as_it_was_written(store, alone, tmp_path):
 def test_the_function_does_what_the_command_does(tmp_path):
     """Runs, pictures, records, and the verdicts of all that was reproduced in the folder before."""
     before = SCALES["small"]
-    SCALES["small"] = PLAN.scale
+    SCALES["small"] = replace(PLAN.scale, name="small")
     try:
         (record,) = reproduce("table2", scale="small", out=tmp_path, repeats=1, protocol="published")
         assert (record.name, record.claims, list(record.tables)) == ("table2", [], ["published"])
@@ -69,6 +69,34 @@ def test_the_function_does_what_the_command_does(tmp_path):
     assert [claim.number for claim in record.claims] == ["1", "2", "3", "4"]
     assert [r.name for r in read_records(folder)] == ["fig2", "table2"]
     assert len((folder / "claims.csv").read_text().splitlines()) == 1 + 4
+
+
+def test_a_figure_with_other_settings_stands_beside_the_papers_and_says_so(store):
+    """Else a picture of relu would pass for the paper's, or take its place."""
+    scale = vary(PLAN.scale, {"teacher": "relu", "optimizer": "sgd", "lr": "0.5"})
+    plan = Plan(find(["fig4"]), scale, repeats=1, protocols=("published",))
+    assert {(e.teacher, e.optimizer, e.d) for e in plan.experiments()} == {("relu", "SGD", 40)}
+    run_missing(plan.experiments(), store)
+    (record,) = made(store, scale.folder_name, 1, plan)
+    assert scale.folder_name == "tiny-teacher=relu-optimizer=SGD-lr=0.5"
+    assert record.title.endswith("; with teacher=relu, optimizer=SGD, lr=0.5")
+    assert "fig4 --scale tiny --teacher relu --optimizer SGD --lr 0.5 --repeats 1" in record.command
+    assert PLAN.scale.folder_name == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "sentence"),
+    [
+        ("fig3", {"lr": 1.0}, "fig3 compares several values of lr"),
+        ("fig4", {"steps": 3}, "steps is the figure's own"),
+        ("fig4", {"teacher": "rellu"}, "did you mean 'relu'"),
+        ("fig4", {"learning_rate": 1.0}, "learning_rate"),
+        ("fig33", {"teacher": "relu"}, "fig33 has no two-layer experiment"),
+    ],
+)
+def test_settings_that_a_figure_cannot_have_are_told_before_anything_runs(name, settings, sentence):
+    with pytest.raises(SettingError, match=sentence):
+        plan_of(find([name]), "small", None, None, None, settings)
 
 
 @pytest.mark.parametrize(

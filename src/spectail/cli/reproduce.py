@@ -5,13 +5,22 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from spectail.cli.option import option
-from spectail.cli.options import Computing, image_count
+from spectail.cli.options import Computing, image_count, options_of
+from spectail.cli.run import METAVARS, experiment_fields
 from spectail.errors import SettingError
+from spectail.experiments.experiment import Experiment
+from spectail.study.settable import SETTABLE
+
+if TYPE_CHECKING:
+    Settings = Any
+else:
+    Settings = dataclasses.make_dataclass("Settings", options_of(Experiment, SETTABLE, METAVARS), frozen=True)
+    Settings.__doc__ = "Settings of your own in place of the paper's, in figures that have one value of them."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +28,8 @@ class Reproduce:
     """Reproduce figures of the paper: run, draw, and test their claims under both protocols.
 
     Runs are kept in DIR/runs and found again, so an interrupted command goes on where it was.
-    Example: spectail reproduce fig2 fig4 --scale small
+    Settings of your own may take the place of the paper's; such figures get a folder of their own.
+    Example: spectail reproduce fig4 --teacher relu --d 500 --scale small
     """
 
     names: Annotated[
@@ -46,6 +56,7 @@ class Reproduce:
         None
     )
     where: tyro.conf.OmitArgPrefixes[Computing] = dataclasses.field(default_factory=Computing)
+    settings: tyro.conf.OmitArgPrefixes[Settings] = dataclasses.field(default_factory=Settings)
 
     def __call__(self) -> None:
         """Compute what is missing, draw, test, and keep the verdicts."""
@@ -68,7 +79,6 @@ class Reproduce:
                 raise SettingError("reproduce needs the name of a figure or table, such as fig4; or all")
             return
         from spectail.study.making import reproduce
-        from spectail.study.settings import figure_folder
 
         def print_tables(record: Any) -> None:
             for protocol, lines in record.tables.items():
@@ -78,8 +88,9 @@ class Reproduce:
             *self.names, scale=self.scale, out=self.where.out, repeats=self.repeats, protocol=self.protocol,
             data=self.data, images=images, device=self.where.device, workers=self.where.workers,
             compute=self.where.compute, on_record=print_tables, on_note=lambda note: print(note, file=sys.stderr),
+            **experiment_fields(self.settings),
         )  # fmt: skip
         terminal.print_verdicts([claim for record in records for claim in record.claims], self.scale)
-        folder = figure_folder(self.where.out, self.scale)
+        folder = records[0].paths[0].parent
         paths = [path for record in records for path in record.paths]
         print_paths([*paths, folder / "claims.csv", folder / "claims.md"])

@@ -10,7 +10,7 @@ from spectail.cli.options import Device, Out, given_fields, make_command, option
 from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
 
-_METAVARS = {
+METAVARS = {
     "optimizer_options": "JSON",
     "schedule_options": "JSON",
     "record": "log|STEP...",
@@ -19,7 +19,7 @@ _METAVARS = {
 
 
 def _run(options: Any) -> None:
-    experiment = Experiment(**_experiment_fields(options))
+    experiment = Experiment(**experiment_fields(options))
     from spectail.experiments.two_layer.run import simulate
     from spectail.plots.recording_plot import draw_beside
     from spectail.progress import step_progress
@@ -35,7 +35,7 @@ def _run(options: Any) -> None:
     print_recording(result, [path, *draw_beside(result, path)], stored=stored)
 
 
-def _experiment_fields(options: Any) -> dict[str, Any]:
+def experiment_fields(options: Any) -> dict[str, Any]:
     """The options given on the command line, with collections read from their text."""
     fields = given_fields(options, Experiment)
     for name in ("optimizer_options", "schedule_options"):
@@ -76,7 +76,7 @@ Run = make_command(
     "A run that is already in DIR is found again instead of computed.\n"
     "Example: spectail run --optimizer gd --lr 2000 --steps 10 --record 0 1 10",
     [
-        *options_of(Experiment, [name for name in Experiment.model_fields if name != "numerics"], _METAVARS),
+        *options_of(Experiment, [name for name in Experiment.model_fields if name != "numerics"], METAVARS),
         ("out", Out, Path("results")),
         ("device", Device, "cpu"),
     ],

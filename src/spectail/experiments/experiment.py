@@ -329,8 +329,9 @@ def _check_torch_names(experiment: Experiment) -> None:
     own = _names_an_object("optimizer", e.optimizer, "module:Class")
     if not e.schedule and (own or (e.optimizer in UPDATE_NAMES and not e.optimizer_options)):
         return
-    from spectail.experiments.optimizers import check_optimizer
+    from spectail.experiments.optimizers import check_optimizer, optimizer_name
 
+    object.__setattr__(e, "optimizer", optimizer_name(e.optimizer))  # one spelling, so one key
     name, options = ("gd", {}) if own else (e.optimizer, e.optimizer_options)
     check_optimizer(
         name,

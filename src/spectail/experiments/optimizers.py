@@ -101,6 +101,27 @@ SCHEDULES: dict[str, Callable[..., LRScheduler]] = {
 """By name, what makes a learning-rate schedule; called with an optimizer and its own options."""
 
 
+def optimizer_name(name: str) -> str:
+    """The name of an optimizer as `OPTIMIZERS` spells it, whatever case it is written in; "module:Class" as it is.
+
+    Raises:
+        SettingError: there is none, or it cannot train what is here.
+
+    >>> optimizer_name("muon"), optimizer_name("adam"), optimizer_name("Adam")
+    ('Muon', 'adam', 'Adam')
+    """
+    if ":" in name or name in OPTIMIZERS:
+        return name
+    if name.lower() == "sparseadam":
+        raise SettingError(f"optimizer={name!r} wants sparse gradients; those of an experiment are dense, so take adam")
+    if name.lower() == "lbfgs":
+        raise SettingError(f"optimizer={name!r} evaluates the loss several times a step, which no experiment does yet")
+    for known in OPTIMIZERS:
+        if known.lower() == name.lower():
+            return known
+    raise SettingError(unknown_name("optimizer", name, OPTIMIZERS))
+
+
 def make_optimizer(
     name: str,
     parameters: Iterable[Tensor],
@@ -112,7 +133,7 @@ def make_optimizer(
     """An optimizer by name.
 
     Args:
-        name: one of `OPTIMIZERS`, or "module:Class" for a class of one's own, which is called as torch's are.
+        name: as for `optimizer_name`; a class of one's own, "module:Class", is called as torch's are.
         parameters: what it updates.
         lr: learning rate η.
         bias_correction: of adam; others do not use it.
@@ -121,12 +142,7 @@ def make_optimizer(
     Raises:
         ValueError: the name is not known, or the options are not, or are out of range.
     """
-    if ":" in name:
-        maker = object_by_name(name)
-    elif name in OPTIMIZERS:
-        maker = OPTIMIZERS[name]
-    else:
-        raise SettingError(unknown_name("optimizer", name, OPTIMIZERS))
+    maker = object_by_name(name) if ":" in name else OPTIMIZERS[optimizer_name(name)]
     correction = {"bias_correction": bias_correction} if maker is FullBatchAdam else {}
     try:
         optimizer = maker(parameters, lr=lr, **correction, **options)

@@ -156,7 +156,7 @@ def one_step_sweep(
         axes[3].set_ylabel(r"sim($W$, $\beta^*$)")
         for ax, optimizers in zip(axes, (("gd",), ("adam",), PAPER_OPTIMIZERS, PAPER_OPTIMIZERS), strict=True):
             for optimizer in optimizers:
-                critical = critical_lr(setup.replace(optimizer=optimizer, protocol=runs.protocol))
+                critical = critical_lr(runs.scale.in_place(setup.replace(optimizer=optimizer, protocol=runs.protocol)))
                 ax.axvline(critical, color=OPTIMIZER_LOOKS[optimizer][0], lw=0.9, ls=":")
         _finish(drawn, f"Fig. {figure}", runs, setup, "after one step", "; dotted: predicted critical η")
         return drawn

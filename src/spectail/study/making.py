@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from spectail.experiments.deep.training import TRAININGS, Training
 from spectail.experiments.experiment import Experiment
@@ -57,12 +58,13 @@ def reproduce(
     compute: Callable[[Sequence[Experiment], Store], None] | None = None,
     on_record: Callable[[Record], None] = lambda record: None,
     on_note: Callable[[str], None] = warnings.warn,
+    **settings: Any,
 ) -> list[Record]:
     """Reproduce figures and tables of the paper: run, draw, and test their claims.
 
     Runs are kept in OUT/runs and found again, so that an interrupted call goes on where it was. Pictures and records
     are kept in OUT/figures, or OUT/figures-SCALE, beside the verdicts of all that was reproduced there: claims.csv
-    and claims.md.
+    and claims.md. With settings of your own it is OUT/figures-SCALE-SETTINGS, and the pictures say so in their titles.
 
     Args:
         names: of artifacts, such as "fig4"; or "all".
@@ -79,12 +81,14 @@ def reproduce(
         compute: computes the runs that the store lacks; by default on the device, workers or cluster above.
         on_record: is given each record as soon as it is kept.
         on_note: is told in a sentence what "all" leaves out; by default a warning.
+        **settings: fields of `Experiment` in place of the paper's, such as teacher="relu"; sizes are the paper's own.
 
     Returns:
         a record an artifact, in the order of the names.
 
     Raises:
-        ValueError: a name or an option is not valid, or a figure needs images and `data` is not given.
+        ValueError: a name, an option or a setting is not valid, a figure compares several values of a setting, or it
+            needs images and `data` is not given.
         OSError: the folder cannot be written to.
         RuntimeError: some runs failed; the others are kept.
         KeyboardInterrupt: it was interrupted; what was computed is kept.
@@ -96,7 +100,7 @@ def reproduce(
     """
     data = None if data is None else Path(data)
     artifacts, note = choose(names, data)
-    plan, store = plan_of(artifacts, scale, repeats, protocol, images), Store(out)
+    plan, store = plan_of(artifacts, scale, repeats, protocol, images, settings), Store(out)
     if note:
         on_note(note)
     experiments = plan.experiments()
@@ -106,7 +110,7 @@ def reproduce(
         run_missing(experiments, store, Compute(device, workers, ray, resources)).require_all()
     files = {experiment.key: store.path(experiment) for experiment in experiments}
     files |= train_all(plan.trainings(), store.root / TRAININGS, data, device)
-    folder, records = figure_folder(store.root, scale), []
+    folder, records = figure_folder(store.root, plan.scale.folder_name), []
     for record in make_all(plan, files, store, folder, workers or os.cpu_count() or 1):
         on_record(record)
         records.append(record)
@@ -164,7 +168,11 @@ def draw(artifact: Artifact, runs: Mapping[Protocol, Runs], folder: Path) -> lis
     paths = []
     for protocol, of_protocol in runs.items():
         with style():
-            paths += save_figure(artifact.draw(of_protocol), folder / picture_stem(artifact.name, protocol))
+            figure, variation = artifact.draw(of_protocol), of_protocol.scale.variation
+            if variation:
+                size = "" if of_protocol.scale.divisor == 1 else " at the paper's size"
+                figure.suptitle(f"With {variation}{size}; all else as in\n{figure.get_suptitle()}", fontsize=8)
+            paths += save_figure(figure, folder / picture_stem(artifact.name, protocol))
     return paths
 
 

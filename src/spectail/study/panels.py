@@ -16,7 +16,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from spectail.analysis.chance import ChanceOfOverlaps, largest_overlap
-from spectail.experiments.experiment import Experiment
+from spectail.experiments.experiment import UPDATE_NAMES, Experiment
 from spectail.experiments.theory import predict_one_step, predicted_spike
 from spectail.plots.bands import draw_band, draw_null, draw_untrained_hill, lr_axis
 from spectail.plots.colours import OPTIMIZER_LOOKS, SERIES
@@ -39,7 +39,7 @@ def esd_panel(
     said to have done so, in its panel.
     """
     run, lr, step = runs[experiment], runs.scale(experiment).lr, runs.scale.step(step)
-    name = OPTIMIZER_LOOKS[experiment.optimizer][2]
+    name = OPTIMIZER_LOOKS[runs.as_run(experiment).optimizer][2]
     panel_title(ax, index, rf"{name}, $\eta$ = {lr:.4g}, $t$ = {step}")
     if step not in run.step.values:
         return mark_diverged(ax, run)
@@ -73,7 +73,7 @@ def overlap_panel(
         return None
     image, chance = draw_overlaps(ax, overlaps), runs.chance_of_overlaps(experiment, pair, side)
     text = f"max {largest_overlap(overlaps):.2g}"
-    if pair == (1, 0):
+    if pair == (1, 0) and runs.as_run(experiment).optimizer in UPDATE_NAMES:
         prediction = predict_one_step(runs.as_run(experiment))
         text += f"\npredicted {prediction.left_overlap if side == 'left' else prediction.right_overlap:.2g}"
     text += f"\nby chance {chance.largest:.2g}"

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 import xarray as xr
 
@@ -22,7 +23,7 @@ from spectail.store.store import Store
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import find, find_deep
 from spectail.study.runs import Runs, as_trained
-from spectail.study.settings import SCALES, Scale
+from spectail.study.settings import SCALES, Scale, vary
 from spectail.sweeps.estimate import Estimate, estimate_at, machine_speed
 
 
@@ -150,7 +151,12 @@ def choose(names: Sequence[str], data: Path | None) -> tuple[list[Artifact], str
 
 
 def plan_of(
-    artifacts: Sequence[Artifact], scale: str, repeats: int | None, protocol: str | None, images: int | str | None
+    artifacts: Sequence[Artifact],
+    scale: str,
+    repeats: int | None,
+    protocol: str | None,
+    images: int | str | None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> Plan:
     """The plan of some artifacts.
 
@@ -160,9 +166,10 @@ def plan_of(
         repeats: how many seeds, or None for each artifact's own number.
         protocol: "published", "equations", "both", or None for each artifact's own.
         images: of each training, "all", or None for the artifact's own number.
+        settings: fields that take the place of the paper's, as for `vary`.
 
     Raises:
-        ValueError: one of these is not valid.
+        ValueError: one of these is not valid, or is what an artifact varies by itself.
     """
     if scale not in SCALES:
         raise SettingError(unknown_name("scale", scale, SCALES))
@@ -173,4 +180,16 @@ def plan_of(
     if images not in (None, "all") and not (isinstance(images, int) and images > 0):
         raise SettingError(f"images={images!r} is not understood; expected a whole number from 1, or all")
     protocols = [name for name in PROTOCOLS if protocol in ("both", name)]
-    return Plan(artifacts, SCALES[scale], repeats, protocols or None, images)  # type: ignore[arg-type]
+    for artifact in artifacts if settings else ():
+        _check_variable(artifact, settings)
+    varied = vary(SCALES[scale], settings) if settings else SCALES[scale]
+    return Plan(artifacts, varied, repeats, protocols or None, images)  # type: ignore[arg-type]
+
+
+def _check_variable(artifact: Artifact, settings: Mapping[str, Any]) -> None:
+    """See that an artifact has one value of each setting, which another may take the place of."""
+    if not artifact.experiments:
+        raise SettingError(f"{artifact.name} has no two-layer experiment whose settings could be others")
+    for name in settings:
+        if name in Experiment.model_fields and len({str(getattr(e, name)) for e in artifact.experiments}) > 1:
+            raise SettingError(f"{artifact.name} compares several values of {name}, so that one cannot be set")

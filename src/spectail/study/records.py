@@ -7,6 +7,7 @@ and who draws and tests (`making.py`).
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -148,7 +149,7 @@ def record_of(
         parameters = _values_of(names, [plan.scale(experiment) for experiment in artifact.experiments])
     return Record(
         name=artifact.name,
-        title=artifact.title,
+        title=f"{artifact.title}; with {plan.scale.variation}" if plan.scale.settings else artifact.title,
         scale=plan.scale.name,
         repeats=len(plan.seeds(artifact)),
         command=_command(artifact, plan),
@@ -228,12 +229,19 @@ def _of_seeds(described: Sequence[_Described], runs: Runs) -> list[_Described]:
 def _command(artifact: Artifact, plan: Plan) -> str:
     words = ["spectail reproduce", artifact.name]
     words += [] if plan.scale.name == "paper" else ["--scale", plan.scale.name]
+    words += [f"--{name.replace('_', '-')} {_as_word(value)}" for name, value in plan.scale.settings]
     words += [] if plan.repeats is None else ["--repeats", str(plan.repeats)]
     words += ["--data DIR"] if artifact.trainings else []
     words += [] if plan.images is None or not artifact.trainings else ["--images", str(plan.images)]
     if plan.protocols is not None:
         words += ["--protocol", plan.protocols[0] if len(plan.protocols) == 1 else "both"]
     return " ".join(words)
+
+
+def _as_word(value: object) -> str:
+    """A setting as it is said on the command line."""
+    text = json.dumps(value) if isinstance(value, bool | dict) else str(value)
+    return shlex.quote(text)
 
 
 def _values_of(names: Iterable[str], described: Sequence[Experiment | Training]) -> dict[str, str]:

@@ -6,11 +6,16 @@ Not here: runs that a single figure has.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import PLAIN
+from spectail.study.settable import OF_THE_FIGURE, SETTABLE
 
 # The setting of most figures, whose values are the defaults of an experiment; and with four times the data.
 S2 = Experiment()
@@ -38,11 +43,32 @@ class Scale:
         name: "paper" or "small".
         divisor: what n, d and h are divided by.
         long: whether trajectories of more than 100 steps have the paper's length, or are cut short.
+        settings: fields that take the place of the paper's in every experiment, by name.
     """
 
     name: str
     divisor: int
     long: bool = True
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def variation(self) -> str:
+        """The settings that are not the paper's, in words; empty where all are.
+
+        >>> vary(PAPER, {"teacher": "relu", "d": "500"}).variation
+        'd=500, teacher=relu'
+        """
+        return ", ".join(f"{name}={value}" for name, value in self.settings)
+
+    @property
+    def folder_name(self) -> str:
+        """What distinguishes its folder of figures from that of other scales and settings."""
+        words = re.sub(r"[^\w=.+-]+", "_", "-".join(f"{name}={value}" for name, value in self.settings))
+        return f"{self.name}-{words}" if self.settings else self.name
+
+    def in_place(self, experiment: Experiment) -> Experiment:
+        """The experiment with the settings in place of its own, at the paper's size."""
+        return experiment.replace(**dict(self.settings)) if self.settings else experiment
 
     def step(self, step: int) -> int:
         """The step that stands for one of the paper: itself, or beyond 100 its geometric mean with 100.
@@ -54,9 +80,9 @@ class Scale:
 
     def __call__(self, experiment: Experiment) -> Experiment:
         """The experiment to run for one that is written down at the paper's size."""
-        if self.divisor == 1 and self.long:
-            return experiment
-        e, k = experiment, self.divisor
+        e, k = self.in_place(experiment), self.divisor
+        if k == 1 and self.long:
+            return e
         ntk = e.initialization == "ntk"
         gd, adaptive = (1 / k, math.sqrt(k)) if ntk else (1 / math.sqrt(k), float(k))
         factor = gd if e.optimizer == "gd" else adaptive
@@ -74,8 +100,26 @@ SMALL = Scale("small", 5, long=False)
 SCALES = {scale.name: scale for scale in (PAPER, SMALL)}
 
 
+def vary(scale: Scale, settings: Mapping[str, Any]) -> Scale:
+    """The scale with some settings in place of the paper's.
+
+    Args:
+        scale: at which experiments are run.
+        settings: fields of `Experiment`, as numbers or as text; sizes are those at the paper's scale.
+
+    Raises:
+        SettingError: one is not known or not valid, or is a figure's own.
+    """
+    for name in settings:
+        if name in OF_THE_FIGURE:
+            known = ", ".join(SETTABLE)
+            raise SettingError(f"{name} is the figure's own and cannot be set; these can: {known}")
+    checked = Experiment(**settings)
+    return replace(scale, settings=tuple((name, getattr(checked, name)) for name in SETTABLE if name in settings))
+
+
 def figure_folder(root: Path, scale: str) -> Path:
-    """The folder beside the runs of a store that holds pictures and records of a scale."""
+    """The folder beside the runs of a store that holds pictures and records of a scale, by its `folder_name`."""
     return root / ("figures" if scale == "paper" else f"figures-{scale}")
 
 

@@ -27,7 +27,8 @@ def first_spike(runs: Runs) -> Outcome:
         first[name] = next((lr for lr, top in zip(LEARNING_RATES, lowest.tolist(), strict=True) if top > edge), None)
     as_claimed = first == {"GD": 2000.0, "FB-Adam": 0.1}
     text = ", ".join(f"{name} {'none' if lr is None else f'{lr:g}'}" for name, lr in first.items())
-    predicted = [critical_lr(ONE_STEP.replace(optimizer=o, protocol=runs.protocol)) for o in PAPER_OPTIMIZERS]
+    of_optimizers = (ONE_STEP.replace(optimizer=o, protocol=runs.protocol) for o in PAPER_OPTIMIZERS)
+    predicted = [critical_lr(runs.scale.in_place(e)) for e in of_optimizers]
     text = f"first spike at {text}; predicted critical η {predicted[0]:.4g} and {predicted[1]:.3g}"
     return Outcome(verdict_of(as_claimed), text)
 
