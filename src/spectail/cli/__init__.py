@@ -24,6 +24,7 @@ COMMANDS = {
     "show": "show:Show",
     "predict": "predict:Predict",
     "report": "report:Report",
+    "watch": "watch:Watch",
     "analyze": "analyze:Analyze",
     "series": "series:SeriesCommand",
     "train": "train:Train",

@@ -5,7 +5,7 @@ const { steps, matrices, quantities } = data, last = steps.length - 1, long = la
 const index = matrices.map((_, i) => i), DEPTH = [0, 1, 2, 3], CURVES = [0, 1, 2];
 const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"); // Plotly reads tags in labels
 const sub = (symbol) => plain(symbol).replace(/_(\w+)/g, "<sub>$1</sub>");
-const number = (q, value, digits) => (q.whole && value !== null ? String(value) : show(value, digits)).replace("-", "−");
+const number = (q, value, digits) => (q.integer && value !== null ? String(value) : show(value, digits)).replace("-", "−");
 const chosen = () => ({ m: matrices[Number(byId("matrix").value)] || matrices[0], i: Number(byId("matrix").value), at: Number(byId("step").value) });
 const phaseOf = (m, at) => data.phases[m.phases[at]];
 const offered = Object.keys(quantities).filter((name) => quantities[name].symbol), inTables = offered.filter((name) => quantities[name].head);
@@ -77,17 +77,17 @@ function drawRibbon() {
 }
 
 function drawCurve(slot) {
-  const name = byId("of-curve-" + slot).value, { m, at } = chosen(), whole = data.whole.find((one) => one.name === name);
-  const q = whole || quantities[name], numbers = whole ? whole.x : steps, values = whole ? whole.y : m.series[name];
-  const band = (!whole && m.nulls[name]) || null, spread = !whole && q.error && m.series[q.error], ink = css("--ink"), shapes = [], notes = [];
+  const name = byId("of-curve-" + slot).value, { m, at } = chosen(), ofTraining = data.of_training.find((one) => one.name === name);
+  const q = ofTraining || quantities[name], numbers = ofTraining ? ofTraining.x : steps, values = ofTraining ? ofTraining.y : m.series[name];
+  const band = (!ofTraining && m.nulls[name]) || null, spread = !ofTraining && q.error && m.series[q.error], ink = css("--ink"), shapes = [], notes = [];
   const { map, axis } = scaled(q, values, band), x = numbers.map(place), look = palette.series[slot];
   const trace = { type: "scatter", mode: numbers.length > 60 ? "lines" : "lines+markers", x, y: values.map(map), connectgaps: false, line: { color: look.colour, width: 2 }, marker: { size: 6, symbol: look.symbol },
-    text: numbers.map((s, i) => "step " + s + (whole ? "" : ": " + plain(phaseOf(m, i))) + "<br>" + sub(q.symbol) + " " + number(q, values[i])), hovertemplate: "%{text}<extra></extra>" };
+    text: numbers.map((s, i) => "step " + s + (ofTraining ? "" : ": " + plain(phaseOf(m, i))) + "<br>" + sub(q.symbol) + " " + number(q, values[i])), hovertemplate: "%{text}<extra></extra>" };
   const traces = [trace];
-  if (whole && whole.band) {
+  if (ofTraining && ofTraining.band) {
     const common = { type: "scatter", mode: "lines", x, hoverinfo: "skip", connectgaps: false, line: { width: 0 } };
-    traces.push({ ...common, y: whole.band[0].map(map) }, { ...common, y: whole.band[2].map(map), fill: "tonexty", fillcolor: palette.band }, { ...common, y: whole.band[1].map(map), line: { color: ink, dash: "dot", width: 1.2 } });
-    const typical = whole.band[1][numbers.length - 1];
+    traces.push({ ...common, y: ofTraining.band[0].map(map) }, { ...common, y: ofTraining.band[2].map(map), fill: "tonexty", fillcolor: palette.band }, { ...common, y: ofTraining.band[1].map(map), line: { color: ink, dash: "dot", width: 1.2 } });
+    const typical = ofTraining.band[1][numbers.length - 1];
     if (typical !== null) notes.push({ xref: "paper", x: 1, xanchor: "right", y: map(typical), yanchor: "bottom", text: q.chance + " " + show(typical, 3), showarrow: false, font: { size: 11 }, bgcolor: css("--paper"), opacity: 0.85 });
   }
   if (spread) trace.error_y = { type: "data", array: spread, thickness: 0.8, width: 0, color: look.colour };
@@ -271,7 +271,7 @@ function go(i, at) {
 
 function offer(id, names, value) {
   const option = (name, q) => new Option(q.symbol + " – " + q.text, name);
-  byId(id).replaceChildren(...names.map((name) => option(name, quantities[name])), ...(id.startsWith("of-curve") ? data.whole.map((one) => option(one.name, one)) : []));
+  byId(id).replaceChildren(...names.map((name) => option(name, quantities[name])), ...(id.startsWith("of-curve") ? data.of_training.map((one) => option(one.name, one)) : []));
   if (value) byId(id).value = value;
 }
 
@@ -283,7 +283,7 @@ function start() {
   if (long) {
     const signs = offered.filter((name) => quantities[name].drawn === "signed");
     byId("shown").replaceChildren(new Option("phase", "phase"), ...signs.map((name) => new Option(quantities[name].symbol, name)));
-    const losses = data.whole.filter((one) => one.head).map((one) => one.name), curves = [...inTables.filter((name) => quantities[name].drawn !== "signed" && !quantities[name].whole).slice(0, losses.length ? 2 : 3), ...losses];
+    const losses = data.of_training.filter((one) => one.head).map((one) => one.name), curves = [...inTables.filter((name) => quantities[name].drawn !== "signed" && !quantities[name].integer).slice(0, losses.length ? 2 : 3), ...losses];
     CURVES.forEach((slot) => offer("of-curve-" + slot, offered, curves[slot] || offered[0]));
     // even steps on a linear axis, others on a logarithmic one
     const gaps = steps.slice(1).map((s, i) => s - steps[i]);

@@ -5,6 +5,7 @@ What it shows, and what that is called, comes from the table of quantities; its 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from spectail.analysis.null_bands import null_band, word_of_null
 from spectail.analysis.summary import EFFECT, summarize
 from spectail.errors import SettingError, StoreError
 from spectail.files import write_content
+from spectail.recording.event_groups import grouped_events
 from spectail.recording.events import events
 from spectail.recording.layout import frame
 from spectail.recording.quantities import OVER, Quantity, quantities_of
@@ -31,7 +33,7 @@ _BRACKETS = ("(…)", IN_BRACKETS.partition(": ")[2])
 
 _FEWEST_POINTS, _MOST_POINTS = 100, 4000  # of one packed spectrum
 
-_EVENTS = 1000  # that are listed
+_EVENTS = 300  # groups of them that are listed
 
 _NUMBERS = 1_000_000  # of all series together; beyond, only what tables show goes into the page
 
@@ -59,6 +61,21 @@ def write_page(shown: Any, path: str | os.PathLike[str], *, command: str = "") -
     ...     write_page(sp.analyze(nn.Linear(30, 20), nulls=False), Path(folder) / "analysis.html").name
     'analysis.html'
     """
+    return write_content(Path(path), page_of(shown, command=command))
+
+
+def page_of(shown: Any, *, command: str = "", version: str = "") -> str:
+    """The text of the page that `write_page` writes.
+
+    Args:
+        shown: an `Analysis`, a `Comparison`, or a recording of any kind.
+        command: that made what is shown, to be named.
+        version: of what is shown; with it the page asks the server that it came from whether there is another.
+
+    Raises:
+        SettingError: it is something else.
+        StoreError: the recording holds no measurement.
+    """
     recording = shown.recording if isinstance(shown, Analysis) else shown
     if not isinstance(recording, xr.Dataset) or not {"matrix", "step"} <= set(recording.coords):
         is_results = isinstance(recording, xr.Dataset) and "key" in recording
@@ -67,11 +84,11 @@ def write_page(shown: Any, path: str | os.PathLike[str], *, command: str = "") -
     if not recording.sizes["step"] or not recording["matrix"].size:
         raise StoreError("the recording holds no measurement, so there is nothing to show on a page")
     recording = complete(recording)
-    path, table = Path(path), frame(recording)
+    table = frame(recording)
     shown_steps = _steps_with_spectra(recording)
     skipped = skipped_of(recording)
-    happened = _events(recording)
-    text = page(
+    happened = _event_groups(recording)
+    return page(
         "recording",
         _data(recording, shown_steps),
         title=recording_title(recording),
@@ -82,14 +99,15 @@ def write_page(shown: Any, path: str | os.PathLike[str], *, command: str = "") -
         steps=recording["step"].values.tolist(),
         columns=["matrix", *(q.head for q in shown_quantities(recording))],
         rows=_rows(recording, table.to_dict("records")),
-        events=happened[:_EVENTS],
+        groups=happened[:_EVENTS],
         more=max(len(happened) - _EVENTS, 0),
         skipped=skipped or (),
         spectra=len(shown_steps),
         seconds=_seconds(recording),
         about=[(q.head, q.text) for q in shown_quantities(recording)] + [_BRACKETS],
+        left_out=json.loads(recording.attrs.get("left_out", "[]")),
+        version=version,
     )
-    return write_content(path, text)
 
 
 def recordings_in(folder: Path) -> Iterator[tuple[Path, xr.Dataset]]:
@@ -173,7 +191,7 @@ def _data(recording: xr.Dataset, shown_steps: list[int]) -> dict[str, Any]:
         "shown": shown_steps,
         "phases": phases,
         "quantities": {q.name: _described(q) for q in series},
-        "whole": [one for q in quantities_of(recording) for one in _whole(recording, q)],
+        "of_training": [one for q in quantities_of(recording) for one in _training_curves(recording, q)],
         "matrices": matrices,
     }
 
@@ -189,11 +207,11 @@ def _described(q: Quantity) -> dict[str, Any]:
     """How a quantity is drawn; without a symbol it is not offered."""
     error = "alpha_stderr" if q.name == "pl_alpha_ks" else ""
     names = {key: getattr(q, key) for key in ("symbol", "text", "drawn", "head")}
-    return names | {"whole": q.dtype is int, "error": error, "chance": word_of_null(q)}
+    return names | {"integer": q.dtype is int, "error": error, "chance": word_of_null(q)}
 
 
-def _whole(recording: xr.Dataset, q: Quantity) -> list[dict[str, Any]]:
-    """What is measured of the training rather than of a matrix, along steps or updates; one for each group."""
+def _training_curves(recording: xr.Dataset, q: Quantity) -> list[dict[str, Any]]:
+    """Curves of the training itself (loss, learning rate, …) over steps or updates; one a parameter group."""
     values = recording[q.name]
     along = next((str(dim) for dim in ("step", "update") if dim in values.dims), "")
     if (
@@ -259,11 +277,12 @@ def _cell(row: Mapping[str, Any], q: Quantity) -> dict[str, Any]:
     }
 
 
-def _events(recording: xr.Dataset) -> list[dict[str, Any]]:
+def _event_groups(recording: xr.Dataset) -> list[dict[str, Any]]:
+    """What happened, alike of several matrices in one, with where its first matrix stands; what is latest first."""
     steps = {step: at for at, step in enumerate(recording["step"].values.tolist())}
     names = {str(name): at for at, name in enumerate(np.atleast_1d(recording["matrix"].values))}
+    known = [event for event in events(recording) if event.step in steps and event.matrix in names]
     return [
-        {"at": steps[event.step], "matrix": names[event.matrix], "event": event}
-        for event in events(recording)
-        if event.step in steps and event.matrix in names
+        {"at": steps[group.step], "matrices": [(names[name], name) for name in group.matrices], "group": group}
+        for group in grouped_events(known)
     ]

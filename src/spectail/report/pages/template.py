@@ -38,13 +38,25 @@ def page(name: str, data: Any, **shown: Any) -> str:
     )
     environment.filters["in_short"] = listed
     return environment.get_template(f"{name}.html").render(
-        **shown,
+        **{"version": "", **shown},
         css=Markup(_resource("base.css") + _resource(f"{name}.css")),
         plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
         palette=_as_json(palette()),
         data=_as_json(data),
-        script=Markup(_resource("spectra.js") + _resource(f"{name}.js")),
+        script=Markup(
+            _resource("spectra.js") + _resource(f"{name}.js") + (_resource("live.js") if shown.get("version") else "")
+        ),
     )
+
+
+def waiting_page(sentence: str) -> str:
+    """A page that says why there is nothing yet, and loads itself anew.
+
+    Args:
+        sentence: why, without its point.
+    """
+    environment = jinja2.Environment(loader=jinja2.FunctionLoader(_resource), autoescape=True)
+    return environment.get_template("waiting.html").render(sentence=sentence, css=Markup(_resource("base.css")))
 
 
 def _as_json(data: Any) -> Markup:

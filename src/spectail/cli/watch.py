@@ -1,0 +1,51 @@
+"""`spectail watch`."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from spectail.cli.option import option
+
+
+@dataclasses.dataclass(frozen=True)
+class Watch:
+    """Show a recording while it grows, until Ctrl-C.
+
+    The page is served to this machine only, and loads itself anew when there is more to show. The file may be one that
+    a monitor or `spectail series --follow` writes right now, or that does not exist yet.
+    Example: spectail watch run.nc; spectail watch run.nc --terminal
+    """
+
+    file: Annotated[Path, tyro.conf.Positional, option(metavar="FILE.nc", help="The file of the recording.")]
+    terminal: Annotated[bool, option(help="Show it in the terminal, not as a page.", help_behavior_hint="")] = False
+    port: Annotated[int, option(metavar="PORT", help="To serve the page at; 0 is any that is free.")] = 0
+
+    def __call__(self) -> None:
+        """Look at the file until Ctrl-C."""
+        from spectail.errors import SettingError
+        from spectail.report.watching import WatchedRecording
+
+        if self.file.is_dir():
+            raise SettingError(f"{self.file} is a folder; expected the file of a recording")
+        if not 0 <= self.port < 2**16:
+            raise SettingError(f"port must be from 0 to 65535, not {self.port}")
+        watched = WatchedRecording(self.file)
+        if self.terminal:
+            from spectail.report.terminal.live import show_live
+
+            show_live(watched)
+            return
+        from spectail.report.serving import PageServer
+
+        watched.look()
+        with PageServer(watched, self.port) as server:
+            print(f"{self.file} is shown at {server.address} (Ctrl-C ends this)", flush=True)
+            print(watched.sentence, file=sys.stderr)
+            for _ in watched.states():
+                server.refresh()
+                print(watched.sentence, file=sys.stderr)

@@ -1,0 +1,50 @@
+"""A recording on the terminal while it grows. Not here: its tables (`recording`)."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from spectail.analysis.completion import complete
+from spectail.analysis.summary import summarize
+from spectail.recording.event_groups import grouped_events
+from spectail.recording.events import events
+from spectail.recording.layout import of_tensor
+from spectail.report.terminal.tables import console
+from spectail.report.watching import WatchedRecording
+
+_EVENTS = 8  # that are shown, the latest
+
+
+def show_live(watched: WatchedRecording) -> None:
+    """Show what a recording says until Ctrl-C: its answer, the latest events, how the last look went.
+
+    Args:
+        watched: the recording.
+    """
+    out = console()
+    with Live(Text(watched.sentence), console=out, auto_refresh=False, vertical_overflow="ellipsis") as live:
+        for _ in watched.states():
+            live.update(screen(watched, out.width), refresh=True)
+
+
+def screen(watched: WatchedRecording, width: int) -> RenderableType:
+    """What is shown at one moment.
+
+    Args:
+        watched: the recording.
+        width: of the terminal.
+    """
+    if watched.recording is None:
+        return Text(watched.sentence, style="yellow")
+    weights = of_tensor(complete(watched.recording), "weights")
+    first, *further = summarize(weights).lines(width)
+    happened = [str(group) for group in grouped_events(events(watched.recording))[:_EVENTS]]
+    return Group(
+        Text(first, style="bold"),
+        *(Text(line) for line in further),
+        Text("events, the latest first" if happened else "no matrix changed its phase", style="bold"),
+        *(Text(f"  {line}", overflow="ellipsis", no_wrap=True) for line in happened),
+        Text(f"{watched.sentence}; Ctrl-C ends this", style="dim"),
+    )

@@ -1,0 +1,148 @@
+"""What `spectail watch` shows of a file that another process writes."""
+
+import http.client
+import io
+import json
+import os
+import signal
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+from spectail import SpectralMonitor, every
+from spectail.cli import main
+from spectail.report import watching
+from spectail.report.serving import PageServer
+from spectail.report.terminal.live import screen
+from spectail.report.watching import WatchedRecording
+
+
+def monitor_of(path):
+    torch.manual_seed(0)
+    return SpectralMonitor(nn.Sequential(nn.Linear(20, 12), nn.Linear(12, 15)), path=path, nulls=False)
+
+
+def test_a_file_is_waited_for_and_followed_through_its_journal(tmp_path):
+    watched = WatchedRecording(tmp_path / "run.nc")
+    assert watched.look()
+    assert "does not exist" in watched.sentence
+    assert not watched.look()  # the same sentence is told once
+    model = nn.Linear(20, 12)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    monitor = SpectralMonitor(model, optimizer, when=every(1), path=watched.path, nulls=False)
+    assert watched.look()
+    assert watched.recording.sizes["step"] == 1
+    model(torch.ones(20)).sum().backward()
+    optimizer.step()  # its measurement is in the journal only
+    assert watched.look()
+    assert watched.sentence == "run.nc: 2 measurements, the last at step 1"
+    assert not watched.look()
+    monitor.detach()
+
+
+def test_what_is_half_written_or_gone_is_a_sentence_and_the_last_state_stays(tmp_path):
+    monitor_of(tmp_path / "run.nc").detach()
+    watched = WatchedRecording(tmp_path / "run.nc")
+    watched.look()
+    state, whole = watched.recording, watched.path.read_bytes()
+    watched.path.write_bytes(whole[:1000])
+    assert watched.look()
+    assert watched.sentence.endswith("it is tried again")
+    watched.path.unlink()
+    assert watched.look()
+    assert "does not exist" in watched.sentence
+    assert watched.recording is state
+    watched.path.write_bytes(whole)
+    assert watched.look()
+    assert watched.version == 2
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    path = tmp_path_factory.mktemp("watched") / "run.nc"
+    monitor_of(path).detach()
+    watched = WatchedRecording(path)
+    watched.look()
+    with PageServer(watched) as server:
+        yield server
+
+
+def ask(server, path="/", method="GET", **headers):
+    connection = http.client.HTTPConnection(server.address.split("/")[2], timeout=10)
+    connection.request(method, path, headers=headers)
+    reply = connection.getresponse()
+    body = reply.read()
+    connection.close()
+    return reply.status, body
+
+
+def test_the_page_asks_its_own_server_and_nobody_else(server):
+    status, page = ask(server)
+    assert status == 200
+    assert b"connect-src 'self'" in page
+    status, state = ask(server, "/state")
+    assert (status, json.loads(state)["version"]) == (200, "1")
+    assert b'data-version="1"' in page
+
+
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}])
+def test_another_site_gets_nothing_by_a_name_that_it_points_here(server, headers):
+    assert ask(server, **headers) == (403, b"this server answers its own page only")
+
+
+def test_nothing_can_be_written_and_no_file_be_named(server):
+    assert ask(server, method="POST")[0] == 501
+    for path in ("/run.nc", "/../run.nc", "/%2e%2e/run.nc", "//evil.example/"):
+        assert ask(server, path)[0] == 404
+
+
+def test_a_page_waits_for_a_file_that_is_not_there(tmp_path):
+    watched = WatchedRecording(tmp_path / "<b>.nc")
+    watched.look()
+    with PageServer(watched) as server:
+        assert b"&lt;b&gt;.nc does not exist" in ask(server)[1]
+        monitor_of(watched.path).detach()
+        watched.look()
+        server.refresh()
+        assert b'data-version="1"' in ask(server)[1]
+
+
+@pytest.mark.parametrize("options", [[], ["--terminal"]])
+def test_ctrl_c_ends_it_with_130(tmp_path, monkeypatch, capsys, options):
+    monkeypatch.setattr(watching, "INTERVAL", 0.01)
+    monitor_of(tmp_path / "run.nc").detach()
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        with pytest.raises(SystemExit) as stop:
+            main(["watch", str(tmp_path / "run.nc"), *options])
+    finally:
+        timer.cancel()
+    assert stop.value.code == 130
+    output = capsys.readouterr()
+    assert output.err.endswith("interrupted\n")
+    assert ("http://127.0.0.1:" in output.out) == (not options)
+
+
+def test_the_terminal_shows_the_answer_and_the_events(tmp_path):
+    from rich.console import Console
+
+    monitor_of(tmp_path / "run.nc").detach()
+    watched = WatchedRecording(tmp_path / "run.nc")
+    watched.look()
+    out = Console(width=80, record=True, file=io.StringIO())
+    out.print(screen(watched, 80))
+    text = out.export_text()
+    assert "2 matrices measured" in text
+    assert "no matrix changed its phase" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"), [(["."], "is a folder"), (["a.nc", "--port", "70000"], "port must")]
+)
+def test_what_cannot_be_watched_is_told(arguments, sentence, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["watch", *arguments])
+    assert sentence in capsys.readouterr().err
