@@ -133,3 +133,25 @@ def test_a_change_of_any_rank_is_formed():
 def test_an_adapter_that_is_the_same_is_unchanged():
     assert compare(adapter(4, 0), adapter(4, 0), nulls=False).frame["note"].tolist() == ["unchanged"]
     assert analyze(adapter(4, 0), nulls=False).frame["frobenius_norm"].item() > 0
+
+
+def low_rank_merged_in_bfloat16(rank):
+    generator = torch.Generator().manual_seed(0)
+    base = (0.02 * torch.randn(200, 160, generator=generator)).bfloat16()
+    left, right = (torch.randn(*shape, generator=generator) for shape in ((200, rank), (rank, 160)))
+    return base, (base.float() + 1e-3 * left @ right).bfloat16()
+
+
+def test_the_rounding_of_a_merged_adapter_has_no_exponent():
+    row = compare(*({"w": weights} for weights in low_rank_merged_in_bfloat16(5))).frame.iloc[0]
+    assert row["note"].endswith("155 of 160 eigenvalues are zero to the rounding of the stored weights")
+    assert row["phase"] == "rank-collapse"
+    assert np.isnan(row["pl_alpha_hill"])
+    assert np.isnan(row["z_hill"])
+
+
+def test_a_change_that_is_nothing_but_rounding_is_noise():
+    weights = torch.randn(200, 160, generator=torch.Generator().manual_seed(0))
+    row = compare({"w": weights}, {"w": weights.bfloat16()}).frame.iloc[0]
+    assert row["phase"] == "random-like"
+    assert "rounding" not in row["note"]

@@ -120,6 +120,13 @@ def test_a_change_is_told_as_a_change():
     assert "none" not in str(summarize(compare({"c.weight": before["c.weight"]}, after).recording))
 
 
+def test_a_layer_without_weights_has_vanished():
+    weights = {"a.weight": torch.zeros(30, 20), "b.weight": gaussian(0, 30, 20)}
+    summary = summarize(analyze(weights, nulls=False).recording)
+    said = {group.answer: group.names for group in summary.groups if group.names}
+    assert said == {"vanished": ("a.weight",), "untrained": ("b.weight",)}
+
+
 def test_without_nulls_it_says_what_the_phases_rest_on():
     text = analyze(nn.Linear(30, 20), nulls=False).summary()
     assert "made without nulls" in text

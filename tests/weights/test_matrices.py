@@ -471,6 +471,14 @@ def test_what_holds_no_tensor_is_refused_and_an_empty_model_is_not():
     assert open_weights({}).matrices == open_weights(nn.ReLU()).matrices == ()
 
 
+def test_lists_of_rows_are_weights_and_other_lists_are_not():
+    rows = torch.randn(12, 11).double()
+    opened = open_weights({"w": rows.tolist(), "sizes": [[1, 2], [3, 4]], "ragged": [[1.0], [2.0, 3.0]]})
+    (matrix,) = opened.matrices
+    assert torch.equal(matrix.load()[0], rows)
+    assert {one.name for one in opened.skipped} == {"sizes", "ragged"}
+
+
 def test_a_causal_mask_that_is_kept_as_a_bias_is_no_weight():
     found = open_weights({"h.0.attn.bias": torch.ones(1, 1, 8, 8), "h.0.attn.masked_bias": torch.tensor(-1e4)})
     assert not found.matrices

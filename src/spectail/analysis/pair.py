@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackError, svds
 from torch import Tensor
 
-from spectail.analysis.pooling import pooled_eigenvalues
+from spectail.analysis.pooling import SLICE_FACTOR, pooled_eigenvalues
+from spectail.analysis.spacing import rounding_variance
 from spectail.errors import SpectailError
 from spectail.spectra.distances import spectral_distances
 from spectail.spectra.gram import blas_threads
@@ -92,6 +93,24 @@ class _Change:
             return Factors(torch.cat([new.left, -old.left], 1), torch.cat([new.right, old.right]))
         # (B′ − B)A′ + B(A′ − A): exact where little changes, or nothing
         return Factors(torch.cat([new.left - old.left, old.left], 1), torch.cat([new.right, new.right - old.right]))
+
+
+def rounding_of_change(before: WeightMatrix, after: WeightMatrix) -> float | None:
+    """The variance that the rounding of two stored matrices leaves in their difference.
+
+    Args:
+        before: one matrix, or the slices of a kernel.
+        after: another of the same shape.
+
+    Returns:
+        the larger of both, times the convention for slices; None where they are known by their factors, or hold NaN.
+    """
+    if before.factors is not None or after.factors is not None:
+        return None
+    factor = SLICE_FACTOR if before.slices > 1 else 1.0
+    squares = [float(one.load().detach().float().square().mean()) for one in (before, after)]
+    variances = [rounding_variance(one.dtype, x) for one, x in zip((before, after), squares, strict=True)]
+    return factor * max(variances) if all(map(math.isfinite, variances)) else None
 
 
 def direction_overlaps(before: WeightMatrix, after: WeightMatrix) -> dict[str, float]:

@@ -24,7 +24,14 @@ from spectail.analysis.base import against_base, bytes_beside_base, work_beside_
 from spectail.analysis.cost import bytes_needed, bytes_stored, work
 from spectail.analysis.failures import why_not
 from spectail.analysis.identity import content_hash, stamps_of, weights_digest
-from spectail.analysis.pair import Pair, direction_overlaps, pair_up, spectral_moves, update_overlaps
+from spectail.analysis.pair import (
+    Pair,
+    direction_overlaps,
+    pair_up,
+    rounding_of_change,
+    spectral_moves,
+    update_overlaps,
+)
 from spectail.analysis.row import measure_matrix, measured_or_noted, not_measured
 from spectail.errors import SettingError, SourceError
 from spectail.recording.layout import as_kept
@@ -177,7 +184,10 @@ class OpenRequest:
         asked = self.request
         if asked.device is not None:
             matrix = matrix.with_values(partial(_on_device, matrix, asked.device))
-        row, spectrum = measure_matrix(matrix, nulls=asked.nulls, tail=asked.tail, seed=asked.seed, before=before)
+        rounding = rounding_of_change(*self.pairs[matrix.name]) if matrix.name in self.pairs else None
+        row, spectrum = measure_matrix(
+            matrix, nulls=asked.nulls, tail=asked.tail, seed=asked.seed, before=before, rounding=rounding
+        )
         if matrix.name in self.pairs:
             old, new = self.pairs[matrix.name]
             if row["frobenius_norm"] == 0:

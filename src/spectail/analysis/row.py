@@ -53,7 +53,13 @@ _HAS_A_REASON = (Phase.BULK_DECAY, Phase.HEAVY_TAILED, Phase.RANK_COLLAPSE, Phas
 
 
 def measure_matrix(
-    matrix: WeightMatrix, *, nulls: str | bool = "gaussian", tail: bool = False, seed: int = 0, before: str = ""
+    matrix: WeightMatrix,
+    *,
+    nulls: str | bool = "gaussian",
+    tail: bool = False,
+    seed: int = 0,
+    before: str = "",
+    rounding: float | None = None,
 ) -> tuple[dict[str, Any], Float[Tensor, " k"]]:
     """One row of `analyze`, and the spectrum that it tells of.
 
@@ -66,6 +72,8 @@ def measure_matrix(
         seed: of what is drawn for that, and of shuffles.
         before: the phase that the matrix was in when it was last measured, which it leaves more slowly than it enters
             another.
+        rounding: variance of the rounding of an entry, of a difference of stored weights; by default what storing the
+            matrix makes.
 
     Returns:
         the row, keyed by name and `quantities.of_row`: NaN where there is nothing to say, and then `note` says why;
@@ -87,7 +95,9 @@ def measure_matrix(
         return _row_of_tiny(matrix, largest, nulls, tail, seed, before), torch.empty(0, dtype=torch.float64)
     compared = nulls and matrix.factors is None and has_null(matrix, len(spectrum))
     judged = _homogenised(matrix, spectra.cpu()) if compared else None
-    row = measure_spectrum(spectrum, matrix, judged, nulls=bool(nulls), tail=tail, seed=seed, before=before)
+    row = measure_spectrum(
+        spectrum, matrix, judged, nulls=bool(nulls), tail=tail, seed=seed, before=before, rounding=rounding
+    )
     if row["phase"] in _HAS_A_REASON and matrix.factors is None and spectrum[-1] > 0:
         why = repetition(matrix, stored_spacing(matrix.dtype) or EPS.get(matrix.dtype))
         row["note"] = joined_notes(why, row["note"])
@@ -148,6 +158,7 @@ def measure_spectrum(
     tail: bool = False,
     seed: int = 0,
     before: str = "",
+    rounding: float | None = None,
 ) -> dict[str, Any]:
     """The row of a matrix whose pooled eigenvalues are known; arguments as for `measure_matrix`.
 
@@ -156,8 +167,8 @@ def measure_spectrum(
     largest = float(spectrum[-1])
     if largest == 0.0:
         return unmeasured_row(matrix, ["all weights are zero"], _sizes(spectrum, matrix))
-    sizes, rounding = _sizes(spectrum, matrix), rounding_level_of(spectrum, matrix)
-    spectrum = torch.where(spectrum > max(ZERO_SHARE * largest, rounding), spectrum, 0.0)
+    sizes, level = _sizes(spectrum, matrix), rounding_level_of(spectrum, matrix, rounding)
+    spectrum = torch.where(spectrum > max(ZERO_SHARE * largest, level), spectrum, 0.0)
     zeros = int((spectrum == 0).sum())
     measured, notes = _fits(spectrum, matrix)
     if zeros > 0.5 * len(spectrum):  # no median, and no tail above it
@@ -165,7 +176,8 @@ def measure_spectrum(
     measured |= sizes
     if zeros:
         measured["effective_rank"] = effective_rank(spectrum)  # rounding would count, by its square root
-        to_rounding = f" to the rounding of {matrix.dtype}" if rounding > ZERO_SHARE * largest else ""
+        stored = matrix.dtype if rounding is None else "the stored weights"
+        to_rounding = f" to the rounding of {stored}" if level > ZERO_SHARE * largest else ""
         notes.append(f"{zeros} of {len(spectrum)} eigenvalues are zero{to_rounding}")
     if matrix.factors is not None and len(spectrum) < (shorter := min(matrix.rows, matrix.cols)):
         notes.append(f"the other {shorter - len(spectrum)} eigenvalues are zero")

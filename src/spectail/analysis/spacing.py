@@ -17,16 +17,32 @@ EPS = {name: torch.finfo(getattr(torch, name)).eps for name in _OWN_SPACING if n
 """The relative spacing of the numbers that a dtype holds."""
 
 
-def rounding_level_of(spectrum: Tensor, matrix: WeightMatrix) -> float:
+def rounding_variance(stored: str, mean_square: float) -> float:
+    """The largest variance that storing adds to an entry; 0 for a dtype whose spacing is not known.
+
+    Args:
+        stored: the dtype.
+        mean_square: of the entries.
+
+    >>> rounding_variance("bfloat16", 1.0) == 2.0**-14 / 12
+    True
+    """
+    return EPS.get(stored, 0.0) ** 2 / 12.0 * mean_square
+
+
+def rounding_level_of(spectrum: Tensor, matrix: WeightMatrix, variance: float | None = None) -> float:
     """The size of an eigenvalue that storing the weights makes by itself; 0 unless half of the spectrum lies below it.
 
     Args:
         spectrum: eigenvalues, ascending.
         matrix: whose they are.
+        variance: of the rounding of an entry; by default what storing such weights makes.
     """
-    eps = EPS.get(matrix.dtype, 0.0)
-    entry = float(spectrum.mean()) / max(matrix.rows, matrix.cols)  # mean square of one
-    edge = eps**2 / 12.0 * MarchenkoPastur(matrix.rows, matrix.cols, entry).edges[1]
+    if variance is None:
+        variance = rounding_variance(matrix.dtype, float(spectrum.mean()) / max(matrix.rows, matrix.cols))
+    edge = MarchenkoPastur(matrix.rows, matrix.cols, variance).edges[1]
+    if variance > 0 and spectrum[-1] <= edge:  # all of it: a spectrum of noise
+        return 0.0
     return edge if float(spectrum[(len(spectrum) - 1) // 2]) < edge else 0.0
 
 

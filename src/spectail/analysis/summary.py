@@ -37,6 +37,7 @@ ANSWERS = {
     "broadened": ("broadened by correlated entries", "along many directions"),
     "heavy": ("heavy-tailed", "along many directions, heavy-tailed"),
     "collapsed": ("collapsed: of low rank", "of low rank"),
+    "vanished": ("vanished: all weights are zero", "unchanged"),
     "narrow": ("narrower than untrained", "with singular values that are alike"),
     "unchanged": ("", "unchanged"),
     "unknown": ("without an answer", "without an answer"),
@@ -205,6 +206,8 @@ def _answer(row: dict[Any, Any]) -> str:
     """What is said of a row, as a key of `ANSWERS`."""
     if row.get("note") == "unchanged":
         return "unchanged"
+    if row.get("frobenius_norm") == 0:
+        return "vanished"
     answer = _OF_PHASE.get(row["phase"], "unknown")
     if answer == "untrained":
         return str(row.get("cause") or answer)

@@ -1,6 +1,6 @@
 """Reads recordings of every kind, and those of the first edition.
 
-Not here: what eigenvalues tell beside what a file holds; `analysis.row.complete` adds that.
+Not here: what eigenvalues tell beside what a file holds; `analysis.completion.complete` adds that.
 """
 
 from __future__ import annotations

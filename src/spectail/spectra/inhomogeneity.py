@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
+from scipy.special import chdtri
 from torch import Tensor
 
 from spectail.spectra.bulk import MarchenkoPastur
@@ -24,6 +25,10 @@ from spectail.spectra.spikes import visible_edge
 # Standard deviations by which norms of rows, or of columns, have to vary more than those of shuffled entries would,
 # before they are taken out.
 UNEQUAL_NORMS = 4.0
+
+# Of fewer rows, or columns, than this: by as much as only this share of shuffles do. Four standard deviations would
+# leave norms in that make false spikes.
+_FEW, _FALSE_NORMS = 20, 0.005
 
 # By how much the kurtosis of the entries has to exceed a Gaussian's 3 before their law is taken out.
 HEAVY_ENTRIES = 0.3
@@ -200,7 +205,10 @@ def _dispersion(means: Tensor, entries: int, fourth: float) -> tuple[float, bool
     norms = means.double().sqrt()
     spread = math.sqrt(max(float(norms.var()) - 0.25 * by_chance / mean, 0.0)) / float(norms.mean())
     excess = float(means.double().var()) - by_chance
-    return spread, excess > UNEQUAL_NORMS * math.sqrt(2.0 / (count - 1)) * by_chance
+    degrees = count - 1
+    few = count < _FEW
+    bound = float(chdtri(degrees, _FALSE_NORMS)) / degrees - 1.0 if few else UNEQUAL_NORMS * math.sqrt(2.0 / degrees)
+    return spread, excess > bound * by_chance
 
 
 def _scales(weights: Tensor) -> list[Tensor]:

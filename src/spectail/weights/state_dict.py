@@ -55,7 +55,7 @@ def read_mapping(mapping: Mapping[Any, Any], title: str, key: str | None = None)
     """The parameters of a state dict in memory.
 
     Args:
-        mapping: tensors or arrays by name; or a checkpoint that holds such mappings.
+        mapping: tensors, arrays or lists of rows by name; or a checkpoint that holds such mappings.
         title: what it is called.
         key: of the one that is meant, where there are several; by default the model's, or all.
 
@@ -65,7 +65,18 @@ def read_mapping(mapping: Mapping[Any, Any], title: str, key: str | None = None)
     Raises:
         SourceError: it holds things, but no tensor by name; or none under this key.
     """
-    return source_of_tree(mapping, title, title, key)
+    rows = {name: np.array(value) for name, value in mapping.items() if _is_list_of_rows(value)}
+    return source_of_tree({**mapping, **rows} if rows else mapping, title, title, key)
+
+
+def _is_list_of_rows(value: Any) -> bool:
+    """Whether something is a list of lists of equally many numbers, one at least of them no integer."""
+    if not isinstance(value, list) or not value or not isinstance(value[0], list):
+        return False
+    try:
+        return np.array(value).dtype == np.float64
+    except ValueError:  # of unequal lengths
+        return False
 
 
 def source_of_tree(tree: Tree, where: str, title: str, key: str | None = None) -> Source:
