@@ -171,7 +171,15 @@ def test_an_unknown_option_or_command_exits_with_2(capsys):
 
 
 def test_it_tells_its_version(capsys):
-    assert spectail(capsys, "--version") == (0, f"spectail {__version__}\n", "")
+    for option in ("--version", "-V"):
+        assert spectail(capsys, option) == (0, f"spectail {__version__}\n", "")
+
+
+def test_a_shell_is_given_its_completion(capsys):
+    code, out, _ = spectail(capsys, "--completion", "bash")
+    assert not code
+    assert out.count("analyze") > 1
+    assert "did you mean 'zsh'?" in spectail(capsys, "--completion", "zhs")[2]
 
 
 GRID = """

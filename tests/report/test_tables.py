@@ -61,3 +61,16 @@ def test_a_two_layer_run_has_sim_and_kta_beside_chance(monkeypatch, capsys):
     whole = spectail.complete(run)
     assert f"{whole['alignment'][0].item():.2f} ({whole['null_alignment'][0].item():.2f})" in text
     assert f"{whole['kta'][1].item():.2f} ({whole['null_kta'][1].item():.2g})" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_each_row_of_a_pipe_has_a_name_of_its_own_and_its_phase_in_one_line(width, monkeypatch, capsys):
+    names = [f"base_model.model.model.layers.{at}.self_attn.{one}_proj.weight" for at in range(12) for one in "qk"]
+    analysis = spectail.analyze({name: torch.eye(20) for name in names}, nulls=False)
+    monkeypatch.setenv("COLUMNS", str(width))
+    terminal.print_recording(analysis.recording)
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line for line in lines if "layers" in line or "…" in line]
+    rows = [line for line in rows if line.rstrip().endswith(analysis.frame["phase"][0])]
+    assert len({line.split()[0] for line in rows}) == len(rows) == len(names)
+    assert max(map(len, rows)) <= width

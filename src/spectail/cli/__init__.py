@@ -11,11 +11,11 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import tyro
 
-from spectail.errors import SpectailError
+from spectail.errors import SpectailError, unknown_name
 
 COMMANDS = {
     "run": "run:Run",
@@ -32,6 +32,8 @@ COMMANDS = {
 }
 """Module and class of each: it parses its options, and does when it is called what they say."""
 
+_SHELLS = ("bash", "zsh", "fish")
+
 GO_ON = {"sweep", "reproduce"}
 """Commands that keep what was computed when they are interrupted."""
 
@@ -42,11 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):  # of the C locale
             stream.reconfigure(errors="replace")
     words = sys.argv[1:] if arguments is None else list(arguments)
-    if words == ["--version"]:
+    if words in (["--version"], ["-V"]):
         from spectail import __version__
 
         print(f"spectail {__version__}")
         return
+    if words[:1] == ["--completion"]:
+        words = ["--tyro-print-completion", _shell(words[1:])]
     name = words[0] if words else ""
     if name in COMMANDS:  # the others are not imported
         chosen = tyro.cli(_command(name), args=_with_address(words[1:]), prog=f"spectail {name}")
@@ -77,6 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
 
 
+def _shell(words: Sequence[str]) -> str:
+    """The shell whose completion is asked for."""
+    if len(words) == 1 and words[0] in _SHELLS:
+        return words[0]
+    _fail(unknown_name("completion", " ".join(words), _SHELLS))
+
+
 def _command(name: str) -> Any:
     module, _, kind = COMMANDS[name].partition(":")
     return getattr(importlib.import_module(f"spectail.cli.{module}"), kind)
@@ -96,6 +107,6 @@ def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"warning: {message}", file=sys.stderr)
 
 
-def _fail(sentence: str) -> None:
+def _fail(sentence: str) -> NoReturn:
     print(f"error: {sentence}", file=sys.stderr)
     sys.exit(2)

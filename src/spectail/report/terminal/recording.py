@@ -22,6 +22,7 @@ from rich.text import Text
 
 from spectail.analysis.answer import skipped_of
 from spectail.analysis.chance import with_null_alignments
+from spectail.analysis.name_lists import shortened
 from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.row import SHORT_TAIL_NOTE
 from spectail.analysis.summary import summarize
@@ -156,6 +157,8 @@ def _print_table(
     while room + sum(width for name, width in widths.items() if name not in left_out) > out.width and len(order) > 1:
         left_out.add(order.pop(0))
     fitting = [q for q in shown if q.name not in left_out]
+    room_of_name = out.width - 4 - sum(widths[q.name] for q in fitting)
+    labels = [shortened(label, labels, room_of_name) for label in labels] if first == "matrix" else labels
     table = Table(title=Text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column(first, overflow="fold", ratio=1 if first == "matrix" else None)
     for q in fitting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +15,12 @@ def console(least: int = 0) -> Console:
     """Standard output.
 
     Args:
-        least: columns that are needed, and there where it is no terminal: at least 120, so that tables are not torn.
+        least: columns that are needed, and there where it is no terminal and COLUMNS does not say how wide it is: at
+            least 120, so that tables are not torn.
     """
-    terminal = Console(highlight=False)
-    return terminal if terminal.is_terminal else Console(highlight=False, width=max(least, 120))
+    out = Console(highlight=False)
+    known = out.is_terminal or os.environ.get("COLUMNS", "").isdigit()
+    return out if known else Console(highlight=False, width=max(least, 120))
 
 
 def print_table(title: str, rows: Sequence[tuple[str, ...]]) -> None:
