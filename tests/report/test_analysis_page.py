@@ -78,12 +78,12 @@ def test_it_opens_without_an_error_or_a_request(browser):
     images = browser.execute_script(
         "return Array.from(document.querySelectorAll('[role=img]'), e => e.getAttribute('aria-label'))"
     )
-    assert len(images) == 5
+    assert len(images) == 3
     assert all(images)
 
 
 def test_two_hundred_matrices_open_with_one_spectrum_drawn(browser):
-    assert browser.execute_script("return document.querySelectorAll('.js-plotly-plot').length") == 5
+    assert browser.execute_script("return document.querySelectorAll('.js-plotly-plot').length") == 3
     assert browser.execute_script("return document.querySelectorAll('#rows tbody tr').length") == 200
     assert "untrained, ± 2 sd" in trace_names(browser, "depth-0")
 

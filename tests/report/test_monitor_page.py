@@ -156,6 +156,26 @@ def test_an_event_leads_to_its_layer_and_step(browser, file):
     assert plot(browser, "ribbon", "layout.shapes[0].y0") + 0.5 == row
 
 
+def test_an_address_leads_to_a_layer_and_a_step(browser):
+    set_value(browser, "matrix", 1)
+    set_value(browser, "step", 4)
+    assert browser.execute_script("return location.hash") == "#matrix=2.weight&step=4"
+    set_value(browser, "step", 12)
+    assert (
+        browser.execute_script("return location.hash") == "#matrix=2.weight"
+    )  # the last stays the last, in a growing file
+    browser.execute_script("location.hash = '#matrix=0.weight&step=3'; window.dispatchEvent(new Event('hashchange'))")
+    assert plot(browser, "spectrum", "layout.title.text") == "0.weight, step 3"
+
+
+def test_the_table_that_is_saved_has_all_steps_and_no_formula(browser, file):
+    lines = browser.execute_script("return asTable()")
+    found = load_recording(file)
+    assert len(lines) == 1 + found.sizes["matrix"] * found.sizes["step"]
+    assert browser.execute_script("return cell('=1+1')") == "'=1+1"
+    assert browser.execute_script("return [cell(-2.5), cell('a,b')]") == ["-2.5", '"a,b"']
+
+
 def test_a_phone_shows_it_without_scrolling_sideways(browser):
     assert_a_phone_needs_no_sideways_scrolling(browser)
 

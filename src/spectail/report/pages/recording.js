@@ -2,7 +2,7 @@
 // A recording: matrices over steps and over depth, and the spectrum of the one that is chosen. Text from files is text only.
 const data = JSON.parse(byId("data").textContent);
 const { steps, matrices, quantities } = data, last = steps.length - 1, long = last > 0, several = matrices.length > 1;
-const index = matrices.map((_, i) => i), DEPTH = [0, 1, 2, 3], CURVES = [0, 1, 2];
+const index = matrices.map((_, i) => i), DEPTH = [0, 1], CURVES = [0, 1, 2];
 const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;"); // Plotly reads tags in labels
 const sub = (symbol) => plain(symbol).replace(/_(\w+)/g, "<sub>$1</sub>");
 const number = (q, value, digits) => (q.integer && value !== null ? String(value) : show(value, digits)).replace("-", "−");
@@ -54,18 +54,21 @@ function edges() {
 function drawRibbon() {
   if (!long) return;
   const kind = byId("shown").value, { i: row, at } = chosen(), x = edges(), count = matrices.length;
-  const height = count < 20 ? 24 : Math.max(7, 440 / count), every = Math.ceil(11 / height); // all of 60 matrices on one screen
+  const height = count < 20 ? 24 : Math.max(4, 400 / count), every = Math.ceil(11 / height); // all of 60 matrices on one screen
   const label = (m, i) => (phone.matches ? String(i + 1) : plain(m.name.length > 34 ? "…" + m.name.slice(-33) : m.name));
   const common = { type: "heatmap", x, y: index, ygap: height > 12 ? 1 : 0 };
-  const text = matrices.map((m) => steps.map((s, i) => plain(m.name) + "<br>step " + s + ": " + plain(phaseOf(m, i)) +
-    inTables.slice(0, 4).map((name) => "<br>" + sub(quantities[name].symbol) + " " + number(quantities[name], m.series[name][i], 3)).join("")));
+  const said = kind === "phase" ? inTables.slice(0, 3) : [kind]; // of tens of thousands of cells only one is told of
+  const text = matrices.map((m) => steps.map((s, i) => plain(m.name) + "<br>step " + s + ": " + plain(phaseOf(m, i)) + said.map((name) => "<br>" + sub(quantities[name].symbol) + " " + number(quantities[name], m.series[name][i], 3)).join("")));
   let trace;
   if (kind === "phase") {
     const n = data.phases.length, scale = data.phases.flatMap((p, i) => [[i / n, palette.phases[p].colour], [(i + 1) / n, palette.phases[p].colour]]);
     trace = { z: matrices.map((m) => m.phases), zmin: -0.5, zmax: n - 0.5, colorscale: scale, showscale: false };
   } else {
-    const z = matrices.map((m) => m.series[kind]), far = Math.max(3, ...z.flat().map((v) => Math.min(Math.abs(v || 0), 30)));
-    trace = { z, zmin: -far, zmax: far, colorscale: "RdBu", colorbar: { title: { text: sub(quantities[kind].symbol) }, thickness: 12 } };
+    const q = quantities[kind], signed = q.drawn === "signed", there = matrices.flatMap((m) => m.series[kind]).filter((v) => v !== null).sort((a, b) => a - b);
+    const quantile = (share) => there[Math.round(share * (there.length - 1))], far = Math.max(3, Math.min(30, -there[0], 30), Math.min(there[there.length - 1], 30));
+    const log = q.drawn === "log" && there[0] > 0, map = (v) => (v === null || !log ? v : Math.log10(v));
+    const range = signed ? [-far, far] : [map(quantile(0.01)), map(quantile(0.99))]; // one that exploded does not hide all others
+    trace = { z: matrices.map((m) => m.series[kind].map(map)), zmin: range[0], zmax: range[1], colorscale: signed ? "RdBu" : "Cividis", colorbar: { title: { text: (log ? "log₁₀ " : "") + sub(q.symbol) }, thickness: 12 } };
   }
   document.querySelector(".chips").hidden = kind !== "phase";
   const box = { type: "rect", x0: x[at], x1: x[at + 1], y0: row - 0.5, y1: row + 0.5, line: { color: css("--ink"), width: 2.5 } };
@@ -101,7 +104,7 @@ function drawCurve(slot) {
   }
   shapes.push({ type: "line", x0: place(steps[at]), x1: place(steps[at]), yref: "paper", y0: 0, y1: 1, line: { color: ink, dash: "dash", width: 1 } });
   const span = x[x.length - 1] - x[0] || 1;
-  Plotly.react("curve-" + slot, traces, layout({ showlegend: false, shapes, annotations: notes, height: 210, margin: { l: 55, r: 15, t: 8, b: 40 },
+  Plotly.react("curve-" + slot, traces, layout({ showlegend: false, shapes, annotations: notes, height: 150, margin: { l: 55, r: 15, t: 8, b: 40 },
     xaxis: { ...stepAxis(numbers), range: [x[0] - 0.03 * span, x[x.length - 1] + 0.03 * span] }, yaxis: { ...axis, zeroline: false } }), options);
   byId("curve-" + slot).setAttribute("aria-label", q.text + ", over steps");
 }
@@ -132,7 +135,7 @@ function drawDepth(slot) {
   shapes.push({ type: "line", x0: counted(i), x1: counted(i), yref: "paper", y0: 0, y1: 1, line: { color: css("--ink"), dash: "dot", width: 1 } });
   if (q.drawn === "signed") shapes.push({ type: "rect", xref: "paper", x0: 0, x1: 1, y0: map(-2), y1: map(2), fillcolor: palette.band, line: { width: 0 }, layer: "below" });
   Plotly.react("depth-" + slot, traces, layout({ xaxis: { title: { text: "matrix, in the order of definition" }, range: [0.5, matrices.length + 0.5], zeroline: false, ...(matrices.length <= 10 ? { dtick: 1 } : {}) }, yaxis: axis, shapes, hovermode: "closest",
-    height: 340, margin: { l: 55, r: 15, t: 8, b: 45 }, legend: { orientation: "h", y: -0.25, yanchor: "top", font: { size: 11 } } }), options);
+    height: 290, margin: { l: 55, r: 15, t: 8, b: 45 }, legend: { orientation: "h", y: -0.32, yanchor: "top", font: { size: 11 } } }), options);
   byId("depth-" + slot).setAttribute("aria-label", q.text + ", of each matrix over depth; the table below holds the numbers");
 }
 
@@ -221,7 +224,7 @@ function drawSpectrum() {
   if (inside.length) traces.push({ type: "scatter", mode: "markers", x: inside, y: inside.map(() => (linear ? 0 : base * 0.6)), name: "spikes", marker: { symbol: "line-ns", size: 9, line: { width: 2, color: palette.marked } } });
   if (beyond) title.text += " – " + beyond + (beyond > 1 ? " spikes lie" : " spike lies") + " beyond the right edge";
   Plotly.react("spectrum", traces, layout({
-    title, shapes, annotations: notes, barmode: "overlay", height: 520, legend: { orientation: phone.matches ? "v" : "h", x: 0, y: -0.15, yanchor: "top" },
+    title, shapes, annotations: notes, barmode: "overlay", height: 480, legend: { orientation: phone.matches ? "v" : "h", x: 0, y: -0.2, yanchor: "top" },
     xaxis: { title: { text: linear ? "λ, squared units of the weights" : "log₁₀ λ, λ in squared units of the weights" }, range: [low, high] },
     yaxis: { title: { text: linear ? "density per unit of λ" : "density per decade" }, ...(linear ? { range: [0, height * 1.2] } : { type: "log", dtick: 1, exponentformat: "power", range: [Math.log10(base * 0.4), Math.log10(height * 2)] }) },
   }), options);
@@ -241,9 +244,49 @@ function tell() {
   byId("step").setAttribute("aria-valuetext", "step " + steps[at] + ", " + phaseOf(m, at));
 }
 
+// --- addresses and files
+
+// matrix and step are in the address: it can be kept, sent, and loaded anew; the last step is not, so that it stays the last
+function keepAddress() {
+  const { m, at } = chosen(), words = new URLSearchParams({ matrix: m.name, ...(at < last ? { step: steps[at] } : {}) });
+  history.replaceState(null, "", "#" + words);
+}
+
+function fromAddress() {
+  const words = new URLSearchParams(location.hash.slice(1)), i = matrices.findIndex((m) => m.name === words.get("matrix"));
+  const at = words.has("step") ? steps.indexOf(Number(words.get("step"))) : last;
+  if (i >= 0) go(i, at < 0 ? last : at);
+  return i >= 0;
+}
+
+function save(name, parts, type) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob(parts, { type }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+// a cell of a spreadsheet: quoted where it must be, and never a formula
+const cell = (value) => { const text = String(value ?? ""), safe = typeof value === "string" && /^[=+\-@\t\r]/.test(text) ? "'" + text : text; return /[",\n\r]/.test(safe) ? '"' + safe.replace(/"/g, '""') + '"' : safe; };
+
+function asTable() {
+  const names = Object.keys(quantities), lines = [["matrix", "kind", "rows", "cols", "step", "phase", ...names, "note"]];
+  for (const m of matrices) steps.forEach((step, at) => lines.push([m.name, m.kind, m.rows, m.cols, step, phaseOf(m, at), ...names.map((name) => m.series[name][at]), m.notes[at]]));
+  return lines.map((line) => line.map(cell).join(",") + "\n");
+}
+
+async function savePicture(format) {
+  const { m, at } = chosen(), url = await Plotly.toImage("spectrum", { format, width: 900, height: 600, scale: format === "png" ? 2 : 1 });
+  const name = m.name.replace(/[^\w.-]+/g, "_").slice(0, 80) + (long ? "-step-" + steps[at] : "") + "." + format;
+  const body = url.slice(url.indexOf(",") + 1);
+  save(name, [format === "svg" ? decodeURIComponent(body) : bytes(body)], format === "svg" ? "image/svg+xml" : "image/png");
+}
+
 function redraw() {
   if (byId("matrix").value === "") return;
   tell();
+  keepAddress();
   drawSpectrum();
   drawRibbon();
   if (long) CURVES.forEach(drawCurve);
@@ -282,7 +325,7 @@ function start() {
   if (several) DEPTH.forEach((slot) => offer("of-depth-" + slot, offered, inTables[slot] || offered[0]));
   if (long) {
     const signs = offered.filter((name) => quantities[name].drawn === "signed");
-    byId("shown").replaceChildren(new Option("phase", "phase"), ...signs.map((name) => new Option(quantities[name].symbol, name)));
+    byId("shown").replaceChildren(new Option("phase", "phase"), ...[...signs, ...offered.filter((name) => !signs.includes(name))].map((name) => new Option(quantities[name].symbol + " – " + quantities[name].text, name)));
     const losses = data.of_training.filter((one) => one.head).map((one) => one.name), curves = [...inTables.filter((name) => quantities[name].drawn !== "signed" && !quantities[name].integer).slice(0, losses.length ? 2 : 3), ...losses];
     CURVES.forEach((slot) => offer("of-curve-" + slot, offered, curves[slot] || offered[0]));
     // even steps on a linear axis, others on a logarithmic one
@@ -291,7 +334,10 @@ function start() {
   }
   // the matrix that moved most is the first to look at
   const moved = matrices.map((m) => m.phases.slice(1).filter((p, i) => p !== m.phases[i]).length);
-  go(moved.indexOf(Math.max(...moved)));
+  if (!fromAddress()) go(moved.indexOf(Math.max(...moved)));
+  addEventListener("hashchange", fromAddress);
+  byId("save-csv").addEventListener("click", () => save("spectail.csv", asTable(), "text/csv"));
+  for (const format of ["png", "svg"]) byId("save-" + format).addEventListener("click", () => savePicture(format));
   byId("filter").addEventListener("input", list);
   for (const id of ["matrix", "step", "axis", "shown", "scale"]) if (byId(id)) byId(id).addEventListener("input", redraw);
   for (const [draw, id, slots] of [[drawDepth, "of-depth-", DEPTH], [drawCurve, "of-curve-", CURVES]]) for (const slot of slots) if (byId(id + slot)) byId(id + slot).addEventListener("input", () => draw(slot));

@@ -26,7 +26,7 @@ from spectail.recording.events import events
 from spectail.recording.layout import frame
 from spectail.recording.quantities import OVER, Quantity, quantities_of
 from spectail.recording.reading import load_recording
-from spectail.report.pages.template import SPECTRA_BYTES, json_number, pack_spectrum, page
+from spectail.report.pages.template import SPECTRA_BYTES, json_number, json_numbers, pack_spectrum, page
 from spectail.report.wording import IN_BRACKETS, number_text, recording_title, shown_quantities, with_null
 
 _BRACKETS = ("(…)", IN_BRACKETS.partition(": ")[2])
@@ -158,7 +158,7 @@ def _data(recording: xr.Dataset, shown_steps: list[int]) -> dict[str, Any]:
     if len(names) * recording.sizes["step"] * len(series) > _NUMBERS:
         series = [q for q in series if q.head or q.name in ("ks_xmin", "bulk_edge", "visible_edge")]
     points = int(np.clip(SPECTRA_BYTES / (2.7 * max(len(shown_steps) * len(names), 1)), _FEWEST_POINTS, _MOST_POINTS))
-    tables = {q.name: _table(recording, q.name).astype(float) for q in series}
+    tables = {q.name: json_numbers(_table(recording, q.name).T.astype(float)) for q in series}
     words = ("phase", "note", "n_spikes", "taken_out")
     phase, note, n_spikes, taken_out = (_table(recording, name) for name in words)
     labels = {
@@ -180,7 +180,7 @@ def _data(recording: xr.Dataset, shown_steps: list[int]) -> dict[str, Any]:
                 "slices": slices,
                 "taken_out": [str(one) for one in taken_out[:, at]],
                 "nulls": {key: rows_[at] for key, rows_ in nulls.items() if rows_[at] is not None},
-                "series": {key: [json_number(value) for value in table[:, at]] for key, table in tables.items()},
+                "series": {key: table[at] for key, table in tables.items()},
                 "phases": [phases.index(str(one)) for one in phase[:, at]],
                 "notes": [str(one) for one in note[:, at]],
                 "spectra": [_packed(spectra[step, at], points, n_spikes[step, at]) for step in shown_steps],

@@ -73,6 +73,19 @@ def json_number(value: Any) -> float | None:
     return float(f"{value:.5g}") if np.isfinite(value) else None
 
 
+def json_numbers(values: NDArray[np.float64]) -> list[Any]:
+    """`json_number` of many at once, nested as the array is; the last digit may differ."""
+    there = np.isfinite(values) & (values != 0)
+    with np.errstate(all="ignore"):
+        digits = np.clip(4 - np.floor(np.log10(np.abs(np.where(there, values, 1.0)))), -300, 300)
+        up, down = 10.0 ** np.maximum(digits, 0), 10.0 ** np.maximum(-digits, 0)
+        rounded = np.round(values * up / down) * down / up
+    numbers = np.where(there, rounded, 0.0).astype(object)
+    numbers[~np.isfinite(values)] = None
+    nested: list[Any] = numbers.tolist()
+    return nested
+
+
 def pack_spectrum(values: NDArray[np.float64], points: int, n_spikes: int = 0) -> dict[str, Any]:
     """Eigenvalues as log10 λ in 16 bits: quantiles of the many, and the largest as they are, all spikes with them."""
     logs = np.log10(np.maximum(np.sort(values), values.max() * 1e-12 + 1e-300))
