@@ -2,13 +2,14 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 import torch
 
-from spectail import __version__
+from spectail import Experiment, Store, __version__, simulate
 from spectail.cli import main
 from spectail.experiments.experiment import experiment_of
 from spectail.plots import recording_plot
@@ -329,3 +330,17 @@ def test_an_analysis_is_written_though_nobody_reads_to_its_end(tmp_path, checkpo
         assert process.stdout is not None
         process.stdout.close()
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"summary.txt", "analysis.csv", "analysis.html"}
+
+
+def test_show_of_a_folder_lists_its_runs(tmp_path, capsys, monkeypatch):
+    """Files are named by their keys alone, so that somebody must say which is which."""
+    monkeypatch.setenv("COLUMNS", "80")
+    store, tiny = Store(tmp_path), Experiment(n=40, d=20, h=30, n_test=9, n_test_large=9, steps=1, optimizer="gd")
+    for lr in (20.0, 3.0):
+        store.put(simulate(tiny.replace(lr=lr)))
+    main(["show", str(tmp_path)])
+    keys = re.findall(r"\b[0-9a-f]{16}\b", capsys.readouterr().out)
+    assert keys == [tiny.replace(lr=lr).key for lr in (3.0, 20.0)]
+    with pytest.raises(SystemExit, match="2"):
+        main(["show", str(tmp_path / "runs")])
+    assert "holds no results" in capsys.readouterr().err

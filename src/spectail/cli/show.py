@@ -13,7 +13,7 @@ from spectail.cli.option import option
 
 @dataclasses.dataclass(frozen=True)
 class Show:
-    """Print a recording of any kind, and draw it beside its file or in DIR.
+    """Print a recording of any kind, and draw it beside its file or in DIR; of a folder of runs, print what is there.
 
     Example: spectail show results/runs/0123456789abcdef.nc
     """
@@ -21,12 +21,20 @@ class Show:
     file: Annotated[
         Path,
         tyro.conf.Positional,
-        option(metavar="FILE", help="The netCDF file of a run, a monitor, a training or an analysis."),
+        option(
+            metavar="FILE", help="A netCDF file: of a run, a monitor, a training, an analysis; or a folder of runs."
+        ),
     ]
     out: Annotated[Path | None, option(metavar="DIR", help="Folder for the figures.")] = None
 
     def __call__(self) -> None:
         """Print and draw."""
+        if self.file.is_dir():
+            from spectail.report.terminal.runs import print_runs
+            from spectail.store.results import runs_of
+
+            print_runs(str(self.file), runs_of(self.file))
+            return
         from spectail.plots.recording_plot import draw_beside
         from spectail.recording.reading import load_recording
         from spectail.report.terminal.recording import print_recording

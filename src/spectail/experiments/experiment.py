@@ -33,6 +33,12 @@ Size = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
+# Words that others have for a field, and that are not spelled like it.
+_OTHER_WORDS = {
+    "learning_rate": "lr", "eta": "lr", "samples": "n", "dimension": "d", "width": "h", "hidden": "h",
+    "link": "teacher", "noise": "label_noise", "init": "initialization", "epochs": "steps", "iterations": "steps",
+}  # fmt: skip
+
 _Kind = TypeVar("_Kind", bound="Description")
 
 
@@ -67,6 +73,10 @@ class Description(BaseModel):
     @classmethod
     def _sentence(cls, error: ValidationError) -> str:
         """What is wrong, and what is expected."""
+        first = error.errors()[0]
+        meant = _OTHER_WORDS.get(str(first["loc"][0])) if first["type"] == "extra_forbidden" else None
+        if meant in cls.model_fields:
+            return f"field={first['loc'][0]!r} is not known; did you mean {meant!r}?"
         return complaint(error, cls.model_fields)
 
     @classmethod

@@ -212,6 +212,11 @@ class _Spectra(BackendArray):
         return spectra[whole][..., step, :][..., index]
 
 
+def runs_of(path: str | os.PathLike[str]) -> list[Entry]:
+    """What is known of each run of a folder. Raises as `load_results`."""
+    return _entries(path, None)[1]
+
+
 def _entries(path: str | os.PathLike[str], select: Selection) -> tuple[Store, list[Entry]]:
     """The manifest's entries of the runs that are there, with those added that it did not have."""
     store = Store(path)
