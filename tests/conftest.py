@@ -35,6 +35,12 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place)
 
 
+@pytest.fixture(autouse=True)
+def _no_width(monkeypatch):
+    """Tables have all their columns where nothing says how wide the terminal is; pytest-xdist does."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def unchecked():
     """Without that check: it would speak before the code that says what is wrong, and it draws random numbers."""

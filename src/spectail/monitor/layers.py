@@ -39,7 +39,7 @@ class WatchedMatrices:
         SettingError: the model has no such matrices.
 
     >>> model = nn.Sequential(nn.Linear(30, 20))
-    >>> watched = Layers(model)
+    >>> watched = WatchedMatrices(model)
     >>> known = [{"name": "0.weight", "rows": 20, "cols": 30, "slices": 1}]
     >>> watched.changes_since(known, 4)
     ()
