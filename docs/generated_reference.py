@@ -18,7 +18,8 @@ from spectail.recording.quantities import OVER, QUANTITIES, Quantity
 TOPICS = {
     "Measure a model": """analyze compare analyze_series Analysis Comparison summarize complete weightwatcher_summary
         FARMS LOCALISATION""",
-    "Watch a training": "SpectralMonitor every at log_spaced budget SpectralCallback SpectralTrainerCallback",
+    "Watch a training": """SpectralMonitor AlertThresholds every at log_spaced budget SpectralCallback
+        SpectralTrainerCallback""",
     "Recordings": "load_recording events each_matrix write_page Quantity quantities",
     "One spectrum": """eigenvalues singular_values MarchenkoPastur fit_marchenko_pastur hill hill_fit pl_alpha_hill
         ks_fit PowerLawFit singular_overlaps classify Phase PhaseEvidence""",

@@ -1,5 +1,6 @@
 from . import plots as plots
 from . import spectra as spectra
+from .analysis.alerts import AlertThresholds as AlertThresholds
 from .analysis.answer import Analysis as Analysis
 from .analysis.model import analyze as analyze
 from .analysis.answer import Comparison as Comparison

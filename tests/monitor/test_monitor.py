@@ -414,7 +414,10 @@ def test_weights_that_are_nan_give_a_noted_row():
         go_on(model, optimizer, 1)
         with torch.no_grad():
             model[0].weight[3, 3] = float("nan")
-        go_on(model, optimizer, 1)
+        with pytest.warns(
+            UserWarning, match="2 layers: weights are NaN or infinite at step 2"
+        ):  # the next one's gradient is
+            go_on(model, optimizer, 1)
     found = monitor.recording.sel(step=2, matrix="0.weight")
     assert "NaN" in found.note.item()
     assert found.phase.item() == "unknown"
@@ -445,7 +448,13 @@ def test_events_tell_which_layer_changed_its_phase_and_when(tmp_path):
     events = []
     path = tmp_path / "run.nc"
     with SpectralMonitor(
-        model, optimizer, when=every(1), path=path, nulls=False, on_measurement=lambda one: events.extend(one.events)
+        model,
+        optimizer,
+        when=every(1),
+        path=path,
+        nulls=False,
+        alerts=None,
+        on_measurement=lambda one: events.extend(one.events),
     ) as monitor:
         model[0].weight.grad = torch.zeros_like(model[0].weight)
         optimizer.step()

@@ -271,7 +271,7 @@ def test_of_several_optimizers_the_last_ends_a_step_and_all_have_learning_rates(
     model = nn.Sequential(nn.Linear(30, 20), nn.Linear(20, 12))
     generator = torch.optim.SGD(model[0].parameters(), lr=0.1)
     critic = torch.optim.SGD(model[1].parameters(), lr=0.2)
-    with SpectralMonitor(model, [critic, generator], when=every(1), nulls=False) as monitor:
+    with SpectralMonitor(model, [critic, generator], when=every(1), nulls=False, alerts=None) as monitor:
         for _ in range(2):
             for one in (critic, critic, generator):
                 model(torch.ones(4, 30)).sum().backward()
@@ -283,7 +283,7 @@ def test_of_several_optimizers_the_last_ends_a_step_and_all_have_learning_rates(
 def test_groups_that_are_added_have_their_learning_rates_from_then_on():
     model = nn.Sequential(nn.Linear(30, 20), nn.Linear(20, 12))
     optimizer = torch.optim.SGD(model[0].parameters(), lr=0.5)
-    with SpectralMonitor(model, optimizer, when=every(1), nulls=False) as monitor:
+    with SpectralMonitor(model, optimizer, when=every(1), nulls=False, alerts=None) as monitor:
         for _ in range(2):
             model(torch.ones(4, 30)).sum().backward()
             optimizer.step()
@@ -310,7 +310,7 @@ def test_training_with_what_wraps_an_optimizer_is_the_same_bit_for_bit(make):
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(30, 20), nn.Dropout(0.5), nn.Linear(20, 12))
         optimizer = make(list(model.parameters()))
-        monitor = SpectralMonitor(model, optimizer, when=every(1), nulls=False) if is_watched else None
+        monitor = SpectralMonitor(model, optimizer, when=every(1), nulls=False, alerts=None) if is_watched else None
         for _ in range(3):
             model.zero_grad()
             model(torch.randn(8, 30)).square().mean().backward()

@@ -10,11 +10,13 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
+from spectail.analysis.alerts import DEFAULT_THRESHOLDS, AlertThresholds
 from spectail.analysis.choices import check_existing, checked_nulls
 from spectail.analysis.going_on import Kept, header_of
 from spectail.analysis.pieces import (
@@ -59,6 +61,7 @@ def analyze_series(
     resources: Resources | None = None,
     out: str | os.PathLike[str] | None = None,
     existing: str = "resume",
+    alerts: AlertThresholds | None = DEFAULT_THRESHOLDS,
     progress: MatrixProgress | None = None,
 ) -> xr.Dataset:
     """How the spectra of a model evolved, from the checkpoints of its training.
@@ -91,6 +94,8 @@ def analyze_series(
             on where it was, to the same bits, and takes up checkpoints that came since. Steps whose checkpoint was
             removed meanwhile stay.
         existing: what is done with a file at `out`: "resume" it, "replace" it, or "refuse" to.
+        alerts: from which values on events tell of a rank that collapses, a norm that explodes and the like; None for
+            none of them.
         progress: called with the share of the work that is done and what is measured; by default a bar where someone
             looks.
 
@@ -122,10 +127,11 @@ def analyze_series(
     path = None if out is None else Path(out)
     given = [str(one) for one in source] if isinstance(source, list | tuple) else str(source)
     here = given if isinstance(given, list) or is_remote(given) else os.path.abspath(given)
-    asked = {"between": between} | ({"revisions": revisions} if revisions else {})
+    asked: dict[str, Any] = {"between": between} | ({"revisions": revisions} if revisions else {})
+    asked |= {} if alerts == DEFAULT_THRESHOLDS else {"alerts": alerts and asdict(alerts)}
     header = header_of(request, series=here, **asked)
     journal = _journal(path, header, existing)
-    follower = SeriesMeasuring(request, compute, journal, header, between, progress)
+    follower = SeriesMeasuring(request, compute, journal, header, between, progress, alerts)
 
     def look() -> Series:
         return find_series(source, revisions=revisions, steps=steps)

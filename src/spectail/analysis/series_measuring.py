@@ -19,6 +19,7 @@ from typing import Any
 
 import xarray as xr
 
+from spectail.analysis.alerts import AlertThresholds, AlertWatch, with_alerts
 from spectail.analysis.changes import matrix_changes, names_in_recording
 from spectail.analysis.failures import NOT_MEASURED
 from spectail.analysis.identity import stamps_of
@@ -36,6 +37,7 @@ from spectail.recording.events import Event
 from spectail.recording.growing_series import GrowingSeries
 from spectail.recording.journal_records import Spectrum
 from spectail.recording.layout import Measurement
+from spectail.recording.tensors import NAME_ENDINGS
 from spectail.running.scheduler import Compute
 from spectail.spectra.phases import Phase
 from spectail.weights.matrix import WeightMatrix
@@ -81,6 +83,7 @@ class SeriesMeasuring:
         header: Mapping[str, Any],
         between: bool,
         progress: MatrixProgress | None,
+        alerts: AlertThresholds | None,
     ) -> None:
         self._request, self._compute, self._journal, self._between = request, compute, journal, between
         self._tell, self._remarks = progress, list[str]()
@@ -88,12 +91,14 @@ class SeriesMeasuring:
         self._refused: dict[str, str] = {}  # of each source that could not be taken
         journal.attributes |= {"begun_with": json.dumps(header)}
         journal.extra = list(request.measure)
+        self._thresholds, self._alerts = alerts, AlertWatch(alerts)
         self._steps: dict[int, _Step] = {}
         phases: Mapping[str, str] = {}
         for one in journal.measurements:
             spectra, where = one.spectra or {}, one.source
             rows = {row["name"]: (dict(row), spectra[row["name"]]) for row in one.rows if _is_measured(row)}
             lacks = any(NOT_MEASURED in str(row["note"]) for row in one.rows)
+            self._alerts.alerts_of(one)
             self._steps[one.step] = _Step(rows, phases, where["source_stamp"], where["source"], lacks)
             phases = _phases(rows)
 
@@ -222,7 +227,12 @@ class SeriesMeasuring:
         in_order = [rows[one["name"]] for one in journal.matrices if one["name"] in rows]
         spectra = {row["name"]: spectrum for row, spectrum in in_order}
         source = {"source": checkpoint.source, "source_stamp": stamp}
-        journal.finish(Measurement(step, [row for row, _ in in_order], spectra, events=events, source=source))
+        measurement = Measurement(step, [row for row, _ in in_order], spectra, events=events, source=source)
+        is_last = step > self._alerts.last_step
+        alerts = self._alerts.alerts_of(measurement) if is_last else ()
+        journal.finish(replace(measurement, events=(*events, *alerts)))
+        if not is_last:  # what came later is judged after this
+            journal.measurements = with_alerts(journal.measurements, self._thresholds)
         kept = {name: row for name, row in rows.items() if _is_measured(row[0])}
         self._steps[step] = _Step(kept, phases, stamp, checkpoint.source, bool(noted))
 
@@ -369,8 +379,7 @@ class SeriesMeasuring:
         return matrix_changes(matrices, names, there, self._journal.matrices, step)
 
 
-_UPDATE = " (update)"
-"""What stands behind the name of a matrix that is the change of another."""
+_UPDATE = NAME_ENDINGS["updates"]
 
 
 def _is_measured(row: Mapping[str, Any]) -> bool:

@@ -131,17 +131,18 @@ class Summary:
         words = [group.words.partition(":")[0] for group in missing if group.answer in _AMISS]
         return f"none: {', '.join(words)}" if words else ""
 
-    def lines(self, width: int = 80) -> list[str]:
+    def lines(self, width: int = 80, height: int = _LINES) -> list[str]:
         """The text.
 
         Args:
             width: of a line; a name that is longer and cannot be cut makes it wider.
+            height: lines that there is room for; the rankings are as long as fits, but have a line at least.
         """
         above = [self.title, *(line for group in self.groups if group.names for line in _group_lines(group, width))]
         above += _wrapped(self.absent, width, 7) if self.absent else []
         below = [line for text in (*self.lighter, *self.caveats) for line in _wrapped(text, width, 2)]
         several = sum(bool(ranking.least) for ranking in self.rankings)
-        room = _LINES - len(above) - len(below) - 1 - len(self.rankings)
+        room = height - len(above) - len(below) - 1 - len(self.rankings)
         each = max(1, min(_MOST, room // max(several, 1)))
         ranks = [line for ranking in self.rankings for line in _ranking_lines(ranking, self.names, width, each)]
         return [*above, *(_wrapped(EFFECT, width, 2) if ranks else []), *ranks, *below]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,12 +18,14 @@ import torch
 import xarray as xr
 from torch import nn
 
+from spectail.analysis.alerts import DEFAULT_THRESHOLDS, AlertThresholds, AlertWatch
 from spectail.analysis.changes import names_in_recording
 from spectail.analysis.choices import check_existing, checked_nulls
 from spectail.analysis.undisturbed import undisturbed
 from spectail.errors import StoreError
 from spectail.monitor.agreed import AgreedWhen
 from spectail.monitor.attach import go_on_with, options_of_first_edition, refuse_flattened, starting_step
+from spectail.monitor.in_words import alert_sentence, html_of, line_of, screen_of
 from spectail.monitor.layers import WatchedMatrices
 from spectail.monitor.loggers import Logger, warn_at_users_line
 from spectail.monitor.ranks import RankLostError, Ranks, join
@@ -61,6 +65,10 @@ class SpectralMonitor:
         initial_step: how many steps the model has made before.
         on_measurement: a logger, called with each `Measurement`, or several. The first exception in one becomes a
             warning.
+        alerts: from which values on a matrix is told of: a rank that collapses, a norm that explodes and the like; None
+            for none of them.
+        on_alert: called with each alert, an `Event`. By default those of a measurement are a warning.
+        summary: whether `close` prints what was measured, and what happened, on the standard error.
         **first_edition: options by the names of the first edition; each warns, and names today's.
 
     Raises:
@@ -94,6 +102,9 @@ class SpectralMonitor:
         existing: str = "refuse",
         initial_step: int | None = None,
         on_measurement: Logger | Sequence[Logger] = (),
+        alerts: AlertThresholds | None = DEFAULT_THRESHOLDS,
+        on_alert: Callable[[Event], object] | None = None,
+        summary: bool = True,
         **first_edition: Any,
     ) -> None:
         options: dict[str, Any] = {"when": when, "keep_spectra": keep_spectra, "existing": existing, "nulls": nulls}
@@ -102,6 +113,7 @@ class SpectralMonitor:
         self._nulls, existing = bool(checked_nulls(options["nulls"], ("gaussian", "none"))), options["existing"]
         check_existing(existing)
         self._loggers = (on_measurement,) if callable(on_measurement) else tuple(on_measurement)
+        self._alerts, self._on_alert, self._prints = AlertWatch(alerts), on_alert, bool(summary)
         self._steps = self._first_step = starting_step(initial_step, existing == "resume", path)
         self._watched: WatchedMatrices | None = None
         self._growing = GrowingRecording("monitor", [])
@@ -122,6 +134,8 @@ class SpectralMonitor:
             self._watched = self._ranks.all_do(lambda: WatchedMatrices(model, layers, conv))
             with undisturbed():
                 self._growing = self._recording_at(None if path is None else Path(path).absolute(), existing)
+            for measurement in self._growing.measurements:  # of a file that is gone on with
+                self._alerts.alerts_of(measurement)
             # what cannot be written is told now, not after hours
             self._ranks.first_does(lambda: self._growing.open(replace=existing == "replace"))
             self._measuring_seconds = self._last_seconds = 0.0
@@ -181,6 +195,17 @@ class SpectralMonitor:
         """The last measurement; its spectra as they are kept."""
         return self._growing.measurements[-1] if self._growing.measurements else None
 
+    @property
+    def summary(self) -> str:
+        """What was measured, what happened, and what the last spectra say, on a screen of text."""
+        return screen_of(self._growing)
+
+    def __repr__(self) -> str:
+        return f"<SpectralMonitor of {line_of(self._growing)}>"
+
+    def _repr_html_(self) -> str:
+        return html_of(self._growing)
+
     def dataset(self) -> xr.Dataset:
         """The first edition's name of `recording`."""
         warnings.warn("dataset() is now the property recording", DeprecationWarning, stacklevel=2)
@@ -207,6 +232,11 @@ class SpectralMonitor:
         with suppress(RankLostError):  # nobody goes while the first still hears others
             self._ranks.from_first(None)
         self.detach()
+        if self._prints and self._ranks.is_first and sys.stderr is not None:
+            try:
+                print(self.summary, file=sys.stderr)
+            except Exception as error:
+                self._tell_once(self, "the summary", error)
 
     def detach(self) -> None:
         """Write the file and let go of model and optimizer, like `close`, but without a last measurement."""
@@ -260,7 +290,7 @@ class SpectralMonitor:
             self._tell_once(self._when, "when=", error)
             return False
 
-    def _tell_once(self, of: Callable[..., object], name: str, error: Exception) -> None:
+    def _tell_once(self, of: object, name: str, error: Exception) -> None:
         """Warn of a function of the user's that failed, at the line where it did; not again when it fails again."""
         if id(of) not in self._warned:
             self._warned.add(id(of))
@@ -296,6 +326,7 @@ class SpectralMonitor:
                 if measurement is not None:
                     for logger in self._loggers:
                         self._tell(logger, measurement)
+                    self._tell_alerts([event for event in measurement.events if event.kind == "alert"])
                     if write:
                         self._write()
         finally:
@@ -324,15 +355,22 @@ class SpectralMonitor:
             "measuring_seconds": time.perf_counter() - start,
             "training_seconds": start - self._attached_at - self._measuring_seconds,
         }
-        return self._growing.add(
-            Measurement(self._steps, rows, spectra, lr, clocks, events), spectra=self._keep_spectra
-        )
+        measurement = Measurement(self._steps, rows, spectra, lr, clocks, events)
+        measurement = replace(measurement, events=(*events, *self._alerts.alerts_of(measurement)))
+        return self._growing.add(measurement, spectra=self._keep_spectra)
 
-    def _tell(self, logger: Logger, measurement: Measurement) -> None:
+    def _tell(self, receiver: Callable[[Any], object], what: Measurement | Event) -> None:
         try:
-            logger(measurement)
+            receiver(what)
         except Exception as error:
-            self._tell_once(logger, getattr(logger, "__qualname__", type(logger).__name__), error)
+            self._tell_once(receiver, getattr(receiver, "__qualname__", type(receiver).__name__), error)
+
+    def _tell_alerts(self, alerts: Sequence[Event]) -> None:
+        if self._on_alert is not None:
+            for alert in alerts:
+                self._tell(self._on_alert, alert)
+        elif alerts:
+            warnings.warn(alert_sentence(alerts), stacklevel=2)
 
     def _write(self) -> None:
         try:

@@ -16,6 +16,7 @@ import xarray as xr
 
 from spectail.errors import StoreError
 from spectail.recording.quantities import select
+from spectail.recording.tensors import tensor_of
 
 NOT_THERE = "not in the model at this step"
 """The note of a matrix where the model has none: to come and to go is no change of phase."""
@@ -63,7 +64,7 @@ class Event:
 def events_between(
     before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], step: int
 ) -> tuple[Event, ...]:
-    """The changes of phase between two measurements, in the order of the matrices.
+    """The changes of phase of weights between two measurements, in the order of the matrices.
 
     Args:
         before: rows of the earlier one.
@@ -71,7 +72,7 @@ def events_between(
         step: of the later one.
     """
     phases = {row["name"]: row["phase"] for row in before if row.get("note") != NOT_THERE}
-    there = [row for row in after if row.get("note") != NOT_THERE]
+    there = [row for row in after if row.get("note") != NOT_THERE and tensor_of(str(row["name"])) == "weights"]
     changed = [row for row in there if phases.get(row["name"], row["phase"]) != row["phase"]]
     return tuple(Event(step, str(row["name"]), "phase", f"{phases[row['name']]} → {row['phase']}") for row in changed)
 

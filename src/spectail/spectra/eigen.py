@@ -18,7 +18,7 @@ from spectail.errors import SpectailError
 from spectail.spectra.blockwise import batch_of_spectra, blockwise_eigenvalues, matrices_at_a_time
 from spectail.spectra.gram import GRAM_IS_EXACT_ABOVE, cholesky, lower_gram, symmetric_eigenvalues
 from spectail.spectra.on_gpu import gpu_eigenvalues
-from spectail.spectra.precision import float64, takes_arrays, takes_matrix
+from spectail.spectra.precision import NOT_FINITE, float64, takes_arrays, takes_matrix
 from spectail.spectra.single_precision import certified_eigenvalues
 
 
@@ -151,7 +151,7 @@ def _scaled_float64(weights: Tensor) -> tuple[Tensor, float]:
     matrix = float64(weights)
     largest = float(matrix.abs().max())
     if not largest < float("inf"):
-        raise SpectailError("weights hold NaN or inf, so they have no spectrum")
+        raise SpectailError(NOT_FINITE)
     if largest > 1e150:
         raise SpectailError(f"weights of {largest:.0e} have eigenvalues beyond the range of float64")
     if 1e-50 < largest < 1e50 or largest == 0.0:  # else inverse iteration would leave the range of floats

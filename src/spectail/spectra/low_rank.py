@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spectail.errors import SpectailError
 from spectail.spectra.overlaps import SingularVectors
-from spectail.spectra.precision import ZERO_SHARE, float64
+from spectail.spectra.precision import NOT_FINITE, ZERO_SHARE, float64
 
 
 def eigenvalues_of_product(left: Float[Tensor, "h r"], right: Float[Tensor, "r d"]) -> Float[Tensor, " k"]:
@@ -111,5 +111,5 @@ def _strongest(singular: Tensor, k: int) -> Tensor:
 def _finite(factor: Tensor) -> Tensor:
     factor = float64(factor)
     if not bool(factor.isfinite().all()):
-        raise SpectailError("weights hold NaN or inf, so they have no spectrum")
+        raise SpectailError(NOT_FINITE)
     return factor

@@ -17,6 +17,9 @@ from torch import Tensor
 
 from spectail.errors import SpectailError
 
+NOT_FINITE = "weights hold NaN or inf, so they have no spectrum"
+"""The note of such a matrix."""
+
 # Eigenvalues at or below this share of the largest are rounding, not spectrum: they count as zero.
 ZERO_SHARE = 1e-14
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from spectail.errors import SpectailError
 from spectail.spectra.eigen import eigenvalues_of_slices
-from spectail.spectra.precision import ZERO_SHARE, takes_arrays
+from spectail.spectra.precision import NOT_FINITE, ZERO_SHARE, takes_arrays
 from spectail.spectra.single_precision import float32_eigenvalues
 from spectail.spectra.tails import ROUNDING
 
@@ -108,7 +108,7 @@ def shuffled_nulls(
         raise SpectailError(f"expected a matrix or slices of one shape, got shape {tuple(weights.shape)}")
     largest = float(slices.abs().amax())
     if not math.isfinite(largest):
-        raise SpectailError("weights hold NaN or inf, so they have no spectrum")
+        raise SpectailError(NOT_FINITE)
     if largest == 0.0:
         return {}
     count, stream = _draws(slices) if draws is None else draws, np.random.default_rng(seed)

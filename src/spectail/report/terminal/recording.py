@@ -22,13 +22,16 @@ from rich.text import Text
 
 from spectail.analysis.answer import skipped_of
 from spectail.analysis.chance import with_null_alignments
+from spectail.analysis.event_groups import event_lines
 from spectail.analysis.name_lists import shortened
 from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.row import SHORT_TAIL_NOTE
 from spectail.analysis.summary import summarize
 from spectail.plots.colours import PHASES
+from spectail.recording.events import events
 from spectail.recording.layout import frame, of_tensor
 from spectail.recording.quantities import Quantity, quantities_of, quantity
+from spectail.recording.tensors import name_of_weights
 from spectail.report.terminal.tables import console, print_paths, print_table
 from spectail.report.wording import (
     IN_BRACKETS,
@@ -48,7 +51,7 @@ _HILL = quantity("pl_alpha_hill")
 _FIRST = Quantity(f"{_HILL.name} at first", head="at first")
 _SHAPE = Quantity("shape", of="matrix", dtype=str, head="shape")  # two columns in one, which is narrower
 
-_NOTES = 12  # printed; the files hold all
+_NOTES, _EVENTS = 12, 8  # printed; the files hold all
 
 
 def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored: bool = False) -> None:
@@ -68,6 +71,8 @@ def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored
         out.print(Text(first, style="bold"), soft_wrap=True)
         for line in further:
             out.print(Text(line), soft_wrap=True)
+        for line in event_lines(events(recording), out.width - 2, _EVENTS):
+            out.print(Text(f"  {line}"), soft_wrap=True)
         if "update" in recording.dims:
             made = recording["update"].values.tolist()
             _print_table("", "updates", made, recording, _present(recording, "training"))
@@ -119,7 +124,7 @@ def _print_updates(updates: xr.Dataset) -> list[Quantity]:
     rows = frame(updates)
     steps = updates["step"].values.tolist()
     title = f"update from step {steps[-2]} to {steps[-1]}" if len(steps) > 1 else "no update"
-    names = [str(name).removesuffix(" (update)") for name in rows["name"]]
+    names = [name_of_weights(str(name)) for name in rows["name"]]
     return _print_table(title, "matrix", names, rows, [q for q in shown if q.name in rows])
 
 
