@@ -121,8 +121,11 @@ def test_by_default_the_alerts_of_a_measurement_are_one_warning_and_none_can_be_
     with SpectralMonitor(model, when=every(1), nulls=False) as monitor:
         monitor.step()
         explode(model)
-        with pytest.warns(UserWarning, match=r"^1.weight: spectral norm rose from 0.\d+ to \d+.\d at step 2$"):
+        with pytest.warns(
+            UserWarning, match=r"^1.weight: spectral norm rose from 0.\d+ to \d+.\d at step 2$"
+        ) as caught:
             monitor.step()
+    assert caught[0].filename == __file__, "it is told at a line of the user's"
     assert [event.matrix for event in monitor.events if event.kind == "alert"] == ["1.weight"]
     with SpectralMonitor(model, when=every(1), nulls=False, alerts=None) as monitor:
         explode(model)

@@ -80,8 +80,8 @@ def test_weights_without_a_spectrum_and_files_without_spectra_have_a_page(tmp_pa
     model = nn.Sequential(nn.Linear(20, 20), nn.Linear(20, 20))
     model[0].weight.data.fill_(float("nan"))
     model[1].weight.data.zero_()
-    SpectralMonitor(model, path=tmp_path / "a.nc", nulls=False).detach()
-    SpectralMonitor(model, path=tmp_path / "b.nc", nulls=False, keep_spectra=False).detach()
+    SpectralMonitor(model, path=tmp_path / "a.nc", nulls=False, alerts=None).detach()
+    SpectralMonitor(model, path=tmp_path / "b.nc", nulls=False, alerts=None, keep_spectra=False).detach()
     assert "NaN" in page_of(tmp_path / "a.nc").read_text()
     assert "keep_spectra=False" in page_of(tmp_path / "b.nc").read_text()
 

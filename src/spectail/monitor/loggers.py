@@ -6,7 +6,7 @@ import os
 import sysconfig
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -41,14 +41,34 @@ def warn_at_users_line(what: str, error: BaseException) -> None:
         what: failed.
         error: what was raised.
     """
-    frames = traceback.extract_tb(error.__traceback__)
-    theirs = [one for one in frames if not any(folder in Path(one.filename).parents for folder in _NOT_THE_USERS)]
     sentence = f"{what}: {type(error).__name__}: {error}"
-    if not theirs:
+    place = _users_line(traceback.extract_tb(error.__traceback__))
+    if place is None:
         warnings.warn(sentence, stacklevel=2)
         return
-    file, line = theirs[-1].filename, theirs[-1].lineno or 1
+    file, line = place
     warnings.warn_explicit(f"{sentence} ({Path(file).name}, line {line})", UserWarning, file, line)
+
+
+def warn_where_it_trains(sentence: str) -> None:
+    """Warn at the line of the user's own code that is being executed.
+
+    Args:
+        sentence: of the warning.
+    """
+    place = _users_line(traceback.extract_stack())
+    if place is None:
+        warnings.warn(sentence, stacklevel=2)
+    else:
+        warnings.warn_explicit(sentence, UserWarning, *place)
+
+
+def _users_line(frames: Sequence[traceback.FrameSummary]) -> tuple[str, int] | None:
+    """File and line of the innermost of these frames that is of no installed package."""
+    for one in reversed(frames):
+        if not any(folder in Path(one.filename).parents for folder in _NOT_THE_USERS):
+            return one.filename, one.lineno or 1
+    return None
 
 
 _NOT_THE_USERS = [Path(__file__).parents[1], *(Path(sysconfig.get_paths()[name]) for name in ("purelib", "stdlib"))]

@@ -27,7 +27,7 @@ from spectail.monitor.agreed import AgreedWhen
 from spectail.monitor.attach import go_on_with, options_of_first_edition, refuse_flattened, starting_step
 from spectail.monitor.in_words import alert_sentence, html_of, line_of, screen_of
 from spectail.monitor.layers import WatchedMatrices
-from spectail.monitor.loggers import Logger, warn_at_users_line
+from spectail.monitor.loggers import Logger, warn_at_users_line, warn_where_it_trains
 from spectail.monitor.ranks import RankLostError, Ranks, join
 from spectail.monitor.sharing import Shares
 from spectail.monitor.steps import StepWatch, last_of, learning_rates, no_step, optimizers_in
@@ -79,7 +79,7 @@ class SpectralMonitor:
 
     >>> from spectail import every
     >>> model = nn.Linear(30, 20)
-    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.001)
     >>> with SpectralMonitor(model, optimizer, when=every(2), nulls=False) as monitor:
     ...     for _ in range(4):
     ...         model(torch.ones(1, 30)).sum().backward()
@@ -370,7 +370,7 @@ class SpectralMonitor:
             for alert in alerts:
                 self._tell(self._on_alert, alert)
         elif alerts:
-            warnings.warn(alert_sentence(alerts), stacklevel=2)
+            warn_where_it_trains(alert_sentence(alerts))
 
     def _write(self) -> None:
         try:
