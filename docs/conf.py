@@ -45,10 +45,10 @@ html_static_path: list[str] = []
 
 def setup(app) -> None:
     app.connect("builder-inited", lambda app: write_reference(Path(app.srcdir) / "reference" / "generated"))
-    app.connect("autodoc-process-docstring", absolute_values)
+    app.connect("autodoc-process-docstring", escape_symbols)
 
 
-def absolute_values(app, what, name, thing, options, lines: list[str]) -> None:
+def escape_symbols(app, what, name, thing, options, lines: list[str]) -> None:
     """Outside of code, `|x|` of a docstring is an absolute value and `*` a product; the site has its own."""
     example = False
     for at, line in enumerate(lines):

@@ -6,6 +6,7 @@ import traceback
 import warnings
 import weakref
 from datetime import timedelta
+from functools import partial
 from unittest import mock
 
 import torch
@@ -172,28 +173,9 @@ def case_fsdp(folder):
     return watched(fsdp, folder, 3, nulls="gaussian")
 
 
-def case_mixed(folder):
-    return watched(mixed, folder, nulls="none")
-
-
-def case_compiled(folder):
-    return watched(compiled, folder, nulls="none")
-
-
-def case_parallel(folder):
-    return watched(parallel, folder, nulls="none")
-
-
-def case_ddp(folder):
-    return watched(ddp, folder, nulls="none")
-
-
-def case_hsdp(folder):
-    return watched(hsdp, folder, nulls="none")
-
-
-def case_two_dimensional(folder):
-    return watched(two_dimensional, folder, nulls="none")
+case_mixed, case_compiled, case_parallel, case_ddp, case_hsdp, case_two_dimensional = (
+    partial(watched, make, nulls="none") for make in (mixed, compiled, parallel, ddp, hsdp, two_dimensional)
+)
 
 
 class Lora(nn.Module):

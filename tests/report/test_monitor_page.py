@@ -15,8 +15,8 @@ from report.browsing import (
     set_value,
 )
 from spectail import SpectralMonitor, events, every
+from spectail.analysis.event_groups import events_by_step
 from spectail.cli import main
-from spectail.recording.event_groups import grouped_events
 from spectail.recording.reading import load_recording
 from spectail.report.pages.recording import write_page
 
@@ -149,10 +149,10 @@ def test_an_event_leads_to_its_layer_and_step(browser, file):
     found = load_recording(file)
     buttons = browser.find_elements(By.CSS_SELECTOR, "#events button")
     assert len(buttons) == len(events(found))
-    last = grouped_events(events(found))[0]
+    last = events_by_step(events(found))[0]
     browser.execute_script("arguments[0].click()", buttons[0])
     assert f"step {last.step}: {events(found)[-1].after}" in browser.find_element(By.ID, "state").text
-    row = found.matrix.values.tolist().index(last.matrices[0])
+    row = found.matrix.values.tolist().index(last.names[0])
     assert plot(browser, "ribbon", "layout.shapes[0].y0") + 0.5 == row
 
 

@@ -102,14 +102,17 @@ class AlertWatch:
         for row in measurement.rows:
             name = str(row["name"])
             if row.get("note") != NOT_THERE and tensor_of(name) == "weights":
-                alerts += [Event(measurement.step, name, "alert", text) for text in self._texts(row, measurement.step)]
+                alerts += [
+                    Event(measurement.step, name, "alert", text)
+                    for text in self._texts(row, measurement.step, self._thresholds)
+                ]
         return tuple(alerts)
 
-    def _texts(self, row: Mapping[str, Any], step: int) -> Iterator[str]:
+    def _texts(self, row: Mapping[str, Any], step: int, thresholds: AlertThresholds) -> Iterator[str]:
         """What is told now of a matrix: not again while it stands."""
         history = self._histories.setdefault(str(row["name"]), _History(step))
         for rule in (_rank, _norm, _untrained, _finite):
-            excess, text = rule(row, step, history, self._thresholds or AlertThresholds())
+            excess, text = rule(row, step, history, thresholds)
             if excess > 1 and rule not in history.standing:
                 history.standing.add(rule)
                 yield text

@@ -1,4 +1,4 @@
-"""Events of many matrices in few lines: those of one kind together, what matters most first.
+"""Events of many matrices in few lines: what happened over all steps, or at each.
 
 Not here: what an event is (`recording/events.py`), and which alerts there are (`alerts`).
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from spectail.analysis.name_lists import listed
@@ -20,14 +20,14 @@ _NUMBER = re.compile(r"\d[\d.]*(?:e[+-]?\d+)?")
 
 
 @dataclass(frozen=True)
-class AlikeEvents:
+class EventGroup:
     """Events of which the same is told, but for numbers.
 
     Attributes:
         events: in the order of their steps; a matrix may have several.
 
     >>> moved = (Event(10, "h.0.fc.weight", "phase", "a → b"), Event(20, "h.1.fc.weight", "phase", "a → b"))
-    >>> group = AlikeEvents(moved)
+    >>> group = EventGroup(moved)
     >>> print(group)
     2 layers: a → b at steps 10 to 20: h.{0-1}.fc.weight
     """
@@ -38,6 +38,16 @@ class AlikeEvents:
     def kind(self) -> str:
         """That of its events."""
         return self.events[0].kind
+
+    @property
+    def step(self) -> int:
+        """That of the first."""
+        return self.events[0].step
+
+    @property
+    def text(self) -> str:
+        """That of the first."""
+        return self.events[0].text
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -60,8 +70,8 @@ class AlikeEvents:
         return self.line()
 
 
-def group_events(events: Iterable[Event]) -> list[AlikeEvents]:
-    """Events of which the same is told, together.
+def group_events(events: Iterable[Event]) -> list[EventGroup]:
+    """Events of all steps of which the same is told but for numbers, together.
 
     Args:
         events: in the order of their steps.
@@ -76,11 +86,32 @@ def group_events(events: Iterable[Event]) -> list[AlikeEvents]:
     h.3: effective rank fell from 99 to 2 at step 70
     10 layers: random-like → bulk+spike at step 10: h.0, h.1, h.2, h.3, h.4, h.5, h.6, h.7, h.8, h.9
     """
-    together: dict[tuple[str, str], list[Event]] = {}
+    return sorted(_alike(events, lambda event: (event.kind, _NUMBER.sub("", event.text))), key=_rank)
+
+
+def events_by_step(events: Iterable[Event]) -> list[EventGroup]:
+    """Events of one step and one text, together.
+
+    Args:
+        events: in the order of their steps.
+
+    Returns:
+        the latest step first; within a step what was noticed before changes of phase, then what happened to most.
+
+    >>> moved = [Event(10, name, "phase", "random-like → bulk+spike") for name in ("a", "b")]
+    >>> [group.names for group in events_by_step([*moved, Event(20, "a", "alert", "effective rank fell to 2")])]
+    [('a',), ('a', 'b')]
+    """
+    groups = _alike(events, lambda event: (event.step, event.kind, event.text))
+    return sorted(groups, key=lambda one: (-one.step, one.kind == "phase", -len(one.names)))
+
+
+def _alike(events: Iterable[Event], what: Callable[[Event], object]) -> list[EventGroup]:
+    """Events of which the same is said, in one, in the order of their first."""
+    groups: dict[object, list[Event]] = {}
     for event in events:
-        together.setdefault((event.kind, _NUMBER.sub("", event.text)), []).append(event)
-    groups = [AlikeEvents(tuple(of_one)) for of_one in together.values()]
-    return sorted(groups, key=_rank)
+        groups.setdefault(what(event), []).append(event)
+    return [EventGroup(tuple(alike)) for alike in groups.values()]
 
 
 def event_lines(events: Iterable[Event], width: int = 80, most: int = 12) -> list[str]:
@@ -101,6 +132,6 @@ def event_lines(events: Iterable[Event], width: int = 80, most: int = 12) -> lis
     return [*lines, f"and {rest} more event{'s' * (rest > 1)}"] if rest else lines
 
 
-def _rank(group: AlikeEvents) -> tuple[int, bool, int, int]:
+def _rank(group: EventGroup) -> tuple[int, bool, int, int]:
     is_collapse = group.events[0].after == Phase.RANK_COLLAPSE
-    return _KINDS.index(group.kind), not is_collapse, -len(group.names), group.events[0].step
+    return _KINDS.index(group.kind), not is_collapse, -len(group.names), group.step

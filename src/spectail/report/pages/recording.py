@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from spectail.analysis.answer import Analysis, skipped_of
 from spectail.analysis.completion import complete
+from spectail.analysis.event_groups import events_by_step
 from spectail.analysis.null_bands import null_band, word_of_null
 from spectail.analysis.summary import EFFECT, summarize
 from spectail.errors import SettingError, StoreError
 from spectail.files import write_content
-from spectail.recording.event_groups import grouped_events
 from spectail.recording.events import events
 from spectail.recording.layout import frame
 from spectail.recording.quantities import OVER, Quantity, quantities_of
@@ -283,6 +283,6 @@ def _event_groups(recording: xr.Dataset) -> list[dict[str, Any]]:
     names = {str(name): at for at, name in enumerate(np.atleast_1d(recording["matrix"].values))}
     known = [event for event in events(recording) if event.step in steps and event.matrix in names]
     return [
-        {"at": steps[group.step], "matrices": [(names[name], name) for name in group.matrices], "group": group}
-        for group in grouped_events(known)
+        {"at": steps[group.step], "matrices": [(names[name], name) for name in group.names], "group": group}
+        for group in events_by_step(known)
     ]

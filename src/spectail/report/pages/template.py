@@ -33,11 +33,8 @@ def page(name: str, data: Any, **shown: Any) -> str:
         data: what its script draws; the palette goes with it.
         **shown: what its text shows, escaped.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_resource), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters["in_short"] = listed
-    return environment.get_template(f"{name}.html").render(
+    return _rendered(
+        f"{name}.html",
         **{"version": "", **shown},
         css=Markup(_resource("base.css") + _resource(f"{name}.css")),
         plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
@@ -55,8 +52,15 @@ def waiting_page(sentence: str) -> str:
     Args:
         sentence: why, without its point.
     """
-    environment = jinja2.Environment(loader=jinja2.FunctionLoader(_resource), autoescape=True)
-    return environment.get_template("waiting.html").render(sentence=sentence, css=Markup(_resource("base.css")))
+    return _rendered("waiting.html", sentence=sentence, version="", css=Markup(_resource("base.css")))
+
+
+def _rendered(name: str, **shown: Any) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_resource), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["in_short"] = listed
+    return environment.get_template(name).render(**shown)
 
 
 def _as_json(data: Any) -> Markup:

@@ -7,8 +7,8 @@ from rich.live import Live
 from rich.text import Text
 
 from spectail.analysis.completion import complete
+from spectail.analysis.event_groups import EventGroup, events_by_step
 from spectail.analysis.summary import summarize
-from spectail.recording.event_groups import grouped_events
 from spectail.recording.events import events
 from spectail.recording.layout import of_tensor
 from spectail.report.terminal.tables import console
@@ -40,7 +40,7 @@ def screen(watched: WatchedRecording, width: int) -> RenderableType:
         return Text(watched.sentence, style="yellow")
     weights = of_tensor(complete(watched.recording), "weights")
     first, *further = summarize(weights).lines(width)
-    happened = [str(group) for group in grouped_events(events(watched.recording))[:_EVENTS]]
+    happened = [_line(group) for group in events_by_step(events(watched.recording))[:_EVENTS]]
     return Group(
         Text(first, style="bold"),
         *(Text(line) for line in further),
@@ -48,3 +48,8 @@ def screen(watched: WatchedRecording, width: int) -> RenderableType:
         *(Text(f"  {line}", overflow="ellipsis", no_wrap=True) for line in happened),
         Text(f"{watched.sentence}; Ctrl-C ends this", style="dim"),
     )
+
+
+def _line(group: EventGroup) -> str:
+    who = group.names[0] if len(group.names) == 1 else f"{len(group.names)} matrices"
+    return f"step {group.step}: {who}: {group.text}"
