@@ -37,7 +37,7 @@ from spectail.recording.events import Event
 from spectail.recording.growing_series import GrowingSeries
 from spectail.recording.journal_records import Spectrum
 from spectail.recording.layout import Measurement
-from spectail.recording.tensors import NAME_ENDINGS
+from spectail.recording.tensors import NAME_ENDINGS, name_of_weights, tensor_of
 from spectail.running.scheduler import Compute
 from spectail.spectra.phases import Phase
 from spectail.weights.matrix import WeightMatrix
@@ -160,11 +160,11 @@ class SeriesMeasuring:
             return not stamp
         phases, before = self._phases_before(checkpoint.step), self._before(checkpoint.step)
         early = {} if before is None else self._steps[before].rows
-        updates = {name: row for name, (row, _) in known.rows.items() if name.endswith(_UPDATE)}
+        updates = {name: row for name, (row, _) in known.rows.items() if _is_update(name)}
         from_there = (
             str(row["content"]).startswith(f"{early[weights][0]['content']}>")
             for name, row in updates.items()
-            if (weights := name.removesuffix(_UPDATE)) in early
+            if (weights := name_of_weights(name)) in early
         )
         alike = (self._alike(known.phases.get(name, ""), phases.get(name, "")) for name in known.rows)
         return all(alike) and all(from_there)
@@ -375,11 +375,15 @@ class SeriesMeasuring:
         before = self._before(step)
         if before is None:
             return ()
-        there = [name for name in self._steps[before].rows if not name.endswith(_UPDATE)]
+        there = [name for name in self._steps[before].rows if not _is_update(name)]
         return matrix_changes(matrices, names, there, self._journal.matrices, step)
 
 
 _UPDATE = NAME_ENDINGS["updates"]
+
+
+def _is_update(name: str) -> bool:
+    return tensor_of(name) == "updates"
 
 
 def _is_measured(row: Mapping[str, Any]) -> bool:
@@ -388,7 +392,7 @@ def _is_measured(row: Mapping[str, Any]) -> bool:
 
 def _phases(rows: Mapping[str, Row]) -> dict[str, str]:
     """The phase of each matrix, after which it is judged at the next step, as a monitor does; of updates none."""
-    known = {name: row for name, (row, _) in rows.items() if not name.endswith(_UPDATE)}
+    known = {name: row for name, (row, _) in rows.items() if not _is_update(name)}
     known = {n: row for n, row in known.items() if row["phase"] != Phase.UNKNOWN or math.isfinite(row["z_hill"])}
     return {name: str(row["phase"]) for name, row in known.items()}
 

@@ -116,8 +116,7 @@ class GrowingSeries(GrowingRecording):
             if self.measurements and self._file.holds_rows:
                 self.save()
         finally:
-            self._file.close()
-            self._file = None
+            self.let_go()
 
     @property
     def holds_rows(self) -> bool:
