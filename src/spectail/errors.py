@@ -36,7 +36,7 @@ def unknown_name(field: str, value: object, known: Iterable[str]) -> str:
     folded = {name.lower(): name for name in names}
     near = difflib.get_close_matches(str(value).lower(), folded, n=1, cutoff=0.5)
     hint = f"; did you mean '{folded[near[0]]}'?" if near else "; known names are"
-    return f"{field}={value!r} is not known{hint} ({', '.join(names)})"
+    return f"{field}={value!r:.80} is not known{hint} ({', '.join(names)})"
 
 
 def first_line(error: BaseException) -> str:
@@ -73,5 +73,5 @@ def complaint(error: ValidationError, fields: Iterable[str]) -> str:
             expected = str(first.get("ctx", {}).get("expected", "")).replace("'", "").replace(" or ", ", ")
             return unknown_name(field, value, expected.split(", "))
         case "int_parsing" | "int_from_float" | "int_type":
-            return f"{field}={value!r} is not a whole number"
-    return f"{field}={value!r} is not valid; {message[0].lower()}{message[1:]}"
+            return f"{field}={value!r:.80} is not a whole number"
+    return f"{field}={value!r:.80} is not valid; {message[0].lower()}{message[1:]}"

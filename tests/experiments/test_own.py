@@ -52,6 +52,17 @@ def fails(x):
 
 def mean(x):
     return x.mean()
+
+def infinite(x):
+    return torch.log(x.abs() - 4)
+
+def standardised(x):
+    return (x - x.mean()) / (1 + x.std())
+
+calls = []
+def counting(x):
+    calls.append(1)
+    return x * len(calls)
 """
 
 
@@ -131,6 +142,17 @@ def test_the_theory_knows_a_function_of_ones_own_but_not_for_who_only_looks_at_a
     assert predicted_spike(Experiment(optimizer="gd", lr=5000, teacher="mine:softly")) is None
 
 
+def test_a_function_or_class_itself_is_known_by_its_name(tmp_path):
+    assert Experiment(teacher=torch.atan).teacher == "torch:atan"
+    assert Experiment(optimizer=torch.optim.AdamW).key == Experiment(optimizer="AdamW").key
+    schedule = torch.optim.lr_scheduler.StepLR
+    assert Experiment(schedule=schedule, schedule_options={"step_size": 1}).schedule == "StepLR"
+    with pytest.raises(ValueError, match=r"^teacher=<lambda> cannot be stored.* say teacher='mine:function'$"):
+        Experiment(teacher=lambda x: x)
+    with pytest.raises(ValueError, match=r"^optimizer_options\['betas'\]=tensor.* cannot be stored; expected numbers"):
+        Experiment(optimizer_options={"betas": torch.ones(2)})
+
+
 def test_a_description_imports_nothing(monkeypatch):
     """A stranger's file, whose experiment names a module, runs none of it by being opened."""
     monkeypatch.setattr("importlib.import_module", lambda name: pytest.fail(f"imported {name}"))
@@ -148,7 +170,10 @@ def test_a_description_imports_nothing(monkeypatch):
         ({"optimizer": "mine:no_optimizer"}, "made a list; expected a torch.optim.Optimizer"),
         ({"optimizer": "mine:Descent", "optimizer_options": {"speed": 2}}, r"do not suit optimizer='mine:Descent'"),
         ({"teacher": "mine:fails"}, "mine:fails failed: RuntimeError: no idea$"),
-        ({"activation": "mine:mean"}, r"mine:mean made \(\) of a tensor \(2,\); expected one of the same shape"),
+        ({"activation": "mine:mean"}, r"mine:mean made \(\) of a tensor \(65,\); expected one of the same shape"),
+        ({"activation": "mine:infinite"}, "mine:infinite is not finite at -4; expected numbers everywhere"),
+        ({"teacher": "mine:standardised"}, "mine:standardised gives a number other values beside other numbers"),
+        ({"teacher": "mine:counting"}, "mine:counting gives other values when it is called again"),
         ({"activation": "math:pi"}, "math:pi failed: TypeError"),
     ],
 )

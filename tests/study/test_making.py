@@ -91,6 +91,13 @@ def test_a_figure_with_other_settings_stands_beside_the_papers_and_says_so(store
         ("fig4", {"steps": 3}, "steps is the figure's own"),
         ("fig4", {"teacher": "rellu"}, "did you mean 'relu'"),
         ("fig4", {"learning_rate": 1.0}, "learning_rate"),
+        (
+            "fig9",
+            {"optimizer": "Muon"},
+            "^fig9 compares with theory, which optimizer='Muon' has none of: gd, adam, sign$",
+        ),
+        ("table2", {"optimizer": "sgd"}, "^table2 compares with theory"),
+        ("prediction", {"optimizer": "muon"}, "^prediction compares with theory"),
         ("fig33", {"teacher": "relu"}, "fig33 has no two-layer experiment"),
     ],
 )

@@ -122,7 +122,10 @@ def test_equal_experiments_are_run_once():
         ("repeats = 0", "line 1: repeats=0 is not valid"),
         ("repeats = 3\n[axes]\nseed = [1]", "line 1: repeats and seed are both given"),
         ("[axes]\nlr = = 1", "line 2: "),
-        ("[axes]\nseed = { linear = [0, 1e6], points = 1000001 }", "line 1: the grid has 1,000,001 combinations"),
+        (
+            "[axes]\nseed = { linear = [0, 1e6], points = 1001 }\nn = { linear = [1, 1e3], points = 1000 }",
+            "line 1: the grid has 1,001,000 combinations",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_sentence_with_line_and_field(tmp_path, text, sentence):
@@ -131,6 +134,35 @@ def test_what_is_wrong_is_one_sentence_with_line_and_field(tmp_path, text, sente
         Grid.read(path)
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)
+
+
+DEEP: dict = {}
+for _ in range(5_000):
+    DEEP = {"a": DEEP}
+
+
+@pytest.mark.parametrize(
+    ("grid", "sentence"),
+    [
+        ({"axes": {"d": [float("inf")]}}, r"^d=inf is not valid; input should be a finite number$"),
+        ({"axes": {"d": [10**30]}}, "^d=1000.* is not valid; input should be less than or equal to 1000000000$"),
+        ({"axes": {"lr": {"log": [1, 2], "points": 10**9}}}, r"^lr=1000000000 in its points is not valid; .*1000000$"),
+        ({"axes": {"lr": {"times": 2, "of": "d", "power": 1e3}}}, r"^2 times d=1000 to the power 1000 is not a number"),
+        ({"fixed": {"optimizer_options": DEEP}}, "^fixed has tables within tables, more than 20 deep"),
+        ({"only_if": [DEEP]}, "^only_if has tables within tables, more than 20 deep"),
+        ({"fixed": {"protocol": ["equations"]}}, "^protocol has several values here"),
+        ({"axes": {"protocol": [["equations"]]}}, r"^protocol=\['equations'\] is not known; did you mean 'equations'"),
+        ({"axes": {"seed": range(10**9)}}, "^axes has a list of 1,000,000,000 values; expected at most 1,000,000$"),
+        ({"repeats": 10**9}, "^repeats=1000000000 is not valid"),
+        ({"axes": {"teacher": ["tanh", lambda x: x]}}, "^teacher=<lambda> cannot be stored, as no module has it"),
+    ],
+    ids=range(11),
+)  # fmt: skip
+def test_a_grid_beyond_reason_is_one_sentence_before_any_memory_is_taken(grid, sentence):
+    with pytest.raises(ValueError, match=sentence) as error:
+        Grid.read(grid).experiments()
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 200
 
 
 def test_a_file_that_is_not_there_or_not_text_is_one_sentence(tmp_path):

@@ -100,6 +100,24 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 
 
+def _check_function(name: str, function: Callable[[Tensor], Tensor]) -> None:
+    """See that a function of a user's own is one of each number by itself, the same whenever it is called.
+
+    Raises:
+        SettingError: it is not.
+    """
+    import torch
+
+    x = torch.linspace(-4, 4, 65, dtype=torch.float64)
+    first, again = function(x.clone()), function(x.clone())
+    if not bool(first.isfinite().all()):
+        raise SettingError(f"{name} is not finite at {float(x[~first.isfinite()][0]):g}; expected numbers everywhere")
+    if not torch.equal(first, again):
+        raise SettingError(f"{name} gives other values when it is called again; expected a function of its input alone")
+    if not torch.allclose(function(x[::4].clone()), first[::4], rtol=1e-9, atol=1e-12):
+        raise SettingError(f"{name} gives a number other values beside other numbers; expected each by itself")
+
+
 def find_activation(name: str) -> Activation:
     """An activation or link by name.
 
@@ -145,5 +163,5 @@ def find_activation(name: str) -> Activation:
             (slope,) = torch.autograd.grad(result.sum(), inputs)
         return x.copy_(slope)
 
-    value(torch.zeros(2))  # whatever is wrong is said at once
+    _check_function(name, value)  # whatever is wrong is said at once
     return Activation(lambda x: x.copy_(value(x)), slope_, "input")

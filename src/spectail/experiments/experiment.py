@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -28,7 +29,12 @@ The first change of one of these raises it. Runs of an older version are opened 
 and never mixed with those of another.
 """
 
-Size = Annotated[int, Field(ge=1)]
+Size = Annotated[int, Field(ge=1, le=10**9)]
+
+MOST_VALUES = 1_000_000
+"""Values of a list, points of an axis, combinations of a grid: more are taken for a slip of the pen."""
+
+_DEEPEST = 20  # tables within tables that an option has at most
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -40,6 +46,65 @@ _OTHER_WORDS = {
 }  # fmt: skip
 
 _Kind = TypeVar("_Kind", bound="Description")
+
+
+def check_extent(name: str, value: Any, depth: int = 0) -> None:
+    """See that lists end, and that tables do not lie within tables without end, before anything goes through them.
+
+    Raises:
+        SettingError: they do not.
+    """
+    if depth > _DEEPEST:
+        raise SettingError(f"{name} has tables within tables, more than {_DEEPEST} deep; expected plain values")
+    if isinstance(value, list | tuple | range | set | Mapping) and len(value) > MOST_VALUES:
+        raise SettingError(f"{name} has a list of {len(value):,} values; expected at most {MOST_VALUES:,}")
+    if isinstance(value, Mapping | list | tuple):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            check_extent(name, inner, depth + 1)
+
+
+def _storable(name: str, value: Any) -> Any:
+    """Options as JSON can hold them: functions by their names."""
+    if isinstance(value, Mapping):
+        return {key: _storable(f"{name}[{key!r}]", inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_storable(name, inner) for inner in value)
+    if callable(value):
+        return name_of_callable(name, value)
+    if value is not None and not isinstance(value, str | int | float):
+        raise SettingError(f"{name}={value!r:.80} cannot be stored; expected numbers, text, lists and tables of these")
+    return value
+
+
+def name_of_callable(field: str, value: Callable[..., Any]) -> str:
+    """The name module:name by which a function or class of one's own is stored, and imported where a run needs it.
+
+    Raises:
+        SettingError: it has none that another process could import.
+
+    >>> name_of_callable("schedule", json.loads)
+    'json:loads'
+    >>> name_of_callable("schedule", lambda step: 1 / (1 + step))
+    Traceback (most recent call last):
+    ...
+    spectail.errors.SettingError: schedule=<lambda> cannot be stored, as no module has it; write a function into a ...
+    """
+    module = str(getattr(value, "__module__", None) or "")
+    name = str(getattr(value, "__qualname__", type(value).__name__))
+    short = name.rpartition(".")[2]
+    for shorter in ("torch.optim.lr_scheduler", "torch.optim", module):  # classes of torch have their plain names
+        if (
+            module not in ("", "__main__")
+            and module.startswith(shorter)
+            and getattr(sys.modules.get(shorter), short, None) is value
+        ):
+            return short if shorter.startswith("torch.optim") else f"{module}:{short}"
+    if not module or module == "__main__" or "<" in name or not hasattr(value, "__qualname__"):
+        raise SettingError(
+            f"{field}={short} cannot be stored, as no module has it; "
+            f"write a function into a file mine.py and say {field}='mine:function'"
+        )
+    return f"{module}:{name}"
 
 
 class Description(BaseModel):
@@ -83,6 +148,20 @@ class Description(BaseModel):
     def from_stored(cls: type[_Kind], fields: Mapping[str, Any]) -> _Kind:
         """The description with the fields of a stored JSON: those that it leaves out had no other value then."""
         return cls(**{**cls.added_later, **fields})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_stored(cls, fields: Any) -> Any:
+        """Functions and classes by their names; options without what cannot be stored."""
+        if not isinstance(fields, dict):
+            return fields
+        stored = dict(fields)
+        for name, value in fields.items():
+            if isinstance(value, Mapping):
+                check_extent(name, value)
+            if isinstance(value, Mapping) or callable(value):
+                stored[name] = _storable(name, value)
+        return stored
 
     @field_validator("numerics", mode="after", check_fields=False)
     @classmethod
@@ -232,7 +311,7 @@ class Experiment(Description):
     @classmethod
     def _sentence(cls, error: ValidationError) -> str:
         first = error.errors()[0]
-        if first["loc"][:1] == ("record",):
+        if first["loc"][:1] == ("record",) and first["type"] != "value_error":
             return f'record={first["input"]!r} is not understood; expected steps that are whole numbers ≥ 0, or "log"'
         return super()._sentence(error)
 
@@ -242,7 +321,8 @@ class Experiment(Description):
         if not isinstance(fields, dict):
             return fields
         fields = {name: value for name, value in fields.items() if value is not None}
-        preset = PROTOCOLS.get(fields.get("protocol", DEFAULT), _DEFAULTS)
+        protocol: Any = fields.get("protocol", DEFAULT)
+        preset = _DEFAULTS if isinstance(protocol, list | dict) else PROTOCOLS.get(protocol, _DEFAULTS)
         return {**preset, **fields}
 
     @model_validator(mode="after")
@@ -266,6 +346,7 @@ class Experiment(Description):
     @classmethod
     def _distinct_steps(cls, value: Any) -> Any:
         if isinstance(value, (list, tuple, set, range)):
+            check_extent("record", value)
             try:
                 return tuple(sorted(set(value)))
             except TypeError:

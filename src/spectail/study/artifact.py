@@ -30,6 +30,7 @@ class Artifact:
         claims: what it is to show.
         table: further lines to print, headers first.
         protocols: under which it is run unless asked otherwise; one where a second would cost hours.
+        theory: whether it compares with the prediction of the first step, which gd, adam and sign have.
         in_all: whether "all" means it too; not where it runs for a day.
     """
 
@@ -42,4 +43,5 @@ class Artifact:
     claims: tuple[Claim, ...] = ()
     table: Callable[[Runs], list[tuple[str, ...]]] | None = None
     protocols: tuple[Protocol, ...] = tuple(PROTOCOLS)
+    theory: bool = False
     in_all: bool = True

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from typing import Any
 from spectail.experiments.deep.training import TRAININGS, Training
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import Protocol
+from spectail.plots.colours import OPTIMIZER_LOOKS
 from spectail.plots.look import save_figure, style
 from spectail.running.processes import worker_pool
 from spectail.running.ray import Resources
@@ -38,7 +40,7 @@ from spectail.study.records import (
     save_verdicts_as_markdown,
 )
 from spectail.study.runs import Runs, StoredRuns
-from spectail.study.settings import figure_folder, figure_folders, picture_stem
+from spectail.study.settings import Scale, figure_folder, figure_folders, picture_stem
 from spectail.sweeps.sweep import run_missing
 from spectail.sweeps.worker import PRELOAD
 
@@ -168,12 +170,26 @@ def draw(artifact: Artifact, runs: Mapping[Protocol, Runs], folder: Path) -> lis
     paths = []
     for protocol, of_protocol in runs.items():
         with style():
-            figure, variation = artifact.draw(of_protocol), of_protocol.scale.variation
-            if variation:
-                size = "" if of_protocol.scale.divisor == 1 else " at the paper's size"
-                figure.suptitle(f"With {variation}{size}; all else as in\n{figure.get_suptitle()}", fontsize=8)
+            figure, scale = artifact.draw(of_protocol), of_protocol.scale
+            if scale.variation:
+                size = "" if scale.divisor == 1 else " at the paper's size"
+                title = without_other_values(figure.get_suptitle(), scale)
+                figure.suptitle(f"With {scale.variation}{size}; all else as in\n{title}", fontsize=8)
             paths += save_figure(figure, folder / picture_stem(artifact.name, protocol))
     return paths
+
+
+def without_other_values(title: str, scale: Scale) -> str:
+    """A title of the paper's without the optimizer and the learning rate that settings take the place of.
+
+    >>> from spectail.study.settings import PAPER, vary
+    >>> without_other_values("Fig. 4 – FB-Adam, η = 0.2. n = 400", vary(PAPER, {"optimizer": "muon", "lr": 0.1}))
+    'Fig. 4 – Muon. n = 400'
+    """
+    names = [name for name, _ in scale.settings]
+    if "optimizer" in names:
+        title = re.sub(r"\bFB-Adam\b", OPTIMIZER_LOOKS[dict(scale.settings)["optimizer"]][2], title)
+    return re.sub(r",? *\$?\\?(η|eta)\$? *= *[\d.]+(?=\W|$)(?<![.])", "", title) if "lr" in names else title
 
 
 def verify(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> list[ClaimRecord]:

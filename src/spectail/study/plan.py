@@ -17,7 +17,7 @@ import xarray as xr
 
 from spectail.errors import SettingError, unknown_name
 from spectail.experiments.deep.training import TRAININGS, Training
-from spectail.experiments.experiment import Experiment
+from spectail.experiments.experiment import UPDATE_NAMES, Experiment
 from spectail.experiments.protocols import PROTOCOLS, Protocol
 from spectail.store.store import Store
 from spectail.study.artifact import Artifact
@@ -190,6 +190,10 @@ def _check_variable(artifact: Artifact, settings: Mapping[str, Any]) -> None:
     """See that an artifact has one value of each setting, which another may take the place of."""
     if not artifact.experiments:
         raise SettingError(f"{artifact.name} has no two-layer experiment whose settings could be others")
+    optimizer = settings.get("optimizer", UPDATE_NAMES[0])
+    if artifact.theory and optimizer not in UPDATE_NAMES:
+        known = ", ".join(UPDATE_NAMES)
+        raise SettingError(f"{artifact.name} compares with theory, which optimizer={optimizer!r} has none of: {known}")
     for name in settings:
         if name in Experiment.model_fields and len({str(getattr(e, name)) for e in artifact.experiments}) > 1:
             raise SettingError(f"{artifact.name} compares several values of {name}, so that one cannot be set")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from spectail.errors import SettingError, unknown_name
-from spectail.experiments.experiment import Experiment, Positive
+from spectail.experiments.experiment import MOST_VALUES, Experiment, Positive
 
 IntegerField = Literal["n", "n_test", "n_test_large", "d", "h", "steps", "seed"]
 INTEGER_FIELDS = get_args(IntegerField)
@@ -25,7 +25,7 @@ def _is_field(name: str) -> str:
 
 FieldName = Annotated[str, AfterValidator(_is_field)]
 
-Count = Annotated[int, Field(ge=2)]
+Count = Annotated[int, Field(ge=2, le=MOST_VALUES)]
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -82,7 +82,13 @@ class Proportional:
     def value(self, fields: Fields) -> float:
         """Factor · field^power."""
         base = fields.get(self.of, Experiment.model_fields[self.of].default)
-        return _rounded(self.factor * float(base) ** self.power)
+        try:
+            value = self.factor * float(base) ** self.power
+        except (OverflowError, ZeroDivisionError):
+            value = math.inf
+        if not math.isfinite(value):
+            raise SettingError(f"{self.factor:g} times {self.of}={base} to the power {self.power:g} is not a number")
+        return _rounded(value)
 
 
 class Interval(_Form):
@@ -137,7 +143,7 @@ def axis_values(name: str, axis: Any) -> list[Any]:
 
 def as_integer(name: str, value: Any) -> Any:
     """A number that came out of a range or a proportion, rounded if the field holds whole numbers."""
-    return round(value) if name in INTEGER_FIELDS and isinstance(value, float) and value == value else value
+    return round(value) if name in INTEGER_FIELDS and isinstance(value, float) and math.isfinite(value) else value
 
 
 def is_axis(name: str, value: Any) -> bool:

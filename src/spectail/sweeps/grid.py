@@ -14,11 +14,18 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spectail.errors import SettingError, unknown_name
-from spectail.experiments.experiment import Experiment
-from spectail.sweeps.axes import Axis, FieldName, Fields, Interval, Proportional, Rule, as_integer, axis_values, is_axis
-
-LARGEST = 1_000_000
-"""Combinations beyond which a grid is taken for a slip of the pen."""
+from spectail.experiments.experiment import MOST_VALUES, Experiment, check_extent
+from spectail.sweeps.axes import (
+    Axis,
+    FieldName,
+    Fields,
+    Interval,
+    Proportional,
+    Rule,
+    as_integer,
+    axis_values,
+    is_axis,
+)
 
 GridPlace = tuple[int | str, ...]
 
@@ -43,7 +50,7 @@ class Grid(BaseModel):
     """Fields with one value, or one in proportion to another field."""
     axes: dict[FieldName, Axis] = Field(default_factory=dict)
     """Fields with several, each combined with all others."""
-    repeats: Annotated[int, Field(ge=1)] | None = None
+    repeats: Annotated[int, Field(ge=1, le=MOST_VALUES)] | None = None
     """How many seeds, from 0; the same as an axis of seeds."""
     zip: list[dict[FieldName, Axis]] = Field(default_factory=list)
     """Groups of fields whose values go in step."""
@@ -103,6 +110,10 @@ class Grid(BaseModel):
         for section in content:
             if section not in cls.model_fields:
                 raise GridError(unknown_name("section", section, cls.model_fields), section)
+            try:
+                check_extent(section, content[section])
+            except SettingError as error:
+                raise GridError(str(error), section) from None
         try:
             grid = cls(**content)
         except ValidationError as error:
@@ -136,8 +147,8 @@ class Grid(BaseModel):
 
     def _combinations(self) -> Iterator[Fields]:
         factors = self._factors()
-        if (count := math.prod(len(factor) for factor in factors)) > LARGEST:
-            raise GridError(f"the grid has {count:,} combinations; expected at most {LARGEST:,}", "axes")
+        if (count := math.prod(len(factor) for factor in factors)) > MOST_VALUES:
+            raise GridError(f"the grid has {count:,} combinations; expected at most {MOST_VALUES:,}", "axes")
         for parts in itertools.product(*factors):
             yield {name: value for part in parts for name, value in part.items()}
 
@@ -225,7 +236,7 @@ def _explained(error: ValidationError, *place: int | str) -> GridError:
     message = first["msg"]
     detail = ".".join(str(part) for part in first["loc"] if part in ("log", "linear", "points", "times", "of", "power"))
     within = f" in its {detail.split('.')[-1]}" if detail else ""
-    return GridError(f"{name}={first['input']!r}{within} is not valid; {message[0].lower()}{message[1:]}", *place)
+    return GridError(f"{name}={first['input']!r:.80}{within} is not valid; {message[0].lower()}{message[1:]}", *place)
 
 
 def _syntax(path: Path, error: ValueError) -> str:

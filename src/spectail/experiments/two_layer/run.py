@@ -9,6 +9,7 @@ import platform
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -20,7 +21,7 @@ from spectail.experiments.experiment import Experiment
 from spectail.experiments.resume import State
 from spectail.experiments.two_layer.loop import TwoLayerRun
 from spectail.experiments.two_layer.problem import Problem
-from spectail.progress import StepProgress
+from spectail.progress import StepProgress, step_progress
 from spectail.recording.layout import RUN_FORMAT, RUN_MARK, run_to_dataset
 from spectail.recording.netcdf import checksum
 from spectail.spectra.precision import check_device
@@ -42,7 +43,7 @@ def simulate(
     *,
     device: str | torch.device = "cpu",
     problem: Problem | None = None,
-    progress: StepProgress | None = None,
+    progress: StepProgress | bool | None = None,
     resume: Resumable | None = None,
     checkpoint: Resumable | None = None,
 ) -> xr.Dataset:
@@ -57,7 +58,7 @@ def simulate(
         device: "cpu", "cuda", "mps", ...
         problem: the experiment's problem, already drawn on this device, to share it between runs
             together with its step-0 measurement and first gradient; drawn anew without it.
-        progress: called as progress(step, steps) after each step.
+        progress: called as progress(step, steps) after each step; True for a bar on a terminal.
         resume: where the run's state is kept while it goes on, and found again if it was cut
             off: the result has the same bits as if it had not been. Runs of one step keep none. What it
             raises ends the run.
@@ -90,11 +91,14 @@ def simulate(
     state = resume.load() if resume else None
     started -= run.load_state(state) if state else 0.0
 
+    bar = step_progress(experiment.steps) if progress is True else nullcontext(progress or None)
+
     def at_step(step: int) -> None:
         if resume and run.one_step is None:
             resume.save_if_due(lambda: run.save_state(step, time.perf_counter() - started))
 
-    run.train(progress or (lambda step, steps: None), at_step)
+    with bar as tell:
+        run.train(tell or (lambda step, steps: None), at_step)
     attributes = {
         RUN_MARK: RUN_FORMAT,
         "spectail_version": __version__,

@@ -131,6 +131,7 @@ def table(runs: Runs) -> list[tuple[str, ...]]:
 
 FIG8 = Artifact(
     name="fig8",
+    theory=True,
     title="Norms of FB-Adam's first update over the 8 sizes of Table 2",
     repeats=2,
     experiments=SIZES,

@@ -44,6 +44,7 @@ def diagonal(runs: Runs) -> Outcome:
 
 FIG9 = Artifact(
     name="fig9",
+    theory=True,
     title="Overlaps of W₁ with M₀ and of W₁₀ with M₉, FB-Adam η=1",
     repeats=3,
     experiments=[RUN],
