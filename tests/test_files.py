@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from spectail.errors import StoreError
+from spectail.files import flush, write_content
 from spectail.recording.netcdf import write_netcdf
 from spectail.recording.reading import load_recording
 
@@ -79,3 +80,34 @@ def test_a_file_that_was_cut_off_is_refused_in_a_sentence(tmp_path, size):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"song\.nc does not exist; expected the netCDF file of a recording"):
         load_recording(tmp_path / "song.nc")
+
+
+def test_files_are_flushed_as_windows_lets_them(tmp_path, monkeypatch):
+    """It opens no folder, and flushes no file that may only be read."""
+    fcntl = pytest.importorskip("fcntl", reason="asks POSIX how a file was opened")
+    flushed, opened, sync = [], os.open, os.fsync
+
+    def open_on_windows(path, flags, *mode, **options):
+        if os.path.isdir(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, flags, *mode, **options)
+
+    def sync_on_windows(handle):
+        if fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(9, "Bad file descriptor")
+        flushed.append(handle)
+        sync(handle)
+
+    monkeypatch.setattr(os, "open", open_on_windows)
+    monkeypatch.setattr(os, "fsync", sync_on_windows)
+    assert write_content(tmp_path / "new" / "file.txt", "λ").read_text(encoding="utf-8") == "λ"
+    assert len(flushed) == 1
+    with pytest.raises(FileNotFoundError):
+        flush(tmp_path / "nowhere")
+
+
+def test_a_file_that_may_not_be_written_is_told_of(tmp_path, monkeypatch):
+    path = write_content(tmp_path / "file.txt", "")
+    monkeypatch.setattr(os, "open", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    with pytest.raises(PermissionError):
+        flush(path)

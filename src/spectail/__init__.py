@@ -4,7 +4,8 @@ import sys as _sys
 
 import lazy_loader as _lazy
 
-_public, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+_public, __dir__, _names = _lazy.attach_stub(__name__, __file__)
+__all__ = [name for name in _names if name not in ("SpectralCallback", "SpectralTrainerCallback")]  # need a trainer
 
 
 def __getattr__(name):
@@ -15,7 +16,10 @@ def __getattr__(name):
             return version(__name__)
         except PackageNotFoundError:  # a source tree that was not installed, as a cluster's workers may have it
             return "unknown"
-    return _public(name)
+    from spectail.errors import naming_the_extra
+
+    with naming_the_extra(f"spectail.{name}"):
+        return _public(name)
 
 
 class _Moved:

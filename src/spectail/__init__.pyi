@@ -11,6 +11,7 @@ from .analysis.on_request import LOCALISATION as LOCALISATION
 from .analysis.completion import complete as complete
 from .analysis.summary import summarize as summarize
 from .analysis.weightwatcher import weightwatcher_summary as weightwatcher_summary
+from .errors import MissingPackageError as MissingPackageError
 from .errors import SettingError as SettingError
 from .errors import SourceError as SourceError
 from .errors import SpectailError as SpectailError

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +25,55 @@ class SettingError(SpectailError):
 
 class StoreError(SpectailError):
     """Files that spectail wrote: a store, a recording, a journal."""
+
+
+class MissingPackageError(SpectailError, ImportError):
+    """A package is not installed that not everybody needs; the text says what brings it."""
+
+
+_EXTRAS = {
+    "netCDF4": "files",
+    "matplotlib": "plots",
+    "plotly": "pages",
+    "jinja2": "pages",
+    "markupsafe": "pages",
+    "PIL": "pages",
+    "lightning": "lightning",
+    "transformers": "transformers",
+    "ray": "ray",
+    "huggingface_hub": "hub",
+    "gguf": "gguf",
+    "h5py": "keras",
+    "onnx": "onnx",
+    "torchvision": "vision",
+    "sklearn": "vision",
+}
+"""Packages that a plain install does not bring, as they are imported, and the extra of pyproject.toml that does."""
+
+
+@contextmanager
+def naming_the_extra(who: str) -> Iterator[None]:
+    """Say which extra brings a package, where one is imported that is not installed.
+
+    Args:
+        who: needs it.
+
+    Raises:
+        MissingPackageError: it is not installed.
+
+    >>> with naming_the_extra("a picture"):
+    ...     raise ModuleNotFoundError(name="matplotlib.figure")
+    Traceback (most recent call last):
+    spectail.errors.MissingPackageError: a picture needs matplotlib, which ... 'spectail[plots]'
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package not in _EXTRAS:
+            raise
+        sentence = f"{who} needs {package}, which is not installed: pip install 'spectail[{_EXTRAS[package]}]'"
+        raise MissingPackageError(sentence) from None
 
 
 def unknown_name(field: str, value: object, known: Iterable[str]) -> str:

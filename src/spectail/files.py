@@ -82,7 +82,12 @@ def flush(path: Path) -> None:
     Raises:
         OSError: the disk is full, or broken.
     """
-    handle = os.open(path, os.O_RDONLY)
+    try:
+        handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)  # Windows flushes what may be written only
+    except PermissionError:
+        if path.is_file():
+            raise
+        return  # Windows opens no folder
     try:
         os.fsync(handle)
     except OSError:

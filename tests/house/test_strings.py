@@ -105,7 +105,7 @@ def paths_of_the_project():
     """Every path and glob of pyproject.toml, with the folder that it starts from."""
     tool = PROJECT["tool"]
     yield from ((HOME, path) for path in PROJECT["project"]["license-files"])
-    yield HOME, PROJECT["project"]["readme"]
+    yield from ((HOME, path.lstrip("/")) for path in tool["hatch"]["build"]["targets"]["sdist"]["include"])
     yield from ((HOME, path) for path in tool["hatch"]["build"]["targets"]["wheel"]["packages"])
     yield from ((HOME, path) for path in (*tool["pytest"]["ini_options"]["testpaths"], *tool["mypy"]["files"]))
     yield from ((HOME, path) for path in (*tool["pytest"]["ini_options"]["pythonpath"], *tool["ruff"]["src"]))

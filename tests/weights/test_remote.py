@@ -17,7 +17,7 @@ from spectail.analysis.identity import difference, stamps_of
 from spectail.analysis.model import analyze
 from spectail.analysis.series import analyze_series
 from spectail.cli import main
-from spectail.errors import SourceError, StoreError
+from spectail.errors import MissingPackageError, SourceError, StoreError
 from spectail.weights import hub, ranges, remote
 from spectail.weights.opening import open_weights
 
@@ -598,7 +598,7 @@ def test_names_that_lead_out_of_the_model_are_not_followed(server):
 
 def test_without_the_library_its_extra_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
-    with pytest.raises(SourceError, match=r"pip install 'spectail\[hub\]'"):
+    with pytest.raises(MissingPackageError, match=r"pip install 'spectail\[hub\]'"):
         open_weights("hub:own/model")
 
 

@@ -16,8 +16,8 @@ import xarray as xr
 from spectail.analysis.identity import difference
 from spectail.analysis.pieces import Request
 from spectail.errors import StoreError
-from spectail.files import check_writable
 from spectail.recording.journal_reading import journal_path, read_journal
+from spectail.recording.netcdf import check_place
 from spectail.recording.reading import load_recording
 
 
@@ -70,7 +70,7 @@ class Kept:
             OSError: there is one, which is to be refused; or no file can be written there, which is tried.
         """
         path, journal = self.path, journal_path(self.path)
-        check_writable(path)
+        check_place(path)
         if not path.exists() and not journal.exists():
             return None
         if existing == "refuse":

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import tyro
 
-from spectail.errors import SpectailError, unknown_name
+from spectail.errors import SpectailError, naming_the_extra, unknown_name
 
 COMMANDS = {
     "run": "run:Run",
@@ -63,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     warnings.showwarning = _print_warning
     try:
-        chosen()
+        with naming_the_extra(f"spectail {name}"):
+            chosen()
     except (SpectailError, OSError) as error:
         _fail(str(error))
     except KeyboardInterrupt as interrupt:

@@ -59,6 +59,10 @@ class Analyze(Measuring):
         from spectail.report.terminal.tables import print_paths
 
         options = {**self.arguments(), "p_value": self.p_value, "out": self.out}
+        if self.out is not None:
+            from spectail.report.pages.template import need_pages
+
+            need_pages()
         if self.base is not None and self.after is not None:
             raise SettingError("--base is of one adapter; expected no AFTER beside it")
         if self.after is None:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from spectail.errors import SettingError
+from spectail.errors import SettingError, naming_the_extra
 from spectail.monitor.monitor import SpectralMonitor
 from spectail.monitor.runs import MonitoredRuns
 
-try:
+with naming_the_extra("SpectralCallback"):
     from lightning.pytorch import Callback, LightningModule, Trainer
-except ModuleNotFoundError as error:
-    raise ImportError(
-        f"SpectralCallback needs {error.name}, which is not installed: pip install 'spectail[lightning]'"
-    ) from error
 
 
 class SpectralCallback(Callback):

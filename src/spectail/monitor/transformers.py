@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from spectail.errors import naming_the_extra
 from spectail.monitor.monitor import SpectralMonitor
 from spectail.monitor.runs import MonitoredRuns
 
-try:
+with naming_the_extra("SpectralTrainerCallback"):
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-except ModuleNotFoundError as error:
-    raise ImportError(
-        f"SpectralTrainerCallback needs {error.name}, which is not installed: pip install 'spectail[transformers]'"
-    ) from error
 
 
 class SpectralTrainerCallback(TrainerCallback):

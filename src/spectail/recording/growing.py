@@ -22,7 +22,7 @@ from spectail.recording.journal_file import JournalFile
 from spectail.recording.journal_reading import FileIdentity, writer_here
 from spectail.recording.journal_steps import append_step
 from spectail.recording.layout import Measurement, to_dataset
-from spectail.recording.netcdf import write_part
+from spectail.recording.netcdf import need_netcdf, write_part
 from spectail.recording.quantities import Quantity
 
 
@@ -96,6 +96,7 @@ class GrowingRecording:
         """
         if self.path is None:
             return
+        need_netcdf(self.path)
         if writer_here(self.path) is not None:
             raise StoreError(f"{self.path} is being written to in this program already; expected another path")
         file = JournalFile(self.path, self._header, replace=replace)

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from spectail.errors import StoreError
-from spectail.files import write_whole
+from spectail.errors import StoreError, naming_the_extra
+from spectail.files import check_writable, write_whole
 from spectail.recording.layout import RUN_MARK, without_labels
 
 
@@ -36,11 +36,32 @@ def write_netcdf(dataset: xr.Dataset, path: Path, *, compressed: Iterable[str] =
 
 def write_part(dataset: xr.Dataset, part: Path, compressed: Iterable[str] = ()) -> None:
     """Write the file that will take the place of another. Raises OSError as `write_netcdf`."""
+    need_netcdf(part)
     encoding = {name: {"zlib": True, "complevel": 1} for name in compressed if name in dataset}
     try:
         dataset.to_netcdf(part, engine="netcdf4", encoding=encoding)
     except (RuntimeError, OSError) as error:  # HDF5 reports a write that failed without saying why, or the wrong reason
         raise OSError(f"cannot write to {part.parent}: {_why_not(part) or error}") from error
+
+
+def check_place(path: Path) -> None:
+    """Try whether a recording can be written, before the work whose result it is to hold.
+
+    Args:
+        path: of the file; its folder is made if need be.
+
+    Raises:
+        MissingPackageError: what writes netCDF is not installed.
+        OSError: it is a folder, or its folder cannot be made or written to.
+    """
+    need_netcdf(path)
+    check_writable(path)
+
+
+def need_netcdf(path: Path) -> None:
+    """Import what reads and writes netCDF. Raises MissingPackageError where it is not installed."""
+    with naming_the_extra(str(path)):
+        import netCDF4  # noqa: F401
 
 
 def _why_not(part: Path) -> str | None:
@@ -61,6 +82,7 @@ def read_netcdf(path: Path) -> xr.Dataset:
     Raises:
         StoreError: the file is damaged, of another kind, or not there.
     """
+    need_netcdf(path)
     try:
         return xr.load_dataset(path, engine="netcdf4")
     except Exception as error:  # netCDF4 and xarray raise a dozen kinds for damaged files

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic
 
-from spectail.errors import SettingError, first_line
+from spectail.errors import SettingError, first_line, naming_the_extra
 from spectail.running.processes import Result, Start, Work, WorkerDied, with_own_errors
 from spectail.running.queue import P, PieceReport
 
@@ -50,7 +50,7 @@ class RayCluster(Generic[P]):
         resources: what each run takes.
 
     Raises:
-        SettingError: Ray is not installed, the cluster does not answer, or no node has the resources.
+        SettingError: the cluster does not answer, or no node has the resources.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ def connection(address: str) -> Iterator[None]:
         address: as `RayCluster` takes it.
 
     Raises:
-        SettingError: Ray is not installed, or the cluster does not answer.
+        SettingError: the cluster does not answer.
     """
     ray = _import_ray()
     started = _connect(ray, address)
@@ -162,11 +162,9 @@ def _do_chunk(chunk: list[Any], start: Start[Any], actor: Any, driver: str, cpus
 
 def _import_ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
+    with naming_the_extra("a cluster"):
         import ray
         import ray.util.scheduling_strategies
-    except ImportError:
-        raise SettingError("Ray is not installed; pip install 'spectail[ray]' adds it") from None
     return ray
 
 

@@ -18,7 +18,7 @@ from spectail.errors import StoreError
 from spectail.experiments.experiment import Experiment, experiment_of, key_of_json
 from spectail.experiments.resume import SECONDS, ResumeState
 from spectail.files import write_content
-from spectail.recording.netcdf import checksum, save_recording
+from spectail.recording.netcdf import checksum, need_netcdf, save_recording
 from spectail.recording.reading import load_recording
 from spectail.store.locks import shared_lock
 from spectail.store.manifest import Entry, Manifest
@@ -93,6 +93,7 @@ class Store:
             OSError: they cannot; one sentence says where and why.
         """
         try:
+            need_netcdf(self.runs)
             self.runs.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.runs) as file:
                 file.write(bytes(4096))

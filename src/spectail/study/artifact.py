@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import PROTOCOLS, Protocol
 from spectail.study.claims import Claim
 from spectail.study.runs import Runs
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)

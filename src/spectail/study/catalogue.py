@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from spectail.errors import SettingError, unknown_name
+from spectail.errors import SettingError, naming_the_extra, unknown_name
 from spectail.study.artifact import Artifact
 
 
@@ -16,7 +16,9 @@ from spectail.study.artifact import Artifact
 def catalogue() -> dict[str, Artifact]:
     """All artifacts by name, in the paper's order."""
     package = importlib.import_module("spectail.study.figures")
-    modules = [importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
+    names = [f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
+    with naming_the_extra("a figure"):
+        modules = [importlib.import_module(name) for name in names]
     artifacts = {artifact.name: artifact for module in modules for artifact in module.ARTIFACTS}
     return dict(sorted(artifacts.items(), key=lambda item: _paper_order(item[0])))
 

@@ -19,7 +19,6 @@ from spectail.experiments.deep.training import TRAININGS, Training
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import Protocol
 from spectail.plots.colours import OPTIMIZER_LOOKS
-from spectail.plots.look import save_figure, style
 from spectail.running.processes import worker_pool
 from spectail.running.ray import Resources
 from spectail.running.scheduler import Compute
@@ -167,6 +166,8 @@ def draw(artifact: Artifact, runs: Mapping[Protocol, Runs], folder: Path) -> lis
     Returns:
         the paths.
     """
+    from spectail.plots.look import save_figure, style
+
     paths = []
     for protocol, of_protocol in runs.items():
         with style():

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-from spectail.errors import SourceError, first_line, kind_and_first_line
+from spectail.errors import SourceError, first_line, kind_and_first_line, naming_the_extra
 from spectail.weights.folders import Folder
 from spectail.weights.ranges import PAUSES, PROXY, TIMEOUT, WebAddress, web_file, without_secrets
 from spectail.weights.stored import StoredFile, local_file
@@ -281,11 +281,9 @@ def _hub_file(model: HubModel, name: str) -> StoredFile:
 
 
 def _hub_library() -> Any:
-    try:
+    with naming_the_extra("hub:"):
         import huggingface_hub
         import huggingface_hub.constants
         import huggingface_hub.errors
         import huggingface_hub.utils
-    except ImportError:
-        raise SourceError("hub: needs huggingface_hub, which is not installed: pip install 'spectail[hub]'") from None
     return huggingface_hub

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from platformdirs import user_cache_path
 from torch import Tensor
 
-from spectail.errors import SourceError, first_line, unknown_name
+from spectail.errors import SourceError, first_line, naming_the_extra, unknown_name
 
 SIDE = 32
 """Of an image; smaller ones are enlarged by a whole factor, and padded with black."""
@@ -97,20 +97,16 @@ def download_folder() -> Path:
 
 def _digits(folder: Path) -> _Arrays:
     """Those that come with scikit-learn; the folder is not used."""
-    try:
+    with naming_the_extra("dataset='digits'"):
         from sklearn.datasets import load_digits
-    except ImportError:
-        raise SourceError("the digits need scikit-learn: pip install 'spectail[vision]'") from None
     images, labels = load_digits().images, load_digits().target
     return images, labels
 
 
 def _from_torchvision(folder: Path, name: str, of_split: dict[str, Any]) -> _Arrays:
     dataset = name.lower()  # as we call it
-    try:
+    with naming_the_extra(f"dataset={dataset!r}"):
         from torchvision import datasets
-    except ImportError:
-        raise SourceError(f"{dataset} needs torchvision: pip install 'spectail[vision]'") from None
     try:
         images: Any = getattr(datasets, name)(str(folder), download=True, **of_split)
     except Exception as error:  # no network, a full disk, a damaged file: torchvision raises many

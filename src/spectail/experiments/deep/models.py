@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from spectail.errors import SettingError, unknown_name
+from spectail.errors import SettingError, naming_the_extra, unknown_name
 from spectail.weights.opening import call_factory
 
 
@@ -58,10 +58,8 @@ MODELS: dict[str, Callable[[int], nn.Module]] = {"vgg11": _vgg11, "resnet18": _r
 
 
 def _torchvision() -> Any:
-    try:
+    with naming_the_extra("the network"):
         from torchvision import models
-    except ImportError:
-        raise SettingError("vgg11 and resnet18 need torchvision: pip install 'spectail[vision]'") from None
     return models
 
 

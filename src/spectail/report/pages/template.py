@@ -8,16 +8,17 @@ from __future__ import annotations
 import base64
 import json
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
-from plotly.offline import get_plotlyjs
 
 from spectail.analysis.name_lists import listed
+from spectail.errors import naming_the_extra
 from spectail.plots.colours import palette
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 SPECTRA_BYTES = 3_000_000
 """Of all packed spectra of a page together."""
@@ -33,6 +34,10 @@ def page(name: str, data: Any, **shown: Any) -> str:
         data: what its script draws; the palette goes with it.
         **shown: what its text shows, escaped.
     """
+    need_pages()
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
     return _rendered(
         f"{name}.html",
         **{"version": "", **shown},
@@ -52,10 +57,22 @@ def waiting_page(sentence: str) -> str:
     Args:
         sentence: why, without its point.
     """
+    need_pages()
+    from markupsafe import Markup
+
     return _rendered("waiting.html", sentence=sentence, version="", css=Markup(_resource("base.css")))
 
 
+def need_pages() -> None:
+    """Import what writes a page, before the work that it is to show. Raises MissingPackageError."""
+    with naming_the_extra("a page"):
+        import jinja2  # noqa: F401
+        import plotly.offline  # noqa: F401
+
+
 def _rendered(name: str, **shown: Any) -> str:
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_resource), autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -65,6 +82,8 @@ def _rendered(name: str, **shown: Any) -> str:
 
 def _as_json(data: Any) -> Markup:
     """JSON that no text in it can break out of."""
+    from markupsafe import Markup
+
     return Markup(json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"))
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spectail.errors import SourceError
+from spectail.errors import SourceError, naming_the_extra
 from spectail.weights.formats.format import Format
 from spectail.weights.parameter import Parameter, Source, why_not_matrix
 from spectail.weights.stored import StoredFile
@@ -91,7 +91,8 @@ def _tensors(file: StoredFile, key: str | None) -> Source:
     """The tensors of a file by their names, in its order.
 
     Raises:
-        SourceError: the file cannot be read, its header is not what it must be, or the `gguf` package is missing.
+        SourceError: the file cannot be read, or its header is not what it must be.
+        MissingPackageError: `gguf` is not installed.
     """
     package = _package(file)
     header = _Header(file)
@@ -125,11 +126,9 @@ def _tensors(file: StoredFile, key: str | None) -> Source:
 
 
 def _package(file: StoredFile) -> Any:
-    try:
+    with naming_the_extra(file.name):
         import gguf
         import gguf.quants
-    except ImportError:
-        raise SourceError(f"{file.name} needs gguf, which is not installed: pip install 'spectail[gguf]'") from None
     return gguf
 
 

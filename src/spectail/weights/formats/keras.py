@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spectail.errors import SourceError
+from spectail.errors import SourceError, naming_the_extra
 from spectail.weights.channels_last import as_in_torch
 from spectail.weights.formats.format import Format
 from spectail.weights.matrix import Skipped
@@ -66,12 +66,11 @@ def _tensors(file: StoredFile, key: str | None) -> Source:
     """The arrays of a file, unread, under the names of its layers.
 
     Raises:
-        SourceError: the file cannot be read, holds no array, or the `h5py` package is missing.
+        SourceError: the file cannot be read, or holds no array.
+        MissingPackageError: `h5py` is not installed.
     """
-    try:
+    with naming_the_extra(file.name):
         import h5py
-    except ImportError:
-        raise SourceError(f"{file.name} needs h5py, which is not installed: pip install 'spectail[keras]'") from None
     archived = file.start(4) == b"PK\x03\x04"
     inner, layers = _unzipped(file) if archived else (file, {})
     skipped: list[Skipped] = []

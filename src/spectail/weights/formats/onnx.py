@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectail.errors import SourceError
+from spectail.errors import SourceError, naming_the_extra
 from spectail.weights.formats.format import Format
 from spectail.weights.matrix import Skipped
 from spectail.weights.parameter import Parameter, Source, dtype_name, from_array, why_not_matrix, why_not_values
@@ -59,12 +59,11 @@ def _tensors(file: StoredFile, key: str | None) -> Source:
     """The initialisers of a model and its constants, in their order.
 
     Raises:
-        SourceError: the file cannot be read, is no model, or the `onnx` package is missing.
+        SourceError: the file cannot be read, or is no model.
+        MissingPackageError: `onnx` is not installed.
     """
-    try:
+    with naming_the_extra(file.name):
         import onnx
-    except ImportError:
-        raise SourceError(f"{file.name} needs onnx, which is not installed: pip install 'spectail[onnx]'") from None
     if file.size > _LARGEST:
         raise SourceError(f"{file.name} is no ONNX model: it has more than {_LARGEST} bytes")
     try:
