@@ -5,6 +5,7 @@ import torch
 
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.optimizers import make_optimizer, make_schedule
+from spectail.experiments.protocols import NO_EPSILON
 from spectail.experiments.two_layer.loop import normalize_
 
 SHAPE = (4, 3)
@@ -16,7 +17,7 @@ def gradients(count, seed=0):
 
 
 def optimizer_of(e, weights):
-    return make_optimizer(e.optimizer, [weights], e.lr, bias_correction=e.bias_correction, options=e.optimizer_options)
+    return make_optimizer(e.optimizer, [weights], e.lr, bias_correction=e.bias_correction, options=e.update_options)
 
 
 def run(experiment, count=6):
@@ -51,6 +52,15 @@ def test_the_first_uncorrected_step_is_c_beta_times_the_sign():
     e = Experiment(lr=1.0, optimizer_options={"eps": 0.0})
     expected = 1.0 - 0.1 / math.sqrt(0.001) * gradients(1)[0].sign()  # eq. 9: c_β = 3.162
     torch.testing.assert_close(run(e, 1), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_epsilon_of_an_experiment_is_adams_and_its_limit_divides_nothing_by_zero():
+    told = Experiment(lr=0.1, epsilon=1e-3)
+    torch.testing.assert_close(run(told), adam_by_hand(0.1, 0.9, 0.999, 1e-3, False), rtol=1e-10, atol=1e-12)
+    weights = torch.ones(2, 1, requires_grad=True)
+    weights.grad = torch.tensor([[1e-12], [0.0]])  # squares at the edge of float32, and a unit that is dead
+    optimizer_of(Experiment(lr=1.0, epsilon=NO_EPSILON), weights).step()
+    torch.testing.assert_close(weights.detach(), torch.tensor([[1 - 0.1 / math.sqrt(0.001)], [1.0]]))
 
 
 def test_gradient_descent_and_sign_descent():

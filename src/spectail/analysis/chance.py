@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from spectail.recording.layout import beside
+from spectail.recording.layout import BESIDE_STEPS, beside
 from spectail.recording.quantities import OVER, quantity
 from spectail.spectra.overlap_nulls import (
     alignment_null,
@@ -53,9 +53,12 @@ def with_null_alignments(run: xr.Dataset) -> xr.Dataset:
         return run
     steps, null = run.sizes["step"], alignment_null(int(run["cols"]))
     values = {"null_alignment": np.full(steps, null.mean), "null_spread_alignment": np.full(steps, null.spread)}
-    for name in ("null_kta", "null_spread_kta"):
+    for name in BESIDE_STEPS:
         of_steps = beside(run, name)
-        values[name] = np.full(steps, np.nan) if of_steps is None or len(of_steps) != steps else of_steps
+        if of_steps is not None and len(of_steps) == steps:
+            values[name] = of_steps
+        elif name in ("null_kta", "null_spread_kta"):
+            values[name] = np.full(steps, np.nan)
     return _assigned(run, values)
 
 

@@ -248,7 +248,7 @@ class Experiment(Description):
     spectail.errors.SettingError: teacher='sofplus' is not known; did you mean 'softplus'? (softplus, tanh, relu, ...
     """
 
-    added_later: ClassVar[Mapping[str, Any]] = {**Description.added_later, "precision": "full"}
+    added_later: ClassVar[Mapping[str, Any]] = {**Description.added_later, "precision": "full", "epsilon": 1e-8}
 
     n: Size = 2000
     """Training points, and as many hold-out points for the readout."""
@@ -290,11 +290,13 @@ class Experiment(Description):
     overlaps: tuple[tuple[int, int], ...] = ()
     """Pairs (s, t) for which the overlaps of W_s with the update M_t = W_{t+1} − W_t are kept."""
     protocol: Literal["equations", "published", "custom"] = DEFAULT
-    """Preset of four conventions: the paper's equations, or its published program."""
+    """Preset of five conventions: the paper's equations, or its published program."""
     loss_factor: Positive = _DEFAULTS["loss_factor"]
     """The loss is this over n times the squared error: 0.5 in the equations, 1 in the program."""
     bias_correction: bool = _DEFAULTS["bias_correction"]
     """Whether adam corrects the bias of its moments; eqs. 4-5 do not, the program does."""
+    epsilon: Annotated[float, Field(ge=0, allow_inf_nan=False)] = _DEFAULTS["epsilon"]
+    """ε of adam, which is added to √V; without bias correction it weighs 30 times more at first. 1e-20 is as none."""
     feature_scale: Literal["model", "extra_sqrt_d"] = _DEFAULTS["feature_scale"]
     """Hidden features in the readout: the network's own (eq. 6), or divided by √d once more."""
     normalize_when: Literal["after_update", "before_forward"] = _DEFAULTS["normalize_when"]
@@ -327,7 +329,7 @@ class Experiment(Description):
 
     @model_validator(mode="after")
     def _name_the_protocol(self) -> Experiment:
-        """The preset's name where all four conventions are its own, else "custom"."""
+        """The preset's name where all five conventions are its own, else "custom"."""
         for name, preset in PROTOCOLS.items():
             if all(getattr(self, field) == value for field, value in preset.items()):
                 object.__setattr__(self, "protocol", name)
@@ -368,6 +370,8 @@ class Experiment(Description):
                 )
         if self.schedule is None and self.schedule_options:
             raise SettingError("schedule_options are given, but no schedule to use them")
+        if "eps" in self.optimizer_options and self.epsilon != _DEFAULTS["epsilon"]:
+            raise SettingError("epsilon is given, and eps among the optimizer_options too; expected one of them")
         _check_torch_names(self)
         return self
 
@@ -381,6 +385,11 @@ class Experiment(Description):
         return tuple(sorted({0, self.steps} | log))
 
     @property
+    def update_options(self) -> dict[str, Any]:
+        """Every option of the optimizer, ε of adam among them."""
+        return {**({"eps": self.epsilon} if self.optimizer == "adam" else {}), **self.optimizer_options}
+
+    @property
     def entry_scale(self) -> float:
         """Standard deviation of an entry of W₀: 1 (ntk) or 1/√d (mean_field)."""
         return 1.0 if self.initialization == "ntk" else 1.0 / math.sqrt(self.d)
@@ -388,12 +397,12 @@ class Experiment(Description):
     @property
     def problem_key(self) -> tuple[Any, ...]:
         """Equal for experiments that have the same teacher, data and initial weights."""
-        return tuple(getattr(self, name) for name in _PROBLEM_FIELDS)
+        return tuple(getattr(self, name) for name in PROBLEM_FIELDS)
 
     def replace(self, **changes: Any) -> Experiment:
         """A copy with some fields changed, validated anew.
 
-        A change of `protocol` sets its four conventions, save those that are changed too.
+        A change of `protocol` sets its five conventions, save those that are changed too.
         """
         if "protocol" in changes:
             changes = {**dict.fromkeys(CONVENTIONS), **changes}  # None is filled in
@@ -437,7 +446,8 @@ def _check_torch_names(experiment: Experiment) -> None:
 UPDATE_NAMES = ("gd", "adam", "sign")
 """Optimizers whose first update has a direction that does not depend on η, and a prediction."""
 
-_PROBLEM_FIELDS = ("n", "n_test", "n_test_large", "d", "h", "teacher", "label_noise", "initialization", "dtype", "seed")
+PROBLEM_FIELDS = ("n", "n_test", "n_test_large", "d", "h", "teacher", "label_noise", "initialization", "dtype", "seed")
+"""What fixes the teacher, the data and the initial weights."""
 
 
 def experiment_of(run: xr.Dataset) -> Experiment:

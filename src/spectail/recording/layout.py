@@ -210,14 +210,15 @@ def run_to_dataset(
                 variables[q.name] = (OVER[q.of], array, q.attributes)
         coordinates["w_step"] = ("pair", np.array([s for s, _ in overlaps], dtype=np.int64))
         coordinates["m_step"] = ("pair", np.array([t for _, t in overlaps], dtype=np.int64))
-    beside = {name: [r.get(name, math.nan) for r in records] for name in BESIDE_STEPS}
+    measured = [name for name in BESIDE_STEPS if any(name in r for r in records)]
+    beside = {name: [r.get(name, math.nan) for r in records] for name in measured}
     if overlaps:
         beside["overlap_ranks"] = [pair["ranks"].tolist() for pair in overlaps.values()]
     texts = {name: json.dumps(values) for name, values in beside.items()}
     return with_labels(xr.Dataset(variables, coordinates, {**attributes, **texts}))
 
 
-BESIDE_STEPS = ("null_kta", "null_spread_kta")
+BESIDE_STEPS = ("null_kta", "null_spread_kta", "sharpness", "stability")
 """What a two-layer run holds of each step beside its variables."""
 
 
@@ -226,7 +227,7 @@ def beside(run: xr.Dataset, name: str) -> NDArray[Any] | None:
 
     Args:
         run: a two-layer run.
-        name: "null_kta" or "null_spread_kta", along `step`; "overlap_ranks" of W and of M, along `pair`.
+        name: one of `BESIDE_STEPS`, along `step`; "overlap_ranks" of W and of M, along `pair`.
 
     Returns:
         None where the run was made before this was kept.

@@ -284,6 +284,10 @@ QUANTITIES: tuple[Quantity, ...] = (
       run=2),
     Q("update_norm_fro", "‖M‖_F", "Frobenius norm of the update M that led to this step", "update", unit="w",
       drawn="log", run=2),
+    Q("sharpness", "λ_max(H)", "largest curvature of the objective: top eigenvalue of the Gauss–Newton part of its "
+      "Hessian", "update", drawn="log"),
+    Q("stability", "η λ_max(P⁻¹H) / bearable", "largest curvature that the update sees, over what it bears before "
+      "steps grow: 2/η for descent, 38/η for Adam; above 1 unstable", "update", drawn="log"),
     Q("update_lr", "η", "learning rate of the update that led to this step", "update", drawn="log", run=2),
     *_overlaps("left", "U"),
     *_overlaps("right", "V"),

@@ -63,7 +63,7 @@ class TwoLayerRun:
         self.weights.grad = torch.empty_like(self.weights)
         e = experiment
         self.optimizer = make_optimizer(
-            e.optimizer, [self.weights], e.lr, bias_correction=e.bias_correction, options=e.optimizer_options
+            e.optimizer, [self.weights], e.lr, bias_correction=e.bias_correction, options=e.update_options
         )
         self.schedule = make_schedule(e.schedule, self.optimizer, e.schedule_options)
         self.labels = like(problem.train.y, self.weights)

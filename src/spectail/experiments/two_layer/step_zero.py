@@ -88,12 +88,12 @@ class OneStepRun:
 
     def _slope(self, role: str) -> Tensor:
         e = self._experiment
-        kind = (e.activation, e.optimizer, str(e.optimizer_options), e.bias_correction, e.loss_factor)
+        kind = (e.activation, e.optimizer, str(e.update_options), e.bias_correction, e.loss_factor)
         shared = self._problem.step_zero
         if shared.direction is None or shared.direction[0] != kind:
             weights = torch.zeros_like(self._problem.w0)
             weights.grad = self._gradient()
-            options = e.optimizer_options
+            options = e.update_options
             make_optimizer(e.optimizer, [weights], 1.0, bias_correction=e.bias_correction, options=options).step()
             shared.direction = kind, weights.neg_()
         if role not in shared.slopes or shared.slopes[role][0] != kind:
