@@ -151,6 +151,7 @@ def watched(way, folder, steps=2, **options):
     """Train with a monitor and without, and let one process measure alone, which is given the weights of each step."""
     net, bare, plain = way(model()), way(model()), model()
     optimizer, other = (torch.optim.AdamW(one.parameters(), lr=1e-2) for one in (net, bare))
+    options |= {"tensors": "updates"}
     alone = watch_alone(plain, None, when=every(1), path=folder / f"alone-{dist.get_rank()}.nc", **options)
     with Told() as told, SpectralMonitor(net, optimizer, when=every(1), path=folder / "shared.nc", **options):
         for _ in range(steps):
@@ -176,6 +177,28 @@ def case_fsdp(folder):
 case_mixed, case_compiled, case_parallel, case_ddp, case_hsdp, case_two_dimensional = (
     partial(watched, make, nulls="none") for make in (mixed, compiled, parallel, ddp, hsdp, two_dimensional)
 )
+
+
+def case_applied(folder):
+    """Norms of what was applied to one matrix at the first step, as recorded, and as they are."""
+    net = fsdp(model())
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+    before = whole(net)
+    tensors = ["gradients", "updates", "momentum"]
+    with SpectralMonitor(net, optimizer, when=every(1), nulls="none", tensors=tensors) as monitor:
+        train(net, optimizer, 1)
+    parameter = net[3].weight
+    momentum, gradient = optimizer.state[parameter]["exp_avg"].full_tensor(), parameter.grad.full_tensor()
+    names = [name for name, _ in net.named_parameters()]
+    change = parameter.full_tensor() - before[names.index("3.weight")]
+    true = {"gradient": gradient, "update": change, "momentum": momentum}
+    if dist.get_rank():
+        return None
+    rows = monitor.recording.sel(step=1)
+    return {
+        name: [float(rows.frobenius_norm.sel(matrix=f"3.weight ({name})")), float(values.double().norm())]
+        for name, values in true.items()
+    }
 
 
 class Lora(nn.Module):

@@ -426,7 +426,7 @@ def test_weights_that_are_nan_give_a_noted_row():
 
 
 def test_a_row_that_cannot_be_measured_is_noted_and_the_others_are_there(monkeypatch):
-    from spectail.analysis import row as measuring
+    from spectail.analysis import updates as measuring
 
     def broken(matrix, **options):
         if matrix.name == "0.weight":

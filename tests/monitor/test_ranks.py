@@ -2,6 +2,7 @@
 
 import json
 import socket
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -26,7 +27,7 @@ from spectail.weights.matrix import WeightMatrix
 from spectail.weights.sharded import Rows, Shard
 
 ON_TWO = ("fsdp", "mixed", "parallel", "ddp", "rules", "refusals", "copies_that_differ", "partial_values", "no_memory")
-ON_TWO += ("computed", "no_monitor", "changes", "checkpoints", "failure", "one_that_is_killed")
+ON_TWO += ("applied", "computed", "no_monitor", "changes", "checkpoints", "failure", "one_that_is_killed")
 
 
 def weight(rows, cols):
@@ -68,15 +69,21 @@ def assert_shared(way, folder, results):
     for one in results:
         assert one[way]["same training"]
         assert one[way]["most"] == 0  # at most one matrix is gathered at a time
-    shares = [{*one[way]["measured"]} for one in results]
-    assert all(shares)
-    assert sum(map(len, shares)) == len(set().union(*shares))
+        assert one[way]["measured"]
+    times = Counter(name for one in results for name in one[way]["measured"])
+    # each matrix by one process at each step, and updates not before the first
+    assert len({count + name.endswith(" (update)") for name, count in times.items()}) == 1
     assert_equal_but_for_clocks(folder / way / "shared.nc", folder / way / "alone-0.nc")
 
 
 @pytest.mark.parametrize("way", ["fsdp", "mixed", "parallel", "ddp"])
 def test_several_processes_record_what_one_would_bit_for_bit_and_train_as_without(way, two):
     assert_shared(way, two[0], two[1])
+
+
+def test_what_is_applied_to_pieces_is_measured_too(two):
+    for recorded, true in two[1][0]["applied"].values():
+        assert recorded == pytest.approx(true, rel=1e-6)  # float32 numbers
 
 
 @pytest.mark.paper

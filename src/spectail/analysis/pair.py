@@ -113,7 +113,7 @@ def rounding_of_change(before: WeightMatrix, after: WeightMatrix) -> float | Non
     return factor * max(variances) if all(map(math.isfinite, variances)) else None
 
 
-def direction_overlaps(before: WeightMatrix, after: WeightMatrix) -> dict[str, float]:
+def direction_overlaps(before: WeightMatrix, after: WeightMatrix, *, top: bool = True) -> dict[str, float]:
     """How far the strongest directions of a matrix turned, over slices averaged.
 
     The squared cosine between the strongest singular vectors, and how much the spans of the leading ones share, which
@@ -123,22 +123,23 @@ def direction_overlaps(before: WeightMatrix, after: WeightMatrix) -> dict[str, f
     Args:
         before: one matrix, or the slices of a kernel.
         after: another of the same shape.
+        top: whether to look at the strongest direction by itself, which takes as long again.
 
     Returns:
         the quantities of a comparison that are called so; NaN where a slice is zero, or holds NaN or inf.
     """
     sides = {"left": before.rows, "right": before.cols}
     overlaps: dict[str, list[tuple[float, int]]] = {}  # by the name of the quantity, of each slice; of how many
-    old_ones = list(_directions(before))
-    for old, new in zip(old_ones, old_ones if after is before else _directions(after), strict=True):
+    old_ones = list(_directions(before, top))
+    for old, new in zip(old_ones, old_ones if after is before else _directions(after, top), strict=True):
         for place, side in enumerate(sides):
-            top, leading = math.nan, (math.nan, 0)
+            of_top, leading = math.nan, (math.nan, 0)
             if old and new:
-                top = float(old.top[place] @ new.top[place]) ** 2
+                of_top = float(old.top[place] @ new.top[place]) ** 2 if old.top and new.top else math.nan
                 squares = squared_overlaps(getattr(old.leading, side), getattr(new.leading, side))
                 k = min(squares.shape)
                 leading = float(leading_overlap(squares, k)), k
-            overlaps.setdefault(f"top_overlap_{side}", []).append((top, 1))
+            overlaps.setdefault(f"top_overlap_{side}", []).append((of_top, 1))
             overlaps.setdefault(f"leading_overlap_{side}", []).append(leading)
     row: dict[str, float] = {}
     for name, of_slices in overlaps.items():
@@ -163,7 +164,7 @@ def update_overlaps(before: WeightMatrix, change: WeightMatrix) -> dict[str, flo
         `update_overlap_left` and `update_overlap_right` with their nulls, as `direction_overlaps` has them; NaN where
         nothing changed.
     """
-    both = direction_overlaps(before, change)
+    both = direction_overlaps(before, change, top=False)
     return {name.replace("leading", "update"): value for name, value in both.items() if "leading" in name}
 
 
@@ -187,13 +188,13 @@ def spectral_moves(before: WeightMatrix, after: WeightMatrix) -> dict[str, float
 
 
 class _Directions(NamedTuple):
-    """The strongest directions of a matrix: the first of both sides, and the leading ones."""
+    """The strongest directions of a matrix: the first of both sides, if it was asked for, and the leading ones."""
 
-    top: tuple[NDArray[np.float64], NDArray[np.float64]]
+    top: tuple[NDArray[np.float64], NDArray[np.float64]] | None
     leading: SingularVectors
 
 
-def _directions(matrix: WeightMatrix) -> Iterator[_Directions | None]:
+def _directions(matrix: WeightMatrix, with_top: bool) -> Iterator[_Directions | None]:
     """Those of each slice; None for one that has none."""
     if matrix.factors is not None:
         factors = matrix.factors()
@@ -203,8 +204,16 @@ def _directions(matrix: WeightMatrix) -> Iterator[_Directions | None]:
         yield _Directions(tops, leading) if tops else None
         return
     for weights in matrix.load():
+        if not with_top:
+            yield _Directions(None, _leading_vectors(weights)) if _has_directions(weights) else None
+            continue
         top = _top_vectors(weights)
         yield _Directions(top, _leading_vectors(weights)) if top else None
+
+
+def _has_directions(weights: Tensor) -> bool:
+    """Whether a matrix is finite, and not zero."""
+    return bool(weights.isfinite().all()) and bool(weights.any())
 
 
 def _top_vectors(weights: Float[Tensor, "rows cols"]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

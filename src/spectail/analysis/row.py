@@ -24,6 +24,7 @@ from spectail.analysis.spacing import EPS, rounding_level_of, stored_spacing
 from spectail.errors import SourceError
 from spectail.recording.layout import MATRIX_LABELS
 from spectail.recording.quantities import of_row, select
+from spectail.recording.tensors import tensor_of
 from spectail.spectra.eigen import eigenvalues_of_slices
 from spectail.spectra.fixed_phases import classify_by_fixed_thresholds
 from spectail.spectra.inhomogeneity import Inhomogeneity, homogeneous
@@ -365,7 +366,8 @@ def has_null(matrix: WeightMatrix, n_eigenvalues: int) -> bool:
 
 def labels(matrix: WeightMatrix) -> dict[str, Any]:
     """What a recording says of a matrix beside its name."""
-    return {name: getattr(matrix, name) for name in MATRIX_LABELS if name != "tensor"} | {"tensor": "weights"}
+    own = {name: getattr(matrix, name) for name in MATRIX_LABELS if name != "tensor"}
+    return own | {"tensor": tensor_of(matrix.name)}
 
 
 def constant_quantities(matrix: WeightMatrix, nulls: bool) -> dict[str, Any]:
@@ -377,21 +379,25 @@ def constant_quantities(matrix: WeightMatrix, nulls: bool) -> dict[str, Any]:
 
 
 def measure_all(
-    matrices: Sequence[WeightMatrix], nulls: bool, before: Sequence[Mapping[str, Any]] = ()
+    matrices: Sequence[WeightMatrix],
+    nulls: bool,
+    before: Sequence[Mapping[str, Any]] = (),
+    measure: Callable[..., tuple[dict[str, Any], Tensor]] = measure_matrix,
 ) -> tuple[list[dict[str, Any]], list[Tensor]]:
     """A row and a spectrum of each; one that cannot be measured has a note and no spectrum.
 
     Args:
         matrices: of one model.
         nulls: whether to compare with Gaussian matrices.
-        before: rows of the measurement before, whose phases are left more slowly than others are entered.
+        before: rows of the measurement before, whose phases, of weights, are left more slowly than others are entered.
+        measure: called with a matrix, and with `nulls` and `before` by name.
     """
-    known = [row for row in before if row["phase"] != Phase.UNKNOWN or math.isfinite(row.get("z_hill", math.nan))]
+    weights = [row for row in before if tensor_of(str(row["name"])) == "weights"]
+    known = [row for row in weights if row["phase"] != Phase.UNKNOWN or math.isfinite(row.get("z_hill", math.nan))]
     phases = {row["name"]: str(row["phase"]) for row in known}
     rows, spectra = [], []
     for matrix in read_once(matrices):
-        measure = partial(measure_matrix, nulls=nulls, before=phases.get(matrix.name, ""))
-        row, spectrum = measured_or_noted(matrix, measure)
+        row, spectrum = measured_or_noted(matrix, partial(measure, nulls=nulls, before=phases.get(matrix.name, "")))
         rows.append(row)
         spectra.append(spectrum)
     return rows, spectra

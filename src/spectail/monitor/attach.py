@@ -16,6 +16,7 @@ from spectail.monitor.when import When, at, budget, every, log_spaced
 from spectail.recording.events import NOT_THERE
 from spectail.recording.layout import Measurement, labels_of, measurements_of
 from spectail.recording.reading import load_recording
+from spectail.recording.tensors import tensor_of
 from spectail.weights.matrix import WeightMatrix
 
 
@@ -88,7 +89,8 @@ def go_on_with(
     measurements, labels = measurements_of(recording, until), labels_of(recording)
     rows = measurements[-1].rows if measurements else ()
     gone = {row["name"] for row in rows if row["note"] == NOT_THERE}
-    last = [one | {"name": name_in_model(one["name"])} for one in labels if one["name"] not in gone]
+    there = [one for one in labels if one["name"] not in gone and tensor_of(one["name"]) == "weights"]
+    last = [one | {"name": name_in_model(one["name"])} for one in there]
     if difference := _difference_of_matrices(last, matrices):
         raise SettingError(f"{path} has other matrices than this model: {difference}")
     return measurements, labels

@@ -14,6 +14,7 @@ from spectail.analysis.summary import summarize, summary_html
 from spectail.recording.events import Event
 from spectail.recording.growing import GrowingRecording
 from spectail.recording.layout import to_dataset
+from spectail.recording.tensors import tensor_of
 
 _HEIGHT = 24  # lines of a screen
 
@@ -28,7 +29,8 @@ def line_of(growing: GrowingRecording) -> str:
     title = growing.attributes.get("title", "nothing")
     if not measured:
         return f"{title}, not measured by this process"
-    count, last = len(growing.matrices), measured[-1]
+    count = sum(tensor_of(str(one["name"])) == "weights" for one in growing.matrices)
+    last = measured[-1]
     seconds = sum(one.clocks.get("measuring_seconds", 0.0) for one in measured)
     times = f"{len(measured)} times, from step {measured[0].step} to {last.step}"
     times = times if len(measured) > 1 else f"at step {last.step}"

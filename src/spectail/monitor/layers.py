@@ -91,6 +91,14 @@ class WatchedMatrices:
                     events.append(Event(step, one.name, "replaced", text))
         return tuple(events)
 
+    def holder(self, matrix: WeightMatrix) -> object:
+        """The parameter that holds the values of a matrix; the module that computes them, where they are computed."""
+        return _holder(matrix.name, self._holders)
+
+    def put_in_pieces(self) -> None:
+        """Put parameters back in the pieces that are trained, as `changes_since` does."""
+        _put_back_in_pieces(self._model)
+
     def rename(self, names: Sequence[str]) -> None:
         """Give the matrices the names that they have in a recording."""
         self.matrices = tuple(replace(one, name=name) for one, name in zip(self.matrices, names, strict=True))
@@ -98,13 +106,22 @@ class WatchedMatrices:
 
 def _holder(name: str, holders: Mapping[str, weakref.ref[Any]]) -> object:
     """What holds the values of a matrix; a new object where nothing does."""
-    reference = holders.get(name_in_model(name).partition("[")[0])
+    reference = holders.get(name_of_parameter(name))
     return object() if reference is None or (held := reference()) is None else held
+
+
+def name_of_parameter(name: str) -> str:
+    """The parameter that a matrix lies in, by the name of the matrix in a recording.
+
+    >>> name_of_parameter("rnn.weight_ih_l0[input gate] (from step 8)")
+    'rnn.weight_ih_l0'
+    """
+    return name_in_model(name).partition("[")[0]
 
 
 def _with_reason(event: Event, reasons: Mapping[str, str]) -> Event:
     """An event, and of a matrix that is still there, but not measured, why."""
-    reason = reasons.get(name_in_model(event.matrix).partition("[")[0]) if event.kind == "removed" else None
+    reason = reasons.get(name_of_parameter(event.matrix)) if event.kind == "removed" else None
     return event if reason is None else replace(event, text=f"it is not measured any more: {reason}")
 
 

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,6 +25,7 @@ from spectail.analysis.choices import check_existing, checked_nulls
 from spectail.analysis.undisturbed import undisturbed
 from spectail.errors import StoreError
 from spectail.monitor.agreed import AgreedWhen
+from spectail.monitor.applied import AppliedTensors, checked_tensors
 from spectail.monitor.attach import go_on_with, options_of_first_edition, refuse_flattened, starting_step
 from spectail.monitor.in_words import alert_sentence, html_of, line_of, screen_of
 from spectail.monitor.layers import WatchedMatrices
@@ -36,7 +38,7 @@ from spectail.recording.events import Event
 from spectail.recording.growing import GrowingRecording
 from spectail.recording.journal_reading import FileIdentity, identity_of, journal_path
 from spectail.recording.layout import Measurement
-from spectail.weights.matrix import ConvMatrix
+from spectail.weights.matrix import ConvMatrix, WeightMatrix
 from spectail.weights.sharded import is_sharded
 
 
@@ -54,6 +56,8 @@ class SpectralMonitor:
             call `step` after each step yourself.
         layers: names of matrices, or patterns such as "encoder.*"; None takes all.
         conv: how a convolution's kernel becomes matrices.
+        tensors: what is measured: "weights", always, and of "gradients", "updates" and "momentum" those that are
+            named, each as a matrix of its own, such as "fc.weight (update)".
         nulls: "gaussian" to compare with Gaussian matrices, False not to. Each shape is simulated once on a machine,
             when the monitor is attached; that time is in no budget. A shape that comes later counts as measuring.
         when: `every(k)`, `at(steps)`, `log_spaced()`, `budget(share)`, or anything that is called as
@@ -95,6 +99,7 @@ class SpectralMonitor:
         *,
         layers: str | Sequence[str] | None = None,
         conv: ConvMatrix | str = ConvMatrix.KERNEL_SLICES,
+        tensors: str | Sequence[str] = "weights",
         nulls: str | bool = "gaussian",
         when: Callable[[int, Clocks], bool] | None = None,
         path: str | os.PathLike[str] | None = None,
@@ -122,6 +127,8 @@ class SpectralMonitor:
         self._optimizer: Any = optimizer
         if optimizer is not None:
             optimizers_in(last_of(optimizer))  # is refused before anything is measured
+        self._applied: AppliedTensors | None = None
+        asked = checked_tensors(tensors, optimizer)
         refuse_flattened(model)
         ranks = join(can_be_alone=not any(map(is_sharded, model.parameters())))
         self._ranks, self._is_watching = ranks or Ranks(), ranks is not None
@@ -132,13 +139,14 @@ class SpectralMonitor:
         self._devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
         try:
             self._watched = self._ranks.all_do(lambda: WatchedMatrices(model, layers, conv))
+            self._applied = AppliedTensors(asked, optimizer) if asked else None
             with undisturbed():
                 self._growing = self._recording_at(None if path is None else Path(path).absolute(), existing)
             for measurement in self._growing.measurements:  # of a file that is gone on with
                 self._alerts.alerts_of(measurement)
             # what cannot be written is told now, not after hours
             self._ranks.first_does(lambda: self._growing.open(replace=existing == "replace"))
-            self._measuring_seconds = self._last_seconds = 0.0
+            self._measuring_seconds = self._last_seconds = self._seconds_ahead = 0.0
             self._attached_at = time.perf_counter()
             if self._last_step < self._steps:
                 self._measure(write=False)
@@ -150,6 +158,7 @@ class SpectralMonitor:
         self._finalizer = weakref.finalize(self, _save_at_exit, self._growing, os.getpid())
         if optimizer is not None:
             self._hook = StepWatch(last_of(optimizer), self.step)
+        self._foresee()
 
     def _recording_at(self, path: Path | None, existing: str) -> GrowingRecording:
         """The recording to add to: a new one, or that which is there. That of the first process has the file."""
@@ -165,7 +174,7 @@ class SpectralMonitor:
         self._last_step = self._ranks.from_first(measurements[-1].step if measurements else -1)
         if known := self._ranks.from_first(known):
             watched.rename(names_in_recording(watched.matrices, known, self._steps))
-        ours = {one["name"]: one for one in self._shares.constants(watched.matrices, self._nulls)}
+        ours = {one["name"]: one for one in self._shares.constants(self._named(watched), self._nulls)}
         matrices = [ours.pop(one["name"], one) for one in known] + list(ours.values())
         where = path if self._ranks.is_first else None
         return GrowingRecording("monitor", matrices, where, {"title": watched.title}, measurements, identity)
@@ -214,8 +223,11 @@ class SpectralMonitor:
     def step(self) -> None:
         """Count a step, and measure if it is time; only for a loop without an optimizer to hook."""
         self._steps += 1
-        if self._is_watching and self._ranks.together and self._due():
+        if not self._is_watching or not self._ranks.together:
+            return
+        if self._due(self._steps) if self._applied is None else self._applied.is_foreseen:
             self._measure_safely()
+        self._foresee()
 
     def close(self) -> None:
         """Measure the last step if that was not done and no budget forbids it, write the file, and let go.
@@ -226,8 +238,10 @@ class SpectralMonitor:
             return
         if self._steps == self._first_step and self._ranks.is_first:
             warnings.warn(no_step(self._optimizer), stacklevel=2)
+        if self._applied is not None:
+            self._applied.let_go()  # of a step that was not made
         is_behind = self._ranks.together and self._last_step < self._steps
-        if is_behind and (not getattr(self._when, "saves_time", False) or self._due(now=True)):
+        if is_behind and (not getattr(self._when, "saves_time", False) or self._due(self._steps, now=True)):
             self._measure_safely(write=False)
         with suppress(RankLostError):  # nobody goes while the first still hears others
             self._ranks.from_first(None)
@@ -240,9 +254,10 @@ class SpectralMonitor:
 
     def detach(self) -> None:
         """Write the file and let go of model and optimizer, like `close`, but without a last measurement."""
-        if self._hook is not None:
-            self._hook.remove()
-        self._hook, self._optimizer, self._watched = None, None, None
+        for one in (self._hook, self._applied):
+            if one is not None:
+                one.remove()
+        self._hook, self._optimizer, self._watched, self._applied = None, None, None, None
         self._ranks.leave()
         if self._is_watching:
             self._is_watching = False
@@ -269,13 +284,30 @@ class SpectralMonitor:
         self._first_step, self._steps = state["steps"]
         self._growing = GrowingRecording(**state["recording"])
         self._is_watching, self._hook, self._optimizer, self._watched = False, None, None, None
+        self._applied = None
         self._ranks = Ranks()
 
-    def _due(self, *, now: bool = False) -> bool:
+    def _named(self, watched: WatchedMatrices) -> list[WeightMatrix]:
+        """The matrices that are watched, and under their names what belongs to them."""
+        return [*watched.matrices, *(self._applied.named(watched) if self._applied else ())]
+
+    def _foresee(self) -> None:
+        """Where what an optimizer applies is asked for, it is asked after a step whether the next is to be measured."""
+        if self._applied is None or not self._ranks.together or not self._due(self._steps + 1):
+            return
+        assert self._watched is not None
+        self._wait_for_devices()
+        start = time.perf_counter()
+        with undisturbed():
+            self._applied.foresee(self._watched)
+        self._seconds_ahead = time.perf_counter() - start
+        self._measuring_seconds += self._seconds_ahead
+
+    def _due(self, step: int, *, now: bool = False) -> bool:
         try:
-            return self._agreed(self._steps, self._clocks, self._ask, now=now)
+            return self._agreed(step, self._clocks, partial(self._ask, step), now=now)
         except RankLostError as error:
-            sentence = f"nothing is measured from step {self._steps} on, training goes on: {error}"
+            sentence = f"nothing is measured from step {step} on, training goes on: {error}"
         self._part(sentence)
         return False
 
@@ -283,9 +315,9 @@ class SpectralMonitor:
         training = time.perf_counter() - self._attached_at - self._measuring_seconds
         return Clocks(training, self._measuring_seconds, self._last_seconds)
 
-    def _ask(self, clocks: Clocks) -> bool:
+    def _ask(self, step: int, clocks: Clocks) -> bool:
         try:
-            return bool(self._when(self._steps, clocks))
+            return bool(self._when(step, clocks))
         except Exception as error:  # of a function of the user's own
             self._tell_once(self._when, "when=", error)
             return False
@@ -317,8 +349,7 @@ class SpectralMonitor:
             warnings.warn(sentence, stacklevel=3)
 
     def _measure(self, *, write: bool) -> None:
-        for device in self._devices:
-            torch.cuda.synchronize(device)  # what is still running is training
+        self._wait_for_devices()
         start = time.perf_counter()
         try:
             with undisturbed():
@@ -330,22 +361,31 @@ class SpectralMonitor:
                     if write:
                         self._write()
         finally:
-            self._last_seconds = time.perf_counter() - start
-            self._measuring_seconds += self._last_seconds
+            if self._applied is not None:
+                self._applied.let_go()
+            taken = time.perf_counter() - start
+            self._last_seconds = taken + self._seconds_ahead
+            self._measuring_seconds += taken
+
+    def _wait_for_devices(self) -> None:
+        for device in self._devices:
+            torch.cuda.synchronize(device)  # what is still running is training
 
     def _record(self, start: float) -> Measurement | None:
         """Make the measurement; the first process has it, whoever measured what of it."""
         assert self._watched is not None
         events = self._watched.changes_since(self._growing.matrices, self._steps)
         names = {one["name"] for one in self._growing.matrices}
-        new = [one for one in self._watched.matrices if one.name not in names]
+        new = [one for one in self._named(self._watched) if one.name not in names]
         events, is_new = self._shares.arrive(self._steps, events, bool(new))
         if is_new:
             self._growing.add_matrices(self._shares.constants(new, self._nulls))
         changed = {event.matrix for event in events}
         last = self._growing.measurements[-1].rows if self._growing.measurements else ()
         before = [row for row in last if row["name"] not in changed]
-        rows, eigenvalues = self._shares.measure(self._watched.matrices, self._nulls, before)
+        applied, unread = self._applied.matrices(self._watched) if self._applied else ([], [])
+        matrices = (*self._watched.matrices, *applied) if applied else self._watched.matrices
+        rows, eigenvalues = self._shares.measure(matrices, self._nulls, before, unread)
         self._last_step = self._steps
         if not self._ranks.is_first:
             return None

@@ -23,6 +23,7 @@ from torch import Tensor
 from spectail.analysis.cost import work
 from spectail.analysis.failures import why_not
 from spectail.analysis.row import constant_quantities, measure_all, not_measured
+from spectail.analysis.updates import measure_tensor
 from spectail.monitor.plan import Key, Task, Transfer, Unit, block_size, fingerprint, keys_of, planned, replicated
 from spectail.monitor.ranks import RankLostError, Ranks
 from spectail.recording.events import Event
@@ -100,7 +101,11 @@ class Shares:
         return tuple(dict.fromkeys(itertools.chain(*noticed))), any(new)
 
     def measure(
-        self, matrices: Sequence[WeightMatrix], nulls: bool, before: Sequence[Mapping[str, Any]]
+        self,
+        matrices: Sequence[WeightMatrix],
+        nulls: bool,
+        before: Sequence[Mapping[str, Any]],
+        unread: Sequence[dict[str, Any]] = (),
     ) -> tuple[list[dict[str, Any]], list[Tensor]]:
         """A row and a spectrum of each matrix, as `measure_all` on one process; all processes call it at once.
 
@@ -108,6 +113,7 @@ class Shares:
             matrices: that this process has; others may have others.
             nulls: whether to compare with Gaussian matrices.
             before: rows of the measurement before, as the first process has them.
+            unread: rows of what cannot be read now, which have no spectrum.
 
         Returns:
             of all processes, on the first; nothing on the others.
@@ -117,12 +123,15 @@ class Shares:
         """
         ranks = self._ranks
         if ranks.size == 1:
-            return measure_all(matrices, nulls, before)
+            rows, spectra = measure_all(matrices, nulls, before, measure_tensor)
+            return [*rows, *unread], [*spectra, *(torch.empty(0, dtype=torch.float64) for _ in unread)]
         phases = [{name: row[name] for name in ("name", "phase", "z_hill")} for row in before if ranks.is_first]
         units = None if self._said and self._of is matrices else self._units(matrices)
         said = ranks.exchange((units, phases))
         self._said = [self._said[rank] if new is None else new for rank, (new, _) in enumerate(said)]
-        results = ranks.to_first(self._carried_out(self._plan(), nulls, said[0][1]))
+        rows, arrays = self._carried_out(self._plan(), nulls, said[0][1])
+        nothing = torch.empty(0, dtype=torch.float64).numpy()
+        results = ranks.to_first(([*rows, *unread], [*arrays, *(nothing for _ in unread)]))
         by_name = {
             row["name"]: (row, torch.from_numpy(spectrum))
             for theirs in results
@@ -186,7 +195,7 @@ class Shares:
                 continue
             sender.send_until(task)
             with given(sender.received(task)):
-                measured = measure_all(members, nulls, before)
+                measured = measure_all(members, nulls, before, measure_tensor)
             rows += measured[0]
             spectra += [spectrum.cpu().numpy() for spectrum in measured[1]]
         sender.finish()

@@ -21,7 +21,7 @@ from spectail.recording.quantities import select
 
 def append_step(file: JournalFile, measurement: Measurement, matrices: Sequence[Mapping[str, Any]]) -> None:
     """Append a step, and the matrices that it is the first to have."""
-    names = {"name", *(q.name for q in select("spectrum", "change"))}
+    names = {"name", *(q.name for q in select("spectrum", "change", "between"))}
     for row in measurement.rows:
         spectrum = None if measurement.spectra is None else measurement.spectra[row["name"]]
         file.append({name: value for name, value in row.items() if name in names}, spectrum)

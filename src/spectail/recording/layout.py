@@ -279,11 +279,11 @@ def each_matrix(recording: xr.Dataset) -> Iterator[xr.Dataset]:
 
 
 def of_tensor(recording: xr.Dataset, tensor: str) -> xr.Dataset:
-    """The matrices of a recording that are weights, or updates.
+    """The matrices of a recording that are weights, or what belongs to them.
 
     Args:
         recording: of any kind; one that does not say it holds weights only.
-        tensor: "weights" or "updates".
+        tensor: "weights", "gradients", "updates" or "momentum".
     """
     if "matrix" not in recording.dims:
         return recording

@@ -85,7 +85,7 @@ OVER: dict[str, tuple[str, ...]] = {
 
 HELD = {
     "two-layer": ("matrix", "spectrum", "teacher", "readout", "update", "pair", "pair_row", "pair_all"),
-    "monitor": ("matrix", "null", "spectrum", "clock", "group", "event"),
+    "monitor": ("matrix", "null", "spectrum", "between", "clock", "group", "event"),
     "series": ("matrix", "null", "spectrum", "change", "between", "shuffles", "content", "source", "event"),
     "training": ("matrix", "null", "spectrum", "clock", "group", "training"),
     "analysis": ("matrix", "null", "spectrum", "base", "shuffles"),

@@ -95,6 +95,8 @@ class ShardedParameter:
         Raises:
             SourceError: they lie in pieces, and were not given.
         """
+        if (other := _reading.instead.get(self.name)) is not None:
+            return other(first, last)
         tensor = self.tensor()
         last = tensor.shape[0] if last is None else last
         rows = Rows(self.name, first, last, (last - first, *tensor.shape[1:]), tensor.dtype)
@@ -179,9 +181,10 @@ def sharded_parameter(name: str, value: Tensor, load: Callable[[], DTensor]) -> 
 
 
 class _Reading:
-    """What is given to readers, and what they are asked for instead of reading."""
+    """What is given to readers, what they read instead of their own, and what they are asked for instead of reading."""
 
     given: Mapping[Rows, Tensor] = {}
+    instead: Mapping[str, ShardedParameter] = {}
     asked: dict[Rows, ShardedParameter] | None = None
 
 
@@ -196,6 +199,16 @@ def given(values: Mapping[Rows, Tensor]) -> Iterator[None]:
         yield
     finally:
         _reading.given = {}
+
+
+@contextmanager
+def read_instead(others: Mapping[str, ShardedParameter]) -> Iterator[None]:
+    """Inside, others are read instead of the parameters of these names: what these were at another time, say."""
+    before, _reading.instead = _reading.instead, others
+    try:
+        yield
+    finally:
+        _reading.instead = before
 
 
 def is_asked() -> bool:

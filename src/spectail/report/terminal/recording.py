@@ -63,7 +63,7 @@ def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored
         stored: whether the recording was there already.
     """
     out, title, steps = console(), recording_title(recording), recording["step"].values.tolist()
-    skipped, updates = skipped_of(recording), of_tensor(recording, "updates")
+    skipped, whole = skipped_of(recording), recording
     if "matrix" in recording.dims:
         recording = of_tensor(recording, "weights")
         rows = frame(recording)
@@ -84,8 +84,10 @@ def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored
             instead = {"kind": (), _HILL.name: (_HILL, _FIRST)}
             shown = [one for q in shown for one in instead.get(q.name, (q,))]
         shown = _print_table(f"at step {steps[-1]}" if len(steps) > 1 else "", "matrix", rows["name"], rows, shown)
-        if updates.sizes["matrix"]:
-            shown = [*shown, *_print_updates(updates)]
+        for tensor in _SYMBOLS:
+            if (applied := of_tensor(whole, tensor)).sizes["matrix"]:
+                known = {q.name for q in shown}
+                shown = [*shown, *(q for q in _print_applied(applied, tensor) if q.name not in known)]
         notes, tails = zip(rows["name"], rows.get("note", ()), strict=False), rows.get("tail_size", ())
     else:
         recording = with_null_alignments(recording)
@@ -110,22 +112,30 @@ def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored
             out.print(f"see it: spectail report {paths[0]}", style="dim", soft_wrap=True)
 
 
-_OF_UPDATES = {
-    **{"frobenius_norm": "‖ΔW‖_F", "spectral_norm": "‖ΔW‖₂", "effective_rank": "eff. rank"},
+_SYMBOLS = {"updates": "ΔW", "gradients": "G", "momentum": "M"}
+"""Tensors with a table of their own, and what they are called in its heads."""
+
+_OF_APPLIED = {
+    **{"frobenius_norm": "‖{}‖_F", "spectral_norm": "‖{}‖₂", "effective_rank": "eff. rank"},
     **{f"update_overlap_{side}": "" for side in ("left", "right")},
     **{f"leading_overlap_{side}": "" for side in ("left", "right")},
 }
-"""What a table of updates shows, with heads where these are not usual."""
+"""What such a table shows, with heads where these are not usual."""
 
 
-def _print_updates(updates: xr.Dataset) -> list[Quantity]:
-    """What changed from the checkpoint before to the last one. Returns the quantities that have a column."""
-    shown = [replace(quantity(name), head=head or quantity(name).head) for name, head in _OF_UPDATES.items()]
-    rows = frame(updates)
-    steps = updates["step"].values.tolist()
-    title = f"update from step {steps[-2]} to {steps[-1]}" if len(steps) > 1 else "no update"
+def _print_applied(applied: xr.Dataset, tensor: str) -> list[Quantity]:
+    """What was applied last: of a series, what changed from a checkpoint to the next. Returns what has a column."""
+    heads = {name: head.format(_SYMBOLS[tensor]) for name, head in _OF_APPLIED.items()}
+    shown = [replace(quantity(name), head=head or quantity(name).head) for name, head in heads.items()]
+    steps = applied["step"].values.tolist()
+    at = max(np.flatnonzero(applied["frobenius_norm"].notnull().any("matrix").values), default=-1)
+    rows = frame(applied, int(at))
+    title = f"{tensor} at step {steps[at]}" if at >= 0 else f"no {tensor}"
+    if applied.attrs["of"] == "series" and at > 0:
+        title = f"update from step {steps[at - 1]} to {steps[at]}"
     names = [name_of_weights(str(name)) for name in rows["name"]]
-    return _print_table(title, "matrix", names, rows, [q for q in shown if q.name in rows])
+    some = [q for q in shown if q.name in rows and rows[q.name].notna().any()]
+    return _print_table(title, "matrix", names, rows, some)
 
 
 def _untrained(run: xr.Dataset) -> str:
