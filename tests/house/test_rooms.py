@@ -10,8 +10,9 @@ import spectail
 ROOT = Path(spectail.__file__).parent
 ROOMS = {  # what a room may import, beside itself and the plain files at the root; from the bottom up
     "spectra": "",
-    "weights": "",
-    "recording": "",
+    "hdf5": "",
+    "weights": "hdf5",
+    "recording": "hdf5",
     "running": "",
     "analysis": "spectra weights recording running",
     "monitor": "spectra weights recording analysis",

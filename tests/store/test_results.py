@@ -153,7 +153,8 @@ def test_recordings_of_models_are_one_along_the_names_of_their_files(tmp_path):
     spectail.analyze_series(tmp_path, nulls=False, out=tmp_path / "all" / "series.nc")
     spectail.analyze({"w": torch.eye(20)}, nulls=False, out=tmp_path / "all" / "last")
     (tmp_path / "all" / "other.nc").write_bytes(b"something else")
-    results = load_results(tmp_path / "all")
+    with pytest.warns(UserWarning, match=r"other\.nc is not a readable netCDF file.*; it is left out$"):
+        results = load_results(tmp_path / "all")
     assert results.recording.values.tolist() == ["last/spectra", "series"]
     assert results.spectral_norm.sel(recording="series", matrix="w").values.tolist() == [1, 11]
     assert results.spectral_norm.sel(recording="last/spectra", matrix="w", step=0).item() == 1
@@ -165,3 +166,34 @@ def test_a_two_layer_run_outside_a_store_is_no_recording_of_a_model(folder, tmp_
     shutil.copy(next((folder / "runs").glob("*.nc")), tmp_path / "run.nc")
     with pytest.raises(StoreError, match=r"holds two-layer runs, such as run\.nc, outside a folder runs"):
         load_results(tmp_path)
+
+
+def damage(path):
+    """Zeros in the middle of a file, which stays as long as it was."""
+    content = path.read_bytes()
+    half = len(content) // 2
+    path.write_bytes(content[:half] + bytes(512) + content[half + 512 :])
+
+
+def test_damaged_runs_are_named_in_one_sentence_and_the_others_are_there(folder, tmp_path):
+    copy, whole = shutil.copytree(folder, tmp_path / "copy"), load_results(folder)
+    first, second, third = sorted((copy / "runs").glob("*.nc"))[:3]
+    for path in (first, second, third):
+        damage(path)
+    with pytest.warns(UserWarning, match=f"{first} is damaged.*; it is left out, and so are 2 more: ") as record:
+        results = load_results(copy)
+    assert len(record) == 1
+    empty = {key for key in results.key.values.ravel() if np.isnan(results.eigenvalues.where(results.key == key)).all()}
+    assert empty - {""} == {first.stem, second.stem, third.stem}
+    assert results.drop_vars("eigenvalues").identical(whole.drop_vars("eigenvalues")), "the manifest has the rest"
+    (copy / "manifest.jsonl").unlink()
+    with pytest.warns(UserWarning, match="it is left out, and so are 2 more"):
+        assert load_results(copy).attrs["runs"] == 17
+
+
+def test_damaged_recordings_of_models_are_named_and_the_others_are_there(tmp_path):
+    for name in ("one", "two"):
+        spectail.analyze({"w": torch.eye(20)}, nulls=False, out=tmp_path / name)
+    damage(tmp_path / "one" / "spectra.nc")
+    with pytest.warns(UserWarning, match=r"one/spectra\.nc is damaged: .*; it is left out$"):
+        assert load_results(tmp_path).recording.values.tolist() == ["two/spectra"]

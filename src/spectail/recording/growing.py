@@ -19,7 +19,7 @@ import xarray as xr
 from spectail.errors import StoreError, first_line
 from spectail.recording.events import Event, events_between
 from spectail.recording.journal_file import JournalFile
-from spectail.recording.journal_reading import FileIdentity, writer_here
+from spectail.recording.journal_reading import FileIdentity
 from spectail.recording.journal_steps import append_step
 from spectail.recording.layout import Measurement, to_dataset
 from spectail.recording.netcdf import need_netcdf, write_part
@@ -97,8 +97,6 @@ class GrowingRecording:
         if self.path is None:
             return
         need_netcdf(self.path)
-        if writer_here(self.path) is not None:
-            raise StoreError(f"{self.path} is being written to in this program already; expected another path")
         file = JournalFile(self.path, self._header, replace=replace)
         if not replace and file.identity not in (None, self.identity):
             file.close()

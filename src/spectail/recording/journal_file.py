@@ -45,6 +45,7 @@ from spectail.recording.journal_reading import (
     identity_of,
     journal_path,
     read_open,
+    writer_here,
 )
 from spectail.recording.journal_records import Spectrum, Tail, to_json, to_record
 
@@ -88,9 +89,11 @@ class JournalFile:
 
         Raises:
             StoreError: the journal was begun with another `header`, is damaged, of another file, of a newer
-                version, or another process writes to it.
+                version, or another writes to it, in this process or in another.
             OSError: it cannot be made or written to.
         """
+        if writer_here(path) is not None:
+            raise StoreError(f"{path} is being written to in this program already; expected another path")
         self.path = path
         self._journal = journal_path(path)
         self._header: dict[str, Any] = json.loads(to_json(header))

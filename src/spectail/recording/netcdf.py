@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from xarray.backends import InMemoryDataStore
 
 from spectail.errors import StoreError, naming_the_extra
 from spectail.files import check_writable, write_whole
+from spectail.hdf5.reader import HDF5_LOCK, UnreadableError, contents
+from spectail.hdf5.seal import is_sealed, seal
 from spectail.recording.layout import RUN_MARK, without_labels
 
 
@@ -39,7 +44,9 @@ def write_part(dataset: xr.Dataset, part: Path, compressed: Iterable[str] = ()) 
     need_netcdf(part)
     encoding = {name: {"zlib": True, "complevel": 1} for name in compressed if name in dataset}
     try:
-        dataset.to_netcdf(part, engine="netcdf4", encoding=encoding)
+        with HDF5_LOCK:
+            dataset.to_netcdf(part, engine="netcdf4", encoding=encoding)
+        seal(part)
     except (RuntimeError, OSError) as error:  # HDF5 reports a write that failed without saying why, or the wrong reason
         raise OSError(f"cannot write to {part.parent}: {_why_not(part) or error}") from error
 
@@ -79,14 +86,56 @@ def _why_not(part: Path) -> str | None:
 def read_netcdf(path: Path) -> xr.Dataset:
     """Read a Dataset back, whole, into memory. Nothing in the file is executed: it is HDF5 with numbers and strings.
 
+    A file without a seal is read by another process, which a damaged one may end.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        what is in it.
+
     Raises:
-        StoreError: the file is damaged, of another kind, or not there.
+        StoreError: the file is damaged, or of another kind.
+        OSError: it is not there, or may not be read.
     """
     need_netcdf(path)
-    try:
-        return xr.load_dataset(path, engine="netcdf4")
-    except Exception as error:  # netCDF4 and xarray raise a dozen kinds for damaged files
-        raise StoreError(f"{path} is not a readable netCDF file: it is damaged, or of another kind") from error
+    sentence = f"{path} is not a readable netCDF file: it is damaged, or of another kind"
+    if path.exists() and not path.is_file():
+        raise StoreError(f"{path} is no file")  # a pipe would be waited for
+    with HDF5_LOCK:
+        sealed = is_sealed(path)
+        try:
+            return xr.load_dataset(path, engine="netcdf4") if sealed else _decoded(*contents(path))
+        except UnreadableError as error:
+            raise StoreError(f"{sentence} ({error})") from None
+        except OSError:  # of the disk or the system, not of the file
+            raise
+        except Exception as error:  # netCDF4 and xarray raise a dozen kinds for files of others
+            raise StoreError(sentence) from error
+
+
+def _decoded(stored: Mapping[str, Any], content: bytes) -> xr.Dataset:
+    """The Dataset that xarray makes of what is in a file."""
+    variables, at = {}, 0
+    for one in stored["variables"]:
+        shape, text = tuple(one["shape"]), one.get("text")
+        dtype = np.dtype(object if text is not None else one["dtype"])
+        if text is None:
+            values = np.frombuffer(content, dtype, math.prod(shape), at).reshape(shape).copy()
+            at += values.nbytes
+        else:
+            values = np.array(text, dtype=object).reshape(shape)
+        as_stored = {"dtype": dtype if text is None else str}  # which xarray asks for where it decodes text
+        variables[one["name"]] = xr.Variable(one["dims"], values, _attributes(one["attributes"]), as_stored)
+    store = InMemoryDataStore(variables, _attributes(stored["attributes"]))  # type: ignore[no-untyped-call]
+    return xr.decode_cf(store).load()
+
+
+def _attributes(stored: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: np.array(value["values"], dtype=value["dtype"])[()] if isinstance(value, dict) else value
+        for name, value in stored.items()
+    }
 
 
 def checksum(run: xr.Dataset) -> str:

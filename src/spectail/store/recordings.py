@@ -5,12 +5,13 @@ Not here: runs of the laboratory, which are known by their experiments (`results
 
 from __future__ import annotations
 
-from contextlib import suppress
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import xarray as xr
 
-from spectail.errors import StoreError
+from spectail.errors import StoreError, first_line
 from spectail.recording.reading import load_recording
 
 
@@ -18,15 +19,19 @@ def recordings_in_one(folder: Path) -> xr.Dataset | None:
     """All recordings in a folder, and in those below it, along the dimension `recording`; None where there is none.
 
     Args:
-        folder: that they lie in. Other files are passed over.
+        folder: that they lie in. Of files that cannot be read a warning says which they are.
 
     Raises:
         StoreError: some are of two-layer runs, which have no matrices with names.
     """
     recordings: dict[str, xr.Dataset] = {}
+    unreadable: dict[Path, Exception] = {}
     for path in sorted(folder.rglob("*.nc")):
-        with suppress(ValueError, OSError):
+        try:
             recordings[path.relative_to(folder).with_suffix("").as_posix()] = load_recording(path)
+        except (StoreError, OSError) as error:
+            unreadable[path] = error
+    warn_of_unreadable(unreadable)
     if not recordings:
         return None
     if runs := [name for name, one in recordings.items() if "matrix" not in one.dims]:
@@ -44,3 +49,22 @@ def recordings_in_one(folder: Path) -> xr.Dataset | None:
     )  # fmt: skip
     in_one = in_one.drop_vars(places)
     return in_one.assign({name: one.fillna("") for name, one in in_one.data_vars.items() if one.dtype == object})
+
+
+def warn_of_unreadable(files: Mapping[Path, Exception]) -> None:
+    """Say in one sentence which files were left out, and why.
+
+    Args:
+        files: with what was raised where each was read; of none nothing is said.
+    """
+    if not files:
+        return
+    (path, why), *others = files.items()
+    names = ", ".join(other.name for other, _ in others[:_MOST_NAMES]) + ", …" * (len(others) > _MOST_NAMES)
+    also = f", and so are {len(others)} more: {names}" if len(others) > 1 else f", and so is {names}" if others else ""
+    reason = first_line(why)
+    warnings.warn(f"{reason if str(path) in reason else f'{path}: {reason}'}; it is left out{also}", stacklevel=2)
+
+
+_MOST_NAMES = 10
+"""Of files that a warning names."""

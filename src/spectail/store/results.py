@@ -24,7 +24,7 @@ from spectail.recording.layout import BESIDE_STEPS
 from spectail.recording.quantities import Quantity, quantity, stored_in_runs
 from spectail.recording.reading import load_recording
 from spectail.store.manifest import Entry
-from spectail.store.recordings import recordings_in_one
+from spectail.store.recordings import recordings_in_one, warn_of_unreadable
 from spectail.store.store import Store
 
 _LARGEST = 50_000_000  # cells; beyond it the runs are no grid, and most cells would be empty
@@ -42,10 +42,11 @@ def load_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
     Returns:
         as `lazy_results`; nothing is read from the folder later. Recordings of models stand along the dimension
         `recording`, by the names of their files; what one of them lacks, a step, a matrix, a quantity, is NaN or "".
+        What is damaged is left out, and named in a warning.
 
     Raises:
         FileNotFoundError: the folder has neither runs nor recordings, or none is selected.
-        StoreError: as `lazy_results`; or the file of a run is damaged.
+        StoreError: as `lazy_results`.
 
     >>> import tempfile
     >>> from spectail import sweep
@@ -202,12 +203,19 @@ class _Spectra(BackendArray):
         *axes, step, index = key
         chosen = [np.atleast_1d(np.arange(size)[k]) for k, size in zip(axes, self.shape, strict=False)]
         spectra = np.full((*(len(c) for c in chosen), len(self._steps), self.shape[-1]), np.nan)
+        damaged: dict[Path, Exception] = {}
         for cell in np.ndindex(*(len(c) for c in chosen)):
             path = self._paths.get(tuple(int(c[i]) for c, i in zip(chosen, cell, strict=True)))
-            if path is not None:
+            if path is None:
+                continue
+            try:
                 run = load_recording(path)
-                rows = [self._steps.index(int(t)) for t in run.step.values]
-                spectra[(*cell, rows, slice(run.sizes["index"]))] = run.eigenvalues.values
+            except StoreError as error:
+                damaged[path] = error
+                continue
+            rows = [self._steps.index(int(t)) for t in run.step.values]
+            spectra[(*cell, rows, slice(run.sizes["index"]))] = run.eigenvalues.values
+        warn_of_unreadable(damaged)
         whole = tuple(0 if isinstance(k, int | np.integer) else slice(None) for k in axes)
         return spectra[whole][..., step, :][..., index]
 
@@ -224,15 +232,20 @@ def _entries(path: str | os.PathLike[str], select: Selection) -> tuple[Store, li
         raise FileNotFoundError(f"{path} holds no results: it has no folder runs")
     known = store.manifest.read()
     entries = []
+    unreadable: dict[Path, Exception] = {}
     for file in sorted(os.scandir(store.runs), key=lambda file: file.name):
         key, ending = os.path.splitext(file.name)
         if ending != ".nc" or key.startswith("."):
             continue
         entry = known.get(key)
         if entry is None or file.stat().st_size != entry.size:
-            entry = _read_anew(store, Path(file.path))
-        if entry is not None:
-            entries.append(entry)
+            try:
+                entry = _read_anew(store, Path(file.path))
+            except (StoreError, OSError) as error:  # a sweep sets it aside and computes it again
+                unreadable[Path(file.path)] = error
+                continue
+        entries.append(entry)
+    warn_of_unreadable(unreadable)
     selected = _chosen(entries, select)
     if not selected:
         raise FileNotFoundError(f"{path} holds {len(entries)} runs, none of them among those asked for")
@@ -247,11 +260,8 @@ def _entries(path: str | os.PathLike[str], select: Selection) -> tuple[Store, li
     return store, selected
 
 
-def _read_anew(store: Store, path: Path) -> Entry | None:
-    try:
-        entry = Entry.of(load_recording(path), path)
-    except ValueError:
-        return None  # a sweep sets it aside and computes it again
+def _read_anew(store: Store, path: Path) -> Entry:
+    entry = Entry.of(load_recording(path), path)
     with suppress(OSError):  # a folder to read only
         store.manifest.add(entry)
     return entry

@@ -109,6 +109,7 @@ class Store:
         path = self.path(experiment)
         if not path.exists():
             return None
+        need_netcdf(path)
         try:
             run = load_recording(path)
             if key_of_json(run.attrs["experiment"]) == experiment.key:

@@ -57,7 +57,7 @@ def check(store: Store, beside: Iterable[Path] = ()) -> list[Defect]:
             key = key_of_json(run.attrs["experiment"])
             if key != path.stem:
                 raise StoreError(f"{path} holds the run of another experiment, {key}")
-        except ValueError as error:
+        except (StoreError, OSError) as error:
             defects.append(Defect(path, str(error), True))
             continue
         outdated += experiment_of(run).outdated

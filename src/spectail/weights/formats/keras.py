@@ -7,13 +7,11 @@ Source: https://github.com/keras-team/keras/blob/master/keras/src/saving/saving_
 
 from __future__ import annotations
 
-import io
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,6 +19,7 @@ import torch
 from torch import Tensor
 
 from spectail.errors import SourceError, naming_the_extra
+from spectail.hdf5.reader import UnreadableError, data_sets, values_of
 from spectail.weights.channels_last import as_in_torch
 from spectail.weights.formats.format import Format
 from spectail.weights.matrix import Skipped
@@ -32,9 +31,6 @@ from spectail.weights.untrusted import parse_json, printable
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 
 _WEIGHTS = "model.weights.h5"
-
-_MOST = 500_000
-"""Data sets and groups of a file."""
 
 _DEEPEST = 60
 
@@ -70,15 +66,15 @@ def _tensors(file: StoredFile, key: str | None) -> Source:
         MissingPackageError: `h5py` is not installed.
     """
     with naming_the_extra(file.name):
-        import h5py
+        import h5py  # noqa: F401 (by the process that reads)
     archived = file.start(4) == b"PK\x03\x04"
     inner, layers = _unzipped(file) if archived else (file, {})
     skipped: list[Skipped] = []
     parameters: dict[str, Parameter] = {}
-    for place, shape, kind, refusal in _listed(h5py, inner, skipped):
+    for place, shape, kind, refusal in _listed(inner, skipped):
         name = _name(place, layers)
         name = name if name not in parameters else ".".join(place)
-        parameters[name] = _parameter(h5py, inner, name, "/".join(place), shape, kind, refusal)
+        parameters[name] = _parameter(inner, name, "/".join(place), shape, kind, refusal)
     source = source_of_tree(parameters, file.name, file.title, key)
     return replace(
         source, parameters=[as_in_torch(one) for one in source.parameters], skipped=[*source.skipped, *skipped]
@@ -169,115 +165,36 @@ def _name(place: tuple[str, ...], layers: Mapping[str, tuple[str, str]]) -> str:
     return ".".join(steps) or "array"
 
 
-_Listed = tuple[tuple[str, ...], tuple[int, ...], np.dtype[Any], str]
-
-
-def _listed(h5py: Any, file: StoredFile, skipped: list[Skipped]) -> list[_Listed]:
+def _listed(file: StoredFile, skipped: list[Skipped]) -> Iterator[tuple[tuple[str, ...], tuple[int, ...], str, str]]:
     """Every data set that lies in the file itself: its place, shape, dtype, and why it cannot be read."""
     try:
-        with h5py.File(_Checked(file), "r") as content:
-            root = h5py.h5o.get_info(content.id)
-            return list(_walk(h5py, content, (), skipped, {(root.fileno, root.addr)}, [0]))
-    except SourceError:
-        raise
-    except Exception as error:  # HDF5 raises many, where a file is damaged
-        raise SourceError(f"{file.name} is a damaged file of HDF5: {_sentence(error)}") from None
+        listed = data_sets(file.read, file.size, without=r"optimizer(_weights)?|_?optimizer\w*")
+    except UnreadableError as error:
+        raise SourceError(f"{file.name} is a damaged file of HDF5: {printable(str(error))}") from None
+    for place, shape, kind, refusal in listed:
+        if kind:
+            yield tuple(place), tuple(shape), kind, refusal
+        else:
+            why = "a link to elsewhere, which was not followed" if refusal == "link" else "an optimizer's state"
+            skipped.append(Skipped(".".join(map(printable, place)), (), why))
 
 
-def _walk(
-    h5py: Any, group: Any, path: tuple[str, ...], skipped: list[Skipped], visited: set[Any], count: list[int]
-) -> Iterator[_Listed]:
-    count[0] += 1
-    if count[0] > _MOST or len(path) > _DEEPEST:
-        raise SourceError("more groups in one another than in any model")
-    for name in group:
-        place = (*path, printable(name))
-        link = group.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            skipped.append(Skipped(".".join(place), (), "a link to elsewhere, which was not followed"))
-            continue
-        if path == () and re.fullmatch(r"optimizer(_weights)?|_?optimizer\w*", name):
-            skipped.append(Skipped(printable(name), (), "an optimizer's state"))
-            continue
-        inner = group[name]
-        info = h5py.h5o.get_info(inner.id)
-        if isinstance(inner, h5py.Group):
-            if (info.fileno, info.addr) in visited:
-                continue
-            visited.add((info.fileno, info.addr))
-            yield from _walk(h5py, inner, place, skipped, visited, count)
-        elif isinstance(inner, h5py.Dataset):
-            count[0] += 1
-            yield (*path, name), *_described(inner)
-
-
-def _described(data: Any) -> tuple[tuple[int, ...], np.dtype[Any], str]:
-    shape, kind = data.shape or (), data.dtype
-    refusal = ""
-    if data.external or data.is_virtual:
-        refusal = "its values lie in another file, which was not opened"
-    elif kind.kind not in "biuf" or kind.itemsize not in (1, 2, 4, 8) or (kind.kind == "f" and kind.itemsize == 1):
-        refusal = f"values of the kind {kind!s:.40}, not numbers"
-    elif data.chunks is None:
-        if data.id.get_storage_size() < prod(shape) * kind.itemsize:
-            refusal = "" if 0 in shape else "without values: they were never written"
-    elif prod(shape) * kind.itemsize > data.id.get_storage_size() * _MOST_TIMES:
-        refusal = "without values, or fewer than its shape has"
-    return tuple(shape), kind, refusal
-
-
-def _parameter(
-    h5py: Any, file: StoredFile, name: str, place: str, shape: tuple[int, ...], kind: np.dtype[Any], refusal: str
-) -> Parameter:
-    dtype = getattr(torch, kind.name, None)
+def _parameter(file: StoredFile, name: str, place: str, shape: tuple[int, ...], kind: str, refusal: str) -> Parameter:
+    dtype = getattr(torch, kind, None)
     if refusal or not isinstance(dtype, torch.dtype):
         return Parameter(name, shape, lambda: torch.empty(0), refusal or f"values of the kind {kind}", resident=False)
     refusal = why_not_values(dtype) or why_not_matrix(shape)
-    return Parameter(name, shape, partial(_values, h5py, file, place), refusal, resident=False, dtype=kind.name)
+    return Parameter(name, shape, partial(_values, file, place), refusal, resident=False, dtype=kind)
 
 
-def _values(h5py: Any, file: StoredFile, place: str) -> Tensor:
+def _values(file: StoredFile, place: str) -> Tensor:
     try:
-        with h5py.File(_Checked(file), "r") as content:
-            values = content[place][()]
-    except SourceError:
-        raise
-    except Exception as error:  # HDF5 raises many, where a file is damaged
+        shape, kind, content = values_of(file.read, file.size, place)
+    except UnreadableError as error:
         raise SourceError(
-            f"{file.name} is damaged: {printable(place):.200} cannot be read: {_sentence(error)}"
+            f"{file.name} is damaged: {printable(place):.200} cannot be read: {printable(str(error))}"
         ) from None
-    return torch.from_numpy(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="), copy=False)))
-
-
-def _sentence(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]
-
-
-class _Checked(io.RawIOBase):
-    """What HDF5 reads from: never past the end, whatever the file says."""
-
-    def __init__(self, file: StoredFile) -> None:
-        self._file, self._at = file, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = max({io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._file.size}[whence] + offset, 0)
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        count = max(min(len(buffer), self._file.size - self._at), 0)
-        if count:
-            memoryview(buffer).cast("B")[:count] = self._file.read(self._at, count)
-        self._at += count
-        return count
+    return torch.from_numpy(np.frombuffer(bytearray(content), kind).reshape(shape))
 
 
 FORMAT = Format(
