@@ -77,7 +77,7 @@ BAD = [
     ({"activation": "Tanh"}, "did you mean 'tanh'"),
     ({"optimizer": "adamm"}, "did you mean 'Adam'"),
     ({"learning_rate": 1.0}, "did you mean 'lr'"),
-    ({"optimizer": "LBFGS"}, "several times a step"),
+    ({"optimizer": "SparseAdam"}, "sparse gradients"),
     ({"optimizer_options": {"betas": [1.0, 0.9]}}, "Invalid beta"),
     ({"optimizer_options": {"betas": [-0.1, 0.9]}}, "Invalid beta"),
     ({"optimizer_options": {"momentum": 0.9}}, "do not suit optimizer='adam'"),

@@ -39,7 +39,11 @@ def test_the_first_version_is_left_out_and_the_next_is_part_of_the_key(kind, mon
     assert "numerics" not in json.loads(first.canonical_json)
     monkeypatch.setattr(descriptions, "NUMERICS", 2)
     second = kind()
-    assert json.loads(second.canonical_json) == {**json.loads(first.canonical_json), "numerics": 2}
+    stored = json.loads(second.canonical_json)
+    if kind is Experiment:
+        assert stored.pop("optimizer_options") == {"betas": [0.9, 0.999], "weight_decay": 0}
+        stored["optimizer_options"] = {}
+    assert stored == {**json.loads(first.canonical_json), "numerics": 2}
     assert second.key != first.key
     assert second.replace(numerics=1).key == first.key
     assert kind.from_stored(json.loads(first.canonical_json)).key == first.key

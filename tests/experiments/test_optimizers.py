@@ -129,7 +129,39 @@ def test_a_name_in_any_case_is_one_optimizer_with_one_key():
     assert Experiment(optimizer="Adam").key != Experiment(optimizer="adam").key  # torch's, and eqs. 4-5
 
 
-@pytest.mark.parametrize(("name", "reason"), [("SparseAdam", "sparse gradients"), ("lbfgs", "several times a step")])
+def test_lion_is_the_published_rule():
+    w = torch.tensor([[1.0, -2.0], [3.0, 0.5]], dtype=torch.float64)
+    expected, momentum = w.clone(), torch.zeros_like(w)
+    optimizer = make_optimizer("lion", [w], 0.1, options={"betas": (0.9, 0.99), "weight_decay": 0.5})
+    for gradient in gradients(3):
+        w.grad = gradient[:2, :2].double()
+        expected -= 0.1 * ((0.9 * momentum + 0.1 * w.grad).sign() + 0.5 * expected)
+        momentum = 0.99 * momentum + 0.01 * w.grad
+        optimizer.step()
+    torch.testing.assert_close(w, expected)
+
+
+def test_shampoo_begins_with_all_directions_alike():
+    """L and R of one gradient turn it into UVᵀ, the update of Muon; of a second, into what the formula says."""
+    first, second = (g.double() for g in gradients(2))
+    w = torch.zeros_like(first)
+    optimizer = make_optimizer("shampoo", [w], 1.0, options={"eps": 1e-12})
+    w.grad = first
+    optimizer.step()
+    u, _, vt = torch.linalg.svd(first, full_matrices=False)
+    torch.testing.assert_close(w, -u @ vt, rtol=1e-5, atol=1e-5)
+    w.zero_().grad = second
+    optimizer.step()
+
+    def root(matrix):
+        values, vectors = torch.linalg.eigh(matrix + 1e-12 * torch.eye(len(matrix), dtype=torch.float64))
+        return vectors @ torch.diag(values.clamp(min=1e-300) ** -0.25) @ vectors.T
+
+    left, right = root(first @ first.T + second @ second.T), root(first.T @ first + second.T @ second)
+    torch.testing.assert_close(w, -left @ second @ right, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "reason"), [("SparseAdam", "sparse gradients")])
 def test_optimizers_that_cannot_train_here_say_why(name, reason):
     with pytest.raises(ValueError, match=reason):
         Experiment(optimizer=name)

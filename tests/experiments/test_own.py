@@ -35,6 +35,12 @@ class Momentum(SGD):
     def __init__(self, params, lr):
         super().__init__(params, lr=lr, momentum=0.9)
 
+def halved(step, by=2.0):
+    return by ** -step
+
+def endless(step):
+    return float("inf")
+
 def no_optimizer(params, lr):
     return params
 
@@ -98,6 +104,26 @@ def test_it_goes_on_to_the_same_bits_with_a_schedule():
         simulate(experiment, resume=stop)
     go_on = ResumeState(lambda: kept[-1], lambda content: None, seconds=0)
     assert simulate(experiment, resume=go_on).checksum == simulate(experiment).checksum
+
+
+def test_a_schedule_of_ones_own_is_a_function_of_the_step():
+    experiment = SMALL.replace(optimizer="gd", schedule="mine:halved", schedule_options={"by": 4.0}, record=(1, 2, 3))
+    ours = SMALL.replace(optimizer="gd", schedule="ExponentialLR", schedule_options={"gamma": 0.25}, record=(1, 2, 3))
+    own = simulate(experiment)
+    assert own.update_lr.values.tolist() == [0.1, 0.025, 0.00625]
+    np.testing.assert_allclose(own.eigenvalues, simulate(ours).eigenvalues, rtol=1e-12)
+
+
+def test_an_optimizer_that_evaluates_the_loss_itself_goes_on_to_the_same_bits():
+    """LBFGS calls its closure up to twenty times a step, and keeps the gradients before."""
+    experiment = SMALL.replace(optimizer="lbfgs", lr=1.0)
+    kept = []
+    with pytest.raises(Suspended):
+        simulate(experiment, resume=ResumeState(lambda: None, kept.append, 0, stopping=lambda: len(kept) == 1))
+    whole = simulate(experiment)
+    assert whole.objective[-1] < 0.1 * whole.objective[0]
+    go_on = ResumeState(lambda: kept[-1], lambda content: None, seconds=0)
+    assert simulate(experiment, resume=go_on).checksum == whole.checksum
 
 
 def test_it_trains_deep_networks_too(tmp_path):
@@ -168,6 +194,8 @@ def test_a_description_imports_nothing(monkeypatch):
         ({"optimizer": "nowhere:Class"}, "nowhere cannot be imported"),
         ({"optimizer": "mine:Klass"}, "mine has no Klass"),
         ({"optimizer": "mine:no_optimizer"}, "made a list; expected a torch.optim.Optimizer"),
+        ({"schedule": "mine:endless"}, "schedule='mine:endless' with {} failed: ValueError: it is not a finite factor"),
+        ({"schedule": "mine:softly"}, "schedule='mine:softly' with {} failed: TypeError"),
         ({"optimizer": "mine:Descent", "optimizer_options": {"speed": 2}}, r"do not suit optimizer='mine:Descent'"),
         ({"teacher": "mine:fails"}, "mine:fails failed: RuntimeError: no idea$"),
         ({"activation": "mine:mean"}, r"mine:mean made \(\) of a tensor \(65,\); expected one of the same shape"),

@@ -6,6 +6,7 @@ nulls of spectra (`row`).
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from spectail.recording.layout import BESIDE_STEPS, beside
 from spectail.recording.quantities import OVER, quantity
 from spectail.spectra.overlap_nulls import (
+    OverlapNull,
     alignment_null,
     largest_overlap_null,
     leading_overlap_null,
@@ -47,12 +49,16 @@ def with_null_alignments(run: xr.Dataset) -> xr.Dataset:
     """`with_chance` without overlaps: of sim and KTA alone, at no cost.
 
     Args:
-        run: a two-layer run; another recording is returned as it is.
+        run: a run of the laboratory; another recording is returned as it is.
     """
-    if run.attrs.get("of") != "two-layer":
+    if run.attrs.get("of") not in ("two-layer", "multilayer"):
         return run
-    steps, null = run.sizes["step"], alignment_null(int(run["cols"]))
+    steps, d = run.sizes["step"], int(np.ravel(run["cols"])[0])
+    directions = int(json.loads(run.attrs["experiment"]).get("directions", 1))
+    null = alignment_null(d) if directions == 1 else _length_of_projection(directions, d)
     values = {"null_alignment": np.full(steps, null.mean), "null_spread_alignment": np.full(steps, null.spread)}
+    if "teacher_overlap" in run:
+        values["null_teacher_overlap"] = np.full(steps, directions / d)
     for name in BESIDE_STEPS:
         of_steps = beside(run, name)
         if of_steps is not None and len(of_steps) == steps:
@@ -60,6 +66,14 @@ def with_null_alignments(run: xr.Dataset) -> xr.Dataset:
         elif name in ("null_kta", "null_spread_kta"):
             values[name] = np.full(steps, np.nan)
     return _assigned(run, values)
+
+
+def _length_of_projection(k: int, d: int) -> OverlapNull:
+    """Mean and standard deviation of the length of a random unit vector's projection on k of d dimensions."""
+    log_mean = math.lgamma((k + 1) / 2) - math.lgamma(k / 2) + math.lgamma(d / 2) - math.lgamma((d + 1) / 2)
+    mean = math.exp(log_mean)
+    spread = math.sqrt(max(k / d - mean**2, 0.0))
+    return OverlapNull(mean, spread, mean - 2 * spread, mean + 2 * spread)
 
 
 def _assigned(run: xr.Dataset, values: Mapping[str, NDArray[Any]]) -> xr.Dataset:

@@ -15,6 +15,8 @@ METAVARS = {
     "schedule_options": "JSON",
     "record": "log|STEP...",
     "overlaps": "S:T...",
+    "layers": "WIDTH...",
+    "lr_factors": "FLOAT...",
 }
 
 

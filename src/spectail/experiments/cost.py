@@ -46,12 +46,16 @@ _FILE_BYTES = 30_000  # of a run's file besides eigenvalues and overlaps: its 22
 def operations(experiment: Experiment) -> float:
     """Floating-point operations of a run, near enough to weigh it: products of steps and measurements."""
     e = experiment
-    step = 4.0 * e.n * e.h * e.d
-    measurement = 2.0 * (e.n + e.n_test + e.n_test_large) * e.h * e.d + 2.0 * e.n * e.h**2 + 10.0 * min(e.h, e.d) ** 3
+    shapes = list(zip(e.widths, (e.d, *e.widths[:-1]), strict=True))
+    entries, last = float(sum(h * d for h, d in shapes)), e.widths[-1]
+    step = (4.0 * entries + 2.0 * (entries - e.h * e.d)) * (e.batch or e.n)
+    measurement = 2.0 * (e.n + e.n_test + e.n_test_large) * entries + 2.0 * e.n * last**2
+    measurement += 10.0 * sum(min(shape) ** 3 for shape in shapes)
     return e.steps * step + sum(t > 0 for t in e.recorded_steps) * measurement
 
 
 def disk_bytes(experiment: Experiment) -> int:
     """Size of a run's file, near enough."""
-    b = min(experiment.h, experiment.d)
-    return _FILE_BYTES + 8 * b * len(experiment.recorded_steps) + 8 * b * b * len(experiment.overlaps)
+    e = experiment
+    each = [min(shape) for shape in zip(e.widths, (e.d, *e.widths[:-1]), strict=True)]
+    return _FILE_BYTES + 8 * sum(each) * len(e.recorded_steps) + 8 * each[0] ** 2 * len(e.overlaps)

@@ -7,7 +7,8 @@ experiment has (experiment.py), and what is done around an update (two_layer/loo
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
@@ -15,9 +16,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
-from spectail.errors import SettingError, first_line, unknown_name
+from spectail.errors import SettingError, first_line, kind_and_first_line, unknown_name
 from spectail.weights.opening import object_by_name
 
 # A fused Adam counts its steps in a tensor; past this many, 1 − β^t is 1 for every β below 1 − 1e-16.
@@ -75,18 +76,108 @@ class SignDescent(Optimizer):
                     p.add_(p.grad.sign(), alpha=-group["lr"])
 
 
+class Lion(Optimizer):
+    """W ← W − η (sign(β₁ M + (1 − β₁) G) + λ W), M ← β₂ M + (1 − β₂) G.
+
+    Args:
+        params: what to update.
+        lr: learning rate η.
+        betas: β₁ and β₂.
+        weight_decay: λ.
+
+    Raises:
+        ValueError: a β is not in [0, 1).
+
+    Source: Chen et al. (2023), 2302.06675, Algorithm 2.
+    """
+
+    def __init__(
+        self, params: Any, lr: float, betas: tuple[float, float] = (0.9, 0.99), weight_decay: float = 0.0
+    ) -> None:
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"betas={tuple(betas)} are not in [0, 1)")
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One update. `closure` is not used: the gradient is taken from `p.grad`."""
+        for group in self.param_groups:
+            (first, second), lr, decay = group["betas"], group["lr"], group["weight_decay"]
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                momentum = self.state[p].setdefault("momentum", torch.zeros_like(p))
+                direction = torch.lerp(p.grad, momentum, first).sign_()
+                p.mul_(1 - lr * decay).add_(direction, alpha=-lr)
+                momentum.lerp_(p.grad, 1 - second)
+
+
+class Shampoo(Optimizer):
+    """W ← W − η L^(-1/4) G R^(-1/4), L ← β L + GGᵀ, R ← β R + GᵀG; of a vector, G/√(β l + g²) entry by entry.
+
+    L and R begin at ε of the identity. Its first step with ε → 0 is UVᵀ, as Muon's without momentum is.
+
+    Args:
+        params: what to update.
+        lr: learning rate η.
+        beta: 1 adds all gradients up, as published; less forgets.
+        eps: ε.
+
+    Raises:
+        ValueError: β is not in (0, 1], or ε is not positive.
+
+    Source: Gupta, Koren & Singer (2018), 1802.09568, Algorithm 1.
+    """
+
+    def __init__(self, params: Any, lr: float, beta: float = 1.0, eps: float = 1e-4) -> None:
+        if not (0 < beta <= 1 and eps > 0):
+            raise ValueError(f"beta={beta} is not in (0, 1], or eps={eps} is not positive")
+        super().__init__(params, {"lr": lr, "beta": beta, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One update. `closure` is not used: the gradient is taken from `p.grad`."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                gradient, state = p.grad.double(), self.state[p]
+                matrix = gradient if gradient.ndim == 2 else gradient.reshape(-1, 1)
+                sides = [matrix @ matrix.T, matrix.T @ matrix] if gradient.ndim == 2 else [matrix.square()]
+                direction = matrix
+                for side, new in enumerate(sides):
+                    start = group["eps"] * (torch.eye(len(new)).to(new) if gradient.ndim == 2 else torch.ones_like(new))
+                    total = state.get(f"side {side}", start).to(new).mul(group["beta"]).add_(new)
+                    total = total.to(p.dtype).double()  # as a state keeps it
+                    state[f"side {side}"] = total.to(p.dtype)
+                    if gradient.ndim != 2:
+                        direction = direction / total.sqrt()
+                    else:
+                        root = _inverse_fourth_root(total)
+                        direction = root @ direction if side == 0 else direction @ root
+                p.add_(direction.reshape(p.shape).to(p.dtype), alpha=-group["lr"])
+
+
+def _inverse_fourth_root(matrix: Tensor) -> Tensor:
+    values, vectors = torch.linalg.eigh(matrix)
+    root: Tensor = (vectors * values.clamp(min=1e-300).pow(-0.25)) @ vectors.T
+    return root
+
+
 def _classes(module: ModuleType, of: type[_Class], but: Iterable[str]) -> dict[str, type[_Class]]:
     """The public classes of a kind that a module of torch has, by name."""
     classes = {name: c for name, c in sorted(vars(module).items()) if inspect.isclass(c) and issubclass(c, of)}
     return {name: c for name, c in classes.items() if name not in (of.__name__, *but) and not name.startswith("_")}
 
 
-# Of torch's, those that need nothing but a gradient: LBFGS wants a closure, SparseAdam sparse gradients.
+# Of torch's, all but SparseAdam, which wants sparse gradients.
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "gd": partial(torch.optim.SGD, fused=True),
     "adam": FullBatchAdam,
     "sign": SignDescent,
-    **_classes(torch.optim, Optimizer, but=("LBFGS", "SparseAdam")),
+    "lion": Lion,
+    "shampoo": Shampoo,
+    **_classes(torch.optim, Optimizer, but=("SparseAdam",)),
 }
 """By name, what makes an optimizer; called with parameters, `lr` and its own options."""
 
@@ -114,17 +205,59 @@ def optimizer_name(name: str) -> str:
         return name
     if name.lower() == "sparseadam":
         raise SettingError(f"optimizer={name!r} wants sparse gradients; those of an experiment are dense, so take adam")
-    if name.lower() == "lbfgs":
-        raise SettingError(f"optimizer={name!r} evaluates the loss several times a step, which no experiment does yet")
     for known in OPTIMIZERS:
         if known.lower() == name.lower():
             return known
     raise SettingError(unknown_name("optimizer", name, OPTIMIZERS))
 
 
+# Of torch's optimizers, how they compute and not what.
+_NO_OPTIONS = ("params", "lr", "foreach", "maximize", "capturable", "differentiable", "fused", "bias_correction")
+
+
+def options_by_default(name: str) -> dict[str, Any]:
+    """The options that an optimizer has where none are given, of those that change what it computes.
+
+    Args:
+        name: as for `optimizer_name`, but no class of one's own.
+
+    >>> options_by_default("Lion")
+    {'betas': (0.9, 0.99), 'weight_decay': 0.0}
+    """
+    maker = OPTIMIZERS[optimizer_name(name)]
+    of = torch.optim.SGD if isinstance(maker, partial) else torch.optim.Adam if maker is FullBatchAdam else maker
+    defaults = {n: p.default for n, p in inspect.signature(of).parameters.items() if n not in _NO_OPTIONS}
+    if maker is FullBatchAdam:
+        del defaults["eps"]  # a field of its own
+    # a switch that is off, such as a later torch may bring, is no option
+    return {
+        n: value
+        for n, value in defaults.items()
+        if all(value is not no for no in (inspect.Parameter.empty, None, False))
+    }
+
+
+def rate_groups(parameters: Sequence[Tensor], lr: float, rates: Sequence[float]) -> list[Any]:
+    """What an optimizer updates, in groups where learning rates differ.
+
+    Args:
+        parameters: one a layer.
+        lr: the learning rate that the optimizer is made with.
+        rates: of each parameter.
+    """
+    if all(rate == lr for rate in rates):
+        return list(parameters)
+    return [{"params": [p], "lr": rate} for p, rate in zip(parameters, rates, strict=True)]
+
+
+def wants_closure(optimizer: Optimizer) -> bool:
+    """Whether an optimizer evaluates the loss itself: LBFGS, and one's own that says `needs_closure = True`."""
+    return isinstance(optimizer, torch.optim.LBFGS) or bool(getattr(optimizer, "needs_closure", False))
+
+
 def make_optimizer(
     name: str,
-    parameters: Iterable[Tensor],
+    parameters: Iterable[Any],
     lr: float,
     *,
     bias_correction: bool = False,
@@ -134,7 +267,7 @@ def make_optimizer(
 
     Args:
         name: as for `optimizer_name`; a class of one's own, "module:Class", is called as torch's are.
-        parameters: what it updates.
+        parameters: what it updates: tensors, or groups of them as torch takes them.
         lr: learning rate η.
         bias_correction: of adam; others do not use it.
         options: further ones.
@@ -185,15 +318,18 @@ def make_schedule(name: str | None, optimizer: Optimizer, options: Mapping[str, 
     """A learning-rate schedule by name.
 
     Args:
-        name: one of `SCHEDULES`; None for a constant learning rate.
+        name: one of `SCHEDULES`, or of your own: "module:Class" of a schedule, "module:function" from a step to the
+            factor of the learning rate; None for a constant learning rate.
         optimizer: whose learning rate it sets.
-        options: further ones.
+        options: further ones; of a function, keywords.
 
     Raises:
-        ValueError: the name or the options are not known to torch, or are out of range.
+        ValueError: the name or the options are not known, or are out of range.
     """
     if name is None:
         return LearningRate()
+    if ":" in name:
+        return LearningRate(_own_schedule(name, optimizer, options))
     if name not in SCHEDULES:
         raise SettingError(unknown_name("schedule", name, SCHEDULES))
     try:
@@ -201,6 +337,24 @@ def make_schedule(name: str | None, optimizer: Optimizer, options: Mapping[str, 
     except (TypeError, ValueError, AttributeError) as error:
         what = f"schedule_options={dict(options)} do not suit schedule={name!r}"
         raise SettingError(f"{what}: {first_line(error)}") from None
+
+
+def _own_schedule(name: str, optimizer: Optimizer, options: Mapping[str, Any]) -> LRScheduler:
+    """A schedule of a user's own."""
+    own: Any = object_by_name(name)
+    scheduler: Any
+    try:
+        if isinstance(own, type):
+            scheduler = own(optimizer, **options)
+        else:
+            if not math.isfinite(float(own(0, **options))) or own(1, **options) != own(1, **options):
+                raise ValueError("it is not a finite factor, or another when it is called again")
+            scheduler = LambdaLR(optimizer, partial(own, **options))
+    except Exception as error:  # whatever a user's own code raises
+        raise SettingError(f"schedule={name!r} with {dict(options)} failed: {kind_and_first_line(error)}") from error
+    if not isinstance(scheduler, LRScheduler):
+        raise SettingError(f"schedule={name!r} made a {type(scheduler).__name__}; expected a schedule of torch")
+    return scheduler
 
 
 def check_optimizer(

@@ -107,17 +107,30 @@ def predict_one_step(experiment: Experiment) -> OneStepPrediction:
             the optimizer are taken into account only through adam's betas.
 
     Raises:
-        ValueError: the optimizer is another.
+        ValueError: the optimizer is another, or the experiment is not of the paper's kind (`Experiment.is_the_papers`),
+            but for the learning rates of µP, and mini-batches, whose first update is as of so many points.
 
     >>> prediction = predict_one_step(Experiment(optimizer="gd", lr=2000, protocol="published"))
     >>> prediction.has_spike, round(prediction.alignment, 2)
     (True, 0.49)
     """
+    if not has_prediction(experiment):
+        raise SettingError("deeper students, several directions and inputs with a covariance have no prediction")
+    e = experiment
+    mup = e.initialization == "mup"
+    batch, scale = e.batch or e.n, "mean_field" if mup else e.initialization
+    e = e.replace(lr=e.rates[0], lr_factors=(), n=batch, batch=None, initialization=scale, train_layers="first")
     if experiment.optimizer == "gd":
-        return _predict_gd(experiment)
+        return _predict_gd(e)
     if experiment.optimizer in ("adam", "sign"):
-        return _predict_sign(experiment)
+        return _predict_sign(e)
     raise SettingError(f"optimizer={experiment.optimizer!r} has no prediction; gd, adam and sign have one")
+
+
+def has_prediction(experiment: Experiment) -> bool:
+    """Whether theory says what the first update of a student like this does, given an optimizer that it knows."""
+    e = experiment
+    return not e.layers and e.directions == 1 and e.combination == "sum" and e.covariance_power == 0
 
 
 def predicted_spike(experiment: Experiment) -> float | None:
@@ -130,7 +143,7 @@ def predicted_spike(experiment: Experiment) -> float | None:
     """
     e = experiment
     own = ":" in e.teacher or ":" in e.activation
-    if own or e.optimizer not in UPDATE_NAMES or e.steps == 0 or e.weight_normalization:
+    if own or not has_prediction(e) or e.optimizer not in UPDATE_NAMES or e.steps == 0 or e.weight_normalization:
         return None
     prediction = predict_one_step(e)
     return prediction.top_eigenvalue if prediction.has_spike else None

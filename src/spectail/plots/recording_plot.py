@@ -192,10 +192,8 @@ def _draw_overlaps(run: xr.Dataset) -> Figure:
 
 
 def _title(recording: xr.Dataset) -> str:
-    if recording.attrs.get("of") == "two-layer":
-        e = experiment_of(recording)
-        sizes = f"n = {e.n}, d = {e.d}, h = {e.h}"
-        return f"{e.optimizer}, $\\eta$ = {e.lr:g}; {sizes}; protocol: {e.protocol}; seed {e.seed}"
+    if recording.attrs.get("of") in ("two-layer", "multilayer"):
+        return experiment_of(recording).title
     steps = recording["step"].values
     return (
         f"{recording.attrs.get('title', '')}, step {steps[-1]}" if steps[-1] else str(recording.attrs.get("title", ""))

@@ -18,7 +18,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from spectail.errors import StoreError
 from spectail.recording.events import NOT_THERE, Event, events_between, stored_events
-from spectail.recording.quantities import HELD, OVER, Quantity, of_row, quantity, select, stored_in_runs
+from spectail.recording.quantities import (
+    HELD,
+    OVER,
+    Quantity,
+    of_row,
+    quantity,
+    select,
+    stored_in_runs,
+    stored_in_some_runs,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -183,19 +192,22 @@ def run_to_dataset(
         attributes: of the run: its experiment in JSON, its key, and so on.
     """
     experiment = json.loads(attributes["experiment"])
-    variables: dict[str, Any] = {
-        q.name: (
-            "step",
-            np.array([r[q.name] for r in records], dtype=object if q.dtype is str else q.dtype),
-            q.attributes,
-        )
-        for q in stored_in_runs()
-    }
-    eigenvalues = np.array([r["eigenvalues"] for r in records]).reshape(
-        len(records), min(experiment["h"], experiment["d"])
-    )
-    variables["eigenvalues"] = (("step", "index"), eigenvalues, {"long_name": "eigenvalues of WᵀW, ascending"})
+    shapes = _shapes_of_run(experiment)
+    optional = [q for q in stored_in_some_runs() if records and q.name in records[0]]
+    variables: dict[str, Any] = {}
+    for q in [*stored_in_runs(), *optional]:
+        dims = dims_in_run(q, several=len(shapes) > 1)
+        column: NDArray[Any] = np.array([r[q.name] for r in records], dtype=object if q.dtype is str else q.dtype)
+        variables[q.name] = (dims, column.reshape(len(records), *(len(shapes),) * (len(dims) - 1)), q.attributes)
     coordinates: dict[str, Any] = {"step": np.array([r["step"] for r in records], dtype=np.int64)}
+    if len(shapes) == 1:
+        eigenvalues = np.array([r["eigenvalues"] for r in records]).reshape(len(records), min(*shapes[0]))
+        variables["eigenvalues"] = (("step", "index"), eigenvalues, {"long_name": "eigenvalues of WᵀW, ascending"})
+    else:
+        padded = pad([np.asarray(one) for r in records for one in r["eigenvalues"]])
+        of_each = padded.reshape(len(records), len(shapes), padded.shape[1])
+        text = "eigenvalues of WᵀW, ascending; NaN before the first"
+        variables["eigenvalues"] = (("step", "matrix", "index"), of_each, {"long_name": text})
     if overlaps:
         for side in ("left", "right"):
             stack = np.stack([pair[side] for pair in overlaps.values()])
@@ -235,15 +247,45 @@ def beside(run: xr.Dataset, name: str) -> NDArray[Any] | None:
     return np.array(json.loads(run.attrs[name])) if name in run.attrs else None
 
 
+def dims_in_run(q: Quantity, *, several: bool) -> tuple[str, ...]:
+    """The dimensions of a quantity in the file of a run of the laboratory.
+
+    Args:
+        q: one that such a file stores over `step`.
+        several: whether the student has several hidden layers; the norms of updates are then of each.
+    """
+    of_each = q.of == "spectrum" or q.name in ("update_norm_2", "update_norm_fro", "update_lr")
+    return ("step", "matrix") if several and of_each else ("step",)
+
+
+def _shapes_of_run(experiment: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Of the matrices that a run of the laboratory measures, by the fields of its experiment as they are stored."""
+    widths = experiment.get("layers") or [experiment["h"]]
+    return list(zip(widths, [experiment["d"], *widths[:-1]], strict=True))
+
+
 def with_labels(run: xr.Dataset) -> xr.Dataset:
-    """A two-layer run with the labels of its matrix as scalar coordinates, which its file does not store."""
+    """A run of the laboratory with the labels of its matrices as coordinates, which its file does not store.
+
+    Those of one matrix are scalars: a two-layer run has no dimension `matrix`.
+    """
     try:
         experiment = json.loads(run.attrs["experiment"])
-        labels = {"rows": experiment["h"], "cols": experiment["d"], "dtype": experiment["dtype"]}
+        shapes, dtype = _shapes_of_run(experiment), experiment["dtype"]
     except (KeyError, TypeError, ValueError):
         raise StoreError("the data set carries no experiment, so it is not a run of spectail") from None
-    labels |= {"matrix": "W", "kind": "linear", "slices": 1, "tensor": "weights"}
-    return run.assign_coords({name: ((), value) for name, value in labels.items()}).assign_attrs(of="two-layer")
+    names = ["W"] if len(shapes) == 1 else [f"W{layer}" for layer in range(1, len(shapes) + 1)]
+    labels = [
+        {"matrix": name, "rows": rows, "cols": cols, "dtype": dtype, "kind": "linear", "slices": 1, "tensor": "weights"}
+        for name, (rows, cols) in zip(names, shapes, strict=True)
+    ]
+    if len(labels) == 1:
+        return run.assign_coords({name: ((), value) for name, value in labels[0].items()}).assign_attrs(of="two-layer")
+    columns = {
+        name: ("matrix", np.array([one[name] for one in labels], dtype=object if isinstance(value, str) else None))
+        for name, value in labels[0].items()
+    }
+    return run.assign_coords(columns).assign_attrs(of="multilayer")
 
 
 def without_labels(run: xr.Dataset) -> xr.Dataset:

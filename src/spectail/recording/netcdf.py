@@ -176,6 +176,6 @@ def save_recording(recording: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     Raises:
         OSError: the folder cannot be made or written to, or the disk is full.
     """
-    if recording.attrs.get("of") == "two-layer" or RUN_MARK in recording.attrs:
+    if recording.attrs.get("of") in ("two-layer", "multilayer") or RUN_MARK in recording.attrs:
         return write_netcdf(without_labels(recording).assign_attrs(checksum=checksum(recording)), Path(path))
     return write_netcdf(recording, Path(path), compressed=["eigenvalues"])

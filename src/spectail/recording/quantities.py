@@ -31,7 +31,8 @@ class Quantity:
         drawn: "linear", "log", "signed" (around zero) or "phase".
         head: of its column in tables; "" where it is shown only when asked for.
         null: the quantity that holds its value by chance, which tables show behind it in brackets.
-        run: the format of two-layer files that stores it; 0 where it is completed when asked for.
+        run: 2 where each two-layer file stores it, 3 where those do in which there is something to measure; 0 where it
+            is completed when asked for.
         weightwatcher: its name there.
 
     >>> Quantity("n_small", "k₀", "eigenvalues below 1e-4 of the largest", dtype=int).attributes
@@ -85,6 +86,7 @@ OVER: dict[str, tuple[str, ...]] = {
 
 HELD = {
     "two-layer": ("matrix", "spectrum", "teacher", "readout", "update", "pair", "pair_row", "pair_all"),
+    "multilayer": ("matrix", "null", "spectrum", "teacher", "readout", "update"),
     "monitor": ("matrix", "null", "spectrum", "between", "clock", "group", "event"),
     "series": ("matrix", "null", "spectrum", "change", "between", "shuffles", "content", "source", "event"),
     "training": ("matrix", "null", "spectrum", "clock", "group", "training"),
@@ -269,6 +271,9 @@ QUANTITIES: tuple[Quantity, ...] = (
       null="null_alignment", run=2),
     Q("null_alignment", "sim by chance", "mean |v·β*| of a direction v that is independent of β*", "teacher"),
     Q("null_spread_alignment", "", "standard deviation of |v·β*| of a direction independent of β*", "teacher"),
+    Q("teacher_overlap", "φ(V, B)", "share of the span of the teacher's K directions within that of the K strongest "
+      "right singular vectors of W", "teacher", head="φ(V, B)", null="null_teacher_overlap", run=3),
+    Q("null_teacher_overlap", "", "mean of teacher_overlap for independent directions", "teacher"),
     Q("train_loss", "train loss", "readout loss on the hold-out set, (1/n)‖ȳ − Z̄ᵀâ‖² (eq. 6)", "readout", head="train",
       run=2),
     Q("test_loss", "test loss, n_test", "readout loss on the n_test test points", "readout", run=2),
@@ -320,8 +325,13 @@ def of_row(extra: Iterable[Quantity] = ()) -> list[Quantity]:
 
 
 def stored_in_runs() -> list[Quantity]:
-    """What the file of a two-layer run holds over `step`."""
-    return [q for q in QUANTITIES if q.run and OVER[q.of][0] == "step"]
+    """What each file of a two-layer run holds over `step`."""
+    return [q for q in QUANTITIES if q.run == 2 and OVER[q.of][0] == "step"]
+
+
+def stored_in_some_runs() -> list[Quantity]:
+    """What the file of a two-layer run holds over `step` where there is something to measure."""
+    return [q for q in QUANTITIES if q.run == 3]
 
 
 def quantity(name: str, attributes: Mapping[str, Any] | None = None) -> Quantity:

@@ -25,6 +25,7 @@ from spectail.recording.layout import (
     RUN_FORMAT,
     RUN_MARK,
     as_kept,
+    dims_in_run,
     labels_of,
     measurements_of,
     pad,
@@ -118,7 +119,9 @@ def _checked_run(run: xr.Dataset, path: Path) -> xr.Dataset:
     version = _version(run, RUN_MARK, RUN_FORMAT, path)
     if version < RUN_FORMAT:
         raise StoreError(f"{path} has format {version}, from before runs had a checksum; it must be computed again")
-    over = {q.name: ("step",) for q in stored_in_runs()} | {"eigenvalues": ("step", "index")}
+    several = "matrix" in run.dims
+    over = {q.name: dims_in_run(q, several=several) for q in stored_in_runs()}
+    over["eigenvalues"] = ("step", "matrix", "index") if several else ("step", "index")
     _check_variables(run, path, "a run", over)
     if run.attrs.get("checksum") != checksum(run):
         raise StoreError(f"{path} is damaged: its content does not have the checksum that it was written with")

@@ -79,13 +79,12 @@ def skipped_by_reason(skipped: Sequence[Skipped], shown: int = 3) -> list[tuple[
 
 def recording_title(recording: xr.Dataset) -> str:
     """What a recording is of, in a line."""
-    if recording.attrs.get("of") != "two-layer":
+    if recording.attrs.get("of") not in ("two-layer", "multilayer"):
         return str(recording.attrs.get("title") or "recording")
     from spectail.experiments.experiment import experiment_of  # 0.1 s to import, for runs only
 
     e = experiment_of(recording)
-    title = f"{e.optimizer}, η={e.lr:g}, n={e.n}, d={e.d}, h={e.h}, {e.protocol}, seed {e.seed}"
-    return title + (f", numerics {e.numerics} of an earlier spectail" if e.outdated else "")
+    return e.title + (f", numerics {e.numerics} of an earlier spectail" if e.outdated else "")
 
 
 def shown_quantities(recording: xr.Dataset) -> list[Quantity]:

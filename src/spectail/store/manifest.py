@@ -17,7 +17,7 @@ import xarray as xr
 from spectail.experiments.experiment import Experiment, key_of_json
 from spectail.files import write_content
 from spectail.recording.layout import BESIDE_STEPS, beside
-from spectail.recording.quantities import stored_in_runs
+from spectail.recording.quantities import stored_in_runs, stored_in_some_runs
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Entry:
         checksum: of the result (`spectail.recording.netcdf.checksum`).
         experiment: its fields, as they are stored.
         steps: that were measured. eigenvalues: how many each has.
-        scalars: a value a step, by name; with the nulls of KTA, which older runs lack.
+        scalars: a value a step, by name, or a list of one a layer; with the nulls of KTA, which older runs lack.
         wall_time: of the run, seconds.
         diverged_at: the step at which it stopped being finite, or None.
     """
@@ -50,7 +50,8 @@ class Entry:
     def of(cls, run: xr.Dataset, path: Path) -> Entry:
         """Describe a run and the file that holds it."""
         diverged_at = run.attrs.get("diverged_at")
-        scalars = {name: run[name].values.tolist() for name in sorted(q.name for q in stored_in_runs())}
+        names = [q.name for q in (*stored_in_runs(), *stored_in_some_runs()) if q.name in run]
+        scalars = {name: run[name].values.tolist() for name in sorted(names)}
         nulls = {name: beside(run, name) for name in BESIDE_STEPS}
         return cls(
             key=key_of_json(run.attrs["experiment"]),
@@ -64,6 +65,11 @@ class Entry:
             wall_time=float(run.attrs.get("wall_time", 0.0)),
             diverged_at=None if diverged_at is None else int(diverged_at),
         )
+
+    @property
+    def layers(self) -> int:
+        """How many matrices were measured."""
+        return len(self.experiment.get("layers", ())) or 1
 
     @cached_property
     def fields(self) -> dict[str, Any]:

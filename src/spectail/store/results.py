@@ -20,8 +20,8 @@ from xarray.core import indexing
 from spectail.errors import StoreError, unknown_name
 from spectail.experiments.experiment import Experiment, check_numerics
 from spectail.experiments.protocols import CONVENTIONS
-from spectail.recording.layout import BESIDE_STEPS
-from spectail.recording.quantities import Quantity, quantity, stored_in_runs
+from spectail.recording.layout import BESIDE_STEPS, dims_in_run
+from spectail.recording.quantities import Quantity, quantity, stored_in_runs, stored_in_some_runs
 from spectail.recording.reading import load_recording
 from spectail.store.manifest import Entry
 from spectail.store.recordings import recordings_in_one, warn_of_unreadable
@@ -76,6 +76,7 @@ def lazy_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
 
     Returns:
         variables of a run (`spectail.quantities()`) over the axes and `step`, and KTA's nulls where runs have them;
+        where some have several hidden layers, over `matrix` too, with NaN or "" past the layers of the others;
         `eigenvalues` over the axes, `step` and `index`, ascending, with NaN behind the spectrum of a
         smaller matrix; `wall_time`, `diverged_at` (−1 where it did not) and `key` over the axes.
         Attributes: the fields that all runs share.
@@ -110,13 +111,16 @@ def lazy_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
     places = [tuple(axes[name].index(f[name]) for name in axes) for f in fields]
     variables = _scalars(entries, places, shape, steps, tuple(axes))
     lazy = _Spectra(store, entries, places, shape, steps)
+    layers = max(entry.layers for entry in entries)
     variables["eigenvalues"] = xr.Variable(
-        (*axes, "step", "index"),
+        (*axes, "step", *(("matrix",) if layers > 1 else ()), "index"),
         indexing.LazilyIndexedArray(lazy),
         {"long_name": "eigenvalues of WᵀW, ascending"},
     )
     coordinates: dict[str, Any] = {name: (name, values) for name, values in axes.items()}
     coordinates |= {name: (axis, values) for name, (axis, values) in along.items()}
+    if layers > 1:
+        coordinates["matrix"] = [f"W{layer}" for layer in range(1, layers + 1)]
     return xr.Dataset(variables, {**coordinates, "step": steps}, {**shared, "runs": len(entries)})
 
 
@@ -134,7 +138,8 @@ def results_frame(path: str | os.PathLike[str], select: Selection = None) -> pd.
         select: as for `lazy_results`.
 
     Returns:
-        the fields that vary between the runs, `step`, every scalar, and the run's `key`;
+        the fields that vary between the runs, `step`, every scalar, and the run's `key`; where some have several hidden
+        layers, a row for each, named in `matrix`;
         `attrs` holds the fields that all runs share.
 
     Raises:
@@ -153,21 +158,30 @@ def results_frame(path: str | os.PathLike[str], select: Selection = None) -> pd.
     _, entries = _entries(path, select)
     fields = [_plain(entry.fields) for entry in entries]
     shared = {name: fields[0][name] for name in fields[0] if all(f[name] == fields[0][name] for f in fields)}
-    lengths = [len(entry.steps) for entry in entries]
+    lengths = [len(entry.steps) * entry.layers for entry in entries]
     columns: dict[str, Any] = {
         name: np.repeat(np.array([f[name] for f in fields], dtype=None if _numeric(fields, name) else object), lengths)
         for name in fields[0]
         if name not in shared
     }
-    columns["step"] = [step for entry in entries for step in entry.steps]
+    columns["step"] = [step for entry in entries for step in entry.steps for _ in range(entry.layers)]
+    if several := max(entry.layers for entry in entries) > 1:
+        columns["matrix"] = [f"W{at + 1}" for entry in entries for _ in entry.steps for at in range(entry.layers)]
     columns |= {
-        q.name: [v for entry in entries for v in entry.scalars.get(q.name, [math.nan] * len(entry.steps))]
-        for q in _measured(entries)
+        q.name: [v for entry in entries for v in _of_rows(entry, q, several=several)] for q in _measured(entries)
     }
     columns["key"] = np.repeat([entry.key for entry in entries], lengths)
     frame = pd.DataFrame(columns)
     frame.attrs = shared
     return frame
+
+
+def _of_rows(entry: Entry, q: Quantity, *, several: bool) -> list[Any]:
+    """The values of a quantity in a table with a row a step and layer."""
+    of_steps = entry.scalars.get(q.name, [math.nan] * len(entry.steps))
+    if entry.layers > 1 and "matrix" in dims_in_run(q, several=several):
+        return [value for of_step in of_steps for value in of_step]
+    return [value for value in of_steps for _ in range(entry.layers)]
 
 
 def experiment_at(results: xr.Dataset, **axes: Any) -> Experiment:
@@ -193,16 +207,19 @@ class _Spectra(BackendArray):
     ) -> None:  # fmt: skip
         self._paths = {place: store.runs / f"{entry.key}.nc" for place, entry in zip(places, entries, strict=True)}
         self._steps = steps
-        self.shape = (*axes, len(steps), max(entry.eigenvalues for entry in entries))
+        layers = max(entry.layers for entry in entries)
+        of_each = (layers,) if layers > 1 else ()
+        self.shape = (*axes, len(steps), *of_each, max(entry.eigenvalues for entry in entries))
+        self._inner = self.shape[len(axes) :]
         self.dtype = np.dtype(np.float64)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray[Any, np.dtype[np.float64]]:
-        *axes, step, index = key
+        axes, rest = key[: len(self.shape) - len(self._inner)], key[len(self.shape) - len(self._inner) :]
         chosen = [np.atleast_1d(np.arange(size)[k]) for k, size in zip(axes, self.shape, strict=False)]
-        spectra = np.full((*(len(c) for c in chosen), len(self._steps), self.shape[-1]), np.nan)
+        spectra = np.full((*(len(c) for c in chosen), *self._inner), np.nan)
         damaged: dict[Path, Exception] = {}
         for cell in np.ndindex(*(len(c) for c in chosen)):
             path = self._paths.get(tuple(int(c[i]) for c, i in zip(chosen, cell, strict=True)))
@@ -214,10 +231,20 @@ class _Spectra(BackendArray):
                 damaged[path] = error
                 continue
             rows = [self._steps.index(int(t)) for t in run.step.values]
-            spectra[(*cell, rows, slice(run.sizes["index"]))] = run.eigenvalues.values
+            values = run.eigenvalues.values
+            if len(self._inner) == 3:
+                values = values if values.ndim == 3 else values[:, None]
+                values = np.sort(values)  # NaN behind, as for a smaller matrix
+                spectra[(*cell, rows, slice(values.shape[1]), slice(values.shape[2]))] = values
+            else:
+                spectra[(*cell, rows, slice(run.sizes["index"]))] = values
         warn_of_unreadable(damaged)
         whole = tuple(0 if isinstance(k, int | np.integer) else slice(None) for k in axes)
-        return spectra[whole][..., step, :][..., index]
+        selected: np.ndarray[Any, np.dtype[np.float64]] = spectra[whole]
+        first = selected.ndim - len(self._inner)
+        for back, k in enumerate(reversed(rest)):  # from the last, as a number takes its dimension away
+            selected = selected[(*(slice(None),) * (first + len(rest) - 1 - back), k)]
+        return selected
 
 
 def runs_of(path: str | os.PathLike[str]) -> list[Entry]:
@@ -287,9 +314,10 @@ def _plain(experiment: Mapping[str, Any]) -> dict[str, Any]:
 
 def _structured(name: str, value: Any) -> Any:
     """The opposite of `_plain`."""
-    if name in ("optimizer_options", "schedule_options", "overlaps") or (name == "record" and value != "log"):
+    lists = ("optimizer_options", "schedule_options", "overlaps", "layers", "lr_factors")
+    if name in lists or (name == "record" and value != "log"):
         return json.loads(value) if isinstance(value, str) else value
-    return None if name == "schedule" and value == "" else value
+    return None if name in ("schedule", "batch") and value == "" else value
 
 
 def _axes(varying: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[Any]], dict[str, tuple[str, list[Any]]]]:
@@ -329,7 +357,8 @@ def _numeric(fields: Sequence[Mapping[str, Any]], name: str) -> bool:
 
 def _measured(entries: Sequence[Entry]) -> list[Quantity]:
     """What is known of each step of some runs."""
-    beside = (name for name in BESIDE_STEPS if any(name in entry.scalars for entry in entries))
+    names = (*(q.name for q in stored_in_some_runs()), *BESIDE_STEPS)
+    beside = (name for name in names if any(name in entry.scalars for entry in entries))
     return [*stored_in_runs(), *map(quantity, beside)]
 
 
@@ -340,17 +369,27 @@ def _scalars(
     """Every scalar over the axes and steps, and what each run is known by over the axes."""
     row = {step: i for i, step in enumerate(steps)}
     cells = [[row[step] for step in entry.steps] for entry in entries]
+    layers = max(entry.layers for entry in entries)
     whole = math.prod(shape) == len(entries) and all(len(c) == len(steps) for c in cells)
+    whole = whole and all(entry.layers == layers for entry in entries)
     variables: dict[str, Any] = {}
     for q in _measured(entries):
-        column: np.ndarray[Any, Any] = np.full((*shape, len(steps)), "" if q.dtype is str else np.nan, object)
+        dims = dims_in_run(q, several=layers > 1)
+        size = (*shape, len(steps), *(layers,) * (len(dims) - 1))
+        column: np.ndarray[Any, Any] = np.full(size, "" if q.dtype is str else np.nan, object)
         if q.dtype is not str:
             column = column.astype(np.float64)
         for entry, place, rows in zip(entries, places, cells, strict=True):
-            column[place][rows] = entry.scalars.get(q.name, math.nan)
+            values = entry.scalars.get(q.name, math.nan)
+            if len(dims) == 1:
+                column[place][rows] = values
+            elif entry.layers == 1:
+                column[place][rows, 0] = values
+            else:
+                column[place][rows, : entry.layers] = np.array(values, column.dtype).reshape(len(rows), entry.layers)
         if q.dtype is int and whole:
             column = column.astype(np.int64)
-        variables[q.name] = ((*axes, "step"), column, q.attributes)
+        variables[q.name] = ((*axes, *dims), column, q.attributes)
     about = {"wall_time": np.full(shape, np.nan), "diverged_at": np.full(shape, -1), "key": np.full(shape, "", object)}
     for entry, place in zip(entries, places, strict=True):
         about["wall_time"][place] = entry.wall_time

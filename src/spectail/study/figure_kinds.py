@@ -164,6 +164,7 @@ def one_step_sweep(
     return Artifact(
         name=f"fig{figure}",
         title=f"Losses, KTA and sim after 1 step over 9 learning rates, n={setup.n}",
+        theory=True,
         repeats=5,
         experiments=_with_both_optimizers(setup),
         draw=draw,

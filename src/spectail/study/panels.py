@@ -17,7 +17,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from spectail.analysis.chance import ChanceOfOverlaps, largest_overlap
 from spectail.experiments.experiment import UPDATE_NAMES, Experiment
-from spectail.experiments.theory import predict_one_step, predicted_spike
+from spectail.experiments.theory import has_prediction, predict_one_step, predicted_spike
 from spectail.plots.bands import draw_band, draw_null, draw_untrained_hill, lr_axis
 from spectail.plots.colours import OPTIMIZER_LOOKS, SERIES
 from spectail.plots.look import panel_title
@@ -73,7 +73,8 @@ def overlap_panel(
         return None
     image, chance = draw_overlaps(ax, overlaps), runs.chance_of_overlaps(experiment, pair, side)
     text = f"max {largest_overlap(overlaps):.2g}"
-    if pair == (1, 0) and runs.as_run(experiment).optimizer in UPDATE_NAMES:
+    run = runs.as_run(experiment)
+    if pair == (1, 0) and run.optimizer in UPDATE_NAMES and has_prediction(run):
         prediction = predict_one_step(runs.as_run(experiment))
         text += f"\npredicted {prediction.left_overlap if side == 'left' else prediction.right_overlap:.2g}"
     text += f"\nby chance {chance.largest:.2g}"

@@ -19,6 +19,7 @@ from spectail.errors import SettingError, unknown_name
 from spectail.experiments.deep.training import TRAININGS, Training
 from spectail.experiments.experiment import UPDATE_NAMES, Experiment
 from spectail.experiments.protocols import PROTOCOLS, Protocol
+from spectail.experiments.theory import has_prediction
 from spectail.store.store import Store
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import find, find_deep
@@ -194,6 +195,10 @@ def _check_variable(artifact: Artifact, settings: Mapping[str, Any]) -> None:
     if artifact.theory and optimizer not in UPDATE_NAMES:
         known = ", ".join(UPDATE_NAMES)
         raise SettingError(f"{artifact.name} compares with theory, which optimizer={optimizer!r} has none of: {known}")
+    if artifact.theory and not has_prediction(Experiment(**settings)):
+        raise SettingError(
+            f"{artifact.name} compares with theory, which knows one direction and isotropic inputs alone"
+        )
     for name in settings:
         if name in Experiment.model_fields and len({str(getattr(e, name)) for e in artifact.experiments}) > 1:
             raise SettingError(f"{artifact.name} compares several values of {name}, so that one cannot be set")

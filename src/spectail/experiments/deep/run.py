@@ -34,7 +34,7 @@ from spectail.experiments.deep.full_batch import (
 from spectail.experiments.deep.images import Images, load_images
 from spectail.experiments.deep.models import make_model
 from spectail.experiments.deep.training import TRAININGS, Training
-from spectail.experiments.optimizers import make_optimizer
+from spectail.experiments.optimizers import make_optimizer, wants_closure
 from spectail.experiments.resume import ResumeState, State, from_first_edition
 from spectail.files import write_content
 from spectail.progress import TrainingProgress
@@ -155,8 +155,7 @@ class FullBatchRun:
             self.measure()
         while self.step < self.training.steps:
             started = time.perf_counter()
-            batch = full_batch(self.model, self.images, self.training.micro_batch)
-            self.optimizer.step()
+            batch = self.update()
             self.step += 1
             self.batches.append(batch)
             self.seconds += time.perf_counter() - started
@@ -165,6 +164,21 @@ class FullBatchRun:
             if progress is not None:
                 progress(self.step, self.training.steps, batch.loss)
         self.batches.append(full_batch(self.model, self.images, self.training.micro_batch, gradients=False))
+
+    def update(self) -> FullBatchLoss:
+        """One update, and the loss before it. An optimizer may evaluate the loss itself, as often as it likes."""
+        passes: list[FullBatchLoss] = []
+
+        def closure() -> float:
+            passes.append(full_batch(self.model, self.images, self.training.micro_batch))
+            return passes[-1].loss
+
+        if wants_closure(self.optimizer):
+            self.optimizer.step(closure)
+        else:
+            closure()
+            self.optimizer.step()
+        return passes[0]
 
     def measure(self) -> None:
         """Measure the spectra, where this step is one of those asked for."""

@@ -6,7 +6,7 @@ Not here: what is measured (measure.py), and how an update is made (optimizers.p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.optimizers import make_optimizer, make_schedule
+from spectail.experiments.optimizers import make_optimizer, make_schedule, rate_groups, wants_closure
 from spectail.experiments.resume import State
 from spectail.experiments.two_layer.measure import (
     FirstLayerRow,
     HiddenUnits,
-    hidden_of,
     measure_first_layer,
+    measure_layers,
     measure_readout,
     readout_scale,
     with_notes_of_both,
 )
-from spectail.experiments.two_layer.problem import Problem, once
+from spectail.experiments.two_layer.networks import FirstLayerNetwork, closure_of, make_network
+from spectail.experiments.two_layer.problem import Batches, Problem, once
 from spectail.experiments.two_layer.step_zero import OneStepRun, StepZero
-from spectail.experiments.two_layer.student import Student
 from spectail.progress import StepProgress
 from spectail.spectra.norms import frobenius_norm, spectral_norm
 from spectail.spectra.overlaps import (
@@ -39,6 +39,17 @@ from spectail.spectra.overlaps import (
     squared_overlaps,
 )
 from spectail.spectra.precision import float64, like
+
+UPDATE = ("update_norm_2", "update_norm_fro", "update_lr")
+"""What is known of an update."""
+
+
+def _as_tensors(spectra: Any) -> Any:
+    return [torch.from_numpy(one) for one in spectra] if isinstance(spectra, list) else torch.from_numpy(spectra)
+
+
+def _as_arrays(spectra: Any) -> Any:
+    return [one.numpy() for one in spectra] if isinstance(spectra, list) else spectra.numpy()
 
 
 def normalize_(weights: Tensor, experiment: Experiment) -> None:
@@ -56,23 +67,26 @@ class TwoLayerRun:
     def __init__(self, experiment: Experiment, problem: Problem) -> None:
         self.experiment = experiment
         self.problem = problem
-        self.student = Student(
-            problem.a, experiment.d, experiment.activation, experiment.initialization, experiment.precision
-        )
-        self.weights = problem.w0.clone()
-        self.weights.grad = torch.empty_like(self.weights)
+        self.network = make_network(experiment, problem)
+        self.weights = self.network.matrices[0]
         e = experiment
         self.optimizer = make_optimizer(
-            e.optimizer, [self.weights], e.lr, bias_correction=e.bias_correction, options=e.update_options
+            e.optimizer,
+            rate_groups(self.network.trained, e.lr, e.rates),
+            e.lr,
+            bias_correction=e.bias_correction,
+            options=e.update_options,
         )
+        self.batches = Batches(e.n, e.batch, e.seed)
         self.schedule = make_schedule(e.schedule, self.optimizer, e.schedule_options)
         self.labels = like(problem.train.y, self.weights)
+        self.shares_start = isinstance(self.network, FirstLayerNetwork) and e.batch is None
         self.one_step = OneStepRun(experiment, problem, self._first_gradient) if OneStepRun.applies(e) else None
         self.records: list[FirstLayerRow] = []
         self.diverged_at: int | None = None
         self.next_step = 0
         self._vectors: dict[tuple[str, int], SingularVectors] = {}
-        self._last_update: FirstLayerRow = dict.fromkeys(("update_norm_2", "update_norm_fro", "update_lr"), math.nan)
+        self._last_update = self._joined([dict.fromkeys(UPDATE, math.nan) for _ in self.network.matrices])
 
     def train(self, progress: StepProgress, at_step: Callable[[int], None]) -> None:
         """Alternate measurement and update until the last step, or until the run diverges.
@@ -84,14 +98,16 @@ class TwoLayerRun:
         steps, recorded = self.experiment.steps, set(self.experiment.recorded_steps)
         for step in range(self.next_step, steps + 1):
             at_step(step)
-            if not bool(self.weights.sum().isfinite() or self.weights.isfinite().all()):
+            self._switch("eval")
+            if not all(bool(w.sum().isfinite() or w.isfinite().all()) for w in self.network.trained):
                 self.diverged_at = step
                 return
             self._keep_vectors("W", step, self.weights)
             record = self._measure(step) if step in recorded else None
             if record is None and step == steps:
                 return
-            objective, residual = self._forward(step)
+            self._switch("train")
+            objective, residual = self._forward(step, record is not None)
             if not math.isfinite(objective):
                 self.diverged_at = step
                 return
@@ -112,10 +128,10 @@ class TwoLayerRun:
             "experiment": self.experiment.canonical_json,
             "step": step,
             "seconds": seconds,
-            "weights": self.weights.detach(),
+            "weights": [w.detach() for w in self.network.trained],
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "records": [{**r, "eigenvalues": torch.from_numpy(r["eigenvalues"])} for r in self.records],
+            "records": [{**r, "eigenvalues": _as_tensors(r["eigenvalues"])} for r in self.records],
             "vectors": [(role, t, v.left, v.right, v.rank) for (role, t), v in self._vectors.items()],
             "last_update": self._last_update,
         }
@@ -130,10 +146,12 @@ class TwoLayerRun:
             return 0.0
         device = self.weights.device
         self.next_step = state["step"]
-        self.weights.copy_(state["weights"])
+        weights = state["weights"]
+        for w, then in zip(self.network.trained, [weights] if isinstance(weights, Tensor) else weights, strict=True):
+            w.copy_(then)
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.records = [{**r, "eigenvalues": r["eigenvalues"].numpy()} for r in state["records"]]
+        self.records = [{**r, "eigenvalues": _as_arrays(r["eigenvalues"])} for r in state["records"]]
         self._vectors = {
             (role, t): SingularVectors(left.to(device), right.to(device), *rank or (left.shape[1],))
             for role, t, left, right, *rank in state["vectors"]  # no rank in a state of the first edition
@@ -165,7 +183,9 @@ class TwoLayerRun:
         def spectrum() -> FirstLayerRow:
             return measure_first_layer(self.problem, self.weights)
 
-        if step == 0:
+        if len(self.network.matrices) > 1:
+            row = measure_layers(self.problem, self.network.matrices, readout())
+        elif step == 0:
             shared, kind = self.problem.step_zero, (e.activation, e.ridge, e.feature_scale)
             row = with_notes_of_both(once(shared.readouts, kind, readout), once(shared.spectra, "W", spectrum))
         else:
@@ -173,52 +193,69 @@ class TwoLayerRun:
         return {"step": step, **row, **self._last_update}
 
     def _hidden(self, step: int) -> HiddenUnits:
-        if self.one_step is None and step > 0:
-            return hidden_of(self.experiment, self.problem, self.student, self.weights)
-        products = self.one_step or StepZero(self.problem, self.student)
-        sigma, extra = self.student.activation, readout_scale(self.experiment)
+        extra = readout_scale(self.experiment)
+        network = self.network
+        if not isinstance(network, FirstLayerNetwork) or (self.one_step is None and step > 0):
+            return lambda role, points: network.hidden(getattr(self.problem, role).x[points], extra)
+        products = self.one_step or StepZero(self.problem, network.student)
+        sigma = network.student.activation
         return lambda role, points: sigma.value_(products.preactivations(role, step, points).mul_(extra))
 
-    def _forward(self, step: int) -> tuple[float, Tensor | None]:
+    def _forward(self, step: int, recorded: bool) -> tuple[float, Tensor | None]:
         """The training objective, loss_factor/n ‖y − f(X)‖², and the residual for the gradient.
 
-        At step 0 both may be known from another run; the residual is then not needed.
+        At step 0 both may be known from another run; the residual is then not needed. With mini-batches the objective
+        is that of all points where the step is recorded, else that of the batch.
         """
         e = self.experiment
         if e.weight_normalization and e.normalize_when == "before_forward":
             normalize_(self.weights, e)
-        if step == 0:
+        if step == 0 and self.shares_start:
             mean_square, _ = self._at_start()
             return e.loss_factor * mean_square, None
         residual = self._residual(step)
-        return e.loss_factor * float(float64(residual).square().mean()), residual
+        objective = e.loss_factor * float(float64(residual).square().mean())
+        if recorded and e.batch is not None:
+            whole = self.network.residual(self.problem.train.x, self.labels)
+            objective = e.loss_factor * float(float64(whole).square().mean())
+            residual = self._residual(step)  # the gradient is of the latest forward pass
+        return objective, residual
 
     def _residual(self, step: int) -> Tensor:
-        if self.one_step is not None:
-            return self.student.residual_at(self.one_step.preactivations("train", step), self.labels)
-        return self.student.residual(self.weights, self.problem.train.x, self.labels)
+        if self.one_step is not None and isinstance(self.network, FirstLayerNetwork):
+            return self.network.student.residual_at(self.one_step.preactivations("train", step), self.labels)
+        return self.network.residual(*self._points(step))
+
+    def _points(self, step: int) -> tuple[Tensor, Tensor]:
+        """The inputs and labels of an update."""
+        x, y, chosen = self.problem.train.x, self.labels, self.batches(step)
+        return (x, y) if chosen is None else (x[chosen], y[chosen])
 
     def _update(self, step: int, objective: float, residual: Tensor | None, *, measured: bool) -> None:
         """W ← W + M, and what is to be known of M: its norms where the next step is measured."""
-        e, gradient = self.experiment, self.weights.grad
-        assert gradient is not None
-        if residual is None:
-            gradient.copy_(self._first_gradient())
+        e, matrices = self.experiment, self.network.matrices
+        if wants_closure(self.optimizer):
+            closure = closure_of(self.network, *self._points(step), e.loss_factor)
         else:
-            self.student.gradient(residual, self.problem.train.x, out=gradient).mul_(2 * e.loss_factor)
+            closure = None
+            if residual is not None:
+                self.network.put_gradients(residual, self._points(step)[0], 2 * e.loss_factor)
+            elif self.weights.grad is not None:
+                self.weights.grad.copy_(self._first_gradient())
         is_of_use = measured or any(t == step for _, t in e.overlaps)
-        before = self.weights.clone() if is_of_use else None
-        lr = float(self.optimizer.param_groups[0]["lr"])
-        self.optimizer.step()
+        before = [w.clone() for w in matrices] if is_of_use else []
+        rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        self.optimizer.step(closure) if closure else self.optimizer.step()
         self.schedule(objective)
-        if before is not None:
-            update = torch.sub(self.weights, before, out=before)
-            self._keep_vectors("M", step, update)
-            self._last_update = {
-                "update_norm_2": spectral_norm(update),
-                "update_norm_fro": frobenius_norm(update),
-                "update_lr": lr,
-            }
+        updates = []
+        for at, (w, w_before) in enumerate(zip(matrices, before, strict=False)):
+            update = torch.sub(w, w_before, out=w_before)
+            if at == 0:
+                self._keep_vectors("M", step, update)
+            lr = rates[min(at, len(rates) - 1)] if at < len(self.network.trained) else 0.0
+            updates.append(dict(zip(UPDATE, (spectral_norm(update), frobenius_norm(update), lr), strict=True)))
+        if updates:
+            self._last_update = self._joined(updates)
         if e.weight_normalization and e.normalize_when == "after_update":
             normalize_(self.weights, e)
 
@@ -232,10 +269,21 @@ class TwoLayerRun:
         normalized = e.weight_normalization and e.normalize_when == "before_forward"
 
         def compute() -> tuple[float, Tensor]:
-            residual = self._residual(0)
-            return float(float64(residual).square().mean()), self.student.gradient(residual, self.problem.train.x)
+            assert isinstance(self.network, FirstLayerNetwork)
+            residual, student = self._residual(0), self.network.student
+            return float(float64(residual).square().mean()), student.gradient(residual, self.problem.train.x)
 
         return once(self.problem.step_zero.gradients, (e.activation, normalized, e.precision), compute)
+
+    @staticmethod
+    def _joined(rows: Sequence[FirstLayerRow]) -> FirstLayerRow:
+        """What is known of each matrix, by quantity: a list where there are several."""
+        return dict(rows[0]) if len(rows) == 1 else {name: [row[name] for row in rows] for name in rows[0]}
+
+    def _switch(self, mode: str) -> None:
+        """Let an optimizer without a schedule give the weights that are to be measured, or trained on."""
+        if callable(switch := getattr(self.optimizer, mode, None)):
+            switch()
 
     def _keep_vectors(self, role: str, step: int, matrix: Tensor) -> None:
         pairs = self.experiment.overlaps

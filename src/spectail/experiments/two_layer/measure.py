@@ -6,7 +6,7 @@ Not here: rows of other networks (analysis/row.py), which follow another policy 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from spectail.experiments.two_layer.student import Student
 from spectail.spectra.eigen import eigenvalues_and_top_direction
 from spectail.spectra.fixed_phases import classify_by_fixed_thresholds
 from spectail.spectra.norms import stable_rank
+from spectail.spectra.overlaps import singular_vectors
 from spectail.spectra.tails import hill_fit, ks_fit
 
 FirstLayerRow = dict[str, Any]
@@ -53,12 +54,12 @@ def measure_readout(experiment: Experiment, problem: Problem, hidden: HiddenUnit
         experiment: whose conventions apply.
         problem: the hold-out and test points.
         hidden: σ(c W_t Xᵀ) (h × k) for a slice of a role's points, with the c that the experiment's
-            `feature_scale` asks for (`hidden_of` makes one); it may be overwritten.
+            `feature_scale` asks for; it may be overwritten.
 
     Returns:
         scalars by name, and a `note`.
     """
-    output_scale = 1.0 / math.sqrt(experiment.h)
+    output_scale = 1.0 / math.sqrt(experiment.widths[-1])
 
     def features(role: str, points: slice = slice(None)) -> Tensor:
         return hidden(role, points).mul_(output_scale)
@@ -79,21 +80,50 @@ def measure_first_layer(problem: Problem, weights: Float[Tensor, "h d"]) -> Firs
     """What the spectrum of W_t says, and its alignment with β*.
 
     Args:
-        problem: which has β*.
+        problem: which has β*, and all directions of its teacher. With several, the alignment is the length of the top
+            right singular vector's projection on their span.
         weights: W_t.
 
     Returns:
         scalars by name, `eigenvalues` (b) in float64, and a `note`.
     """
+    row, top = _measure_matrix(weights)
+    if len(problem.directions) == 1:
+        return row | {"alignment": float((top.cpu() @ problem.beta.cpu()).abs())}
+    directions, count = problem.directions.cpu(), len(problem.directions)
+    leading = singular_vectors(weights).right[:, :count].cpu().to(directions.dtype)
+    overlap = float((directions @ leading).square().sum()) / count
+    return row | {"alignment": float((directions @ top.cpu()).norm()), "teacher_overlap": overlap}
+
+
+def measure_layers(problem: Problem, matrices: Sequence[Tensor], learned: FirstLayerRow) -> FirstLayerRow:
+    """Every per-step variable of a deeper student that depends on its weights alone.
+
+    Args:
+        problem: which has the teacher's directions.
+        matrices: W₁ … W_L.
+        learned: what `measure_readout` gave.
+
+    Returns:
+        what is of each matrix as a list; the note of each has that of the readout.
+    """
+    first = measure_first_layer(problem, matrices[0])
+    rows = [first, *(_measure_matrix(w)[0] for w in matrices[1:])]
+    notes = [with_notes_of_both(learned, row)["note"] for row in rows]
+    return {**learned, **first, **{name: [row[name] for row in rows] for name in rows[-1]}, "note": notes}
+
+
+def _measure_matrix(weights: Tensor) -> tuple[FirstLayerRow, Tensor]:
+    """What the spectrum of one matrix says, and its top right singular vector."""
     spectrum, top = eigenvalues_and_top_direction(weights)
     spectrum = spectrum.cpu()
     hill, ks = hill_fit(spectrum), ks_fit(spectrum)
     evidence = classify_by_fixed_thresholds(spectrum, *weights.shape)
-    return {
+    row = {
         "note": "; ".join(dict.fromkeys(note for note in (hill.note, ks.note, evidence.note) if note)),
         "eigenvalues": np.asarray(spectrum),
-        "alignment": float((top.cpu() @ problem.beta.cpu()).abs()),
         "stable_rank": float(stable_rank(spectrum)),
         **tail_quantities(hill, ks),
         **bulk_quantities(evidence),
     }
+    return row, top

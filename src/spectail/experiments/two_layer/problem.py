@@ -18,8 +18,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spectail.experiments.activations import find_activation
 from spectail.experiments.experiment import Experiment
+from spectail.experiments.teachers import clean_labels
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,10 @@ class Problem:
         beta: β*, unit vector (d), float64.
         train, holdout, test, test_large: points for the updates, the readout, and the two test losses.
         w0: initial weights (h × d).
-        a: the fixed second layer (h).
+        a: the last layer (h), which the paper keeps as it is.
         key: the `problem_key` of every experiment that this problem belongs to.
+        directions: of the teacher, orthonormal rows, β* the first, float64.
+        deeper: initial weights of further hidden layers.
         step_zero: what these runs share.
 
     >>> tiny = Experiment(n=40, d=20, h=30, n_test=9, n_test_large=9)
@@ -92,8 +94,10 @@ class Problem:
     test: Points
     test_large: Points
     w0: Float[Tensor, "h d"]
-    a: Float[Tensor, " h"]
+    a: Float[Tensor, " last"]
     key: tuple[Any, ...]
+    directions: Float[Tensor, "k d"]
+    deeper: tuple[Tensor, ...] = ()
     step_zero: AtStepZero = field(default_factory=AtStepZero, repr=False)
 
     @classmethod
@@ -101,13 +105,16 @@ class Problem:
         """Draw the problem of an experiment, and put it on a device."""
         e = experiment
         dtype = getattr(torch, e.dtype)
-        beta = _normal(e.seed, "teacher", e.d)
-        beta /= np.linalg.norm(beta)
-        teacher = find_activation(e.teacher)
+        directions = _directions(e)
+        deviations = _deviations(e)
 
         def points(role: str, count: int) -> Points:
             x = _normal(e.seed, f"{role} inputs", count, e.d)
-            clean = teacher(torch.from_numpy(x @ beta))
+            if deviations is not None:
+                x *= deviations
+            # one vector is another product than a matrix of one column, to the last bit
+            projections = np.stack([x @ direction for direction in directions], axis=1)
+            clean = clean_labels(e, torch.from_numpy(projections))
             y = clean + e.label_noise * torch.from_numpy(_normal(e.seed, f"{role} label noise", count))
             return Points(torch.from_numpy(x).to(dtype).to(device), _to(y, device))
 
@@ -115,14 +122,20 @@ class Problem:
             w = torch.from_numpy(_normal(e.seed, "first layer", e.h, e.d)) * e.entry_scale
             return w.to(dtype).to(device)
 
-        scale_a = 1.0 if e.initialization == "ntk" else 1.0 / math.sqrt(e.h)
-        a = torch.from_numpy(_normal(e.seed, "second layer", e.h)) * scale_a
+        scale_a = 1.0 if e.initialization == "ntk" else 1.0 / math.sqrt(e.widths[-1])
+
+        def deeper(layer: int) -> Tensor:
+            h, fan_in = e.widths[layer], e.widths[layer - 1]
+            scale = 1.0 if e.initialization == "ntk" else 1.0 / math.sqrt(fan_in)
+            return (torch.from_numpy(_normal(e.seed, f"layer {layer + 1}", h, fan_in)) * scale).to(dtype).to(device)
+
+        a = torch.from_numpy(_normal(e.seed, "second layer", e.widths[-1])) * scale_a
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # a role is a stream, so roles can be drawn side by side
             train, holdout = pool.submit(points, "train", e.n), pool.submit(points, "holdout", e.n)
             test, test_large = pool.submit(points, "test", e.n_test), pool.submit(points, "test_large", e.n_test_large)
             w0 = pool.submit(weights)
             return cls(
-                beta=_to(torch.from_numpy(beta), device),
+                beta=_to(torch.from_numpy(directions[0]), device),
                 train=train.result(),
                 holdout=holdout.result(),
                 test=test.result(),
@@ -130,13 +143,72 @@ class Problem:
                 w0=w0.result(),
                 a=a.to(dtype).to(device),
                 key=e.problem_key,
+                directions=_to(torch.from_numpy(np.stack(directions)), device),
+                deeper=tuple(deeper(layer) for layer in range(1, len(e.widths))),
             )
+
+
+class Batches:
+    """Which points an update uses: drawn without replacement until all were used, then anew.
+
+    What an update uses depends on its step and the seed alone, so that a run that goes on needs no state of this.
+
+    Args:
+        n: points.
+        size: of a batch; None for all points at once.
+        seed: of the experiment.
+
+    >>> batches = Batches(7, 3, seed=0)
+    >>> sorted([*batches(0), *batches(1)]) == sorted({*batches(0), *batches(1)}), len(batches(2))
+    (True, 3)
+    """
+
+    def __init__(self, n: int, size: int | None, seed: int) -> None:
+        self._n, self._size, self._seed = n, size or n, seed
+        self._all = size is None
+        self._order: tuple[int, Any] = (-1, None)
+
+    def __call__(self, step: int) -> Tensor | None:
+        """The points of an update; None where they are all."""
+        if self._all:
+            return None
+        epoch, at = divmod(step, self._n // self._size)
+        if self._order[0] != epoch:
+            self._order = epoch, _stream(self._seed, f"batches of pass {epoch}").permutation(self._n)
+        return torch.from_numpy(self._order[1][at * self._size : (at + 1) * self._size])
+
+
+def _directions(e: Experiment) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
+    """The teacher's, each orthogonal to those before it."""
+    directions: list[np.ndarray[Any, np.dtype[np.float64]]] = []
+    for number in range(1, e.directions + 1):
+        direction = _normal(e.seed, "teacher" if number == 1 else f"teacher {number}", e.d)
+        for _ in range(2):  # once is not enough where rounding is to be all that is left
+            for other in directions:
+                direction -= (other @ direction) * other
+        direction /= np.linalg.norm(direction)
+        directions.append(direction)
+    return directions
+
+
+def _deviations(e: Experiment) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+    """Standard deviation of each coordinate of the inputs; None where all are 1."""
+    if e.covariance_power == 0:
+        return None
+    variances = np.arange(1, e.d + 1, dtype=np.float64) ** -e.covariance_power
+    deviations: np.ndarray[Any, np.dtype[np.float64]] = np.sqrt(variances / variances.mean())
+    return deviations
 
 
 def _normal(seed: int, role: str, *shape: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Standard normal numbers of one role, filled row by row."""
+    return _stream(seed, role).standard_normal(shape)
+
+
+def _stream(seed: int, role: str) -> np.random.Generator:
+    """The random numbers of one role."""
     stream = np.random.SeedSequence(entropy=seed, spawn_key=(zlib.crc32(role.encode()),))
-    return np.random.Generator(np.random.PCG64(stream)).standard_normal(shape)
+    return np.random.Generator(np.random.PCG64(stream))
 
 
 def _to(values: Tensor, device: str | torch.device) -> Tensor:

@@ -126,6 +126,8 @@ def check_stackable(experiments: Sequence[Experiment]) -> None:
         if unlike:
             raise SettingError(f"runs side by side have one {unlike[0]}, but here it differs")
         special = [name for name, plain in _PLAIN.items() if getattr(e, name) != plain]
+        if not e.is_the_papers:
+            raise SettingError("students and teachers of another kind than the paper's cannot be run side by side")
         if special or e.optimizer not in ("gd", "adam"):
             what = special[0] if special else "optimizer"
             raise SettingError(f"{what}={getattr(e, what)!r} cannot be run side by side; run it by itself")

@@ -77,6 +77,7 @@ class OneStepRun:
         """Whether a run has one step, and one along a direction that does not depend on η."""
         along = experiment.optimizer in UPDATE_NAMES and "weight_decay" not in experiment.optimizer_options
         plain = not experiment.weight_normalization and experiment.precision == "full"
+        plain = plain and experiment.batch is None and not experiment.layers and experiment.train_layers == "first"
         return experiment.steps == 1 and along and plain
 
     def preactivations(self, role: str, step: int, points: slice = slice(None)) -> Tensor:
@@ -84,7 +85,7 @@ class OneStepRun:
         if step == 0:
             return self._start.preactivations(role, step, points)
         start, slope = self._start.of_role(role)[:, points], self._slope(role)[:, points]
-        return torch.sub(start, slope, alpha=self._experiment.lr, out=self._student.workspace(start.shape[1]))
+        return torch.sub(start, slope, alpha=self._experiment.rates[0], out=self._student.workspace(start.shape[1]))
 
     def _slope(self, role: str) -> Tensor:
         e = self._experiment

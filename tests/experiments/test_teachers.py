@@ -1,0 +1,105 @@
+"""Teachers of several directions, and inputs that are not isotropic."""
+
+import math
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import spectail
+from spectail.experiments.experiment import Experiment
+from spectail.experiments.teachers import clean_labels
+from spectail.experiments.theory import predict_one_step
+from spectail.experiments.two_layer.problem import Batches, Problem
+from spectail.experiments.two_layer.run import simulate
+
+SMALL = Experiment(n=60, n_test=5, n_test_large=5, d=20, h=30, steps=2, label_noise=0.0, dtype="float64")
+THREE = SMALL.replace(directions=3, combination="product", teacher="tanh")
+
+
+def test_directions_are_orthonormal_and_the_first_is_that_of_one():
+    directions = Problem.draw(THREE).directions
+    torch.testing.assert_close(directions @ directions.T, torch.eye(3, dtype=torch.float64), rtol=0, atol=1e-15)
+    assert torch.equal(directions[0], Problem.draw(SMALL).beta)
+
+
+@pytest.mark.parametrize(
+    ("combination", "of"),
+    [
+        ("sum", lambda z: z.sum(1) / math.sqrt(3)),
+        ("product", lambda z: z[:, 0] * z[:, 1] * z[:, 2]),
+        ("staircase", lambda z: z[:, 0] + z[:, 0] * z[:, 1] + z[:, 0] * z[:, 1] * z[:, 2]),
+    ],
+)
+def test_labels_are_what_the_combination_makes_of_the_links(combination, of):
+    problem = Problem.draw(THREE.replace(combination=combination))
+    links = (problem.train.x @ problem.directions.T).tanh()
+    torch.testing.assert_close(problem.train.y, of(links))
+
+
+def test_of_one_direction_all_combinations_are_one_experiment():
+    assert SMALL.replace(combination="staircase").key == SMALL.key
+
+
+def test_a_teacher_of_ones_own_takes_all_projections_at_once(tmp_path, monkeypatch):
+    (tmp_path / "mine_joint.py").write_text(
+        "def parity(z): return z.sign().prod(1)\n"
+        "def wide(z): return z\n"
+        "def of_others(z): return z[:, 0] / z.abs().max()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    joint = THREE.replace(combination="joint", teacher="mine_joint:parity")
+    assert set(Problem.draw(joint).train.y.tolist()) == {-1.0, 1.0}
+    with pytest.raises(
+        ValueError, match=r"^mine_joint:wide made \(60, 3\) of projections \(60, 3\); expected a number"
+    ):
+        Problem.draw(joint.replace(teacher="mine_joint:wide"))
+    with pytest.raises(ValueError, match="a row other values beside other rows"):
+        clean_labels(joint.replace(teacher="mine_joint:of_others"), torch.randn(40, 3, dtype=torch.float64))
+    sys.modules.pop("mine_joint", None)
+
+
+def test_one_step_makes_an_outlier_for_each_direction_and_they_span_the_teachers():
+    """A quadratic teacher of three directions is learned in one step of rank three, as n ≫ d² (Damian et al. 2022)."""
+    e = Experiment(n=4000, n_test=5, n_test_large=5, d=30, h=60, directions=3, teacher="he2", activation="gelu",
+                   initialization="mean_field", optimizer="gd", lr=100, steps=2, protocol="published",
+                   label_noise=0.0)  # fmt: skip
+    run = spectail.complete(simulate(e))
+    assert int((run.eigenvalues.sel(step=1) > 1.1 * run.bulk_edge.sel(step=0)).sum()) == 3
+    overlap, chance = run.teacher_overlap, float(run.null_teacher_overlap[0])
+    assert chance == 0.1
+    assert float(overlap.sel(step=0)) < 2 * chance < 0.8 < float(overlap.sel(step=1)) < float(overlap.sel(step=2))
+    assert float(run.null_alignment[0]) == pytest.approx(math.sqrt(2 / 30) * 2 / math.sqrt(math.pi), rel=0.02)
+    assert float(run.alignment.sel(step=1)) > 0.9
+
+
+def test_inputs_have_the_covariance_that_is_asked_for():
+    e = Experiment(n=40_000, n_test=5, n_test_large=5, d=4, h=5, covariance_power=1.0)
+    variances = Problem.draw(e).train.x.double().var(0).numpy()
+    expected = np.array([1, 1 / 2, 1 / 3, 1 / 4]) / (25 / 48)
+    np.testing.assert_allclose(variances, expected, rtol=0.03)  # four standard errors of 40,000 points
+
+
+def test_what_theory_does_not_cover_is_said_and_mini_batches_are_so_many_points():
+    with pytest.raises(ValueError, match=r"several directions .* have no prediction"):
+        predict_one_step(THREE)
+    gd = Experiment(optimizer="gd", lr=2000)
+    assert predict_one_step(gd.replace(batch=500)) == predict_one_step(gd.replace(n=500))
+    mean_field = gd.replace(initialization="mean_field")
+    assert predict_one_step(gd.replace(initialization="mup", lr=2)) == predict_one_step(mean_field.replace(lr=2 * 1500))
+
+
+def test_a_pass_uses_each_point_once_and_the_next_in_another_order():
+    batches = Batches(12, 4, seed=3)
+    passes = [torch.cat([batches(3 * number + at) for at in range(3)]).tolist() for number in range(2)]
+    assert [sorted(one) for one in passes] == [list(range(12))] * 2
+    assert passes[0] != passes[1]
+    assert Batches(12, 4, seed=3)(5).tolist() == batches(5).tolist()
+
+
+def test_a_batch_of_all_points_is_the_full_batch():
+    assert SMALL.replace(batch=60).key == SMALL.key
+    one = simulate(SMALL.replace(batch=20, optimizer="gd", steps=1))
+    assert one.objective[0] == pytest.approx(float(simulate(SMALL.replace(optimizer="gd", steps=1)).objective[0]))
+    assert not np.array_equal(one.eigenvalues[1], simulate(SMALL.replace(optimizer="gd", steps=1)).eigenvalues[1])
