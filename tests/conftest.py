@@ -3,18 +3,27 @@
 import atexit
 import os
 import shutil
+import sys
 import tempfile
+
+from forked import THREADS
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.update(THREADS)  # before numpy and torch are imported
 
 import jaxtyping
 import pytest
-import torch
+
+# The tests start many processes of this package: each would compile it anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 CHECKED = ["spectra", "weights", "analysis", "monitor", "experiments"]
 jaxtyping.install_import_hook([f"spectail.{room}" for room in CHECKED], "typechecker.check")
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    torch.set_num_threads(1)
-else:  # nulls that an earlier version has kept may differ in the last bit; workers of tests inherit this
+if (
+    "PYTEST_XDIST_WORKER" not in os.environ
+):  # nulls that an earlier version has kept may differ in the last bit; workers of tests inherit this
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="spectail-tests-")
     atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 

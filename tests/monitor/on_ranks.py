@@ -20,9 +20,9 @@ from torch.nn.utils import prune
 
 from spectail import SpectralMonitor, budget, every
 from spectail.monitor import monitor as monitor_module
-from spectail.monitor import ranks as ranks_module
+from spectail.monitor import process_group as ranks_module
 from spectail.monitor import sharing
-from spectail.monitor.ranks import Ranks
+from spectail.monitor.process_group import Ranks
 
 
 class Experts(nn.Module):

@@ -40,7 +40,7 @@ OF_A_SPECTRUM = {
     spectra.hill: (SPECTRUM,),
     spectra.hill_fit: (SPECTRUM,),
     spectra.ks_fit: (SPECTRUM,),
-    spectra.likelihood_ratios: (SPECTRUM, 10.0),
+    spectra.vuong: (SPECTRUM, 10.0),
     spectra.tail_kind: (SPECTRUM, 30, 20),
     spectra.classify: (SPECTRUM, 30, 20),
     LAW.density: (SPECTRUM,),

@@ -13,12 +13,12 @@ import pytest
 import torch
 from safetensors.torch import save, save_file
 
-from spectail.analysis.identity import difference, stamps_of
+from spectail.analysis.fingerprint import difference, stamps_of
 from spectail.analysis.model import analyze
 from spectail.analysis.series import analyze_series
 from spectail.cli import main
 from spectail.errors import MissingPackageError, SourceError, StoreError
-from spectail.weights import hub, ranges, remote
+from spectail.weights import http_ranges, hub, remote
 from spectail.weights.opening import open_weights
 
 huggingface_hub = pytest.importorskip("huggingface_hub")
@@ -112,9 +112,9 @@ class Answer(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch, tmp_path):
-    monkeypatch.setattr(ranges, "PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(http_ranges, "PAUSES", (0.01, 0.01))
     monkeypatch.setattr(hub, "PAUSES", (0.01, 0.01))
-    monkeypatch.setattr(ranges, "TIMEOUT", 2.0)
+    monkeypatch.setattr(http_ranges, "TIMEOUT", 2.0)
     monkeypatch.setattr(hub, "TIMEOUT", 2.0)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_TOKEN", TOKEN)
@@ -522,7 +522,7 @@ def test_a_busy_server_is_asked_again_and_one_that_stays_busy_is_named(server):
 
 
 def test_a_server_that_does_not_answer(server, monkeypatch):
-    monkeypatch.setattr(ranges, "TIMEOUT", 0.1)
+    monkeypatch.setattr(http_ranges, "TIMEOUT", 0.1)
     waiting = threading.Event()
     server.fault = lambda answer, path: "/x." in path and waiting.wait(5)
     with pytest.raises(SourceError, match=r"x\.safetensors cannot be read: no answer within 0\.1 s"):

@@ -12,8 +12,8 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from spectail.analysis.chance import with_chance
 from spectail.analysis.row import measure_spectrum, unmeasured_row
+from spectail.analysis.two_layer_nulls import with_chance
 from spectail.recording.layout import each_matrix, eigenvalues_at
 from spectail.recording.quantities import OVER, select
 from spectail.spectra.bulk import MarchenkoPastur
@@ -31,7 +31,7 @@ def complete(recording: xr.Dataset) -> xr.Dataset:
 
     Returns:
         the same with every quantity of "spectrum" and "null"; NaN where eigenvalues do not tell; a two-layer run also
-        with what it would have by chance (`chance`). As it is where
+        with what it would have by chance (`two_layer_nulls`). As it is where
         spectra were not kept, or shapes are not known.
 
     >>> import spectail

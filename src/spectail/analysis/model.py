@@ -19,8 +19,7 @@ import xarray as xr
 from spectail.analysis.answer import Analysis, Comparison, skipped_of
 from spectail.analysis.choices import check_existing, checked_nulls
 from spectail.analysis.failures import NOT_MEASURED
-from spectail.analysis.going_on import Kept, header_of
-from spectail.analysis.identity import stamps_of
+from spectail.analysis.fingerprint import stamps_of
 from spectail.analysis.pieces import (
     Measure,
     OpenRequest,
@@ -29,6 +28,7 @@ from spectail.analysis.pieces import (
     measure_pieces,
     reading_options,
 )
+from spectail.analysis.resuming import Kept, header_of
 from spectail.errors import SourceError
 from spectail.progress import MatrixProgress, WorkProgress
 from spectail.recording.growing_analysis import GrowingAnalysis

@@ -1,7 +1,7 @@
 """Where a quantity lies by chance: the typical value of its null, and two standard deviations to both sides.
 
-Pictures, pages and tables have it from here. Not here: how a null is found (`row`, `chance`, `pair`), and how it is
-drawn.
+Pictures, pages and tables have it from here. Not here: how a null is found (`row`,
+`two_layer_nulls`, `comparison`), and how it is drawn.
 """
 
 from __future__ import annotations

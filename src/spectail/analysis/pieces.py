@@ -20,11 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spectail.analysis.base import against_base, bytes_beside_base, work_beside_base
-from spectail.analysis.cost import bytes_needed, bytes_stored, work
-from spectail.analysis.failures import why_not
-from spectail.analysis.identity import content_hash, stamps_of, weights_digest
-from spectail.analysis.pair import (
+from spectail.analysis.adapter_and_base import against_base, bytes_beside_base, work_beside_base
+from spectail.analysis.comparison import (
     Pair,
     direction_overlaps,
     pair_up,
@@ -32,6 +29,9 @@ from spectail.analysis.pair import (
     spectral_moves,
     update_overlaps,
 )
+from spectail.analysis.cost import bytes_needed, bytes_stored, work
+from spectail.analysis.failures import why_not
+from spectail.analysis.fingerprint import content_hash, stamps_of, weights_digest
 from spectail.analysis.row import measure_matrix, measured_or_noted, not_measured
 from spectail.errors import SettingError, SourceError
 from spectail.recording.layout import as_kept

@@ -1,11 +1,11 @@
 """Rows and columns of a matrix that are copies or zero, in words: why its rank is what it is.
 
-Not here: how they are found (`spectra/copies.py`).
+Not here: how they are found (`spectra/duplicates.py`).
 """
 
 from __future__ import annotations
 
-from spectail.spectra.copies import count_copies
+from spectail.spectra.duplicates import count_copies
 from spectail.weights.matrix import WeightMatrix
 
 

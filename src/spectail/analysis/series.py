@@ -18,12 +18,12 @@ import xarray as xr
 
 from spectail.analysis.alerts import DEFAULT_THRESHOLDS, AlertThresholds
 from spectail.analysis.choices import check_existing, checked_nulls
-from spectail.analysis.going_on import Kept, header_of
 from spectail.analysis.pieces import (
     Measure,
     Request,
     reading_options,
 )
+from spectail.analysis.resuming import Kept, header_of
 from spectail.analysis.series_measuring import SeriesMeasuring
 from spectail.errors import SourceError
 from spectail.progress import MatrixProgress

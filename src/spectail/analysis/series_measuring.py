@@ -22,7 +22,7 @@ import xarray as xr
 from spectail.analysis.alerts import AlertThresholds, AlertWatch, with_alerts
 from spectail.analysis.changes import matrix_changes, names_in_recording
 from spectail.analysis.failures import NOT_MEASURED
-from spectail.analysis.identity import stamps_of
+from spectail.analysis.fingerprint import stamps_of
 from spectail.analysis.pieces import (
     LastTime,
     OpenRequest,

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectail.analysis.pair import rounding_of_change, update_overlaps
+from spectail.analysis.comparison import rounding_of_change, update_overlaps
 from spectail.analysis.row import measure_matrix
 from spectail.recording.tensors import NAME_ENDINGS
 from spectail.weights.matrix import WeightMatrix

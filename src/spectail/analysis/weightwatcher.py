@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from spectail.analysis.pooling import SLICE_FACTOR
 from spectail.errors import SettingError, SourceError, unknown_name
 from spectail.recording.layout import each_matrix, eigenvalues_at
-from spectail.spectra.peers import (
+from spectail.spectra.precision import ZERO_SHARE
+from spectail.spectra.tails import PowerLawFit
+from spectail.spectra.truncated_power_law import truncated_power_law_fit
+from spectail.spectra.weightwatcher_formulas import (
     clipped_fit,
     density_fit,
     ks_fit_within,
@@ -28,9 +31,6 @@ from spectail.spectra.peers import (
     unit_product_tail,
     vector_quantities,
 )
-from spectail.spectra.precision import ZERO_SHARE
-from spectail.spectra.tails import PowerLawFit
-from spectail.spectra.truncated import truncated_power_law_fit
 from spectail.weights.matrix import ConvMatrix, WeightMatrix, read_once
 from spectail.weights.opening import open_weights
 

@@ -80,7 +80,7 @@ class Analyze(Measuring):
 
     def _command(self) -> str:
         """The command that gives the same rows, without what is secret in addresses."""
-        from spectail.weights.ranges import without_secrets
+        from spectail.weights.http_ranges import without_secrets
 
         words = [
             *map(without_secrets, filter(None, [self.source, self.after])),

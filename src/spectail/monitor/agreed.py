@@ -1,13 +1,13 @@
 """Whether to measure now, so that all processes that train one model say the same.
 
-Here: who is asked, and when. Not here: the rules (`when`), and how processes speak to one another (`ranks`).
+Here: who is asked, and when. Not here: the rules (`when`), and how processes speak to one another (`process_group`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from spectail.monitor.ranks import Ranks
+from spectail.monitor.process_group import Ranks
 from spectail.monitor.when import Clocks, When
 
 _FARTHEST = 2**20  # steps that are looked ahead

@@ -30,7 +30,7 @@ from spectail.monitor.attach import go_on_with, options_of_first_edition, refuse
 from spectail.monitor.in_words import alert_sentence, html_of, line_of, screen_of
 from spectail.monitor.layers import WatchedMatrices
 from spectail.monitor.loggers import Logger, warn_at_users_line, warn_where_it_trains
-from spectail.monitor.ranks import RankLostError, Ranks, join
+from spectail.monitor.process_group import RankLostError, Ranks, join
 from spectail.monitor.sharing import Shares
 from spectail.monitor.steps import StepWatch, last_of, learning_rates, no_step, optimizers_in
 from spectail.monitor.when import Clocks, budget

@@ -1,7 +1,7 @@
 """A model that several processes train is measured by all of them, each its share.
 
 Here: how the plan is carried out, and how pieces come to where they are needed. Not here: the plan (`plan`), how
-processes speak to one another (`ranks`), and how a matrix is measured (analysis/row).
+processes speak to one another (`process_group`), and how a matrix is measured (analysis/row).
 
 Each process measures a share of the matrices, balanced by cost. Where a matrix lies in pieces (FSDP2, HSDP, tensor and
 expert parallel), only the one that measures it gets them, one matrix at a time. Where each process has all of it (DDP),
@@ -25,7 +25,7 @@ from spectail.analysis.failures import why_not
 from spectail.analysis.row import constant_quantities, measure_all, not_measured
 from spectail.analysis.updates import measure_tensor
 from spectail.monitor.plan import Key, Task, Transfer, Unit, block_size, fingerprint, keys_of, planned, replicated
-from spectail.monitor.ranks import RankLostError, Ranks
+from spectail.monitor.process_group import RankLostError, Ranks
 from spectail.recording.events import Event
 from spectail.weights.matrix import WeightMatrix
 from spectail.weights.sharded import COMBINED, Rows, Shard, ShardedParameter, given, rows_read_by

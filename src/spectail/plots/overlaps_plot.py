@@ -13,7 +13,7 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LogNorm
 from numpy.typing import ArrayLike, NDArray
 
-from spectail.analysis.chance import ChanceOfOverlaps, chance_of_overlaps, known_overlaps, largest_overlap
+from spectail.analysis.two_layer_nulls import ChanceOfOverlaps, chance_of_overlaps, known_overlaps, largest_overlap
 from spectail.errors import SettingError, unknown_name
 from spectail.plots.colours import LAW, MARKED
 from spectail.plots.look import in_style, new_axes

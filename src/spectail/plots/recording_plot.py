@@ -12,8 +12,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spectail.analysis.chance import with_null_alignments
 from spectail.analysis.null_bands import null_band
+from spectail.analysis.two_layer_nulls import with_null_alignments
 from spectail.experiments.experiment import experiment_of
 from spectail.plots.bands import draw_null
 from spectail.plots.colours import PHASES, SERIES

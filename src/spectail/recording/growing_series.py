@@ -1,6 +1,6 @@
 """A series of checkpoints that grows: rows of a step are kept as they come, and steps come in any order.
 
-Not here: how a row is measured, and which checkpoints there are (`analysis/series.py`).
+Not here: how a row is measured, and which checkpoints there are (`weights/series.py`).
 """
 
 from __future__ import annotations

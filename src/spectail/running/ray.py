@@ -1,4 +1,6 @@
-"""Chunks of work on a Ray cluster. Scheduling, retries and transport are Ray's."""
+"""Chunks of work on a Ray cluster. Scheduling and transport are Ray's, and the first retries; what
+dies with them, the `scheduler` begins again.
+"""
 
 from __future__ import annotations
 

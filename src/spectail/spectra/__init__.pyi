@@ -46,8 +46,8 @@ from .bootstrap import GoodnessOfFit as GoodnessOfFit
 from .vuong import LikelihoodRatio as LikelihoodRatio
 from .tail_tests import TailKind as TailKind
 from .bootstrap import bootstrap_p_value as bootstrap_p_value
-from .truncated import TruncatedPowerLawFit as TruncatedPowerLawFit
-from .truncated import truncated_power_law_fit as truncated_power_law_fit
+from .truncated_power_law import TruncatedPowerLawFit as TruncatedPowerLawFit
+from .truncated_power_law import truncated_power_law_fit as truncated_power_law_fit
 from .vuong import likelihood_ratios as likelihood_ratios
 from .tail_tests import tail_kind as tail_kind
 from .tails import PowerLawFit as PowerLawFit

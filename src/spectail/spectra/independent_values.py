@@ -1,6 +1,6 @@
 """Laws of independent values by maximum likelihood: power law, truncated power law, lognormal, exponential.
 
-Not here: eigenvalues, which are not independent (`tail_fits`).
+Not here: eigenvalues, which are not independent (`population_fits`).
 """
 
 from __future__ import annotations

@@ -26,9 +26,10 @@ _ROUNDS = 100  # of fitting the bulk; five are enough where there are spikes at 
 def visible_edge(law: MarchenkoPastur) -> float:
     """The value that an eigenvalue has to pass to count as outside the bulk.
 
-    The edge λ₊ plus three Tracy–Widom scales, since the largest eigenvalue of an untrained matrix
-    fluctuates about λ₊ by one. It is that of a law alone: of two-layer runs, of rows without nulls, and of pictures of
-    a spectrum whose nulls are not known. Beside nulls of the shape the edge is `PhaseEvidence.visible_edge`.
+    The edge λ₊ plus three Tracy–Widom scales, since the largest eigenvalue of an untrained matrix fluctuates about λ₊
+    by one. It is that of a law alone: of two-layer runs, of rows without nulls, of a bulk that is fitted (`fit_bulk`),
+    and of what is set aside before norms are judged (`inhomogeneity`). Beside nulls of the shape the edge is
+    `PhaseEvidence.visible_edge`.
 
     Args:
         law: the bulk, as `fit_marchenko_pastur` finds it.

@@ -1,4 +1,4 @@
-"""Laws of a population's eigenvalues, and the density of the spectrum that a matrix with such a population has.
+"""Laws of the eigenvalues of a population covariance, and the density of the spectrum of a matrix that has them.
 
 A matrix W = G·Σ^{1/2} of Gaussian rows has the eigenvalues τ of Σ as its population. Here: families of laws of τ, those
 with a tail and those that end at an edge, and the limit of the spectrum of WᵀW for each. Not here: which of them a

@@ -1,6 +1,6 @@
 """What the tail of a spectrum is: none, a power law, a truncated one, lognormal, exponential.
 
-Not here: the exponents, which are in `tails`, and how each law is fitted, in `tail_fits`.
+Not here: the exponents, which are in `tails`, and how each law is fitted, in `population_fits`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spectail.errors import SpectailError
+from spectail.spectra.population_fits import Fit, fits_of_families
 from spectail.spectra.precision import ZERO_SHARE, takes_spectrum
-from spectail.spectra.tail_fits import Fit, fits_of_families
 from spectail.spectra.tail_laws import NONE
 from spectail.spectra.tails import SHORT_TAIL, hill, ks_fit
 

@@ -16,12 +16,15 @@ from numpy.typing import ArrayLike
 from spectail.experiments.experiment import Experiment
 from spectail.spectra.density import count_modes
 from spectail.spectra.phases import DETACHED_RATIO, Phase
-from spectail.spectra.spikes import visible_edge
+from spectail.spectra.spikes import VISIBLE_TRACY_WIDOM_SCALES, visible_edge
 from spectail.study.claims import Outcome
 from spectail.study.runs import SIDES, Runs, Values, phase_at, spectrum_at
 from spectail.study.verdicts import Verdict, all_of, in_every_repeat, mean_std
 
-SPIKE = f"λ₁ more than 3 Tracy–Widom scales past the initial edge and λ₁/λ₂ > {DETACHED_RATIO}, in every repeat"
+SPIKE = (
+    f"λ₁ more than {VISIBLE_TRACY_WIDOM_SCALES:g} Tracy–Widom scales past the initial edge and "
+    f"λ₁/λ₂ > {DETACHED_RATIO}, in every repeat"
+)
 
 OUTLIER = (
     "an outlier is a largest overlap above 0.1, where random directions have about 4 log(b)/b = 0.03; "

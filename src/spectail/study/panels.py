@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from spectail.analysis.chance import ChanceOfOverlaps, largest_overlap
+from spectail.analysis.two_layer_nulls import ChanceOfOverlaps, largest_overlap
 from spectail.experiments.experiment import UPDATE_NAMES, Experiment
 from spectail.experiments.theory import has_prediction, predict_one_step, predicted_spike
 from spectail.plots.bands import draw_band, draw_null, draw_untrained_hill, lr_axis

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from spectail.analysis.chance import with_null_alignments
+from spectail.analysis.two_layer_nulls import with_null_alignments
 from spectail.errors import StoreError
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment

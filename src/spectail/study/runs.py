@@ -15,14 +15,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from spectail.analysis.chance import (
+from spectail.analysis.null_bands import null_band
+from spectail.analysis.two_layer_nulls import (
     ChanceOfOverlaps,
     chance_of_overlaps,
     known_overlaps,
     largest_overlap,
     with_null_alignments,
 )
-from spectail.analysis.null_bands import null_band
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import Protocol

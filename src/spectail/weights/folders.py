@@ -19,7 +19,7 @@ from spectail.weights.formats.foreign import what_folder
 from spectail.weights.formats.table import ENDINGS, read_tensors
 from spectail.weights.matrix import Skipped
 from spectail.weights.parameter import Parameter, Source, natural_order
-from spectail.weights.ranks import files_of_ranks, named_by_file, notes_of_latest, step_called, why_in_parts
+from spectail.weights.per_rank_files import files_of_ranks, named_by_file, notes_of_latest, step_called, why_in_parts
 from spectail.weights.stored import StoredFile, local_file
 from spectail.weights.untrusted import parse_json, printable
 

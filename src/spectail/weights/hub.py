@@ -1,7 +1,7 @@
 """Models of the Hugging Face hub, or of another that answers like it: which files a revision has, and what it refuses.
 
 A model is of one commit, whatever happens to its branch meanwhile; what is in the hub's cache is read from there.
-Not here: other sources that lie elsewhere (`remote`), HTTP (`ranges`).
+Not here: other sources that lie elsewhere (`remote`), HTTP (`http_ranges`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 from spectail.errors import SourceError, first_line, kind_and_first_line, naming_the_extra
 from spectail.weights.folders import Folder
-from spectail.weights.ranges import PAUSES, PROXY, TIMEOUT, WebAddress, web_file, without_secrets
+from spectail.weights.http_ranges import PAUSES, PROXY, TIMEOUT, WebAddress, web_file, without_secrets
 from spectail.weights.stored import StoredFile, local_file
 from spectail.weights.untrusted import printable, safe_names
 

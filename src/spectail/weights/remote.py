@@ -3,7 +3,7 @@
 Of each only headers are read, and the tensors that are asked for. A model of the hub is of one commit, whatever happens
 to its branch meanwhile; what is in the hub's cache is read from there.
 
-Here: which files there are. Not here: what the hub is asked (`hub`), HTTP (`ranges`), which files hold weights
+Here: which files there are. Not here: what the hub is asked (`hub`), HTTP (`http_ranges`), which files hold weights
 (`folders`).
 """
 
@@ -21,14 +21,14 @@ from urllib.request import url2pathname
 
 from spectail.errors import SourceError, first_line, kind_and_first_line
 from spectail.weights.folders import Folder, read_file, read_folder, read_one, shards_of
-from spectail.weights.hub import files_of, hub_model, is_hub
-from spectail.weights.parameter import Source
-from spectail.weights.ranges import (
+from spectail.weights.http_ranges import (
     Remembered,
     web_address,
     web_file,
     without_secrets,
 )
+from spectail.weights.hub import files_of, hub_model, is_hub
+from spectail.weights.parameter import Source
 from spectail.weights.stored import StoredFile
 from spectail.weights.untrusted import printable, safe_names
 

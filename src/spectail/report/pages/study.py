@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 from PIL import Image
 
-from spectail.analysis.chance import largest_overlap, with_null_alignments
+from spectail.analysis.two_layer_nulls import largest_overlap, with_null_alignments
 from spectail.errors import StoreError
 from spectail.experiments.experiment import Experiment, experiment_of
 from spectail.experiments.protocols import PROTOCOLS

@@ -21,12 +21,12 @@ from rich.table import Table
 from rich.text import Text
 
 from spectail.analysis.answer import skipped_of
-from spectail.analysis.chance import with_null_alignments
 from spectail.analysis.event_groups import event_lines
 from spectail.analysis.name_lists import shortened
 from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.row import SHORT_TAIL_NOTE
 from spectail.analysis.summary import summarize
+from spectail.analysis.two_layer_nulls import with_null_alignments
 from spectail.plots.colours import PHASES
 from spectail.recording.events import events
 from spectail.recording.layout import frame, of_tensor

@@ -1,6 +1,6 @@
 """How a call goes on where an earlier one has left off: what must be the same, and what is done with what is there.
 
-Not here: what tells whether a source is the same (`identity`), and the rows that are gone on with (`model`, `series`).
+Not here: what tells whether a source is the same (`fingerprint`), and the rows that are resumed (`model`, `series`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import xarray as xr
 
-from spectail.analysis.identity import difference
+from spectail.analysis.fingerprint import difference
 from spectail.analysis.pieces import Request
 from spectail.errors import StoreError
 from spectail.recording.journal_reading import journal_path, read_journal

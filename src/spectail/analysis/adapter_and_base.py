@@ -61,7 +61,7 @@ def _strongest(factors: Factors) -> SingularVectors:
 
 
 def work_beside_base(delta: WeightMatrix) -> float:
-    """About how long that takes, in the unit of `pieces.work`."""
+    """About how long that takes, in the unit of `cost.work`."""
     shorter, longer = sorted((delta.rows, delta.cols))
     return 2.0 * shorter**2 * (longer + 4.0 * shorter)
 

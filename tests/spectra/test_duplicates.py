@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from spectail.spectra.copies import count_copies
+from spectail.spectra.duplicates import count_copies
 
 
 def gaussian(rows, cols):

@@ -4,7 +4,7 @@ import torch
 
 from references import truncated as reference
 from spectail.spectra.tails import ks_fit
-from spectail.spectra.truncated import truncated_power_law_fit
+from spectail.spectra.truncated_power_law import truncated_power_law_fit
 
 
 def truncated_sample(size, alpha, rate, seed=0):

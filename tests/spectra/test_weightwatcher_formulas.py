@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from references.weightwatcher import unit_product_tail as exactly
-from spectail.spectra.peers import (
+from spectail.spectra.tails import ks_fit
+from spectail.spectra.weightwatcher_formulas import (
     clipped_fit,
     density_fit,
     ks_fit_within,
@@ -15,7 +16,6 @@ from spectail.spectra.peers import (
     unit_product_tail,
     vector_quantities,
 )
-from spectail.spectra.tails import ks_fit
 
 
 def spectrum(rows, cols, spikes=(), seed=0):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from spectail import analyze, compare
-from spectail.analysis.pair import direction_overlaps
+from spectail.analysis.comparison import direction_overlaps
 from spectail.weights.matrix import Factors, WeightMatrix
 
 N, D = 60, 40

@@ -21,7 +21,7 @@ from spectail import SpectralMonitor, every, load_recording
 from spectail.analysis.cost import work
 from spectail.monitor.agreed import AgreedWhen
 from spectail.monitor.plan import Unit, planned
-from spectail.monitor.ranks import Ranks
+from spectail.monitor.process_group import Ranks
 from spectail.monitor.when import Clocks, budget
 from spectail.weights.matrix import WeightMatrix
 from spectail.weights.sharded import Rows, Shard

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import spectail
-from spectail.analysis.chance import known_overlaps, with_chance
 from spectail.analysis.completion import complete
+from spectail.analysis.two_layer_nulls import known_overlaps, with_chance
 from spectail.recording.netcdf import checksum
 from spectail.spectra.overlap_nulls import alignment_null, overlap_null
 
