@@ -17,7 +17,7 @@ from spectail.recording.quantities import OVER, QUANTITIES, Quantity
 
 TOPICS = {
     "Measure a model": """analyze compare analyze_series Analysis Comparison summarize complete weightwatcher_summary
-        FARMS LOCALISATION""",
+        layer_rates FARMS LOCALISATION""",
     "Watch a training": """SpectralMonitor AlertThresholds every at log_spaced budget SpectralCallback
         SpectralTrainerCallback""",
     "Recordings": "load_recording events each_matrix write_page Quantity quantities",

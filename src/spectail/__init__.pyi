@@ -8,6 +8,7 @@ from .analysis.model import compare as compare
 from .analysis.series import analyze_series as analyze_series
 from .analysis.on_request import FARMS as FARMS
 from .analysis.on_request import LOCALISATION as LOCALISATION
+from .analysis.rates import layer_rates as layer_rates
 from .analysis.completion import complete as complete
 from .analysis.summary import summarize as summarize
 from .analysis.weightwatcher import weightwatcher_summary as weightwatcher_summary

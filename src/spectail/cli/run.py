@@ -16,6 +16,7 @@ METAVARS = {
     "record": "log|STEP...",
     "overlaps": "S:T...",
     "layers": "WIDTH...",
+    "kernels": "ck|ntk...",
     "lr_factors": "FLOAT...",
 }
 

@@ -51,6 +51,7 @@ def operations(experiment: Experiment) -> float:
     step = (4.0 * entries + 2.0 * (entries - e.h * e.d)) * (e.batch or e.n)
     measurement = 2.0 * (e.n + e.n_test + e.n_test_large) * entries + 2.0 * e.n * last**2
     measurement += 10.0 * sum(min(shape) ** 3 for shape in shapes)
+    measurement += 10.0 * (min(e.n, last) ** 3 * ("ck" in e.kernels) + e.n**3 * ("ntk" in e.kernels))
     return e.steps * step + sum(t > 0 for t in e.recorded_steps) * measurement
 
 
@@ -58,4 +59,5 @@ def disk_bytes(experiment: Experiment) -> int:
     """Size of a run's file, near enough."""
     e = experiment
     each = [min(shape) for shape in zip(e.widths, (e.d, *e.widths[:-1]), strict=True)]
+    each += [e.n] * len(e.kernels)
     return _FILE_BYTES + 8 * sum(each) * len(e.recorded_steps) + 8 * each[0] ** 2 * len(e.overlaps)

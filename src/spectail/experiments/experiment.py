@@ -259,6 +259,7 @@ class Experiment(Description):
         "train_layers": "first",
         "lr_factors": [],
         "batch": None,
+        "kernels": [],
     }
 
     n: Size = 2000
@@ -318,6 +319,8 @@ class Experiment(Description):
     """Steps to measure: a list, or "log" for 0, 1, 2, 5, 10, 20, 50, ... and the last."""
     overlaps: tuple[tuple[int, int], ...] = ()
     """Pairs (s, t) for which the overlaps of W_s with the update M_t = W_{t+1} − W_t are kept."""
+    kernels: tuple[Literal["ck", "ntk"], ...] = ()
+    """Kernels whose eigenvalues on the hold-out points are kept: ck, of the last hidden layer's features; ntk."""
     protocol: Literal["equations", "published", "custom"] = DEFAULT
     """Preset of five conventions: the paper's equations, or its published program."""
     loss_factor: Positive = _DEFAULTS["loss_factor"]
@@ -535,6 +538,8 @@ def _check_network(e: Experiment) -> None:
         raise SettingError(f"precision={e.precision!r} is of one hidden layer that alone is trained; expected 'full'")
     if e.layers and e.overlaps:
         raise SettingError("overlaps are of a student with one hidden layer; leave overlaps or layers out")
+    if e.layers and "ntk" in e.kernels:
+        raise SettingError("kernels='ntk' is of a student with one hidden layer; ck is of the last of any")
     if e.directions > e.d:
         raise SettingError(f"directions={e.directions} are more than d={e.d} dimensions")
     if e.combination == "joint" and ":" not in e.teacher:
@@ -592,7 +597,7 @@ def _check_torch_names(experiment: Experiment) -> None:
     )
 
 
-_NOT_IN_TITLES = ("n_test", "n_test_large", "steps", "record", "overlaps")
+_NOT_IN_TITLES = ("n_test", "n_test_large", "steps", "record", "overlaps", "kernels")
 
 UPDATE_NAMES = ("gd", "adam", "sign")
 """Optimizers whose first update has a direction that does not depend on η, and a prediction."""

@@ -1,3 +1,4 @@
+from .ccdf_plot import ccdf as ccdf
 from .evolution_plot import evolution as evolution
 from .look import style as style
 from .overlaps_plot import overlaps as overlaps

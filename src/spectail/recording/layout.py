@@ -208,6 +208,10 @@ def run_to_dataset(
         of_each = padded.reshape(len(records), len(shapes), padded.shape[1])
         text = "eigenvalues of WᵀW, ascending; NaN before the first"
         variables["eigenvalues"] = (("step", "matrix", "index"), of_each, {"long_name": text})
+    for name, text in KERNEL_SPECTRA.items():
+        if records and name in records[0]:
+            dims = ("step", name.replace("eigenvalues", "index"))
+            variables[name] = (dims, np.array([r[name] for r in records]), {"long_name": text})
     if overlaps:
         for side in ("left", "right"):
             stack = np.stack([pair[side] for pair in overlaps.values()])
@@ -229,6 +233,12 @@ def run_to_dataset(
     texts = {name: json.dumps(values) for name, values in beside.items()}
     return with_labels(xr.Dataset(variables, coordinates, {**attributes, **texts}))
 
+
+KERNEL_SPECTRA = {
+    "ck_eigenvalues": "eigenvalues of the conjugate kernel on the hold-out points, ascending",
+    "ntk_eigenvalues": "eigenvalues of the neural tangent kernel on the hold-out points, ascending",
+}
+"""Spectra beside those of weights that a run may hold."""
 
 BESIDE_STEPS = ("null_kta", "null_spread_kta", "sharpness", "stability")
 """What a two-layer run holds of each step beside its variables."""

@@ -359,7 +359,17 @@ def quantities_of(recording: xr.Dataset) -> list[Quantity]:
     Args:
         recording: of any kind.
     """
-    labels = {"step", "matrix", "update", "index", "eigenvalues", "w_step", "m_step"}
+    labels = {
+        "step",
+        "matrix",
+        "update",
+        "index",
+        "eigenvalues",
+        "w_step",
+        "m_step",
+        "ck_eigenvalues",
+        "ntk_eigenvalues",
+    }
     known = [q for q in QUANTITIES if q.name in recording.variables]
     own = [str(name) for name in recording.data_vars if name not in labels | {q.name for q in known}]
     return [*known, *(quantity(name, recording[name].attrs) for name in own)]

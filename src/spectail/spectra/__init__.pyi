@@ -97,3 +97,6 @@ from .localisation import vector_localisation as vector_localisation
 from .intruders import IntruderDimensions as IntruderDimensions
 from .intruders import intruder_dimensions as intruder_dimensions
 from .intruders import subspace_overlap as subspace_overlap
+
+# a term of a loss
+from .regularizer import hill_penalty as hill_penalty

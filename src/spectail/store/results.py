@@ -314,7 +314,7 @@ def _plain(experiment: Mapping[str, Any]) -> dict[str, Any]:
 
 def _structured(name: str, value: Any) -> Any:
     """The opposite of `_plain`."""
-    lists = ("optimizer_options", "schedule_options", "overlaps", "layers", "lr_factors")
+    lists = ("optimizer_options", "schedule_options", "overlaps", "layers", "lr_factors", "kernels")
     if name in lists or (name == "record" and value != "log"):
         return json.loads(value) if isinstance(value, str) else value
     return None if name in ("schedule", "batch") and value == "" else value

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from spectail.experiments.experiment import Experiment
 
-OF_THE_FIGURE = ("steps", "record", "overlaps", "seed", "protocol", "numerics", "layers")
+OF_THE_FIGURE = ("steps", "record", "overlaps", "seed", "protocol", "numerics", "layers", "kernels")
 """What a figure decides by itself: it would be another with other values."""
 
 SETTABLE = tuple(name for name in Experiment.model_fields if name not in OF_THE_FIGURE)

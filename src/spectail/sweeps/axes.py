@@ -148,7 +148,7 @@ def as_integer(name: str, value: Any) -> Any:
 
 def is_axis(name: str, value: Any) -> bool:
     """Whether a value stands for several, or for a rule; a list is one value of a field that holds lists."""
-    if name in ("record", "overlaps", "layers", "lr_factors"):
+    if name in ("record", "overlaps", "layers", "lr_factors", "kernels"):
         return False
     if name in ("optimizer_options", "schedule_options"):
         return isinstance(value, list)

@@ -10,7 +10,8 @@ from spectail.experiments.two_layer.networks import MultilayerNetwork, make_netw
 from spectail.experiments.two_layer.problem import Problem
 from spectail.experiments.two_layer.run import simulate
 from spectail.recording.layout import each_matrix
-from spectail.store.results import experiment_at, load_results, results_frame
+from spectail.report.terminal.runs import print_runs
+from spectail.store.results import experiment_at, load_results, results_frame, runs_of
 from spectail.store.store import Store
 from spectail.sweeps.sweep import sweep
 
@@ -75,6 +76,12 @@ def test_every_layer_has_a_spectrum_and_rows(run):
         spectrum = one.eigenvalues.sel(step=0).dropna("index").values
         np.testing.assert_allclose(spectrum, torch.linalg.svdvals(w).square().flip(0), rtol=1e-9)
     assert (run.update_norm_fro.sel(step=1) > 0).all()
+
+
+def test_a_folder_with_it_is_listed(run, tmp_path, capsys):
+    Store(tmp_path).put(run)
+    print_runs("here", runs_of(tmp_path))
+    assert run.attrs["key"] in capsys.readouterr().out
 
 
 def test_layers_that_are_not_trained_stay_and_factors_are_of_each():

@@ -17,6 +17,7 @@ from torch import Tensor
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.optimizers import make_optimizer, make_schedule, rate_groups, wants_closure
 from spectail.experiments.resume import State
+from spectail.experiments.two_layer.kernels import kernel_eigenvalues
 from spectail.experiments.two_layer.measure import (
     FirstLayerRow,
     HiddenUnits,
@@ -44,12 +45,18 @@ UPDATE = ("update_norm_2", "update_norm_fro", "update_lr")
 """What is known of an update."""
 
 
-def _as_tensors(spectra: Any) -> Any:
-    return [torch.from_numpy(one) for one in spectra] if isinstance(spectra, list) else torch.from_numpy(spectra)
+def _as_tensors(value: Any) -> Any:
+    """A value of a row as a state keeps it."""
+    if isinstance(value, list):
+        return [_as_tensors(one) for one in value]
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
 
 
-def _as_arrays(spectra: Any) -> Any:
-    return [one.numpy() for one in spectra] if isinstance(spectra, list) else spectra.numpy()
+def _as_arrays(value: Any) -> Any:
+    """The opposite of `_as_tensors`."""
+    if isinstance(value, list):
+        return [_as_arrays(one) for one in value]
+    return value.numpy() if isinstance(value, Tensor) else value
 
 
 def normalize_(weights: Tensor, experiment: Experiment) -> None:
@@ -131,7 +138,7 @@ class TwoLayerRun:
             "weights": [w.detach() for w in self.network.trained],
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "records": [{**r, "eigenvalues": _as_tensors(r["eigenvalues"])} for r in self.records],
+            "records": [{name: _as_tensors(value) for name, value in r.items()} for r in self.records],
             "vectors": [(role, t, v.left, v.right, v.rank) for (role, t), v in self._vectors.items()],
             "last_update": self._last_update,
         }
@@ -151,7 +158,7 @@ class TwoLayerRun:
             w.copy_(then)
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.records = [{**r, "eigenvalues": _as_arrays(r["eigenvalues"])} for r in state["records"]]
+        self.records = [{name: _as_arrays(value) for name, value in r.items()} for r in state["records"]]
         self._vectors = {
             (role, t): SingularVectors(left.to(device), right.to(device), *rank or (left.shape[1],))
             for role, t, left, right, *rank in state["vectors"]  # no rank in a state of the first edition
@@ -190,7 +197,8 @@ class TwoLayerRun:
             row = with_notes_of_both(once(shared.readouts, kind, readout), once(shared.spectra, "W", spectrum))
         else:
             row = with_notes_of_both(readout(), spectrum())
-        return {"step": step, **row, **self._last_update}
+        kernels = kernel_eigenvalues(e, self.problem, self.network) if e.kernels else {}
+        return {"step": step, **row, **self._last_update, **kernels}
 
     def _hidden(self, step: int) -> HiddenUnits:
         extra = readout_scale(self.experiment)

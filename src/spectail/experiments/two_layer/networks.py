@@ -23,6 +23,7 @@ class FirstLayerNetwork:
 
     def __init__(self, experiment: Experiment, problem: Problem) -> None:
         e = experiment
+        self.a = problem.a
         self.student = Student(problem.a, e.d, e.activation, e.initialization, e.precision)
         self.matrices = self.trained = [_with_room(problem.w0)]
 

@@ -28,6 +28,7 @@ def print_runs(title: str, entries: Sequence[Entry]) -> None:
     rows = [("key", *varying, "last phase", "kB")]
     for entry in sorted(entries, key=lambda entry: [_order(entry.fields[name]) for name in varying]):
         phase = entry.scalars["phase"][-1] if entry.steps else ""
+        phase = " · ".join(dict.fromkeys(phase)) if isinstance(phase, list) else phase  # of several layers
         end = phase if entry.diverged_at is None else f"diverged at {entry.diverged_at}"
         rows.append((entry.key, *(_text(entry.fields[name]) for name in varying), end, f"{entry.size / 1000:.0f}"))
     runs = f"{len(entries)} runs" if len(entries) > 1 else "1 run"
