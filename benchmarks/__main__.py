@@ -8,7 +8,10 @@ import sys
 
 import torch
 
-MODULES = ("laboratory", "tails", "sweeps", "monitor", "networks", "one_row", "workers", "series", "ranks", "billions")
+MODULES = (
+    "laboratory", "tails", "sweeps", "monitor", "networks", "one_row", "workers", "series", "ranks", "billions",
+    "pages",
+)  # fmt: skip
 
 
 def main() -> None:

@@ -34,7 +34,6 @@ class MissingPackageError(SpectailError, ImportError):
 _EXTRAS = {
     "netCDF4": "files",
     "matplotlib": "plots",
-    "plotly": "pages",
     "jinja2": "pages",
     "markupsafe": "pages",
     "PIL": "pages",

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 import spectail
+from report.unpacking import data_of_page
 from spectail import plots
 from spectail.cli import main
 from spectail.errors import SettingError, StoreError
@@ -193,16 +194,14 @@ def test_the_command_writes_its_page(recording, file, capsys):
     page = file.with_suffix(".html")
     assert str(page) in capsys.readouterr().out
     text = page.read_text(encoding="utf-8")
-    data, colours = (
-        json.loads(re.search(f'<script type="application/json" id="{name}">(.*?)</script>', text, re.DOTALL)[1])
-        for name in ("data", "palette")
-    )
+    data, colours, array = data_of_page(text)
     assert colours == json.loads(json.dumps(palette()))
     assert data["steps"] == recording["step"].values.tolist()
     assert [one["name"] for one in data["matrices"]] == [str(one["matrix"].item()) for one in each_matrix(recording)]
-    spikes = recording["n_spikes"].values.reshape(len(data["steps"]), -1).T.tolist()
-    assert [one["series"]["n_spikes"] for one in data["matrices"]] == spikes
-    assert all(one["spectra"][-1]["n"] > 0 for one in data["matrices"])
+    spikes = recording["n_spikes"].values.reshape(len(data["steps"]), -1).T.ravel()
+    np.testing.assert_array_equal(array(data["series"]["n_spikes"]), spikes)
+    of_last = array(data["spectra"]["of"]).reshape(len(data["matrices"]), -1)[:, -1]
+    assert (array(data["spectra"]["sizes"])[of_last] > 0).all()
     hill = quantity("pl_alpha_hill")
     assert data["quantities"]["pl_alpha_hill"]["symbol"] == hill.symbol
     assert html.escape(hill.text) in text

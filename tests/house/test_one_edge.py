@@ -6,6 +6,7 @@ import torch
 import xarray as xr
 from matplotlib.figure import Figure
 
+from report.unpacking import data_of_page
 from spectail import analyze, write_page
 from spectail.analysis.row import measure_spectrum
 from spectail.plots.evolution_plot import draw_evolution
@@ -105,4 +106,4 @@ def test_an_edge_that_was_counted_by_without_the_norms_says_so(tmp_path):
     assert line.get_label() == "visible edge once norms are taken out"
     assert line.get_xdata()[0] == pytest.approx(np.log10(row["visible_edge"]))
     text = write_page(analysis, tmp_path / "page.html").read_text(encoding="utf-8")
-    assert '"taken_out":["norms"]' in text
+    assert data_of_page(text)[0]["taken_out"]["texts"] == ["norms"]

@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,23 @@ def assert_no_error_and_no_request(driver):
     urls = [m["params"]["request"]["url"] for m in sent if m["method"] == "Network.requestWillBeSent"]
     assert [url for url in urls if url.startswith(("http", "ws", "ftp"))] == []  # chrome: is the browser's own
     assert driver.title != "broken in"
+
+
+def assert_everybody_can_use_it(driver):
+    """axe-core has no serious finding: names and roles of what can be used, contrast, headings, landmarks, tables.
+
+    Of a table three rows tell of all.
+    """
+    axe = pytest.importorskip("axe_core_python", reason="axe-core is not installed")
+    script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+    driver.set_script_timeout(60)
+    driver.execute_script(script)
+    passes, violations = driver.execute_async_script(
+        "axe.run({ exclude: ['tbody tr:nth-child(n+4)'] }, { resultTypes: ['violations', 'passes'] }).then(r =>"
+        " arguments[0]([r.passes.length, r.violations.map(v => [v.impact, v.id, v.nodes[0].html.slice(0, 150)])]))"
+    )
+    assert passes > 20, "it looked at the page"
+    assert [one for one in violations if one[0] in ("serious", "critical")] == []
 
 
 def set_value(driver, element, value):

@@ -6,6 +6,7 @@ from torch import nn
 
 from report.browsing import (
     assert_a_phone_needs_no_sideways_scrolling,
+    assert_everybody_can_use_it,
     assert_no_error_and_no_request,
     assert_text_is_readable,
     opened,
@@ -43,7 +44,7 @@ def test_the_page_stands_alone_and_is_escaped(page):
     assert "spectail analyze &lt;x&gt;" in text
     assert 'src="http' not in text
     assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
-    assert page.stat().st_size < 9_000_000  # Plotly is 4.7 MB of it
+    assert page.stat().st_size < 1_500_000  # with 200 matrices; 40 must do
 
 
 def test_a_model_of_one_matrix_that_cannot_be_measured_has_a_page(tmp_path):
@@ -66,11 +67,13 @@ def browser(page, tmp_path_factory):
 
 
 def title(driver):
-    return driver.execute_script("return document.getElementById('spectrum').layout.title.text")
+    return driver.execute_script("return document.getElementById('spectrum').spec.title")
 
 
-def trace_names(driver, plot):
-    return driver.execute_script("return document.getElementById(arguments[0]).data.map(t => t.name)", plot)
+def layer_names(driver, plot):
+    return driver.execute_script(
+        "return document.getElementById(arguments[0]).spec.layers.map(l => l.name).filter(Boolean)", plot
+    )
 
 
 def test_it_opens_without_an_error_or_a_request(browser):
@@ -83,40 +86,45 @@ def test_it_opens_without_an_error_or_a_request(browser):
 
 
 def test_two_hundred_matrices_open_with_one_spectrum_drawn(browser):
-    assert browser.execute_script("return document.querySelectorAll('.js-plotly-plot').length") == 3
-    assert browser.execute_script("return document.querySelectorAll('#rows tbody tr').length") == 200
-    assert "untrained, ± 2 sd" in trace_names(browser, "depth-0")
+    assert browser.execute_script("return document.querySelectorAll('.chart > svg').length") == 3
+    assert browser.execute_script("return document.querySelectorAll('#rows tr[data-index]').length") == 200
+    assert "untrained, ± 2 sd" in layer_names(browser, "depth-0")
 
 
 def test_choosing_a_matrix_changes_the_drawing(browser):
     set_value(browser, "filter", "heavy.weight")
     assert title(browser) == "heavy.weight"
-    names = trace_names(browser, "spectrum")
-    assert {"eigenvalues", "Marchenko–Pastur, fitted", "95 % of Gaussian matrices", "spikes"} <= set(
-        filter(None, names)
-    )
-    assert any(name and name.startswith("power law") for name in names)
-    logarithmic = browser.execute_script("return document.getElementById('spectrum').data.map(t => t.x.length)")
+    names = layer_names(browser, "spectrum")
+    assert {"eigenvalues", "Marchenko–Pastur, fitted", "95 % of Gaussian matrices", "spikes"} <= set(names)
+    assert any(name.startswith("power law") for name in names)
+    of_axis = "const s = document.getElementById('spectrum').spec; return [s.x.title, s.x.range[0], s.y.log || false]"
+    assert browser.execute_script(of_axis)[2]
     set_value(browser, "axis", "linear")
-    assert browser.execute_script("return document.getElementById('spectrum').layout.xaxis.title.text").startswith("λ,")
-    assert logarithmic != browser.execute_script("return document.getElementById('spectrum').data.map(t => t.x[0])")
+    name, low, is_logarithmic = browser.execute_script(of_axis)
+    assert name.startswith("λ,")
+    assert low == 0
+    assert not is_logarithmic
+    assert area_of_bars(browser) == pytest.approx(1, abs=1e-6)
     set_value(browser, "axis", "log")
     set_value(browser, "filter", "")
 
 
+def area_of_bars(driver):
+    return driver.execute_script(
+        "const bars = document.getElementById('spectrum').spec.layers.findLast(l => l.kind === 'bars');"
+        "return bars.heights.reduce((sum, height, i) => sum + height * (bars.edges[i + 1] - bars.edges[i]), 0)"
+    )
+
+
 def test_the_bars_of_a_spectrum_have_area_one(browser):
     set_value(browser, "matrix", "5")
-    area = browser.execute_script(
-        "const bars = document.getElementById('spectrum').data.find(t => t.type === 'bar');"
-        "return bars.y.reduce((sum, y) => sum + y, 0) * bars.width"
-    )
-    assert area == pytest.approx(1, abs=1e-6)  # every eigenvalue is inside the axis
+    assert area_of_bars(browser) == pytest.approx(1, abs=1e-6)  # every eigenvalue is in one of them
 
 
 def test_what_has_no_spectrum_says_why(browser):
     set_value(browser, "filter", "zeros.weight")
     assert title(browser) == "zeros.weight"
-    reason = "return document.getElementById('spectrum').layout.annotations[0].text"
+    reason = "return document.getElementById('spectrum').spec.why"
     assert browser.execute_script(reason) == "no spectrum: all weights are zero"
     set_value(browser, "filter", "low.weight")
     assert "rank-collapse" in browser.execute_script("return document.getElementById('state').textContent")
@@ -125,7 +133,7 @@ def test_what_has_no_spectrum_says_why(browser):
 
 def test_a_hostile_name_is_drawn_as_text(browser):
     set_value(browser, "matrix", "199")
-    assert title(browser).startswith("&lt;img")
+    assert title(browser).startswith("<img")  # which an SVG has as text
     assert browser.title != "broken in"
     assert browser.execute_script("return document.querySelectorAll('img').length") == 0
 
@@ -137,13 +145,19 @@ def test_the_keyboard_moves_from_matrix_to_matrix(browser):
     set_value(browser, "matrix", "3")
     browser.find_element(By.ID, "next").send_keys(Keys.ENTER)
     assert title(browser) == "blocks.4.weight"
-    chosen = "return document.querySelector('#rows tr[aria-selected=true]').dataset.index"
+    chosen = "return document.querySelector('#rows tr[aria-current=true]').dataset.index"
     assert browser.execute_script(chosen) == "4"
     browser.find_element(By.CSS_SELECTOR, "#rows tr[data-index='7'] button").send_keys(Keys.ENTER)
     assert title(browser) == "blocks.7.weight"
 
 
-def test_rows_are_sorted_as_numbers(browser):
+def rows_by(driver, head, body=""):
+    """What the cells of a column sort by, from top to bottom."""
+    rows = f"document.querySelectorAll('#rows {body} tr[data-index]')"
+    return driver.execute_script(f"return Array.from({rows}, row => row.cells[{head}].dataset.sort)")
+
+
+def test_rows_are_sorted_as_numbers_within_their_kind_and_shape_or_all_together(browser):
     head = next(
         i
         for i, text in enumerate(
@@ -151,13 +165,29 @@ def test_rows_are_sorted_as_numbers(browser):
         )
         if text == "z"
     )
-    browser.execute_script(f"document.querySelectorAll('#rows th button')[{head}].click()")
-    keys = browser.execute_script(
-        f"return Array.from(document.querySelectorAll('#rows tbody tr'), r => r.cells[{head}].dataset.sort)"
-    )
-    numbers = [float(key) for key in keys if key]
+    sort = f"document.querySelectorAll('#rows th button')[{head}].click()"
+    browser.execute_script(sort)
+    of_first = [float(key) for key in rows_by(browser, head, "tbody:nth-of-type(2)") if key]
+    assert 190 < len(of_first) < 200  # the blocks
+    assert of_first == sorted(of_first)
+    browser.execute_script("document.getElementById('grouped').click()")
+    browser.execute_script(sort)
+    numbers = [float(key) for key in rows_by(browser, head) if key]
     assert len(numbers) >= 198
     assert numbers == sorted(numbers)
+    browser.execute_script("document.getElementById('grouped').click()")
+    assert rows_by(browser, 0)[:3] == ["0", "197", "199"]  # of the kind and shape that comes first
+
+
+def test_a_note_stands_once(browser):
+    notes = browser.execute_script("return Array.from(document.querySelectorAll('.notes li'), e => e.textContent)")
+    of_tails = [note for note in notes if "eigenvalues only" in note]
+    assert len(of_tails) == 1
+    assert "blocks.0.weight" in of_tails[0]
+
+
+def test_everybody_can_use_it(browser):
+    assert_everybody_can_use_it(browser)
 
 
 def test_a_phone_shows_it_without_scrolling_sideways(browser):

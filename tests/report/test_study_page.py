@@ -8,13 +8,14 @@ import pytest
 
 from report.browsing import (
     assert_a_phone_needs_no_sideways_scrolling,
+    assert_everybody_can_use_it,
     assert_no_error_and_no_request,
     assert_text_is_readable,
     opened,
     set_value,
 )
 from spectail.cli import main
-from spectail.report.pages import study
+from spectail.report.pages.overlaps import packed_overlaps
 from spectail.report.pages.study import write_report
 from spectail.store.store import Store
 from spectail.study import making
@@ -85,8 +86,11 @@ def browser(folder, tmp_path_factory):
 
 
 def drawn(driver):
-    """The bars of the second spectrum as Plotly has them, and the title of the plot."""
-    return driver.execute_script("const p = document.getElementById('esd'); return [p.data[1].y, p.layout.title.text]")
+    """The bars of the second spectrum, and the title of the chart."""
+    return driver.execute_script(
+        "const { layers, title } = document.getElementById('esd').spec;"
+        "return [layers.findLast(l => l.kind === 'bars').heights, title]"
+    )
 
 
 def test_it_opens_without_an_error_or_a_request(browser):
@@ -112,34 +116,36 @@ def test_the_slider_redraws_the_spectrum_by_keyboard(browser):
     assert before[0] != after[0]
     assert "step 10: " in browser.find_element(By.ID, "state").text
     set_value(browser, "axis", "linear")
-    assert browser.execute_script("return document.getElementById('esd').layout.xaxis.title.text") == "λ"
+    assert browser.execute_script("return document.getElementById('esd').spec.x.title")[0] == "λ"
     assert drawn(browser)[0] != after[0]
 
 
 def test_overlaps_and_the_predicted_spike_are_drawn(browser):
     set_value(browser, "run-filter", "steps=10 published seed 0")
-    assert not browser.execute_script("return document.getElementById('overlaps').hidden")
-    assert browser.execute_script("return document.getElementById('overlaps').data[0].type") == "heatmap"
+    assert not browser.execute_script("return document.getElementById('overlap-panel').hidden")
+    assert browser.execute_script("return document.getElementById('overlaps').spec.layers[0].kind") == "cells"
     set_value(browser, "axis", "log")
     set_value(browser, "step", "1")
-    names = browser.execute_script("return document.getElementById('esd').layout.annotations.map(a => a.text)")
+    names = browser.execute_script(
+        "return document.getElementById('esd').spec.layers.filter(l => l.kind === 'rule').map(l => l.label)"
+    )
     assert names == ["predicted λ₁"]
 
 
 def test_sim_kta_and_overlaps_stand_beside_what_they_are_by_chance(browser):
     set_value(browser, "run-filter", "steps=10 published seed 0")
-    names = browser.execute_script("return document.getElementById('curves').data.map(t => t.name)")
+    names = browser.execute_script("return document.getElementById('alignments').spec.layers.map(l => l.name)")
     assert {"KTA by chance, ± 2 sd", "sim by chance, ± 2 sd"} <= set(names)
     assert "(by chance " in browser.execute_script("return document.getElementById('state').textContent")
-    words = browser.execute_script("return document.getElementById('overlaps').data[0].colorbar.ticktext")
-    assert [word for word in words if "chance" in word] == ["◂ by chance, mean", "◂ by chance, largest"]
+    words = browser.execute_script("return document.getElementById('overlaps-bar').spec.x.ticks.map(t => t[1])")
+    assert [word for word in words if "chance" in word] == ["▴ by chance, mean", "▴ by chance, largest"]
 
 
 def test_overlaps_past_a_rank_are_sent_as_such(folder):
     experiments = paper.Plan(find(["fig9"]), TINY, 1).experiments()
     run = Store(folder).get(next(iter(experiments)))
     short = run.assign_attrs(overlap_ranks=json.dumps([[7, 3]] * run.sizes["pair"]))
-    for whole, part in zip(study._overlaps(run), study._overlaps(short), strict=True):
+    for whole, part in zip(packed_overlaps(run), packed_overlaps(short), strict=True):
         size = whole["size"]
         before, after = (
             np.frombuffer(base64.b64decode(one["b"]), np.uint8).reshape(size, size) for one in (whole, part)
@@ -167,6 +173,10 @@ def test_verdicts_are_filtered_and_sorted(browser):
     assert browser.execute_script(visible) == sorted(everything)
     browser.execute_script("document.querySelectorAll('#verdict-table th button')[1].click()")
     assert browser.execute_script(visible) == sorted(everything, reverse=True)
+
+
+def test_everybody_can_use_it(browser):
+    assert_everybody_can_use_it(browser)
 
 
 def test_a_phone_shows_it_without_scrolling_sideways(browser):

@@ -112,6 +112,18 @@ class ChanceOfOverlaps(NamedTuple):
     largest: float
 
 
+def overlaps_of_pair(run: xr.Dataset, pair: int, side: str) -> tuple[NDArray[np.float64], ChanceOfOverlaps]:
+    """The overlaps of one pair of steps, NaN past a rank, and what independent directions would have.
+
+    Args:
+        run: a two-layer run with overlaps.
+        pair: index of the pair.
+        side: "left" or "right".
+    """
+    overlaps = known_overlaps(run, pair, side)
+    return overlaps, chance_of_overlaps(overlaps, int(run["rows" if side == "left" else "cols"]))
+
+
 def chance_of_overlaps(overlaps: ArrayLike, n: int) -> ChanceOfOverlaps:
     """What independent directions would have where overlaps are known.
 

@@ -66,7 +66,13 @@ FRAME = "#888888"
 BAND = "#80808047"
 """Of where untrained matrices lie; lets through what is behind it."""
 
-_PLOTLY = {
+RAMP = ("#00224E", "#1A386F", "#434E6C", "#61656F", "#7D7C78", "#9B9476", "#BBAF71", "#DCCA60", "#FEE838")
+"""From little to much, on pages: nine of the colours of cividis (Nuñez, Anderton & Renslow 2018)."""
+
+DIVERGING = ("#B2182B", "#D6604D", "#F4A582", "#FDDBC7", "#F7F7F7", "#D1E5F0", "#92C5DE", "#4393C3", "#2166AC")
+"""From negative by way of zero to positive, on pages: Brewer's red and blue."""
+
+_SYMBOLS = {
     "o": "circle", "v": "triangle-down", "D": "diamond", "s": "square", "^": "triangle-up", "*": "star", "X": "x",
     "P": "cross",
 }  # fmt: skip
@@ -87,15 +93,19 @@ def _linear(value: float) -> float:
 
 
 def palette() -> dict[str, Any]:
-    """What the scripts of pages draw with, for JSON: markers are named as Plotly names them."""
+    """What the scripts of pages draw with, for JSON: markers are named as `report/pages/draw.js` names them."""
     return {
-        "phases": {name: {"colour": colour, "symbol": _PLOTLY[marker]} for name, (colour, marker, _) in PHASES.items()},
-        "series": [{"colour": colour, "symbol": _PLOTLY[marker]} for colour, marker in SERIES],
+        "phases": {
+            name: {"colour": colour, "symbol": _SYMBOLS[marker]} for name, (colour, marker, _) in PHASES.items()
+        },
+        "series": [{"colour": colour, "symbol": _SYMBOLS[marker]} for colour, marker in SERIES],
         "first": INITIAL,
         "now": FINAL,
         "marked": MARKED,
         "tail": TAIL,
         "predicted": PREDICTED,
         "band": BAND,
+        "ramp": list(RAMP),
+        "diverging": list(DIVERGING),
         "frame": FRAME,
     }

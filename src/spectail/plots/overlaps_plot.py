@@ -13,7 +13,7 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LogNorm
 from numpy.typing import ArrayLike, NDArray
 
-from spectail.analysis.two_layer_nulls import ChanceOfOverlaps, chance_of_overlaps, known_overlaps, largest_overlap
+from spectail.analysis.two_layer_nulls import ChanceOfOverlaps, largest_overlap, overlaps_of_pair
 from spectail.errors import SettingError, unknown_name
 from spectail.plots.colours import LAW, MARKED
 from spectail.plots.look import in_style, new_axes
@@ -55,18 +55,6 @@ def overlaps(x: Any, *, pair: int = -1, side: str = "left", ax: Axes | None = No
 
 
 _SIDES = ("left", "right")
-
-
-def overlaps_of_pair(run: xr.Dataset, pair: int, side: str) -> tuple[NDArray[np.float64], ChanceOfOverlaps]:
-    """The overlaps of one pair of steps, NaN past a rank, and what independent directions would have.
-
-    Args:
-        run: a two-layer run with overlaps.
-        pair: index of the pair.
-        side: "left" or "right".
-    """
-    overlaps = known_overlaps(run, pair, side)
-    return overlaps, chance_of_overlaps(overlaps, int(run["rows" if side == "left" else "cols"]))
 
 
 def overlap_symbol(side: str, w_step: int, m_step: int) -> str:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spectail.analysis.null_bands import null_band
-from spectail.analysis.two_layer_nulls import with_null_alignments
+from spectail.analysis.two_layer_nulls import overlaps_of_pair, with_null_alignments
 from spectail.experiments.experiment import experiment_of
 from spectail.plots.bands import draw_null
 from spectail.plots.colours import PHASES, SERIES
@@ -22,7 +22,6 @@ from spectail.plots.look import mathtext, new_figure, panel_title, quantity_labe
 from spectail.plots.overlaps_plot import (
     draw_overlap_bar,
     draw_overlaps,
-    overlaps_of_pair,
     title_of_overlaps,
 )
 from spectail.plots.phase_cells import draw_phase_cells, phase_numbers

@@ -340,7 +340,8 @@ def of_tensor(recording: xr.Dataset, tensor: str) -> xr.Dataset:
     if "matrix" not in recording.dims:
         return recording
     labels = recording["tensor"].values if "tensor" in recording.coords else ["weights"] * recording.sizes["matrix"]
-    return recording.isel(matrix=[at for at, label in enumerate(labels) if label == tensor])
+    chosen = [at for at, label in enumerate(labels) if label == tensor]
+    return recording if len(chosen) == len(labels) else recording.isel(matrix=chosen)
 
 
 def labels_of(recording: xr.Dataset) -> list[dict[str, Any]]:
@@ -374,11 +375,17 @@ def frame(recording: xr.Dataset, step: int = -1) -> pd.DataFrame:
     Returns:
         `name` and every quantity of a matrix that the recording has.
     """
-    at = recording.isel(step=step) if "step" in recording.dims else recording
+    if "matrix" not in recording.coords:
+        raise StoreError("the data set has no matrix, so it is no recording of spectail")
+    at = recording.drop_vars("eigenvalues", errors="ignore")
+    at = at.isel(step=step) if "step" in recording.dims else at
     skip = {"matrix", "step"}
     names = [str(n) for n, v in at.variables.items() if set(v.dims) <= {"matrix"} and n not in skip]
-    rows = [{"name": str(one["matrix"].item())} | {n: one[n].item() for n in names} for one in each_matrix(at)]
-    return frame_of_rows(rows)
+    matrices = np.atleast_1d(at["matrix"].values).astype(str).tolist()
+    columns = [np.broadcast_to(at[n].values, len(matrices)).tolist() for n in names]
+    return frame_of_rows(
+        [{"name": name} | dict(zip(names, row, strict=True)) for name, *row in zip(matrices, *columns, strict=True)]
+    )
 
 
 def frame_of_rows(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -1,41 +1,55 @@
-"""The page of a recording of any kind: over steps, over depth, one spectrum, in one HTML file that needs no network.
+"""The page of a recording of any kind: what it says, over steps, one spectrum, over depth, in one HTML file.
 
-What it shows, and what that is called, comes from the table of quantities; its colours from the palette.
+It needs no network. What it shows, and what that is called, comes from the table of quantities; its colours from the
+palette. Not here: what its scripts draw (`recording_data`).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
 from spectail.analysis.answer import Analysis, skipped_of
 from spectail.analysis.completion import complete
 from spectail.analysis.event_groups import events_by_step
-from spectail.analysis.null_bands import null_band, word_of_null
 from spectail.analysis.summary import EFFECT, summarize
 from spectail.errors import SettingError, StoreError
 from spectail.files import write_content
 from spectail.recording.events import events
-from spectail.recording.layout import frame
-from spectail.recording.quantities import OVER, Quantity, quantities_of
+from spectail.recording.layout import frame, of_tensor
+from spectail.recording.quantities import Quantity
 from spectail.recording.reading import load_recording
-from spectail.report.pages.template import SPECTRA_BYTES, json_number, json_numbers, pack_spectrum, page
+from spectail.recording.tensors import tensor_of
+from spectail.report.pages.recording_data import changes_of, data_of, steps_with_spectra, table_of
+from spectail.report.pages.template import page
 from spectail.report.wording import IN_BRACKETS, number_text, recording_title, shown_quantities, with_null
 
 _BRACKETS = ("(…)", IN_BRACKETS.partition(": ")[2])
 
-_FEWEST_POINTS, _MOST_POINTS = 100, 4000  # of one packed spectrum
-
 _EVENTS = 300  # groups of them that are listed
 
-_NUMBERS = 1_000_000  # of all series together; beyond, only what tables show goes into the page
+_CHANGED = 8  # matrices that changed most
+
+_SCRIPTS = ("overlaps.js", "recording_charts.js", "recording.js")
+
+_NUMBER = re.compile(r"\d[\d.]*(?:e[+-]?\d+)?")
+
+_UPDATES = "What changes the weights: the step that the optimizer makes, and what it is made of."
+
+_OVERLAPS = (
+    "Squared cosines between the directions of the weights W and of the update M, the strongest first; "
+    "the numbers are of the steps that they were taken at."
+)
 
 
 def write_page(shown: Any, path: str | os.PathLike[str], *, command: str = "") -> Path:
@@ -84,29 +98,46 @@ def page_of(shown: Any, *, command: str = "", version: str = "") -> str:
     if not recording.sizes["step"] or not recording["matrix"].size:
         raise StoreError("the recording holds no measurement, so there is nothing to show on a page")
     recording = complete(recording)
-    table = frame(recording)
-    shown_steps = _steps_with_spectra(recording)
-    skipped = skipped_of(recording)
+    of_weights = [tensor_of(str(name)) == "weights" for name in np.atleast_1d(recording["matrix"].values)]
+    shown_steps, changes = steps_with_spectra(recording), changes_of(recording)
+    data, arrays = data_of(recording, shown_steps, changes)
+    columns = sorted(
+        shown_quantities(of_tensor(recording, "weights")), key=lambda q: (q.drawn != "phase", q.of == "matrix")
+    )
+    table = frame(recording)[of_weights]
+    alike = _shape_of_all(table)
+    columns = [q for q in columns if not (alike and q.of == "matrix")]
+    notes, numbers = _notes(table)
     happened = _event_groups(recording)
+    beside = _UPDATES if not all(of_weights) else _OVERLAPS if data["overlaps"] else ""
     return page(
         "recording",
-        _data(recording, shown_steps),
+        data,
+        arrays,
+        _SCRIPTS,
         title=recording_title(recording),
         kind=str(recording.attrs.get("of", "")),
+        count=sum(of_weights),
         summary=summarize(recording),
         effect=EFFECT,
         command=command,
         steps=recording["step"].values.tolist(),
-        columns=["matrix", *(q.head for q in shown_quantities(recording))],
-        rows=_rows(recording, table.to_dict("records")),
+        changed=_changed(recording, changes),
+        columns=["#", "matrix", *(q.head for q in columns)],
+        alike=alike,
+        bodies=_bodies(table, columns, numbers),
+        notes=notes,
         groups=happened[:_EVENTS],
         more=max(len(happened) - _EVENTS, 0),
-        skipped=skipped or (),
+        skipped=_skipped(recording),
+        n_skipped=len(skipped_of(recording) or ()),
         spectra=len(shown_steps),
         seconds=_seconds(recording),
-        about=[(q.head, q.text) for q in shown_quantities(recording)] + [_BRACKETS],
+        about=[(q.head, q.text) for q in columns] + [_BRACKETS],
         left_out=json.loads(recording.attrs.get("left_out", "[]")),
         version=version,
+        beside=beside,
+        overlaps=len(data["overlaps"]),
     )
 
 
@@ -134,147 +165,93 @@ def _seconds(recording: xr.Dataset) -> dict[str, float]:
     }
 
 
-def _table(recording: xr.Dataset, name: str) -> NDArray[Any]:
-    """A quantity as (steps × matrices), of recordings with one matrix too; eigenvalues have an axis more."""
-    values = recording[name].transpose("step", "matrix", ..., missing_dims="ignore").values
-    return values if "matrix" in recording[name].dims else values[:, None]
-
-
-def _steps_with_spectra(recording: xr.Dataset) -> list[int]:
-    """The steps whose spectra go into the page: all, or as many as keep it small, evenly."""
-    if "eigenvalues" not in recording:
-        return []
-    most = max(int(SPECTRA_BYTES / (2.7 * _FEWEST_POINTS * recording["matrix"].size)), 2)
-    count = recording.sizes["step"]
-    chosen: list[int] = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
-    return chosen
-
-
-def _data(recording: xr.Dataset, shown_steps: list[int]) -> dict[str, Any]:
-    """What the script draws."""
+def _changed(recording: xr.Dataset, changes: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """The matrices that changed most, and how: their phases, and what of them changed."""
     names = [str(name) for name in np.atleast_1d(recording["matrix"].values)]
-    phases = sorted({str(phase) for phase in recording["phase"].values.ravel()})
-    series = [q for q in quantities_of(recording) if _is_of_a_matrix(q, recording)]
-    if len(names) * recording.sizes["step"] * len(series) > _NUMBERS:
-        series = [q for q in series if q.head or q.name in ("ks_xmin", "bulk_edge", "visible_edge")]
-    points = int(np.clip(SPECTRA_BYTES / (2.7 * max(len(shown_steps) * len(names), 1)), _FEWEST_POINTS, _MOST_POINTS))
-    tables = {q.name: json_numbers(_table(recording, q.name).T.astype(float)) for q in series}
-    words = ("phase", "note", "n_spikes", "taken_out")
-    phase, note, n_spikes, taken_out = (_table(recording, name) for name in words)
-    labels = {
-        name: np.atleast_1d(recording[name].values)
-        for name in ("rows", "cols", "slices", "kind")
-        if name in recording.coords
-    }
-    spectra = _table(recording, "eigenvalues") if shown_steps else np.empty(0)
-    nulls = {q.name: _nulls(recording, q) for q in series if q.null}
-    matrices = []
-    for at, name in enumerate(names):
-        rows, cols, slices = (int(labels[key][at]) if key in labels else 1 for key in ("rows", "cols", "slices"))
-        matrices.append(
-            {
-                "name": name,
-                "kind": str(labels["kind"][at]) if "kind" in labels else "",
-                "rows": rows,
-                "cols": cols,
-                "slices": slices,
-                "taken_out": [str(one) for one in taken_out[:, at]],
-                "nulls": {key: rows_[at] for key, rows_ in nulls.items() if rows_[at] is not None},
-                "series": {key: table[at] for key, table in tables.items()},
-                "phases": [phases.index(str(one)) for one in phase[:, at]],
-                "notes": [str(one) for one in note[:, at]],
-                "spectra": [_packed(spectra[step, at], points, n_spikes[step, at]) for step in shown_steps],
-            }
-        )
-    return {
-        "steps": recording["step"].values.tolist(),
-        "shown": shown_steps,
-        "phases": phases,
-        "quantities": {q.name: _described(q) for q in series},
-        "of_training": [one for q in quantities_of(recording) for one in _training_curves(recording, q)],
-        "matrices": matrices,
-    }
+    most = [int(at) for at in np.argsort(-changes, kind="stable")[:_CHANGED] if changes[at] > 0]
+    phases = table_of(recording, "phase")
+    return [{"at": at, "name": names[at], "words": _change_in_words(recording, phases[:, at], at)} for at in most]
 
 
-def _is_of_a_matrix(q: Quantity, recording: xr.Dataset) -> bool:
-    """Whether a quantity is a number of each matrix at each step, and known of some."""
-    values = recording[q.name]
-    numeric = OVER[q.of] == ("step", "matrix") and values.dtype.kind not in "OSUT" and "step" in values.dims
-    return numeric and set(values.dims) <= {"step", "matrix"} and bool(np.isfinite(values.values.astype(float)).any())
+def _change_in_words(recording: xr.Dataset, phases: NDArray[Any], at: int) -> str:
+    first, last = str(phases[0]), str(phases[-1])
+    words = [first if first == last else f"{first} → {last}"]
+    for name, head in (("pl_alpha_hill", "Hill"), ("effective_rank", "effective rank")):
+        values = table_of(recording, name)[:, at].astype(float) if name in recording else np.empty(0)
+        there = values[np.isfinite(values)]
+        if len(there):
+            words.append(f"{head} {number_text(there[0], 3)} → {number_text(there[-1], 3)}")
+    return ", ".join(words)
 
 
-def _described(q: Quantity) -> dict[str, Any]:
-    """How a quantity is drawn; without a symbol it is not offered."""
-    error = "alpha_stderr" if q.name == "pl_alpha_ks" else ""
-    names = {key: getattr(q, key) for key in ("symbol", "text", "drawn", "head")}
-    return names | {"integer": q.dtype is int, "error": error, "chance": word_of_null(q)}
+def _notes(table: pd.DataFrame) -> tuple[list[dict[str, Any]], dict[str, list[int]]]:
+    """What the rows note, each once though its numbers may differ; and by name the numbers of its notes."""
+    alike: dict[str, list[tuple[str, str]]] = {}
+    for name, note in zip(table["name"], table["note"], strict=True):
+        for part in filter(None, str(note).split("; ")):
+            alike.setdefault(_NUMBER.sub("…", part), []).append((str(name), part))
+    notes: list[dict[str, Any]] = []
+    numbers: dict[str, list[int]] = {}
+    for number, (pattern, of) in enumerate(alike.items(), 1):
+        text = of[0][1] if len({part for _, part in of}) == 1 else pattern
+        notes.append({"number": number, "text": text, "names": [name for name, _ in of]})
+        for name, _ in of:
+            numbers.setdefault(name, []).append(number)
+    return notes, numbers
 
 
-def _training_curves(recording: xr.Dataset, q: Quantity) -> list[dict[str, Any]]:
-    """Curves of the training itself (loss, learning rate, …) over steps or updates; one a parameter group."""
-    values = recording[q.name]
-    along = next((str(dim) for dim in ("step", "update") if dim in values.dims), "")
-    if (
-        not along
-        or OVER[q.of] == ("step", "matrix")
-        or "matrix" in values.dims
-        or values.dtype.kind in "OSUT"
-        or not q.symbol
-        or q.name.startswith("null_")  # drawn as a band
-    ):
-        return []
-    table = values.transpose(along, ...).values.reshape(values.sizes[along], -1).astype(float)
-    numbered, band = table.shape[1] > 1, null_band(recording, q)
-    known = band is not None and bool(np.isfinite(band).any())
-    return [
-        {
-            **_described(q),
-            "symbol": f"{q.symbol} of group {at}" if numbered else q.symbol,
-            "name": f"{q.name}.{at}" if numbered else q.name,
-            "x": values[along].values.tolist(),
-            "y": [json_number(value) for value in table[:, at]],
-            "band": [[json_number(value) for value in line] for line in np.asarray(band)] if known else None,
-        }
-        for at in range(table.shape[1])
-        if np.isfinite(table[:, at]).any()
-    ]
+def _bodies(table: pd.DataFrame, shown: list[Quantity], notes: Mapping[str, list[int]]) -> list[dict[str, Any]]:
+    """The rows of the table, each matrix at the last step, by kind and shape; all together where few are alike."""
+    labels = _labels(table)
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for at, row in enumerate(table.to_dict("records")):
+        cells = [_cell(row, q) for q in shown]
+        name = str(row["name"])
+        body = groups.setdefault(tuple(row[label] for label in labels), [])
+        body.append({"at": table.index[at], "name": name, "notes": notes.get(name, ()), "cells": cells})
+    if len(groups) > len(table) / 2 or len(groups) == 1:
+        return [{"title": "", "rows": sorted(chain(*groups.values()), key=lambda row: row["at"])}]
+    return [{"title": _shape_in_words(labels, key, len(rows)), "rows": rows} for key, rows in groups.items()]
 
 
-def _nulls(recording: xr.Dataset, q: Quantity) -> list[list[float | None] | None]:
-    """Where each matrix would lie by chance: two standard deviations below the typical value, that, and two above."""
-    count = recording["matrix"].size
-    last = recording.isel(step=-1) if q.null in recording and "step" in recording[q.null].dims else recording
-    band = null_band(last, q)
-    if band is None:
-        return [None] * count
-    bounds = np.broadcast_to(band.reshape(3, -1), (3, count)).T
-    return [[json_number(one) for one in three] if np.isfinite(three).all() else None for three in bounds]
+def _labels(table: pd.DataFrame) -> list[str]:
+    return [name for name in ("kind", "rows", "cols", "slices") if name in table]
 
 
-def _packed(values: NDArray[Any], points: int, n_spikes: float) -> dict[str, Any] | None:
-    """A spectrum in few bytes; none where nothing can be drawn."""
-    there = values[~np.isnan(values)].astype(float)
-    if not len(there) or not np.isfinite(there).all() or there.max() <= 0:
-        return None
-    return pack_spectrum(there, points, int(np.nan_to_num(n_spikes)))
+def _shape_of_all(table: pd.DataFrame) -> str:
+    """Kind and shape, where several matrices have the same."""
+    labels = _labels(table)
+    distinct = table[labels].drop_duplicates().itertuples(index=False)
+    different = [tuple(row) for row in distinct]
+    return _shape_in_words(labels, different[0], len(table)) if len(different) == 1 < len(table) else ""
 
 
-def _rows(recording: xr.Dataset, rows: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The table: each matrix at the last step."""
-    shown = shown_quantities(recording)
-    return [{"name": row["name"], "note": row.get("note", ""), "cells": [_cell(row, q) for q in shown]} for row in rows]
+def _shape_in_words(labels: list[str], key: tuple[Any, ...], count: int) -> str:
+    of = {"kind": "", "slices": 1, **dict(zip(labels, key, strict=True))}
+    shape = f"{of['rows']}×{of['cols']}" if "rows" in of else ""
+    pooled = f", {of['slices']} slices" if of["slices"] != 1 else ""
+    return f"{of['kind']} {shape}{pooled} – {count} matri{'x' if count == 1 else 'ces'}".strip()
 
 
 def _cell(row: Mapping[str, Any], q: Quantity) -> dict[str, Any]:
     value = row[q.name]
     if q.dtype is str:
-        return {"text": str(value), "key": str(value), "word": True}
+        return {"text": str(value), "key": str(value), "word": True, "phase": q.drawn == "phase"}
     text = number_text(value)
     return {
         "text": with_null(text, row.get(q.null)),
         "key": "" if text == "–" else f"{float(value):.8g}",
         "word": False,
+        "phase": False,
     }
+
+
+def _skipped(recording: xr.Dataset) -> dict[str, list[str]]:
+    """Parameters that were not measured, with their shapes, by reason."""
+    by_reason: dict[str, list[str]] = {}
+    for one in skipped_of(recording) or ():
+        by_reason.setdefault(one.reason, []).append(f"{one.name} ({'×'.join(map(str, one.shape))})")
+    return by_reason
 
 
 def _event_groups(recording: xr.Dataset) -> list[dict[str, Any]]:

@@ -17,15 +17,16 @@ import numpy as np
 import xarray as xr
 from PIL import Image
 
-from spectail.analysis.two_layer_nulls import largest_overlap, with_null_alignments
+from spectail.analysis.two_layer_nulls import with_null_alignments
 from spectail.errors import StoreError
 from spectail.experiments.experiment import Experiment, experiment_of
 from spectail.experiments.protocols import PROTOCOLS
 from spectail.experiments.theory import predicted_spike, untrained_law
 from spectail.files import write_content
-from spectail.plots.overlaps_plot import overlaps_of_pair
 from spectail.recording.reading import load_recording
-from spectail.report.pages.template import SPECTRA_BYTES, json_number, pack_spectrum, page
+from spectail.report.pages.overlaps import packed_overlaps
+from spectail.report.pages.packing import PackedArrays, PackedSpectra, cells_a_decade
+from spectail.report.pages.template import json_number, page
 from spectail.report.wording import duration
 from spectail.running.processes import worker_pool
 from spectail.store.locks import shared_lock
@@ -36,8 +37,6 @@ from spectail.study.settings import figure_folder, picture_stem
 from spectail.sweeps.worker import PRELOAD
 
 _FEW = 300  # runs, which are read before a process has started
-
-_BLOCK = 24  # directions shown of an overlap matrix
 
 _PICTURE_WIDTH = 1150
 
@@ -69,17 +68,18 @@ def write_report(root: Path, scale: str = "paper") -> Path:
         raise StoreError(f"{root} holds neither runs nor figures; expected a folder that spectail wrote to")
     of_artifacts = {key for artifact in artifacts for of in artifact["runs"].values() for key in of}
     chosen = [key for key in keys if not artifacts or key in of_artifacts]
-    points, data = _pack(store, chosen)
+    data, arrays = _pack(store, chosen)
     text = page(
         "study",
         data,
+        arrays,
+        ("overlaps.js", "study.js"),
         title=str(root.resolve().name),
         small=scale != "paper",
         artifacts=artifacts,
         protocols=list(PROTOCOLS),
         claims=[claim for artifact in artifacts for claim in artifact["claims"]],
         runs=len(data["runs"]),
-        points=points,
     )
     path = root / ("report.html" if scale == "paper" else f"report-{scale}.html")
     with shared_lock(store.write_lock):
@@ -116,21 +116,26 @@ def _picture(path: Path) -> dict[str, Any]:
     return {"source": source, "width": image.width, "height": image.height}
 
 
-def _pack(store: Store, keys: Sequence[str]) -> tuple[int, dict[str, Any]]:
+def _pack(store: Store, keys: Sequence[str]) -> tuple[dict[str, Any], PackedArrays]:
     """Runs and their spectra for the explorer; equal spectra, as at step 0 of a sweep, once."""
-    spectra: dict[bytes, int] = {}
+    places: dict[bytes, int] = {}
     distinct: list[Values] = []
+    spikes: list[float] = []
     runs = []
     for run, values in _read_all([store.runs / f"{key}.nc" for key in keys]):
         indices: list[int] = []
-        for spectrum in values:
-            indices.append(spectra.setdefault(hashlib.sha256(spectrum.tobytes()).digest(), len(distinct)))
+        for spectrum, n_spikes in zip(values, run["series"]["n_spikes"], strict=True):
+            indices.append(places.setdefault(hashlib.sha256(spectrum.tobytes()).digest(), len(distinct)))
             if indices[-1] == len(distinct):
                 distinct.append(spectrum)
+                spikes.append(n_spikes or 0.0)
         runs.append({**run, "spectra": indices})
     runs.sort(key=lambda run: run["label"])
-    points = int(np.clip(SPECTRA_BYTES / (2.7 * max(len(distinct), 1)), 100, 4000))
-    return points, {"runs": runs, "spectra": [pack_spectrum(values, points) for values in distinct]}
+    packed, arrays = PackedSpectra(cells_a_decade(len(distinct))), PackedArrays()
+    numbers = [packed.add(spectrum[None], np.array([n])).item() for spectrum, n in zip(distinct, spikes, strict=True)]
+    for run in runs:
+        run["spectra"] = [numbers[index] for index in run["spectra"]]
+    return {"runs": runs, "spectra": packed.packed(arrays)}, arrays
 
 
 def _read_all(paths: Sequence[Path]) -> Iterator[tuple[dict[str, Any], Values]]:
@@ -169,7 +174,7 @@ def _run(run: xr.Dataset) -> dict[str, Any]:
         "phases": [str(phase) for phase in run.phase.values],
         "law": {"h": e.h, "d": e.d, "variance": law.variance, "edge": law.edges[1]},
         "predicted": predicted_spike(e),
-        "overlaps": list(_overlaps(run)),
+        "overlaps": packed_overlaps(run),
     }
 
 
@@ -180,27 +185,3 @@ def _null(run: xr.Dataset, name: str) -> list[list[float] | None] | None:
         return None
     pairs = zip(means.tolist(), spreads.tolist(), strict=True)
     return [[float(f"{one:.3g}") for one in pair] if np.isfinite(pair).all() else None for pair in pairs]
-
-
-def _overlaps(run: xr.Dataset) -> list[dict[str, Any]]:
-    blocks = []
-    for pair in range(run.sizes.get("pair", 0)):
-        s, t = int(run.w_step[pair]), int(run.m_step[pair])
-        for side, role in (("left", "U"), ("right", "V")):
-            matrix, chance = overlaps_of_pair(run, pair, side)
-            block = matrix[:_BLOCK, :_BLOCK]
-            levels = np.round(254 * (1 + np.log10(np.clip(block, 1e-4, 1.0)) / 4))
-            packed = np.where(np.isnan(levels), 255, levels).astype(np.uint8)  # 255: past a rank
-            known = np.isfinite(matrix)
-            blocks.append(
-                {
-                    "name": f"O({role}_W{s}, {role}_M{t})",
-                    "size": len(block),
-                    "max": json_number(largest_overlap(matrix)),
-                    "mean": json_number(chance.mean),
-                    "largest": json_number(chance.largest),
-                    "ranks": [["W", int(known.any(1).sum())], ["M", int(known.any(0).sum())]],
-                    "b": base64.b64encode(packed.tobytes()).decode(),
-                }
-            )
-    return blocks
