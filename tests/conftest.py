@@ -21,9 +21,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 CHECKED = ["spectra", "weights", "analysis", "monitor", "experiments"]
 jaxtyping.install_import_hook([f"spectail.{room}" for room in CHECKED], "typechecker.check")
 
-if (
-    "PYTEST_XDIST_WORKER" not in os.environ
-):  # nulls that an earlier version has kept may differ in the last bit; workers of tests inherit this
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    # Nulls that an earlier version has kept may differ in the last bit. Workers of tests inherit this folder.
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="spectail-tests-")
     atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
