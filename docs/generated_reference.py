@@ -16,8 +16,8 @@ from spectail.cli import COMMANDS, main
 from spectail.recording.quantities import OVER, QUANTITIES, Quantity
 
 TOPICS = {
-    "Measure a model": """analyze compare analyze_series Analysis Comparison summarize complete weightwatcher_summary
-        layer_rates FARMS LOCALISATION""",
+    "Measure a model": """analyze compare analyze_series Analysis Comparison SideBySide summarize complete
+        weightwatcher_summary layer_rates FARMS LOCALISATION""",
     "Watch a training": """SpectralMonitor AlertThresholds every at log_spaced budget SpectralCallback
         SpectralTrainerCallback""",
     "Recordings": "load_recording events each_matrix write_page Quantity quantities",

@@ -5,6 +5,7 @@ from .analysis.answer import Analysis as Analysis
 from .analysis.model import analyze as analyze
 from .analysis.answer import Comparison as Comparison
 from .analysis.model import compare as compare
+from .analysis.side_by_side import SideBySide as SideBySide
 from .analysis.series import analyze_series as analyze_series
 from .analysis.on_request import FARMS as FARMS
 from .analysis.on_request import LOCALISATION as LOCALISATION

@@ -30,16 +30,66 @@ def step_progress(steps: int) -> Iterator[StepProgress]:
         yield lambda step, steps: progress.update(task, completed=step, text=f"step {step} of {steps}")
 
 
-def bar(*left: ProgressColumn) -> Progress:
-    """A bar with what is done, and how long the rest takes; on the standard error of a terminal.
+def bar(*left: ProgressColumn, line: Callable[[], str] | None = None, seconds: float = 60.0) -> Bar:
+    """A bar with what is done, and how long the rest takes; where standard error is no terminal, a line a minute.
 
     Args:
         left: what says how long the rest takes; by default it goes by the last half minute.
+        line: says how far it is; by default the text of its first task, with its share and what is left at this pace.
+        seconds: between two lines. Nothing is shown where the work ends sooner.
     """
     rest = left or (TextColumn("left"), TimeRemainingColumn())
-    columns = (TextColumn("{task.fields[text]}"), BarColumn(), TimeElapsedColumn(), *rest)
-    out = Console(stderr=True)
-    return Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
+    return Bar(line, seconds, TextColumn("{task.fields[text]}"), BarColumn(), TimeElapsedColumn(), *rest)
+
+
+_silent = False
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """No bar and no line is shown."""
+    global _silent
+    before, _silent = _silent, True
+    try:
+        yield
+    finally:
+        _silent = before
+
+
+class Bar(Progress):
+    """A bar on a terminal, lines in a file."""
+
+    def __init__(self, line: Callable[[], str] | None, seconds: float, *columns: ProgressColumn) -> None:
+        out = Console(stderr=True)
+        super().__init__(*columns, console=out, transient=True, disable=_silent or not out.is_terminal)
+        self._line, self._seconds, self._stopped = line or self._line_of_task, seconds, threading.Event()
+        self._began, self.prints_lines = time.monotonic(), not (_silent or out.is_terminal)
+
+    def start(self) -> None:
+        """Show it."""
+        super().start()
+        if self.prints_lines:
+            threading.Thread(target=self._print_lines, daemon=True).start()
+
+    def stop(self) -> None:
+        """Show it no more."""
+        self._stopped.set()
+        super().stop()
+
+    def _print_lines(self) -> None:
+        while not self._stopped.wait(self._seconds):
+            print(self._line(), file=sys.stderr, flush=True)
+
+    def _line_of_task(self) -> str:
+        task = self.tasks[0] if self.tasks else None
+        share = task.completed / task.total if task and task.total else 0.0
+        return f"{task.fields['text'] if task else 'begun'}, {100 * share:.0f} %{_left(share, self._began)}"
+
+
+def _left(share: float, began: float, before: float = 0.0) -> str:
+    """How long the rest takes at the pace so far."""
+    pace = (share - before) / max(time.monotonic() - began, 1e-9)
+    return f", about {_about((1 - share) / pace)} left" if pace > 0 else ""
 
 
 class WorkProgress:
@@ -67,20 +117,18 @@ class WorkProgress:
     ) -> None:
         self._total, self._done, self._share, self._share_before = total, done, share, share
         self._unit = unit
-        self._name, self._tell, self._seconds = "opening", tell, seconds
-        self._started, self._ended = time.monotonic(), threading.Event()
-        self._bar = bar(TextColumn("{task.fields[left]}"))
-        self._bar.disable = self._bar.disable or tell is not None
+        self._name, self._tell = "opening", tell
+        self._began = time.monotonic()
+        self._bar = bar(TextColumn("{task.fields[left]}"), line=self.line, seconds=seconds)
+        if tell is not None:
+            self._bar.disable, self._bar.prints_lines = True, False
         self._task = self._bar.add_task("matrices", total=1.0, text=self._name, left="")
 
     def __enter__(self) -> WorkProgress:
         self._bar.start()
-        if self._bar.disable and self._tell is None:
-            threading.Thread(target=self._print_lines, daemon=True).start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._ended.set()
         self._bar.stop()
 
     def begin(self, name: str) -> None:
@@ -115,8 +163,7 @@ class WorkProgress:
 
     def line(self) -> str:
         """How far it is, and how long the rest takes at the pace so far."""
-        pace = (self._share - self._share_before) / max(time.monotonic() - self._started, 1e-9)
-        left = f", about {_about((1 - self._share) / pace)} left" if pace > 0 else ""
+        left = _left(self._share, self._began, self._share_before)
         return f"{self._done} of {self._total} {self._unit}, {100 * self._share:.0f} % of the work{left}"
 
     def _show(self) -> None:
@@ -126,10 +173,6 @@ class WorkProgress:
             left = self.line().partition(", about ")[2]
             self._bar.update(self._task, completed=self._share, text=f"{self._done} of {self._total} · {self._name}")
             self._bar.update(self._task, left=f"about {left}" if left else "")
-
-    def _print_lines(self) -> None:
-        while not self._ended.wait(self._seconds):
-            print(self.line(), file=sys.stderr, flush=True)
 
 
 class PartProgress:
@@ -169,7 +212,8 @@ def _about(seconds: float) -> str:
 def training_progress(steps: int, title: str = "") -> Iterator[TrainingProgress]:
     """A bar over the steps of a training; none on any but the first of many processes."""
     progress = bar()
-    progress.disable = progress.disable or os.environ.get("RANK", "0") != "0"
+    if os.environ.get("RANK", "0") != "0":
+        progress.disable, progress.prints_lines = True, False
     with progress:
         task = progress.add_task("steps", total=max(steps, 1), text=f"{title}step 0")
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import xarray as xr
+from torch import Tensor
 
 from spectail.analysis.answer import Analysis, Comparison, skipped_of
 from spectail.analysis.choices import check_existing, checked_nulls
@@ -29,7 +31,8 @@ from spectail.analysis.pieces import (
     reading_options,
 )
 from spectail.analysis.resuming import Kept, header_of
-from spectail.errors import SourceError
+from spectail.analysis.side_by_side import SideBySide
+from spectail.errors import SettingError, SourceError
 from spectail.progress import MatrixProgress, WorkProgress
 from spectail.recording.growing_analysis import GrowingAnalysis
 from spectail.recording.journal_reading import journal_path
@@ -125,7 +128,8 @@ def analyze(
     reading = reading_options(conv, key, heads)
     if after is not None:
         warnings.warn("analyze(after=…) is now spectail.compare(before, after)", DeprecationWarning, stacklevel=2)
-        return compare(source, after, conv=conv, nulls=nulls, tail=tail, seed=seed, progress=progress)
+        changed: Comparison = compare(source, after, conv=conv, nulls=nulls, tail=tail, seed=seed, progress=progress)
+        return changed
     request = Request(
         "analysis", (source,), reading, layers, checked_nulls(nulls), tail, seed, device, dict(measure or {}), base
     )
@@ -133,9 +137,13 @@ def analyze(
     return Analysis(*_record(request, compute, out, existing, progress))
 
 
-def compare(
+@overload
+def compare(before: Mapping[str, Any], after: None = None, **options: Any) -> SideBySide: ...
+@overload
+def compare(before: Any, after: Any, **options: Any) -> Comparison: ...
+def compare(  # type: ignore[misc]  # both take its options
     before: Any,
-    after: Any,
+    after: Any = None,
     *,
     key: str | None = None,
     layers: str | Sequence[str] | None = None,
@@ -152,12 +160,15 @@ def compare(
     out: str | os.PathLike[str] | None = None,
     existing: str = "resume",
     progress: MatrixProgress | None = None,
-) -> Comparison:
-    """What changed between two states of a model: the spectra of W_after − W_before, one row a matrix.
+) -> Comparison | SideBySide:
+    """What changed between two states of a model; or, of a dictionary, several models side by side.
+
+    Of two states, the spectra of W_after − W_before are measured, one row a matrix. Of a dictionary of models by their
+    labels, each is analysed by itself; they may have any shapes, and no past in common.
 
     Args:
-        before: a module, a state dict, or the path of a checkpoint, as for `analyze`.
-        after: the same model later, in any of these forms.
+        before: a module, a state dict, or the path of a checkpoint, as for `analyze`; or a dictionary of such.
+        after: the same model later, in any of these forms; None where `before` is a dictionary of models.
         key: of the state dict that is meant, in both.
         layers: names of matrices, or patterns; as for `analyze`, as are the others.
         conv: how a convolution's kernel becomes matrices.
@@ -175,8 +186,9 @@ def compare(
         progress: called with the share of the work that is done and the name of a matrix.
 
     Returns:
-        rows of the differences, with `top_overlap_left` and `top_overlap_right`: the squared cosines between the
-        strongest singular vectors before and after, averaged over the slices of a kernel.
+        of a dictionary, `SideBySide`: one row a matrix; else rows of the differences, with `top_overlap_left` and
+        `top_overlap_right`: the squared cosines between the strongest singular vectors before and after, averaged over
+        the slices of a kernel.
 
     Raises:
         SourceError: a source is not understood, a file is not what it says it is, or the two have no matrix in common.
@@ -189,8 +201,27 @@ def compare(
     >>> first, later = {"w": torch.eye(20)}, {"w": 2 * torch.eye(20)}
     >>> compare(first, later, nulls=False).frame["spectral_norm"].tolist()
     [1.0]
+    >>> compare({"first": first, "later": later}, nulls=False).frame["distance: later"].tolist()
+    [0.0]
     """
     tail = _asked_for_tail(tail, p_value)
+    if after is None:
+        if not isinstance(before, Mapping) or not before or any(isinstance(one, Tensor) for one in before.values()):
+            raise SettingError("compare needs two models, or a dictionary of models by their labels")
+        for label in before:
+            if not _LABEL.fullmatch(str(label)):
+                raise SettingError(f"label={label!r} is not valid; expected letters, digits, spaces, or one of _+=@.-")
+        folders = {label: None if out is None else Path(out) / label for label in before}
+        return SideBySide(
+            {
+                label: analyze(
+                    source, key=key, layers=layers, conv=conv, heads=heads, nulls=nulls, tail=tail, seed=seed,
+                    device=device, workers=workers, ray=ray, resources=resources, out=folders[label],
+                    existing=existing, progress=progress,
+                )
+                for label, source in before.items()
+            }
+        )  # fmt: skip
     reading = reading_options(conv, key, heads)
     request = Request("comparison", (before, after), reading, layers, checked_nulls(nulls), tail, seed, device)
     compute = Compute(device or "cpu", workers, ray, resources, threads=1)
@@ -203,6 +234,8 @@ def _asked_for_tail(tail: bool, p_value: bool) -> bool:
         warnings.warn(sentence, DeprecationWarning, stacklevel=3)
     return tail or p_value
 
+
+_LABEL = re.compile(r"[\w+=@-][\w+=@. -]{0,99}")
 
 FILE = "spectra.nc"
 """What the recording of an analysis is called in its folder."""

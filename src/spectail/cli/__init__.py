@@ -11,11 +11,13 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn
 
 import tyro
 
-from spectail.errors import SpectailError, naming_the_extra, unknown_name
+from spectail.cli.printing import Printing, with_file
+from spectail.errors import SettingError, SpectailError, naming_the_extra, unknown_name
 
 COMMANDS = {
     "run": "run:Run",
@@ -26,6 +28,7 @@ COMMANDS = {
     "report": "report:Report",
     "watch": "watch:Watch",
     "analyze": "analyze:Analyze",
+    "compare": "compare:Compare",
     "series": "series:SeriesCommand",
     "train": "train:Train",
     "store": "store:StoreCommand",
@@ -53,7 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         words = ["--tyro-print-completion", _shell(words[1:])]
     name = words[0] if words else ""
     if name in COMMANDS:  # the others are not imported
-        chosen = tyro.cli(_command(name), args=_with_address(words[1:]), prog=f"spectail {name}")
+        try:
+            words = with_file(name, _with_address(words[1:]))
+        except SettingError as error:
+            _fail(str(error))
+        chosen = tyro.cli(_command(name), args=words, prog=f"spectail {name}")
     else:
         chosen = tyro.extras.subcommand_cli_from_dict(
             {name: _command(name) for name in COMMANDS},
@@ -62,10 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             description="How the spectrum of a neural network's weights evolves while it trains.",
         )
     warnings.showwarning = _print_warning
+    printing = getattr(chosen, "printing", Printing())
     try:
-        with naming_the_extra(f"spectail {name}"):
+        with naming_the_extra(f"spectail {name}"), _without_bars() if printing.quiet else nullcontext():
             chosen()
     except (SpectailError, OSError) as error:
+        if printing.verbose:
+            traceback.print_exc()
         _fail(str(error))
     except KeyboardInterrupt as interrupt:
         sentence = (
@@ -80,6 +90,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         traceback.print_exc()
         print("error: this is a fault of spectail itself; please report it with the lines above", file=sys.stderr)
         sys.exit(1)
+
+
+def _without_bars() -> AbstractContextManager[None]:
+    from spectail.progress import silent
+
+    return silent()
 
 
 def _shell(words: Sequence[str]) -> str:

@@ -13,11 +13,10 @@ import tyro
 
 from spectail.cli.measuring import Measuring
 from spectail.cli.option import option
+from spectail.cli.printing import AnsweringRows, PrintingRows
 from spectail.errors import SettingError, unknown_name
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from spectail.analysis.answer import Analysis
 
 
@@ -44,19 +43,19 @@ class Analyze(Measuring):
         str | None, option(metavar="layer|kind", help="Also a table with one row a layer of the model, or a kind.")
     ] = None
     p_value: Annotated[bool, option(help="The first edition's --tail.")] = False
+    printing: AnsweringRows = dataclasses.field(default_factory=PrintingRows)
 
     def __call__(self) -> None:
         """Analyse, print, and write the files."""
         if self.by not in (None, "layer", "kind"):
             raise SettingError(unknown_name("by", self.by, ("layer", "kind")))
         self.check()
+        self.printing.rows()  # is refused before anything is measured
         if self.list:
             self._print_list()
             return
         self.prepare()
         from spectail.analysis.model import analyze, compare
-        from spectail.report.terminal.recording import print_recording, print_rolled_up
-        from spectail.report.terminal.tables import print_paths
 
         options = {**self.arguments(), "p_value": self.p_value, "out": self.out}
         if self.out is not None:
@@ -69,14 +68,7 @@ class Analyze(Measuring):
             analysis = analyze(self.source, base=self.base, **options)
         else:
             analysis = compare(self.source, self.after, **options)
-        # before it is printed: whoever reads that may stop in the middle
-        paths = [] if self.out is None else save_analysis(analysis, self.out, self._command())
-        print_recording(analysis.recording)
-        if self.by is not None:
-            print_rolled_up(analysis.roll_up(self.by))
-        if paths:
-            print_paths(paths)
-        _report_unmeasured(analysis.frame["note"], again=self.out is not None)
+        finish_analysis("analyze", analysis, self.out, self._command(), self.printing, self.by)
 
     def _command(self) -> str:
         """The command that gives the same rows, without what is secret in addresses."""
@@ -94,14 +86,54 @@ class Analyze(Measuring):
         return shlex.join(["spectail", "analyze", *words, *(["--tail"] if self.tail or self.p_value else [])])
 
     def _print_list(self) -> None:
-        from spectail.report.terminal.listing import print_matrices
+        from spectail.report.terminal.listing import matrices_answer, print_matrices
         from spectail.weights.opening import open_weights
 
         sources = [self.source, *filter(None, [self.after])]
-        for source in sources:
-            print_matrices(
-                open_weights(source, conv=self.conv, key=self.key, heads=self.heads).select(self.layers or None)
-            )
+        opened = [
+            open_weights(source, conv=self.conv, key=self.key, heads=self.heads).select(self.layers or None)
+            for source in sources
+        ]
+        self.printing.tell(
+            "analyze",
+            lambda: {"listed": [matrices_answer(weights) for weights in opened]},
+            lambda: print_matrices(opened),
+        )
+
+
+def finish_analysis(
+    command: str, analysis: Analysis, out: Path | None, again: str, printing: PrintingRows, by: str | None = None
+) -> None:
+    """Write the files of an analysis, answer, and say what was not measured; exits where nothing was.
+
+    Args:
+        command: that was called.
+        analysis: what it found.
+        out: folder for the files; None writes none.
+        again: the whole command, for the page.
+        printing: how to answer.
+        by: "layer" or "kind", for a table of these too.
+    """
+    from spectail.report.answers import recording_answer
+    from spectail.report.terminal.recording import print_recording, print_rolled_up
+    from spectail.report.terminal.tables import print_paths
+
+    # before it is printed: whoever reads that may stop in the middle
+    paths, rows = [] if out is None else save_analysis(analysis, out, again), printing.rows()
+
+    def print_words() -> None:
+        print_recording(analysis.recording, choice=rows, everything=printing.verbose)
+        if by is not None:
+            print_rolled_up(analysis.roll_up(by))
+        if paths:
+            print_paths(paths)
+
+    def answer() -> dict[str, Any]:
+        rolled_up = {} if by is None else {"by": analysis.roll_up(by).to_dict("records")}
+        return recording_answer(analysis.recording, rows, paths) | rolled_up
+
+    printing.tell(command, answer, print_words)
+    _report_unmeasured(analysis.frame["note"], again=out is not None)
 
 
 def _report_unmeasured(notes: Iterable[str], *, again: bool) -> None:
@@ -135,31 +167,18 @@ def save_analysis(analysis: Analysis, folder: Path, command: str) -> list[Path]:
     import pandas as pd
 
     from spectail.analysis.model import FILE
-    from spectail.files import write_content, write_whole
+    from spectail.files import write_content
     from spectail.recording.netcdf import save_recording
     from spectail.report.pages.recording import write_page
+    from spectail.report.spreadsheets import write_csv
 
-    frame = analysis.frame
     rows = [(one.name, "×".join(map(str, one.shape)), one.reason) for one in analysis.skipped]
     skipped = pd.DataFrame(rows, columns=["name", "shape", "reason"])
     path = folder / FILE
     return [
         write_content(folder / "summary.txt", analysis.summary() + "\n"),
-        write_whole(folder / "analysis.csv", lambda part: _without_formulas(frame).to_csv(part, index=False)),
-        write_whole(folder / "skipped.csv", lambda part: _without_formulas(skipped).to_csv(part, index=False)),
+        write_csv(analysis.frame, folder / "analysis.csv"),
+        write_csv(skipped, folder / "skipped.csv"),
         path if path.exists() else save_recording(analysis.recording, path),
         write_page(analysis, folder / "analysis.html", command=command),
     ]
-
-
-def _without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
-    """A table whose texts no spreadsheet takes for a formula: an apostrophe stands before what would begin one.
-
-    Source: OWASP, CSV injection.
-    """
-    texts = {name: column for name, column in frame.items() if column.dtype == object or column.dtype == "string"}
-    return frame.assign(**{str(name): column.map(_plain_text) for name, column in texts.items()})
-
-
-def _plain_text(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else cell

@@ -9,7 +9,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic_core import PydanticUndefined
 
@@ -17,6 +17,10 @@ from spectail.cli.option import option
 from spectail.errors import SettingError
 from spectail.experiments.experiment import Description
 from spectail.experiments.protocols import CONVENTIONS
+
+if TYPE_CHECKING:
+    from spectail.report.terminal.sweep import RunProgress
+    from spectail.sweeps.sweep import SweepSummary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +48,14 @@ class Computing:
 
             start_early(threads_each(self.workers), PRELOAD)
 
-    def compute(self, experiments: Any, store: Any) -> None:
-        """Compute what a store lacks, with a progress bar; exits where runs failed or it was to stop."""
+    def compute(self, experiments: Any, store: Any, tell: Callable[[RunProgress, SweepSummary], None]) -> None:
+        """Compute what a store lacks, with a progress bar; exits where runs failed or it was to stop.
+
+        Args:
+            experiments: those that there are to be.
+            store: where they are kept.
+            tell: says how it ended.
+        """
         from spectail.report.terminal.sweep import RunProgress
         from spectail.running.ray import Resources
         from spectail.running.scheduler import Compute
@@ -54,7 +64,7 @@ class Computing:
         compute = Compute(self.device, self.workers, self.ray, Resources(self.cpus, self.gpus))
         with RunProgress() as progress:
             summary = run_missing(experiments, store, compute, progress)
-        progress.print_summary(summary)
+        tell(progress, summary)
         if summary.stopped:
             raise KeyboardInterrupt
         if summary.failures:

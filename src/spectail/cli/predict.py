@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated, Any
 
 from spectail.cli.option import option
 from spectail.cli.options import given_fields, make_command, options_of
+from spectail.cli.printing import Answering, Printing
 from spectail.experiments.experiment import UPDATE_NAMES, Experiment
 
 _FIELDS = ("h", "d", "n", "optimizer", "initialization", "teacher", "activation", "label_noise", "protocol")
@@ -17,9 +19,12 @@ def _predict(options: Any) -> None:
     fields = given_fields(options, Experiment)
     rates = fields.pop("lr")
     experiment = Experiment(**fields, steps=1, record=(0, 1))
-    from spectail.report.terminal.prediction import print_prediction
+    from spectail.report.terminal.prediction import prediction_answer, print_prediction
 
-    print_prediction(experiment, [experiment.replace(lr=lr).lr for lr in rates])
+    rates = [experiment.replace(lr=lr).lr for lr in rates]
+    options.printing.tell(
+        "predict", lambda: prediction_answer(experiment, rates), lambda: print_prediction(experiment, rates)
+    )
 
 
 Predict = make_command(
@@ -30,6 +35,7 @@ Predict = make_command(
     [
         *options_of(Experiment, _FIELDS, {"optimizer": "|".join(UPDATE_NAMES)}),
         ("lr", Annotated[tuple[str, ...], _RATES], ()),
+        ("printing", Answering, dataclasses.field(default_factory=Printing)),
     ],
     _predict,
 )

@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from spectail.cli.option import option
+from spectail.cli.printing import Answering, Printing
 from spectail.errors import SettingError
 
 
@@ -30,6 +31,8 @@ class Report:
         str, option(metavar="paper|small", help="Which reproductions to show: at the paper's sizes, or small.")
     ] = "paper"
 
+    printing: Answering = dataclasses.field(default_factory=Printing)
+
     def __call__(self) -> None:
         """Write the page, or several."""
         if not self.folder.exists():
@@ -40,14 +43,18 @@ class Report:
             raise SettingError(unknown_name("scale", self.scale, ("paper", "small")))
         from spectail.recording.reading import load_recording
         from spectail.report.pages.recording import recordings_in, write_page
-        from spectail.report.terminal.tables import print_paths
 
         if self.folder.is_file():
-            print_paths([write_page(load_recording(self.folder), self.folder.with_suffix(".html"))])
+            self._tell([write_page(load_recording(self.folder), self.folder.with_suffix(".html"))])
             return
         pages = [write_page(one, path.with_suffix(".html")) for path, one in recordings_in(self.folder)]
         if not pages or (self.folder / "runs").is_dir():
             from spectail.report.pages.study import write_report
 
             pages.append(write_report(self.folder, self.scale))
-        print_paths(pages)
+        self._tell(pages)
+
+    def _tell(self, pages: list[Path]) -> None:
+        from spectail.report.terminal.tables import print_paths
+
+        self.printing.tell("report", lambda: {"written": pages}, lambda: print_paths(pages))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ import tyro
 
 from spectail.cli.option import option
 from spectail.cli.options import Computing, image_count, options_of
+from spectail.cli.printing import Answering, Printing
 from spectail.cli.run import METAVARS, experiment_fields
 from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
@@ -57,6 +59,7 @@ class Reproduce:
     )
     where: tyro.conf.OmitArgPrefixes[Computing] = dataclasses.field(default_factory=Computing)
     settings: tyro.conf.OmitArgPrefixes[Settings] = dataclasses.field(default_factory=Settings)
+    printing: Answering = dataclasses.field(default_factory=Printing)
 
     def __call__(self) -> None:
         """Compute what is missing, draw, test, and keep the verdicts."""
@@ -74,7 +77,12 @@ class Reproduce:
 
             options = (self.scale, self.repeats, self.protocol, images)
             plans = [plan_of([artifact], *options) for artifact in catalogue().values()]
-            terminal.print_catalogue(costs(plans, Store(self.where.out), self.where.workers or 1), self.scale)
+            known = costs(plans, Store(self.where.out), self.where.workers or 1)
+            self.printing.tell(
+                "reproduce",
+                lambda: {"artifacts": [cost.json() for cost in known]},
+                lambda: terminal.print_catalogue(known, self.scale),
+            )
             if not self.list:
                 raise SettingError("reproduce needs the name of a figure or table, such as fig4; or all")
             return
@@ -82,15 +90,27 @@ class Reproduce:
 
         def print_tables(record: Any) -> None:
             for protocol, lines in record.tables.items():
-                print_table(f"{record.title} – {protocol}", lines)
+                self.printing.say(partial(print_table, f"{record.title} – {protocol}", lines))
+
+        def compute(experiments: Any, store: Any) -> None:
+            self.where.compute(
+                experiments, store, lambda progress, end: self.printing.say(lambda: progress.print_summary(end))
+            )
 
         records = reproduce(
             *self.names, scale=self.scale, out=self.where.out, repeats=self.repeats, protocol=self.protocol,
             data=self.data, images=images, device=self.where.device, workers=self.where.workers,
-            compute=self.where.compute, on_record=print_tables, on_note=lambda note: print(note, file=sys.stderr),
+            compute=compute, on_record=print_tables, on_note=lambda note: print(note, file=sys.stderr),
             **experiment_fields(self.settings),
         )  # fmt: skip
-        terminal.print_verdicts([claim for record in records for claim in record.claims], self.scale)
         folder = records[0].paths[0].parent
         paths = [path for record in records for path in record.paths]
-        print_paths([*paths, folder / "claims.csv", folder / "claims.md"])
+        paths += [folder / "claims.csv", folder / "claims.md"]
+
+        def print_words() -> None:
+            terminal.print_verdicts([claim for record in records for claim in record.claims], self.scale)
+            print_paths(paths)
+
+        self.printing.tell(
+            "reproduce", lambda: {"records": [record.json() for record in records], "written": paths}, print_words
+        )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 from spectail.cli.options import Device, Out, given_fields, make_command, options_of
+from spectail.cli.printing import AnsweringRows, PrintingRows
 from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
 
@@ -22,10 +24,11 @@ METAVARS = {
 
 
 def _run(options: Any) -> None:
-    experiment = Experiment(**experiment_fields(options))
+    experiment, rows = Experiment(**experiment_fields(options)), options.printing.rows()
     from spectail.experiments.two_layer.run import simulate
     from spectail.plots.recording_plot import draw_beside
     from spectail.progress import step_progress
+    from spectail.report.answers import recording_answer
     from spectail.report.terminal.recording import print_recording
     from spectail.spectra.precision import check_device
     from spectail.store.store import Store
@@ -35,7 +38,12 @@ def _run(options: Any) -> None:
     with step_progress(experiment.steps) as progress:
         result, stored = store.get_or_run(experiment, lambda e: simulate(e, device=device, progress=progress))
     path = store.path(experiment)
-    print_recording(result, [path, *draw_beside(result, path)], stored=stored)
+    paths = [path, *draw_beside(result, path)]
+    options.printing.tell(
+        "run",
+        lambda: recording_answer(result, rows, paths),
+        lambda: print_recording(result, paths, stored=stored, choice=rows, everything=options.printing.verbose),
+    )
 
 
 def experiment_fields(options: Any) -> dict[str, Any]:
@@ -82,6 +90,7 @@ Run = make_command(
         *options_of(Experiment, [name for name in Experiment.model_fields if name != "numerics"], METAVARS),
         ("out", Out, Path("results")),
         ("device", Device, "cpu"),
+        ("printing", AnsweringRows, dataclasses.field(default_factory=PrintingRows)),
     ],
     _run,
 )

@@ -11,6 +11,7 @@ import tyro
 
 from spectail.cli.measuring import Measuring
 from spectail.cli.option import option
+from spectail.cli.printing import AnsweringRows, PrintingRows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,14 +42,18 @@ class SeriesCommand(Measuring):
         bool, option(help="Measure what changed from each checkpoint to the next, too.", help_behavior_hint="")
     ] = False
 
+    printing: AnsweringRows = dataclasses.field(default_factory=PrintingRows)
+
     def __call__(self) -> None:
         """Measure, and print where the matrices are at the last step."""
         self.check()
+        rows = self.printing.rows()
         self.prepare()
         from spectail.analysis.series import analyze_series
+        from spectail.report.answers import recording_answer
         from spectail.report.terminal.recording import print_recording
 
-        if self.follow:
+        if self.follow and not self.printing.quiet:
             print("following; Ctrl-C ends it, and the file is whole then", file=sys.stderr)
         recording = analyze_series(
             self.source[0] if len(self.source) == 1 else self.source,
@@ -60,4 +65,8 @@ class SeriesCommand(Measuring):
             **self.arguments(),
         )
         if recording.sizes["step"]:
-            print_recording(recording, [self.out])
+            self.printing.tell(
+                "series",
+                lambda: recording_answer(recording, rows, [self.out]),
+                lambda: print_recording(recording, [self.out], choice=rows, everything=self.printing.verbose),
+            )

@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from spectail.cli.option import option
+from spectail.cli.printing import AnsweringRows, PrintingRows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,18 +28,29 @@ class Show:
     ]
     out: Annotated[Path | None, option(metavar="DIR", help="Folder for the figures.")] = None
 
+    printing: AnsweringRows = dataclasses.field(default_factory=PrintingRows)
+
     def __call__(self) -> None:
         """Print and draw."""
+        rows = self.printing.rows()
         if self.file.is_dir():
+            from spectail.report.answers import runs_answer
             from spectail.report.terminal.runs import print_runs
             from spectail.store.results import runs_of
 
-            print_runs(str(self.file), runs_of(self.file))
+            runs = runs_of(self.file)
+            self.printing.tell("show", lambda: runs_answer(runs), lambda: print_runs(str(self.file), runs))
             return
         from spectail.plots.recording_plot import draw_beside
         from spectail.recording.reading import load_recording
+        from spectail.report.answers import recording_answer
         from spectail.report.terminal.recording import print_recording
 
         recording = load_recording(self.file)
         beside = self.file if self.out is None else self.out / self.file.name
-        print_recording(recording, draw_beside(recording, beside))
+        paths = draw_beside(recording, beside)
+        self.printing.tell(
+            "show",
+            lambda: recording_answer(recording, rows, paths),
+            lambda: print_recording(recording, paths, choice=rows, everything=self.printing.verbose),
+        )

@@ -10,6 +10,7 @@ from typing import Annotated
 import tyro
 
 from spectail.cli.option import option
+from spectail.cli.printing import Answering, Printing
 from spectail.errors import SettingError
 
 
@@ -23,6 +24,8 @@ class StoreCommand:
     action: Annotated[str, tyro.conf.Positional, option(metavar="check|gc", help="What to do.")]
     folder: Annotated[Path, tyro.conf.Positional, option(metavar="DIR", help="The folder.")]
 
+    printing: Answering = dataclasses.field(default_factory=Printing)
+
     def __call__(self) -> None:
         """Verify, or remove, and say what is wrong."""
         from spectail.errors import unknown_name
@@ -34,13 +37,16 @@ class StoreCommand:
         store, figures = Store(self.folder), figure_folders(self.folder)
         if self.action == "check":
             defects = upkeep.check(store, figures)
-            progress.print_defects(defects, len(store.manifest.read()))
+            runs = len(store.manifest.read())
+            self.printing.tell(
+                "store",
+                lambda: {"runs": runs, "defects": [vars(defect) for defect in defects]},
+                lambda: progress.print_defects(defects, runs),
+            )
             if any(defect.harmful for defect in defects):
                 sys.exit(1)
         elif self.action == "gc":
             removed = upkeep.collect_garbage(store, figures)
-            for path in removed:
-                print(f"removed {path}")
-            print(f"{len(removed)} files removed")
+            self.printing.tell("store", lambda: {"removed": removed}, lambda: progress.print_removed(removed))
         else:
             raise SettingError(unknown_name("action", self.action, ("check", "gc")))

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from spectail.cli.option import option
 from spectail.cli.options import Computing
+from spectail.cli.printing import Answering, Printing
+
+if TYPE_CHECKING:
+    from spectail.report.terminal.sweep import RunProgress
+    from spectail.sweeps.sweep import SweepSummary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +30,7 @@ class Sweep:
     grid: Annotated[Path, tyro.conf.Positional, option(metavar="GRID", help="The grid, in TOML.")]
     dry_run: Annotated[bool, option(help="Say how many runs, time and disk it takes, and stop.")] = False
     where: tyro.conf.OmitArgPrefixes[Computing] = dataclasses.field(default_factory=Computing)
+    printing: Answering = dataclasses.field(default_factory=Printing)
 
     def __call__(self) -> None:
         """Compute what is missing, or estimate it."""
@@ -43,9 +49,20 @@ class Sweep:
             entries = store.manifest.read()
             missing = [experiment for experiment in experiments if experiment not in store]
             known = [entries[e.key] for e in experiments if e.key in entries]
-            print_estimate(estimate(missing, known, self.where.workers or 1), len(experiments), store)
+            takes, runs = estimate(missing, known, self.where.workers or 1), len(experiments)
+            self.printing.tell(
+                "sweep",
+                lambda: {"runs": runs, "found": runs - takes.runs, "takes": vars(takes)},
+                lambda: print_estimate(takes, runs, store),
+            )
             return
-        self.where.compute(experiments, store)
-        from spectail.report.terminal.tables import print_paths
 
-        print_paths([store.runs])
+        def tell(progress: RunProgress, summary: SweepSummary) -> None:
+            failures = [failure.sentence for failure in summary.failures]
+            self.printing.tell(
+                "sweep",
+                lambda: {**vars(summary), "failures": failures, "written": [store.runs]},
+                lambda: progress.print_summary(summary, [store.runs]),
+            )
+
+        self.where.compute(experiments, store, tell)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Annotated, Any
 
 from spectail.cli.option import option
 from spectail.cli.options import Device, Option, Out, given_fields, image_count, make_command, options_of
+from spectail.cli.printing import AnsweringRows, PrintingRows
 from spectail.experiments.deep.training import TRAININGS, Training
 
 _METAVARS = {"model": "vgg11|resnet18|MODULE:FACTORY", "images": "N|all", "record": "STEP..."}
@@ -26,10 +28,11 @@ def _train(options: Any) -> None:
         fields["images"] = image_count(fields["images"])
     if options.data is not None and options.data.suffix == ".npz":
         fields["dataset"] = options.data.stem
-    training = Training(**fields)
+    training, rows = Training(**fields), options.printing.rows()
     from spectail.experiments.deep.run import get_or_train
     from spectail.progress import training_progress
     from spectail.recording.reading import load_recording
+    from spectail.report.answers import recording_answer
     from spectail.report.terminal.recording import print_recording
     from spectail.spectra.precision import check_device
 
@@ -39,7 +42,12 @@ def _train(options: Any) -> None:
             training, options.out / TRAININGS, data=options.data, device=device, progress=progress
         )
     if os.environ.get("RANK", "0") == "0":  # of many processes, one writes and tells
-        print_recording(load_recording(path), [path], stored=stored)
+        recording = load_recording(path)
+        options.printing.tell(
+            "train",
+            lambda: recording_answer(recording, rows, [path]),
+            lambda: print_recording(recording, [path], stored=stored, choice=rows, everything=options.printing.verbose),
+        )
 
 
 def _options() -> list[Option]:
@@ -51,7 +59,8 @@ def _options() -> list[Option]:
         option if option[0] != "bias_correction" else (option[0], flag, correction.default) for option in options
     ]
     options.insert(2, ("data", Annotated[Path | None, _DATA], None))
-    return [*options, ("out", Out, Path("results")), ("device", Device, "cpu")]
+    printing = ("printing", AnsweringRows, dataclasses.field(default_factory=PrintingRows))
+    return [*options, ("out", Out, Path("results")), ("device", Device, "cpu"), printing]
 
 
 Train = make_command(

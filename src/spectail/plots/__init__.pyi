@@ -1,4 +1,5 @@
 from .ccdf_plot import ccdf as ccdf
+from .models_plot import side_by_side as side_by_side
 from .evolution_plot import evolution as evolution
 from .look import style as style
 from .overlaps_plot import overlaps as overlaps

@@ -83,6 +83,12 @@ class Cost:
     runs: int
     missing: Estimate
 
+    def json(self) -> dict[str, Any]:
+        """For JSON."""
+        a = self.artifact
+        about = {"name": a.name, "title": a.title, "claims": len(a.claims), "repeats": a.repeats}
+        return {**about, "runs": self.runs, "missing": self.missing.runs, "seconds": self.missing.seconds}
+
 
 def costs(plans: Sequence[Plan], store: Store, workers: int = 1) -> list[Cost]:
     """What the artifact of each plan takes on this machine, by itself: runs that artifacts share count for each."""

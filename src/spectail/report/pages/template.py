@@ -55,10 +55,20 @@ def waiting_page(sentence: str) -> str:
     Args:
         sentence: why, without its point.
     """
+    return plain_page("waiting.html", sentence=sentence)
+
+
+def plain_page(name: str, **shown: Any) -> str:
+    """A page of text and pictures, without scripts.
+
+    Args:
+        name: of its template, in this folder.
+        **shown: what it shows, escaped.
+    """
     need_pages()
     from markupsafe import Markup
 
-    return _rendered("waiting.html", sentence=sentence, version="", css=Markup(_resource("base.css")))
+    return _rendered(name, version="", css=Markup(_resource("base.css")), **shown)
 
 
 def need_pages() -> None:

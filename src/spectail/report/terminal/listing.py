@@ -6,6 +6,8 @@ Not here: what was measured (`recording`).
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from rich.text import Text
@@ -19,12 +21,17 @@ from spectail.weights.matrix import WeightMatrix, Weights
 _PROBE = 512  # columns of the matrix by whose time the others' are estimated
 
 
-def print_matrices(weights: Weights) -> None:
-    """Print what a source holds, and about what it takes to analyse it.
+def print_matrices(sources: Iterable[Weights]) -> None:
+    """Print what each source holds, and about what it takes to analyse it.
 
     Args:
-        weights: of the source, not read.
+        sources: their weights, not read.
     """
+    for weights in sources:
+        _print_matrices_of(weights)
+
+
+def _print_matrices_of(weights: Weights) -> None:
     rows = [("matrix", "kind", "shape", "dtype", "note")]
     for one in weights.matrices:
         shape = f"{one.rows}×{one.cols}" if one.slices == 1 else f"{one.slices}×{one.rows}×{one.cols}"
@@ -34,13 +41,29 @@ def print_matrices(weights: Weights) -> None:
     for reason, names in skipped_by_reason(weights.skipped):
         out.print(Text(f"  {reason}  {names}", style="dim"), soft_wrap=True)
     if weights.matrices:
-        read, most = (f(map(size, weights.matrices)) for f, size in ((sum, bytes_stored), (max, bytes_needed)))
-        seconds = _seconds_of_work() * sum(map(work, weights.matrices))
+        costs = _costs(weights)
         out.print(
-            f"about {duration(seconds)} of one thread, within a factor of 2, and nulls of shapes that are new here; "
-            f"{read / 1e9:.2g} GB to read, at most {most / 2**30:.2g} GiB of memory at once",
+            f"about {duration(costs['seconds'])} of one thread, within a factor of 2, and nulls of shapes that are new "
+            f"here; {costs['bytes'] / 1e9:.2g} GB to read, at most {costs['memory'] / 2**30:.2g} GiB of memory at once",
             soft_wrap=True,
         )
+
+
+def matrices_answer(weights: Weights) -> dict[str, Any]:
+    """The same for JSON."""
+    fields = ("name", "kind", "slices", "rows", "cols", "dtype", "note")
+    rows = [{name: getattr(one, name) for name in fields} for one in weights.matrices]
+    costs = _costs(weights) if weights.matrices else {}
+    return {"title": repr(weights), "rows": rows, "skipped": list(map(vars, weights.skipped)), "takes": costs}
+
+
+def _costs(weights: Weights) -> dict[str, float]:
+    """Seconds of one thread, bytes to read, and bytes of memory at once."""
+    return {
+        "seconds": _seconds_of_work() * sum(map(work, weights.matrices)),
+        "bytes": sum(map(bytes_stored, weights.matrices)),
+        "memory": max(map(bytes_needed, weights.matrices)),
+    }
 
 
 def _seconds_of_work() -> float:

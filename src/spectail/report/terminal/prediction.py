@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import critical_lr, predict_one_step, untrained_law
@@ -11,6 +13,29 @@ from spectail.report.terminal.tables import console, print_table
 from spectail.spectra.overlap_nulls import alignment_null, overlap_null
 
 _AROUND = (0.5, 1.0, 1.5, 2.0, 5.0, 20.0)  # of the critical learning rate
+
+
+def prediction_answer(experiment: Experiment, rates: Sequence[float]) -> dict[str, Any]:
+    """The same for JSON: a row a learning rate, with what `predict_one_step` gives.
+
+    Raises:
+        ValueError: the optimizer has no prediction.
+    """
+    e, law, critical = experiment, untrained_law(experiment), critical_lr(experiment)
+    predicted = [(lr, predict_one_step(e.replace(lr=lr))) for lr in _rates(rates, critical)]
+    rows = [{"lr": lr, "has_spike": one.has_spike, **dataclasses.asdict(one)} for lr, one in predicted]
+    nulls = {"left_overlap": overlap_null(e.h), "right_overlap": overlap_null(e.d), "alignment": alignment_null(e.d)}
+    return {
+        "experiment": {name: getattr(e, name) for name in ("optimizer", "initialization", "h", "d", "n", "protocol")},
+        "critical_lr": critical,
+        "bulk_edges": law.edges,
+        "rows": rows,
+        "by_chance": {name: null.mean for name, null in nulls.items()},
+    }
+
+
+def _rates(rates: Sequence[float], critical: float) -> Sequence[float]:
+    return rates or [factor * critical for factor in _AROUND if math.isfinite(critical)]
 
 
 def print_prediction(experiment: Experiment, rates: Sequence[float]) -> None:
@@ -23,7 +48,7 @@ def print_prediction(experiment: Experiment, rates: Sequence[float]) -> None:
     critical = critical_lr(e)
     title = f"first step: {e.optimizer}, {e.initialization}, h={e.h}, d={e.d}, n={e.n}, protocol {e.protocol}"
     rows: list[tuple[str, ...]] = [("η", "η/η_c", "spike", "λ₁", "λ₁/λ₊", "left overlap", "right overlap", "sim")]
-    for lr in rates or [factor * critical for factor in _AROUND if math.isfinite(critical)]:
+    for lr in _rates(rates, critical):
         p = predict_one_step(e.replace(lr=lr))
         top = p.top_eigenvalue
         figures = (p.left_overlap, p.right_overlap, p.alignment)

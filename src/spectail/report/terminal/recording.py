@@ -32,6 +32,7 @@ from spectail.recording.events import events
 from spectail.recording.layout import frame, of_tensor
 from spectail.recording.quantities import Quantity, quantities_of, quantity
 from spectail.recording.tensors import name_of_weights
+from spectail.report.row_choice import ALL_ROWS, RowChoice
 from spectail.report.terminal.tables import console, print_paths, print_table
 from spectail.report.wording import (
     IN_BRACKETS,
@@ -54,13 +55,22 @@ _SHAPE = Quantity("shape", of="matrix", dtype=str, head="shape")  # two columns 
 _NOTES, _EVENTS = 12, 8  # printed; the files hold all
 
 
-def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored: bool = False) -> None:
+def print_recording(
+    recording: xr.Dataset,
+    paths: Sequence[Path] = (),
+    *,
+    stored: bool = False,
+    choice: RowChoice = ALL_ROWS,
+    everything: bool = False,
+) -> None:
     """Print what a recording holds: its steps where it is of one matrix, else the last row of each matrix.
 
     Args:
         recording: of any kind.
         paths: of the files that hold it and its pictures.
         stored: whether the recording was there already.
+        choice: which rows of the table are shown.
+        everything: whether all columns, notes and events are shown, however wide and long that is.
     """
     out, title, steps = console(), recording_title(recording), recording["step"].values.tolist()
     skipped, whole = skipped_of(recording), recording
@@ -71,7 +81,7 @@ def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored
         out.print(Text(first, style="bold"), soft_wrap=True)
         for line in further:
             out.print(Text(line), soft_wrap=True)
-        for line in event_lines(events(recording), out.width - 2, _EVENTS):
+        for line in event_lines(events(recording), out.width - 2, 10**6 if everything else _EVENTS):
             out.print(Text(f"  {line}"), soft_wrap=True)
         if "update" in recording.dims:
             made = recording["update"].values.tolist()
@@ -83,7 +93,9 @@ def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored
             rows[_FIRST.name] = frame(recording, 0)[_HILL.name]
             instead = {"kind": (), _HILL.name: (_HILL, _FIRST)}
             shown = [one for q in shown for one in instead.get(q.name, (q,))]
-        shown = _print_table(f"at step {steps[-1]}" if len(steps) > 1 else "", "matrix", rows["name"], rows, shown)
+        rows, count = rows.iloc[choice.of(rows, len(rows))], len(rows)
+        title = ", ".join([f"at step {steps[-1]}"] * (len(steps) > 1) + _how_many(len(rows), count, "matrices"))
+        shown = _print_table(title, "matrix", rows["name"], rows, shown, everything)
         for tensor in _SYMBOLS:
             if (applied := of_tensor(whole, tensor)).sizes["matrix"]:
                 known = {q.name for q in shown}
@@ -92,11 +104,13 @@ def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored
     else:
         recording = with_null_alignments(recording)
         shown = _present(recording, "teacher", "readout", "update", "spectrum")
-        shown = _print_table(title, "step", steps, recording, shown)
+        of_steps = recording.isel(step=choice.of(recording, len(steps)))
+        title = ", ".join([title, *_how_many(of_steps.sizes["step"], len(steps), "steps")])
+        shown = _print_table(title, "step", of_steps["step"].values.tolist(), of_steps, shown, everything)
         notes, tails = zip((f"step {step}" for step in steps), recording["note"].values, strict=True), ()
         out.print(_untrained(recording), style="dim")
     _print_meanings(shown)
-    _print_notes(notes, tails)
+    _print_notes(notes, tails, 10**6 if everything else _NOTES)
     if skipped is not None:
         _print_skipped(skipped)
     for sentence in json.loads(recording.attrs.get("left_out", "[]")):
@@ -110,6 +124,10 @@ def print_recording(recording: xr.Dataset, paths: Sequence[Path] = (), *, stored
         print_paths(paths)
         if paths[0].suffix == ".nc":
             out.print(f"see it: spectail report {paths[0]}", style="dim", soft_wrap=True)
+
+
+def _how_many(shown: int, count: int, noun: str) -> list[str]:
+    return [f"{shown} of {count} {noun}"] if shown < count else []
 
 
 _SYMBOLS = {"updates": "ΔW", "gradients": "G", "momentum": "M"}
@@ -154,7 +172,7 @@ def _present(recording: xr.Dataset, *of: str) -> list[Quantity]:
 
 
 def _print_table(
-    title: str, first: str, names: Iterable[Any], values: Any, shown: Sequence[Quantity]
+    title: str, first: str, names: Iterable[Any], values: Any, shown: Sequence[Quantity], everything: bool = False
 ) -> list[Quantity]:
     """One line a name, one column a quantity, with its null in brackets; what has no room is left out, and named.
 
@@ -166,6 +184,8 @@ def _print_table(
     widths = {q.name: max(map(cell_len, [q.head, *columns[q.name]])) + 2 for q in shown}
     room = 2 + 2 + min(max(map(cell_len, [first, *labels])), _NAME)
     out = console(room + sum(widths.values()))
+    if everything:
+        out.width = max(out.width, 4 + max(map(cell_len, [first, *labels])) + sum(widths.values()))
     others = [q.name for q in reversed(shown) if q.name not in (*_LEFT_OUT_FIRST, *_LEFT_OUT_LAST)]
     order = [name for name in (*_LEFT_OUT_FIRST, *others, *_LEFT_OUT_LAST) if name in widths]
     left_out: set[str] = set()
@@ -220,8 +240,8 @@ def _print_meanings(shown: Sequence[Quantity]) -> None:
     console().print(Text("; ".join(sentences), style="dim"))
 
 
-def _print_notes(notes: Iterable[tuple[str, Any]], tails: Any) -> None:
-    """What the rows say; short tails, of which the table tells, as a count."""
+def _print_notes(notes: Iterable[tuple[str, Any]], tails: Any, most: int) -> None:
+    """What the rows say, at most so many of them; short tails, of which the table tells, as a count."""
     out = console()
     short = int((pd.Series(tails, dtype=float) < SHORT_TAIL).sum())
     if short:
@@ -231,10 +251,10 @@ def _print_notes(notes: Iterable[tuple[str, Any]], tails: Any) -> None:
     for name, note in notes:
         text = "; ".join(part for part in str(note).split("; ") if not part.startswith(SHORT_TAIL_NOTE))
         lines += [f"{name}: {text}"] if text else []
-    for line in lines[:_NOTES]:
+    for line in lines[:most]:
         out.print(Text(line, style="yellow"), soft_wrap=True)
-    if len(lines) > _NOTES:
-        out.print(f"… and {len(lines) - _NOTES} more notes", style="yellow")
+    if len(lines) > most:
+        out.print(f"… and {len(lines) - most} more notes", style="yellow")
 
 
 def _print_skipped(skipped: Sequence[Skipped]) -> None:

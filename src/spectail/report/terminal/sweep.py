@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.text import Text
@@ -14,7 +15,7 @@ from rich.text import Text
 from spectail.experiments.cost import operations
 from spectail.experiments.experiment import Experiment
 from spectail.progress import bar
-from spectail.report.terminal.tables import console, print_table
+from spectail.report.terminal.tables import console, print_paths, print_table
 from spectail.report.wording import duration
 from spectail.store.store import Store
 from spectail.store.upkeep import Defect
@@ -60,14 +61,16 @@ class RunProgress(SweepProgress):
             "finishing the current runs, or keeping where long ones are; Ctrl-C again stops now", style="yellow"
         )
 
-    def print_summary(self, summary: SweepSummary) -> None:
-        """What was found and computed, and each run that failed."""
+    def print_summary(self, summary: SweepSummary, paths: Sequence[Path] = ()) -> None:
+        """What was found and computed, each run that failed, and where the runs are."""
         taken = time.perf_counter() - self._started
         out = console()
         sentence = f"{summary.runs} runs: {summary.found} found, {summary.computed} computed in {taken:.1f} s"
         out.print(sentence + self._workers, style="dim")
         for failure in summary.failures:
             out.print(Text(f"failed: {failure.sentence}", style="red"))
+        if paths and not (summary.stopped or summary.failures):
+            print_paths(paths)
 
     def _text(self) -> str:
         return f"{self._kept} of {self._total} runs" + (f" ({self._found} found)" if self._found else "")
@@ -92,3 +95,11 @@ def print_defects(defects: Sequence[Defect], runs: int) -> None:
         out.print(Text(("damaged: " if defect.harmful else "note: ") + defect.what), soft_wrap=True)
     harmful = sum(defect.harmful for defect in defects)
     out.print(f"{runs} runs are whole; {harmful} are not" if harmful else f"{runs} runs, all whole")
+
+
+def print_removed(paths: Sequence[Path]) -> None:
+    """What `spectail store gc` removed."""
+    out = console()
+    for path in paths:
+        out.print(f"removed {path}", soft_wrap=True)
+    out.print(f"{len(paths)} files removed")

@@ -1,0 +1,124 @@
+"""Options of how a command answers: in words, as JSON, or not at all; and the file that options may come from.
+
+Not here: what is printed (`report/`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from spectail.cli.option import option
+from spectail.errors import SettingError
+
+if TYPE_CHECKING:
+    from spectail.report.row_choice import RowChoice
+
+
+@dataclasses.dataclass(frozen=True)
+class Printing:
+    """How the answer is printed."""
+
+    json: Annotated[bool, option(help="Print JSON alone on standard output.", help_behavior_hint="")] = False
+    quiet: Annotated[bool, option(help="Print warnings and errors only.", help_behavior_hint="", aliases=("-q",))] = (
+        False
+    )
+    verbose: Annotated[
+        bool,
+        option(help="Leave nothing out of tables and lists; trace errors.", help_behavior_hint="", aliases=("-v",)),
+    ] = False
+    config: Annotated[
+        Path | None,
+        option(metavar="FILE.toml", help="Options, in a table named after the command; those of the command line win."),
+    ] = None
+
+    def tell(self, command: str, answer: Callable[[], Mapping[str, Any]], text: Callable[[], object]) -> None:
+        """Answer.
+
+        Args:
+            command: that was called.
+            answer: makes what JSON holds.
+            text: prints the answer in words.
+        """
+        if self.json:
+            from spectail.report.answers import print_answer
+
+            print_answer(command, answer())
+        else:
+            self.say(text)
+
+    def say(self, text: Callable[[], object]) -> None:
+        """Print words that JSON leaves out."""
+        if not (self.json or self.quiet):
+            text()
+
+
+@dataclasses.dataclass(frozen=True)
+class PrintingRows(Printing):
+    """How the answer is printed, and which rows of its table."""
+
+    sort: Annotated[
+        str | None,
+        option(metavar="COLUMN", help="Rows by a column, the largest number first, or with COLUMN:up the smallest."),
+    ] = None
+    top: Annotated[int | None, option(metavar="N", help="How many rows are shown.")] = None
+
+    def rows(self) -> RowChoice:
+        """Which rows are shown. Raises SettingError where a column is not known."""
+        from spectail.report.row_choice import RowChoice
+
+        return RowChoice(self.sort or "", self.top)
+
+
+Answering = Annotated[Printing, tyro.conf.OmitArgPrefixes]
+AnsweringRows = Annotated[PrintingRows, tyro.conf.OmitArgPrefixes]
+
+
+def with_file(command: str, words: Sequence[str]) -> list[str]:
+    """The words of a command line after those that its `--config FILE` stands for; the last of an option holds.
+
+    Args:
+        command: whose table of the file holds.
+        words: of the command line, without the command.
+
+    Raises:
+        SettingError: the file is not there, is no TOML, or has no table of that name.
+    """
+    words = list(words)
+    at = next((i for i, word in enumerate(words) if word == "--config" or word.startswith("--config=")), None)
+    if at is None:
+        return words
+    name, length = (words[at].partition("=")[2], 1) if "=" in words[at] else ("".join(words[at + 1 : at + 2]), 2)
+    path = Path(name)
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingError(f"config={name!r} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # of TOML, or of UTF-8
+        raise SettingError(f"config={name!r} is no TOML: {error}") from None
+    if not isinstance(tables.get(command), dict):
+        raise SettingError(f"config={name!r} has no table [{command}]; it has {', '.join(tables) or 'none'}")
+    return [*_as_words(tables[command]), *words[:at], *words[at + length :]]
+
+
+def _as_words(options: Mapping[str, Any]) -> list[str]:
+    words: list[str] = []
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        match value:
+            case True | False:
+                words.append(flag if value else f"--no-{flag[2:]}")
+            case list():
+                words += [flag, *map(str, value)]
+            case dict():
+                import json
+
+                words += [flag, json.dumps(value)]
+            case _:
+                words += [flag, str(value)]
+    return words
