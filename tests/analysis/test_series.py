@@ -20,6 +20,7 @@ from spectail.analysis import pieces, series, series_measuring
 from spectail.cli import main
 from spectail.recording.journal_reading import journal_path
 from spectail.recording.quantities import select
+from spectail.running.signals import stoppable
 
 STEPS = (0, 2, 4, 6)
 
@@ -270,14 +271,23 @@ def test_following_takes_what_comes_when_it_is_whole_and_ends_by_ctrl_c(run, tmp
         signal.raise_signal(signal.SIGINT)
 
     thread = threading.Thread(target=train)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell begins what it puts into the background
     thread.start()
     try:
         recording = analyze_series(run, follow=True, out=out)
     finally:
         thread.join()
+        assert signal.signal(signal.SIGINT, before) == signal.SIG_IGN
     assert_same(recording, whole)
     assert_same(load_recording(out), whole)
     assert not list(tmp_path.glob("*.journal"))
+
+
+def test_what_is_followed_ends_by_sigterm_too():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), stoppable():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_what_is_at_out_is_never_mixed_with_another_series(run, tmp_path):

@@ -5,12 +5,15 @@ import re
 import signal
 import sys
 import textwrap
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
 
 import forked
 from forked import execute, finish, wait_until
+from spectail.errors import SettingError
+from spectail.running.ray import _connect
 from sweeps.sweeping import GRID, results, start, stored, whole
 
 pytest.importorskip("ray")
@@ -201,3 +204,25 @@ def test_what_the_cluster_cannot_do_is_one_sentence(tmp_path):
         "workers and ray are both given",
     ):
         assert text in out, out
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    """With which address Ray was asked to begin, where the last cluster is known, and gone."""
+    calls = []
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    fake = SimpleNamespace(is_initialized=lambda: False, init=lambda **options: calls.append(options["address"]))
+    return lambda address: (_connect(fake, address), calls.pop())[1]
+
+
+def test_a_cluster_that_was_here_last_and_is_gone_is_not_waited_for(asked, monkeypatch):
+    """Ray itself would try to reach it for four minutes."""
+    assert asked("") == "local"
+    with pytest.raises(SettingError, match=r"^ray='127\.0\.0\.1:1' does not answer"):
+        asked("auto")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:2")
+    with pytest.raises(SettingError, match=r"^RAY_ADDRESS='127\.0\.0\.1:2' does not answer"):
+        asked("")

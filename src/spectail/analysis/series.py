@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from spectail.recording.growing_series import GrowingSeries
 from spectail.recording.layout import labels_of, measurements_of
 from spectail.running.ray import Resources, connection
 from spectail.running.scheduler import Compute
+from spectail.running.signals import stoppable
 from spectail.spectra.precision import check_device
 from spectail.weights.matrix import ConvMatrix
 from spectail.weights.remote import is_remote
@@ -147,7 +148,7 @@ def analyze_series(
 
 def _follow(look: Callable[[], Series], follower: SeriesMeasuring) -> None:
     """Measure what is there and what comes, until it is interrupted."""
-    try:
+    with suppress(KeyboardInterrupt), stoppable():
         while True:
             try:
                 follower.take(look(), waiting=POLL_SECONDS)
@@ -155,8 +156,6 @@ def _follow(look: Callable[[], Series], follower: SeriesMeasuring) -> None:
             except SourceError as error:  # there may be something next time
                 follower.remark(str(error))
             time.sleep(POLL_SECONDS)
-    except KeyboardInterrupt:
-        return
 
 
 def _journal(path: Path | None, header: Mapping[str, Any], existing: str) -> GrowingSeries:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic
 
@@ -179,11 +180,28 @@ def _connect(ray: Any, address: str) -> bool:
             f"ray={address!r} is the address of a Ray client; run the command on a node of the cluster, "
             "and give the cluster's own address, such as host:6379 or auto"
         )
-    host, _, port = address.rpartition(":")
+    found = _address_that_ray_finds(address)
+    host, _, port = found.rpartition(":")
     try:
         if port.isdigit():  # Ray itself would try for minutes
-            socket.create_connection((host, int(port)), timeout=10).close()
+            try:
+                socket.create_connection((host, int(port)), timeout=10).close()
+            except OSError:
+                if address or os.environ.get("RAY_ADDRESS"):
+                    raise
+                address = "local"  # nobody named the one that was here last, and it is gone
         ray.init(address=address or None, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
-        raise SettingError(f"ray={address!r} does not answer: {first_line(error)}") from None
+        named = f"RAY_ADDRESS={found!r}" if os.environ.get("RAY_ADDRESS") else f"ray={found!r}"
+        raise SettingError(f"{named} does not answer: {first_line(error)}") from None
     return True
+
+
+def _address_that_ray_finds(address: str) -> str:
+    """The address that Ray uses: of its environment variable, the one given, or of the cluster started here last."""
+    if named := os.environ.get("RAY_ADDRESS"):
+        return named
+    if address not in ("", "auto"):
+        return address
+    last = Path(os.environ.get("RAY_TMPDIR") or "/tmp", "ray", "ray_current_cluster")
+    return last.read_text(encoding="utf-8").strip() if last.is_file() else address

@@ -47,6 +47,20 @@ class Interrupt:
         self._on_request()
 
 
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGINT and SIGTERM raise KeyboardInterrupt, also in what a shell has begun in the background, deaf to SIGINT."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {one: signal.signal(one, signal.default_int_handler) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
 def left_to_parent() -> None:
     """Let SIGINT, which reaches the whole group of processes, be the parent's to answer; SIGTERM ends this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
