@@ -4,6 +4,7 @@ import doctest
 import gc
 import importlib
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -201,3 +202,74 @@ def test_two_optimizers_of_lightning_are_gone_on_with_at_the_right_step(again, t
         first.save_checkpoint(tmp_path / "gan.ckpt")
         trainer(4).fit(Gan(), batches, ckpt_path=tmp_path / "gan.ckpt")
     assert load_recording(tmp_path / "run.nc").step.values.tolist() == list(range(17))
+
+
+@pytest.mark.filterwarnings("ignore")  # of transformers itself
+def test_whom_the_hugging_face_trainer_reports_to_has_the_measurements_at_its_steps(tmp_path, capfd):
+    pytest.importorskip("accelerate")
+    transformers = pytest.importorskip("transformers")
+    from spectail import SpectralTrainerCallback
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(30, 20)
+
+        def forward(self, x):
+            return {"loss": self.net(x).square().mean()}
+
+    class Report(transformers.TrainerCallback):
+        """As those of `report_to`: the end of the training is the end of the report."""
+
+        def __init__(self):
+            self.steps, self.is_over = {}, False
+
+        def on_log(self, args, state, control, logs, model, **_):
+            assert not self.is_over
+            self.steps[state.global_step] = {*self.steps.get(state.global_step, ()), *logs}
+
+        def on_train_end(self, *_, **__):
+            self.is_over = True
+
+    class Failing(transformers.TrainerCallback):
+        def on_log(self, args, state, control, logs, **_):
+            assert "loss" in logs or "train_loss" in logs
+
+    report = Report()
+    callback = SpectralTrainerCallback(when=every(3), path=tmp_path / "run.nc", nulls=False)
+    rows = [{"x": x} for x, _ in data()][:16]
+    trainer = transformers.Trainer(
+        model=Model(), args=arguments(tmp_path, num_train_epochs=1, per_device_train_batch_size=4),
+        train_dataset=rows, callbacks=[report, Failing(), callback],
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match="Failing did not take a measurement, training goes on: AssertionError"):
+        trainer.train()
+    measured = {step for step, names in report.steps.items() if "spectail/net.weight/stable_rank" in names}
+    assert measured == set(load_recording(tmp_path / "run.nc").step.values.tolist()) == {0, 3, 4}
+    assert "spectail/" not in capfd.readouterr().out, "what prints logs does not print these"
+
+
+@pytest.mark.filterwarnings("ignore")  # of lightning itself
+def test_the_loggers_of_lightning_have_the_measurements(tmp_path):
+    lightning = pytest.importorskip("lightning.pytorch")
+    from lightning.pytorch.loggers import CSVLogger
+
+    from spectail import SpectralCallback
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = net()
+
+        def training_step(self, batch, _):
+            return self.net(batch[0]).square().mean()
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.01)
+
+    callback = SpectralCallback(when=every(3), nulls=False)
+    trainer = trainer_of_lightning(tmp_path, 1, [callback])
+    trainer.loggers = [CSVLogger(tmp_path, "csv", version=0)]
+    trainer.fit(Module(), DataLoader(data(), batch_size=12))
+    table = pd.read_csv(tmp_path / "csv" / "version_0" / "metrics.csv")
+    assert table.dropna(subset="spectail/net.0.weight/stable_rank").step.tolist() == [0, 3, 4]

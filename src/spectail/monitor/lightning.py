@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from spectail.errors import SettingError, naming_the_extra
+from spectail.monitor.loggers import Logger, own_logger, scalars_of
 from spectail.monitor.monitor import SpectralMonitor
 from spectail.monitor.runs import MonitoredRuns
+from spectail.recording.layout import Measurement
 
 with naming_the_extra("SpectralCallback"):
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -17,6 +19,7 @@ class SpectralCallback(Callback):
 
     Args:
         optimizer: which of the module's optimizers counts the steps.
+        log: whether the trainer's own loggers have the numbers too, as `spectail/LAYER/QUANTITY`.
         options: of `SpectralMonitor`, but for model, optimizer and initial_step, which the trainer knows. A second
             `fit` goes on in the same file where `existing="resume"`, else it has a file of its own, as "run-2.nc".
 
@@ -40,8 +43,10 @@ class SpectralCallback(Callback):
     [0, 2, 4]
     """
 
-    def __init__(self, *, optimizer: int = 0, **options: Any) -> None:
-        self._runs, self._which = MonitoredRuns(options), optimizer
+    def __init__(self, *, optimizer: int = 0, log: bool = True, **options: Any) -> None:
+        self._runs, self._which = MonitoredRuns(options, self._hand_on if log else None), optimizer
+        self._loggers: list[Any] = []  # of the trainer, while it fits
+        self._own: dict[int, Logger | None] = {}  # ours, for those of them that take more than numbers
         self._steps: int | None = None  # that a checkpoint says
 
     @property
@@ -73,12 +78,25 @@ class SpectralCallback(Callback):
             if step and self.monitor is not None:
                 step = self.monitor.steps
         self._steps = None
+        self._loggers, self._own = list(trainer.loggers), {}
         self._runs.begin(pl_module, trainer.optimizers[self._which], step)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Measure the last step, and write the file."""
         self._runs.end()
+        self._loggers, self._own = [], {}
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Write the file."""
         self._runs.end(failed=True)
+        self._loggers, self._own = [], {}
+
+    def _hand_on(self, measurement: Measurement) -> None:
+        """Give a measurement to the loggers of the trainer."""
+        for at, logger in enumerate(self._loggers):
+            if at not in self._own:
+                self._own[at] = own_logger(logger.experiment)
+            if (own := self._own[at]) is not None:
+                own(measurement)
+            else:
+                logger.log_metrics(scalars_of(measurement), step=measurement.step)

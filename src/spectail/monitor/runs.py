@@ -14,6 +14,7 @@ from typing import Any
 from torch import nn
 
 from spectail.errors import first_line
+from spectail.monitor.loggers import Logger
 from spectail.monitor.monitor import SpectralMonitor
 from spectail.recording.journal_reading import journal_path
 
@@ -23,14 +24,16 @@ class MonitoredRuns:
 
     Args:
         options: of each `SpectralMonitor`.
+        tell: is handed each measurement, besides those whom the options name.
 
     Attributes:
         options: these.
         monitor: of the last run; None before the first, and of one that could not be watched.
     """
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
+    def __init__(self, options: Mapping[str, Any], tell: Logger | None = None) -> None:
         self.options = dict(options)
+        self._tell = tell
         self.monitor: SpectralMonitor | None = None
         self._is_first = True
         self._model: Callable[[], nn.Module | None] = _nothing
@@ -50,7 +53,7 @@ class MonitoredRuns:
         is_same = self._model() is model
         self._model = weakref.ref(model)
         if self._is_first:
-            self.monitor = SpectralMonitor(model, optimizer, initial_step=step, **self.options)
+            self.monitor = self._monitor(model, optimizer, step, self.options)
             self._is_first = False
             return
         try:
@@ -77,7 +80,14 @@ class MonitoredRuns:
             else:
                 options |= {"existing": "refuse", "path": _free(Path(path))}
                 warnings.warn(f"{path} holds the run before; this one is kept in {options['path']}", stacklevel=2)
-        self.monitor = SpectralMonitor(model, optimizer, initial_step=step, **options)
+        self.monitor = self._monitor(model, optimizer, step, options)
+
+    def _monitor(self, model: nn.Module, optimizer: Any, step: int, options: Mapping[str, Any]) -> SpectralMonitor:
+        options = dict(options)
+        if self._tell is not None:
+            others = options.get("on_measurement", ())
+            options["on_measurement"] = (*((others,) if callable(others) else others), self._tell)
+        return SpectralMonitor(model, optimizer, initial_step=step, **options)
 
     def end(self, *, failed: bool = False) -> None:
         """Write the file, after a last measurement where the run has not failed."""

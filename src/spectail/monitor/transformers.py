@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
-from spectail.errors import naming_the_extra
+from spectail.errors import kind_and_first_line, naming_the_extra
+from spectail.monitor.loggers import Logger, own_logger, scalars_of
 from spectail.monitor.monitor import SpectralMonitor
 from spectail.monitor.runs import MonitoredRuns
+from spectail.recording.layout import Measurement
 
 with naming_the_extra("SpectralTrainerCallback"):
-    from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+    from transformers import (
+        PrinterCallback,
+        ProgressCallback,
+        TrainerCallback,
+        TrainerControl,
+        TrainerState,
+        TrainingArguments,
+    )
+    from transformers.trainer_callback import CallbackHandler
 
 
 class SpectralTrainerCallback(TrainerCallback):
     """Watches the spectra of a model while a `Trainer` trains it.
 
     Args:
+        log: whether those whom the trainer reports to (`report_to`) have the numbers too, as `spectail/LAYER/QUANTITY`.
         options: of `SpectralMonitor`, but for model, optimizer and initial_step, which the trainer knows. A second
             `train`, or another try of `auto_find_batch_size`, goes on in the same file where `existing="resume"`, else
             it has a file of its own, as "run-2.nc".
@@ -42,8 +56,10 @@ class SpectralTrainerCallback(TrainerCallback):
     [0, 2, 4]
     """
 
-    def __init__(self, **options: Any) -> None:
-        self._runs = MonitoredRuns(options)
+    def __init__(self, *, log: bool = True, **options: Any) -> None:
+        self._runs = MonitoredRuns(options, self._hold if log else None)
+        self._unlogged: list[Measurement] = []
+        self._own: dict[int, Logger] = {}  # for what the trainer's reports are written with, by its id
 
     @property
     def monitor(self) -> SpectralMonitor | None:
@@ -55,9 +71,52 @@ class SpectralTrainerCallback(TrainerCallback):
     ) -> None:
         """Attach; the trainer's step is the first."""
         self._runs.begin(kwargs["model"], kwargs["optimizer"], int(state.global_step))
+        self._log(_callbacks(), args, state, control, kwargs)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Hand on what was measured, as the trainer counts the step now; the last step while its reports are open."""
+        if control.should_training_stop:
+            self._runs.end()
+        if self._unlogged:
+            self._log(_callbacks(), args, state, control, kwargs)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Measure the last step, and write the file."""
         self._runs.end()
+        self._unlogged, self._own = [], {}
+
+    def _hold(self, measurement: Measurement) -> None:
+        """Keep a measurement until the trainer has counted its step."""
+        self._unlogged.append(measurement)
+
+    def _log(
+        self, callbacks: Sequence[TrainerCallback], args: TrainingArguments, state: TrainerState,
+        control: TrainerControl, others: dict[str, Any],
+    ) -> None:  # fmt: skip
+        """Hand what was measured to all callbacks that take logs, but for those that print them."""
+        for measurement in self._unlogged:
+            for callback in callbacks:
+                run = getattr(getattr(callback, "_wandb", None), "run", None)
+                writer = getattr(callback, "tb_writer", None) or run
+                try:
+                    own = self._own.get(id(writer)) or own_logger(writer)
+                    if own is not None:
+                        self._own[id(writer)] = own
+                        own(measurement)
+                    elif not isinstance(callback, SpectralTrainerCallback | PrinterCallback | ProgressCallback):
+                        callback.on_log(args, state, control, logs=scalars_of(measurement), **others)
+                except Exception as error:  # of a library, and the training is worth more
+                    sentence = f"{type(callback).__name__} did not take a measurement, training goes on"
+                    warnings.warn(f"{sentence}: {kind_and_first_line(error)}", stacklevel=3)
+        self._unlogged = []
+
+
+def _callbacks() -> list[TrainerCallback]:
+    """All callbacks of the trainer: it does not tell one of the others, but what calls them all has them."""
+    frame = sys._getframe()
+    while (frame := frame.f_back) is not None:  # type: ignore[assignment]
+        if isinstance(handler := frame.f_locals.get("self"), CallbackHandler):
+            return list(handler.callbacks)
+    return []
