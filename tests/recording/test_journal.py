@@ -501,3 +501,12 @@ def test_a_row_is_written_in_few_bytes(tmp_path):
     before = journal_path(path).stat().st_size
     journal.append(row, np.zeros(700, np.float32))
     assert journal_path(path).stat().st_size - before <= HEAD + 2800 + len(json.dumps(row))
+
+
+def test_two_in_one_program_do_not_write_to_one_file(tmp_path):
+    """Locks keep out other processes only."""
+    first = JournalFile(tmp_path / "run.nc", SAMPLE)
+    with pytest.raises(StoreError, match=r"run\.nc is being written to in this program already; expected another path"):
+        JournalFile(tmp_path / "run.nc", SAMPLE, replace=True)
+    first.close()
+    JournalFile(tmp_path / "run.nc", SAMPLE).close()
