@@ -286,10 +286,14 @@ def test_a_file_is_gone_on_with_and_layers_come_and_go(tmp_path):
     train(model, optimizer, 1)
     model[2] = nn.Linear(20, 15).double()
     optimizer.add_param_group({"params": list(model[2].parameters())})
-    train(model, optimizer, 2)
+    train(model, optimizer, 1)
+    model.append(nn.Linear(15, 12).double())  # the model is looked at again
+    train(model, optimizer, 1)
     monitor.close()
     recording = load_recording(tmp_path / "run.nc")
     assert recording.step.values.tolist() == [0, 1, 2, 3, 4]
+    weights = ["0.weight", "2.weight", "2.weight (from step 3)", "3.weight"]
+    assert sorted(recording.matrix.values) == sorted(name + end for name in weights for end in ("", " (update)"))
     new = recording.sel(matrix="2.weight (from step 3) (update)")
     assert new.frobenius_norm.notnull().values.tolist() == [False, False, False, False, True]
     assert "not there before" in new.note.values[3] or "was in its place" in new.note.values[3]

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spectail.recording.events import Event
+from spectail.recording.tensors import tensor_of
 from spectail.weights.matrix import WeightMatrix
 
 _FROM = " (from step "
@@ -30,9 +31,10 @@ def names_in_recording(matrices: Sequence[WeightMatrix], known: Sequence[Mapping
     ['a.weight (from step 8)']
     """
     taken = {one["name"] for one in known}
+    weights = [one for one in known if tensor_of(one["name"]) == "weights"]
     names = []
     for matrix in matrices:
-        fitting = [one["name"] for one in known if name_in_model(one["name"]) == matrix.name and _alike(one, matrix)]
+        fitting = [one["name"] for one in weights if name_in_model(one["name"]) == matrix.name and _alike(one, matrix)]
         new = f"{matrix.name}{_FROM}{step})" if matrix.name in taken else matrix.name
         names.append(fitting[-1] if fitting else new)
     return names

@@ -217,7 +217,7 @@ def _answer(row: dict[Any, Any]) -> str:
 
 def _rankings(table: pd.DataFrame) -> list[Ranking]:
     """The most and least trained of each kind, the most frequent kind first."""
-    name = next((one for one in ("effect_homogeneous", "effect") if one in table), "")
+    name = next((one for one in ("effect_homogeneous", "effect") if one in table and table[one].notna().any()), "")
     if not name or "kind" not in table:
         return []
     known = table[np.isfinite(table[name].astype(float)) & ~table["phase"].isin([Phase.RANK_COLLAPSE, Phase.UNKNOWN])]

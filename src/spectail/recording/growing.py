@@ -149,11 +149,9 @@ class GrowingRecording:
         self._unwritten.clear()
 
     def close(self) -> None:
-        """Save what is new, and let go of the file. Raises as `save`."""
-        if self.path is None:
-            return
+        """Save what is measured and not in the file yet, and let go of it. Raises as `save`."""
         try:
-            if self._unwritten or self._file is None or self._file.holds_rows:
+            if self._unwritten or (self._file is not None and self._file.holds_rows and self.measurements):
                 self.save()
         finally:
             self.let_go()

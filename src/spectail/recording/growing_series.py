@@ -108,16 +108,6 @@ class GrowingSeries(GrowingRecording):
         self.attributes = dict(sorted(self.attributes.items()))
         return super().dataset()
 
-    def close(self) -> None:
-        """Save what is new, and let go of the file. Raises as `save`."""
-        if self._file is None:
-            return
-        try:
-            if self.measurements and self._file.holds_rows:
-                self.save()
-        finally:
-            self.let_go()
-
     @property
     def holds_rows(self) -> bool:
         """Whether the journal holds anything that the file does not."""

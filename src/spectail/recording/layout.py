@@ -435,6 +435,35 @@ def measurements_of(recording: xr.Dataset, until: float = math.inf) -> list[Meas
     return measurements
 
 
+def appended(recording: xr.Dataset, later: xr.Dataset) -> xr.Dataset:
+    """A recording with later steps of the same matrices, and the same quantities of them, behind its own.
+
+    Args:
+        recording: of several matrices.
+        later: of the same, from `to_dataset`.
+    """
+    variables: dict[str, xr.Variable] = {}
+    for name in {**recording.variables, **later.variables}:
+        parts = [one[name].variable for one in (recording, later) if name in one.variables]
+        if {"step", "event"} & {*parts[-1].dims} and len(parts) == 2:
+            last, widths = parts[-1].dims[-1], [part.shape[-1] for part in parts]
+            if last in ("index", "group") and len({*widths}) > 1:
+                parts = [_widened(part, max(widths), front=last == "index") for part in parts]
+            values = np.concatenate([part.values for part in parts])
+            parts = [xr.Variable(parts[0].dims, values, parts[0].attrs)]
+        variables[str(name)] = parts[0]
+    names = [*recording.coords]
+    data = {name: value for name, value in variables.items() if name not in names}
+    return xr.Dataset(data, {name: variables[str(name)] for name in names}, recording.attrs)
+
+
+def _widened(part: xr.Variable, width: int, *, front: bool) -> xr.Variable:
+    """The same with NaN before or behind along its last dimension."""
+    more = width - part.shape[-1]
+    around = [(0, 0)] * (part.ndim - 1) + [(more, 0) if front else (0, more)]
+    return xr.Variable(part.dims, np.pad(part.values, around, constant_values=math.nan), part.attrs)
+
+
 def _column(values: Sequence[Any], q: Quantity, *, whole: bool = False) -> NDArray[Any]:
     """Values of one quantity; whole numbers that may be missing are floats."""
     if q.dtype is str:

@@ -24,6 +24,7 @@ from spectail.recording.layout import (
     MARK,
     RUN_FORMAT,
     RUN_MARK,
+    appended,
     as_kept,
     dims_in_run,
     labels_of,
@@ -89,16 +90,29 @@ def _unfinished(journal: JournalContent) -> xr.Dataset:
 
 def _with_steps(recording: xr.Dataset, steps: Sequence[JournaledStep]) -> xr.Dataset:
     """A recording with what its journal holds beyond it."""
+    extra = [q for q in quantities_of(recording) if OVER[q.of] == ("step", "matrix")]
+    extra = [q for q in extra if q not in select(*HELD[recording.attrs["of"]])]
+    closings = [step.closing or {} for step in steps]
+    last = int(recording["step"].values[-1]) if recording.sizes["step"] else -1
+    if not any("matrices" in one for one in closings) and all(int(one["step"]) > last for one in closings):
+        later = sorted((from_journal(step, ()) for step in steps), key=lambda one: one.step)
+        matrices = labels_of(recording.coords.to_dataset())
+        behind = to_dataset(recording.attrs["of"], matrices, later, recording.attrs, extra)
+        if _measured(behind) == _measured(recording):
+            return appended(recording, behind)
     measurements, matrices = {one.step: one for one in measurements_of(recording)}, labels_of(recording)
     for step in steps:
         before = max((at for at in measurements if at < int((step.closing or {})["step"])), default=None)
         one = from_journal(step, () if before is None else measurements[before].rows)
         measurements[one.step] = one
         matrices += (step.closing or {}).get("matrices", [])
-    held = select(*HELD[recording.attrs["of"]])
-    extra = [q for q in quantities_of(recording) if OVER[q.of] == ("step", "matrix") and q not in held]
     ordered = [measurements[at] for at in sorted(measurements)]
     return to_dataset(recording.attrs["of"], matrices, ordered, recording.attrs, extra)
+
+
+def _measured(recording: xr.Dataset) -> set[str]:
+    """The variables over steps."""
+    return {str(name) for name, values in recording.data_vars.items() if "step" in values.dims}
 
 
 def _load_file(path: Path) -> xr.Dataset:
