@@ -158,7 +158,7 @@ function chart(element, spec) {
 
 function drawChart(element) {
   const { title, layers, x: xAxis, y: yAxis } = element.spec, width = element.clientWidth, height = element.spec.height;
-  if (!width) return;
+  if (width < 100) return; // hidden, or about to be resized
   element.drawnWidth = width;
   const yTicks = yAxis.hidden ? [] : ticksOf(yAxis, Math.max(2, height / 45)), size = yAxis.size || 11;
   const widest = Math.max(0, ...yTicks.map(([, text]) => textWidth(text, size)));

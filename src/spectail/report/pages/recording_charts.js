@@ -54,7 +54,7 @@ function mapOrder() {
   if (order === "change") rows.sort((a, b) => matrices[b].change - matrices[a].change);
   const groups = [...new Set(weights.map((i) => matrices[i].group))];
   if (order === "group") rows.sort((a, b) => groups.indexOf(matrices[a].group) - groups.indexOf(matrices[b].group) || a - b);
-  return { rows, grouped: order === "group" && groups.length < weights.length };
+  return { rows, grouped: order === "group" && groups.length > 1 && groups.length < weights.length };
 }
 
 // the kinds among rows that stand by kind: where each begins, its middle, its name in short
