@@ -37,13 +37,18 @@ def opened(page, profile):
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
     try:
         driver.get(page.as_uri())
-        deadline = time.monotonic() + 30
-        while not driver.execute_script("return document.documentElement.dataset.ready"):
-            assert time.monotonic() < deadline, "the page did not get ready"
-            time.sleep(0.05)
+        wait_until_ready(driver)
         yield driver
     finally:
         driver.quit()
+
+
+def wait_until_ready(driver):
+    """Until the scripts of the page have drawn."""
+    deadline = time.monotonic() + 30
+    while not driver.execute_script("return document.documentElement.dataset.ready"):
+        assert time.monotonic() < deadline, "the page did not get ready"
+        time.sleep(0.05)
 
 
 def assert_no_error_and_no_request(driver):

@@ -14,6 +14,7 @@ from report.browsing import (
     assert_text_is_readable,
     opened,
     set_value,
+    wait_until_ready,
 )
 from spectail import SpectralMonitor, events, every
 from spectail.analysis.event_groups import events_by_step
@@ -202,6 +203,9 @@ def test_an_address_leads_to_a_layer_and_a_step(browser):
         browser.execute_script("return location.hash") == "#matrix=2.weight"
     )  # the last stays the last, in a growing file
     browser.execute_script("location.hash = '#matrix=0.weight&step=3'; window.dispatchEvent(new Event('hashchange'))")
+    assert plot(browser, "spectrum", "title") == "0.weight, step 3"
+    browser.refresh()
+    wait_until_ready(browser)
     assert plot(browser, "spectrum", "title") == "0.weight, step 3"
 
 

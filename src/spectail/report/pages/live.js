@@ -23,7 +23,7 @@ function restoreChoices() {
     field.dispatchEvent(new Event("input"));
   }
   history.replaceState(null, "", address);
-  fromAddress();
+  fromAddress(); // a search may have chosen another
   document.querySelectorAll("details").forEach((one, k) => { one.open = kept.open[k] ?? one.open; });
   scrolling().forEach((one, k) => { one.scrollTop = kept.scrolled[k] || 0; });
   byId(kept.focus)?.focus({ preventScroll: true });

@@ -19,11 +19,16 @@ function keepAddress() {
   history.replaceState(null, "", "#" + address);
 }
 
-function fromAddress() {
+// what the address names, if it is there
+function addressed() {
   const address = new URLSearchParams(location.hash.slice(1)), i = weights.find((k) => matrices[k].name === address.get("matrix"));
   const at = address.has("step") ? steps.indexOf(Number(address.get("step"))) : last;
-  if (i !== undefined) go(i, at < 0 ? last : at);
-  return i !== undefined;
+  return i === undefined ? null : { i, at: at < 0 ? last : at };
+}
+
+function fromAddress() {
+  const place = addressed();
+  if (place) go(place.i, place.at);
 }
 
 function redraw() {
@@ -166,8 +171,8 @@ async function start() {
   listen();
   // the matrix that changed most is the first to look at
   chosen.i = weights.reduce((best, i) => (matrices[i].change > matrices[best].change ? i : best), weights[0]);
+  Object.assign(chosen, addressed());
   search();
-  fromAddress();
   for (const element of document.querySelectorAll("svg.spark")) drawSpark(element);
   document.documentElement.dataset.ready = "yes";
 }
