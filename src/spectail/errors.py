@@ -75,6 +75,10 @@ def naming_the_extra(who: str) -> Iterator[None]:
         raise MissingPackageError(sentence) from None
 
 
+class NewerVersionError(StoreError):
+    """A file of a newer spectail, which is whole and is to be left as it is."""
+
+
 def unknown_name(field: str, value: object, known: Iterable[str]) -> str:
     """One sentence that says which names are known, and the nearest one.
 

@@ -6,6 +6,7 @@ import pytest
 import xarray as xr
 
 from spectail import files
+from spectail.errors import StoreError
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.two_layer.run import simulate
 from spectail.recording.netcdf import save_recording
@@ -67,7 +68,7 @@ def test_a_killed_write_is_never_mistaken_for_a_run(tmp_path, run):
 
 @pytest.mark.parametrize(
     "damage",
-    ["truncated", "other bytes", "empty", "pickle", "another run", "newer", "no run", "odd format", "a variable gone"],
+    ["truncated", "other bytes", "empty", "pickle", "another run", "no run", "odd format", "a variable gone"],
 )
 def test_a_file_that_is_not_the_run_is_set_aside_named_and_counts_as_missing(tmp_path, run, damage):
     store = Store(tmp_path)
@@ -83,8 +84,6 @@ def test_a_file_that_is_not_the_run_is_set_aside_named_and_counts_as_missing(tmp
         path.write_bytes(pickle.dumps({"a": 1}))
     elif damage == "another run":
         save_recording(run.assign_attrs(experiment=SMALL.replace(lr=9).canonical_json), path)
-    elif damage == "newer":
-        save_recording(run.assign_attrs(spectail_format=99), path)
     elif damage == "odd format":
         save_recording(run.assign_attrs(spectail_format="one"), path)
     elif damage == "a variable gone":
@@ -99,6 +98,16 @@ def test_a_file_that_is_not_the_run_is_set_aside_named_and_counts_as_missing(tmp
     assert store.get(SMALL) is None  # and a second look is quiet
     store.put(run)
     assert store.get(SMALL) is not None
+
+
+def test_a_run_of_a_newer_spectail_stays_what_and_where_it_is(tmp_path, run):
+    """An older one must not rename what it cannot read; nor may a sweep compute it again, beside it."""
+    store = Store(tmp_path)
+    content = save_recording(run.assign_attrs(spectail_format=99), store.path(SMALL)).read_bytes()
+    for ask in (store.get, lambda e: store.check_and_list_missing([e]), lambda e: store.get_or_run(e, simulate)):
+        with pytest.raises(StoreError, match=r"has format 99, newer than this spectail reads .* please upgrade"):
+            ask(SMALL)
+    assert [p.read_bytes() for p in (tmp_path / "runs").iterdir()] == [content]
 
 
 def test_a_second_damaged_file_does_not_replace_the_first(tmp_path, run):

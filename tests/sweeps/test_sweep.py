@@ -71,6 +71,16 @@ def test_a_run_that_fails_is_named_and_the_others_are_kept(tmp_path, monkeypatch
     assert run_missing(EXPERIMENTS, Store(tmp_path)).computed == 2
 
 
+def test_a_function_of_ones_own_is_tried_before_the_sweep_begins(tmp_path, monkeypatch):
+    (tmp_path / "own_parts.py").write_text("def wrong(x): return x.mean()\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("spectail.sweeps.sweep._run", lambda *a: pytest.fail("it began"))
+    with pytest.raises(ValueError, match=r"own_parts:wrong made \(\) of a tensor"):
+        sweep({"fixed": TINY, "axes": {"activation": ["tanh", "own_parts:wrong"]}}, tmp_path / "out")
+    with pytest.raises(ValueError, match="own_parts has no Optimizer"):
+        sweep({"fixed": {**TINY, "optimizer": "own_parts:Optimizer"}}, tmp_path / "out")
+
+
 def test_runs_of_a_problem_stay_together_and_all_workers_have_something(tmp_path):
     many = Grid.read({"fixed": TINY, "axes": {"lr": {"log": [0.1, 1], "points": 40}, "seed": [0, 1]}}).experiments()
     for slots in (1, 2, 8):

@@ -24,6 +24,7 @@ COMMANDS = {
     "sweep": "sweep:Sweep",
     "reproduce": "reproduce:Reproduce",
     "show": "show:Show",
+    "list": "listing:List",
     "predict": "predict:Predict",
     "report": "report:Report",
     "watch": "watch:Watch",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from spectail.cli.option import option
 from spectail.cli.options import Device, Out, given_fields, make_command, options_of
 from spectail.cli.printing import AnsweringRows, PrintingRows
 from spectail.errors import SettingError
@@ -31,13 +32,16 @@ def _run(options: Any) -> None:
     from spectail.report.answers import recording_answer
     from spectail.report.terminal.recording import print_recording
     from spectail.spectra.precision import check_device
+    from spectail.store.names import check_name, give_name
     from spectail.store.store import Store
 
     device, store = check_device(options.device), Store(options.out)
     store.check_writable()
+    if options.name:
+        check_name(store, experiment, options.name)
     with step_progress(experiment.steps) as progress:
         result, stored = store.get_or_run(experiment, lambda e: simulate(e, device=device, progress=progress))
-    path = store.path(experiment)
+    path = give_name(store, experiment, options.name) if options.name else store.path(experiment)
     paths = [path, *draw_beside(result, path)]
     options.printing.tell(
         "run",
@@ -88,6 +92,11 @@ Run = make_command(
     "Example: spectail run --optimizer gd --lr 2000 --steps 10 --record 0 1 10",
     [
         *options_of(Experiment, [name for name in Experiment.model_fields if name != "numerics"], METAVARS),
+        (
+            "name",
+            Annotated[str | None, option(metavar="NAME", help="A name for the run: DIR/NAME.nc leads to it.")],
+            None,
+        ),
         ("out", Out, Path("results")),
         ("device", Device, "cpu"),
         ("printing", AnsweringRows, dataclasses.field(default_factory=PrintingRows)),

@@ -35,11 +35,10 @@ class Show:
         rows = self.printing.rows()
         if self.file.is_dir():
             from spectail.report.answers import runs_answer
-            from spectail.report.terminal.runs import print_runs
+            from spectail.report.terminal.runs import print_folder
             from spectail.store.results import runs_of
 
-            runs = runs_of(self.file)
-            self.printing.tell("show", lambda: runs_answer(runs), lambda: print_runs(str(self.file), runs))
+            self.printing.tell("show", lambda: runs_answer(runs_of(self.file)), lambda: print_folder(self.file))
             return
         from spectail.plots.recording_plot import draw_beside
         from spectail.recording.reading import load_recording

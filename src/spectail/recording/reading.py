@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from spectail.errors import StoreError
+from spectail.errors import NewerVersionError, StoreError
 from spectail.recording.events import events
 from spectail.recording.growing_analysis import rows_by_place
 from spectail.recording.journal_reading import JournalContent, JournaledStep, read_with_journal
@@ -198,7 +198,9 @@ def _version(recording: xr.Dataset, mark: str, newest: int, path: Path) -> int:
     if not isinstance(version, Integral):
         raise StoreError(f"{path} is not a recording of spectail: its attribute {mark} is {version!r}")
     if int(version) > newest:
-        raise StoreError(f"{path} has format {version}, newer than this spectail reads ({newest}); please upgrade")
+        raise NewerVersionError(
+            f"{path} has format {version}, newer than this spectail reads ({newest}); please upgrade"
+        )
     return int(version)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from spectail.errors import StoreError
+from spectail.errors import NewerVersionError, StoreError
 from spectail.experiments.experiment import Experiment, experiment_of, key_of_json
 from spectail.experiments.resume import SECONDS, ResumeState
 from spectail.files import write_content
@@ -105,6 +105,9 @@ class Store:
 
         A file under its name that cannot be read, or that holds something else, is set aside under
         another name with a warning, never deleted, and counts as missing.
+
+        Raises:
+            NewerVersionError: the file is of a newer spectail; it stays where it is.
         """
         path = self.path(experiment)
         if not path.exists():
@@ -115,6 +118,8 @@ class Store:
             if key_of_json(run.attrs["experiment"]) == experiment.key:
                 return run
             reason = f"{path} holds the run of another experiment"
+        except NewerVersionError:
+            raise
         except ValueError as error:
             reason = str(error)
         aside = _free_name(path)

@@ -132,12 +132,39 @@ def run_missing(
     store.check_writable()
     remove_partial_files(store)
     missing = store.check_and_list_missing(experiments)
+    check_own_parts(missing)
     found = len(experiments) - len(missing)
     progress.begin(missing, found)
     outcome = _run(missing, store, compute, progress) if missing else WorkSummary()
     by_key = {experiment.key: experiment for experiment in missing}
     failures = [Failure(f.key, f"{_describe(by_key[f.key])}: {f.sentence}") for f in outcome.failures]
     return SweepSummary(len(experiments), found, outcome.computed, failures, outcome.stopped)
+
+
+def check_own_parts(experiments: Iterable[Experiment]) -> None:
+    """See that functions and classes of a user's own are there and as they should be, before a sweep begins.
+
+    Raises:
+        SettingError: one is not.
+    """
+    checked: set[tuple[str, ...]] = set()
+    for e in experiments:
+        parts = (e.teacher, e.combination, e.activation, e.optimizer, str(e.optimizer_options), e.schedule or "")
+        if parts in checked or not any(
+            ":" in part for part in (e.teacher, e.activation, e.optimizer, e.schedule or "")
+        ):
+            continue
+        from spectail.experiments.optimizers import check_optimizer
+        from spectail.experiments.two_layer.problem import Problem
+        from spectail.experiments.two_layer.student import Student
+
+        checked.add(parts)
+        problem = Problem.draw(e.replace(n=8, n_test=1, n_test_large=1, batch=None))
+        Student(problem.a, e.d, e.activation)
+        check_optimizer(
+            e.optimizer, e.lr, bias_correction=e.bias_correction, options=e.update_options, schedule=e.schedule,
+            schedule_options=e.schedule_options,
+        )  # fmt: skip
 
 
 def chunks_of_problems(experiments: Iterable[Experiment], slots: int) -> list[list[Experiment]]:

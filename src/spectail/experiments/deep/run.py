@@ -34,6 +34,7 @@ from spectail.experiments.deep.full_batch import (
 from spectail.experiments.deep.images import Images, load_images
 from spectail.experiments.deep.models import make_model
 from spectail.experiments.deep.training import TRAININGS, Training
+from spectail.experiments.machine import computed_on
 from spectail.experiments.optimizers import make_optimizer, wants_closure
 from spectail.experiments.resume import ResumeState, State, from_first_edition
 from spectail.files import write_content
@@ -239,6 +240,7 @@ class FullBatchRun:
             "n_images": len(self.images.images),
             "wall_time": self.seconds,
             "device": str(self.images.images.device),
+            **computed_on(),
             "spectail_version": __version__,
         }
         recording = to_dataset("training", self.constants, self.measurements, attributes)

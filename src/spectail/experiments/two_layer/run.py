@@ -18,6 +18,7 @@ import xarray as xr
 from spectail import __version__
 from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
+from spectail.experiments.machine import computed_on
 from spectail.experiments.resume import State
 from spectail.experiments.two_layer.loop import TwoLayerRun
 from spectail.experiments.two_layer.problem import Problem
@@ -105,6 +106,7 @@ def simulate(
         "experiment": experiment.canonical_json,
         "key": experiment.key,
         "device": str(device),
+        **computed_on(),
         "torch_version": str(torch.__version__),
         "python_version": platform.python_version(),
         "wall_time": time.perf_counter() - started,

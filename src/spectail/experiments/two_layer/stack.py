@@ -25,6 +25,7 @@ from spectail import __version__
 from spectail.errors import SettingError
 from spectail.experiments.activations import find_activation
 from spectail.experiments.experiment import PROBLEM_FIELDS, Experiment
+from spectail.experiments.machine import computed_on
 from spectail.experiments.optimizers import make_optimizer
 from spectail.experiments.two_layer.measure import (
     FirstLayerRow,
@@ -319,6 +320,7 @@ class Stack:
             "experiment": e.canonical_json,
             "key": e.key,
             "device": str(self.weights.device),
+            **computed_on(),
             "products": "3 × TF32" if self._forward.split else str(self.weights.dtype),
             "torch_version": str(torch.__version__),
             "python_version": platform.python_version(),
