@@ -7,6 +7,8 @@ import pytest
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.two_layer.run import simulate
 from spectail.plots.ccdf_plot import ccdf
+from spectail.plots.selection import initial_law
+from spectail.recording.layout import each_matrix
 
 RUN = Experiment(n=40, d=20, h=30, n_test=5, n_test_large=5, steps=1)
 
@@ -24,6 +26,12 @@ def test_it_has_both_steps_and_the_lines_of_the_fits():
     (x0, x1), (y0, y1) = ks.get_data()
     assert np.log(y1 / y0) / np.log(x1 / x0) == pytest.approx(1 - float(run.pl_alpha_ks.sel(step=1)))
     assert f"{float(run.pl_alpha_hill.sel(step=1)):.2f}" in hill.get_label()
+
+
+def test_each_layer_has_the_law_that_it_was_drawn_from():
+    run = simulate(RUN.replace(layers=(300, 200), initialization="mup", steps=0))
+    for one in each_matrix(run):
+        assert initial_law(one).edges[1] == pytest.approx(float(one.eigenvalues.sel(step=0).max()), rel=0.15)
 
 
 def test_a_layer_of_several_is_chosen_by_name():

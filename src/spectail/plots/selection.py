@@ -79,10 +79,15 @@ def at_step(recording: xr.Dataset, step: int) -> xr.Dataset:
 
 
 def initial_law(recording: xr.Dataset) -> MarchenkoPastur | None:
-    """The law of the initial weights, where the recording says how they were drawn."""
-    if recording.attrs.get("of") != "two-layer":
+    """The law of the initial weights of one matrix, where the recording says how they were drawn."""
+    if recording.attrs.get("of") not in ("two-layer", "multilayer"):
         return None
-    return untrained_law(experiment_of(recording))
+    e, rows, cols = experiment_of(recording), int(recording["rows"]), int(recording["cols"])
+    return (
+        untrained_law(e)
+        if not e.layers
+        else MarchenkoPastur(rows, cols, 1.0 if e.initialization == "ntk" else 1 / cols)
+    )
 
 
 def fitted_bulk(at: xr.Dataset) -> MarchenkoPastur | None:
