@@ -10,7 +10,7 @@ from spectail.experiments.two_layer.run import simulate
 from spectail.recording.netcdf import save_recording
 from spectail.recording.reading import load_recording
 from spectail.report.terminal.runs import print_folder
-from spectail.store.names import give_name, names_of
+from spectail.store.names import give_name, run_names
 from spectail.store.results import load_results
 from spectail.store.store import Store
 
@@ -34,7 +34,7 @@ def store(tmp_path, runs):
 def test_a_name_leads_to_the_run_and_stays(store, runs):
     assert load_recording(store.root / "first-try.nc").checksum == runs[SMALL].checksum
     assert give_name(store, SMALL, "first-try").exists()
-    assert names_of(store) == {SMALL.key: "first-try"}
+    assert run_names(store) == {SMALL.key: "first-try"}
     assert load_results(store.root).attrs["runs"] == 2  # a name is no further run
 
 
@@ -52,7 +52,7 @@ def test_without_links_a_copy_has_the_name(store, monkeypatch):
     monkeypatch.setattr("pathlib.Path.symlink_to", refuses)
     path = give_name(store, SMALL.replace(lr=2), "second")
     assert not path.is_symlink()
-    assert names_of(store)[SMALL.replace(lr=2).key] == "second"
+    assert run_names(store)[SMALL.replace(lr=2).key] == "second"
 
 
 def test_a_folder_says_what_is_in_it(store, capsys):

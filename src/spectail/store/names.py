@@ -55,7 +55,7 @@ def give_name(store: Store, experiment: Experiment, name: str) -> Path:
     return path
 
 
-def names_of(store: Store) -> dict[str, str]:
+def run_names(store: Store) -> dict[str, str]:
     """The names that runs have, by key."""
     return {key_of_named(path): path.stem for path in sorted(store.root.glob("*.nc")) if path.exists()}
 

@@ -193,7 +193,7 @@ class TwoLayerRun:
         if len(self.network.matrices) > 1:
             row = measure_layers(self.problem, self.network.matrices, readout())
         elif step == 0:
-            shared, kind = self.problem.step_zero, (e.activation, e.ridge, e.feature_scale)
+            shared, kind = self.problem.step_zero, (e.activation, e.ridge, e.feature_scale, e.kernels)
             row = with_notes_of_both(once(shared.readouts, kind, readout), once(shared.spectra, "W", spectrum))
         else:
             row = with_notes_of_both(readout(), spectrum())

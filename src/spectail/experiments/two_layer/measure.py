@@ -16,6 +16,7 @@ from torch import Tensor
 
 from spectail.analysis.row import bulk_quantities, tail_quantities
 from spectail.experiments.experiment import Experiment
+from spectail.experiments.two_layer.kernels import eigenvalues_of_gram, has_gram_of_kernel
 from spectail.experiments.two_layer.problem import Problem
 from spectail.experiments.two_layer.readout import fit_readout, readout_loss
 from spectail.experiments.two_layer.student import Student
@@ -64,8 +65,12 @@ def measure_readout(experiment: Experiment, problem: Problem, hidden: HiddenUnit
     def features(role: str, points: slice = slice(None)) -> Tensor:
         return hidden(role, points).mul_(output_scale)
 
-    readout = fit_readout(features("holdout"), problem.holdout.y, experiment.ridge)
+    kernels: FirstLayerRow = {}
+    shares = has_gram_of_kernel(experiment)
+    keep = (lambda gram: kernels.update(ck_eigenvalues=eigenvalues_of_gram(gram))) if shares else None
+    readout = fit_readout(features("holdout"), problem.holdout.y, experiment.ridge, keep)
     return {
+        **kernels,
         "note": "" if math.isfinite(readout.kta) else "the hidden features overflowed",
         "train_loss": readout.train_loss,
         "test_loss": readout_loss(readout, partial(features, "test"), problem.test.y),

@@ -39,7 +39,12 @@ class Readout:
     null_spread_kta: float
 
 
-def fit_readout(features: Float[Tensor, "h n"], y: Float[Tensor, " n"], ridge: float) -> Readout:
+def fit_readout(
+    features: Float[Tensor, "h n"],
+    y: Float[Tensor, " n"],
+    ridge: float,
+    on_gram: Callable[[Float[Tensor, "h h"]], object] | None = None,
+) -> Readout:
     """Ridge regression of the labels on the features, and their kernel–target alignment.
 
     â = (Z̄Z̄ᵀ + (λn/h) I)⁻¹ Z̄ȳ, by Cholesky in float64; where rounding makes the matrix indefinite,
@@ -50,6 +55,7 @@ def fit_readout(features: Float[Tensor, "h n"], y: Float[Tensor, " n"], ridge: f
         features: Z̄ (h × n), 1/√h included, any floating dtype.
         y: labels (n).
         ridge: λ > 0.
+        on_gram: is given the lower half of Z̄Z̄ᵀ, if it is finite, while it is there.
 
     Returns:
         the readout; its numbers are NaN where the features hold NaN or inf.
@@ -73,6 +79,8 @@ def fit_readout(features: Float[Tensor, "h n"], y: Float[Tensor, " n"], ridge: f
         return Readout(torch.full_like(projected, math.nan), *[math.nan] * 4)
     null = _kta_of_shuffled_labels(gram, total, y)
 
+    if on_gram is not None:
+        on_gram(gram)
     gram.diagonal().add_(ridge * n / h)
     factor = cholesky(gram)
     if factor is not None:

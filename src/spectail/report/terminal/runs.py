@@ -16,7 +16,7 @@ from spectail.experiments.protocols import CONVENTIONS
 from spectail.recording.reading import load_recording
 from spectail.report.terminal.tables import print_table
 from spectail.store.manifest import Entry
-from spectail.store.names import names_of
+from spectail.store.names import run_names
 from spectail.store.results import runs_of
 from spectail.store.store import Store
 
@@ -31,7 +31,7 @@ def print_folder(folder: Path) -> None:
     """
     store = Store(folder)
     if store.runs.is_dir():
-        print_runs(str(folder), runs_of(folder), names_of(store))
+        print_runs(str(folder), runs_of(folder), run_names(store))
     recordings = dict(_others_in(folder))
     if not recordings and not store.runs.is_dir():
         raise FileNotFoundError(f"{folder} holds no results: it has no folder runs, and no recordings of models")
