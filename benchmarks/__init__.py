@@ -1,1 +1,1 @@
-"""Where the README's speed figures come from: `make bench`, or `python -m benchmarks [name...]`."""
+"""Where the figures of docs/speed.md come from: `make bench`, or `python -m benchmarks [name...]`."""
