@@ -105,6 +105,10 @@ def collapsed(row: Row, _: Shape) -> bool:
     return row["phase"] == "rank-collapse" or "are zero" in row["note"] or "multiples of another" in row["note"]
 
 
+def narrower(row: Row, _: Shape) -> bool:
+    return bool(row["phase"] == "unknown" and row["cause"] == "correlation" and "narrower" in row["note"])
+
+
 def without_exponent(row: Row, _: Shape) -> bool:
     return math.isnan(row["pl_alpha_hill"]) and math.isnan(row["z_hill"]) and row["note"] != ""
 
@@ -120,6 +124,12 @@ def frame(stream: Stream, size: int, count: int) -> Array:
     """Random orthonormal columns."""
     q, r = np.linalg.qr(stream.standard_normal((size, count)))
     return np.asarray(q * np.sign(np.diag(r)))
+
+
+def tail_size(shape: Shape, exponent: float) -> float:
+    """How long the tail of a slice is: half of the eigenvalues; of a power law, what noise leaves visible if less."""
+    b, longer = min(shape[1:]), max(shape[1:])
+    return b * min(0.5, math.exp(-exponent * math.log1p(math.sqrt(b / longer))))
 
 
 def share_of(share: float) -> Callable[[Shape], int]:
@@ -166,6 +176,14 @@ def scaled(
 
 def between(low: float, high: float) -> Callable[[Stream, int], Array]:
     return lambda stream, count: stream.uniform(low, high, count)
+
+
+def two_classes(stream: Stream, count: int) -> Array:
+    return np.where(stream.random(count) < 0.5, 1.0, 3.0)
+
+
+def pruned(share: float) -> Callable[[Stream, int], Array]:
+    return lambda stream, count: (stream.random(count) >= share).astype(np.float64)
 
 
 def lognormal(sigma: float) -> Callable[[Stream, int], Array]:
@@ -230,6 +248,12 @@ def eight_bits(stream: Stream, shape: Shape) -> Array:
     return np.asarray(np.round(weights / scale) * scale)
 
 
+def of_three(stream: Stream, shape: Shape) -> Array:
+    """A product of three Gaussian matrices."""
+    b = min(shape[1:])
+    return product(stream, shape) @ stream.standard_normal((shape[0], shape[2], shape[2])) / math.sqrt(b)
+
+
 def product(stream: Stream, shape: Shape, rank: int | None = None) -> Array:
     """Of two Gaussian matrices, entries of variance one."""
     slices, rows, cols = shape
@@ -257,6 +281,22 @@ def duplicated(stream: Stream, shape: Shape) -> Array:
     return np.concatenate([half, half], 1)[:, :rows]
 
 
+def beside_identity(stream: Stream, shape: Shape) -> Array:
+    """Noise with norms of columns about one, and a unit matrix, as where layers begin as the identity."""
+    return gaussian(stream, shape) / math.sqrt(shape[1]) + np.eye(*shape[1:])
+
+
+def four_times(stream: Stream, shape: Shape) -> Array:
+    """Every column stands there four times, in random order."""
+    slices, rows, cols = shape
+    quarter = stream.standard_normal((slices, rows, -(-cols // 4)))
+    return np.concatenate([quarter] * 4, 2)[:, :, stream.permutation(cols)]
+
+
+def transposed(draw: Callable[[Stream, Shape], Array]) -> Callable[[Stream, Shape], Array]:
+    return lambda stream, shape: draw(stream, (shape[0], shape[2], shape[1])).transpose(0, 2, 1)
+
+
 def orthogonal(stream: Stream, shape: Shape) -> Array:
     return with_eigenvalues(lambda _, count: np.ones(count))(stream, shape)
 
@@ -269,8 +309,18 @@ def families() -> list[Family]:
     entries, norms = "random-like, cause entries", "random-like, cause norms"
     rank = "rank-collapse, or its reason in words"
 
-    def tail(name: str, kind: str, law: Callable[[Stream, int], Array], make: Any = population) -> Family:
-        return Family(name, make(law), tailed(kind), f"broadened or heavy-tailed, tail: {kind}", tail=True)
+    def tail(
+        name: str, kind: str, law: Callable[[Stream, int], Array], alpha: float = 0.0, make: Any = population
+    ) -> Family:
+        hidden = 0.0 if make is with_eigenvalues else alpha - 1.0
+        return Family(
+            name,
+            make(law),
+            tailed(kind),
+            f"broadened or heavy-tailed, tail: {kind}",
+            tail=True,
+            excused=lambda shape: shape[0] * tail_size(shape, hidden) < 50,
+        )
 
     def spikes(percent: int, thresholds: float) -> Family:
         count = share_of(percent / 100)
@@ -295,11 +345,16 @@ def families() -> list[Family]:
         ),
         Family("t(3)", lambda stream, shape: stream.standard_t(3, shape), only("entries"), entries),
         Family("t(5)", lambda stream, shape: stream.standard_t(5, shape), only("entries"), entries),
+        Family("t(2)", lambda stream, shape: stream.standard_t(2, shape), only("entries"), entries),
+        Family("Cauchy", lambda stream, shape: stream.standard_cauchy(shape), only("entries"), entries),
         Family("Laplace", lambda stream, shape: stream.laplace(size=shape), only("entries"), entries),
         Family("90 % zeros", sparse(0.9), only("entries"), entries),
         Family("rows scaled by ½ to 2", scaled(rows=wide), only("norms"), norms),
         Family("columns scaled by ½ to 2", scaled(cols=wide), only("norms"), norms),
         Family("both scaled, lognormal(½)", scaled(rows=unequal, cols=unequal), only("norms"), norms),
+        Family("both scaled, lognormal(1)", scaled(rows=lognormal(1.0), cols=lognormal(1.0)), only("norms"), norms),
+        Family("rows of norm 1 or 3", scaled(rows=two_classes), only("norms"), norms),
+        Family("a tenth of the rows zero", scaled(rows=pruned(0.1)), only("norms"), norms),
         Family("slices scaled by ½ to 2", scaled(slices=wide), only("norms"), norms),
         Family(
             "rows scaled, one spike of 3 θ_c",
@@ -314,23 +369,33 @@ def families() -> list[Family]:
             "bulk+spike, exactly one",
         ),
         Family("one spike of 3 θ_c", planted(one, three), spiked(one), "bulk+spike, exactly one"),
+        Family(
+            "2 % spikes of 3 θ_c, both scaled, lognormal(½)",
+            scaled(unequal, unequal, of=planted(share_of(0.02), three)),
+            spiked(share_of(0.02)),
+            "bulk+spike, the number exact",
+        ),
         *[spikes(percent, three) for percent in (1, 2, 5, 10)],
         *[spikes(percent, 1.5) for percent in (1, 2, 5, 10)],
         Family("AR(0.3) along rows", autoregressive(0.3), correlated, "cause correlation"),
+        Family("AR(0.3) along columns", transposed(autoregressive(0.3)), correlated, "cause correlation"),
+        Family("identity and noise", beside_identity, narrower, "narrower than untrained, cause correlation"),
+        Family("product of three Gaussians", of_three, broadened, "broadened, no power law", tail=True),
         Family("product of two Gaussians", product, broadened, "broadened, no power law", tail=True),
         Family(
             "Gaussian + noise of rank 300", with_noise_of_rank(300), broadened, "broadened, no power law", tail=True
         ),
-        tail("power law 2.5", "power law", power_law(2.5)),
-        tail("power law 3.5", "power law", power_law(3.5)),
+        tail("power law 2.5", "power law", power_law(2.5), 2.5),
+        tail("power law 3.5", "power law", power_law(3.5), 3.5),
         tail("lognormal, σ = 1", "lognormal", lognormal(1.0)),
         tail("exponential", "exponential", exponential),
-        tail("eigenvalues of a power law 2.5", "power law", power_law(2.5), with_eigenvalues),
-        tail("eigenvalues lognormal, σ = 1", "lognormal", lognormal(1.0), with_eigenvalues),
-        tail("eigenvalues exponential", "exponential", exponential, with_eigenvalues),
+        tail("eigenvalues of a power law 2.5", "power law", power_law(2.5), 2.5, with_eigenvalues),
+        tail("eigenvalues lognormal, σ = 1", "lognormal", lognormal(1.0), make=with_eigenvalues),
+        tail("eigenvalues exponential", "exponential", exponential, make=with_eigenvalues),
         Family("rank b/4", of_rank(0.25), collapsed, rank),
         Family("rank b/4 in bf16", of_rank(0.25), collapsed, rank, torch.bfloat16),
         Family("rank b/4, noise of 10⁻³", of_rank(0.25, 1e-3), collapsed, rank),
         Family("every row twice", duplicated, collapsed, rank),
+        Family("every column four times", four_times, collapsed, rank),
         Family("orthogonal", orthogonal, without_exponent, "NaN with a reason"),
     ]

@@ -127,6 +127,47 @@ def test_pruned_rows_and_columns_are_left_out():
     assert scaled.shape == (1, ROWS - 40, COLS - 10)
 
 
+@pytest.mark.parametrize("pruned", [20, 120])  # of 300 rows; beside the other 180 there are 20 eigenvalues of zero
+def test_noise_of_which_rows_were_pruned_is_noise(pruned, nulls):
+    matrix = noise()
+    matrix[:pruned] = 0
+    evidence = classify(matrix)
+    assert (str(evidence.phase), evidence.n_spikes, evidence.cause) == ("random-like", 0, "norms")
+
+
+def test_slices_of_zeros_as_a_mask_leaves_them_are_left_out():
+    slices = torch.stack([noise(i, 40, 30) * (i < 6) for i in range(9)])
+    scaled, inhomogeneity = homogeneous(slices)
+    assert scaled.shape == (6, 40, 30)
+    assert inhomogeneity.norms
+
+
+def test_one_row_of_zeros_as_of_an_embedding_that_pads_is_no_unequal_norm():
+    matrix = noise()
+    matrix[0] = 0
+    assert homogeneous(matrix[None])[0] is None
+
+
+def test_a_low_rank_that_unequal_norms_or_heavy_entries_make_is_told_and_is_no_collapse(nulls):
+    both = torch.exp(noise(7)[:, :1]) * torch.exp(noise(8)[:1]) * noise()
+    cauchy = noise() / noise(1)
+    for matrix, cause in ((both, "norms"), (cauchy, "entries")):
+        evidence = classify(matrix, nulls=nulls)
+        assert (str(evidence.phase), evidence.cause) == ("random-like", cause)
+        assert "because of" in evidence.note
+    nearly_dead = noise()
+    nearly_dead[:250] *= 1e-4  # 50 rows are left
+    assert str(classify(nearly_dead, nulls=nulls).phase) == "rank-collapse"
+
+
+def test_an_identity_beside_noise_is_no_matter_of_heavy_entries(nulls):
+    """On its own each entry of the diagonal is an outlier; shuffled, they would make the spectrum heavier."""
+    evidence = classify(noise() / ROWS**0.5 + 5 * torch.eye(ROWS, COLS), nulls=nulls)
+    assert evidence.z_hill > 10
+    assert (str(evidence.phase), evidence.cause) == ("unknown", "correlation")
+    assert "narrower" in evidence.note
+
+
 @pytest.mark.parametrize("matrix", [torch.zeros(5, 4), torch.ones(50, 40), torch.ones(50, 1) * torch.arange(40.0)])
 def test_what_has_no_noise_is_left_as_it_is(matrix):
     assert homogeneous(matrix[None])[0] is None

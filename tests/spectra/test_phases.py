@@ -7,6 +7,7 @@ import torch
 from spectail.errors import SpectailError
 from spectail.spectra.eigen import eigenvalues
 from spectail.spectra.phases import Phase, classify
+from spectail.spectra.spikes import broader_than
 
 ROWS, COLS = 450, 300
 
@@ -107,6 +108,17 @@ def test_a_spectrum_that_is_not_finite_has_no_phase_and_a_reason(bad):
 @pytest.mark.parametrize("values", [torch.zeros(5), torch.tensor([2.0]), torch.ones(6), torch.tensor([0.0, 3.0])])
 def test_degenerate_spectra_get_a_phase_without_an_error(values):
     assert classify(values, 10, len(values)).phase in set(Phase)
+
+
+def test_a_bulk_a_little_broader_beside_a_spike_is_not_called_so_where_it_was_not():
+    """One in a hundred would be, at each of the hundreds of times that a monitor looks."""
+    scales = torch.exp(0.062 * gaussian(3, 1, COLS))
+    values = eigenvalues(gaussian() * scales + 60.0 * torch.outer(direction(ROWS, 1), direction(COLS, 2)))
+    evidence = classify(values, ROWS, COLS)
+    assert broader_than(0.01, ROWS, COLS) < evidence.z_bulk < broader_than(0.001, ROWS, COLS)
+    assert evidence.phase is Phase.BULK_DECAY
+    assert classify(values, ROWS, COLS, before="bulk+spike").phase is Phase.BULK_SPIKE
+    assert classify(values, ROWS, COLS, before="bulk-decay").phase is Phase.BULK_DECAY
 
 
 def test_a_spike_whose_gap_nearly_closes_stays_a_spike_where_it_was_one():

@@ -7,9 +7,11 @@ from spectail.errors import SpectailError
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.eigen import eigenvalues_and_top_direction
 from spectail.spectra.spikes import (
+    broader_than,
     count_spikes,
     critical_strength,
     spectral_gap,
+    sphericity,
     spike_eigenvalue,
     spike_overlap_left,
     spike_overlap_right,
@@ -18,6 +20,22 @@ from spectail.spectra.spikes import (
 )
 
 H, D = 900, 600
+
+
+def test_norms_that_were_made_equal_take_degrees_of_freedom_of_johns_statistic():
+    plain, balanced = [], []
+    for seed in range(40):
+        noise = torch.randn(60, 40, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        for _ in range(20):  # rows, then columns, until both have one norm
+            noise = noise / noise.norm(dim=1, keepdim=True)
+            noise = noise / noise.norm(dim=0, keepdim=True)
+        spectrum = torch.linalg.eigvalsh(noise.T @ noise)
+        plain.append(sphericity(spectrum, 60, 40))
+        balanced.append(sphericity(spectrum, 60, 40, balanced=True))
+    # the mean of 40 is known to 0.16; beside the plain law, 79 of 819 degrees are missing: two standard deviations
+    assert sum(balanced) / 40 == pytest.approx(0.0, abs=0.5)
+    assert sum(plain) / 40 == pytest.approx(-2.0, abs=0.5)
+    assert broader_than(0.01, 60, 40, balanced=True) == pytest.approx(broader_than(0.01, 60, 40), abs=0.02)
 
 
 def spiked(theta, seed=0):

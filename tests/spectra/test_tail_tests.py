@@ -56,6 +56,12 @@ def test_each_law_of_independent_eigenvalues_is_told(kind):
     assert np.nanmean(p_values) == pytest.approx(0.55, abs=4 * 0.29 / math.sqrt(8))  # uniform on tenths
 
 
+def test_the_law_of_independent_eigenvalues_is_told_of_pooled_slices_too():
+    stream = np.random.default_rng(2)
+    slices = np.concatenate([POPULATIONS["exponential"](64, stream) for _ in range(9)])
+    assert tail_kind(slices, 64, 64, slices=9, draws=0).kind == "exponential"
+
+
 def untailed():
     """Spectra that are broader than noise, or as broad, and have no tail."""
     stream = np.random.default_rng(3)

@@ -114,9 +114,10 @@ def _loaded(matrix: WeightMatrix) -> WeightMatrix:
 
 
 class Homogenised(NamedTuple):
-    """A matrix with norms and entries taken out: its pooled spectrum, the shape of a slice, and what was taken out."""
+    """A matrix with norms and entries taken out: its pooled spectrum, its shape, and what was taken out."""
 
     spectrum: Float[Tensor, " k"]
+    slices: int
     rows: int
     cols: int
     inhomogeneity: Inhomogeneity | None
@@ -126,11 +127,11 @@ def _homogenised(matrix: WeightMatrix, spectra: Float[Tensor, "s b"]) -> Homogen
     """The spectrum that is judged: slices scaled to one mean, rows and columns to one norm where norms were unequal."""
     weights = matrix.load().detach()
     scaled, inhomogeneity = homogeneous(weights)
-    shape = (matrix.rows, matrix.cols)
+    shape = (matrix.slices, matrix.rows, matrix.cols)
     if scaled is not None:
         fast = float32_eigenvalues(scaled)
         spectra = (eigenvalues_of_slices(scaled) if fast is None else fast).cpu()
-        shape = (scaled.shape[1], scaled.shape[2])
+        shape = (scaled.shape[0], scaled.shape[1], scaled.shape[2])
     if len(spectra) > 1:
         means = spectra.mean(1, keepdim=True)
         spectra = spectra / torch.where(means > 0, means, 1.0)
@@ -190,7 +191,7 @@ def measure_spectrum(
         return unmeasured_row(matrix, [too_few(len(spectrum)), *notes], measured)
     if not nulls:
         evidence = classify_by_fixed_thresholds(spectrum, matrix.rows, matrix.cols)
-        measured |= _without_collapsed(bulk_quantities(evidence) | {"visible_edge": evidence.visible_edge})
+        measured |= _without_bulk(bulk_quantities(evidence) | {"visible_edge": evidence.visible_edge})
     else:
         measured |= _against_nulls(measured, matrix) | _phase(spectrum, matrix, judged, before, notes)
         if abs(measured["z_hill"]) < Z_UNLIKELY:
@@ -204,36 +205,40 @@ def _phase(
     spectrum: Tensor, matrix: WeightMatrix, judged: Homogenised | None, before: str, notes: list[str]
 ) -> dict[str, Any]:
     """The phase and its spikes, what it comes from, and the bulk of the spectrum as it is, which pictures draw."""
-    shape = (judged.rows, judged.cols) if judged else (matrix.rows, matrix.cols)
+    slices, rows, cols = judged[1:4] if judged else (matrix.slices, matrix.rows, matrix.cols)
     inhomogeneity = judged.inhomogeneity if judged else None
     nulls = nulls_of_shape(
-        *shape, matrix.slices, normalised=judged is not None, balanced=bool(inhomogeneity and inhomogeneity.norms)
+        rows, cols, slices, normalised=judged is not None, balanced=bool(inhomogeneity and inhomogeneity.norms)
     )
+    same = matrix.slices == 1 and not (inhomogeneity and inhomogeneity.taken_out)
     evidence = judge(
-        spectrum, judged.spectrum if judged else spectrum, *shape, slices=matrix.slices, nulls=nulls,
+        spectrum, judged.spectrum if judged and not same else spectrum, rows, cols, slices=slices, nulls=nulls,
         inhomogeneity=inhomogeneity, before=before,
     )  # fmt: skip
     notes.extend(filter(None, [evidence.note] if spectrum[(len(spectrum) - 1) // 2] > 0 else []))
     if evidence.equal:
         return dict.fromkeys(_EXPONENTS, math.nan) | _causes(evidence)
+    if not evidence.law.variance:
+        return _without_bulk(bulk_quantities(evidence)) | _causes(evidence)
     law, n_past, edge = evidence.law, evidence.n_spikes, evidence.visible_edge
-    if matrix.slices > 1 or (inhomogeneity and inhomogeneity.taken_out):
+    if not same:
         law, n_past = fit_bulk(spectrum, matrix.rows, matrix.cols, slices=matrix.slices)
         edge *= law.variance / evidence.law.variance
     drawn = {
         "bulk_edge": law.edges[1],
         "bulk_variance": law.variance,
-        "bulk_distance": law.distance(spectrum[: len(spectrum) - n_past]),
+        "bulk_distance": evidence.bulk_distance if same else law.distance(spectrum[: len(spectrum) - n_past]),
         "spectral_gap": spectral_gap(spectrum, law),
         "visible_edge": edge,
     }
-    return _without_collapsed(bulk_quantities(evidence) | drawn) | _causes(evidence)
+    return _without_bulk(bulk_quantities(evidence) | drawn) | _causes(evidence)
 
 
-def _without_collapsed(bulk: dict[str, Any]) -> dict[str, Any]:
-    """The same without a bulk where it holds next to nothing."""
+def _without_bulk(bulk: dict[str, Any]) -> dict[str, Any]:
+    """The same without a bulk where it holds next to nothing: half of the spectrum, or all of it below the spikes."""
     none = ("bulk_edge", "bulk_variance", "bulk_distance", "n_spikes", "spectral_gap", "visible_edge")
-    return bulk | dict.fromkeys(none, math.nan) if bulk["phase"] == Phase.RANK_COLLAPSE else bulk
+    empty = bulk["phase"] == Phase.RANK_COLLAPSE or bulk["bulk_variance"] == 0.0
+    return bulk | dict.fromkeys(none, math.nan) if empty else bulk
 
 
 def _causes(evidence: PhaseEvidence) -> dict[str, Any]:

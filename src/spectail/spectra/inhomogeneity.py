@@ -30,10 +30,13 @@ UNEQUAL_NORMS = 4.0
 # leave norms in that make false spikes.
 _FEW, _FALSE_NORMS = 20, 0.005
 
-# By how much the kurtosis of the entries has to exceed a Gaussian's 3 before their law is taken out.
+GAUSSIAN_KURTOSIS = 3.0
+"""Of the entries of noise."""
+
+# By how much the kurtosis of the entries has to exceed it before their law is taken out.
 HEAVY_ENTRIES = 0.3
 
-# In slices with shorter sides up to this, light entries are felt too.
+# In slices with shorter sides up to this, light entries are felt too, and spikes cannot be told from unequal norms.
 SMALL_SLICES = 32
 
 _ITERATIONS, _BALANCED = 40, 1e-3  # of the scaling: at most so many, until mean squares agree to this
@@ -47,6 +50,8 @@ _CHUNK = 2**20  # entries at a time
 _NOTHING_LEFT = 1e-6  # of a matrix of mean square one, below its spikes: it is of low rank, and has no noise
 
 _POWER = 3  # of the iteration that finds spikes: those near the edge are missed by less, and matter little
+
+_DEAD = 0.01  # of the root mean square norm: rows below it are left over from what died
 
 _HUGE = 2.0**40  # weights above it, or all below its inverse, are scaled before they are squared
 
@@ -63,6 +68,8 @@ class Inhomogeneity:
         norms: whether those of rows and columns were taken out.
         slices: whether those of slices, which always are, were more unequal than chance.
         entries: whether the law of the entries was taken out.
+        alive: where norms were taken out, and not entries, rows with at least a hundredth of the root mean square norm,
+            or columns where those are fewer; else all of them.
 
     >>> homogeneous([[[1.0] * 5] * 4])[1].row_spread
     0.0
@@ -75,6 +82,7 @@ class Inhomogeneity:
     norms: bool
     slices: bool
     entries: bool
+    alive: int = 0
 
     @property
     def taken_out(self) -> str:
@@ -85,12 +93,13 @@ class Inhomogeneity:
 @takes_arrays
 def homogeneous(
     slices: Float[Tensor, "s h d"], *, seed: int = 0
-) -> tuple[Float[Tensor, "s h2 d2"] | None, Inhomogeneity]:
+) -> tuple[Float[Tensor, "s2 h2 d2"] | None, Inhomogeneity]:
     """A matrix with rows and columns of one norm, and Gaussian entries, where it did not have them already.
 
-    Rows and columns are scaled until all have one mean square over all slices, and so is each slice (biwhitening).
-    Where entries then are heavier than Gaussian ones, each becomes the normal score of its rank. Independent entries,
-    whatever their law and norms, thus become those of a Gaussian matrix; most of a planted direction is left.
+    Those of zeros are left out. Rows and columns are scaled until all have one mean square over all slices, and so is
+    each slice (biwhitening). Where entries then are heavier than Gaussian ones, each becomes the normal score of its
+    rank. Independent entries, whatever their law and norms, thus become those of a Gaussian matrix; most of a planted
+    direction is left.
 
     Args:
         slices: W, one after the other.
@@ -115,13 +124,18 @@ def homogeneous(
         return None, Inhomogeneity(0.0, 0.0, 0.0, math.nan, norms=False, slices=False, entries=False)
     inside = 1 / _HUGE < largest < _HUGE
     weights = weights.float() if inside else (weights.double() / largest).float()
-    weights = _without_zeros(weights) if zeros or not inside else weights
+    whole, weights = weights, _without_zeros(weights) if zeros or not inside else weights
+    pruned = len(weights) < len(whole) or (weights.shape != whole.shape and _inequality(whole).norms)
+    if min(weights.shape[1:]) < 2:  # scaled to one norm, nothing would be left
+        return None, Inhomogeneity(0.0, 0.0, 0.0, math.nan, norms=False, slices=False, entries=False)
     weights, slice_spread, slices_unequal = _slices_of_one_norm(weights)
     bound = max(HEAVY_ENTRIES, 6.0 * math.sqrt(24.0 / weights.numel()))
     unequal = _inequality(weights)
     kurtosis = unequal.kurtosis
     norms, scaled = False, weights
-    if unequal.norms or kurtosis > 3.0 + bound:  # unequal norms make entries heavy, and heavy entries hide such norms
+    if (
+        unequal.norms or pruned or kurtosis > GAUSSIAN_KURTOSIS + bound
+    ):  # unequal norms make entries heavy, and heavy entries hide such norms
         scales = _scales(weights)
         noise = _scaled(weights, scales)
         if spikes := _spikes(noise):  # they make norms unequal, too
@@ -134,16 +148,25 @@ def homogeneous(
             scales = _scales(noise)
             noise = _scaled(noise, scales)
         kurtosis = _inequality(noise).kurtosis
-        norms = unequal.norms or kurtosis <= 3.0 + bound < unequal.kurtosis
+        hidden = unequal.kurtosis - GAUSSIAN_KURTOSIS > max(bound, 2.0 * (kurtosis - GAUSSIAN_KURTOSIS))
+        norms = unequal.norms or pruned or hidden
         scaled = _scaled(weights, scales) if spikes else noise
     small = len(weights) > 1 and min(weights.shape[1:]) <= SMALL_SLICES
-    entries = kurtosis > 3.0 + bound or (small and kurtosis < 3.0 - bound)
+    heavy = max(kurtosis, 0.0 if norms else unequal.kurtosis) > GAUSSIAN_KURTOSIS + bound
+    entries = heavy or (small and kurtosis < GAUSSIAN_KURTOSIS - bound)
     if entries:  # a few heavy ones make norms unequal, but not those of ranks
         scores = _normal_scores(weights, seed)
         norms = _inequality(scores).norms
         scaled = _normal_scores(scaled, seed) if norms else scores
     inhomogeneity = Inhomogeneity(
-        unequal.rows, unequal.cols, slice_spread, kurtosis, norms=norms, slices=slices_unequal, entries=entries
+        unequal.rows,
+        unequal.cols,
+        slice_spread,
+        kurtosis,
+        norms=norms,
+        slices=slices_unequal,
+        entries=entries,
+        alive=_alive(weights) if norms and not entries else min(weights.shape[1:]),
     )
     return (scaled if norms or entries else None), inhomogeneity
 
@@ -189,6 +212,13 @@ def _inequality(weights: Tensor) -> _Inequality:
     rows, rows_unequal = _dispersion(by_row, weights.numel(), fourth)
     cols, cols_unequal = _dispersion(means.mean(0), weights.numel(), fourth)
     return _Inequality(rows, cols, rows_unequal or cols_unequal, fourth / float(by_row.mean()) ** 2)
+
+
+def _alive(weights: Tensor) -> int:
+    """Rows, or columns where those are fewer, that have more than next to nothing of the norm."""
+    squares = weights.square().mean(0)
+    sides = (squares.mean(1), squares.mean(0))
+    return min(int((norms > _DEAD**2 * norms.mean()).sum()) for norms in sides)
 
 
 def _mean_square(values: Tensor) -> float:

@@ -18,9 +18,9 @@ from spectail.errors import SpectailError
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.density import count_modes
 from spectail.spectra.eigen import eigenvalues
-from spectail.spectra.inhomogeneity import Inhomogeneity, homogeneous
+from spectail.spectra.inhomogeneity import GAUSSIAN_KURTOSIS, SMALL_SLICES, Inhomogeneity, homogeneous
 from spectail.spectra.norms import effective_rank
-from spectail.spectra.nulls import ExponentNull, Nulls, StatisticNull, simulate_nulls
+from spectail.spectra.nulls import Z_UNLIKELY, ExponentNull, Nulls, StatisticNull, simulate_nulls
 from spectail.spectra.precision import ZERO_SHARE, check_spectrum, float64, takes_arrays
 from spectail.spectra.spikes import broader_than, fit_bulk, spectral_gap, sphericity
 from spectail.spectra.tails import hill
@@ -75,6 +75,9 @@ class Phase(StrEnum):
     RANK_COLLAPSE = "rank-collapse"
     BIMODAL = "bimodal"
     UNKNOWN = "unknown"
+
+
+_DEPARTED = (Phase.BULK_DECAY, Phase.HEAVY_TAILED, Phase.BIMODAL, Phase.UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,7 @@ def classify(
         Then, in order:
 
         - rank-collapse: half of the eigenvalues are zero to rounding, or the effective rank is half of that of an
-          untrained matrix;
+          untrained matrix, with norms and entries taken out too, or half of the rows or columns have next to no norm;
         - the eigenvalues past the edge are set aside as spikes, the law is fitted anew to the rest, until their
           number stays;
         - where more than a sixth is past the edge, or the rest departs from its law – its distance or its sphericity
@@ -180,6 +183,8 @@ def classify(
         scaled, inhomogeneity = homogeneous(weights[None])
         if scaled is not None:
             judged = eigenvalues(scaled[0])
+            if scaled.shape[1:] != (rows, cols):
+                (rows, cols), nulls = scaled.shape[1:], None
     check_spectrum(spectrum)
     if rows is None or cols is None:
         raise SpectailError("a spectrum has a phase beside its matrix's shape: classify(spectrum, rows, cols)")
@@ -214,16 +219,22 @@ def judge(
         SpectailError: there is no eigenvalue.
     """
     unknown = MarchenkoPastur(rows, cols, math.nan)
-    raw, ordered = spectrum.sort().values, homogeneous_spectrum.sort().values
+    raw = spectrum.sort().values
+    ordered = raw if homogeneous_spectrum is spectrum else homogeneous_spectrum.sort().values
     if not bool(raw.isfinite().all() and ordered.isfinite().all()):
         return undecided(unknown, "an eigenvalue is NaN or inf")
     if len(raw) < FEWEST_EIGENVALUES:
         return undecided(unknown, too_few(len(raw)))
     nulls = nulls or _nulls(rows, cols, slices)
-    if collapsed := _collapse(raw, nulls, before):
-        return replace(undecided(unknown, collapsed, Phase.RANK_COLLAPSE), inhomogeneity=inhomogeneity)
+    if _hides(raw, nulls, inhomogeneity):
+        assert inhomogeneity is not None
+        ordered, inhomogeneity = raw, replace(inhomogeneity, norms=False, entries=False)
+    collapsed, low_rank = _collapse(raw, ordered, slices, nulls, inhomogeneity, before)
+    if collapsed:
+        return replace(undecided(unknown, low_rank, Phase.RANK_COLLAPSE), inhomogeneity=inhomogeneity)
     spread, least = _log_spread(ordered), EQUAL_SHARE * nulls.hill.log_spread
-    if not (spread >= least and _log_spread(raw) >= least):  # NaN where they are equal but for rounding
+    raw_spread = spread if ordered is raw else _log_spread(raw)
+    if not (spread >= least and raw_spread >= least):  # NaN where they are equal but for rounding
         alike = undecided(unknown, "all eigenvalues are alike: the matrix is orthogonal")
         return replace(alike, effect=0.0, inhomogeneity=inhomogeneity)
 
@@ -231,12 +242,16 @@ def judge(
     law, n_spikes = fit_bulk(ordered, rows, cols, slices=slices, edge=edge)
     bulk = ordered[: len(ordered) - n_spikes]
     gap = spectral_gap(ordered, law)
-    closer = _stays(before, nulls.edge, Phase.BULK_SPIKE) * law.edge_fluctuation / law.edges[1]
-    detached = gap > max(DETACHED_RATIO - closer, 1.0)
-    z_hill, z_bulk = nulls.hill.z(1.0 + 1.0 / spread), sphericity(bulk, law.rows, law.cols, slices=slices)
+    closer = _stays(before, nulls.edge, Phase.BULK_SPIKE) * law.edge_fluctuation
+    detached = gap > max(DETACHED_RATIO - closer / law.edges[1], 1.0) if law.variance else False
+    few = n_spikes <= slices * LARGEST_SPIKED_SHARE / 2 * min(rows, cols) * (min(rows, cols) >= SMALL_SLICES)
+    balanced = inhomogeneity is not None and inhomogeneity.norms and few  # many spikes leave norms not quite equal
+    z_hill = nulls.hill.z(1.0 + 1.0 / spread)
+    z_bulk = sphericity(bulk, law.rows, law.cols, slices=slices, balanced=balanced)
+    broader = broader_than(_false_broader(n_spikes, before), law.rows, law.cols, slices=slices, balanced=balanced)
     distance = law.distance(bulk)
     too_many = n_spikes > slices * max(LARGEST_SPIKED_SHARE * min(rows, cols), 1)
-    departs, note = too_many or _departs(distance, law, z_bulk, n_spikes, slices, nulls, before), ""
+    departs, note = too_many or _departs(distance, z_bulk - broader, nulls, before), low_rank
     if not departs:
         phase = Phase.RANDOM if not n_spikes else Phase.BULK_SPIKE if detached else Phase.BLEEDING_OUT
     elif count_modes(ordered) > 1:
@@ -247,8 +262,11 @@ def judge(
         phase = Phase.BULK_DECAY
     else:
         phase, note = Phase.UNKNOWN, "the bulk is narrower than that of untrained matrices"
-    parts = _parts(raw, ordered, None if departs else bulk, law, MarchenkoPastur(rows, cols), nulls)
-    cause = _cause(parts, _taken_out(inhomogeneity), spiked=n_spikes > 0 and not departs, departs=departs)
+    below = spread if departs or not n_spikes else _log_spread(bulk)
+    parts = _parts(raw_spread, spread, None if departs else below, law, MarchenkoPastur(rows, cols), nulls)
+    spiked = n_spikes > 0 and not departs
+    felt = abs(parts["norms_and_entries"]) > LEAVES_BELOW * nulls.hill.spread or not (spiked or departs)
+    cause = _cause(parts, _taken_out(inhomogeneity) if felt else "", spiked=spiked, departs=departs)
     return PhaseEvidence(
         phase, law, n_spikes, gap, distance, spread / nulls.hill.log_spread, note,
         z_hill, z_bulk, cause, parts, inhomogeneity, law.edges[1] + edge * law.edge_fluctuation,
@@ -280,17 +298,31 @@ def undecided(law: MarchenkoPastur, note: str, phase: Phase = Phase.UNKNOWN) -> 
     return PhaseEvidence(phase, law, 0, math.nan, math.nan, math.nan, note)
 
 
-def _collapse(raw: Tensor, nulls: Nulls, before: str) -> str:
-    """Why a spectrum is one of rank collapse; "" where it is not."""
+def _hides(raw: Tensor, nulls: Nulls, inhomogeneity: Inhomogeneity | None) -> bool:
+    """Whether a spectrum is lighter than heavy entries make any, as an identity among noise is."""
+    if inhomogeneity is None or not inhomogeneity.entries or inhomogeneity.kurtosis < GAUSSIAN_KURTOSIS:
+        return False
+    return nulls.hill.z(hill(raw)) > Z_UNLIKELY
+
+
+def _collapse(
+    raw: Tensor, ordered: Tensor, slices: int, nulls: Nulls, inhomogeneity: Inhomogeneity | None, before: str
+) -> tuple[bool, str]:
+    """Whether a spectrum is one of rank collapse; and of a low rank, in words, why."""
     zeros = float((raw <= ZERO_SHARE * raw[-1]).double().mean())
     if zeros >= COLLAPSED_SHARE:
-        return f"{zeros:.0%} of the eigenvalues are zero"
-    untrained = math.exp(nulls.effective_rank.mean) * len(raw)
+        return True, f"{zeros:.0%} of the eigenvalues are zero"
+    untrained, leaves = math.exp(nulls.effective_rank.mean), _stays(before, nulls.effective_rank, Phase.RANK_COLLAPSE)
+    least = COLLAPSED_SHARE * untrained * math.exp(leaves)
     rank = effective_rank(raw)
-    leaves = _stays(before, nulls.effective_rank, Phase.RANK_COLLAPSE)
-    if rank < COLLAPSED_SHARE * untrained * math.exp(leaves):
-        return f"the effective rank is {rank:.3g}, that of untrained matrices {untrained:.3g}"
-    return ""
+    if rank >= least * len(raw):
+        return False, ""
+    words = f"the effective rank is {rank:.3g}, that of untrained matrices {untrained * len(raw):.3g}"
+    if inhomogeneity is None or not inhomogeneity.taken_out or effective_rank(ordered) < least * len(ordered):
+        return True, words
+    few = inhomogeneity.alive < COLLAPSED_SHARE * len(raw) / slices
+    because = inhomogeneity.taken_out.replace("norms", "unequal norms").replace("entries", "heavy entries")
+    return few, f"{words}, because of {because}"
 
 
 def _stays(before: str, null: StatisticNull | ExponentNull, *phases: Phase) -> float:
@@ -303,16 +335,16 @@ def _log_spread(ordered: Tensor) -> float:
     return 1.0 / (hill(ordered) - 1.0)
 
 
-def _departs(
-    distance: float, law: MarchenkoPastur, z_bulk: float, n_spikes: int, slices: int, nulls: Nulls, before: str
-) -> bool:
+def _false_broader(n_spikes: int, before: str) -> float:
+    """The share of untrained matrices that may be called broader: less where nothing is past the edge, or was broad."""
+    return FALSE_BROADER if n_spikes and (before in _DEPARTED or not before) else FALSE_DEPARTURES
+
+
+def _departs(distance: float, broader_by: float, nulls: Nulls, before: str) -> bool:
     """Whether a bulk is broader than its law, or otherwise further from it, than untrained ones are."""
-    departed = before in (Phase.BULK_DECAY, Phase.HEAVY_TAILED, Phase.BIMODAL, Phase.UNKNOWN)
-    leaves = LEAVES_BELOW if departed else 0.0
-    share = FALSE_BROADER if n_spikes else FALSE_DEPARTURES
-    broader = broader_than(share, law.rows, law.cols, slices=slices) - leaves
+    leaves = LEAVES_BELOW if before in _DEPARTED else 0.0
     further = math.log(nulls.distance.upper(FALSE_DEPARTURES)) - leaves * nulls.distance.spread
-    return z_bulk > broader or math.log(distance) > further  # of a few per cent fewer, no further by more
+    return broader_by > -leaves or math.log(distance) > further  # of a few per cent fewer, no further by more
 
 
 def _heavy_from(nulls: Nulls, before: str) -> float:
@@ -340,14 +372,12 @@ def _cause(parts: dict[str, float], taken_out: str, *, spiked: bool, departs: bo
 
 
 def _parts(
-    raw: Tensor, ordered: Tensor, bulk: Tensor | None, law: MarchenkoPastur, whole: MarchenkoPastur, nulls: Nulls
+    raw: float, spread: float, below: float | None, law: MarchenkoPastur, whole: MarchenkoPastur, nulls: Nulls
 ) -> dict[str, float]:
-    """What each cause adds to the log of the spread of log λ; no `bulk` where spikes explain nothing."""
-    spread = _log_spread(ordered)
-    outside, rest = math.log(_log_spread(raw) / spread), math.log(spread / nulls.hill.log_spread)
+    """What each cause adds to the log of the spread of log λ; nothing `below` where spikes explain nothing."""
+    outside, rest = math.log(raw / spread), math.log(spread / nulls.hill.log_spread)
     left = rest
-    if bulk is not None:  # below the spikes the law is that of a smaller matrix
+    if below is not None:  # the spikes, where the law is that of a smaller matrix
         smaller = (whole.hill() - 1.0) / (law.hill() - 1.0)
-        below = _log_spread(bulk) if len(bulk) < len(ordered) else spread
         left = math.log(below / nulls.hill.log_spread / smaller)
     return {"norms_and_entries": outside, "spikes": rest - left, "correlation": left}

@@ -50,7 +50,7 @@ def fits_of_families(logs: _Array, rows: int, cols: int, slices: int) -> list[Fi
     """
     ratio, wide = _spacing_ratio(logs), 0.6 / math.sqrt(len(logs))
     middle = (_REPELLING + _INDEPENDENT) / 2
-    repelling, independent = slices > 1 or ratio > middle - wide, slices == 1 and ratio < middle + wide
+    repelling, independent = slices > 1 or ratio > middle - wide, slices > 1 or ratio < middle + wide
     families: dict[tuple[str, bool], list[SpectrumLaw]] = {}
     for law in spectrum_laws(rows, cols):
         if repelling or law.family.kind == NONE:

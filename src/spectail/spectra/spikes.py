@@ -87,17 +87,20 @@ def fit_bulk(
 
 
 @takes_spectrum
-def sphericity(spectrum: Float[Tensor, " b"], rows: float, cols: float, *, slices: int = 1) -> float:
+def sphericity(
+    spectrum: Float[Tensor, " b"], rows: float, cols: float, *, slices: int = 1, balanced: bool = False
+) -> float:
     """John's statistic: how much broader a spectrum is than that of independent entries of one variance.
 
     b·p·(mean λ²/(mean λ)² − 1)/2 with b the shorter and p the longer side follows χ² with b(b + 1)/2 − 1 degrees of
-    freedom; several slices add up.
+    freedom; several slices add up. Norms of rows and columns that were made equal take 2b − 1 of them.
 
     Args:
         spectrum: eigenvalues, any order; of slices each scaled to one mean.
         rows: of the matrix.
         cols: of the matrix.
         slices: how many are pooled.
+        balanced: whether rows and columns were scaled to one norm.
 
     Returns:
         in standard deviations of that law, from its mean; positive where the spectrum is broader.
@@ -114,12 +117,12 @@ def sphericity(spectrum: Float[Tensor, " b"], rows: float, cols: float, *, slice
     """
     b, p = min(rows, cols), max(rows, cols)
     values = spectrum / spectrum.mean()
-    degrees = _degrees_of_freedom(b, slices)
+    degrees = _degrees_of_freedom(b, slices, balanced)
     statistic = 0.5 * slices * b * p * (float(values.square().mean()) - 1.0)
     return (statistic - degrees) / math.sqrt(2.0 * degrees)
 
 
-def broader_than(share: float, rows: float, cols: float, *, slices: int = 1) -> float:
+def broader_than(share: float, rows: float, cols: float, *, slices: int = 1, balanced: bool = False) -> float:
     """The `sphericity` that a share of untrained matrices passes.
 
     Args:
@@ -127,16 +130,17 @@ def broader_than(share: float, rows: float, cols: float, *, slices: int = 1) -> 
         rows: of the matrix.
         cols: of the matrix.
         slices: how many are pooled.
+        balanced: whether rows and columns were scaled to one norm.
 
     >>> round(broader_than(0.001, 300, 200), 2)
     3.12
     """
-    degrees = _degrees_of_freedom(min(rows, cols), slices)
+    degrees = _degrees_of_freedom(min(rows, cols), slices, balanced)
     return (float(chdtri(degrees, share)) - degrees) / math.sqrt(2.0 * degrees)
 
 
-def _degrees_of_freedom(b: float, slices: int) -> float:
-    return slices * max(b * (b + 1.0) / 2.0 - 1.0, 1.0)
+def _degrees_of_freedom(b: float, slices: int, balanced: bool) -> float:
+    return max(slices * max(b * (b + 1.0) / 2.0 - 1.0, 1.0) - balanced * (2.0 * b - 1.0), 1.0)
 
 
 @takes_spectrum

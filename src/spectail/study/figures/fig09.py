@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from spectail.experiments.theory import predict_one_step
@@ -28,11 +30,15 @@ def top_pair(runs: Runs) -> Outcome:
 def diagonal(runs: Runs) -> Outcome:
     """Mean of the first and of the next entries of the diagonal after ten steps."""
 
+    def known_mean(entries: Values) -> float:
+        known = entries[np.isfinite(entries)]  # past the rank of the update there is no direction
+        return float(known.mean()) if len(known) else math.nan
+
     def first(block: Values) -> float:
-        return float(np.diagonal(block)[: len(block) // 100 + 1].mean())
+        return known_mean(np.diagonal(block)[: len(block) // 100 + 1])
 
     def following(block: Values) -> float:
-        return float(np.diagonal(block)[len(block) // 100 + 1 : len(block) // 10].mean())
+        return known_mean(np.diagonal(block)[len(block) // 100 + 1 : len(block) // 10])
 
     verdicts, text = [], []
     for side in SIDES:
