@@ -6,6 +6,8 @@ world does not set is NaN, so a claim that reads another run, step or quantity t
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,11 +26,11 @@ from spectail.spectra.spikes import visible_edge
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import catalogue
 from spectail.study.runs import Runs
-from spectail.study.settings import PAPER
+from spectail.study.settings import PAPER, in_protocol
 from spectail.study.verdicts import Verdict
 
 OVERLAP_SIZE = 200
-NOT_IN_RUNS = {"gradient"}  # what a claim measures anew
+NOT_IN_RUNS = {"gradient", "stability"}  # what a claim measures anew, or a run holds beside its variables
 
 BESIDE = {"null_kta", "null_spread_kta", "overlap_ranks"}  # of a real run, which a made-up one knows nothing of
 REPEATS = 4  # an even number: half of them can disagree with the other half
@@ -139,8 +141,12 @@ class MadeUpRuns(Mapping[str, xr.Dataset]):
 @lru_cache(maxsize=4)
 def _listed(name: str) -> dict[str, Experiment]:
     """The experiments of an artifact by key, at the paper's size."""
-    listed = catalogue()[name].experiments
-    runs = (e.replace(seed=seed, protocol="published") for seed in range(REPEATS) for e in listed)
+    artifact = catalogue()[name]
+    runs = (
+        in_protocol(e.replace(seed=seed), "published", artifact.epsilon)
+        for seed in range(REPEATS)
+        for e in artifact.experiments
+    )
     return {e.key: e for e in runs}
 
 
@@ -151,7 +157,8 @@ def verdict_in(artifact: Artifact, number: str, *worlds: World | None, repeats: 
         return worlds[experiment.seed % len(worlds)]
 
     (claim,) = (claim for claim in artifact.claims if claim.number == number)
-    return claim.test(Runs("published", PAPER, range(repeats), MadeUpRuns(artifact.name, world))).verdict
+    runs = Runs("published", PAPER, range(repeats), MadeUpRuns(artifact.name, world), epsilon=artifact.epsilon)
+    return claim.test(runs).verdict
 
 
 @lru_cache(maxsize=300)
@@ -199,6 +206,8 @@ def made_up(experiment: Experiment, measured: Mapping[str, Mapping[Any, Any]]) -
         places = pairs if "pair" in variable.dims else steps
         for place, value in measured[name].items():
             variable.values[places.index(place)] = value(experiment) if callable(value) else value
+    if "stability" in measured:
+        run.attrs["stability"] = json.dumps([measured["stability"].get(step, math.nan) for step in steps])
     run.attrs |= {"experiment": experiment.canonical_json, "key": experiment.key}
     return run
 

@@ -11,6 +11,7 @@ from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import PROTOCOLS, Protocol
 from spectail.study.claims import Claim
 from spectail.study.runs import Runs
+from spectail.study.settings import EpsilonOf
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,6 +34,7 @@ class Artifact:
         table: further lines to print, headers first.
         protocols: under which it is run unless asked otherwise; one where a second would cost hours.
         theory: whether it compares with the prediction of the first step, which gd, adam and sign have.
+        epsilon: Adam's in its runs, as for `in_protocol`.
         in_all: whether "all" means it too; not where it runs for a day.
     """
 
@@ -46,4 +48,5 @@ class Artifact:
     table: Callable[[Runs], list[tuple[str, ...]]] | None = None
     protocols: tuple[Protocol, ...] = tuple(PROTOCOLS)
     theory: bool = False
+    epsilon: EpsilonOf = "program"
     in_all: bool = True

@@ -24,7 +24,7 @@ from spectail.store.store import Store
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import find, find_deep
 from spectail.study.runs import Runs, as_trained
-from spectail.study.settings import SCALES, Scale, vary
+from spectail.study.settings import SCALES, Scale, in_protocol, vary
 from spectail.sweeps.estimate import Estimate, estimate_at, machine_speed
 
 
@@ -52,7 +52,11 @@ class Plan:
 
     def experiments(self) -> list[Experiment]:
         """Every experiment, as it is to be run."""
-        scaled = (self.scale(e.replace(seed=seed, protocol=p)) for a, seed, p in self._repeats() for e in a.experiments)
+        scaled = (
+            self.scale(in_protocol(e.replace(seed=seed), p, a.epsilon))
+            for a, seed, p in self._repeats()
+            for e in a.experiments
+        )
         return list({experiment.key: experiment for experiment in scaled}.values())
 
     def trainings(self) -> list[Training]:
@@ -118,7 +122,8 @@ def _operations(trainings: Iterable[Training]) -> float:
 def by_protocol(plan: Plan, artifact: Artifact, runs: Mapping[str, xr.Dataset]) -> dict[Protocol, Runs]:
     """An artifact's runs under each protocol that the plan has of it, out of those of a plan by key."""
     protocols = plan.protocols or artifact.protocols
-    return {protocol: Runs(protocol, plan.scale, plan.seeds(artifact), runs, plan.images) for protocol in protocols}
+    seeds = plan.seeds(artifact)
+    return {p: Runs(p, plan.scale, seeds, runs, plan.images, artifact.epsilon) for p in protocols}
 
 
 def choose(names: Sequence[str], data: Path | None) -> tuple[list[Artifact], str]:

@@ -35,12 +35,12 @@ FORMAT = 1
 CURVES = (
     "objective", "train_loss", "test_loss", "test_loss_large", "kta", "null_kta", "alignment", "null_alignment",
     "pl_alpha_hill", "pl_alpha_ks", "ks_distance", "tail_size", "bulk_edge", "n_spikes", "spectral_gap",
-    "update_norm_2", "update_norm_fro", "phase",
+    "update_norm_2", "update_norm_fro", "sharpness", "stability", "phase",
 )  # fmt: skip
 
 _Described = TypeVar("_Described", Experiment, Training)
 
-_OF_THE_PROTOCOL = {*CONVENTIONS, "protocol", "seed", "record", "overlaps"}
+_OF_THE_PROTOCOL = {*CONVENTIONS, "protocol", "seed", "record", "overlaps"} - {"epsilon"}
 
 
 @dataclass(frozen=True)

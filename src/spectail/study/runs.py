@@ -27,10 +27,11 @@ from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import Protocol
 from spectail.experiments.theory import untrained_law
+from spectail.recording.layout import beside
 from spectail.recording.quantities import quantity
 from spectail.recording.reading import load_recording
 from spectail.spectra.bulk import MarchenkoPastur
-from spectail.study.settings import Scale, over_learning_rates
+from spectail.study.settings import EpsilonOf, Scale, in_protocol, over_learning_rates
 
 Side = Literal["left", "right"]
 
@@ -71,6 +72,7 @@ class Runs:
         seeds: one repeat each.
         stored: runs by the key of the experiment that was run.
         images: of each training, where it is not the artifact's own number.
+        epsilon: Adam's, as for `in_protocol`.
     """
 
     protocol: Protocol
@@ -78,6 +80,7 @@ class Runs:
     seeds: Sequence[int]
     stored: Mapping[str, xr.Dataset]
     images: int | Literal["all"] | None = None
+    epsilon: EpsilonOf = "program"
 
     def __getitem__(self, experiment: Experiment) -> xr.Dataset:
         """The run of a paper-size experiment, in this protocol and at this scale."""
@@ -85,7 +88,7 @@ class Runs:
 
     def as_run(self, experiment: Experiment) -> Experiment:
         """An experiment of the paper as it was run."""
-        return self.scale(experiment.replace(protocol=self.protocol))
+        return self.scale(in_protocol(experiment, self.protocol, self.epsilon))
 
     def training(self, training: Training) -> xr.Dataset:
         """The stored training for one of the paper, in this protocol."""
@@ -128,6 +131,20 @@ class Runs:
         """A variable after a setup's last step, for the paper's learning rates in [low, high]: (seeds × rates)."""
         chosen = [e for e in over_learning_rates(setup, optimizer) if low <= e.lr <= high]
         return self.values(variable, chosen, setup.steps)
+
+    def beside(self, variable: str, experiment: Experiment) -> Values:
+        """What runs hold beside their variables, such as their stability, at all measured steps: (seeds × steps).
+
+        NaN where it was not measured, or the run had diverged.
+        """
+        steps = self.as_run(experiment).recorded_steps
+
+        def of_run(run: xr.Dataset) -> list[float]:
+            values = beside(run, variable)
+            known = {} if values is None else dict(zip(run.step.values.tolist(), values.tolist(), strict=True))
+            return [known.get(step, math.nan) for step in steps]
+
+        return np.array([of_run(self[experiment.replace(seed=seed)]) for seed in self.seeds])
 
     def top(self, experiments: Sequence[Experiment], step: int) -> Values:
         """λ₁ at one step of several experiments, for every seed: (seeds × experiments)."""

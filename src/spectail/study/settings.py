@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.protocols import PLAIN
+from spectail.experiments.protocols import NO_EPSILON, PLAIN, Protocol
 from spectail.study.settable import OF_THE_FIGURE, SETTABLE
 
 # The setting of most figures, whose values are the defaults of an experiment; and with four times the data.
@@ -92,6 +92,28 @@ class Scale:
 
 
 _SHORT = 100
+
+EpsilonOf = Literal["program", "text", "own"]
+
+
+def in_protocol(experiment: Experiment, protocol: Protocol, epsilon: EpsilonOf = "program") -> Experiment:
+    """An experiment of the paper under the conventions of a protocol.
+
+    Args:
+        experiment: of the paper.
+        protocol: whose conventions it gets.
+        epsilon: Adam's. "program": 1e-8 in both, as numerics 1 has it; "text": none under the equations, where App. B
+            says ε ≈ 0; "own": the experiment's.
+
+    >>> [in_protocol(S2, "equations", epsilon).epsilon for epsilon in ("program", "text")]
+    [1e-08, 1e-20]
+    """
+    if epsilon == "own":
+        return experiment.replace(protocol=protocol, epsilon=experiment.epsilon)
+    if epsilon == "text" and protocol == "equations" and experiment.optimizer == "adam":
+        return experiment.replace(protocol=protocol, epsilon=NO_EPSILON)
+    return experiment.replace(protocol=protocol)
+
 
 PAPER = Scale("paper", 1)
 QUARTER = Scale("quarter", 4)
