@@ -3,7 +3,8 @@
 Three seeds, both protocols, Adam's ε from none to 1e-3; ten to twenty runs of a problem train side by side, and
 meanwhile processes measure. Stacks of runs come in the order of their worth, each is kept when it is done, and what is
 kept is not computed again: it can be cut off at any minute. `--table5` does the run of a million steps instead, whose
-part so far is in OUT/partial. `--pack FILE` puts what is there into an archive of small files (spectra in float32).
+part so far is in OUT/partial. `--instabilities` compares when runs became unstable with
+the closed form, and `--pack FILE` puts what is there into an archive of small files (spectra in float32).
 
 `--divisor 8` is an eighth of the sizes, for a try on a CPU.
 """
@@ -11,6 +12,7 @@ part so far is in OUT/partial. `--pack FILE` puts what is there into an archive 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tarfile
@@ -25,13 +27,12 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import torch
 import xarray as xr
 
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import NO_EPSILON
 from spectail.experiments.two_layer.problem import Problem
-from spectail.experiments.two_layer.products import Product
+from spectail.experiments.two_layer.stability import step_of_instability
 from spectail.experiments.two_layer.stack import Stack, StackedRun
 from spectail.recording.layout import without_labels
 from spectail.recording.netcdf import checksum, save_recording, write_netcdf
@@ -74,29 +75,8 @@ def table5() -> Iterator[tuple[str, list[Experiment]]]:
     yield "table5", [FULL.replace(protocol="published", seed=0)]
 
 
-def precise(device: str) -> bool:
-    """Whether products in three parts are as good as float32's on a device that has them; says so."""
-    left, right = (torch.randn(shape, device=device) for shape in ((3000, 1000), (1000, 2000)))
-    exact, errors = left.double() @ right.double(), []
-    for split in (False, True):
-        one = Product(right, split)
-        out = one(left, torch.empty(3000, 2000, device=device))
-        errors.append(float((out - exact).square().mean().sqrt()))
-        torch.cuda.synchronize()
-        started = time.perf_counter()
-        for _ in range(50):
-            one(left, out)
-        torch.cuda.synchronize()
-        each = (time.perf_counter() - started) / 50
-        print(
-            f"{'three parts' if split else 'float32'}: error {errors[-1]:.2e}, {12 / each / 1e3:.1f} TFLOP/s",
-            flush=True,
-        )
-    return errors[1] < 3 * errors[0]
-
-
 def train_stack(
-    experiments: list[Experiment], store: Store, device: str, pool: Executor | None, split: bool | None
+    experiments: list[Experiment], store: Store, device: str, pool: Executor | None
 ) -> Callable[[], list[StackedRun]]:
     """Train runs side by side, and keep the parts of very long ones."""
     steps = experiments[0].steps
@@ -106,7 +86,7 @@ def train_stack(
             for run in runs():
                 save_recording(run.recording, store.root / "partial" / f"{run.experiment.key}.nc")
 
-    stack = Stack(experiments, Problem.draw(experiments[0], device), pool, split)
+    stack = Stack(experiments, Problem.draw(experiments[0], device), pool)
     return stack.train(range(0, steps + 1, max(1, steps // 40)), lambda step, of: None, keep_part)
 
 
@@ -154,6 +134,30 @@ def pack(store: Store, path: Path) -> int:
     return len(files)
 
 
+def instabilities(store: Store) -> Iterator[str]:
+    """When each run without much ε became unstable after it fitted its labels, and when the closed form says so."""
+    yield "| η | bias correction | ε | seed | t* by the closed form | objective grows 1000-fold at |"
+    yield "|---|---|---|---|---|---|"
+    for path in sorted((store.root / "curves").glob("*.nc")):
+        curves = xr.load_dataset(path)
+        for one in (curves.isel(run=i) for i in range(curves.sizes["run"])):
+            e = Experiment.from_stored(json.loads(str(one.experiment.item())))
+            steps, objective = one.step.values, one.objective.values.astype(float)
+            low = np.minimum.accumulate(objective)
+            fitted = [
+                (t, s)
+                for t, s in zip(one["at"].values.tolist(), one.stability.values.tolist(), strict=True)
+                if t >= 200 and np.interp(t, steps, low) < 1e-8 and s < 0.9
+            ]
+            if e.optimizer == "adam" and e.epsilon <= 1e-8 and fitted:
+                predicted = step_of_instability(fitted[0][1], fitted[0][0], corrected=e.bias_correction)
+                jumped = steps[(low < 1e-11) & (objective > 1000 * np.maximum(low, 1e-14))]
+                yield (
+                    f"| {e.lr:g} | {'yes' if e.bias_correction else 'no'} | {e.epsilon:g} | {e.seed} "
+                    f"| {predicted:,.0f} | {f'{jumped[0]:,}' if len(jumped) else 'never'} |"
+                )
+
+
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.long_runs", description=__doc__)
     parser.add_argument("out", type=Path)
@@ -163,13 +167,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--steps", type=int, default=None, help="fewer than the paper's")
     parser.add_argument("--table5", action="store_true")
     parser.add_argument("--pack", type=Path, default=None)
+    parser.add_argument("--instabilities", action="store_true")
     options = parser.parse_args(arguments)
     store = Store(options.out)
     if options.pack:
         print(f"{pack(store, options.pack)} runs, {options.pack.stat().st_size / 1e6:.1f} MB")
         return 0
+    if options.instabilities:
+        print("\n".join(instabilities(store)))
+        return 0
     scale = PAPER if options.divisor == 1 else Scale(f"1/{options.divisor}", options.divisor)
-    split = None if not options.device.startswith("cuda") else precise(options.device)
     started = time.perf_counter()
     with ExitStack() as stack:
         pool = None
@@ -186,7 +193,7 @@ def main(arguments: Sequence[str]) -> int:
             if lacking:
                 begun = time.perf_counter()
                 try:
-                    runs = train_stack(lacking, store, options.device, pool, split)
+                    runs = train_stack(lacking, store, options.device, pool)
                 except Exception:  # the time of a GPU is short: the other stacks go on
                     traceback.print_exc()
                     continue

@@ -85,7 +85,7 @@ class Case:
     Attributes:
         holds: in it the claim holds.
         changes: after any of these it does not.
-        alone: the verdict of a single repeat of `holds`: undecided where standard errors decide.
+        alone: the verdict of a single repeat of `holds`: undecided where a test over repeats decides.
         others: further worlds and their verdicts, by what they are.
     """
 

@@ -22,7 +22,7 @@ def test_the_runs_of_the_tables_are_among_its_stacks():
 def test_what_is_packed_is_a_store_of_the_same_runs(tmp_path):
     tiny = Experiment(n=20, n_test=5, n_test_large=5, d=8, h=12, steps=2)
     there, here = Store(tmp_path / "there"), Store(tmp_path / "here")
-    keep("one", train_stack([tiny], there, "cpu", None, None), there)
+    keep("one", train_stack([tiny], there, "cpu", None), there)
     assert pack(there, tmp_path / "runs.tgz") == 1
     with tarfile.open(tmp_path / "runs.tgz") as archive:
         archive.extractall(here.root, filter="data")

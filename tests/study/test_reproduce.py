@@ -37,12 +37,12 @@ TINY = Short("tiny", 25, long=False)  # n = 80, d = 40, h = 60
 def test_the_catalogue_is_in_the_papers_order():
     figures = [f"fig{i}" for i in range(1, 38)]
     tables = [f"table{i}" for i in range(1, 6)]
-    assert list(catalogue()) == [*figures, *tables, "table5-full", "evolution", "precision", "prediction"]
+    assert list(catalogue()) == [*figures, *tables, "table5-full", "epsilon", "evolution", "precision", "prediction"]
 
 
 def test_names_are_found_once_and_unknown_ones_are_named():
     assert [a.name for a in find(["fig4", "FIG4", "fig2"])] == ["fig4", "fig2"]
-    assert len(find(["all"])) == len(catalogue()) - 7  # table5-full takes half a day, six need images
+    assert len(find(["all"])) == len(catalogue()) - 8  # table5-full and epsilon take a day, six need images
     with pytest.raises(ValueError, match="did you mean 'fig3'"):
         find(["fgi3"])
 

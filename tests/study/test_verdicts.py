@@ -3,7 +3,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spectail.study.verdicts import Verdict, all_of, falls, in_every_repeat, mean_inside, paired_score, rises
+from spectail.study.verdicts import (
+    LEVEL,
+    Verdict,
+    all_of,
+    any_clearly,
+    chance_above,
+    clearly,
+    falls,
+    in_every_repeat,
+    mean_inside,
+    repeats_to_decide,
+    rises,
+)
 
 NOISE = np.random.default_rng(0).normal(size=(5, 1))
 
@@ -48,5 +60,24 @@ def test_a_claim_of_parts_holds_only_if_all_do(verdicts):
 
 
 def test_a_run_that_diverged_gives_no_score():
-    assert paired_score([1.0, np.nan]) == 0.0
-    assert paired_score([2.0, 2.0]) == np.inf
+    assert chance_above([1.0, np.nan]) == 1.0
+    assert chance_above([2.0, 2.0]) == 0.0
+    assert chance_above([-2.0, -2.0]) == 1.0
+
+
+@pytest.mark.parametrize("repeats", [3, 5])
+def test_what_is_clear_comes_by_chance_as_often_as_it_says(repeats):
+    draws = np.random.default_rng(4).normal(size=(2000, repeats, 6))
+    alone = np.mean([clearly(one[:, 0]) for one in draws])
+    several = np.mean([any_clearly(one) for one in draws])
+    # 2.5 of 100, one side; 4 standard errors of 2,000 draws. Three standard errors of the mean were 4.8 with 3 repeats
+    assert alone == pytest.approx(LEVEL / 2, abs=4 * (0.025 * 0.975 / 2000) ** 0.5)
+    assert several < LEVEL / 2 + 4 * (0.025 * 0.975 / 2000) ** 0.5, "Holm's correction holds for all six together"
+
+
+def test_repeats_that_would_decide_do():
+    differences = np.array([1.0, 2.0, 3.5])
+    count = repeats_to_decide(differences)
+    of_that_mean_and_spread = differences.mean() + differences.std(ddof=1) * np.resize([1.0, -1.0], 2 * (count // 2))
+    assert not clearly(differences)
+    assert clearly(np.append(of_that_mean_and_spread, differences.mean()))

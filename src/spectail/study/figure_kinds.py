@@ -30,7 +30,7 @@ from spectail.study.panels import (
     trajectory_panel,
 )
 from spectail.study.runs import SIDES, Runs, Side
-from spectail.study.settings import AFTER, BEFORE, FIRST_UPDATE, PAPER_OPTIMIZERS, over_learning_rates
+from spectail.study.settings import AFTER, BEFORE, FIRST_UPDATE, PAPER_OPTIMIZERS, EpsilonOf, over_learning_rates
 
 Draw = Callable[[Runs], Figure]
 
@@ -143,7 +143,7 @@ def trajectory_spectrum_overlaps(label: str, experiment: Experiment) -> Draw:
 
 
 def one_step_sweep(
-    figure: int, setup: Experiment, claims: tuple[Claim, ...] = ()
+    figure: int, setup: Experiment, claims: tuple[Claim, ...] = (), epsilon: EpsilonOf = "program"
 ) -> Artifact:  # fmt: skip
     """Losses, KTA and sim after one step, against the learning rate, as in Fig. 3."""
 
@@ -166,6 +166,7 @@ def one_step_sweep(
         title=f"Losses, KTA and sim after 1 step over 9 learning rates, n={setup.n}",
         theory=True,
         repeats=5,
+        epsilon=epsilon,
         experiments=_with_both_optimizers(setup),
         draw=draw,
         claims=claims,

@@ -165,4 +165,5 @@ def settings_line(runs: Runs, setup: Experiment) -> str:
 def protocol_line(runs: Runs) -> str:
     """The protocol, and the scale where it is not the paper's."""
     small = "" if runs.scale.divisor == 1 else f", small scale ({runs.scale.divisor}× smaller, η scaled to match)"
-    return f"protocol: {runs.protocol}{small}"
+    epsilon = ", ε → 0" if runs.epsilon == "text" and runs.protocol == "equations" else ""
+    return f"protocol: {runs.protocol}{epsilon}{small}"

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import stdtr
 
-# A difference between means counts where it exceeds this many standard errors of the paired
-# differences over repeats. With 5 repeats (t, 4 degrees of freedom) chance alone does that in 4 of
-# 100 claims, both sides together.
-STANDARD_ERRORS = 3.0
+LEVEL = 0.05
+"""What is "clear": a t-test over repeats, of paired differences where two runs of each are compared, with one degree of
+freedom less than there are repeats, would be as far by chance in less than 5 of 100, both sides together. Where any of
+several comparisons would decide, Holm's correction is for their number; where all must be clear, none is needed.
+"""
 
 
 class Verdict(StrEnum):
@@ -46,14 +47,13 @@ def rises(repeats: ArrayLike) -> Verdict:
         repeats: values (repeats × k), repeats in rows, in the order of the series.
 
     Returns:
-        holds if every neighbour is higher by more than `STANDARD_ERRORS` standard errors; does not hold if one is
-        lower by as much; else undecided. With a single repeat there is no error, and it stays undecided.
+        holds if every neighbour is clearly higher (`LEVEL`); does not hold if any is clearly lower; else undecided.
+        With a single repeat there is no error, and it stays undecided.
     """
     steps = np.diff(np.atleast_2d(np.asarray(repeats, dtype=np.float64)), axis=1)
-    scores = np.array([paired_score(column) for column in steps.T])
-    if (scores > STANDARD_ERRORS).all():
+    if all(clearly(column) for column in steps.T):
         return Verdict.HOLDS
-    return Verdict.DOES_NOT_HOLD if (scores < -STANDARD_ERRORS).any() else Verdict.UNDECIDED
+    return Verdict.DOES_NOT_HOLD if any_clearly(-steps) else Verdict.UNDECIDED
 
 
 def falls(repeats: ArrayLike) -> Verdict:
@@ -65,15 +65,13 @@ def mean_inside(repeats: ArrayLike, low: float, high: float) -> Verdict:
     """Whether the mean over repeats lies in [low, high], each column by itself.
 
     Returns:
-        holds if all means do and none is closer than its standard error times `STANDARD_ERRORS` to
-        the outside; does not hold if one mean is as far outside; else undecided.
+        holds if all means are clearly (`LEVEL`) above `low` and below `high`, which is a test of equivalence; does not
+        hold if any is clearly outside; else undecided.
     """
     values = np.atleast_2d(np.asarray(repeats, dtype=np.float64))
-    mean, error = values.mean(0), np.array([_standard_error(column) for column in values.T])
-    room = np.minimum(mean - low, high - mean)
-    if (room > STANDARD_ERRORS * error).all():
+    if all(clearly(column - low) and clearly(high - column) for column in values.T):
         return Verdict.HOLDS
-    return Verdict.DOES_NOT_HOLD if (room < -STANDARD_ERRORS * error).any() else Verdict.UNDECIDED
+    return Verdict.DOES_NOT_HOLD if any_clearly(np.hstack([low - values, values - high])) else Verdict.UNDECIDED
 
 
 def all_of(verdicts: Sequence[Verdict]) -> Verdict:
@@ -83,17 +81,47 @@ def all_of(verdicts: Sequence[Verdict]) -> Verdict:
     return Verdict.UNDECIDED if Verdict.UNDECIDED in verdicts else Verdict.HOLDS
 
 
-def paired_score(differences: ArrayLike) -> float:
-    """Mean of paired differences in units of its standard error.
+def chance_above(differences: ArrayLike) -> float:
+    """How often repeats whose mean is zero would have one as far above as this: the one-sided p-value of their t-test.
 
-    0, which decides nothing, for fewer than two; also where one is NaN or infinite, as of a run that diverged. Infinite
-    where all are equal, and not 0.
+    1, which decides nothing, for fewer than two repeats; also where one is NaN or infinite, as of a run that diverged.
+
+    >>> round(chance_above([1.0, 2.0, 3.0]), 3)
+    0.037
     """
     values = np.asarray(differences, dtype=np.float64)
-    if not np.isfinite(values).all() or not values.mean():
-        return 0.0
-    error = _standard_error(values)
-    return float(values.mean() / error) if error else float(np.sign(values.mean()) * np.inf)
+    if len(values) < 2 or not np.isfinite(values).all():
+        return 1.0
+    error = float(values.std(ddof=1) / np.sqrt(len(values)))
+    if error == 0.0:
+        return 0.0 if values.mean() > 0 else 1.0
+    return float(stdtr(len(values) - 1, -values.mean() / error))
+
+
+def clearly(differences: ArrayLike) -> bool:
+    """Whether the mean of repeats is clearly above zero; see `LEVEL`."""
+    return chance_above(differences) < LEVEL / 2
+
+
+def any_clearly(differences: ArrayLike) -> bool:
+    """Whether any column of (repeats × k) is clearly above zero, by Holm's correction for k comparisons."""
+    columns = np.atleast_2d(np.asarray(differences, dtype=np.float64)).T
+    # Holm's first step decides whether there is any, and is Bonferroni's
+    return min(map(chance_above, columns), default=1.0) * len(columns) < LEVEL / 2
+
+
+def repeats_to_decide(differences: ArrayLike, most: int = 1000) -> int:
+    """How many repeats with this mean and spread would be clearly on one side of zero; `most` if more.
+
+    >>> repeats_to_decide([1.0, 2.0, 3.0]), repeats_to_decide([1.0, -1.0, 0.1])
+    (4, 1000)
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    mean, spread = abs(float(values.mean())), float(values.std(ddof=1))
+    for count in range(2, most):
+        if spread == 0.0 or stdtr(count - 1, -mean / spread * np.sqrt(count)) < LEVEL / 2:
+            return count
+    return most
 
 
 def mean_std(values: ArrayLike, digits: int = 3) -> str:
@@ -110,8 +138,3 @@ def mean_std(values: ArrayLike, digits: int = 3) -> str:
 def means(repeats: ArrayLike, digits: int = 3) -> str:
     """The means of a series, as 0.919, 0.914, 0.859."""
     return ", ".join(f"{mean:.{digits}g}" for mean in np.atleast_2d(np.asarray(repeats, dtype=np.float64)).mean(0))
-
-
-def _standard_error(values: np.ndarray[Any, np.dtype[np.float64]]) -> float:
-    """Of the mean of repeats; infinite for fewer than two."""
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.inf

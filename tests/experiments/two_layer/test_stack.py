@@ -10,7 +10,6 @@ from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import NO_EPSILON
 from spectail.experiments.two_layer.problem import Problem
-from spectail.experiments.two_layer.products import Product, in_two_parts
 from spectail.experiments.two_layer.run import simulate
 from spectail.experiments.two_layer.stack import Stack, simulate_stack
 from spectail.recording.layout import beside
@@ -85,16 +84,3 @@ def test_stability_is_the_largest_curvature_by_all_of_the_hessian(experiments):
             seen = e.lr * largest / 2
         assert beside(run.recording, "stability")[0] == pytest.approx(seen, rel=1e-2)
         assert set(run.stability) == {*run.recording.step.values, 3}
-
-
-def test_a_product_in_three_parts_is_one_of_float32():
-    rng = np.random.default_rng(0)
-    left, right = (torch.from_numpy(rng.standard_normal(shape)).float() for shape in ((30, 400), (400, 20)))
-    exact = left.double() @ right.double()
-    high, low = in_two_parts(right)
-    assert torch.equal(high + low, right)
-    assert not (high.view(torch.int32) & 0x1FFF).any()
-    error = (Product(right, split=True)(left, torch.empty(30, 20)) - exact).abs().max() / exact.abs().max()
-    one_part = (in_two_parts(left)[0] @ high - exact).abs().max() / exact.abs().max()
-    assert error < 1e-6, "a few units of float32's rounding"
-    assert one_part > 30 * error, "which TF32 alone has not"

@@ -5,6 +5,7 @@ Not here: when it is measured (stack.py).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -68,6 +69,39 @@ def preconditioner(optimizer: Optimizer) -> Tensor | None:
     corrected = 1.0 - beta2 ** float(state["step"])
     root: Tensor = (state["exp_avg_sq"] / corrected).sqrt_()
     return root.add_(group["eps"])
+
+
+def growth(step: float, beta2: float = 0.999, *, corrected: bool) -> float:
+    """How η·λ_max(P⁻¹H) of Adam grows with the step while the labels are fitted, up to a factor.
+
+    There is next to no gradient then, so that V decays by β₂ a step, and P = √V with it; ε, where it is not, ends that.
+
+    Args:
+        step: t.
+        beta2: β₂.
+        corrected: whether Adam corrects the bias, V/(1 − β₂^t): √(β₂^−t − 1), else β₂^(−t/2).
+
+    >>> [round(growth(t, corrected=True), 2) for t in (100, 1000, 2000)]
+    [0.32, 1.31, 2.53]
+    """
+    decayed = beta2**-step
+    return math.sqrt(decayed - 1 if corrected else decayed)
+
+
+def step_of_instability(stability: float, step: float, beta2: float = 0.999, *, corrected: bool) -> float:
+    """The step t* at which Adam becomes unstable after it fitted the labels, by `growth`.
+
+    Args:
+        stability: η·λ_max(P⁻¹H) over what the optimizer bears, at a step where the labels are fitted.
+        step: that step.
+        beta2: β₂.
+        corrected: as for `growth`.
+
+    >>> round(step_of_instability(0.118, 100, corrected=True))
+    2146
+    """
+    decayed = (growth(step, beta2, corrected=corrected) / stability) ** 2
+    return math.log(decayed + 1 if corrected else decayed) / -math.log(beta2)
 
 
 def bearable(optimizer: Optimizer) -> float:

@@ -35,7 +35,6 @@ from spectail.experiments.two_layer.measure import (
     with_notes_of_both,
 )
 from spectail.experiments.two_layer.problem import Problem
-from spectail.experiments.two_layer.products import Product
 from spectail.experiments.two_layer.stability import bearable, largest_eigenvalues, preconditioner
 from spectail.experiments.two_layer.student import Student
 from spectail.progress import StepProgress
@@ -141,22 +140,15 @@ class Stack:
         experiments: what they are of.
         problem: the problem of all.
         pool: as for `simulate_stack`.
-        split: as for `Product`.
     """
 
-    def __init__(
-        self,
-        experiments: Sequence[Experiment],
-        problem: Problem,
-        pool: Executor | None = None,
-        split: bool | None = None,
-    ) -> None:
+    def __init__(self, experiments: Sequence[Experiment], problem: Problem, pool: Executor | None = None) -> None:
         first, k = experiments[0], len(experiments)
         self.experiments, self.problem, self._pool = tuple(experiments), problem, pool
         x = problem.train.x
         self._activation = find_activation(first.activation)
         student = Student(problem.a, first.d, first.activation, first.initialization)
-        self._forward, self._backward = Product(x.T * student.input_scale, split), Product(x, split)
+        self._inputs_across = x.T * student.input_scale
         self._output_scale = student.output_scale
         self.weights = problem.w0.repeat(k, 1)
         self._gradient = torch.empty_like(self.weights)
@@ -213,7 +205,7 @@ class Stack:
 
     def _residual(self) -> Float[Tensor, "k n"]:
         """Y − f(X) of each run; values of the hidden units are left where `_update` finds them."""
-        pre = self._forward(self.weights, self._pre)
+        pre = torch.mm(self.weights, self._inputs_across, out=self._pre)
         if self._inputs is not pre:
             self._inputs.copy_(pre)
         values = self._activation.value_(pre).view(len(self.experiments), *self._hidden_shape)
@@ -225,7 +217,7 @@ class Stack:
 
     def _update(self, residual: Float[Tensor, "k n"]) -> None:
         hidden = self._times_slope(self._inputs, residual)
-        self._backward(hidden, self._gradient).mul_(self._row_scale)
+        torch.mm(hidden, self.problem.train.x, out=self._gradient).mul_(self._row_scale)
         for optimizer in self.optimizers:
             optimizer.step()
 
@@ -262,7 +254,7 @@ class Stack:
     def _measure_stability(self, step: int, weights: Tensor, *, sharpness: bool) -> None:
         """η·λ_max(P⁻¹H) over what the optimizer bears, and λ_max(H), by the Gauss–Newton part of H."""
         count = len(self.experiments)
-        pre = self._forward(weights, torch.empty_like(self._pre))
+        pre = torch.mm(weights, self._inputs_across)
         source = pre if self._activation.slope_from == "input" else self._activation.value_(pre)
         slopes = self._activation.slope_(source).view(count, *self._hidden_shape)
         divisors = [preconditioner(optimizer) for optimizer in self.optimizers]
@@ -272,10 +264,10 @@ class Stack:
         def kernel(divided: bool) -> Callable[[Tensor], Tensor]:
             def of(vectors: Tensor) -> Tensor:
                 torch.mul(slopes, vectors[:, None], out=image)
-                self._backward(image.view(-1, image.shape[-1]), gradient).mul_(self._row_scale)
+                torch.mm(image.view(-1, image.shape[-1]), self.problem.train.x, out=gradient).mul_(self._row_scale)
                 if divided and divisor is not None:
                     gradient.div_(divisor)
-                self._forward(gradient, image.view(-1, image.shape[-1]))
+                torch.mm(gradient, self._inputs_across, out=image.view(-1, image.shape[-1]))
                 return torch.matmul(self.problem.a, image.mul_(slopes)).mul_(-self._output_scale)
 
             return of
@@ -321,7 +313,6 @@ class Stack:
             "key": e.key,
             "device": str(self.weights.device),
             **computed_on(),
-            "products": "3 × TF32" if self._forward.split else str(self.weights.dtype),
             "torch_version": str(torch.__version__),
             "python_version": platform.python_version(),
             "wall_time": (time.perf_counter() - self._started) / len(self.experiments),

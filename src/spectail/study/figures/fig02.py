@@ -36,6 +36,7 @@ FIG2 = Artifact(
     title="Spectrum after 1 step: GD η=0.1, 2000; FB-Adam η=1, 10",
     repeats=5,
     experiments=ALL,
+    epsilon="text",
     draw=spectra("Fig. 2 – the spectrum after one step", [(e, 1) for e in ALL]),
     claims=(
         Claim(

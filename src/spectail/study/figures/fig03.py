@@ -11,7 +11,7 @@ from spectail.study.claims import Claim, Outcome
 from spectail.study.figure_kinds import one_step_sweep
 from spectail.study.runs import Runs
 from spectail.study.settings import LEARNING_RATES, ONE_STEP, PAPER_OPTIMIZERS, over_learning_rates
-from spectail.study.verdicts import STANDARD_ERRORS, Verdict, all_of, falls, means, paired_score, rises, verdict_of
+from spectail.study.verdicts import Verdict, all_of, clearly, falls, means, rises, verdict_of
 
 GD, ADAM = (over_learning_rates(ONE_STEP, optimizer) for optimizer in PAPER_OPTIMIZERS)
 
@@ -39,7 +39,7 @@ def first_change(runs: Runs, series: list[Experiment], variable: str) -> float |
     change = end - start
     largest = np.abs(change.mean(0)).max()
     for lr, column in zip(LEARNING_RATES, change.T, strict=True):
-        if abs(column.mean()) > 0.25 * largest and abs(paired_score(column)) > STANDARD_ERRORS:
+        if abs(column.mean()) > 0.25 * largest and (clearly(column) or clearly(-column)):
             return lr
     return None
 
@@ -71,6 +71,7 @@ def adam_overfits(runs: Runs) -> Outcome:
 FIG3 = one_step_sweep(
     3,
     ONE_STEP,
+    epsilon="text",
     claims=(
         Claim(
             "5",
@@ -83,22 +84,21 @@ FIG3 = one_step_sweep(
             "6",
             "§4.1, Fig. 3",
             "GD changes losses, KTA and sim only from η=2000 on.",
-            "first η with a quarter of the largest change, beyond 3 standard errors: 2000 for each",
+            "first η with a quarter of the largest change, and a clear one: 2000 for each",
             gd_threshold,
         ),
         Claim(
             "7",
             "§4.1, Fig. 3",
             "FB-Adam raises sim and KTA only for η ≥ 0.01; for η > 1 KTA falls again.",
-            "first clear rise (as above) of both in [0.01, 1]; KTA falls from η=1 to 10 to 100, "
-            "by 3 standard errors each",
+            "first clear rise (as above) of both in [0.01, 1]; KTA falls from η=1 to 10 to 100, clearly each",
             adam_rise,
         ),
         Claim(
             "8",
             "§4.1, Fig. 3b",
             "FB-Adam with η > 1 lowers the train loss and raises the test loss.",
-            "train falls and test rises from η=1 to 10 to 100, by 3 standard errors each",
+            "train falls and test rises from η=1 to 10 to 100, clearly each",
             adam_overfits,
         ),
     ),

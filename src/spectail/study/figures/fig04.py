@@ -100,7 +100,7 @@ FIG4 = Artifact(
             "28c",
             "§5.1, Fig. 4",
             "The tail gets heavier all the way.",
-            "Hill does not increase from t=1 to 5, 10, 50: by 3 standard errors each, or in every repeat",
+            "Hill does not increase from t=1 to 5, 10, 50: clearly each, or in every repeat",
             hill_falls,
         ),
     ),

@@ -71,7 +71,7 @@ FIG7 = Artifact(
             "27",
             "App. A, Fig. 7",
             "Ten steps of GD or FB-Adam without gradient noise suffice for an exponent below 2.",
-            "the mean KS exponent is below 2 by 3 standard errors, for both",
+            "the mean KS exponent is clearly below 2, for both",
             very_heavy,
         ),
     ),

@@ -20,6 +20,7 @@ FIG15 = Artifact(
     name="fig15",
     title="Spectrum after 1 step: GD η=1, 10; FB-Adam η=1, 2000",
     repeats=5,
+    epsilon="text",
     experiments=ALL,
     draw=spectra("Fig. 15 – after one step", [(e, 1) for e in ALL]),
     claims=(

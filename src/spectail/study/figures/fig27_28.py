@@ -176,37 +176,36 @@ FIG28 = Artifact(
             "29a",
             "App. F.4, Fig. 28a",
             "The test loss is best with most data, and few data overfit.",
-            "at t=10, n=8000 has a lower test loss than the best other n, and a smaller gap than n=500, "
-            "by 3 standard errors",
+            "at t=10, n=8000 has a clearly lower test loss than the best other n, and a clearly smaller gap than n=500",
             more_points,
         ),
         Claim(
             "29b",
             "App. F.4, Fig. 28a",
             "With n=8000 the train loss improves too.",
-            "it falls from t=0 to t=10 by 3 standard errors",
+            "it clearly falls from t=0 to t=10",
             train_improves,
         ),
         Claim(
             "30",
             "App. F.4, Fig. 28b",
             "λ=1e-3 and 1e-4 lower the train and the test loss against 1e-2, and widen the gap between them.",
-            "both losses lower and the gap larger at t=10, by 3 standard errors each",
+            "both losses clearly lower and the gap clearly larger at t=10",
             less_ridge,
         ),
         Claim(
             "31",
             "App. F.4, Fig. 28c",
             "Losses grow with the label noise.",
-            "train and test loss at t=10 rise along ρ=0.1, 0.3, 0.5, 0.7, by 3 standard errors each",
+            "train and test loss at t=10 rise along ρ=0.1, 0.3, 0.5, 0.7, clearly each",
             more_noise,
         ),
         Claim(
             "32",
             "App. F.4, Fig. 28d",
             "Fast decays of the learning rate (γ=0.2, 0.4) give stable losses, slow ones (0.6, 0.8) unstable ones.",
-            "the smaller variation of the test loss over steps 2 to 5 of the slow pair exceeds the larger of the fast "
-            "pair, by 3 standard errors",
+            "the smaller variation of the test loss over steps 2 to 5 of the slow pair clearly exceeds the larger of "
+            "the fast pair",
             slow_decay,
         ),
     ),

@@ -130,6 +130,7 @@ def agrees(runs: Runs) -> Outcome:
 
 PREDICTION = Artifact(
     name="prediction",
+    epsilon="text",
     theory=True,
     title="Predicted against measured after one step, over η and three sizes (not in the paper)",
     repeats=3,
