@@ -19,11 +19,12 @@ from spectail.analysis.two_layer_nulls import ChanceOfOverlaps, largest_overlap
 from spectail.experiments.experiment import UPDATE_NAMES, Experiment
 from spectail.experiments.theory import has_prediction, predict_one_step, predicted_spike
 from spectail.plots.bands import draw_band, draw_null, draw_untrained_hill, lr_axis
-from spectail.plots.colours import OPTIMIZER_LOOKS, SERIES
+from spectail.plots.colours import FRAME, OPTIMIZER_LOOKS, SERIES
 from spectail.plots.look import panel_title
 from spectail.plots.overlaps_plot import draw_overlaps, overlap_symbol
 from spectail.plots.spectrum_plot import AxisScale, draw_spectrum
 from spectail.recording.quantities import quantity
+from spectail.study.baselines import baselines
 from spectail.study.runs import Runs, Side, spectrum_at
 from spectail.study.settings import LEARNING_RATES, PAPER_OPTIMIZERS, over_learning_rates
 
@@ -134,6 +135,14 @@ def loss_panel(
     lr_panel(ax, runs, setup, step, "train_loss", optimizers)
     lr_panel(ax, runs, setup, step, "test_loss_large", optimizers, "--")
     ax.set_ylabel("readout loss")
+    below = []
+    for (name, loss), style in zip(baselines(runs.as_run(setup)).items(), ("-.", ":", "--"), strict=True):
+        if loss > ax.get_ylim()[0] - 0.15 * np.ptp(ax.get_ylim()):
+            ax.axhline(loss, color=FRAME, linewidth=0.9, linestyle=style, label=f"{name}, {loss:.3g}", zorder=0)
+        else:
+            below.append(f"{name} {loss:.2g}")
+    if below:
+        ax.text(0.02, 0.02, f"below: {', '.join(below)}", transform=ax.transAxes, fontsize=6, color=FRAME)
     return ax
 
 
