@@ -38,8 +38,8 @@ from spectail.recording.layout import without_labels
 from spectail.recording.netcdf import checksum, save_recording, write_netcdf
 from spectail.recording.reading import load_recording
 from spectail.store.store import Store
-from spectail.study.figures.tables_1_3_4_5 import FULL, TABLE3_RUNS, TABLE4_RUNS
-from spectail.study.settings import PAPER, Scale
+from spectail.study.figures.tables_1_3_4_5 import FULL
+from spectail.study.settings import PAPER, TABLE3_RUNS, TABLE4_RUNS, Scale
 
 SEEDS = (0, 1, 2)
 OWN = {"published": 1e-8, "equations": NO_EPSILON}

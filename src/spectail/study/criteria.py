@@ -31,6 +31,11 @@ OUTLIER = (
     "in every repeat, left and right"
 )
 
+HEAVY = (
+    "heavy-tailed is the phase of that name: one mode, and Hill at most 2.25 where an untrained matrix has 2.449 "
+    "(KS will not do: a lone spike keeps it above 5)"
+)
+
 _LEAST_OUTLIER = 0.1
 
 
@@ -90,6 +95,25 @@ def heavy(runs: Runs, experiments: Sequence[Experiment], step: int) -> Values:
         return math.nan if phase == Phase.UNKNOWN else float(phase == Phase.HEAVY_TAILED)
 
     return runs.measure(of_run, experiments, step)
+
+
+def first_heavy(runs: Runs, experiment: Experiment) -> Values:
+    """The first measured step at which each repeat is heavy-tailed; inf if none is."""
+    first = []
+    for seed in runs.seeds:
+        run = runs[experiment.replace(seed=seed)]
+        of_run = zip(run.step.values.tolist(), run.phase.values, strict=True)
+        first.append(min((t for t, phase in of_run if phase == Phase.HEAVY_TAILED), default=math.inf))
+    return np.array(first)
+
+
+def in_words(first: Values) -> str:
+    """First steps of repeats, each once.
+
+    >>> in_words(np.array([5.0, math.inf, 5.0]))
+    '5, never'
+    """
+    return ", ".join("never" if math.isinf(t) else f"{t:,.0f}" for t in dict.fromkeys(sorted(first.tolist())))
 
 
 def largest_change(runs: Runs, experiment: Experiment, step: int) -> Values:

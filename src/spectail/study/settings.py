@@ -168,3 +168,12 @@ FIG4_RUN = S2.replace(optimizer="adam", lr=0.2, steps=50, record=(0, *FIG4_STEPS
 
 FIG25_RUN = S8.replace(optimizer="adam", lr=1.0, steps=10, record=tuple(range(11)), overlaps=((10, 9),))
 FIG26_RUN = FIG25_RUN.replace(label_noise=0.7)
+
+MEASURED = (1, 10, 100, 10_000)
+
+TABLE3_RUNS, TABLE4_RUNS = (
+    [S2.replace(optimizer=optimizer, lr=lr, steps=MEASURED[-1]) for lr in rates]
+    for optimizer, rates in (("gd", (0.1, 1.0, 10.0, 100.0, 2000.0)), ("adam", (0.01, 0.1, 1.0, 10.0, 100.0)))
+)
+
+TABLE1_RUNS = TABLE4_RUNS[:3]

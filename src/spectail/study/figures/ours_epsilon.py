@@ -18,9 +18,10 @@ from spectail.plots.colours import LAW, SERIES
 from spectail.plots.look import new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
-from spectail.study.figures.tables_1_3_4_5 import HEAVY, TABLE1_RUNS, first_heavy, in_words
+from spectail.study.criteria import HEAVY, first_heavy, in_words
 from spectail.study.panels import settings_line
 from spectail.study.runs import Runs, Values
+from spectail.study.settings import TABLE1_RUNS
 from spectail.study.verdicts import Verdict, all_of, in_every_repeat
 
 EPSILONS = (NO_EPSILON, 1e-8, 1e-5, 1e-3)

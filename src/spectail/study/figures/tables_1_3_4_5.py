@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -14,28 +13,22 @@ from matplotlib.figure import Figure
 from spectail.experiments.experiment import Experiment
 from spectail.plots.colours import OPTIMIZER_LOOKS
 from spectail.plots.look import new_figure, shared_legend
-from spectail.spectra.phases import Phase
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
-from spectail.study.criteria import SPIKE, all_outcomes, heavy, in_every_finite_repeat, spikes_only
+from spectail.study.criteria import (
+    HEAVY,
+    SPIKE,
+    all_outcomes,
+    first_heavy,
+    heavy,
+    in_every_finite_repeat,
+    in_words,
+    spikes_only,
+)
 from spectail.study.panels import esd_panel, settings_line
-from spectail.study.runs import Runs, Values
-from spectail.study.settings import QUARTER, S2
+from spectail.study.runs import Runs
+from spectail.study.settings import MEASURED, QUARTER, S2, TABLE1_RUNS, TABLE3_RUNS, TABLE4_RUNS
 from spectail.study.verdicts import all_of, in_every_repeat, mean_std, means
-
-HEAVY = (
-    "heavy-tailed is the phase of that name: one mode, and Hill at most 2.25 where an untrained matrix has 2.449 "
-    "(KS will not do: a lone spike keeps it above 5)"
-)
-
-MEASURED = (1, 10, 100, 10_000)
-
-TABLE3_RUNS, TABLE4_RUNS = (
-    [S2.replace(optimizer=optimizer, lr=lr, steps=MEASURED[-1]) for lr in rates]
-    for optimizer, rates in (("gd", (0.1, 1.0, 10.0, 100.0, 2000.0)), ("adam", (0.01, 0.1, 1.0, 10.0, 100.0)))
-)
-
-TABLE1_RUNS = TABLE4_RUNS[:3]
 
 
 def draw(label: str, experiments: Sequence[Experiment], steps: Sequence[int], runs: Runs) -> Figure:
@@ -97,25 +90,6 @@ def heavy_at(runs: Runs, expected: Mapping[tuple[Experiment, int], bool]) -> Out
         found = phases.popitem()[0] if len(phases) == 1 else ", ".join(f"{n} {phase}" for phase, n in phases.items())
         text.append(f"η={experiment.lr:g}, t={runs.scale.step(step):,}: {found}, Hill {mean_std(hill)}")
     return Outcome(all_of(verdicts), "; ".join(text))
-
-
-def first_heavy(runs: Runs, experiment: Experiment) -> Values:
-    """The first measured step at which each repeat is heavy-tailed; inf if none is."""
-    first = []
-    for seed in runs.seeds:
-        run = runs[experiment.replace(seed=seed)]
-        of_run = zip(run.step.values.tolist(), run.phase.values, strict=True)
-        first.append(min((t for t, phase in of_run if phase == Phase.HEAVY_TAILED), default=math.inf))
-    return np.array(first)
-
-
-def in_words(first: Values) -> str:
-    """First steps of repeats, each once.
-
-    >>> in_words(np.array([5.0, math.inf, 5.0]))
-    '5, never'
-    """
-    return ", ".join("never" if math.isinf(t) else f"{t:,.0f}" for t in dict.fromkeys(sorted(first.tolist())))
 
 
 def sooner(runs: Runs, experiments: Sequence[Experiment]) -> Outcome:
