@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from spectail.experiments import experiment as descriptions
+from spectail.experiments import description as descriptions
 from spectail.experiments.deep.run import get_or_train
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment, experiment_of

@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from spectail.cli.option import option
 from spectail.errors import SettingError
-from spectail.experiments.experiment import Description
+from spectail.experiments.description import Description
 from spectail.experiments.protocols import CONVENTIONS
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from typing import Any
 
 import xarray as xr
 
-from spectail.experiments.experiment import Experiment, key_of_json
+from spectail.experiments.description import key_of_json
+from spectail.experiments.experiment import Experiment
 from spectail.files import write_content
 from spectail.recording.layout import BESIDE_STEPS, beside
 from spectail.recording.quantities import stored_in_runs, stored_in_some_runs

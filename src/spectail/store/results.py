@@ -18,7 +18,8 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from spectail.errors import StoreError, unknown_name
-from spectail.experiments.experiment import Experiment, check_numerics
+from spectail.experiments.description import check_numerics
+from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import CONVENTIONS
 from spectail.recording.layout import BESIDE_STEPS, dims_in_run
 from spectail.recording.quantities import Quantity, quantity, stored_in_runs, stored_in_some_runs

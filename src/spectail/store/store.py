@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from spectail.errors import NewerVersionError, StoreError
-from spectail.experiments.experiment import Experiment, experiment_of, key_of_json
+from spectail.experiments.description import key_of_json
+from spectail.experiments.experiment import Experiment, experiment_of
 from spectail.experiments.resume import SECONDS, ResumeState
 from spectail.files import write_content
 from spectail.recording.netcdf import checksum, need_netcdf, save_recording

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spectail.errors import StoreError
-from spectail.experiments.experiment import experiment_of, key_of_json
+from spectail.experiments.description import key_of_json
+from spectail.experiments.experiment import experiment_of
 from spectail.experiments.resume import is_whole
 from spectail.files import PART
 from spectail.recording.reading import load_recording

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from spectail.errors import SettingError, unknown_name
-from spectail.experiments.experiment import MOST_VALUES, Experiment, Positive
+from spectail.experiments.description import MOST_VALUES, Positive
+from spectail.experiments.experiment import Experiment
 
 IntegerField = Literal["n", "n_test", "n_test_large", "d", "h", "steps", "seed"]
 INTEGER_FIELDS = get_args(IntegerField)

@@ -14,7 +14,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from spectail.errors import SettingError, unknown_name
-from spectail.experiments.experiment import MOST_VALUES, Experiment, check_extent
+from spectail.experiments.description import MOST_VALUES, check_extent
+from spectail.experiments.experiment import Experiment
 from spectail.sweeps.axes import (
     Axis,
     FieldName,

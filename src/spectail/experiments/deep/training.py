@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from spectail.errors import SettingError
-from spectail.experiments import experiment
-from spectail.experiments.experiment import Description, Positive, Size
+from spectail.experiments.description import Description, Positive, Size, current_numerics
 
 TRAININGS = "trainings"
 """The folder of full-batch trainings, beside that of the runs."""
@@ -55,7 +54,7 @@ class Training(Description):
     """Of weights and activations."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Fixes the initial weights, and which images are drawn."""
-    numerics: Size = Field(default_factory=lambda: experiment.NUMERICS)
+    numerics: Size = Field(default_factory=current_numerics)
     """Version of what is computed, by default this spectail's; of a stored training, its own."""
 
     @field_validator("batch_norm", mode="before")
