@@ -13,6 +13,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import jaxtyping
 import pytest
+import torch
 
 # The tests start many processes of this package: each would compile it anew.
 sys.dont_write_bytecode = False
@@ -47,6 +48,12 @@ def pytest_collection_modifyitems(items):
 def _no_width(monkeypatch):
     """Tables have all their columns where nothing says how wide the terminal is; pytest-xdist does."""
     monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers():
+    """What a test draws without a seed of its own is the same each time."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture

@@ -65,6 +65,12 @@ def infinite(x):
 def standardised(x):
     return (x - x.mean()) / (1 + x.std())
 
+def centred(x):
+    return x - x.mean()
+
+def of_the_largest(x):
+    return x / x.abs().max()
+
 calls = []
 def counting(x):
     calls.append(1)
@@ -201,6 +207,8 @@ def test_a_description_imports_nothing(monkeypatch):
         ({"activation": "mine:mean"}, r"mine:mean made \(\) of a tensor \(65,\); expected one of the same shape"),
         ({"activation": "mine:infinite"}, "mine:infinite is not finite at -4; expected numbers everywhere"),
         ({"teacher": "mine:standardised"}, "mine:standardised gives a number other values beside other numbers"),
+        ({"teacher": "mine:centred"}, "mine:centred gives a number other values beside other numbers"),
+        ({"teacher": "mine:of_the_largest"}, "mine:of_the_largest gives a number other values beside other numbers"),
         ({"teacher": "mine:counting"}, "mine:counting gives other values when it is called again"),
         ({"activation": "math:pi"}, "math:pi failed: TypeError"),
     ],

@@ -55,8 +55,11 @@ def test_a_teacher_of_ones_own_takes_all_projections_at_once(tmp_path, monkeypat
         ValueError, match=r"^mine_joint:wide made \(60, 3\) of projections \(60, 3\); expected a number"
     ):
         Problem.draw(joint.replace(teacher="mine_joint:wide"))
-    with pytest.raises(ValueError, match="a row other values beside other rows"):
-        clean_labels(joint.replace(teacher="mine_joint:of_others"), torch.randn(40, 3, dtype=torch.float64))
+    for largest in range(4):  # wherever the row stands that the others depend on
+        projections = torch.randn(40, 3, dtype=torch.float64)
+        projections[largest, 0] = 10
+        with pytest.raises(ValueError, match="a row other values beside other rows"):
+            clean_labels(joint.replace(teacher="mine_joint:of_others"), projections)
     sys.modules.pop("mine_joint", None)
 
 
