@@ -1,0 +1,169 @@
+"""Where the checkpoints of a training may be: files, folders, revisions of a hub.
+
+Not here: of which step each is (`checkpoint_steps`), and what is in one (`opening`).
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from spectail.errors import SettingError, SourceError
+from spectail.weights.checkpoint_steps import (
+    name_has_number,
+    says_which,
+    stored_step_at,
+    stored_step_below,
+    stored_step_in,
+)
+from spectail.weights.distributed import METADATA
+from spectail.weights.folders import Folder, is_beside, is_shard, local_folder, weights_of
+from spectail.weights.formats.table import ENDINGS
+from spectail.weights.hub import hub_folder, is_hub, revisions_of
+from spectail.weights.parameter import natural_key
+from spectail.weights.remote import is_remote
+from spectail.weights.untrusted import printable
+
+
+@dataclass(frozen=True)
+class CheckpointPlace:
+    """Where a checkpoint may be: what `open_weights` takes, its name, and what says its step beside the name."""
+
+    source: str
+    name: str
+    stored: Callable[[], int | None] = field(repr=False, default=lambda: None)
+
+
+def places_of_checkpoints(source: Any, revisions: str | None) -> tuple[str, list[CheckpointPlace]]:
+    """What the series is called, and where its checkpoints may be, in the order of their names."""
+    if isinstance(source, str) and is_remote(source) and is_hub(source):
+        if revisions is None:
+            folder, home = hub_folder(source)
+            return folder.title, _in_folder(folder, lambda name: f"{home}/{name}", home)
+        found = revisions_of(source, revisions)
+        name = source.partition(":")[2].strip("/")
+        return name, [CheckpointPlace(f"hub:{name}@{one}", one) for one in sorted(found, key=natural_key)]
+    if revisions is not None:
+        raise SettingError(f"revisions={revisions!r} is of a model of the hub; expected hub:owner/name beside it")
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        if path.is_dir():
+            return path.resolve().name, _in_folder(local_folder(path), lambda name: str(path / name), str(path))
+        if path.exists():
+            return path.name, [_place_of(str(path), path.name)]
+        paths = sorted(glob.glob(str(path)), key=natural_key)
+        if not paths:
+            raise SourceError(f"{path} fits no file; expected a folder of checkpoints, or a pattern that some fit")
+        return str(source), _listed(paths)
+    if isinstance(source, Sequence):
+        return f"{len(source)} checkpoints", _listed(sorted(map(str, source), key=natural_key))
+    raise SourceError(f"a {type(source).__name__} is no series; expected a folder, a pattern, or a list of sources")
+
+
+def _listed(sources: Sequence[str]) -> list[CheckpointPlace]:
+    """Sources that are named one by one; of several, those that can be checkpoints."""
+    parents = [one.split("/")[:-1] for one in sources]
+    shared = sum(1 for _ in takewhile(lambda steps: len({*steps}) == 1, zip(*parents, strict=False)))
+    places = [_place_of(one, "/".join(one.split("/")[shared:])) for one in sources]
+    return places if len(places) == 1 else [place for place in places if _can_be_checkpoint(place.source)]
+
+
+def _place_of(source: str, name: str) -> CheckpointPlace:
+    return CheckpointPlace(source, printable(name), partial(stored_step_at, source))
+
+
+def _can_be_checkpoint(source: str) -> bool:
+    path = Path(source)
+    if path.is_dir():
+        return _holds_weights(local_folder(path))
+    return is_remote(source) or (_is_weights(path.name) and not _UNFINISHED.search(path.name))
+
+
+_UNFINISHED = re.compile(r"^tmp[-_.]|\.(tmp|part|incomplete|lock)$|^\.|-tmp$")
+"""What programs call a checkpoint that they are writing."""
+
+_CONTAINER = re.compile(r"(checkpoints?|ckpts?|weights|models?|snapshots|states?|saved_models?)", re.IGNORECASE)
+"""What a folder of checkpoints is called."""
+
+_RUN = re.compile(r"(version|run|trial|seed|fold|exp|experiment)s?[-_.]?\d+", re.IGNORECASE)
+"""What the folder of one training of several is called."""
+
+_DEEPEST = 4  # folders above the checkpoints
+
+
+def _in_folder(
+    folder: Folder, source_of: Callable[[str], str], home: str, depth: int = _DEEPEST
+) -> list[CheckpointPlace]:
+    """The places in a folder, or in the only folder below it that has a series; of one model the folder itself."""
+    series = [*_series_below(folder, "", depth)]
+    if len(series) > 1:
+        shown = ", ".join(series[:6]) + (", …" if len(series) > 6 else "")
+        raise SourceError(f"{folder.name} has several series, in {shown}; name one")
+    prefix = f"{series[0]}/" if series and series[0] != "." else ""
+    names = [f"{prefix}{name}" for name in _candidates(folder.below(series[0]) if prefix else folder)]
+    if prefix:
+        names += [name for name in _candidates(folder) if not name_has_number(name)]
+    if not series and (len(names) < 2 or _is_model(folder)):
+        alone = CheckpointPlace(home, folder.title, partial(stored_step_in, folder))
+        return [alone] if _holds_weights(folder) else []
+    return [CheckpointPlace(source_of(one), printable(one), partial(stored_step_below, folder, one)) for one in names]
+
+
+def _series_below(folder: Folder, prefix: str, depth: int) -> Iterator[str]:
+    """The folders that hold checkpoints with numbers: this one, or else those below it."""
+    numbers = says_which if _is_model(folder) else name_has_number
+    if any(map(numbers, _candidates(folder))):
+        yield prefix or "."
+        return
+    for name in sorted({name.partition("/")[0] for name in folder.names if "/" in name}, key=natural_key):
+        if depth and not _UNFINISHED.search(name):
+            yield from _series_below(folder.below(name), f"{prefix}/{name}".strip("/"), depth - 1)
+
+
+def _candidates(folder: Folder) -> list[str]:
+    """The files and folders in a folder that can be a checkpoint each."""
+    names = []
+    for name in sorted({name.partition("/")[0] for name in folder.names}, key=natural_key):
+        below = folder.below(name)
+        if _UNFINISHED.search(name) or is_beside(name):
+            continue
+        if (not below.names and _is_weights(name)) or (below.names and _is_checkpoint(name, below)):
+            names.append(name)
+    return names
+
+
+def _is_weights(name: str) -> bool:
+    return name.lower().endswith(ENDINGS) and not is_beside(name) and not is_shard(name)
+
+
+def _holds_weights(folder: Folder) -> bool:
+    """Whether some file in a folder, or below it, may hold weights."""
+    names = [name.rpartition("/")[2] for name in folder.names]
+    return any(name == METADATA or (name.lower().endswith(ENDINGS) and not is_beside(name)) for name in names)
+
+
+def _is_checkpoint(name: str, folder: Folder) -> bool:
+    """Whether a folder is one checkpoint, rather than the folder of several, or of a training."""
+    if not _holds_weights(folder) or _RUN.fullmatch(name):
+        return False
+    inner = {inner.partition("/")[0] for inner in folder.names if "/" in inner}
+    if any(_CONTAINER.fullmatch(one) and any(map(says_which, _candidates(folder.below(one)))) for one in inner):
+        return False
+    return name_has_number(name) or (_is_model(folder) and not any(map(says_which, _candidates(folder))))
+
+
+def _is_model(folder: Folder) -> bool:
+    """Whether a folder holds the weights of one model."""
+    if {"model_index.json", "modules.json"} & {*folder.names}:
+        return True
+    try:
+        return bool(weights_of(folder))
+    except SourceError:
+        return False
