@@ -1,20 +1,19 @@
 """The checkpoints of a series, taken into a recording one after the other, in the order of their steps.
 
 Here: what is measured of each, what is not measured again, and what is done with one that cannot be taken. Not here:
-which checkpoints there are (`weights/series.py`), who waits for them (`series`), and how a row is made (`row`,
-`pieces`).
+which checkpoints there are (`weights/series.py`), which steps are known (`measured_steps`), who waits for them
+(`series`), and how a row is made (`row`, `pieces`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import xarray as xr
@@ -22,7 +21,7 @@ import xarray as xr
 from spectail.analysis.alerts import AlertThresholds, AlertWatch, with_alerts
 from spectail.analysis.changes import matrix_changes, names_in_recording
 from spectail.analysis.failures import NOT_MEASURED
-from spectail.analysis.fingerprint import stamps_of
+from spectail.analysis.measured_steps import MeasuredSteps, checkpoint_age, checkpoint_stamp, is_update
 from spectail.analysis.pieces import (
     LastTime,
     OpenRequest,
@@ -37,35 +36,15 @@ from spectail.recording.events import Event
 from spectail.recording.growing_series import GrowingSeries
 from spectail.recording.journal_records import Spectrum
 from spectail.recording.layout import Measurement
-from spectail.recording.tensors import NAME_ENDINGS, name_of_weights, tensor_of
+from spectail.recording.tensors import NAME_ENDINGS
 from spectail.running.scheduler import Compute
-from spectail.spectra.phases import Phase
 from spectail.weights.matrix import WeightMatrix
-from spectail.weights.remote import is_remote, pinned
+from spectail.weights.remote import pinned
 from spectail.weights.series import Checkpoint, Series
 
 _TRIES, _PAUSE = 10, 1.0  # of a checkpoint that is being written, and seconds between them
 
 _RECENT = 60.0  # seconds: what was written since may be being written still
-
-
-@dataclass
-class _Step:
-    """What is known of a step.
-
-    Attributes:
-        rows: of its matrices, by their names in the recording; without those that could not be measured.
-        phases: of the step before, after which these were judged.
-        stamp: of its checkpoint.
-        source: its checkpoint, as it is opened.
-        lacks: whether a matrix could not be measured.
-    """
-
-    rows: dict[str, Row]
-    phases: Mapping[str, str]
-    stamp: str
-    source: str
-    lacks: bool = False
 
 
 class _NotReadError(Exception):
@@ -92,15 +71,9 @@ class SeriesMeasuring:
         journal.attributes |= {"begun_with": json.dumps(header)}
         journal.extra = list(request.measure)
         self._thresholds, self._alerts = alerts, AlertWatch(alerts)
-        self._steps: dict[int, _Step] = {}
-        phases: Mapping[str, str] = {}
+        self._steps = MeasuredSteps(journal.measurements, bool(request.nulls))
         for one in journal.measurements:
-            spectra, where = one.spectra or {}, one.source
-            rows = {row["name"]: (dict(row), spectra[row["name"]]) for row in one.rows if _is_measured(row)}
-            lacks = any(NOT_MEASURED in str(row["note"]) for row in one.rows)
             self._alerts.alerts_of(one)
-            self._steps[one.step] = _Step(rows, phases, where["source_stamp"], where["source"], lacks)
-            phases = _phases(rows)
 
     def recording(self) -> xr.Dataset:
         """What was measured so far."""
@@ -136,7 +109,9 @@ class SeriesMeasuring:
         progress = WorkProgress(len(rest), tell=self._tell, unit="checkpoints")
         with progress if rest else nullcontext():
             for one in series.checkpoints:  # a phase that changed may be that which the next is judged after
-                if one in rest or (one.step in self._steps and not self._is_up_to_date(one)):
+                if one in rest or (
+                    self._steps.get(one.step) and not self._steps.is_up_to_date(one.step, checkpoint_stamp(one.source))
+                ):
                     self._take_one(one, waiting, progress.part(len(rest), f"step {one.step}: "))
                     progress.finish(0.0)
         if not self._journal.measurements and not waiting:
@@ -146,53 +121,25 @@ class SeriesMeasuring:
 
     def _is_due(self, checkpoint: Checkpoint, waiting: float) -> bool:
         """Whether a checkpoint is to be read now."""
-        stamp, source = _stamp(checkpoint.source), checkpoint.source
+        stamp, source = checkpoint_stamp(checkpoint.source), checkpoint.source
         before, self._stamps[source] = self._stamps.get(source), stamp
-        if not stamp or self._refused.get(source) == stamp or self._is_up_to_date(checkpoint, stamp):
+        if not stamp or self._refused.get(source) == stamp or self._steps.is_up_to_date(checkpoint.step, stamp):
             return False
-        return not waiting or before == stamp or _age(source) > waiting
-
-    def _is_up_to_date(self, checkpoint: Checkpoint, stamp: str | None = None) -> bool:
-        """Whether a checkpoint is measured as it is now."""
-        known = self._steps.get(checkpoint.step)
-        stamp = _stamp(checkpoint.source) if stamp is None else stamp
-        if known is None or known.lacks or (stamp and known.stamp != stamp):
-            return not stamp
-        phases, before = self._phases_before(checkpoint.step), self._before(checkpoint.step)
-        early = {} if before is None else self._steps[before].rows
-        updates = {name: row for name, (row, _) in known.rows.items() if _is_update(name)}
-        from_there = (
-            str(row["content"]).startswith(f"{early[weights][0]['content']}>")
-            for name, row in updates.items()
-            if (weights := name_of_weights(name)) in early
-        )
-        alike = (self._alike(known.phases.get(name, ""), phases.get(name, "")) for name in known.rows)
-        return all(alike) and all(from_there)
-
-    def _before(self, step: int) -> int | None:
-        return max((one for one in self._steps if one < step), default=None)
-
-    def _phases_before(self, step: int) -> Mapping[str, str]:
-        before = self._before(step)
-        return {} if before is None else _phases(self._steps[before].rows)
-
-    def _alike(self, one: str, other: str) -> bool:
-        """Whether it makes no difference which of two phases a matrix was in before."""
-        return one == other or not self._request.nulls or {one, other} <= {"", Phase.RANDOM}
+        return not waiting or before == stamp or checkpoint_age(source) > waiting
 
     def _take_one(self, checkpoint: Checkpoint, waiting: float, progress: PartProgress) -> None:
         """Measure a checkpoint; one that is being written is waited for, or left."""
         for _ in range(1 if waiting else _TRIES):
-            stamp = _stamp(checkpoint.source)
+            stamp = checkpoint_stamp(checkpoint.source)
             try:
                 self._measure(checkpoint, stamp, progress)
                 return
             except _NotReadError as error:
                 sentence = str(error)
-            if waiting or _age(checkpoint.source) > _RECENT:
+            if waiting or checkpoint_age(checkpoint.source) > _RECENT:
                 break
             time.sleep(_PAUSE)
-            if _stamp(checkpoint.source) == stamp:
+            if checkpoint_stamp(checkpoint.source) == stamp:
                 break
         self._journal.forget()
         self._refused[checkpoint.source] = stamp
@@ -208,21 +155,20 @@ class SeriesMeasuring:
         step, journal = checkpoint.step, self._journal
         opened = self._open(checkpoint)
         names = self._names(opened.weights.matrices, step)
-        phases = self._phases_before(step)
+        phases = self._steps.phases_before(step)
         journal.begin(step, hashlib.sha256(json.dumps([stamp, sorted(phases.items())]).encode()).hexdigest()[:16])
         rows: dict[str, Row] = {name: row for name, row in journal.rows.items() if name in names}
         rows |= self._measure_rest(opened, names, rows, step, phases, progress)
         noted = [str(row["note"]) for row, _ in rows.values() if NOT_MEASURED in str(row["note"])]
-        if _stamp(checkpoint.source) != stamp:
+        if checkpoint_stamp(checkpoint.source) != stamp:
             raise _NotReadError("it was written to while it was read")
         if len(noted) == len(names):
             raise _NotReadError(noted[0].partition(NOT_MEASURED)[2])
-        before = self._before(step)
         events = self._changes(opened.weights.matrices, names, step)
         for matrix, name in zip(opened.weights.matrices, names, strict=True):
             self._label(constant_quantities(matrix, bool(self._request.nulls)), name)
-        if self._between and before is not None:
-            rows |= self._updates(opened, names, rows, before, step, progress)
+        if self._between:
+            rows |= self._updates(opened, names, rows, step, progress)
         journal.attributes.setdefault("skipped", json.dumps([asdict(one) for one in opened.weights.skipped]))
         in_order = [rows[one["name"]] for one in journal.matrices if one["name"] in rows]
         spectra = {row["name"]: spectrum for row, spectrum in in_order}
@@ -233,8 +179,7 @@ class SeriesMeasuring:
         journal.finish(replace(measurement, events=(*events, *alerts)))
         if not is_last:  # what came later is judged after this
             journal.measurements = with_alerts(journal.measurements, self._thresholds)
-        kept = {name: row for name, row in rows.items() if _is_measured(row[0])}
-        self._steps[step] = _Step(kept, phases, stamp, checkpoint.source, bool(noted))
+        self._steps.keep(step, rows, phases, stamp, checkpoint.source, lacks=bool(noted))
 
     def _open(self, checkpoint: Checkpoint) -> OpenRequest:
         """The matrices of a checkpoint, unread."""
@@ -277,14 +222,11 @@ class SeriesMeasuring:
         progress: PartProgress,
     ) -> dict[str, Row]:
         """Measure the matrices that have no row; the row of one that did not change is taken over."""
-        known = [self._steps[at] for at in (self._before(step), step) if at in self._steps]
         measured: dict[str, Row] = {}
         usable: dict[int, dict[str, Row]] = {}  # of each matrix that is to be measured: rows by their content
         for place, name in enumerate(names):
             if name not in rows:
-                before = phases.get(name, "")
-                alike = [at for at in known if name in at.rows and self._alike(at.phases.get(name, ""), before)]
-                usable[place] = {str(at.rows[name][0]["content"]): at.rows[name] for at in alike}
+                usable[place] = self._steps.usable_rows(name, step, phases.get(name, ""))
 
         def keep(place: int, row: Row) -> None:
             values, spectrum = row
@@ -332,12 +274,13 @@ class SeriesMeasuring:
         opened: OpenRequest,
         names: Sequence[str],
         rows: Mapping[str, Row],
-        before: int,
         step: int,
         progress: PartProgress,
     ) -> dict[str, Row]:
         """Measure what changed since the step before; what is known of the same two states is taken over."""
-        early, known = self._steps[before], self._steps.get(step)
+        early, known = self._steps.before(step), self._steps.get(step)
+        if early is None:
+            return {}
         ours = dict(zip((one.name for one in opened.weights.matrices), names, strict=True))
         contents = {
             f"{name}{_UPDATE}": f"{early.rows[name][0]['content']}>{rows[name][0]['content']}"
@@ -353,7 +296,7 @@ class SeriesMeasuring:
         try:
             changes = replace(self._request, of="update", sources=(early.source, opened.request.sources[0])).open()
         except (SpectailError, OSError) as error:
-            sentence = f"the update from step {before} to {step} is left out: {error}"
+            sentence = f"the update from step {self._steps.number_before(step)} to {step} is left out: {error}"
             self.remark(sentence)
             return measured
         matrices = changes.weights.matrices
@@ -372,40 +315,11 @@ class SeriesMeasuring:
 
     def _changes(self, matrices: Sequence[WeightMatrix], names: Sequence[str], step: int) -> tuple[Event, ...]:
         """Which matrices came, went, or got another shape since the step before."""
-        before = self._before(step)
+        before = self._steps.before(step)
         if before is None:
             return ()
-        there = [name for name in self._steps[before].rows if not _is_update(name)]
+        there = [name for name in before.rows if not is_update(name)]
         return matrix_changes(matrices, names, there, self._journal.matrices, step)
 
 
 _UPDATE = NAME_ENDINGS["updates"]
-
-
-def _is_update(name: str) -> bool:
-    return tensor_of(name) == "updates"
-
-
-def _is_measured(row: Mapping[str, Any]) -> bool:
-    return bool(row.get("content")) and NOT_MEASURED not in str(row["note"])
-
-
-def _phases(rows: Mapping[str, Row]) -> dict[str, str]:
-    """The phase of each matrix, after which it is judged at the next step, as a monitor does; of updates none."""
-    known = {name: row for name, (row, _) in rows.items() if not _is_update(name)}
-    known = {n: row for n, row in known.items() if row["phase"] != Phase.UNKNOWN or math.isfinite(row["z_hill"])}
-    return {name: str(row["phase"]) for name, row in known.items()}
-
-
-def _stamp(source: str) -> str:
-    """What tells whether a checkpoint has changed; "" where it is not there."""
-    stamps = stamps_of(source)
-    return json.dumps(stamps) if stamps else ""
-
-
-def _age(source: str) -> float:
-    """Seconds since a checkpoint of this machine was last written to."""
-    if is_remote(source):
-        return math.inf
-    times = [entry[2] for entry in stamps_of(source) or []]
-    return time.time() - max(times, default=0) / 1e9
