@@ -44,8 +44,10 @@ from spectail.spectra.norms import frobenius_norm, spectral_norm
 from spectail.spectra.precision import check_device, like
 
 _SAME = ("steps", "record", "optimizer", "activation", "ridge")
+_OPTIONS = ("betas", "momentum")
+"""Of optimizers, of which it is known what step they bear."""
+
 _PLAIN: dict[str, Any] = {
-    "optimizer_options": {},
     "schedule": None,
     "weight_normalization": False,
     "overlaps": (),
@@ -89,8 +91,8 @@ def simulate_stack(
     The numbers are those of `simulate` up to the order of sums, which a long run magnifies.
 
     Args:
-        experiments: of equal problem, steps, recorded steps, optimizer and activation; without options, schedules,
-            normalisation and overlaps. Learning rate and conventions are their own.
+        experiments: of equal problem, steps, recorded steps, optimizer and activation; without schedules, normalisation,
+            overlaps, and options but for betas and momentum. Learning rate, these and conventions are their own.
         device: where to train.
         problem: the problem of all of them, drawn on the device; drawn anew without it.
         pool: processes that measure meanwhile, on a thread each; without it, everything is measured on the device.
@@ -126,6 +128,7 @@ def check_stackable(experiments: Sequence[Experiment]) -> None:
         if unlike:
             raise SettingError(f"runs side by side have one {unlike[0]}, but here it differs")
         special = [name for name, plain in _PLAIN.items() if getattr(e, name) != plain]
+        special += ["optimizer_options"] if set(e.optimizer_options) - set(_OPTIONS) else []
         if not e.is_the_papers:
             raise SettingError("students and teachers of another kind than the paper's cannot be run side by side")
         if special or e.optimizer not in ("gd", "adam"):
