@@ -1,11 +1,12 @@
 """The page of a large recording: how long it takes to write and to open, how far it scrolls, how large it is.
 
-Of 200 matrices at 200 steps with 1,024 eigenvalues each, and of an analysis of 40. Opening is measured in a headless
+Of 200 matrices at 200 steps with 1,024 eigenvalues each, of an analysis of 40, and of a sweep of 1,000 runs. Opening is measured in a headless
 Chromium that runs already, from asking for the page until everything on it is drawn; without one that is left out.
 """
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import statistics
 import tempfile
@@ -22,11 +23,15 @@ import xarray as xr
 from benchmarks.timing import Row, seconds
 from spectail.analysis.answer import Analysis
 from spectail.analysis.model import analyze
+from spectail.experiments.experiment import Experiment
+from spectail.experiments.two_layer.run import simulate
 from spectail.recording.netcdf import save_recording
 from spectail.recording.quantities import quantity
 from spectail.recording.reading import load_recording
 from spectail.report.pages.recording import write_page
+from spectail.report.pages.study import write_report
 from spectail.spectra.bulk import MarchenkoPastur
+from spectail.store.store import Store
 
 LAYERS, STEPS, EIGENVALUES = 200, 200, 1024
 
@@ -76,6 +81,21 @@ def large_recording(layers: int = LAYERS, steps: int = STEPS, eigenvalues: int =
     return xr.Dataset(variables, {**labels, "step": np.arange(steps) * 10}, attributes)
 
 
+def fill_with_runs(folder: Path) -> None:
+    """A store of 1,000 runs of 6 measured steps, 200 eigenvalues each, every spectrum another."""
+    generator, store = np.random.default_rng(0), Store(folder)
+    base = Experiment(n=400, d=200, h=300, steps=20)
+    run = simulate(base)
+    for lr, n, seed in itertools.product(np.geomspace(0.01, 10, 20), range(100, 1100, 100), range(5)):
+        e = base.replace(lr=float(lr), n=n, seed=seed)
+        spread = np.exp(generator.standard_normal(run.eigenvalues.shape) * 0.1 * np.log10(100 * lr))
+        store.put(
+            run.assign(eigenvalues=run.eigenvalues.copy(data=np.sort(run.eigenvalues * spread))).assign_attrs(
+                experiment=e.canonical_json, key=e.key
+            )
+        )
+
+
 def rows() -> Iterator[Row]:
     """The rows of the table."""
     with tempfile.TemporaryDirectory() as folder:
@@ -89,14 +109,19 @@ def rows() -> Iterator[Row]:
         small = write_page(analysis_of(40), Path(folder) / "analysis.html")
         size = small.stat().st_size / 1e6
         yield Row("the page of an analysis of 40 matrices", size, " MB", "≤ 1.5", size <= 1.5, "")
+        fill_with_runs(Path(folder) / "sweep")
+        sweep = write_report(Path(folder) / "sweep")
+        size = sweep.stat().st_size / 1e6
+        yield Row("the page of a sweep of 1,000 runs", size, " MB", "≤ 10", size <= 10, "6 spectra of 200 each")
         with browser(Path(folder) / "profile") as driver:
             if driver is None:
                 yield Row("opening the pages", float("nan"), "", "–", True, "left out: there is no chromium here")
                 return
-            for page_, name in ((page, "the page of the recording"), (small, "the page of the analysis")):
+            named = {"recording": page, "analysis": small, "sweep of 1,000 runs": sweep}
+            for kind, page_ in named.items():
                 times = [opening(driver, page_) for _ in range(3)]
                 opened = statistics.median(times)
-                yield Row(f"opening {name}", opened, " s", "≤ 2", opened <= 2, "median of 3")
+                yield Row(f"opening the page of the {kind}", opened, " s", "≤ 2", opened <= 2, "median of 3")
                 height = float(driver.execute_script("return document.documentElement.scrollHeight"))
                 yield Row("... its height", height, " px", "≤ 2500", height <= 2500, "in a window of 1300 × 900")
 

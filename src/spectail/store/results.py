@@ -20,13 +20,13 @@ from xarray.core import indexing
 from spectail.errors import StoreError, unknown_name
 from spectail.experiments.description import check_numerics
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.protocols import CONVENTIONS
 from spectail.recording.layout import BESIDE_STEPS, dims_in_run
 from spectail.recording.quantities import Quantity, quantity, stored_in_runs, stored_in_some_runs
 from spectail.recording.reading import load_recording
 from spectail.store.manifest import Entry
 from spectail.store.recordings import recordings_in_one, warn_of_unreadable
 from spectail.store.store import Store
+from spectail.store.varying import axes_of, plain_fields
 
 _LARGEST = 50_000_000  # cells; beyond it the runs are no grid, and most cells would be empty
 
@@ -98,9 +98,9 @@ def lazy_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
     (1, (20,))
     """
     store, entries = _entries(path, select)
-    fields = [_plain(entry.fields) for entry in entries]
+    fields = [plain_fields(entry.fields) for entry in entries]
     shared = {name: fields[0][name] for name in fields[0] if all(f[name] == fields[0][name] for f in fields)}
-    axes, along = _axes([{k: v for k, v in f.items() if k not in shared} for f in fields])
+    axes, along = axes_of([{k: v for k, v in f.items() if k not in shared} for f in fields])
     shape = tuple(len(values) for values in axes.values())
     steps = sorted({step for entry in entries for step in entry.steps})
     if math.prod(shape) * len(steps) > _LARGEST:
@@ -157,7 +157,7 @@ def results_frame(path: str | os.PathLike[str], select: Selection = None) -> pd.
     (4, True, 30)
     """
     _, entries = _entries(path, select)
-    fields = [_plain(entry.fields) for entry in entries]
+    fields = [plain_fields(entry.fields) for entry in entries]
     shared = {name: fields[0][name] for name in fields[0] if all(f[name] == fields[0][name] for f in fields)}
     lengths = [len(entry.steps) * entry.layers for entry in entries]
     columns: dict[str, Any] = {
@@ -308,48 +308,12 @@ def _chosen(entries: list[Entry], select: Selection) -> list[Entry]:
     return [entry for entry in entries if all(entry.fields[name] in values for name, values in allowed.items())]
 
 
-def _plain(experiment: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields as values that can label an axis: lists and tables as JSON."""
-    return {k: json.dumps(v) if isinstance(v, list | dict) else "" if v is None else v for k, v in experiment.items()}
-
-
 def _structured(name: str, value: Any) -> Any:
-    """The opposite of `_plain`."""
+    """The opposite of `plain_fields`."""
     lists = ("optimizer_options", "schedule_options", "overlaps", "layers", "lr_factors", "kernels")
     if name in lists or (name == "record" and value != "log"):
         return json.loads(value) if isinstance(value, str) else value
     return None if name in ("schedule", "batch") and value == "" else value
-
-
-def _axes(varying: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[Any]], dict[str, tuple[str, list[Any]]]]:
-    """Fields that are axes, and those that go with one: where each value of the axis has one value of theirs."""
-    names = sorted(varying[0], key=_importance)
-    axes: dict[str, list[Any]] = {}
-    along: dict[str, tuple[str, list[Any]]] = {}
-    for name in names:
-        for axis in axes:
-            partner = {run[axis]: run[name] for run in varying}
-            if all(partner[run[axis]] == run[name] for run in varying):
-                along[name] = (axis, [partner[value] for value in axes[axis]])
-                break
-        else:
-            axes[name] = sorted({run[name] for run in varying}, key=lambda v: (isinstance(v, str), v))
-    others = [name for name in axes if name != "record"]
-    if len({tuple(run[name] for name in others) for run in varying}) == len(varying):
-        axes.pop("record", None)  # not needed to tell a run from the others
-    return axes, along
-
-
-_FIRST = ("protocol", "optimizer", "activation", "teacher", "initialization", "h", "d", "n", "lr")
-
-_LAST = ("seed", *CONVENTIONS, "record")
-
-
-def _importance(name: str) -> tuple[int, int]:
-    """Which of two fields that go together is the axis; and in which order axes come."""
-    if name in _FIRST:
-        return 0, _FIRST.index(name)
-    return (2, _LAST.index(name)) if name in _LAST else (1, list(Experiment.model_fields).index(name))
 
 
 def _numeric(fields: Sequence[Mapping[str, Any]], name: str) -> bool:

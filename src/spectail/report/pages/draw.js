@@ -3,7 +3,7 @@
 // chart(element, { title, height, x, y, layers, choose }) draws into an element, and draws anew when its width changes.
 //   An axis is { title, range: [low, high], log, map, ticks: [[value, text], …], hidden }: linear, logarithmic, or by a map.
 //   A layer has a kind (a key of LAYERS); with a name it stands in the legend, with text(i) it answers the pointer,
-//   with pick(i) a click. Values that are null leave gaps. Colours may be var(--…): they follow the page, and print.
+//   with pick(i) a click; enter(i) is called when the pointer comes to it. Values that are null leave gaps. Colours may be var(--…): they follow the page, and print.
 const NS = "http://www.w3.org/2000/svg";
 const ruler = document.createElement("canvas").getContext("2d");
 
@@ -227,7 +227,7 @@ function nearestTo(element, left, top) {
       const at = x(layer.x[i]), value = y(layer.y[i]);
       if (value === null || !isFinite(value)) continue;
       const far = layer.kind === "line" ? Math.abs(at - left) + 0.01 * Math.abs(value - top) : Math.hypot(at - left, value - top);
-      if (far < least) { least = far; best = { at, value, text: layer.text(i), choose: layer.pick && (() => layer.pick(i)) }; }
+      if (far < least) { least = far; best = { at, value, text: layer.text(i), choose: layer.pick && (() => layer.pick(i)), enter: layer.enter && (() => layer.enter(i)) }; }
     }
   }
   return best;
@@ -243,6 +243,8 @@ function watchChart(element) {
     const near = find(event);
     away();
     element.style.cursor = near && near.choose ? "pointer" : "";
+    if (near?.text !== element.under) near?.enter?.();
+    element.under = near?.text;
     if (!near) return;
     if (near.at !== undefined) {
       element.mark = svg("circle", { cx: near.at, cy: near.value, r: 6, style: "fill:none;stroke:var(--ink);stroke-width:1.5" });

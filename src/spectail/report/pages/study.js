@@ -1,8 +1,5 @@
-"use strict";
 // The explorer of runs and the table of verdicts. Text from files reaches the page as text only.
 for (const small of document.querySelectorAll("img[data-of]")) small.src = document.getElementById(small.dataset.of).src;
-const data = JSON.parse(document.getElementById("data").textContent);
-let spectrum; // by its number, once they are unpacked
 
 function drawSpectrum(run, at, linear) {
   const now = spectrum(run.spectra[at]), first = spectrum(run.spectra[0]), s = (name) => run.series[name][at], title = "spectrum of WᵀW, step " + run.steps[at];
@@ -51,7 +48,6 @@ function drawOverlaps(run) {
   if (run.overlaps.length) overlapsChart(byId("overlaps"), byId("overlaps-bar"), run.overlaps[Math.min(byId("overlap").value || 0, run.overlaps.length - 1)]);
 }
 
-let run = null;
 function byChance(key, at) {
   const null_ = run.nulls[key] && run.nulls[key][at];
   return null_ ? " (by chance " + show(null_[0]) + ")" : "";
@@ -79,13 +75,25 @@ function choose() {
   byId("config").textContent = run.config;
   redraw();
   drawOverlaps(run);
+  if (data.axes.length && byId("grid-chart").spec) drawGrid();
 }
 
+// a run by its number, at one of its steps, as the grid asks for; it stands in the list from now on
+function chooseRun(i, at) {
+  const list = byId("run");
+  if (!Array.from(list.options).some((one) => Number(one.value) === i)) list.prepend(new Option(data.runs[i].label, i));
+  list.value = i;
+  choose();
+  byId("step").value = at;
+  redraw();
+}
+
+const LISTED = 2000;
 function listRuns() {
   const wanted = words(byId("run-filter").value), list = byId("run");
   const found = data.runs.map((r, i) => [r.label, i]).filter(([label]) => wanted.every((w) => label.toLowerCase().includes(w)));
-  list.replaceChildren(...found.slice(0, 500).map(([label, i]) => new Option(label, i)));
-  byId("run-count").textContent = found.length + " of " + data.runs.length + " runs" + (found.length > 500 ? "; the first 500 are listed" : "");
+  list.replaceChildren(...found.slice(0, LISTED).map(([label, i]) => new Option(label, i)));
+  byId("run-count").textContent = found.length + " of " + data.runs.length + " runs" + (found.length > LISTED ? "; the first " + LISTED + " are listed" : "");
   choose();
 }
 
@@ -102,7 +110,8 @@ async function start() {
     spectrum = spectraOf(data.spectra, await unpackedArrays());
     listRuns();
     const longest = data.runs.reduce((best, r, i) => (r.steps.length > data.runs[best].steps.length ? i : best), 0);
-    if (longest < byId("run").options.length) { byId("run").value = longest; choose(); }
+    chooseRun(longest, data.runs[longest].steps.length - 1);
+    startGrid();
   }
   document.documentElement.dataset.ready = "yes";
 }

@@ -21,9 +21,12 @@ from spectail.analysis.two_layer_nulls import with_null_alignments
 from spectail.errors import StoreError
 from spectail.experiments.experiment import Experiment, experiment_of
 from spectail.experiments.protocols import PROTOCOLS
-from spectail.experiments.theory import predicted_spike, untrained_law
+from spectail.experiments.theory import predicted_spike
 from spectail.files import write_content
+from spectail.plots.selection import initial_law
+from spectail.recording.layout import each_matrix
 from spectail.recording.reading import load_recording
+from spectail.report.pages.grid import LAYER, described_quantities, grid_axes
 from spectail.report.pages.overlaps import packed_overlaps
 from spectail.report.pages.packing import PackedArrays, PackedSpectra, cells_a_decade
 from spectail.report.pages.template import json_number, page
@@ -31,6 +34,7 @@ from spectail.report.wording import duration
 from spectail.running.processes import worker_pool
 from spectail.store.locks import shared_lock
 from spectail.store.store import Store
+from spectail.store.varying import plain_fields
 from spectail.study.records import Record, read_records
 from spectail.study.runs import Values
 from spectail.study.settings import figure_folder, picture_stem
@@ -73,13 +77,14 @@ def write_report(root: Path, scale: str = "paper") -> Path:
         "study",
         data,
         arrays,
-        ("overlaps.js", "study.js"),
+        ("overlaps.js", "grid.js", "study.js"),
         title=str(root.resolve().name),
         small=scale != "paper",
         artifacts=artifacts,
         protocols=list(PROTOCOLS),
         claims=[claim for artifact in artifacts for claim in artifact["claims"]],
         runs=len(data["runs"]),
+        grid=bool(data["axes"]),
     )
     path = root / ("report.html" if scale == "paper" else f"report-{scale}.html")
     with shared_lock(store.write_lock):
@@ -133,36 +138,47 @@ def _pack(store: Store, keys: Sequence[str]) -> tuple[dict[str, Any], PackedArra
     runs.sort(key=lambda run: run["label"])
     packed, arrays = PackedSpectra(cells_a_decade(len(distinct))), PackedArrays()
     numbers = [packed.add(spectrum[None], np.array([n])).item() for spectrum, n in zip(distinct, spikes, strict=True)]
-    for run in runs:
+    fields = [run.pop("fields") for run in runs]
+    differing = [n for n in (fields[0] if fields else ()) if any(one[n] != fields[0][n] for one in fields)]
+    axes, on_axes = grid_axes([{name: one[name] for name in differing} for one in fields])
+    for run, at in zip(runs, on_axes, strict=True):
         run["spectra"] = [numbers[index] for index in run["spectra"]]
-    return {"runs": runs, "spectra": packed.packed(arrays)}, arrays
+        run["at"] = at
+    drawn = {"axes": axes, "quantities": described_quantities(_SERIES)}
+    return {"runs": runs, "spectra": packed.packed(arrays), **drawn}, arrays
 
 
 def _read_all(paths: Sequence[Path]) -> Iterator[tuple[dict[str, Any], Values]]:
-    """Runs for the explorer with their spectra (steps × index), without those that cannot be read or have no step."""
+    """Runs for the explorer with their spectra (steps × index), without those that cannot be read or have no step.
+
+    Of a student with several hidden layers, one for each.
+    """
     workers = min(os.cpu_count() or 1, 1 + len(paths) // _FEW)
     with worker_pool(workers, gc.freeze, PRELOAD) if workers > 1 else nullcontext() as pool:
         readings = pool.map(_read, paths, chunksize=16) if pool else map(_read, paths)
-        yield from (run for run in readings if run is not None)
+        yield from (run for of_file in readings for run in of_file)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], Values] | None:
+def _read(path: Path) -> list[tuple[dict[str, Any], Values]]:
     try:
         run = load_recording(path)
     except (ValueError, OSError):
-        return None  # `store check` says what is wrong with it
-    return (_run(with_null_alignments(run)), run.eigenvalues.values) if run.sizes["step"] else None
+        return []  # `store check` says what is wrong with it
+    matrices = each_matrix(with_null_alignments(run)) if run.sizes["step"] else ()
+    return [(_run(one), one.eigenvalues.values) for one in matrices]
 
 
 def _run(run: xr.Dataset) -> dict[str, Any]:
-    e = experiment_of(run)
-    law = untrained_law(e)
+    """One matrix of a run."""
+    e, law, matrix = experiment_of(run), initial_law(run), str(run["matrix"].item())
+    assert law is not None, "a run of a store says how its weights were drawn"
     steps = [int(step) for step in run.step.values]
     changed = {k: v for k, v in e.model_dump(mode="json").items() if v != getattr(_PLAIN, k)}
     beside = [f"{k}={v}" for k, v in changed.items() if k in ("teacher", "label_noise", "ridge", "initialization")]
     beside += ["WN"] if e.weight_normalization else []
     beside += [f"γ={e.schedule_options.get('gamma')}"] if e.schedule == "StepLR" else []
-    sizes = f"{e.optimizer} η={e.lr:g} n={e.n} d={e.d} h={e.h}"
+    width = f"layers={'-'.join(map(str, e.layers))} {matrix}" if e.layers else f"h={e.h}"
+    sizes = f"{e.optimizer} η={e.lr:g} n={e.n} d={e.d} {width}"
     label = f"{sizes} {' '.join(beside)} steps={e.steps} {e.protocol} seed {e.seed}"
     return {
         "label": " ".join(label.split()),
@@ -172,9 +188,10 @@ def _run(run: xr.Dataset) -> dict[str, Any]:
         "series": {name: [json_number(value) for value in run[name].values] for name in _SERIES},
         "nulls": {name: _null(run, name) for name in ("kta", "alignment")},
         "phases": [str(phase) for phase in run.phase.values],
-        "law": {"h": e.h, "d": e.d, "variance": law.variance, "edge": law.edges[1]},
+        "law": {"h": law.rows, "d": law.cols, "variance": law.variance, "edge": law.edges[1]},
         "predicted": predicted_spike(e),
         "overlaps": packed_overlaps(run),
+        "fields": plain_fields(e.model_dump(mode="json")) | {LAYER: matrix},
     }
 
 
