@@ -1,7 +1,8 @@
 """The page of a large recording: how long it takes to write and to open, how far it scrolls, how large it is.
 
-Of 200 matrices at 200 steps with 1,024 eigenvalues each, of an analysis of 40, and of a sweep of 1,000 runs. Opening is measured in a headless
-Chromium that runs already, from asking for the page until everything on it is drawn; without one that is left out.
+Of 200 matrices at 200 steps with 1,024 eigenvalues each, of an analysis of 40, and of a sweep of 1,000 runs. Opening is
+measured in a headless Chromium that runs already, from asking for the page until everything on it is drawn; without one
+that is left out.
 """
 
 from __future__ import annotations

@@ -91,8 +91,8 @@ def simulate_stack(
     The numbers are those of `simulate` up to the order of sums, which a long run magnifies.
 
     Args:
-        experiments: of equal problem, steps, recorded steps, optimizer and activation; without schedules, normalisation,
-            overlaps, and options but for betas and momentum. Learning rate, these and conventions are their own.
+        experiments: of equal problem, steps, recorded steps, optimizer and activation; without schedules, normalisation
+            and overlaps, and options but for betas and momentum. Learning rate, these and conventions are their own.
         device: where to train.
         problem: the problem of all of them, drawn on the device; drawn anew without it.
         pool: processes that measure meanwhile, on a thread each; without it, everything is measured on the device.

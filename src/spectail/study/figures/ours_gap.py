@@ -1,4 +1,4 @@
-"""Ours: how many steps a tail takes, against the spectral gap after one step (App. H, "Spectral gap and step complexity").
+"""Ours: how many steps a tail takes, against the spectral gap after one step (App. H, its second direction).
 
 The gap is λ₁ after one step over the edge λ₊ of the untrained law. The stability of the first step, η·λ_max(P⁻¹H) over
 what Adam bears, is what else could decide how fast the spectrum leaves its start; both grow with η, so that only their
@@ -183,7 +183,7 @@ def table(runs: Runs) -> list[tuple[str, ...]]:
 
 GAP = Artifact(
     name="gap",
-    title="Steps to a heavy tail against the spectral gap after one step, 12 η × 4 h × 3 n, ε and β₂ (not in the paper)",
+    title="Steps to a heavy tail against the gap after one step, 12 η × 4 h × 3 n, ε and β₂ (not in the paper)",
     repeats=3,
     experiments=[e for experiments in SERIES_OF_RATES for e in experiments],
     draw=draw,
@@ -196,8 +196,8 @@ GAP = Artifact(
             "G1",
             "ours, App. H",
             "The larger the gap after one step, the fewer steps a heavy tail takes, whatever the shape.",
-            "Spearman's correlation of λ₁/λ₊ at t=1 with the first heavy-tailed step, over 12 learning rates, is at most "
-            "−0.9 for each of 12 shapes, in every repeat; runs without a tail within 100 steps are ties at the end",
+            "Spearman's correlation of λ₁/λ₊ at t=1 with the first heavy-tailed step, over 12 learning rates, is at "
+            "most −0.9 for each of 12 shapes, in every repeat; runs without a tail in 100 steps are ties at the end",
             sooner,
         ),
         Claim(
