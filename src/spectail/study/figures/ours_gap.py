@@ -148,8 +148,9 @@ def draw(runs: Runs) -> Figure:
     plain = {"plain": SHAPES[BASE.h, BASE.n]}
     for (name, experiments), (colour, marker) in zip({**plain, **VARIED}.items(), SERIES, strict=False):
         _points(axes[3], gaps(runs, experiments), steps_to_tail(runs, experiments), colour, marker, 3.0, name)
-    for ax, name in zip(axes, (r"$\eta$", r"$\lambda_1/\lambda_+$ after one step", None, None), strict=True):
-        ax.set_xlabel(name or (r"$\eta\lambda_{\max}(P^{-1}H)/38$" if ax is axes[2] else r"$\lambda_1/\lambda_+$"))
+    gap = r"$\lambda_1/\lambda_+$ after one step"
+    for ax, below in zip(axes, (r"$\eta$", gap, r"$\eta\lambda_{\max}(P^{-1}H)/38$", gap), strict=True):
+        ax.set_xlabel(below)
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_yticks([1, 10, 100, 2 * STEPS[-1]], ["1", "10", "100", "later"])
