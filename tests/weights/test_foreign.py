@@ -29,6 +29,9 @@ FILES = [
     ("model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git lfs pull"),
     ("model.bin", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git lfs pull"),
     ("model.gguf", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    ("model.safetensors", b"../../blobs/0a1b2c", "cp -rL"),  # a hub's cache, copied by what does not keep links
+    ("model.safetensors.index.json", b"../../blobs/0a1b2c", "cp -rL"),
+    ("model.safetensors.index.json", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
     ("model.safetensors", b"<!DOCTYPE HTML><title>", "a page of a web site"),
     ("model.pt.gz", b"\x1f\x8b\x08", "gunzip"),
     ("model.tar.gz", b"\x1f\x8b\x08", "tar xf"),

@@ -160,6 +160,11 @@ def checksum(run: xr.Dataset) -> str:
     return digest.hexdigest()
 
 
+def with_checksum(run: xr.Dataset) -> xr.Dataset:
+    """A two-layer run that says the checksum of what is in it."""
+    return run.assign_attrs(checksum=checksum(run))
+
+
 def save_recording(recording: xr.Dataset, path: str | os.PathLike[str]) -> Path:
     """Write a recording as netCDF, in one piece; a two-layer run with the checksum of what is in it.
 
@@ -177,5 +182,5 @@ def save_recording(recording: xr.Dataset, path: str | os.PathLike[str]) -> Path:
         OSError: the folder cannot be made or written to, or the disk is full.
     """
     if recording.attrs.get("of") in ("two-layer", "multilayer") or RUN_MARK in recording.attrs:
-        return write_netcdf(without_labels(recording).assign_attrs(checksum=checksum(recording)), Path(path))
+        return write_netcdf(without_labels(with_checksum(recording)), Path(path))
     return write_netcdf(recording, Path(path), compressed=["eigenvalues"])

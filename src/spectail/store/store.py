@@ -19,7 +19,8 @@ from spectail.experiments.description import key_of_json
 from spectail.experiments.experiment import Experiment, experiment_of
 from spectail.experiments.resume import SECONDS, ResumeState
 from spectail.files import write_content
-from spectail.recording.netcdf import checksum, need_netcdf, save_recording
+from spectail.recording.layout import without_labels
+from spectail.recording.netcdf import need_netcdf, with_checksum, write_netcdf
 from spectail.recording.reading import load_recording
 from spectail.store.locks import shared_lock
 from spectail.store.manifest import Entry, Manifest
@@ -132,14 +133,14 @@ class Store:
         """Keep a run under its experiment's key, and sum it up in the manifest.
 
         Raises:
-            OSError: as `save_recording`; the store is then as it was.
+            OSError: as `write_netcdf`; the store is then as it was.
         """
-        experiment = experiment_of(run)
+        experiment, run = experiment_of(run), with_checksum(run)
         self.root.mkdir(parents=True, exist_ok=True)
         try:
             with shared_lock(self.write_lock):
-                path = save_recording(run, self.path(experiment))
-                self.manifest.add(Entry.of(run.assign_attrs(checksum=checksum(run)), path))
+                path = write_netcdf(without_labels(run), self.path(experiment))
+                self.manifest.add(Entry.of(run, path))
         except OSError as error:
             raise _cannot_write(self.runs, error) from None
         self.state_path(experiment).unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 from spectail.errors import SourceError
 from spectail.weights.distributed import METADATA, read_distributed
-from spectail.weights.formats.foreign import what_folder
+from spectail.weights.formats.foreign import what_else, what_folder
 from spectail.weights.formats.table import ENDINGS, read_tensors
 from spectail.weights.matrix import Skipped
 from spectail.weights.parameter import Parameter, Source, natural_order
@@ -337,6 +337,8 @@ def _names_by_shard(index: StoredFile) -> dict[str, list[str]]:
     """Which weights lie in each file that an index lists."""
     if index.size > LARGEST_INDEX:
         raise SourceError(f"{index.name} is no index: it has more than {LARGEST_INDEX} bytes")
+    if sentence := what_else(index):
+        raise SourceError(f"{index.name} is {sentence}")
     content = parse_json(index.name, bytes(index.read(0, index.size)), "an index of shards")
     places = content.get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):

@@ -24,7 +24,7 @@ from spectail.experiments.two_layer.loop import TwoLayerRun
 from spectail.experiments.two_layer.problem import Problem
 from spectail.progress import StepProgress, step_progress
 from spectail.recording.layout import RUN_FORMAT, RUN_MARK, run_to_dataset
-from spectail.recording.netcdf import checksum
+from spectail.recording.netcdf import with_checksum
 from spectail.spectra.precision import check_device
 
 
@@ -114,7 +114,7 @@ def simulate(
     if run.diverged_at is not None:
         attributes["diverged_at"] = run.diverged_at
     recording = run_to_dataset(run.records, run.overlaps(), attributes)
-    return recording.assign_attrs(checksum=checksum(recording))
+    return with_checksum(recording)
 
 
 def simulate_many(

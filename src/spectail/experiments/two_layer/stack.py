@@ -39,7 +39,7 @@ from spectail.experiments.two_layer.stability import bearable, largest_eigenvalu
 from spectail.experiments.two_layer.student import Student
 from spectail.progress import StepProgress
 from spectail.recording.layout import RUN_FORMAT, RUN_MARK, run_to_dataset
-from spectail.recording.netcdf import checksum
+from spectail.recording.netcdf import with_checksum
 from spectail.spectra.norms import frobenius_norm, spectral_norm
 from spectail.spectra.precision import check_device, like
 
@@ -325,7 +325,7 @@ class Stack:
         recording = run_to_dataset(rows, {}, attributes)
         with np.errstate(over="ignore"):  # on the way to where it diverged
             curve = objective.astype(np.float32)
-        return StackedRun(e, recording.assign_attrs(checksum=checksum(recording)), curve, dict(stability))
+        return StackedRun(e, with_checksum(recording), curve, dict(stability))
 
 
 def measured(experiment: Experiment, problem: Problem, weights: Tensor, update: Tensor | None) -> FirstLayerRow:

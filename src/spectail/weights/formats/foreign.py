@@ -29,6 +29,7 @@ _GGML = "of llama.cpp before GGUF: python convert_llama_ggml_to_gguf.py --input 
 
 _BY_START: tuple[tuple[int, bytes, str], ...] = (
     (0, b"version https://git-lfs", "a git-lfs pointer, not the file itself: git lfs pull fetches it"),
+    (0, b"../", "the text of a symbolic link, not the file itself: copy the folder anew with cp -rL"),
     (0, b"<!doctype html", "a page of a web site, not the file itself: download it again"),
     (0, b"<html", "a page of a web site, not the file itself: download it again"),
     (0, b"\x1f\x8b", "compressed: tar xf unpacks a .tar.gz, gunzip any other"),
