@@ -11,9 +11,12 @@ from forked import THREADS
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.update(THREADS)  # before numpy and torch are imported
 
+import hypothesis
 import jaxtyping
 import pytest
 import torch
+
+from typechecker import unchecked_types
 
 # The tests start many processes of this package: each would compile it anew.
 sys.dont_write_bytecode = False
@@ -26,6 +29,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     # Nulls that an earlier version has kept may differ in the last bit. Workers of tests inherit this folder.
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="spectail-tests-")
     atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+
+hypothesis.settings.register_profile("busy machine", deadline=None)  # whatever else it does at that time
+hypothesis.settings.load_profile("busy machine")
 
 FIRST = (  # the longest tests, that none is left when all others are done; and what imports the same large libraries
     "running/test_ray",
@@ -59,6 +65,5 @@ def _same_numbers():
 @pytest.fixture
 def unchecked():
     """Without that check: it would speak before the code that says what is wrong, and it draws random numbers."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    with unchecked_types():
+        yield

@@ -84,7 +84,7 @@ NUMBERS = st.floats() | st.integers() | st.floats(width=32).map(np.float32) | st
 ROWS = st.dictionaries(st.text(), NUMBERS | st.text() | st.booleans() | st.lists(NUMBERS, max_size=3))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(ROWS, ROWS, st.lists(st.floats(width=32)))
 def test_any_row_comes_back_and_what_lies_on_the_disk_is_strict_json(row, closing, values):
     with tempfile.TemporaryDirectory() as folder:

@@ -18,7 +18,7 @@ def gaussian(rows, cols, seed=0):
     return eigenvalues(torch.randn(rows, cols, generator=torch.Generator().manual_seed(seed))).numpy()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SPECTRA, SPECTRA)
 def test_it_is_scipys_distance_of_logarithms_for_any_two_lengths(one, other):
     far = spectral_distances(one, other)
@@ -30,7 +30,7 @@ def test_it_is_scipys_distance_of_logarithms_for_any_two_lengths(one, other):
     assert back.scale == pytest.approx(-far.scale, abs=1e-9)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SPECTRA, SPECTRA, st.floats(1e-3, 1e3))
 def test_no_scale_brings_two_spectra_closer_than_the_distance_of_their_shapes(one, other, factor):
     far = spectral_distances(one, other)

@@ -46,7 +46,7 @@ def test_float32_weights_keep_small_eigenvalues_that_a_float32_gram_matrix_loses
     assert np.max(np.abs(in_float32[counted] / exact[counted] - 1)) > 0.1
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(exponent=st.integers(-140, 140))
 def test_eigenvalues_scale_with_the_square_of_any_power_of_two(exponent):
     matrix = torch.randn(12, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
@@ -54,7 +54,7 @@ def test_eigenvalues_scale_with_the_square_of_any_power_of_two(exponent):
     torch.testing.assert_close(scaled, eigenvalues(matrix) * 4.0**exponent, rtol=1e-12, atol=0.0)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(rows=st.integers(1, 12), cols=st.integers(1, 12), exponent=st.integers(-300, 140))
 def test_singular_values_are_ascending_and_right_where_their_squares_vanish(rows, cols, exponent):
     matrix = torch.randn(rows, cols, generator=torch.Generator().manual_seed(2), dtype=torch.float64) * 10.0**exponent

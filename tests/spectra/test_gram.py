@@ -26,7 +26,7 @@ def threads(request):
 
 
 @pytest.mark.usefixtures("threads")
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.integers(0, 90), cols=st.integers(0, 40), block=st.integers(1, 50), cut=st.integers(0, 40))
 def test_gram_matrix_is_the_product_in_any_blocks_and_parts(rows, cols, block, cut):
     exact = torch.randn(rows, cols, generator=torch.Generator().manual_seed(5), dtype=torch.float64)

@@ -33,7 +33,7 @@ def test_overlaps_of_a_matrix_with_itself_are_the_identity(shape):
         torch.testing.assert_close(overlap, identity, atol=1e-10, rtol=0)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(rows=st.integers(2, 20), cols=st.integers(2, 20), seed=st.integers(0, 1000))
 def test_rows_and_columns_of_overlaps_sum_to_at_most_one_and_to_one_on_the_full_side(rows, cols, seed):
     left, right = singular_overlaps(gaussian(rows, cols, seed), gaussian(rows, cols, seed + 1))

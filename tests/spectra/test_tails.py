@@ -74,7 +74,7 @@ def test_two_groups_of_equal_eigenvalues_have_no_exponent_of_their_rounding():
     assert ks_fit(spectrum).alpha < 10  # the step from one group to the other is a spread, if no law
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(  # four digits: what differs by a rounding of float32 counts as equal, which the exhaustive search does not know
     st.lists(st.floats(1e-3, 1e3).map(lambda v: float(f"{v:.4g}")), min_size=2, max_size=60).filter(
         lambda v: len(set(v)) > 1
@@ -114,7 +114,7 @@ def test_ks_recovers_the_exponent_of_a_pareto(alpha):
     assert all(fit.ks_distance < 1.6 / math.sqrt(fit.tail_size) for fit in fits)  # Kolmogorov's 1 % point
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(exponent=st.floats(-6, 6))
 def test_exponents_do_not_change_with_the_scale_of_the_weights(exponent):
     values, factor = spectra()["lognormal"], 10.0**exponent

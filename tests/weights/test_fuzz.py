@@ -24,7 +24,7 @@ from torch import nn
 from spectail.errors import SourceError
 from spectail.weights.opening import open_weights
 
-MANY = settings(max_examples=120, deadline=None)
+MANY = settings(max_examples=120)
 
 
 def tried(content, ending):
@@ -168,7 +168,7 @@ def test_a_file_cut_off_anywhere_is_read_or_refused(ending):
 def test_a_damaged_file_of_another_format_is_read_or_refused(ending):
     content = OTHERS[ending](a_state())
 
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=12)
     @given(steps=damage, byte=st.integers(0, 255))
     def read_or_refused(steps, byte):
         tried(damaged(content, steps), ending)
@@ -189,7 +189,7 @@ def test_a_damaged_distributed_checkpoint_is_read_or_refused(name, tmp_path):
     dcp.save({"model": a_state(), "epoch": 3}, checkpoint_id=tmp_path, no_dist=True)
     content, size = (tmp_path / name).read_bytes(), sum(path.stat().st_size for path in tmp_path.iterdir())
 
-    @settings(max_examples=12, deadline=None)
+    @settings(max_examples=12)
     @given(steps=damage)
     def read_or_refused(steps):
         (tmp_path / name).write_bytes(damaged(content, steps))
@@ -293,7 +293,7 @@ class Runs:
 
 
 @pytest.mark.parametrize("form", ["zip", "old", *range(6)])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps=damage | st.just([]))
 def test_a_damaged_pickle_that_would_run_code_is_not_run_either(form, steps):
     with tempfile.TemporaryDirectory() as folder:
