@@ -24,8 +24,8 @@ from spectail.spectra.gram import FAST_IN_TORCH, blas_threads, scipy_eigenvalues
 
 # What float32 does to an eigenvalue, over that of the root mean square of all. Measured, at most 0.35 of this over
 # noise, heavy tails, spikes, power laws and graded spectra (which depends on the processor: 0.25 on others), and four
-# fifths where half of the eigenvalues are zero, for which there is no certificate. What is certified is right to a sixth
-# of what storage leaves, or better.
+# fifths where half of the eigenvalues are zero, for which there is no certificate. What is certified is right to a
+# sixth of what storage leaves, or better.
 FLOAT32_ERROR = 16 * 2.0**-23
 
 # Up to this share of all eigenvalues, small ones are refined; more of them, and float64 costs less.
