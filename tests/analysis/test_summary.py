@@ -133,3 +133,12 @@ def test_without_nulls_it_says_what_the_phases_rest_on():
     assert "effect" not in text
     narrow = {"a": torch.eye(60)[:4], "b": torch.outer(torch.ones(60), torch.arange(40.0))}  # too few, collapsed
     assert "made without nulls" not in analyze(narrow).summary()
+
+
+@pytest.mark.parametrize(("cause", "answer"), [("", "untrained"), ("norms", "norms"), ("spikes", "unknown")])
+def test_a_row_that_contradicts_itself_has_no_answer(cause, answer):
+    """As a file from elsewhere may: what is random-like has no spikes that it departs by."""
+    recording = analyze({"a.weight": gaussian(0, 30, 20)}).recording
+    recording["cause"] = recording["cause"].astype(object).where(False, cause)
+    said = {group.answer: group.names for group in summarize(recording).groups if group.names}
+    assert said == {answer: ("a.weight",)}

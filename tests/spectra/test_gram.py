@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.linalg import eigh
 
 from spectail.errors import SpectailError
 from spectail.spectra import gram
@@ -11,6 +12,7 @@ from spectail.spectra.gram import (
     cholesky,
     gram_matrix,
     lower_gram,
+    scipy_eigenvalues,
     symmetric_eigenvalues,
     symmetric_norm,
 )
@@ -74,3 +76,14 @@ def test_the_lower_half_is_enough_for_norm_and_factor(size):
     torch.testing.assert_close(factor.tril(), torch.linalg.cholesky(full))
     lower[-1, -1] = -1.0
     assert cholesky(lower) is None
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1.0, 0.0, 1e-30, 1e30])  # of float32, the last two are scaled first
+def test_eigenvalues_are_those_of_lapacks_driver_bit_for_bit(dtype, scale):
+    for size in (65, 200, 301):
+        weights = np.random.default_rng(size).standard_normal((size + 9, size))
+        matrix = np.asfortranarray(np.tril(weights.T @ weights) * scale, dtype)
+        driver = eigh(matrix, lower=True, eigvals_only=True, driver="evd")
+        assert np.array_equal(scipy_eigenvalues(matrix), driver)
+        assert np.array_equal(scipy_eigenvalues(matrix.copy(order="F"), overwrite=True), driver)

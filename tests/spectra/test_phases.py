@@ -5,9 +5,12 @@ import pytest
 import torch
 
 from spectail.errors import SpectailError
+from spectail.spectra.density import count_modes
 from spectail.spectra.eigen import eigenvalues
+from spectail.spectra.nulls import Z_UNLIKELY, simulate_nulls
 from spectail.spectra.phases import Phase, classify
 from spectail.spectra.spikes import broader_than
+from spectail.spectra.tails import hill
 
 ROWS, COLS = 450, 300
 
@@ -127,3 +130,45 @@ def test_a_spike_whose_gap_nearly_closes_stays_a_spike_where_it_was_one():
     assert classify(values, ROWS, COLS).phase is Phase.BLEEDING_OUT
     assert classify(values, ROWS, COLS, before="bulk+spike").phase is Phase.BULK_SPIKE
     assert classify(values, ROWS, COLS, before="random-like").phase is Phase.BLEEDING_OUT
+
+
+def test_a_bulk_is_narrower_than_untrained_also_where_its_upper_half_looks_like_theirs():
+    """An identity beside noise, which Hill's exponent tells in nine of ten at 64 × 64."""
+    n, told = 64, []
+    nulls = simulate_nulls(n, n, draws=400)
+    for seed in range(30):
+        evidence = classify(gaussian(seed, n, n) / math.sqrt(n) + torch.eye(n), nulls=nulls)
+        told.append(nulls.hill.z(hill(gaussian(seed, n, n) / math.sqrt(n) + torch.eye(n))) > Z_UNLIKELY)
+        assert (evidence.phase, evidence.cause) == (Phase.UNKNOWN, "correlation")
+        assert "narrower" in evidence.note
+    assert not all(told)
+
+
+@pytest.mark.parametrize("before", [Phase.HEAVY_TAILED, Phase.BULK_DECAY])
+def test_many_spikes_that_become_a_few_less_are_not_at_once_a_bulk_with_spikes(before):
+    """A sixth of 300 is 50: how many lie past a point varies by one from matrix to matrix."""
+    edge = (math.sqrt(ROWS) + math.sqrt(COLS)) ** 2
+
+    def phase(count, before):
+        bulk = eigenvalues(gaussian(0, ROWS - count, COLS - count))
+        spikes = edge * torch.linspace(1.3, 4.0, count, dtype=torch.float64)
+        return classify(torch.cat([bulk, spikes]), ROWS, COLS, before=before).phase
+
+    assert phase(51, "bulk+spike") in (Phase.HEAVY_TAILED, Phase.BULK_DECAY)
+    assert phase(49, before) is phase(51, before)
+    assert phase(49, "bulk+spike") is Phase.BULK_SPIKE
+    assert phase(47, before) is Phase.BULK_SPIKE
+
+
+def test_two_modes_stay_two_while_there_is_a_valley_between_them():
+    def two(distance):
+        modes = torch.cat([eigenvalues(gaussian()), math.exp(distance) * eigenvalues(gaussian(1))])
+        return modes, count_modes(modes), count_modes(modes, prominence=0.01)
+
+    modes, deep, shallow = next(one for one in map(two, torch.linspace(4.0, 2.0, 80).tolist()) if one[1] == 1)
+    assert (deep, shallow) == (1, 2)
+    assert classify(modes, 900, 600).phase is not Phase.BIMODAL
+    assert classify(modes, 900, 600, before="bimodal").phase is Phase.BIMODAL
+    merged = two(0.5)
+    assert merged[2] == 1
+    assert classify(merged[0], 900, 600, before="bimodal").phase is not Phase.BIMODAL

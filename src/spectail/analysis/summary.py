@@ -56,6 +56,9 @@ _OF_PHASE = {
     Phase.RANK_COLLAPSE: "collapsed",
 }
 
+_OF_CAUSE = {"": "untrained", "norms": "norms", "entries": "entries"}
+"""Of a random-like matrix; with any other cause a row contradicts itself, and there is no answer."""
+
 EFFECT = "effect: spread of log λ over that of untrained matrices, norms and entries out"
 
 LIGHTER = (
@@ -211,7 +214,7 @@ def _answer(row: dict[Any, Any]) -> str:
         return "vanished"
     answer = _OF_PHASE.get(row["phase"], "unknown")
     if answer == "untrained":
-        return str(row.get("cause") or answer)
+        return _OF_CAUSE.get(row.get("cause") or "", "unknown")
     return "narrow" if answer == "unknown" and np.isfinite(row.get("effect_homogeneous", np.nan)) else answer
 
 

@@ -50,15 +50,15 @@ def histogram(
 
 
 @takes_spectrum
-def count_modes(spectrum: Float[Tensor, " b"]) -> int:
+def count_modes(spectrum: Float[Tensor, " b"], *, prominence: float = MODE_PROMINENCE) -> int:
     """How many modes the density of log λ has.
 
     A Gaussian kernel estimate at Silverman's bandwidth; a maximum counts if the valley towards a higher
-    one is at least `MODE_PROMINENCE` of the peak deep, so that neither a lone spike nor the roughness
-    of a few hundred eigenvalues does.
+    one is deep enough, so that neither a lone spike nor the roughness of a few hundred eigenvalues does.
 
     Args:
         spectrum: eigenvalues, any order; zeros are left out.
+        prominence: how deep, as a share of the highest peak.
 
     Returns:
         at least 1; also for fewer than ten eigenvalues, which have no density worth the name.
@@ -82,7 +82,7 @@ def count_modes(spectrum: Float[Tensor, " b"]) -> int:
         return 1
     bandwidth = 1.06 * width * len(logs) ** -0.2
     density = _kernel_density(logs, bandwidth)
-    depth = MODE_PROMINENCE * float(density.max())
+    depth = prominence * float(density.max())
     modes, high, low, rising = 0, 0.0, 0.0, True
     for value in density.tolist():
         if rising:

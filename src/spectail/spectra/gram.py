@@ -108,10 +108,31 @@ def symmetric_eigenvalues(matrix: Float[Tensor, "k k"]) -> Float[Tensor, " k"]:
 
 def scipy_eigenvalues(matrix: NDArray[np.floating], *, overwrite: bool = False) -> NDArray[Any]:
     """`symmetric_eigenvalues` of an array, by SciPy in its dtype; `overwrite` lets it use up the array's memory."""
+    if _SMALL < len(matrix) <= _MANY_THREADS and _needs_no_scaling(matrix):
+        return _by_two_steps(matrix, overwrite)
     values: NDArray[Any] = eigh(
         matrix, lower=True, eigvals_only=True, overwrite_a=overwrite, check_finite=False, driver="evd"
     )
     return values
+
+
+def _needs_no_scaling(matrix: NDArray[np.floating]) -> bool:
+    """Whether nothing over- or underflows between the steps: where not, LAPACK scales the matrix before."""
+    tiny = np.finfo(matrix.dtype)
+    least = float(np.sqrt(tiny.smallest_normal / tiny.eps))
+    return bool(2.0 * least < max(float(matrix.max()), -float(matrix.min())) < 0.5 / least)
+
+
+def _by_two_steps(matrix: NDArray[np.floating], overwrite: bool) -> NDArray[Any]:
+    """What LAPACK's `evd` does for eigenvalues alone, bit for bit, without an eighth of the time that SciPy adds."""
+    kind = "d" if matrix.dtype == np.float64 else "s"
+    reduce, space, solve = (getattr(lapack, kind + name) for name in ("sytrd", "sytrd_lwork", "sterf"))
+    room, _ = space(len(matrix), lower=1)
+    _, diagonal, beside, _, _ = reduce(matrix, lower=1, lwork=int(room), overwrite_a=overwrite)
+    values, failed = solve(diagonal, beside)
+    if failed:
+        raise np.linalg.LinAlgError("the eigenvalues did not converge")
+    return np.asarray(values)
 
 
 def cholesky(matrix: Float[Tensor, "k k"]) -> Float[Tensor, "k k"] | None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from spectail.errors import SpectailError
 from spectail.spectra.bulk import MarchenkoPastur
-from spectail.spectra.density import count_modes
+from spectail.spectra.density import MODE_PROMINENCE, count_modes
 from spectail.spectra.eigen import eigenvalues
 from spectail.spectra.inhomogeneity import GAUSSIAN_KURTOSIS, SMALL_SLICES, Inhomogeneity, homogeneous
 from spectail.spectra.norms import effective_rank
@@ -36,6 +36,9 @@ FALSE_DEPARTURES = 0.001
 
 FALSE_BROADER = 0.01
 
+# And of a bulk that is narrower than theirs: fewer, as entries of bounded size make any bulk a little narrower.
+FALSE_NARROWER = 1e-5
+
 # Heavy-tailed: log λ above the median spreads as if the variances of the columns spread by this (a standard deviation
 # of their logarithm adds in squares). In the law of 1500 × 1000 that is 1.16 times its own spread, Hill α ≤ 2.25.
 HEAVY_SPREAD = 0.406
@@ -54,6 +57,10 @@ EQUAL_SHARE = 0.02
 
 # Null standard deviations by which evidence has to fall below its threshold before a phase that it made is left.
 LEAVES_BELOW = 2.0
+
+# Two modes become one where next to nothing is left of the valley between them: the density of a few hundred values is
+# itself uncertain by about the prominence that a mode has to have.
+_VALLEY_LEFT = 0.1 * MODE_PROMINENCE
 
 
 class Phase(StrEnum):
@@ -159,7 +166,8 @@ def classify(
         - the eigenvalues past the edge are set aside as spikes, the law is fitted anew to the rest, until their
           number stays;
         - where more than a sixth is past the edge, or the rest departs from its law – its distance or its sphericity
-          passes all but 1 in 1,000 untrained matrices; the sphericity beside spikes all but 1 in 100 –: bimodal, if
+          passes all but 1 in 1,000 untrained matrices; the sphericity beside spikes all but 1 in 100; or it is below
+          that of all but 1 in 100,000, without spikes –: bimodal, if
           the density of log λ has two modes; heavy-tailed, if log λ above the median spreads beyond `HEAVY_SPREAD`;
           bulk-decay, if it spreads more than the law or an eigenvalue is past the edge; else unknown;
         - where it does not: bulk+spike, if the largest is a tenth past the edge; bleeding-out, if it is past it by
@@ -226,7 +234,7 @@ def judge(
     if len(raw) < FEWEST_EIGENVALUES:
         return undecided(unknown, too_few(len(raw)))
     nulls = nulls or _nulls(rows, cols, slices)
-    if _hides(raw, nulls, inhomogeneity):
+    if _hides(raw, rows, cols, slices, nulls, inhomogeneity):
         assert inhomogeneity is not None
         ordered, inhomogeneity = raw, replace(inhomogeneity, norms=False, entries=False)
     collapsed, low_rank = _collapse(raw, ordered, slices, nulls, inhomogeneity, before)
@@ -250,15 +258,17 @@ def judge(
     z_bulk = sphericity(bulk, law.rows, law.cols, slices=slices, balanced=balanced)
     broader = broader_than(_false_broader(n_spikes, before), law.rows, law.cols, slices=slices, balanced=balanced)
     distance = law.distance(bulk)
-    too_many = n_spikes > slices * max(LARGEST_SPIKED_SHARE * min(rows, cols), 1)
-    departs, note = too_many or _departs(distance, z_bulk - broader, nulls, before), low_rank
+    too_many = n_spikes > _most_spikes(rows, cols, slices, before)
+    narrower = not n_spikes and z_bulk < _narrower_than(law, slices, balanced, before)
+    departs = too_many or narrower or _departs(distance, z_bulk - broader, nulls, before)
+    note = low_rank
     if not departs:
         phase = Phase.RANDOM if not n_spikes else Phase.BULK_SPIKE if detached else Phase.BLEEDING_OUT
-    elif count_modes(ordered) > 1:
+    elif count_modes(ordered, prominence=_VALLEY_LEFT if before == Phase.BIMODAL else MODE_PROMINENCE) > 1:
         phase = Phase.BIMODAL
     elif spread >= _heavy_from(nulls, before):
         phase = Phase.HEAVY_TAILED
-    elif n_spikes or z_hill < LEAVES_BELOW * ((before == Phase.BULK_DECAY) - (before == Phase.UNKNOWN)):
+    elif n_spikes or (not narrower and z_hill < _decays_below(before)):
         phase = Phase.BULK_DECAY
     else:
         phase, note = Phase.UNKNOWN, "the bulk is narrower than that of untrained matrices"
@@ -298,11 +308,14 @@ def undecided(law: MarchenkoPastur, note: str, phase: Phase = Phase.UNKNOWN) -> 
     return PhaseEvidence(phase, law, 0, math.nan, math.nan, math.nan, note)
 
 
-def _hides(raw: Tensor, nulls: Nulls, inhomogeneity: Inhomogeneity | None) -> bool:
-    """Whether a spectrum is lighter than heavy entries make any, as an identity among noise is."""
+def _hides(raw: Tensor, rows: int, cols: int, slices: int, nulls: Nulls, inhomogeneity: Inhomogeneity | None) -> bool:
+    """Whether a spectrum is lighter or narrower than heavy entries make any, as an identity among noise is."""
     if inhomogeneity is None or not inhomogeneity.entries or inhomogeneity.kurtosis < GAUSSIAN_KURTOSIS:
         return False
-    return nulls.hill.z(hill(raw)) > Z_UNLIKELY
+    narrower = sphericity(raw, rows, cols, slices=slices) < broader_than(
+        1.0 - FALSE_NARROWER, rows, cols, slices=slices
+    )
+    return narrower or nulls.hill.z(hill(raw)) > Z_UNLIKELY
 
 
 def _collapse(
@@ -345,6 +358,26 @@ def _departs(distance: float, broader_by: float, nulls: Nulls, before: str) -> b
     leaves = LEAVES_BELOW if before in _DEPARTED else 0.0
     further = math.log(nulls.distance.upper(FALSE_DEPARTURES)) - leaves * nulls.distance.spread
     return broader_by > -leaves or math.log(distance) > further  # of a few per cent fewer, no further by more
+
+
+def _narrower_than(law: MarchenkoPastur, slices: int, balanced: bool, before: str) -> float:
+    """Below which sphericity a bulk without spikes is narrower than those of untrained matrices."""
+    least = broader_than(1.0 - FALSE_NARROWER, law.rows, law.cols, slices=slices, balanced=balanced)
+    return least + LEAVES_BELOW * (before == Phase.UNKNOWN)
+
+
+def _most_spikes(rows: int, cols: int, slices: int, before: str) -> float:
+    """How many eigenvalues of all slices may be spikes beside a bulk.
+
+    How many lie past a point varies by about one from matrix to matrix, as they repel each other (Dyson & Mehta 1963).
+    """
+    most = slices * max(LARGEST_SPIKED_SHARE * min(rows, cols), 1.0)
+    return max(most - LEAVES_BELOW * math.sqrt(slices), most / 2.0) if before in _DEPARTED else most
+
+
+def _decays_below(before: str) -> float:
+    """The `z_hill` below which a bulk that departs from its law is one that decays, not one that is narrower."""
+    return LEAVES_BELOW * ((before == Phase.BULK_DECAY) - (before == Phase.UNKNOWN))
 
 
 def _heavy_from(nulls: Nulls, before: str) -> float:
