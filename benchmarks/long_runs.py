@@ -32,7 +32,7 @@ import xarray as xr
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import NO_EPSILON
 from spectail.experiments.two_layer.problem import Problem
-from spectail.experiments.two_layer.stability import step_of_instability
+from spectail.experiments.two_layer.sharpness import step_of_instability
 from spectail.experiments.two_layer.stack import Stack, StackedRun
 from spectail.recording.layout import without_labels
 from spectail.recording.netcdf import checksum, save_recording, write_netcdf

@@ -22,7 +22,7 @@ import torch
 import xarray as xr
 
 from benchmarks.timing import Row, seconds
-from spectail.analysis.answer import Analysis
+from spectail.analysis.analysis_objects import Analysis
 from spectail.analysis.model import analyze
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.two_layer.run import simulate

@@ -1,9 +1,9 @@
 from . import plots as plots
 from . import spectra as spectra
 from .analysis.alerts import AlertThresholds as AlertThresholds
-from .analysis.answer import Analysis as Analysis
+from .analysis.analysis_objects import Analysis as Analysis
 from .analysis.model import analyze as analyze
-from .analysis.answer import Comparison as Comparison
+from .analysis.analysis_objects import Comparison as Comparison
 from .analysis.model import compare as compare
 from .analysis.side_by_side import SideBySide as SideBySide
 from .analysis.series import analyze_series as analyze_series

@@ -1,6 +1,6 @@
 """One row per matrix of a model, or of what changed between two.
 
-Here: what `analyze` and `compare` do. Not here: their answer (`answer`), and how a row is made (`row`).
+Here: what `analyze` and `compare` do. Not here: their answer (`analysis_objects`), and how a row is made (`row`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, overload
 import xarray as xr
 from torch import Tensor
 
-from spectail.analysis.answer import Analysis, Comparison, skipped_of
+from spectail.analysis.analysis_objects import Analysis, Comparison, skipped_of
 from spectail.analysis.choices import check_existing, checked_nulls
 from spectail.analysis.failures import NOT_MEASURED
 from spectail.analysis.fingerprint import stamps_of

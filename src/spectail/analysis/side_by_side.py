@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from spectail.analysis.answer import Analysis
+from spectail.analysis.analysis_objects import Analysis
 from spectail.analysis.name_lists import listed
 from spectail.analysis.summary import summary_html
 from spectail.spectra.distances import spectral_distances

@@ -17,7 +17,7 @@ from spectail.cli.printing import AnsweringRows, PrintingRows
 from spectail.errors import SettingError, unknown_name
 
 if TYPE_CHECKING:
-    from spectail.analysis.answer import Analysis
+    from spectail.analysis.analysis_objects import Analysis
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,7 +114,7 @@ def finish_analysis(
         printing: how to answer.
         by: "layer" or "kind", for a table of these too.
     """
-    from spectail.report.answers import recording_answer
+    from spectail.report.json_answers import recording_answer
     from spectail.report.terminal.recording import print_recording, print_rolled_up
     from spectail.report.terminal.tables import print_paths
 

@@ -25,7 +25,7 @@ class List:
 
     def __call__(self) -> None:
         """Print the list."""
-        from spectail.report.answers import runs_answer
+        from spectail.report.json_answers import runs_answer
         from spectail.report.terminal.runs import print_folder
         from spectail.store.results import runs_of
 

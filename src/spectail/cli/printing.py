@@ -46,7 +46,7 @@ class Printing:
             text: prints the answer in words.
         """
         if self.json:
-            from spectail.report.answers import print_answer
+            from spectail.report.json_answers import print_answer
 
             print_answer(command, answer())
         else:

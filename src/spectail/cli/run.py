@@ -29,7 +29,7 @@ def _run(options: Any) -> None:
     from spectail.experiments.two_layer.run import simulate
     from spectail.plots.recording_plot import draw_beside
     from spectail.progress import step_progress
-    from spectail.report.answers import recording_answer
+    from spectail.report.json_answers import recording_answer
     from spectail.report.terminal.recording import print_recording
     from spectail.spectra.precision import check_device
     from spectail.store.names import check_name, give_name

@@ -50,7 +50,7 @@ class SeriesCommand(Measuring):
         rows = self.printing.rows()
         self.prepare()
         from spectail.analysis.series import analyze_series
-        from spectail.report.answers import recording_answer
+        from spectail.report.json_answers import recording_answer
         from spectail.report.terminal.recording import print_recording
 
         if self.follow and not self.printing.quiet:

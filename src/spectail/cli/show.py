@@ -34,7 +34,7 @@ class Show:
         """Print and draw."""
         rows = self.printing.rows()
         if self.file.is_dir():
-            from spectail.report.answers import runs_answer
+            from spectail.report.json_answers import runs_answer
             from spectail.report.terminal.runs import print_folder
             from spectail.store.results import runs_of
 
@@ -42,7 +42,7 @@ class Show:
             return
         from spectail.plots.recording_plot import draw_beside
         from spectail.recording.reading import load_recording
-        from spectail.report.answers import recording_answer
+        from spectail.report.json_answers import recording_answer
         from spectail.report.terminal.recording import print_recording
 
         recording = load_recording(self.file)

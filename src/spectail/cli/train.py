@@ -32,7 +32,7 @@ def _train(options: Any) -> None:
     from spectail.experiments.deep.run import get_or_train
     from spectail.progress import training_progress
     from spectail.recording.reading import load_recording
-    from spectail.report.answers import recording_answer
+    from spectail.report.json_answers import recording_answer
     from spectail.report.terminal.recording import print_recording
     from spectail.spectra.precision import check_device
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from spectail.analysis.answer import Analysis
+from spectail.analysis.analysis_objects import Analysis
 from spectail.analysis.completion import complete
 from spectail.errors import SettingError, StoreError, unknown_name
 from spectail.experiments.experiment import experiment_of

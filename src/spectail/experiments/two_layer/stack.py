@@ -35,7 +35,7 @@ from spectail.experiments.two_layer.measure import (
     with_notes_of_both,
 )
 from spectail.experiments.two_layer.problem import Problem
-from spectail.experiments.two_layer.stability import bearable, largest_eigenvalues, preconditioner
+from spectail.experiments.two_layer.sharpness import bearable, largest_eigenvalues, preconditioner
 from spectail.experiments.two_layer.student import Student
 from spectail.progress import StepProgress
 from spectail.recording.layout import RUN_FORMAT, RUN_MARK, run_to_dataset

@@ -19,7 +19,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from spectail.analysis.answer import Analysis, skipped_of
+from spectail.analysis.analysis_objects import Analysis, skipped_of
 from spectail.analysis.completion import complete
 from spectail.analysis.event_groups import events_by_step
 from spectail.analysis.summary import EFFECT, summarize

@@ -20,7 +20,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from spectail.analysis.answer import skipped_of
+from spectail.analysis.analysis_objects import skipped_of
 from spectail.analysis.event_groups import event_lines
 from spectail.analysis.name_lists import shortened
 from spectail.analysis.null_cache import nulls_of_shape

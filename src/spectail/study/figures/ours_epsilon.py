@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import NO_EPSILON
-from spectail.experiments.two_layer.stability import growth, step_of_instability
+from spectail.experiments.two_layer.sharpness import growth, step_of_instability
 from spectail.plots.bands import draw_band, draw_untrained_hill
 from spectail.plots.colours import LAW, SERIES
 from spectail.plots.look import new_figure, panel_title, shared_legend

@@ -70,7 +70,7 @@ def recording_answer(recording: xr.Dataset, rows: RowChoice, paths: Sequence[Pat
         rows: which are shown.
         paths: of the files that were written.
     """
-    from spectail.analysis.answer import skipped_of
+    from spectail.analysis.analysis_objects import skipped_of
     from spectail.analysis.summary import summarize
     from spectail.recording.events import events
     from spectail.recording.layout import frame, of_tensor
