@@ -85,13 +85,13 @@ class Case:
     Attributes:
         holds: in it the claim holds.
         changes: after any of these it does not.
-        alone: the verdict of a single repeat of `holds`: undecided where a test over repeats decides.
+        alone: the verdict of a single repeat of `holds`: undecided where it has a share in the decision.
         others: further worlds and their verdicts, by what they are.
     """
 
     holds: World
     changes: Sequence[Change | Sequence[Change]]
-    alone: Verdict = Verdict.HOLDS
+    alone: Verdict = Verdict.UNDECIDED
     others: Mapping[str, tuple[World, Verdict]] | None = None
 
 

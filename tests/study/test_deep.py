@@ -55,7 +55,7 @@ def test_an_artifact_draws_itself_tests_its_claims_and_keeps_a_record(made, tmp_
 class Fake:
     """Runs whose layers have the exponents given."""
 
-    seeds = (0, 1)
+    seeds = (0, 1, 2)
 
     def __init__(self, run, hill, z):
         self.run, self.hill, self.z = run, hill, z
@@ -71,11 +71,11 @@ class Fake:
 @pytest.mark.parametrize(
     ("hill", "z", "below_initial", "below_null"),
     [
-        ([(3, 2), (3, 2)], (-5, -5), Verdict.HOLDS, Verdict.HOLDS),
-        ([(3, 2), (3, 2)], (-1, -1), Verdict.HOLDS, Verdict.DOES_NOT_HOLD),
-        ([(2, 3), (2, 3)], (-5, -5), Verdict.DOES_NOT_HOLD, Verdict.HOLDS),
-        ([(3, 2), (2, 3)], (-5, -1), Verdict.UNDECIDED, Verdict.UNDECIDED),
-        ([(2, 2), (2, 2)], (np.nan, np.nan), Verdict.DOES_NOT_HOLD, Verdict.DOES_NOT_HOLD),
+        ([(3, 2)] * 3, [-5] * 3, Verdict.HOLDS, Verdict.HOLDS),
+        ([(3, 2)] * 3, [-1] * 3, Verdict.HOLDS, Verdict.DOES_NOT_HOLD),
+        ([(2, 3)] * 3, [-5] * 3, Verdict.DOES_NOT_HOLD, Verdict.HOLDS),
+        ([(3, 2), (2, 3), (3, 2)], (-5, -1, -5), Verdict.UNDECIDED, Verdict.UNDECIDED),
+        ([(2, 2)] * 3, [np.nan] * 3, Verdict.DOES_NOT_HOLD, Verdict.DOES_NOT_HOLD),
     ],
 )
 def test_claims_compare_with_the_layers_own_start_and_with_its_null(made, hill, z, below_initial, below_null):

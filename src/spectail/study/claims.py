@@ -6,11 +6,11 @@ Not here: the rules that make a verdict of repeats (`verdicts.py`), and what cla
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from spectail.study.verdicts import Verdict
+from spectail.study.verdicts import MOST_REPEATS, UNTESTED, Finding, Verdict
 
 if TYPE_CHECKING:
     from spectail.study.runs import Runs
@@ -18,10 +18,47 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A claim's verdict under one protocol, and the numbers it rests on."""
+    """What was found of a claim under one protocol, and the numbers it rests on."""
 
-    verdict: Verdict
+    finding: Finding
     measured: str
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the finding."""
+        return self.finding.verdict
+
+    @property
+    def clarity(self) -> str:
+        """The p-value in words, and how many repeats would decide what is undecided; empty where nothing was tested.
+
+        >>> Outcome(Finding(0.1, 0.9, effect=0.8), "").clarity
+        'p = 0.2; 9 repeats would decide'
+        """
+        chance, needed = self.finding.chance, self.finding.needed
+        if chance is None:
+            return ""
+        text = "p < 0.0001" if chance < 1e-4 else f"p = {chance:.2g}"
+        if needed is None:
+            return text
+        return f"{text}; {f'over {needed:,}' if needed == MOST_REPEATS else f'{needed:,}'} repeats would decide"
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> Outcome:
+        """From JSON; records of earlier releases have no p-values."""
+        if "p_claimed" not in fields:
+            return cls(UNTESTED[Verdict(fields["verdict"])], fields["measured"])
+        names = ("p_claimed", "p_contrary", "effect", "comparisons")
+        return cls(Finding(*(fields[name] for name in names)), fields["measured"])
+
+    def json(self) -> dict[str, Any]:
+        """For JSON."""
+        f = self.finding
+        said: dict[str, Any] = {"verdict": str(self.verdict), "measured": self.measured}
+        if not f.tested:
+            return said
+        numbers = {"p_claimed": f.claimed, "p_contrary": f.contrary, "effect": f.effect, "comparisons": f.comparisons}
+        return {**said, **numbers}
 
 
 @dataclass(frozen=True)

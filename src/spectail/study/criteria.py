@@ -1,4 +1,4 @@
-"""Criteria that several claims share: spikes, modes, outliers of overlaps, heavy tails.
+"""Criteria that several claims share: spikes, modes, outliers of overlaps, broadened spectra.
 
 Not here: one that a single claim has, which stands beside it in `figures/`; and the rules that make a verdict of
 repeats (`verdicts.py`).
@@ -11,94 +11,112 @@ from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike
 
 from spectail.experiments.experiment import Experiment
+from spectail.plots.colours import OPTIMIZER_LOOKS
 from spectail.spectra.density import count_modes
+from spectail.spectra.fixed_phases import HEAVY_TAIL_SPREAD
 from spectail.spectra.phases import DETACHED_RATIO, Phase
 from spectail.spectra.spikes import VISIBLE_TRACY_WIDOM_SCALES, visible_edge
 from spectail.study.claims import Outcome
-from spectail.study.runs import SIDES, Runs, Values, phase_at, spectrum_at
-from spectail.study.verdicts import Verdict, all_of, in_every_repeat, mean_std
+from spectail.study.runs import SIDES, Runs, Values, spectrum_at
+from spectail.study.verdicts import UNTESTED, Verdict, all_of, clear, in_every_repeat, mean_std
 
 SPIKE = (
     f"λ₁ more than {VISIBLE_TRACY_WIDOM_SCALES:g} Tracy–Widom scales past the initial edge and "
-    f"λ₁/λ₂ > {DETACHED_RATIO}, in every repeat"
+    f"λ₁/λ₂ > {DETACHED_RATIO}, clearly"
 )
 
-OUTLIER = (
-    "an outlier is a largest overlap above 0.1, where random directions have about 4 log(b)/b = 0.03; "
-    "in every repeat, left and right"
+OUTLIER = "an outlier is a largest overlap above three times what independent directions of that length have, clearly"
+
+BROADENED = (
+    f"broadened is: log λ above the median spreads at least {HEAVY_TAIL_SPREAD} times as far as in an untrained matrix "
+    "(Hill at most 2.25 at 1500 × 1000, where that has 2.449), in one mode, clearly (KS will not do: a lone spike "
+    "keeps it above 5)"
 )
 
-HEAVY = (
-    "heavy-tailed is the phase of that name: one mode, and Hill at most 2.25 where an untrained matrix has 2.449 "
-    "(KS will not do: a lone spike keeps it above 5)"
-)
+ORDER = (10**0.5, 10**1.5)
+AN_ORDER = "an order of magnitude is a factor whose logarithm is nearer to that of 10 than to that of 1 or 100"
+"""Of singular values, of which both places speak that say so; between λ it would be their squares."""
 
-_LEAST_OUTLIER = 0.1
+EARLY = 100
+"""A broadening up to this step is of the first large steps, and so is their instability."""
 
-
-def in_every_finite_repeat(numbers: Values, passed: ArrayLike) -> Verdict:
-    """As `in_every_repeat` has it, but undecided where a number is NaN: a run that diverged says nothing."""
-    return in_every_repeat(passed) if np.isfinite(numbers).all() else Verdict.UNDECIDED
+_OUTLIER_FACTOR = 3.0
 
 
-def spiked(runs: Runs, experiment: Experiment, step: int = 1) -> Values:
-    """Whether a run has a spike after a step, by `SPIKE`: 1 or 0 a repeat; NaN where it diverged before."""
-    edge, top = visible_edge(runs.law(experiment)), runs.top([experiment], step)[:, 0]
-    flags: Values = np.where(np.isnan(top), top, (top > edge) & (runs.ratio(experiment, [step])[:, 0] > DETACHED_RATIO))
-    return flags
+def spike_margins(runs: Runs, experiment: Experiment, step: int = 1) -> Values:
+    """How far past both bounds of `SPIKE` a run is, as a logarithm: above 0 for a spike; NaN where it diverged."""
+    past = np.log(runs.top([experiment], step)[:, 0] / visible_edge(runs.law(experiment)))
+    margins: Values = np.minimum(past, np.log(runs.ratio(experiment, [step])[:, 0] / DETACHED_RATIO))
+    return margins
 
 
 def spikes_only(runs: Runs, spiking: Sequence[Experiment], bare: Sequence[Experiment]) -> Outcome:
-    """Whether some experiments have a spike after one step, and others none, in every repeat."""
-    flags = {e: spiked(runs, e) for e in (*spiking, *bare)}
-    verdicts = [in_every_finite_repeat(of_run, of_run == (e in spiking)) for e, of_run in flags.items()]
-    text = ", ".join(f"η={e.lr:g} in {(of_run == 1).sum()} of {len(of_run)}" for e, of_run in flags.items())
-    return Outcome(all_of(verdicts), f"spike at {text}")
+    """Whether some experiments clearly have a spike after one step, and others clearly none."""
+    margins = {e: spike_margins(runs, e) for e in (*spiking, *bare)}
+    findings = [clear(of_run if e in spiking else -of_run) for e, of_run in margins.items()]
+    names = {OPTIMIZER_LOOKS[e.optimizer][2] for e in margins}
+
+    def name(e: Experiment) -> str:
+        return f"{OPTIMIZER_LOOKS[e.optimizer][2] if len(names) > 1 else ''} η={e.lr:g}".strip()
+
+    text = ", ".join(f"{name(e)} in {(of_run > 0).sum()} of {len(of_run)}" for e, of_run in margins.items())
+    return Outcome(all_of(findings), f"spike at {text}")
 
 
 def modes(runs: Runs, experiment: Experiment, expected: int, step: int = 1) -> Outcome:
-    """How many modes the density of log λ has; a spectrum that is not finite decides nothing."""
+    """How many modes the density of log λ has, in every repeat; a spectrum that is not finite decides nothing."""
 
     def count(spectrum: Values) -> float:
         return count_modes(spectrum) if np.isfinite(spectrum).all() else math.nan
 
     counts = runs.measure_spectra(count, [experiment], step)[:, 0]
-    return Outcome(
-        in_every_finite_repeat(counts, counts == expected), f"modes of log λ: {', '.join(f'{m:g}' for m in counts)}"
-    )
+    finding = in_every_repeat(counts == expected) if np.isfinite(counts).all() else UNTESTED[Verdict.UNDECIDED]
+    return Outcome(finding, f"modes of log λ: {', '.join(f'{m:g}' for m in counts)}")
 
 
 def outliers(runs: Runs, experiment: Experiment, pair: tuple[int, int], *, expected: bool) -> Outcome:
     """Whether overlaps have an outlier, by `OUTLIER`; a run that diverged before decides nothing."""
-    verdicts, text = [], []
+    findings, text = [], []
     for side in SIDES:
         largest = runs.largest_overlap(experiment, pair, side)
-        verdicts.append(in_every_finite_repeat(largest, (largest > _LEAST_OUTLIER) == expected))
-        text.append(f"{side} {mean_std(largest, 2)}")
+        chance = runs.chance_of_overlaps(experiment, pair, side).largest
+        margins = np.log(largest / (_OUTLIER_FACTOR * chance))
+        findings.append(clear(margins if expected else -margins))
+        text.append(f"{side} {mean_std(largest, 2)} (by chance {chance:.2g})")
     s, t = pair
-    return Outcome(all_of(verdicts), f"largest overlap of W_{s} with M_{t}: {', '.join(text)}")
+    return Outcome(all_of(findings), f"largest overlap of W_{s} with M_{t}: {', '.join(text)}")
 
 
 def all_outcomes(*outcomes: Outcome) -> Outcome:
     """Several parts of one claim: it holds if all do."""
-    return Outcome(all_of([o.verdict for o in outcomes]), "; ".join(o.measured for o in outcomes))
+    return Outcome(all_of([o.finding for o in outcomes]), "; ".join(o.measured for o in outcomes))
 
 
-def heavy(runs: Runs, experiments: Sequence[Experiment], step: int) -> Values:
-    """Whether runs are heavy-tailed at a step: 1 or 0, NaN where the phase is unknown; (seeds × experiments)."""
+def broadened(runs: Runs, experiments: Sequence[Experiment], step: int) -> Values:
+    """By how much spectra are broader than `BROADENED` asks for, as a logarithm: above 0 where they are.
 
-    def of_run(run: xr.Dataset) -> float:
-        phase = phase_at(run, runs.scale.step(step))
-        return math.nan if phase == Phase.UNKNOWN else float(phase == Phase.HEAVY_TAILED)
+    Below 0 where there are several modes or half of the rank is gone, whatever the spread.
 
-    return runs.measure(of_run, experiments, step)
+    Returns:
+        (seeds × experiments); NaN where the spectrum is not known.
+    """
+    columns = []
+    for experiment in experiments:
+        untrained = runs.law(experiment).hill()
+
+        def of_run(run: xr.Dataset, untrained: float = untrained) -> float:
+            at = run.sel(step=runs.scale.step(step))
+            margin = math.log((untrained - 1) / (at.pl_alpha_hill.item() - 1) / HEAVY_TAIL_SPREAD)
+            return -abs(margin) if at.phase.item() in (Phase.BIMODAL, Phase.RANK_COLLAPSE) else margin
+
+        columns.append(runs.measure(of_run, [experiment], step))
+    return np.concatenate(columns, axis=1)
 
 
-def first_heavy(runs: Runs, experiment: Experiment) -> Values:
-    """The first measured step at which each repeat is heavy-tailed; inf if none is."""
+def first_broadened(runs: Runs, experiment: Experiment) -> Values:
+    """The first measured step at which the phase of each repeat is the broadened one; inf if none is."""
     first = []
     for seed in runs.seeds:
         run = runs[experiment.replace(seed=seed)]

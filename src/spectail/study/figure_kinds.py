@@ -101,7 +101,7 @@ def first_update(
     return Artifact(
         name=f"fig{figure}",
         title=f"{'Mean-field: overlaps' if mean_field else 'Overlaps'} with the first {name} update, η={lr:g}",
-        repeats=3,
+        repeats=5,
         experiments=[run],
         draw=overlap_row(
             f"Fig. {figure} – {'mean-field, ' if mean_field else ''}{name}, η = {lr:g}",

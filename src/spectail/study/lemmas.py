@@ -24,6 +24,7 @@ class FirstGradient:
         error: ‖−G₀ − A‖₂/‖G₀‖₂. error_of_residual: the same for A_r.
         bound: 2 log²n/√n of Lemma B.4.
         same_sign: share of entries where −G₀ and A agree. same_sign_of_residual: the same for A_r.
+        sign_norm: ‖sign G₀‖₂/√(hd).
     """
 
     zeros: int
@@ -32,6 +33,7 @@ class FirstGradient:
     bound: float
     same_sign: float
     same_sign_of_residual: float
+    sign_norm: float
 
 
 @lru_cache(maxsize=256)
@@ -54,4 +56,6 @@ def first_gradient(experiment: Experiment) -> FirstGradient:
     errors = [spectral_norm(gradient + part) / size for part in parts]
     signs = [float((gradient.sign() == -part.sign()).float().mean()) for part in parts]
     zeros = int((gradient == 0).sum())
-    return FirstGradient(zeros, errors[0], errors[1], 2 * math.log(e.n) ** 2 / math.sqrt(e.n), signs[0], signs[1])
+    bound = 2 * math.log(e.n) ** 2 / math.sqrt(e.n)
+    sign_norm = spectral_norm(gradient.sign()) / math.sqrt(e.h * e.d)
+    return FirstGradient(zeros, errors[0], errors[1], bound, signs[0], signs[1], sign_norm)

@@ -10,6 +10,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from spectail.store.store import Store
 from spectail.store.upkeep import remove_partial_files
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import catalogue
+from spectail.study.claims import Outcome
 from spectail.study.plan import Plan, by_protocol, choose, plan_of
 from spectail.study.records import (
     ClaimRecord,
@@ -38,8 +40,9 @@ from spectail.study.records import (
     save_verdicts,
     save_verdicts_as_markdown,
 )
-from spectail.study.runs import Runs, StoredRuns
+from spectail.study.runs import NotKeptError, Runs, StoredRuns
 from spectail.study.settings import Scale, figure_folder, figure_folders, picture_stem
+from spectail.study.verdicts import as_a_family
 from spectail.sweeps.sweep import run_missing
 from spectail.sweeps.worker import PRELOAD
 
@@ -194,14 +197,27 @@ def without_other_values(title: str, scale: Scale) -> str:
 
 
 def verify(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> list[ClaimRecord]:
-    """Test an artifact's claims under each protocol."""
+    """Test an artifact's claims under each protocol, where they are a family: see `verdicts.as_a_family`.
+
+    Of runs without spectra, as their curves have them, those are tested that need none.
+    """
+    outcomes = {protocol: _in_family(artifact, of) for protocol, of in runs.items()}
     return [
         ClaimRecord(
             artifact.name, claim.number, claim.where, claim.statement, claim.criterion,
-            {protocol: claim.test(of_protocol) for protocol, of_protocol in runs.items()},
+            {protocol: found[claim.number] for protocol, found in outcomes.items() if claim.number in found},
         )
         for claim in artifact.claims
     ]  # fmt: skip
+
+
+def _in_family(artifact: Artifact, runs: Runs) -> dict[str, Outcome]:
+    outcomes = {}
+    for claim in artifact.claims:
+        with suppress(NotKeptError):
+            outcomes[claim.number] = claim.test(runs)
+    findings = as_a_family([outcome.finding for outcome in outcomes.values()])
+    return {n: replace(o, finding=f) for (n, o), f in zip(outcomes.items(), findings, strict=True)}
 
 
 def train_all(trainings: Sequence[Training], folder: Path, data: Path | None, device: str) -> dict[str, Path]:

@@ -28,7 +28,6 @@ from spectail.study.claims import Outcome
 from spectail.study.plan import Plan
 from spectail.study.runs import Runs
 from spectail.study.settings import picture_stem
-from spectail.study.verdicts import Verdict
 
 FORMAT = 1
 
@@ -63,7 +62,7 @@ class ClaimRecord:
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> ClaimRecord:
         """From JSON."""
-        outcomes = {p: Outcome(Verdict(o["verdict"]), o["measured"]) for p, o in fields["outcomes"].items()}
+        outcomes = {p: Outcome.read(outcome) for p, outcome in fields["outcomes"].items()}
         artifact, number, where, statement, criterion = (
             str(fields[name]) for name in ("artifact", "claim", "where", "statement", "criterion")
         )
@@ -71,7 +70,7 @@ class ClaimRecord:
 
     def json(self) -> dict[str, Any]:
         """For JSON."""
-        outcomes = {p: {"verdict": str(o.verdict), "measured": o.measured} for p, o in self.outcomes.items()}
+        outcomes = {p: outcome.json() for p, outcome in self.outcomes.items()}
         texts = {"artifact": self.artifact, "claim": self.number, "where": self.where, "statement": self.statement}
         return {**texts, "criterion": self.criterion, "outcomes": outcomes}
 
@@ -188,7 +187,7 @@ def artifact_curves(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> pd.Dat
     if artifact.trainings:
         return pd.DataFrame([row for of in runs.values() for row in training_curves(artifact, of)])
     rows = pd.DataFrame(_curve_rows(artifact, runs))
-    fields = [c for c in rows.columns if c in Experiment.model_fields and c != "seed"]
+    fields = [c for c in rows.columns if c in Experiment.model_fields and c not in ("seed", "protocol")]
     same = [c for c in fields if rows[c].astype(str).nunique() == 1]
     return rows.drop(columns=same)
 
@@ -254,11 +253,12 @@ def _values_of(names: Iterable[str], described: Sequence[Experiment | Training])
 def save_verdicts(claims: Sequence[ClaimRecord], path: Path) -> Path:
     """Verdicts as a CSV file, whole or not at all: one row a claim and protocol."""
     rows = [
-        {**claim.json(), "protocol": protocol, "verdict": str(outcome.verdict), "measured": outcome.measured}
+        {**claim.json(), "protocol": protocol, **outcome.json(), "repeats_to_decide": outcome.finding.needed}
         for claim in claims
         for protocol, outcome in claim.outcomes.items()
     ]
-    columns = ["artifact", "claim", "where", "statement", "criterion", "protocol", "verdict", "measured"]
+    about = ["artifact", "claim", "where", "statement", "criterion", "protocol", "verdict", "measured"]
+    columns = [*about, "p_claimed", "p_contrary", "effect", "comparisons", "repeats_to_decide"]
     return write_content(path, pd.DataFrame(rows, columns=columns).to_csv(index=False))
 
 
@@ -274,6 +274,7 @@ def save_verdicts_as_markdown(claims: Sequence[ClaimRecord], path: Path) -> Path
         cells = [f"{claim.number} ({claim.where})", claim.statement, claim.criterion]
         for protocol in PROTOCOLS:
             outcome = claim.outcomes.get(protocol)
-            cells.append(f"**{outcome.verdict}** – {outcome.measured}" if outcome else "not run")
+            clarity = f" ({outcome.clarity})" if outcome and outcome.clarity else ""
+            cells.append(f"**{outcome.verdict}**{clarity} – {outcome.measured}" if outcome else "not run")
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return write_content(path, "\n".join(lines) + "\n")

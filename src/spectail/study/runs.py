@@ -40,6 +40,10 @@ SIDES: tuple[Side, Side] = ("left", "right")
 Values = NDArray[np.float64]
 
 
+class NotKeptError(LookupError):
+    """A run is known by its curves alone, and its spectra or overlaps are asked for."""
+
+
 class StoredRuns(Mapping[str, xr.Dataset]):
     """Runs of a store by key, each opened when it is first looked up, and kept.
 
@@ -158,6 +162,8 @@ class Runs:
     def overlaps(self, experiment: Experiment, pair: tuple[int, int], side: Side) -> Values:
         """O(U_Ws, U_Mt) (left) or O(V_Ws, V_Mt) (right) of one run, NaN past a rank; of no size if it diverged."""
         run = self[experiment]
+        if "eigenvalues" not in run:
+            raise NotKeptError(f"of run {run.attrs['key']} curves alone are kept, no overlaps")
         if "pair" not in run.sizes:
             return np.empty((0, 0))
         places = np.flatnonzero((run.w_step.values == pair[0]) & (run.m_step.values == pair[1]))
@@ -213,6 +219,8 @@ def as_trained(
 
 def spectrum_at(run: xr.Dataset, step: int) -> Values:
     """The spectrum at a step, ascending."""
+    if "eigenvalues" not in run:
+        raise NotKeptError(f"of run {run.attrs['key']} curves alone are kept, no spectra")
     values: Values = run.eigenvalues.sel(step=step).values
     return values
 

@@ -1,11 +1,14 @@
 """The rules by which repeats decide a claim, and how numbers over repeats are written.
 
-Not here: what a claim is (`claims.py`), and what claims measure (`figures/`, `criteria.py`).
+One rule for numbers: what is claimed is a margin, above zero where it is so, and a t-test over repeats says whether its
+mean is. What is only yes or no must be so in each repeat. Not here: what a claim is (`claims.py`), and what claims
+measure (`figures/`, `criteria.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -15,8 +18,16 @@ from scipy.special import stdtr
 LEVEL = 0.05
 """What is "clear": a t-test over repeats, of paired differences where two runs of each are compared, with one degree of
 freedom less than there are repeats, would be as far by chance in less than 5 of 100, both sides together. Where any of
-several comparisons would decide, Holm's correction is for their number; where all must be clear, none is needed.
+several comparisons would decide, Holm's correction is for their number; where all must be clear, none is needed; and
+Holm's correction is for the number of claims about one figure.
 """
+
+LEAST_REPEATS = 3
+"""So many repeats at least must agree on what is yes or no: of three, five, ten that do, 37, 55, 74 % or more of all
+would, in 95 of 100 cases."""
+
+MOST_REPEATS = 1000
+"""No more are reckoned with."""
 
 
 class Verdict(StrEnum):
@@ -27,20 +38,93 @@ class Verdict(StrEnum):
     UNDECIDED = "undecided"
 
 
-def verdict_of(passed: bool) -> Verdict:
+@dataclass(frozen=True)
+class Finding:
+    """How clearly repeats say that something is so, or that it is not.
+
+    Attributes:
+        claimed: how often repeats would be as much in favour by chance, if it were not so: a one-sided p-value.
+        contrary: how often they would be as much against it, if it were so.
+        effect: of the margin that decides, its mean over its standard deviation; None where there is none.
+        comparisons: beside how many others it stands; see `as_a_family`.
+        tested: whether there is a p-value; yes and no have none, and 0 and 1 stand for it.
+    """
+
+    claimed: float
+    contrary: float
+    effect: float | None = None
+    comparisons: int = 1
+    tested: bool = True
+
+    @property
+    def verdict(self) -> Verdict:
+        """By `LEVEL`, both sides together."""
+        if self.claimed < LEVEL / 2:
+            return Verdict.HOLDS
+        return Verdict.DOES_NOT_HOLD if self.contrary < LEVEL / 2 else Verdict.UNDECIDED
+
+    @property
+    def chance(self) -> float | None:
+        """The p-value of what repeats lean to, both sides together; None where nothing was tested."""
+        return min(1.0, 2 * min(self.claimed, self.contrary)) if self.tested else None
+
+    @property
+    def needed(self) -> int | None:
+        """How many repeats of this effect would decide, `MOST_REPEATS` for more; None where decided or unknown."""
+        if self.verdict is not Verdict.UNDECIDED or self.effect is None:
+            return None
+        return repeats_to_decide(self.effect, self.comparisons)
+
+
+UNTESTED = {
+    Verdict.HOLDS: Finding(0.0, 1.0, tested=False),
+    Verdict.DOES_NOT_HOLD: Finding(1.0, 0.0, tested=False),
+    Verdict.UNDECIDED: Finding(1.0, 1.0, tested=False),
+}
+"""Verdicts that have no p-value."""
+
+
+def clear(margins: ArrayLike) -> Finding:
+    """Whether the mean of a margin is above zero, over repeats.
+
+    Args:
+        margins: one a repeat, above zero where it is as claimed.
+
+    Returns:
+        undecided for fewer than two repeats, and where one is NaN or infinite, as of a run that diverged.
+
+    >>> clear([1.0, 2.0, 1.5]).verdict, clear([1.0, 2.0, 3.5]).needed
+    (<Verdict.HOLDS: 'holds'>, 4)
+    """
+    values = np.asarray(margins, dtype=np.float64).ravel()
+    if len(values) < 2 or not np.isfinite(values).all():
+        return Finding(1.0, 1.0)
+    mean, spread = float(values.mean()), float(values.std(ddof=1))
+    effect = mean / spread if spread else None if mean else 0.0
+    return Finding(chance_above(values), chance_above(-values), effect)
+
+
+def yes_or_no(passed: bool) -> Finding:
     """Holds or does not, where nothing is left to chance."""
-    return Verdict.HOLDS if passed else Verdict.DOES_NOT_HOLD
+    return UNTESTED[Verdict.HOLDS if passed else Verdict.DOES_NOT_HOLD]
 
 
-def in_every_repeat(passed: ArrayLike) -> Verdict:
-    """Holds where every repeat passes, does not where none does, undecided between."""
-    flags = np.asarray(passed, dtype=bool)
-    if flags.all():
-        return Verdict.HOLDS
-    return Verdict.UNDECIDED if flags.any() else Verdict.DOES_NOT_HOLD
+def in_every_repeat(passed: ArrayLike, least: int = LEAST_REPEATS) -> Finding:
+    """Holds where every repeat passes, does not where none does, undecided between.
+
+    For what is yes or no; a number has `clear`.
+
+    Args:
+        passed: one a repeat.
+        least: fewer repeats decide nothing; 1 where each of them is a test by itself.
+    """
+    flags = np.asarray(passed, dtype=bool).ravel()
+    if len(flags) < least or (flags.any() and not flags.all()):
+        return UNTESTED[Verdict.UNDECIDED]
+    return yes_or_no(bool(flags.all()))
 
 
-def rises(repeats: ArrayLike) -> Verdict:
+def rises(repeats: ArrayLike) -> Finding:
     """Whether a quantity rises along a series, by the paired differences of its neighbours.
 
     Args:
@@ -48,20 +132,22 @@ def rises(repeats: ArrayLike) -> Verdict:
 
     Returns:
         holds if every neighbour is clearly higher (`LEVEL`); does not hold if any is clearly lower; else undecided.
-        With a single repeat there is no error, and it stays undecided.
     """
     steps = np.diff(np.atleast_2d(np.asarray(repeats, dtype=np.float64)), axis=1)
-    if all(clearly(column) for column in steps.T):
-        return Verdict.HOLDS
-    return Verdict.DOES_NOT_HOLD if any_clearly(-steps) else Verdict.UNDECIDED
+    return each_clear(steps)
 
 
-def falls(repeats: ArrayLike) -> Verdict:
+def falls(repeats: ArrayLike) -> Finding:
     """Whether a quantity falls along a series; see `rises`."""
     return rises(-np.asarray(repeats, dtype=np.float64))
 
 
-def mean_inside(repeats: ArrayLike, low: float, high: float) -> Verdict:
+def each_clear(margins: ArrayLike) -> Finding:
+    """Whether each column of (repeats × k) margins is clearly above zero."""
+    return all_of([clear(column) for column in np.atleast_2d(np.asarray(margins, dtype=np.float64)).T])
+
+
+def mean_inside(repeats: ArrayLike, low: float, high: float) -> Finding:
     """Whether the mean over repeats lies in [low, high], each column by itself.
 
     Returns:
@@ -69,16 +155,41 @@ def mean_inside(repeats: ArrayLike, low: float, high: float) -> Verdict:
         hold if any is clearly outside; else undecided.
     """
     values = np.atleast_2d(np.asarray(repeats, dtype=np.float64))
-    if all(clearly(column - low) and clearly(high - column) for column in values.T):
-        return Verdict.HOLDS
-    return Verdict.DOES_NOT_HOLD if any_clearly(np.hstack([low - values, values - high])) else Verdict.UNDECIDED
+    return each_clear(np.hstack([values - low, high - values]))
 
 
-def all_of(verdicts: Sequence[Verdict]) -> Verdict:
-    """Holds if all hold; does not if one does not; else undecided."""
-    if Verdict.DOES_NOT_HOLD in verdicts:
-        return Verdict.DOES_NOT_HOLD
-    return Verdict.UNDECIDED if Verdict.UNDECIDED in verdicts else Verdict.HOLDS
+def all_of(findings: Sequence[Finding]) -> Finding:
+    """Holds if all hold; does not if one does not, by Holm's correction for their number; else undecided."""
+    tested = [f for f in findings if f.tested]
+    # Holm's first step decides whether there is any, and is Bonferroni's
+    contrary = [min(1.0, f.contrary * (len(tested) if f.tested else 1)) for f in findings]
+    effects = [f.effect for f in tested if f.effect is not None]
+    reckoned = effects and all(f.verdict is not Verdict.UNDECIDED for f in findings if not f.tested)
+    return Finding(
+        max(f.claimed for f in findings), min(contrary), min(effects) if reckoned else None, tested=bool(tested)
+    )  # fmt: skip
+
+
+def as_a_family(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings of claims about one figure, by Holm's correction for the number of those that were tested.
+
+    Source: Holm (1979), A simple sequentially rejective multiple test procedure.
+
+    >>> [f.claimed for f in as_a_family([Finding(0.01, 0.99), Finding(0.02, 0.98)])]
+    [0.02, 0.02]
+    """
+    places = [i for i, f in enumerate(findings) if f.tested]
+    places.sort(key=lambda i: min(findings[i].claimed, findings[i].contrary))
+    corrected, largest = list(findings), 0.0
+    for rank, i in enumerate(places):
+        f = findings[i]
+        largest = min(1.0, max(largest, min(f.claimed, f.contrary) * (len(places) - rank)))
+        beside = len(places) - rank
+        if f.claimed <= f.contrary:
+            corrected[i] = replace(f, claimed=largest, comparisons=beside)
+        else:
+            corrected[i] = replace(f, contrary=largest, comparisons=beside)
+    return corrected
 
 
 def chance_above(differences: ArrayLike) -> float:
@@ -103,25 +214,19 @@ def clearly(differences: ArrayLike) -> bool:
     return chance_above(differences) < LEVEL / 2
 
 
-def any_clearly(differences: ArrayLike) -> bool:
-    """Whether any column of (repeats × k) is clearly above zero, by Holm's correction for k comparisons."""
-    columns = np.atleast_2d(np.asarray(differences, dtype=np.float64)).T
-    # Holm's first step decides whether there is any, and is Bonferroni's
-    return min(map(chance_above, columns), default=1.0) * len(columns) < LEVEL / 2
+def repeats_to_decide(effect: float, comparisons: int = 1) -> int:
+    """How many repeats of an effect would be clearly on one side of zero; `MOST_REPEATS` for more.
 
+    Args:
+        effect: mean over standard deviation.
+        comparisons: beside how many others, by Bonferroni's correction.
 
-def repeats_to_decide(differences: ArrayLike, most: int = 1000) -> int:
-    """How many repeats with this mean and spread would be clearly on one side of zero; `most` if more.
-
-    >>> repeats_to_decide([1.0, 2.0, 3.0]), repeats_to_decide([1.0, -1.0, 0.1])
-    (4, 1000)
+    >>> repeats_to_decide(2.0), repeats_to_decide(2.0, 5), repeats_to_decide(0.01)
+    (4, 6, 1000)
     """
-    values = np.asarray(differences, dtype=np.float64)
-    mean, spread = abs(float(values.mean())), float(values.std(ddof=1))
-    for count in range(2, most):
-        if spread == 0.0 or stdtr(count - 1, -mean / spread * np.sqrt(count)) < LEVEL / 2:
-            return count
-    return most
+    counts = np.arange(2, MOST_REPEATS)
+    enough = stdtr(counts - 1, -abs(effect) * np.sqrt(counts)) * comparisons < LEVEL / 2
+    return int(counts[np.argmax(enough)]) if enough.any() else MOST_REPEATS
 
 
 def mean_std(values: ArrayLike, digits: int = 3) -> str:

@@ -52,7 +52,7 @@ def print_verdicts(claims: Sequence[ClaimRecord], scale: str) -> None:
                 cells.append(Text("not run", style="dim"))
                 continue
             cell = Text(str(outcome.verdict), style=f"bold {_VERDICT_STYLE[outcome.verdict]}")
-            cell.append(f"\n{outcome.measured}", style="not bold default")
+            cell.append(f" {outcome.clarity}\n{outcome.measured}", style="not bold default")
             cells.append(cell)
         table.add_row(Text(f"{claim.number}\n{claim.where}"), statement, *cells)
     console().print(table)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
-from spectail.study.criteria import heavy
+from spectail.study.criteria import BROADENED, broadened
 from spectail.study.figure_kinds import spectra
 from spectail.study.runs import Runs
 from spectail.study.settings import S2
-from spectail.study.verdicts import all_of, in_every_repeat, mean_std
+from spectail.study.verdicts import all_of, each_clear, in_every_repeat, mean_std
 
 STEP = 10
 
@@ -17,21 +17,20 @@ GD, ADAM = (S2.replace(optimizer=o, lr=lr, steps=STEP, record=(0, STEP)) for o, 
 NAMES = ("GD", "FB-Adam")
 
 
-def heavy_tailed(runs: Runs) -> Outcome:
-    flags, hill = heavy(runs, [GD, ADAM], STEP), runs.values("pl_alpha_hill", [GD, ADAM], STEP)
+def broad(runs: Runs) -> Outcome:
+    margins, hill = broadened(runs, [GD, ADAM], STEP), runs.values("pl_alpha_hill", [GD, ADAM], STEP)
     text = "; ".join(
-        f"{name} {(flags[:, i] == 1).sum()} of {len(flags)}, Hill {mean_std(hill[:, i])}"
+        f"{name} {(margins[:, i] > 0).sum()} of {len(margins)}, Hill {mean_std(hill[:, i])}"
         for i, name in enumerate(NAMES)
     )
-    return Outcome(
-        all_of([in_every_repeat(column == 1) for column in flags.T]), f"{text} (untrained {runs.law(S2).hill():.3f})"
-    )
+    return Outcome(each_clear(margins), f"{text} (untrained {runs.law(S2).hill():.3f})")
 
 
 def not_highly(runs: Runs) -> Outcome:
     ks = runs.values("pl_alpha_ks", [GD, ADAM], STEP)
     text = "; ".join(f"{name} KS {mean_std(ks[:, i])}" for i, name in enumerate(NAMES))
-    return Outcome(all_of([in_every_repeat(column > 2) for column in ks.T]), text)
+    # KS exponents of some repeats are far above all others, which a mean would follow: each must be above
+    return Outcome(all_of([broad(runs).finding, *(in_every_repeat(column > 2) for column in ks.T)]), text)
 
 
 FIG1 = Artifact(
@@ -47,14 +46,14 @@ FIG1 = Artifact(
             "§1a",
             "§1, Fig. 1",
             "After 10 steps of GD (η=2000) or FB-Adam (η=0.5) the spectrum is heavy-tailed.",
-            "phase heavy-tailed (one mode, Hill spread ≥ 1.16 of Marchenko–Pastur's: α ≤ 2.25) in every repeat, both",
-            heavy_tailed,
+            f"both are broadened; {BROADENED}",
+            broad,
         ),
         Claim(
             "§1b",
             "§1, Fig. 1",
             "These tails are not yet highly heavy.",
-            "the KS exponent is above 2 in every repeat, for both",
+            "§1a holds, and the KS exponent is above 2 in every repeat, for both",
             not_highly,
         ),
     ),

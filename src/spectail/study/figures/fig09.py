@@ -12,7 +12,7 @@ from spectail.study.claims import Claim, Outcome
 from spectail.study.figure_kinds import overlap_row
 from spectail.study.runs import SIDES, Runs, Values
 from spectail.study.settings import S2
-from spectail.study.verdicts import all_of, in_every_repeat, mean_std
+from spectail.study.verdicts import all_of, clear, mean_std
 
 RUN = S2.replace(optimizer="adam", lr=1, steps=10, record=(0, 1, 10), overlaps=((1, 0), (10, 9)))
 
@@ -24,7 +24,7 @@ def top_pair(runs: Runs) -> Outcome:
     predicted = {"left": prediction.left_overlap, "right": prediction.right_overlap}
     first = {side: runs.measure_overlaps(lambda block: block[0, 0], RUN, (1, 0), side) for side in SIDES}
     text = ", ".join(f"{side} {mean_std(v, 4)} (theory {predicted[side]:.4f})" for side, v in first.items())
-    return Outcome(all_of([in_every_repeat(v > 0.95) for v in first.values()]), text)
+    return Outcome(all_of([clear(v - 0.95) for v in first.values()]), text)
 
 
 def diagonal(runs: Runs) -> Outcome:
@@ -43,7 +43,7 @@ def diagonal(runs: Runs) -> Outcome:
     verdicts, text = [], []
     for side in SIDES:
         parts = [runs.measure_overlaps(part, RUN, (10, 9), side) for part in (first, following)]
-        verdicts.append(in_every_repeat(parts[0] > parts[1]))
+        verdicts.append(clear(parts[0] - parts[1]))
         text.append(f"{side} {mean_std(parts[0], 2)}, then {mean_std(parts[1], 2)}")
     return Outcome(all_of(verdicts), f"mean diagonal of the first 1 %, and from there to 10 %: {'; '.join(text)}")
 
@@ -52,7 +52,7 @@ FIG9 = Artifact(
     name="fig9",
     theory=True,
     title="Overlaps of W₁ with M₀ and of W₁₀ with M₉, FB-Adam η=1",
-    repeats=3,
+    repeats=5,
     experiments=[RUN],
     draw=overlap_row("Fig. 9 – FB-Adam, η = 1", PANELS),
     claims=(
@@ -60,14 +60,14 @@ FIG9 = Artifact(
             "14a",
             "App. C, Fig. 9a,b",
             "After one step the leading singular vectors of W₁ are those of the update.",
-            "(u₁·p₁)² and (v₁·q₁)² above 0.95, in every repeat",
+            "(u₁·p₁)² and (v₁·q₁)² above 0.95, clearly",
             top_pair,
         ),
         Claim(
             "14b",
             "App. C, Fig. 9c,d",
             "After ten steps the overlaps decay along the diagonal.",
-            "the first 1 % of the diagonal has a larger mean than what follows up to 10 %, in every repeat, both sides",
+            "the first 1 % of the diagonal has a clearly larger mean than what follows up to 10 %, both sides",
             diagonal,
         ),
     ),

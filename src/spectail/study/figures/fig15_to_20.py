@@ -16,12 +16,17 @@ ADAM = [ONE_STEP.replace(optimizer="adam", lr=lr) for lr in (1, 2000)]
 
 ALL = [*GD, *ADAM]
 
+TABLE3_RATES, TABLE4_RATES = (
+    [ONE_STEP.replace(optimizer=o, lr=lr) for lr in rates]
+    for o, rates in (("gd", (0.1, 1, 10, 100, 2000)), ("adam", (0.01, 0.1, 1, 10, 100)))
+)
+
 FIG15 = Artifact(
     name="fig15",
     title="Spectrum after 1 step: GD η=1, 10; FB-Adam η=1, 2000",
     repeats=5,
     epsilon="text",
-    experiments=ALL,
+    experiments=[*ALL, *(e for e in (*TABLE3_RATES, *TABLE4_RATES) if e not in ALL)],
     draw=spectra("Fig. 15 – after one step", [(e, 1) for e in ALL]),
     claims=(
         Claim(
@@ -35,8 +40,22 @@ FIG15 = Artifact(
             "1b",
             "App. F.1, Fig. 15a,b",
             "One GD step with η=1 or 10 makes no spike, one FB-Adam step with η=1 does.",
-            f"{SPIKE}, for FB-Adam; in no repeat for GD",
+            f"{SPIKE}, for FB-Adam; clearly none for GD",
             lambda runs: spikes_only(runs, ADAM[:1], GD),
+        ),
+        Claim(
+            "5b",
+            "App. E, Table 4, t=1",
+            "After one FB-Adam step there is a spike for η ≥ 0.1, and none for η=0.01.",
+            f"{SPIKE}, for η=0.1, 1, 10, 100; clearly none for 0.01",
+            lambda runs: spikes_only(runs, TABLE4_RATES[1:], TABLE4_RATES[:1]),
+        ),
+        Claim(
+            "5c",
+            "App. E, Table 3, t=1",
+            "After one GD step there is a spike only for η=2000.",
+            f"{SPIKE}, for η=2000; clearly none for the others",
+            lambda runs: spikes_only(runs, TABLE3_RATES[4:], TABLE3_RATES[:4]),
         ),
     ),
 )

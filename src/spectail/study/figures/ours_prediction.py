@@ -20,7 +20,7 @@ from spectail.study.claims import Claim, Outcome
 from spectail.study.panels import protocol_line
 from spectail.study.runs import Runs, Values, spectrum_at
 from spectail.study.settings import ONE_STEP, PAPER_OPTIMIZERS
-from spectail.study.verdicts import verdict_of
+from spectail.study.verdicts import yes_or_no
 
 DIVISORS = (4, 2, 1)
 
@@ -125,7 +125,7 @@ def agrees(runs: Runs) -> Outcome:
     limits = (0.10, 0.05, 0.05, 0.08)
     good = all(error <= limit for error, limit in zip(worst, limits, strict=True))
     text = ", ".join(f"{name} {error:.2g}" for name, error in zip(names, worst, strict=True))
-    return Outcome(verdict_of(good), f"largest deviation of the mean: {text}")
+    return Outcome(yes_or_no(good), f"largest deviation of the mean: {text}")
 
 
 PREDICTION = Artifact(
