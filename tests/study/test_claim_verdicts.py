@@ -24,6 +24,7 @@ from spectail.study.figures import fig04, fig08_table2
 from spectail.study.figures.ours_epsilon import EPSILONS
 from spectail.study.lemmas import FirstGradient
 from spectail.study.verdicts import Verdict
+from spectail.study.words import WORDS, words_of
 from study.made_up import (
     OVERLAP_SIZE,
     REPEATS,
@@ -875,6 +876,12 @@ def verdict(monkeypatch):
 def test_every_claim_of_a_two_layer_run_has_its_cases():
     assert set(CASES) | {"41", "50"} == set(CLAIMS)  # of which tests below
     assert all(case.changes for case in CASES.values())
+
+
+def test_every_claim_of_the_paper_has_its_words_and_ours_have_none():
+    numbers = {claim.number: claim.where for artifact in catalogue().values() for claim in artifact.claims}
+    assert [n for n, where in numbers.items() if bool(words_of(n)) == where.startswith("ours")] == []
+    assert {n for n in WORDS if n != "40"} <= set(numbers)
 
 
 @pytest.mark.parametrize("number", CASES)

@@ -28,6 +28,7 @@ from spectail.study.claims import Outcome
 from spectail.study.plan import Plan
 from spectail.study.runs import Runs
 from spectail.study.settings import picture_stem
+from spectail.study.words import words_of
 
 FORMAT = 1
 
@@ -253,11 +254,17 @@ def _values_of(names: Iterable[str], described: Sequence[Experiment | Training])
 def save_verdicts(claims: Sequence[ClaimRecord], path: Path) -> Path:
     """Verdicts as a CSV file, whole or not at all: one row a claim and protocol."""
     rows = [
-        {**claim.json(), "protocol": protocol, **outcome.json(), "repeats_to_decide": outcome.finding.needed}
+        {
+            **claim.json(),
+            "words": words_of(claim.number),
+            "protocol": protocol,
+            **outcome.json(),
+            "repeats_to_decide": outcome.finding.needed,
+        }
         for claim in claims
         for protocol, outcome in claim.outcomes.items()
     ]
-    about = ["artifact", "claim", "where", "statement", "criterion", "protocol", "verdict", "measured"]
+    about = ["artifact", "claim", "where", "statement", "words", "criterion", "protocol", "verdict", "measured"]
     columns = [*about, "p_claimed", "p_contrary", "effect", "comparisons", "repeats_to_decide"]
     return write_content(path, pd.DataFrame(rows, columns=columns).to_csv(index=False))
 
@@ -267,11 +274,13 @@ def save_verdicts_as_markdown(claims: Sequence[ClaimRecord], path: Path) -> Path
     lines = [
         "# Verdicts",
         "",
-        "| claim | says | holds if | published program | printed equations |",
+        "| claim | says, *“in the paper's words”* | holds if | published program | printed equations |",
         "|---|---|---|---|---|",
     ]
     for claim in claims:
-        cells = [f"{claim.number} ({claim.where})", claim.statement, claim.criterion]
+        words = words_of(claim.number)
+        statement = f"{claim.statement} *“{words}”*" if words else claim.statement
+        cells = [f"{claim.number} ({claim.where})", statement, claim.criterion]
         for protocol in PROTOCOLS:
             outcome = claim.outcomes.get(protocol)
             clarity = f" ({outcome.clarity})" if outcome and outcome.clarity else ""
