@@ -2,8 +2,8 @@
 
 python docs/results/collect.py results/figures docs/results
 
-Of artifacts that the folder does not have, claims that need no spectrum are tested again from their published curves; others
-stay as they were published.
+Of artifacts that the folder does not have, claims that need no spectrum are tested again from their published curves.
+Others stay as they were published.
 """
 
 import json
