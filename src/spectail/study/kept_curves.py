@@ -53,7 +53,7 @@ def as_runs(artifact: Artifact, runs: dict[str, xr.Dataset]) -> dict[Protocol, R
     """An artifact's runs under each protocol that has any, with the seeds that all of its experiments have."""
     known = {}
     for protocol in artifact.protocols:
-        seeds = []
+        seeds: list[int] = []
         while all(
             PAPER(in_protocol(e.replace(seed=len(seeds)), protocol, artifact.epsilon)).key in runs
             for e in artifact.experiments
