@@ -10,7 +10,7 @@ import torch
 
 MODULES = (
     "laboratory", "tails", "sweeps", "monitor", "networks", "one_row", "workers", "series", "ranks", "billions",
-    "pages", "recordings",
+    "pages", "recordings", "starting",
 )  # fmt: skip
 
 

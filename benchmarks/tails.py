@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import warnings
 
 import torch
@@ -44,14 +42,8 @@ def memory_of_ks() -> Row:
     )
 
 
-def start_of_help() -> Row:
-    command = [sys.executable, "-m", "spectail", "run", "--help"]
-    times, _, _ = in_turn(lambda: subprocess.run(command, capture_output=True, check=True), lambda: None, 7)
-    return Row("spectail run --help", times, " s", "< 0.5", times < 0.5, "whole process")
-
-
 def rows() -> list[Row]:
     table = []
     for size, bound in ((1000, 1.0), (10000, 3.0)):
         table += [ks_exponent(size, name, values, bound) for name, values in spectra(size).items()]
-    return [*table, memory_of_ks(), start_of_help()]
+    return [*table, memory_of_ks()]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from spectail.cli.imports import quick_imports
 from spectail.cli.measuring import Measuring
 from spectail.cli.option import option
 from spectail.cli.printing import AnsweringRows, PrintingRows
@@ -55,7 +56,8 @@ class Analyze(Measuring):
             self._print_list()
             return
         self.prepare()
-        from spectail.analysis.model import analyze, compare
+        with quick_imports():
+            from spectail.analysis.model import analyze, compare
 
         options = {**self.arguments(), "p_value": self.p_value, "out": self.out}
         if self.out is not None:

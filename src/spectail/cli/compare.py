@@ -11,6 +11,7 @@ from typing import Annotated
 import tyro
 
 from spectail.cli.analyze import finish_analysis, save_analysis
+from spectail.cli.imports import quick_imports
 from spectail.cli.measuring import Measuring
 from spectail.cli.option import option
 from spectail.cli.printing import AnsweringRows, PrintingRows
@@ -48,7 +49,8 @@ class Compare(Measuring):
         if len(labels) != len(self.sources) or len({*labels}) != len(labels):
             raise SettingError(f"labels={' '.join(labels)!r} are not valid; expected one of its own for each model")
         self.prepare()
-        from spectail.analysis.model import compare
+        with quick_imports():
+            from spectail.analysis.model import compare
         from spectail.report.pages.models import save_models
         from spectail.report.pages.template import need_pages
         from spectail.report.terminal.models import models_answer, print_models

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from spectail.cli.imports import quick_imports
 from spectail.cli.option import option
 from spectail.cli.printing import Answering, Printing
 
@@ -25,8 +26,9 @@ class List:
 
     def __call__(self) -> None:
         """Print the list."""
-        from spectail.report.json_answers import runs_answer
-        from spectail.report.terminal.runs import print_folder
+        with quick_imports():
+            from spectail.report.json_answers import runs_answer
+            from spectail.report.terminal.runs import print_folder
         from spectail.store.results import runs_of
 
         self.printing.tell("list", lambda: runs_answer(runs_of(self.folder)), lambda: print_folder(self.folder))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Annotated, Any
 
+from spectail.cli.imports import quick_imports
 from spectail.cli.option import option
 from spectail.cli.options import given_fields, make_command, options_of
 from spectail.cli.printing import Answering, Printing
@@ -19,7 +20,8 @@ def _predict(options: Any) -> None:
     fields = given_fields(options, Experiment)
     rates = fields.pop("lr")
     experiment = Experiment(**fields, steps=1, record=(0, 1))
-    from spectail.report.terminal.prediction import prediction_answer, print_prediction
+    with quick_imports():
+        from spectail.report.terminal.prediction import prediction_answer, print_prediction
 
     rates = [experiment.replace(lr=lr).lr for lr in rates]
     options.printing.tell(

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from spectail.cli.imports import quick_imports
 from spectail.cli.option import option
 from spectail.cli.printing import Answering, Printing
 from spectail.errors import SettingError
@@ -41,8 +42,9 @@ class Report:
             from spectail.errors import unknown_name
 
             raise SettingError(unknown_name("scale", self.scale, ("paper", "small")))
-        from spectail.recording.reading import load_recording
-        from spectail.report.pages.recording import recordings_in, write_page
+        with quick_imports():
+            from spectail.recording.reading import load_recording
+            from spectail.report.pages.recording import recordings_in, write_page
 
         if self.folder.is_file():
             self._tell([write_page(load_recording(self.folder), self.folder.with_suffix(".html"))])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from spectail.cli.imports import quick_imports
 from spectail.cli.option import option
 from spectail.cli.options import Computing, image_count, options_of
 from spectail.cli.printing import Answering, Printing
@@ -65,7 +66,8 @@ class Reproduce:
         """Compute what is missing, draw, test, and keep the verdicts."""
         if self.names and not self.list:
             self.where.prepare()
-        from spectail.report.terminal import study as terminal
+        with quick_imports():
+            from spectail.report.terminal import study as terminal
         from spectail.report.terminal.tables import print_paths, print_table
         from spectail.study.plan import plan_of
 
@@ -86,7 +88,8 @@ class Reproduce:
             if not self.list:
                 raise SettingError("reproduce needs the name of a figure or table, such as fig4; or all")
             return
-        from spectail.study.making import reproduce
+        with quick_imports():
+            from spectail.study.making import reproduce
 
         def print_tables(record: Any) -> None:
             for protocol, lines in record.tables.items():

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+from spectail.cli.imports import quick_imports
 from spectail.cli.option import option
 from spectail.cli.options import Device, Out, given_fields, make_command, options_of
 from spectail.cli.printing import AnsweringRows, PrintingRows
@@ -26,8 +27,9 @@ METAVARS = {
 
 def _run(options: Any) -> None:
     experiment, rows = Experiment(**experiment_fields(options)), options.printing.rows()
-    from spectail.experiments.two_layer.run import simulate
-    from spectail.plots.recording_plot import draw_beside
+    with quick_imports():
+        from spectail.experiments.two_layer.run import simulate
+        from spectail.plots.recording_plot import draw_beside
     from spectail.progress import step_progress
     from spectail.report.json_answers import recording_answer
     from spectail.report.terminal.recording import print_recording

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from spectail.cli.imports import quick_imports
 from spectail.cli.measuring import Measuring
 from spectail.cli.option import option
 from spectail.cli.printing import AnsweringRows, PrintingRows
@@ -49,7 +50,8 @@ class SeriesCommand(Measuring):
         self.check()
         rows = self.printing.rows()
         self.prepare()
-        from spectail.analysis.series import analyze_series
+        with quick_imports():
+            from spectail.analysis.series import analyze_series
         from spectail.report.json_answers import recording_answer
         from spectail.report.terminal.recording import print_recording
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import tyro
 
+from spectail.cli.imports import quick_imports
 from spectail.cli.option import option
 from spectail.cli.printing import AnsweringRows, PrintingRows
 
@@ -40,7 +41,8 @@ class Show:
 
             self.printing.tell("show", lambda: runs_answer(runs_of(self.file)), lambda: print_folder(self.file))
             return
-        from spectail.plots.recording_plot import draw_beside
+        with quick_imports():
+            from spectail.plots.recording_plot import draw_beside
         from spectail.recording.reading import load_recording
         from spectail.report.json_answers import recording_answer
         from spectail.report.terminal.recording import print_recording

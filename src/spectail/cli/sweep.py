@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from spectail.cli.imports import quick_imports
 from spectail.cli.option import option
 from spectail.cli.options import Computing
 from spectail.cli.printing import Answering, Printing
@@ -39,7 +40,8 @@ class Sweep:
         experiments = Grid.read(self.grid).experiments()
         if not self.dry_run:
             self.where.prepare()
-        from spectail.store.store import Store
+        with quick_imports():
+            from spectail.store.store import Store
 
         store = Store(self.where.out)
         if self.dry_run:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
+from spectail.cli.imports import quick_imports
 from spectail.cli.option import option
 from spectail.cli.options import Device, Option, Out, given_fields, image_count, make_command, options_of
 from spectail.cli.printing import AnsweringRows, PrintingRows
@@ -29,7 +30,8 @@ def _train(options: Any) -> None:
     if options.data is not None and options.data.suffix == ".npz":
         fields["dataset"] = options.data.stem
     training, rows = Training(**fields), options.printing.rows()
-    from spectail.experiments.deep.run import get_or_train
+    with quick_imports():
+        from spectail.experiments.deep.run import get_or_train
     from spectail.progress import training_progress
     from spectail.recording.reading import load_recording
     from spectail.report.json_answers import recording_answer

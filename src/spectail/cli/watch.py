@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from spectail.cli.imports import quick_imports
 from spectail.cli.option import option
 
 
@@ -28,7 +29,9 @@ class Watch:
     def __call__(self) -> None:
         """Look at the file until Ctrl-C."""
         from spectail.errors import SettingError
-        from spectail.report.watching import WatchedRecording
+
+        with quick_imports():
+            from spectail.report.watching import WatchedRecording
 
         if self.file.is_dir():
             raise SettingError(f"{self.file} is a folder; expected the file of a recording")
