@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from spectail import Experiment, Store, __version__, simulate
-from spectail.cli import main
+from spectail.cli import COMMANDS, main
 from spectail.experiments.experiment import experiment_of
 from spectail.plots import recording_plot
 from spectail.recording.reading import load_recording
@@ -169,6 +169,18 @@ def test_a_file_that_is_not_ours_is_refused(capsys, tmp_path):
 def test_an_unknown_option_or_command_exits_with_2(capsys):
     for arguments in (["run", "--lrr", "1"], ["fly"], []):
         assert spectail(capsys, *arguments)[0] == 2
+    for word, sentence in (("analyse", "did you mean 'analyze'"), ("--verison", "did you mean '--version'")):
+        code, _, err = spectail(capsys, word, "model.pt")
+        assert (code, err.count("\n")) == (2, 1)
+        assert sentence in err
+
+
+def test_the_help_says_in_a_line_what_each_command_does(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = spectail(capsys, "--help")
+    assert not code
+    assert {"-V", "--completion", *COMMANDS} <= set(re.findall(r"[-\w]+", out))
+    assert out.count("\n") < 40, "it fits on a screen or two"
 
 
 def test_it_tells_its_version(capsys):
@@ -329,6 +341,12 @@ def test_an_analysis_is_written_though_nobody_reads_to_its_end(tmp_path, checkpo
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         process.stdout.close()
+    assert process.returncode == 0
+    command = [sys.executable, "-m", "spectail", "run", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} >= {"summary.txt", "analysis.csv", "analysis.html"}
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from spectail import Experiment
-from spectail.cli import main
+from spectail.cli import COMMANDS, main
 from spectail.errors import SettingError
 from spectail.report.row_choice import RowChoice
 
@@ -45,6 +45,10 @@ def answer(folder, monkeypatch, capsys):
         return answer
 
     return ask
+
+
+def test_the_schema_knows_every_command():
+    assert SCHEMA["properties"]["command"]["enum"] == sorted(COMMANDS)
 
 
 def test_an_analysis_answers_with_the_rows_that_are_asked_for(answer):
@@ -101,7 +105,8 @@ def test_runs_sweeps_and_the_paper_answer(answer, folder):
     assert [row["step"] for row in run["rows"]] == run["steps"] == [0, 1]
     assert "phase" in run["rows"][0]
     key = Experiment(n=60, d=30, h=40, steps=1, lr=1).key
-    assert [row["key"] for row in answer("show", "store")["rows"]] == [key]
+    for command in ("show", "list"):
+        assert [row["key"] for row in answer(command, "store")["rows"]] == [key]
     assert answer("show", f"store/runs/{key}.nc")["rows"] == run["rows"]
     estimate = answer("sweep", "grid.toml", "--dry-run", "--out", "store")
     assert (estimate["runs"], estimate["found"], estimate["takes"]["runs"]) == (1, 1, 0)
@@ -158,8 +163,9 @@ def test_rows_are_sorted_by_numbers_or_words_and_what_is_missing_comes_last():
     assert RowChoice("effect").of(table, 4) == [2, 0, 1, 3]
     assert RowChoice("effect:up").of(table, 4) == [0, 2, 1, 3]
     assert RowChoice("phase", 2).of(table, 4) == [2, 0]
-    with pytest.raises(SettingError, match="did you mean 'effect'"):
+    with pytest.raises(SettingError, match=r"did you mean 'effect'\? \(effect, .* of \d+\)$") as refused:
         RowChoice("efect")
+    assert len(str(refused.value)) < 300, "the hundred columns that there are would hide it"
     with pytest.raises(SettingError, match="this table has no z_hill"):
         RowChoice("z").of(table, 4)
     with pytest.raises(SettingError, match="expected 1 or more"):

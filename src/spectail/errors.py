@@ -75,6 +75,9 @@ def naming_the_extra(who: str) -> Iterator[None]:
         raise MissingPackageError(sentence) from None
 
 
+_MOST, _SHOWN = 60, 8  # names that are told: all, or those that are alike
+
+
 class NewerVersionError(StoreError):
     """A file of a newer spectail, which is whole and is to be left as it is."""
 
@@ -87,7 +90,10 @@ def unknown_name(field: str, value: object, known: Iterable[str]) -> str:
     """
     names = list(known)
     folded = {name.lower(): name for name in names}
-    near = difflib.get_close_matches(str(value).lower(), folded, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(value).lower(), folded, n=_SHOWN, cutoff=0.5)
+    if len(names) > _MOST:
+        shown = [folded[one] for one in near] or names[:_SHOWN]
+        names = [*shown, f"… of {len(names)}"]
     hint = f"; did you mean '{folded[near[0]]}'?" if near else "; known names are"
     return f"{field}={value!r:.80} is not known{hint} ({', '.join(names)})"
 

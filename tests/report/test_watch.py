@@ -109,21 +109,22 @@ def test_a_page_waits_for_a_file_that_is_not_there(tmp_path):
         assert b'data-version="1"' in ask(server)[1]
 
 
-@pytest.mark.parametrize("options", [[], ["--terminal"]])
+@pytest.mark.parametrize("options", [[], ["--json"], ["--terminal"]])
 def test_ctrl_c_ends_it_with_130(tmp_path, monkeypatch, capsys, options):
-    monkeypatch.setattr(watching, "INTERVAL", 0.01)
+    class Interrupting(threading.Event):
+        def wait(self, timeout=None):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(watching, "Event", Interrupting)  # it comes when the first state was shown
     monitor_of(tmp_path / "run.nc").detach()
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    try:
-        with pytest.raises(SystemExit) as stop:
-            main(["watch", str(tmp_path / "run.nc"), *options])
-    finally:
-        timer.cancel()
+    with pytest.raises(SystemExit) as stop:
+        main(["watch", str(tmp_path / "run.nc"), *options])
     assert stop.value.code == 130
     output = capsys.readouterr()
     assert output.err.endswith("interrupted\n")
-    assert ("http://127.0.0.1:" in output.out) == (not options)
+    assert ("http://127.0.0.1:" in output.out) == (options != ["--terminal"])
+    if options == ["--json"]:
+        assert json.loads(output.out)["file"] == str(tmp_path / "run.nc")
 
 
 def test_the_terminal_shows_the_answer_and_the_events(tmp_path):

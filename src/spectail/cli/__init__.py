@@ -5,8 +5,10 @@ Here: a file a command. Not here: what a command does, and how anything looks.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import io
+import os
 import sys
 import traceback
 import warnings
@@ -38,16 +40,30 @@ COMMANDS = {
 
 _SHELLS = ("bash", "zsh", "fish")
 
+_OPTIONS = ("--help", "--version", "--completion")
+
+_ABOUT = """How the spectrum of a neural network's weights evolves while it trains.
+
+spectail COMMAND --help says what a command does; -V prints the version, --completion SHELL what lets bash, zsh or fish
+complete commands and options."""
+
 GO_ON = {"sweep", "reproduce"}
 """Commands that keep what was computed when they are interrupted."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Exit codes: 0 done, 1 a fault of ours, 2 bad input or a disk that refuses, 130 interrupted."""
+    try:
+        _main(sys.argv[1:] if arguments is None else list(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has read enough, as head does; what was to be written is there
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python writes once more when it ends
+
+
+def _main(words: list[str]) -> None:
     for stream in (sys.stdout, sys.stderr):  # a terminal that has no λ gets a question mark
         if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):  # of the C locale
             stream.reconfigure(errors="replace")
-    words = sys.argv[1:] if arguments is None else list(arguments)
     if words in (["--version"], ["-V"]):
         from spectail import __version__
 
@@ -56,6 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if words[:1] == ["--completion"]:
         words = ["--tyro-print-completion", _shell(words[1:])]
     name = words[0] if words else ""
+    if name and name not in COMMANDS and not name.startswith(("-h", "--help", "--tyro")):
+        of, known = ("option", _OPTIONS) if name.startswith("-") else ("command", COMMANDS)
+        _fail(unknown_name(of, name, known))
     if name in COMMANDS:  # the others are not imported
         try:
             words = with_file(name, _with_address(words[1:]))
@@ -63,21 +82,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _fail(str(error))
         chosen = tyro.cli(_command(name), args=words, prog=f"spectail {name}")
     else:
-        chosen = tyro.extras.subcommand_cli_from_dict(
-            {name: _command(name) for name in COMMANDS},
-            args=words,
-            prog="spectail",
-            description="How the spectrum of a neural network's weights evolves while it trains.",
-        )
+        commands = {name: _command(name) for name in COMMANDS}
+        if not name.startswith("--tyro"):
+            commands = {name: _first_line_of(command) for name, command in commands.items()}
+        chosen = tyro.extras.subcommand_cli_from_dict(commands, args=words, prog="spectail", description=_ABOUT)
     warnings.showwarning = _print_warning
     printing = getattr(chosen, "printing", Printing())
     try:
         with naming_the_extra(f"spectail {name}"), _without_bars() if printing.quiet else nullcontext():
             chosen()
+    except BrokenPipeError:
+        raise
     except (SpectailError, OSError) as error:
         if printing.verbose:
             traceback.print_exc()
-        _fail(str(error))
+        _fail(_sentence(error))
     except KeyboardInterrupt as interrupt:
         sentence = (
             "what was computed is kept, and the same command goes on from there" if name in GO_ON else str(interrupt)
@@ -109,6 +128,19 @@ def _shell(words: Sequence[str]) -> str:
 def _command(name: str) -> Any:
     module, _, kind = COMMANDS[name].partition(":")
     return getattr(importlib.import_module(f"spectail.cli.{module}"), kind)
+
+
+def _first_line_of(command: Any) -> Any:
+    """A command that says in one line what it does, for the list of all."""
+    line = (command.__doc__ or "").strip().partition("\n")[0]
+    return dataclasses.make_dataclass(command.__name__, [], namespace={"__doc__": line})
+
+
+def _sentence(error: Exception) -> str:
+    """What an error says; of one that the system raised, the file and the reason."""
+    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        return f"{error.filename} cannot be used: {error.strerror}"
+    return str(error)
 
 
 def _with_address(arguments: Sequence[str]) -> list[str]:

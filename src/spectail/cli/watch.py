@@ -11,6 +11,7 @@ import tyro
 
 from spectail.cli.imports import quick_imports
 from spectail.cli.option import option
+from spectail.cli.printing import Answering, Printing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Watch:
     file: Annotated[Path, tyro.conf.Positional, option(metavar="FILE.nc", help="The file of the recording.")]
     terminal: Annotated[bool, option(help="Show it in the terminal, not as a page.", help_behavior_hint="")] = False
     port: Annotated[int, option(metavar="PORT", help="To serve the page at; 0 is any that is free.")] = 0
+    printing: Answering = dataclasses.field(default_factory=Printing)
 
     def __call__(self) -> None:
         """Look at the file until Ctrl-C."""
@@ -38,6 +40,8 @@ class Watch:
         if not 0 <= self.port < 2**16:
             raise SettingError(f"port must be from 0 to 65535, not {self.port}")
         watched = WatchedRecording(self.file)
+        if self.terminal and (self.printing.json or self.printing.quiet):
+            raise SettingError("--terminal shows the recording there; expected neither --json nor --quiet beside it")
         if self.terminal:
             from spectail.report.terminal.live import show_live
 
@@ -47,8 +51,16 @@ class Watch:
 
         watched.look()
         with PageServer(watched, self.port) as server:
-            print(f"{self.file} is shown at {server.address} (Ctrl-C ends this)", flush=True)
-            print(watched.sentence, file=sys.stderr)
+            self.printing.tell(
+                "watch",
+                lambda: {"file": self.file, "address": server.address},
+                lambda: print(f"{self.file} is shown at {server.address} (Ctrl-C ends this)", flush=True),
+            )
+            self._say(watched.sentence)
             for _ in watched.states():
                 server.refresh()
-                print(watched.sentence, file=sys.stderr)
+                self._say(watched.sentence)
+
+    def _say(self, sentence: str) -> None:
+        if not self.printing.quiet:
+            print(sentence, file=sys.stderr)

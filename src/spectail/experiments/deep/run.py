@@ -37,7 +37,7 @@ from spectail.experiments.deep.training import TRAININGS, Training
 from spectail.experiments.machine import computed_on
 from spectail.experiments.optimizers import make_optimizer, wants_closure
 from spectail.experiments.resume import ResumeState, State, from_first_edition
-from spectail.files import write_content
+from spectail.files import check_writable, write_content
 from spectail.progress import TrainingProgress
 from spectail.recording.layout import Measurement, to_dataset, word_or_number
 from spectail.recording.netcdf import save_recording
@@ -120,6 +120,7 @@ def get_or_train(
     if path.exists() and load_recording(path).attrs["images_sha256"] == images.sha256:
         return path, True
     training.check_computable()
+    check_writable(path)
     with process_group(torch.device(device)) as where:
         run = FullBatchRun(training, images, where, folder / f"{training.key}.state")
         run.train(progress)

@@ -11,6 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 
+class _Output(Console):
+    """Standard output; who no longer reads it ends the command as anything else that is written does."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command."""
+        raise BrokenPipeError
+
+
 def console(least: int = 0) -> Console:
     """Standard output.
 
@@ -18,9 +26,9 @@ def console(least: int = 0) -> Console:
         least: columns that are needed, and there where it is no terminal and COLUMNS does not say how wide it is: at
             least 120, so that tables are not torn.
     """
-    out = Console(highlight=False)
+    out = _Output(highlight=False)
     known = out.is_terminal or os.environ.get("COLUMNS", "").isdigit()
-    return out if known else Console(highlight=False, width=max(least, 120))
+    return out if known else _Output(highlight=False, width=max(least, 120))
 
 
 def print_table(title: str, rows: Sequence[tuple[str, ...]]) -> None:
