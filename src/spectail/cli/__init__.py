@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import tyro
 
+from spectail.cli.imports import own_process
 from spectail.cli.printing import Printing, with_file
 from spectail.errors import SettingError, SpectailError, naming_the_extra, unknown_name
 
@@ -53,6 +54,8 @@ GO_ON = {"sweep", "reproduce"}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point. Exit codes: 0 done, 1 a fault of ours, 2 bad input or a disk that refuses, 130 interrupted."""
+    if arguments is None:
+        own_process()
     try:
         _main(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()
