@@ -1,4 +1,4 @@
-"""The page of a large recording: how long it takes to write and to open, how far it scrolls, how large it is.
+"""The page of a large recording: how long it takes to make and to open, how far it scrolls, how large it is.
 
 Of 200 matrices at 200 steps with 1,024 eigenvalues each, of an analysis of 40, and of a sweep of 1,000 runs. Opening is
 measured in a headless Chromium that runs already, from asking for the page until everything on it is drawn; without one
@@ -103,9 +103,13 @@ def rows() -> Iterator[Row]:
         path = Path(folder) / "run.nc"
         save_recording(large_recording(), path)
         page = path.with_suffix(".html")
-        written = seconds(lambda: write_page(load_recording(path), page))
+        read, written = [
+            min(taken) for taken in zip(*(_reading_and_writing(path, page) for _ in range(4)), strict=True)
+        ]
         what = f"{LAYERS} matrices × {STEPS} steps × {EIGENVALUES} eigenvalues"
-        yield Row(f"reading a recording of {what} and writing its page", written, " s", "–", True, "")
+        detail = f"{read:.2f} s and {written:.2f} s of the processor, the least of 4"
+        both = read + written
+        yield Row(f"reading a recording of {what} and writing its page", both, " s", "≤ 2", both <= 2, detail)
         yield Row("... the size of the page", page.stat().st_size / 1e6, " MB", "–", True, "")
         small = write_page(analysis_of(40), Path(folder) / "analysis.html")
         size = small.stat().st_size / 1e6
@@ -125,6 +129,15 @@ def rows() -> Iterator[Row]:
                 yield Row(f"opening the page of the {kind}", opened, " s", "≤ 2", opened <= 2, "median of 3")
                 height = float(driver.execute_script("return document.documentElement.scrollHeight"))
                 yield Row("... its height", height, " px", "≤ 2500", height <= 2500, "in a window of 1300 × 900")
+
+
+def _reading_and_writing(path: Path, page: Path) -> tuple[float, float]:
+    """Seconds of the processor: other work on the machine does not count."""
+    start = time.process_time()
+    recording = load_recording(path)
+    read = time.process_time()
+    write_page(recording, page)
+    return read - start, time.process_time() - read
 
 
 def opening(driver: Any, page: Path) -> float:

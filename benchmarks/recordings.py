@@ -57,7 +57,7 @@ def looking(recording: xr.Dataset) -> Row:
     """A look at a file with a journal beside it, as `spectail watch` takes after each measurement."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.nc"
-        write_part(recording, path, ["eigenvalues"])
+        write_part(recording, path)
         watched = WatchedRecording(path)
         watched.look()
         last = measurements_of(recording.isel(step=[-1]))[0]

@@ -109,12 +109,13 @@ def events(recording: xr.Dataset) -> list[Event]:
     happened = stored_events(recording)
     if "phase" in recording:
         notes = recording["note"] if "note" in recording else xr.full_like(recording["phase"], "")
-        tables = (one.values.reshape(len(steps), len(names)) for one in (recording["phase"], notes))
-        rows = [
-            [{"name": n, "phase": str(p), "note": str(note)} for n, p, note in zip(names, *row, strict=True)]
-            for row in zip(*tables, strict=True)
-        ]
-        for before, after, step in zip(rows, rows[1:], steps[1:], strict=False):
-            happened += events_between(before, after, int(step))
+        phase, note = (one.values.reshape(len(steps), len(names)) for one in (recording["phase"], notes))
+        for after in range(1, len(steps)):
+            changed = np.flatnonzero(phase[after - 1] != phase[after]).tolist()  # of thousands few do
+            rows = [
+                [{"name": names[i], "phase": str(phase[at, i]), "note": str(note[at, i])} for i in changed]
+                for at in (after - 1, after)
+            ]
+            happened += events_between(*rows, int(steps[after]))
     place = {name: index for index, name in enumerate(names)}
     return sorted(happened, key=lambda event: (event.step, place.get(event.matrix, len(place))))

@@ -144,7 +144,7 @@ class GrowingRecording:
             self.open()
         assert self._file is not None
         recording = self.dataset()
-        self._file.fold(lambda part: write_part(recording, part, ["eigenvalues"]))
+        self._file.fold(lambda part: write_part(recording, part))
         self.identity, self._kept = self._file.identity, len(self.matrices)
         self._unwritten.clear()
 
@@ -176,7 +176,7 @@ class GrowingRecording:
         handle, name = tempfile.mkstemp(prefix=f"{self.path.stem if self.path else self.of}-", suffix=".nc")
         os.close(handle)
         try:
-            write_part(self.dataset(), Path(name), ["eigenvalues"])
+            write_part(self.dataset(), Path(name))
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise

@@ -47,7 +47,7 @@ class GrowingAnalysis:
 
     def save(self, recording: xr.Dataset) -> None:
         """Write the file, whole or not at all. Raises OSError where it cannot be written; the rows are kept."""
-        self._file.fold(lambda part: write_part(recording, part, ["eigenvalues"]))
+        self._file.fold(lambda part: write_part(recording, part))
 
     def close(self) -> None:
         """Let go of the files."""

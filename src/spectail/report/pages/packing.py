@@ -8,7 +8,6 @@ of a page, with its largest eigenvalues singly. Not here: what goes into a page.
 from __future__ import annotations
 
 import base64
-import math
 import zlib
 from typing import Any
 
@@ -29,6 +28,10 @@ _REACH = 60  # decades to both sides of one that spectra may lie in
 _USUAL_DECADES = 6  # that a spectrum takes
 
 _SINGLY = 40  # the most eigenvalues of a spectrum that are kept as they are
+
+_PARTS = ("first", "sizes", "lengths", "counts", "tops", "largest")
+"""Of each spectrum: its first cell, how many eigenvalues and cells it has, how many lie in each of these, how many of
+the largest are kept singly, and their decimal logarithms."""
 
 _KEPT_BITS = 15  # of the 23 of a float32's fraction: four to five digits
 
@@ -115,10 +118,8 @@ class PackedSpectra:
     def __init__(self, cells: int) -> None:
         self._cells = cells
         self._bounds: dict[np.dtype[Any], NDArray[Any]] = {}
-        self._first: list[int] = []
-        self._sizes: list[int] = []
-        self._below: list[NDArray[np.int64]] = []
-        self._largest: list[NDArray[Any]] = []
+        self._count = 0
+        self._parts: dict[str, list[NDArray[Any]]] = {name: [] for name in _PARTS}
 
     def add(self, spectra: NDArray[Any], n_spikes: NDArray[Any] | None = None) -> NDArray[np.int64]:
         """Keep some spectra.
@@ -131,25 +132,37 @@ class PackedSpectra:
             the number of each; −1 where nothing of it can be drawn.
         """
         numbers = np.full(len(spectra), -1)
-        missing = np.isnan(spectra).sum(axis=1)
         wanted = np.ones(len(spectra)) if n_spikes is None else np.clip(np.nan_to_num(n_spikes), 1, _SINGLY)
         top = spectra[:, -1].astype(float) if spectra.shape[1] else np.full(len(spectra), np.nan)
-        drawable = (top > 10.0 ** (_DECADES - _REACH)) & (top < 10.0**_REACH)
-        bounds = self._bounds_in(spectra.dtype)
-        for at in np.flatnonzero(drawable):
-            values = spectra[at, missing[at] :]
-            least = max(float(values[0]), top[at] * 10.0**-_DECADES)
-            first = math.floor(math.log10(least) * self._cells)
-            last = math.floor(math.log10(top[at]) * self._cells) + 1
-            here = bounds[first + _REACH * self._cells : last + _REACH * self._cells + 1]
-            below = values.searchsorted(here)
-            below[-1] = len(values)  # whatever rounding made of the bounds
-            numbers[at] = len(self._first)
-            self._first.append(first)
-            self._sizes.append(len(values))
-            self._below.append(below)
-            self._largest.append(values[len(values) - min(int(wanted[at]), len(values)) :])
+        drawable = np.flatnonzero((top > 10.0 ** (_DECADES - _REACH)) & (top < 10.0**_REACH))
+        if not len(drawable):
+            return numbers
+        numbers[drawable] = self._count + np.arange(len(drawable))
+        self._count += len(drawable)
+        values, top, wanted = spectra[drawable], top[drawable], wanted[drawable].astype(int)
+        missing = np.isnan(values).sum(axis=1)
+        sizes = values.shape[1] - missing
+        least = np.maximum(values[np.arange(len(values)), missing].astype(float), top * 10.0**-_DECADES)
+        first, last = (np.floor(np.log10(one) * self._cells).astype(int) for one in (least, top))
+        counts = self._counts(values, missing, first, last + 1)
+        tops, largest = np.minimum(wanted, sizes), values[:, -_SINGLY:]
+        singly = largest[np.arange(largest.shape[1]) >= largest.shape[1] - tops[:, None]]
+        parts = (first, sizes, last + 1 - first, counts, tops, np.log10(singly.astype(float)))
+        for name, part in zip(_PARTS, parts, strict=True):
+            self._parts[name].append(part)
         return numbers
+
+    def _counts(
+        self, spectra: NDArray[Any], missing: NDArray[Any], first: NDArray[Any], last: NDArray[Any]
+    ) -> NDArray[Any]:
+        """How many eigenvalues lie in each cell, one spectrum after the other."""
+        bounds, middle, counts = self._bounds_in(spectra.dtype), _REACH * self._cells, []
+        ranges = zip(missing.tolist(), (first + middle).tolist(), (last + middle + 1).tolist(), strict=True)
+        for row, (start, low, high) in zip(spectra, ranges, strict=True):
+            below = row[start:].searchsorted(bounds[low:high])
+            below[-1] = len(row) - start  # whatever rounding made of the bounds
+            counts.append(below[1:] - below[:-1])
+        return np.concatenate(counts)
 
     def _bounds_in(self, dtype: np.dtype[Any]) -> NDArray[Any]:
         """The bounds of all cells; what float32 cannot hold lies past each of its spectra."""
@@ -165,16 +178,5 @@ class PackedSpectra:
         Args:
             arrays: that they are added to.
         """
-        lengths = np.array([len(below) for below in self._below], dtype=np.int64)
-        counts = np.diff(np.concatenate([*self._below, [0]]))
-        inside = np.ones(len(counts), dtype=bool)
-        inside[np.cumsum(lengths) - 1] = False  # from the last bound of one to the first of the next
-        return {
-            "cells": self._cells,
-            "first": arrays.add(np.array(self._first, dtype=np.int64)),
-            "sizes": arrays.add(np.array(self._sizes, dtype=np.int64)),
-            "lengths": arrays.add(lengths - 1),
-            "counts": arrays.add(counts[inside].astype(np.int64)),
-            "tops": arrays.add(np.array([len(one) for one in self._largest], dtype=np.int64)),
-            "largest": arrays.add(np.log10(np.concatenate([*self._largest, np.empty(0)]))),
-        }
+        parts = {name: np.concatenate([np.empty(0, int), *self._parts[name]]) for name in _PARTS}
+        return {"cells": self._cells, **{name: arrays.add(part) for name, part in parts.items()}}
