@@ -30,7 +30,7 @@ def arguments(folder, **options):
     from transformers import TrainingArguments
 
     quiet = {"report_to": [], "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True, "use_cpu": True}
-    return TrainingArguments(output_dir=str(folder / "out"), **quiet, **options)
+    return TrainingArguments(output_dir=str(folder / "out"), **{**quiet, **options})
 
 
 def trainer_of_lightning(folder, epochs, callbacks):
@@ -247,6 +247,68 @@ def test_whom_the_hugging_face_trainer_reports_to_has_the_measurements_at_its_st
     measured = {step for step, names in report.steps.items() if "spectail/net.weight/stable_rank" in names}
     assert measured == set(load_recording(tmp_path / "run.nc").step.values.tolist()) == {0, 3, 4}
     assert "spectail/" not in capfd.readouterr().out, "what prints logs does not print these"
+
+
+@pytest.mark.filterwarnings("ignore")  # of transformers itself
+@pytest.mark.parametrize("event", ["on_evaluate", "on_epoch_end", "on_step_end"])
+def test_where_a_later_callback_stops_the_training_the_last_step_is_reported_and_not_the_best(event, tmp_path):
+    pytest.importorskip("accelerate")
+    transformers = pytest.importorskip("transformers")
+    from spectail import SpectralTrainerCallback
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.net = nn.Linear(30, 20)
+
+        def forward(self, x, labels):
+            return {"loss": (self.net(x) - labels).square().mean(), "logits": x}
+
+    class Report(transformers.TrainerCallback):
+        def __init__(self):
+            self.ranks, self.is_over = {}, False
+
+        def on_log(self, args, state, control, logs, **_):
+            assert not self.is_over
+            if "spectail/net.weight/stable_rank" in logs:
+                self.ranks[state.global_step] = logs["spectail/net.weight/stable_rank"]
+
+        def on_train_end(self, *_, **__):
+            self.is_over = True
+
+    class Stop(transformers.TrainerCallback):
+        rank = None
+
+    def stop(self, args, state, control, model, **_):
+        if state.global_step == 4:
+            control.should_training_stop = True
+            eigenvalues = torch.linalg.svdvals(model.net.weight.detach().double()).square()
+            self.rank = (eigenvalues.sum() / eigenvalues.max()).item()
+        return control
+
+    setattr(Stop, event, stop)
+    report, stopping = Report(), Stop()
+    path = tmp_path / "run.nc"
+    callback = SpectralTrainerCallback(when=every(3), path=path, nulls=False, layers="net.weight")
+    best = {
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "loss",
+        "greater_is_better": False,
+    }  # the steps are too wide
+    times = {"eval_strategy": "steps", "eval_steps": 2, "save_strategy": "steps", "save_steps": 2}
+    rows = [{"x": x, "labels": x[:20]} for x, _ in data()][:16]
+    args = arguments(
+        tmp_path, num_train_epochs=3, per_device_train_batch_size=4, learning_rate=0.1, **times, **best
+    )  # four steps an epoch
+    trainer = transformers.Trainer(
+        model=Model(), args=args, train_dataset=rows, eval_dataset=rows[:4], callbacks=[report, callback, stopping]
+    )
+    trainer.train()
+    recording = load_recording(path)
+    assert trainer.state.best_model_checkpoint.endswith("checkpoint-2"), "these weights are put back"
+    assert recording.step.values.tolist() == [*report.ranks] == [0, 3, 4]
+    assert recording.stable_rank.values[-1, 0] == report.ranks[4] == pytest.approx(stopping.rank, rel=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore")  # of lightning itself

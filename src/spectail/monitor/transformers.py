@@ -74,11 +74,18 @@ class SpectralTrainerCallback(TrainerCallback):
         self._log(_callbacks(), args, state, control, kwargs)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Hand on what was measured, as the trainer counts the step now; the last step while its reports are open."""
+        """Hand on what was measured, as the trainer counts the step now; the last step while its reports are open.
+
+        Training may be stopped by another callback, at an evaluation or at the end of an epoch too, and the best
+        weights may be put back before it ends: so each time that may be the last before that is looked at.
+        """
         if control.should_training_stop:
             self._runs.end()
         if self._unlogged:
-            self._log(_callbacks(), args, state, control, kwargs)
+            others = {name: value for name, value in kwargs.items() if name not in ("logs", "metrics")}
+            self._log(_callbacks(), args, state, control, others)
+
+    on_evaluate = on_save = on_epoch_end = on_log = on_step_end
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -228,10 +228,17 @@ function drawBeside() {
     return;
   }
   const of = companions(chosen.i), x = stepAxis(steps, stepRange(steps)), here = { kind: "rule", x: steps[chosen.at], dash: "dash" };
+  const across = stepRange(steps), constant = (v) => across.map(() => v);
   const draw = (slot, title, lines, q) => {
-    const layers = lines.map(({ name, i, label }, k) => { const look = palette.series[k % palette.series.length], y = line(name, i); return { kind: "line", x: steps, y, colour: look.colour, name: label, text: (at) => "step " + steps[at] + "\n" + label + " " + show(y[at], 3) }; });
-    const dots = steps.length <= 60 ? layers.map((one, k) => ({ kind: "points", x: one.x, y: one.y, colour: one.colour, symbol: palette.series[k % palette.series.length].symbol, size: 3.5, outline: 0 })) : [];
-    chart(byId("beside-" + slot), { title, height: 230, layers: [...layers, ...dots, here], x, y: { ...axisOf(q, layers.flatMap((one) => one.y)), title: "" } });
+    const curves = [], chance = []; // and where each would lie by chance, in its colour
+    lines.forEach(({ name, i, label }, k) => {
+      const { colour, symbol } = palette.series[k % palette.series.length], y = line(name, i), band = matrices[i].nulls[name];
+      curves.push({ kind: "line", x: steps, y, colour, name: label, text: (at) => "step " + steps[at] + "\n" + label + " " + show(y[at], 3) });
+      if (steps.length <= 60) curves.push({ kind: "points", x: steps, y, colour, symbol, size: 3.5, outline: 0 });
+      if (band) chance.push({ kind: "band", x: across, low: constant(band[0]), high: constant(band[2]), colour: colour + "38" }, { kind: "line", x: across, y: constant(band[1]), colour, dash: "dot", width: 1.2, name: label + " by chance, ± 2 sd" });
+    });
+    const values = [...curves.flatMap((one) => one.y), ...chance.flatMap((one) => one.low ? [...one.low, ...one.high] : one.y)];
+    chart(byId("beside-" + slot), { title, height: 230, layers: [...chance, ...curves, here], x, y: { ...axisOf(q, values), title: "" } });
     byId("beside-" + slot).setAttribute("aria-label", title + " over steps");
   };
   const tensorOf = (i) => matrices[i].tensor, known = (name) => (i) => stored.series[name] && line(name, i).some((v) => v !== null);

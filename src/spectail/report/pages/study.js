@@ -39,7 +39,8 @@ function drawCurves(run, at) {
     layers.push({ kind: "rule", x: steps[at], dash: "dot" });
     const there = values.filter((v) => v !== null), low = Math.min(...there), high = Math.max(...there), margin = 0.06 * (high - low) || 0.1;
     const y = there.length ? { range: log ? [low / 1.1, high * 1.1] : [low - margin, high + margin], log } : { range: [0, 1] };
-    chart(byId(id), { height: place === 2 ? 155 : 138, layers, x: { range: [steps[0], Math.max(last, steps[0] + 1)], map, title: place === 2 ? "step" : "", ...ticks }, y: { ...y, title } });
+    const [from, to] = [steps[0], Math.max(last, steps[0] + 1)].map(map), around = 0.02 * (to - from), back = run.long ? (at) => 10 ** at - 1 : (at) => at;
+    chart(byId(id), { height: place === 2 ? 155 : 138, layers, x: { range: [back(from - around), back(to + around)], map, title: place === 2 ? "step" : "", ...ticks }, y: { ...y, title } });
   });
 }
 
