@@ -5,7 +5,6 @@ import io
 import json
 import os
 import signal
-import threading
 
 import pytest
 import torch
