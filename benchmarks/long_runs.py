@@ -96,7 +96,7 @@ def keep(name: str, finish: Callable[[], list[StackedRun]], store: Store) -> Non
     for run in runs:
         store.put(run.recording)
         (store.root / "partial" / f"{run.experiment.key}.nc").unlink(missing_ok=True)
-    write_netcdf(curves_of(runs), store.root / "curves" / f"{name}.nc", compressed=["objective"])
+    write_netcdf(curves_of(runs), store.root / "curves" / f"{name}.nc")
 
 
 def curves_of(runs: Sequence[StackedRun], kept: int = 2000) -> xr.Dataset:

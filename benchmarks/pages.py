@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import xarray as xr
 
-from benchmarks.timing import Row, seconds
+from benchmarks.timing import Row
 from spectail.analysis.analysis_objects import Analysis
 from spectail.analysis.model import analyze
 from spectail.experiments.experiment import Experiment
