@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+import threading
 
 import pytest
 import torch
