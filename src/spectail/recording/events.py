@@ -112,10 +112,10 @@ def events(recording: xr.Dataset) -> list[Event]:
         phase, note = (one.values.reshape(len(steps), len(names)) for one in (recording["phase"], notes))
         for after in range(1, len(steps)):
             changed = np.flatnonzero(phase[after - 1] != phase[after]).tolist()  # of thousands few do
-            rows = [
+            earlier, later = (
                 [{"name": names[i], "phase": str(phase[at, i]), "note": str(note[at, i])} for i in changed]
                 for at in (after - 1, after)
-            ]
-            happened += events_between(*rows, int(steps[after]))
+            )
+            happened += events_between(earlier, later, int(steps[after]))
     place = {name: index for index, name in enumerate(names)}
     return sorted(happened, key=lambda event: (event.step, place.get(event.matrix, len(place))))
