@@ -111,6 +111,33 @@ def test_the_largest_overlap_is_marked():
     assert (ax.lines[0].get_xdata()[0], ax.lines[0].get_ydata()[0]) == (5, 3)
 
 
+def test_all_overlaps_are_shown_each_cell_the_mean_of_what_is_known_of_it():
+    overlaps = np.full((1000, 1000), 2e-3)
+    overlaps[0, 0], overlaps[:, 700:] = 0.9, np.nan
+    ax = axes()
+    image = draw_overlaps(ax, overlaps, size=None)
+    cells = image.get_array()
+    assert cells[0, 0] == pytest.approx(0.9), "the leading directions have cells of their own"
+    assert cells[-1, 0] == pytest.approx(2e-3)
+    assert np.ma.getmaskarray(cells)[:, -1].all()
+    assert ax.get_xlim()[1] > 999
+    assert ax.get_xscale() == "log"
+
+
+def test_a_spike_far_from_the_bulk_has_a_part_of_a_linear_axis_of_its_own():
+    values = np.append(BULK, 20 * LAW.edges[1])
+    ax = draw_spectrum(axes(), values, law=LAW, axis="linear", **spikes_of(values))
+    (triangles,) = (line for line in ax.lines if line.get_marker() == "v")
+    at = {x: ax.transAxes.inverted().transform(ax.transData.transform((x, 0)))[0] for x in (LAW.edges[1], values[-1])}
+    assert triangles.get_xdata() == pytest.approx([values[-1]])
+    assert at[LAW.edges[1]] > 0.7, "the bulk keeps its place"
+    assert 0.8 < at[values[-1]] < 1.0
+    assert not ax.texts
+    many = np.append(np.tile(BULK, 10), np.geomspace(10, 20, 9) * LAW.edges[1])
+    (further,) = draw_spectrum(axes(), many, law=LAW, axis="linear", **spikes_of(many)).texts
+    assert further.get_text().startswith("9 further")
+
+
 def test_the_part_past_a_rank_is_empty_and_says_so():
     overlaps = np.full((60, 60), 1e-3)
     overlaps[2, 4] = 0.9

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LogNorm
+from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from spectail.analysis.two_layer_nulls import ChanceOfOverlaps, largest_overlap, overlaps_of_pair
@@ -56,6 +57,8 @@ def overlaps(x: Any, *, pair: int = -1, side: str = "left", ax: Axes | None = No
 
 _SIDES = ("left", "right")
 
+_MOST_CELLS = 61  # of a picture of all overlaps, a row, and one
+
 
 def overlap_symbol(side: str, w_step: int, m_step: int) -> str:
     """O(U_W, U_M) or O(V_W, V_M) of two steps, as mathtext."""
@@ -70,33 +73,56 @@ def title_of_overlaps(run: xr.Dataset, pair: int, side: str) -> str:
     return f"{symbol}, max {largest_overlap(overlaps):.2g} (by chance {chance.largest:.2g})"
 
 
-def draw_overlaps(ax: Axes, overlaps: ArrayLike, size: int = 50) -> QuadMesh:
-    """The leading block of an overlap matrix, strongest directions at the upper left.
+def draw_overlaps(ax: Axes, overlaps: ArrayLike, size: int | None = 50) -> QuadMesh:
+    """The leading block of an overlap matrix, or all of it, strongest directions at the upper left.
 
     Args:
         ax: where to draw.
         overlaps: O (b × b), rows for W, columns for M; NaN past a rank, where the picture is empty and says so.
-        size: how many directions of each to show.
+        size: how many directions of each to show; None for all, on logarithmic axes, where a cell shows the mean
+            of the directions in it.
 
     Returns:
         the image, for a colour bar; the scale is logarithmic from 1e-4 to 1.
     """
-    block = np.asarray(overlaps, dtype=np.float64)[:size, :size]
-    rows, cols = block.shape
+    values = np.asarray(overlaps, dtype=np.float64)
+    block = values[:size, :size] if size else values
+    rows, cols = (np.arange(n + 1) if size else _cells(n) for n in block.shape)
     image = ax.pcolormesh(
-        np.arange(cols + 1) + 0.5, np.arange(rows + 1) + 0.5, np.maximum(block, 1e-12), norm=LogNorm(1e-4, 1.0),
-        cmap="cividis", rasterized=True,
+        cols + 0.5, rows + 0.5, np.maximum(block if size else _means(block, rows, cols), 1e-12),
+        norm=LogNorm(1e-4, 1.0), cmap="cividis", rasterized=True,
     )  # fmt: skip
+    if not size:
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.invert_yaxis()
     ax.set_aspect("equal")
     ax.set_xlabel("direction of $M$")
-    ax.set_ylabel("direction of $W$")
+    ax.set_ylabel("direction of $W$" if size else "direction of $W$\n(cells: means)")
     known = np.isfinite(block)
     if known.any():
         i, j = np.unravel_index(int(np.nanargmax(block)), block.shape)
         ax.plot(j + 1, i + 1, "s", mfc="none", mec=MARKED, ms=5)
-    _draw_ranks(ax, known)
+    if size:
+        _draw_ranks(ax, known)
     return image
+
+
+def _cells(n: int) -> NDArray[np.int64]:
+    """Where cells of n directions begin, growing as a power, and where the last one ends."""
+    return np.unique(np.geomspace(1, n + 1, _MOST_CELLS).round().astype(np.int64)) - 1
+
+
+def _means(values: NDArray[np.float64], rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The mean of what is known of each cell; NaN where nothing is."""
+    known = np.isfinite(values)
+    sums, counts = (
+        np.add.reduceat(np.add.reduceat(v, rows[:-1], axis=0), cols[:-1], axis=1)
+        for v in (np.where(known, values, 0.0), known.astype(np.float64))
+    )
+    return np.where(counts > 0, sums / np.maximum(counts, 1.0), np.nan)
 
 
 def _draw_ranks(ax: Axes, known: NDArray[np.bool_]) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from spectail.errors import SettingError
@@ -35,6 +35,10 @@ _Values = NDArray[np.float64]
 
 # Past this many bulk edges an eigenvalue would squeeze a linear axis: it is named at the margin.
 LINEAR_REACH = 3.0
+
+MOST_BEYOND = 3  # so few have a part of the axis of their own, beyond a break
+
+_UNBROKEN = 0.8  # of the axis
 
 MOST_SPIKES = 10
 
@@ -191,12 +195,36 @@ def _draw_linear(
     ax.set_xlabel(r"$\lambda$")
     ax.set_ylabel(r"density of $\lambda$")
     beyond = final[final > shown]
-    if len(beyond):
+    if 0 < len(beyond) <= MOST_BEYOND:
+        _break_axis(ax, shown, float(final[-1]))
+    elif len(beyond):
         count = "" if len(beyond) == 1 else f"{len(beyond)} further, "
         label = f"{count}$\\lambda_1 = {_scientific(beyond[-1])}$ $\\rightarrow$"
         place = ax.annotate(label, (0.99, 0.3), xycoords="axes fraction", ha="right", color=FINAL, fontsize=7, zorder=6)
         place.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
         place.set_in_layout(False)
+
+
+def _break_axis(ax: Axes, shown: float, last: float) -> None:
+    """Give the last fifth of a linear axis to what lies beyond the rest of it, with two strokes between."""
+    end = shown + 1.15 * (last - shown)
+
+    def forward(x: ArrayLike) -> _Values:
+        v = np.asarray(x, dtype=np.float64)
+        return np.where(v <= shown, _UNBROKEN * v / shown, _UNBROKEN + (1 - _UNBROKEN) * (v - shown) / (end - shown))
+
+    def backward(y: ArrayLike) -> _Values:
+        v = np.asarray(y, dtype=np.float64)
+        return np.where(
+            v <= _UNBROKEN, shown * v / _UNBROKEN, shown + (end - shown) * (v - _UNBROKEN) / (1 - _UNBROKEN)
+        )  # fmt: skip
+
+    ax.set_xscale("function", functions=(forward, backward))
+    ax.set_xlim(0.0, end)
+    ticks = [tick for tick in MaxNLocator(4).tick_values(0.0, shown) if 0 <= tick < 0.95 * shown]
+    ax.set_xticks([*ticks, last], [*(f"{tick:g}" for tick in ticks), f"${_scientific(last)}$"])
+    look: dict[str, Any] = {"transform": ax.transAxes, "clip_on": False, "color": LAW, "ls": "none", "zorder": 8}
+    ax.plot([_UNBROKEN - 0.006, _UNBROKEN + 0.006], [0, 0], marker=[(-1, -2), (1, 2)], ms=6, mew=0.8, **look)
 
 
 def _scientific(value: float) -> str:
@@ -238,4 +266,5 @@ def _mark_spikes(ax: Axes, final: _Values, n_spikes: int, axis: AxisScale) -> No
     ax.plot(x, np.full(len(x), 0.02), "|", ms=5, mew=0.5, zorder=5, label="spikes, past that edge", **across)
     if gap.any():
         detached = x[np.argmax(gap) :]
-        ax.plot(detached, np.full(len(detached), 0.05), "v", mec="white", mew=0.3, ms=5, zorder=6, **across)
+        look: dict[str, Any] = {"mec": "white", "mew": 0.3, "ms": 5, "label": "above a gap of 10 %"}
+        ax.plot(detached, np.full(len(detached), 0.05), "v", zorder=6, **look, **across)

@@ -68,11 +68,12 @@ def overlap_row(label: str, panels: Sequence[tuple[Experiment, Overlap]]) -> Dra
     """A row of overlap matrices."""
 
     def draw(runs: Runs) -> Figure:
-        figure, axes = new_figure(1, len(panels), 2.3)
+        figure, axes = new_figure(1, len(panels), 2.6)
         images = []
         for index, (experiment, (pair, side)) in enumerate(panels):
             images.append(overlap_panel(axes[index], index, runs, experiment, pair, side))
             axes[index].set_ylabel(axes[index].get_ylabel() if index == 0 else "")
+            axes[index].tick_params(labelleft=index == 0)
         drawn = [one for one in images if one is not None]
         if drawn:
             draw_overlap_bar(drawn[0][0], axes, [chance for _, chance in drawn], shrink=0.75, extend="min")

@@ -23,8 +23,8 @@ from spectail.study.records import CURVES
 from spectail.study.runs import Runs
 from spectail.study.settings import PAPER, in_protocol
 
-_BY_RUN = ("steps", "record", "overlaps")
-"""Fields that say what is kept of a run, in which runs of one table may differ."""
+_BY_RUN = ("steps", "record", "overlaps", "schedule")
+"""Fields that say what is kept of a run, in which runs of one table may differ; a schedule is told by its options."""
 
 
 def runs_of_curves(artifacts: Iterable[Artifact], folder: Path) -> dict[str, xr.Dataset]:

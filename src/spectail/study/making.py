@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -179,8 +180,18 @@ def draw(artifact: Artifact, runs: Mapping[Protocol, Runs], folder: Path) -> lis
                 size = "" if scale.divisor == 1 else " at the paper's size"
                 title = without_other_values(figure.get_suptitle(), scale)
                 figure.suptitle(f"With {scale.variation}{size}; all else as in\n{title}", fontsize=8)
+            figure.suptitle(wrapped(figure.get_suptitle()), fontsize=8)
             paths += save_figure(figure, folder / picture_stem(artifact.name, protocol))
     return paths
+
+
+def wrapped(title: str, width: int = 110) -> str:
+    r"""A title whose lines fit the width of a figure.
+
+    >>> wrapped("n = 400, d = 200; protocol: published", 20)
+    'n = 400, d = 200;\nprotocol: published'
+    """
+    return "\n".join(part for line in title.splitlines() for part in textwrap.wrap(line, width))
 
 
 def without_other_values(title: str, scale: Scale) -> str:

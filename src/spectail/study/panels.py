@@ -62,7 +62,7 @@ def mark_diverged(ax: Axes, run: xr.Dataset) -> Axes:
 def overlap_panel(
     ax: Axes, index: int, runs: Runs, experiment: Experiment, pair: tuple[int, int], side: Side
 ) -> tuple[QuadMesh, ChanceOfOverlaps] | None:
-    """The leading block of an overlap matrix, its largest entry, what theory predicts of it after one step, and chance.
+    """All of an overlap matrix, its largest entry, what theory predicts of it after one step, and chance.
 
     Returns:
         the image and what independent directions would have, for a colour bar; None where the run diverged before.
@@ -72,15 +72,13 @@ def overlap_panel(
     if not overlaps.size:
         mark_diverged(ax, runs[experiment])
         return None
-    image, chance = draw_overlaps(ax, overlaps), runs.chance_of_overlaps(experiment, pair, side)
+    image, chance = draw_overlaps(ax, overlaps, size=None), runs.chance_of_overlaps(experiment, pair, side)
     text = f"max {largest_overlap(overlaps):.2g}"
     run = runs.as_run(experiment)
     if pair == (1, 0) and run.optimizer in UPDATE_NAMES and has_prediction(run):
         prediction = predict_one_step(runs.as_run(experiment))
-        text += f"\npredicted {prediction.left_overlap if side == 'left' else prediction.right_overlap:.2g}"
-    text += f"\nby chance {chance.largest:.2g}"
-    label = ax.text(0.97, 0.04, text, ha="right", transform=ax.transAxes, fontsize=6.5, color="white")
-    label.set_bbox({"facecolor": "black", "alpha": 0.6, "edgecolor": "none", "pad": 1.5})
+        text += f", predicted {prediction.left_overlap if side == 'left' else prediction.right_overlap:.2g}"
+    ax.set_xlabel(f"direction of $M$\n{text},\nby chance {chance.largest:.2g}")
     return image, chance
 
 

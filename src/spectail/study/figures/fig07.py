@@ -26,7 +26,7 @@ GD, ADAM = WIDE.replace(optimizer="gd", lr=5000), WIDE.replace(optimizer="adam",
 def draw(runs: Runs) -> Figure:
     figure, axes = new_figure(2, 3, 4.2)
     for row, experiment in enumerate((GD, ADAM)):
-        esd_panel(axes[3 * row], 3 * row, runs, experiment, STEP, "log10")
+        _all_of_it(axes[3 * row], 3 * row, runs, experiment)
         esd_panel(axes[3 * row + 1], 3 * row + 1, runs, experiment, STEP, "linear")
         _survival(axes[3 * row + 2], 3 * row + 2, runs, experiment)
         for ax in axes[3 * row : 3 * row + 3]:
@@ -34,6 +34,22 @@ def draw(runs: Runs) -> Figure:
     shared_legend(figure, axes)
     figure.suptitle(f"Fig. 7 – weight normalisation. {settings_line(runs, GD)}", fontsize=8)
     return figure
+
+
+def _all_of_it(ax: Axes, index: int, runs: Runs, experiment: Experiment) -> None:
+    """The whole spectrum on linear axes, as the paper shows it: few eigenvalues take all of the axis."""
+    run = runs[experiment]
+    panel_title(ax, index, f"{OPTIMIZER_LOOKS[experiment.optimizer][2]}, all eigenvalues")
+    if STEP not in run.step.values:
+        mark_diverged(ax, run)
+        return
+    values = spectrum_at(run, STEP)
+    heights, edges = np.histogram(values, 100, density=True)
+    ax.stairs(heights, edges, fill=True, color=FINAL, alpha=0.55, label="trained")
+    ax.ticklabel_format(axis="both", style="sci", scilimits=(-2, 4), useMathText=True)
+    ax.yaxis.set_offset_position("right")
+    ax.set_xlabel(r"$\lambda$")
+    ax.set_ylabel(r"density of $\lambda$")
 
 
 def _survival(ax: Axes, index: int, runs: Runs, experiment: Experiment) -> None:

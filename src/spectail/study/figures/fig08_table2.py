@@ -61,7 +61,7 @@ def draw(runs: Runs) -> Figure:
         ax.plot(x, slope * x, color=LAW, ls="--", lw=0.9, label="predicted")
         ax.text(0.05, 0.9, f"predicted slope {slope:.3f}", transform=ax.transAxes, va="top")
         ax.set_xlabel(r"$\sqrt{hd}$")
-        ax.set_ylabel(r"$\Vert\tilde{G}_0\Vert$")
+        ax.set_ylabel(rf"$\Vert\tilde{{G}}_0\Vert_{'F' if name == 'Frobenius' else '2'}$")
     shared_legend(figure, axes)
     figure.suptitle(
         f"Fig. 8 – one FB-Adam step, sizes of Table 2, {len(runs.seeds)} repeats; protocol: {runs.protocol}", fontsize=8

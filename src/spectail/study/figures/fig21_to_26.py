@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import ks_2samp
 
 from spectail.experiments.experiment import Experiment
-from spectail.plots.look import new_figure, shared_legend
+from spectail.plots.look import new_figure, panel_title, shared_legend
+from spectail.plots.spectrum_plot import AxisScale, draw_spectrum
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
 from spectail.study.criteria import AN_ORDER, ORDER
 from spectail.study.figure_kinds import ten_step_sweep, trajectory_spectrum_overlaps
-from spectail.study.panels import esd_panel, settings_line
+from spectail.study.panels import esd_panel, mark_diverged, settings_line
 from spectail.study.runs import SIDES, Runs, Values, spectrum_at
 from spectail.study.settings import AFTER, FIG25_RUN, FIG26_RUN, FIRST_UPDATE, S2, TEN_STEPS
 from spectail.study.verdicts import all_of, clear, each_clear, mean_inside, mean_std, means, rises
@@ -103,17 +107,30 @@ FIG24_RUNS = [TEN_STEPS.replace(optimizer="adam", lr=lr) for lr in (1.0, 10.0, 1
 def draw(runs: Runs) -> Figure:
     figure, axes = new_figure(2, 4, 4.0)
     for index in range(8):
-        ax = esd_panel(axes[index], index, runs, FIG24_RUNS[index % 4], 10, "log10", initial=index < 4)
+        ax = (esd_panel if index < 4 else _shape_panel)(axes[index], index, runs, FIG24_RUNS[index % 4], 10, "log10")
         shorter = ax.get_title("left").replace("FB-Adam, ", "").removesuffix(f", $t$ = {runs.scale.step(10)}")
         ax.set_title(shorter, loc="left")
         ax.set_ylabel(ax.get_ylabel() if index % 4 == 0 else "")
     shared_legend(figure, axes)
     figure.suptitle(
-        f"Fig. 24 – FB-Adam, t = {runs.scale.step(10)}; below without the initial spectrum.\n"
+        f"Fig. 24 – FB-Adam, t = {runs.scale.step(10)}; below over the median, to compare shapes.\n"
         f"{settings_line(runs, TEN_STEPS)}",
         fontsize=8,
     )
     return figure
+
+
+def _shape_panel(ax: Axes, index: int, runs: Runs, experiment: Experiment, step: int, axis: AxisScale) -> Axes:
+    """The spectrum over its median, with the initial one and its law over theirs."""
+    run, at = runs[experiment], runs.scale.step(step)
+    panel_title(ax, index, rf"$\eta$ = {runs.scale(experiment).lr:.4g}")
+    if at not in run.step.values:
+        return mark_diverged(ax, run)
+    initial, final, law = spectrum_at(run, 0), spectrum_at(run, at), runs.law(experiment)
+    of_median = replace(law, variance=law.variance / float(law.quantile(0.5)))
+    draw_spectrum(ax, final / np.median(final), initial=initial / np.median(initial), law=of_median, axis=axis)
+    ax.set_xlabel(r"$\log_{10}\,\lambda/$median")
+    return ax
 
 
 def bulk_distance(spectrum: Values, start: Values) -> float:

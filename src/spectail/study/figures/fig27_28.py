@@ -106,11 +106,11 @@ PANELS = {"training points": POINTS, "ridge": RIDGES, "label noise": NOISES, "de
 
 
 def draw_fig28(runs: Runs) -> Figure:
-    figure, axes = new_figure(2, 2, 5.0)
+    figure, axes = new_figure(2, 2, 5.4)
     for index, (title, named) in enumerate(PANELS.items()):
         ax = panel_title(axes[index], index, f"{title} (solid: train, dashed: test)")
         shown = {f"n = {runs.scale(e).n}" if named is POINTS else label: e for label, e in named.items()}
-        trajectory_panel(ax, runs, shown).legend(fontsize=6, ncols=2)
+        trajectory_panel(ax, runs, shown).legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=6, ncols=4)
     e = runs.scale(FIG25_RUN)
     figure.suptitle(
         f"Fig. 28 – FB-Adam, η = 1, {len(runs.seeds)} repeats ± one standard deviation. d = {e.d}, h = {e.h}; "
