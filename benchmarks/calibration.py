@@ -1,10 +1,10 @@
 """What a row says of matrices that are known for what they are: `python -m benchmarks.calibration [PART …]`.
 
-Parts: families, noise, spikes, power, untrained. Each cell of a table is a line of docs/results/calibration.jsonl as
-soon as it is measured; the same command after a kill goes on where it was, and `--again` measures anew what is there.
-`--tables` writes the tables into docs/calibration.md, from those lines.
+Parts: families, noise, spikes, power, errors, returns, untrained. Each cell of a table is a line of
+docs/results/calibration.jsonl as soon as it is measured; the same command after a kill goes on where it was, and
+`--again` measures anew what is there. `--tables` writes the tables into docs/calibration.md, from those lines.
 
-Not here: the families, which are in `families`, and untrained models, in `untrained`.
+Not here: the families, which are in `families`, untrained models, in `untrained`, and trainings, in `watched`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import spectail
+from benchmarks import watched
 from benchmarks.families import (
     SHAPES,
     Array,
@@ -35,7 +37,10 @@ from benchmarks.families import (
     share_of,
 )
 from benchmarks.families import between as uniform
+from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.row import measure_matrix
+from spectail.spectra.nulls import gaussian_spectrum
+from spectail.spectra.tails import KS_SPREAD, hill, ks_fit, standard_error
 from spectail.weights.matrix import WeightMatrix
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -160,6 +165,48 @@ def _spikes(name: str, draw: Callable[[Stream, Shape], Array], shape: str, draws
     return measure
 
 
+def errors(shapes: Iterable[str], _: Iterable[str], draws: int) -> Iterator[tuple[Cell, Callable[[], Cell]]]:
+    """How exponents of fresh untrained matrices spread, beside the standard errors that are printed."""
+    for shape in shapes:
+        if SHAPES[shape][0] == 1:
+            yield {"part": "errors", "shape": shape, "draws": draws or 1000}, _spreads(SHAPES[shape], draws or 1000)
+
+
+def _spreads(shape: Shape, draws: int) -> Callable[[], Cell]:
+    def measure() -> Cell:
+        stream, null = np.random.default_rng(17), nulls_of_shape(*shape[1:]).hill
+        spectra = (gaussian_spectrum(*shape[1:], stream) for _ in range(draws))
+        alphas = np.array([(hill(spectrum), ks_fit(spectrum).alpha) for spectrum in spectra])
+        printed = np.array([(standard_error(a, null.spread), standard_error(ks, KS_SPREAD)) for a, ks in alphas])
+        spread = np.sqrt(np.expm1(np.log(alphas - 1.0).var(0, ddof=1)))  # of a lognormal law, over its median's size
+        relative = np.median(printed / (alphas - 1.0), 0)
+        both = {"printed": relative, "spread": spread}
+        return {f"{of}_{what}": round(float(both[what][i]), 4) for i, of in enumerate(("hill", "ks")) for what in both}
+
+    return measure
+
+
+def returns(_: Iterable[str], names: Iterable[str], draws: int) -> Iterator[tuple[Cell, Callable[[], Cell]]]:
+    """How often a matrix that is watched returns to a phase that it left, with hysteresis and without."""
+    for name, optimizer in watched.OPTIMIZERS.items():
+        if any(part in name for part in names):
+            count = draws or 3
+            yield {"part": "returns", "of": name, "draws": count}, _returns(optimizer, count)
+
+
+def _returns(optimizer: watched.Optimizer, draws: int) -> Callable[[], Cell]:
+    def measure() -> Cell:
+        counts = np.zeros(4, int)
+        for seed in range(draws):
+            states = watched.training(optimizer, seed)
+            counts += [
+                n for slowly in (True, False) for n in watched.returns(watched.phases(states, hysteresis=slowly))
+            ]
+        return dict(zip(("changes", "returns", "changes_without", "returns_without"), counts.tolist(), strict=True))
+
+    return measure
+
+
 def untrained(_: Iterable[str], names: Iterable[str], __: int) -> Iterator[tuple[Cell, Callable[[], Cell]]]:
     """Models at their default initialisation: rows that have any label but random-like."""
     from benchmarks.untrained import models
@@ -181,7 +228,15 @@ def _labels(make: Callable[[], torch.nn.Module]) -> Cell:
     }
 
 
-PARTS = {"families": confusion, "noise": noise, "spikes": false_spikes, "power": power, "untrained": untrained}
+PARTS = {
+    "families": confusion,
+    "noise": noise,
+    "spikes": false_spikes,
+    "power": power,
+    "errors": errors,
+    "returns": returns,
+    "untrained": untrained,
+}
 
 
 def read(path: Path = CELLS) -> dict[str, Cell]:

@@ -65,6 +65,27 @@ def of_power(cells: Mapping[str, Cell]) -> str:
     return _by_shape(cells, "power")
 
 
+def of_errors(cells: Mapping[str, Cell]) -> str:
+    """Printed and true, of each exponent."""
+    rows = []
+    for cell in _of(cells, "errors"):
+        pairs = [(cell[f"{of}_printed"], cell[f"{of}_spread"]) for of in ("hill", "ks")]
+        rows.append(
+            [cell["shape"], cell["draws"], *[f"{one:.3f}" for printed, true in pairs for one in (printed, true)]]
+        )
+    return _table(["shape", "draws", "Hill, printed", "Hill, true", "KS, printed", "KS, true"], rows)
+
+
+def of_returns(cells: Mapping[str, Cell]) -> str:
+    """Changes of phase and returns, a row a kind of training, then all together."""
+    names = ("changes", "returns", "changes_without", "returns_without")
+    rows = [[cell["of"], cell["draws"], *[cell[name] for name in names]] for cell in _of(cells, "returns")]
+    total = ["together", *[sum(column) for column in list(zip(*rows, strict=True))[1:]]]
+    return _table(
+        ["training", "runs", "changes", "returns", "changes, by itself", "returns, by itself"], [*rows, total]
+    )
+
+
 def of_untrained(cells: Mapping[str, Cell]) -> str:
     """Models with a row that is not random-like, then all together."""
     models = _of(cells, "untrained")
@@ -86,6 +107,8 @@ TABLES = {
     "noise": of_noise,
     "spikes": of_spikes,
     "power": of_power,
+    "errors": of_errors,
+    "returns": of_returns,
     "untrained": of_untrained,
 }
 

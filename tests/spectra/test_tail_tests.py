@@ -7,6 +7,8 @@ import torch
 from scipy import stats
 
 from spectail.spectra import bootstrap_p_value, ks_fit, likelihood_ratios, tail_kind
+from spectail.spectra.population_fits import IndependentFit
+from spectail.spectra.tail_tests import TailKind, _tested
 from spectail.spectra.tails import hill
 
 with warnings.catch_warnings():
@@ -97,6 +99,34 @@ def test_a_population_that_ends_at_an_edge_has_no_tail(name):
     assert answer.kind == "none"
     assert math.isnan(answer.p_value)
     assert answer.law
+
+
+class OfDistances(IndependentFit):
+    """A fit whose draws are as far from it as independent values between 0 and 1."""
+
+    kind, words, alpha = "lognormal", "lognormal", math.nan
+
+    def __init__(self):
+        pass
+
+    def refine(self, logs, size):
+        pass
+
+    def draw(self, size, slices, stream):
+        return np.full(60, stream.random())
+
+    def distance(self, logs):
+        return logs[0]
+
+
+def test_more_are_drawn_where_none_of_the_draws_is_as_far():
+    """A law that one in ten draws is as far from is ruled out by 0.9¹⁵ of those who draw five, 0.9⁵ would be 0.59."""
+    spectrum = np.full(60, 0.9)
+    answers = [_tested(TailKind(""), OfDistances(), spectrum, 1, 5, np.random.default_rng(seed)) for seed in range(300)]
+    ruled_out = sum(answer.kind == "none" for answer in answers)
+    assert stats.binomtest(ruled_out, 300, 0.9**15).pvalue > 1e-4
+    assert {answer.draws for answer in answers} == set(range(5, 16))  # no more than it takes
+    assert all(answer.p_value > 1 / 16 for answer in answers if answer.kind != "none")
 
 
 def test_a_law_that_none_of_its_draws_is_as_far_from_is_ruled_out():

@@ -246,7 +246,8 @@ def judge(
         alike = undecided(unknown, "all eigenvalues are alike: the matrix is orthogonal")
         return replace(alike, effect=0.0, inhomogeneity=inhomogeneity)
 
-    edge = nulls.edge.upper(FALSE_SPIKES) - _stays(before, nulls.edge, Phase.BULK_SPIKE, Phase.BLEEDING_OUT)
+    strict = nulls.edge.upper(FALSE_SPIKES)
+    edge = strict - _stays(before, nulls.edge, Phase.BULK_SPIKE, Phase.BLEEDING_OUT)
     law, n_spikes = fit_bulk(ordered, rows, cols, slices=slices, edge=edge)
     bulk = ordered[: len(ordered) - n_spikes]
     gap = spectral_gap(ordered, law)
@@ -258,7 +259,8 @@ def judge(
     z_bulk = sphericity(bulk, law.rows, law.cols, slices=slices, balanced=balanced)
     broader = broader_than(_false_broader(n_spikes, before), law.rows, law.cols, slices=slices, balanced=balanced)
     distance = law.distance(bulk)
-    too_many = n_spikes > _most_spikes(rows, cols, slices, before)
+    past = int((ordered > law.edges[1] + strict * law.edge_fluctuation).sum())  # those that only stay do not count
+    too_many = past > _most_spikes(rows, cols, slices, before)
     narrower = not n_spikes and z_bulk < _narrower_than(law, slices, balanced, before)
     departs = too_many or narrower or _departs(distance, z_bulk - broader, nulls, before)
     note = low_rank
