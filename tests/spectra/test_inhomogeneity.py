@@ -188,3 +188,18 @@ def test_few_rows_of_unequal_norm_make_no_spikes():
         scales = 0.5 + 1.5 * uniform(16, 1, seed=seed)
         spiked += classify(scales * noise(1000 + seed, 16, 16)).n_spikes > 0
     assert spiked <= 6
+
+
+@pytest.mark.parametrize("left", [1, 2])
+def test_a_matrix_of_which_next_to_nothing_is_not_zero_has_a_spectrum_and_a_phase(left):
+    weights = noise(0, 64, 64) * (torch.arange(64) < left)
+    assert homogeneous(weights[None])[0] is None
+    assert str(classify(weights).phase) == "rank-collapse"
+
+
+def test_norms_that_no_scales_make_equal_are_left_as_they_are():
+    powers = (torch.linspace(-1, 1, 64)[:, None] ** torch.arange(64))[None]  # columns down to 1e-36 in a row
+    scaled, inhomogeneity = homogeneous(powers)
+    assert scaled is None
+    assert inhomogeneity.taken_out == ""
+    assert str(classify(powers[0]).phase) == "rank-collapse"

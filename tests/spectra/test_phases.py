@@ -172,3 +172,21 @@ def test_two_modes_stay_two_while_there_is_a_valley_between_them():
     merged = two(0.5)
     assert merged[2] == 1
     assert classify(merged[0], 900, 600, before="bimodal").phase is not Phase.BIMODAL
+
+
+def test_an_upper_half_that_is_alike_is_not_called_orthogonal_where_the_lower_is_not():
+    basis = torch.linalg.qr(gaussian(0, 64, 64)).Q
+    assert classify(basis).note == "all eigenvalues are alike: the matrix is orthogonal"
+    two = torch.tensor([1.0, 2.0], dtype=torch.float64).repeat_interleave(32)
+    lower = torch.cat([torch.linspace(0.2, 1.0, 31), torch.ones(33)]).double()
+    for values in (two, lower):
+        evidence = classify(basis * values @ basis.T)
+        assert (evidence.phase, evidence.note) == (Phase.UNKNOWN, "the upper half of the eigenvalues are alike")
+
+
+def test_a_spike_beside_eigenvalues_that_are_alike_is_no_broadened_bulk():
+    basis = torch.linalg.qr(gaussian(0, 64, 64)).Q
+    values = torch.cat([torch.linspace(0.9, 1.1, 63), torch.tensor([5.0])]).double()
+    evidence = classify(basis * values @ basis.T)
+    assert (evidence.phase, evidence.n_spikes) == (Phase.UNKNOWN, 1)
+    assert "narrower" in evidence.note

@@ -47,6 +47,9 @@ _TIES = 0.02  # of a typical entry: within this, entries are told apart at rando
 
 _CHUNK = 2**20  # entries at a time
 
+# Eigenvalues of what is left without zeros: of fewer there is no null, and one a slice says nothing once it is scaled.
+_LEAST_LEFT = 3
+
 _NOTHING_LEFT = 1e-6  # of a matrix of mean square one, below its spikes: it is of low rank, and has no noise
 
 _POWER = 3  # of the iteration that finds spikes: those near the edge are missed by less, and matter little
@@ -126,13 +129,13 @@ def homogeneous(
     weights = weights.float() if inside else (weights.double() / largest).float()
     whole, weights = weights, _without_zeros(weights) if zeros or not inside else weights
     pruned = len(weights) < len(whole) or (weights.shape != whole.shape and _inequality(whole).norms)
-    if min(weights.shape[1:]) < 2:  # scaled to one norm, nothing would be left
+    if min(weights.shape[1:]) < 2 or len(weights) * min(weights.shape[1:]) < _LEAST_LEFT:
         return None, Inhomogeneity(0.0, 0.0, 0.0, math.nan, norms=False, slices=False, entries=False)
     weights, slice_spread, slices_unequal = _slices_of_one_norm(weights)
     bound = max(HEAVY_ENTRIES, 6.0 * math.sqrt(24.0 / weights.numel()))
     unequal = _inequality(weights)
     kurtosis = unequal.kurtosis
-    norms, scaled = False, weights
+    norms, scaled, found = False, weights, unequal
     if (
         unequal.norms or pruned or kurtosis > GAUSSIAN_KURTOSIS + bound
     ):  # unequal norms make entries heavy, and heavy entries hide such norms
@@ -148,6 +151,9 @@ def homogeneous(
             scales = _scales(noise)
             noise = _scaled(noise, scales)
         kurtosis = _inequality(noise).kurtosis
+        if not math.isfinite(kurtosis):  # no scales make norms equal that float32 cannot hold beside each other
+            spread = (found.rows, found.cols, slice_spread)
+            return None, Inhomogeneity(*spread, math.nan, norms=False, slices=slices_unequal, entries=False)
         hidden = unequal.kurtosis - GAUSSIAN_KURTOSIS > max(bound, 2.0 * (kurtosis - GAUSSIAN_KURTOSIS))
         norms = unequal.norms or pruned or hidden
         scaled = _scaled(weights, scales) if spikes else noise

@@ -63,6 +63,12 @@ LEAVES_BELOW = 2.0
 _VALLEY_LEFT = 0.1 * MODE_PROMINENCE
 
 
+_ORTHOGONAL, _HALF_ALIKE = (
+    "all eigenvalues are alike: the matrix is orthogonal",
+    "the upper half of the eigenvalues are alike",
+)
+
+
 class Phase(StrEnum):
     """The 5+1 phases of Martin & Mahoney (2021), in the order that training passes them.
 
@@ -169,7 +175,8 @@ def classify(
           passes all but 1 in 1,000 untrained matrices; the sphericity beside spikes all but 1 in 100; or it is below
           that of all but 1 in 100,000, without spikes –: bimodal, if
           the density of log λ has two modes; heavy-tailed, if log λ above the median spreads beyond `HEAVY_SPREAD`;
-          bulk-decay, if it spreads more than the law or an eigenvalue is past the edge; else unknown;
+          bulk-decay, if it spreads more than the law or an eigenvalue is past the edge; else, and where it is narrower,
+          unknown;
         - where it does not: bulk+spike, if the largest is a tenth past the edge; bleeding-out, if it is past it by
           less; random-like, if none is.
 
@@ -243,7 +250,7 @@ def judge(
     spread, least = _log_spread(ordered), EQUAL_SHARE * nulls.hill.log_spread
     raw_spread = spread if ordered is raw else _log_spread(raw)
     if not (spread >= least and raw_spread >= least):  # NaN where they are equal but for rounding
-        alike = undecided(unknown, "all eigenvalues are alike: the matrix is orthogonal")
+        alike = undecided(unknown, _ORTHOGONAL if _below_largest(ordered) < 4.0 * least else _HALF_ALIKE)
         return replace(alike, effect=0.0, inhomogeneity=inhomogeneity)
 
     strict = nulls.edge.upper(FALSE_SPIKES)
@@ -261,8 +268,8 @@ def judge(
     distance = law.distance(bulk)
     past = int((ordered > law.edges[1] + strict * law.edge_fluctuation).sum())  # those that only stay do not count
     too_many = past > _most_spikes(rows, cols, slices, before)
-    narrower = not n_spikes and z_bulk < _narrower_than(law, slices, balanced, before)
-    departs = too_many or narrower or _departs(distance, z_bulk - broader, nulls, before)
+    narrower = not too_many and z_bulk < _narrower_than(law, slices, balanced, before)
+    departs = too_many or (narrower and not n_spikes) or _departs(distance, z_bulk - broader, nulls, before)
     note = low_rank
     if not departs:
         phase = Phase.RANDOM if not n_spikes else Phase.BULK_SPIKE if detached else Phase.BLEEDING_OUT
@@ -270,7 +277,7 @@ def judge(
         phase = Phase.BIMODAL
     elif spread >= _heavy_from(nulls, before):
         phase = Phase.HEAVY_TAILED
-    elif n_spikes or (not narrower and z_hill < _decays_below(before)):
+    elif not narrower and (n_spikes or z_hill < _decays_below(before)):
         phase = Phase.BULK_DECAY
     else:
         phase, note = Phase.UNKNOWN, "the bulk is narrower than that of untrained matrices"
@@ -350,6 +357,11 @@ def _log_spread(ordered: Tensor) -> float:
     return 1.0 / (hill(ordered) - 1.0)
 
 
+def _below_largest(ordered: Tensor) -> float:
+    """The mean of log λ_max/λ; infinite where an eigenvalue is zero."""
+    return float((ordered[-1] / ordered).log().mean())
+
+
 def _false_broader(n_spikes: int, before: str) -> float:
     """The share of untrained matrices that may be called broader: less where nothing is past the edge, or was broad."""
     return FALSE_BROADER if n_spikes and (before in _DEPARTED or not before) else FALSE_DEPARTURES
@@ -363,7 +375,7 @@ def _departs(distance: float, broader_by: float, nulls: Nulls, before: str) -> b
 
 
 def _narrower_than(law: MarchenkoPastur, slices: int, balanced: bool, before: str) -> float:
-    """Below which sphericity a bulk without spikes is narrower than those of untrained matrices."""
+    """Below which sphericity a bulk is narrower than those of untrained matrices."""
     least = broader_than(1.0 - FALSE_NARROWER, law.rows, law.cols, slices=slices, balanced=balanced)
     return least + LEAVES_BELOW * (before == Phase.UNKNOWN)
 
