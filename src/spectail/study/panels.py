@@ -17,7 +17,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from spectail.analysis.two_layer_nulls import ChanceOfOverlaps, largest_overlap
 from spectail.experiments.experiment import UPDATE_NAMES, Experiment
-from spectail.experiments.theory import has_prediction, predict_one_step, predicted_spike
+from spectail.experiments.theory import caveat, has_prediction, predict_one_step, predicted_spike
 from spectail.plots.bands import draw_band, draw_null, draw_untrained_hill, lr_axis
 from spectail.plots.colours import FRAME, OPTIMIZER_LOOKS, SERIES
 from spectail.plots.look import panel_title
@@ -47,10 +47,15 @@ def esd_panel(
     predicted = predicted_spike(runs.as_run(experiment)) if step == 1 else None
     first = spectrum_at(run, 0) if initial else None
     law, at = runs.law(experiment), run.sel(step=step)
-    return draw_spectrum(
+    draw_spectrum(
         ax, spectrum_at(run, step), initial=first, law=law, bulk=replace(law, variance=at.bulk_variance.item()),
         n_spikes=at.n_spikes.item(), axis=axis, predicted=predicted,
     )  # fmt: skip
+    if predicted is not None and caveat(runs.as_run(experiment)):
+        for line in ax.lines:
+            if line.get_marker() == "d":
+                line.set_label(r"predicted $\lambda_1$ (rough: see spectail predict)")
+    return ax
 
 
 def mark_diverged(ax: Axes, run: xr.Dataset) -> Axes:

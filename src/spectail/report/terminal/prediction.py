@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.theory import critical_lr, predict_one_step, untrained_law
+from spectail.experiments.theory import caveat, critical_lr, predict_one_step, untrained_law
 from spectail.report.terminal.tables import console, print_table
 from spectail.spectra.overlap_nulls import alignment_null, overlap_null
 
@@ -28,6 +28,7 @@ def prediction_answer(experiment: Experiment, rates: Sequence[float]) -> dict[st
     return {
         "experiment": {name: getattr(e, name) for name in ("optimizer", "initialization", "h", "d", "n", "protocol")},
         "critical_lr": critical,
+        "caveat": caveat(e),
         "bulk_edges": law.edges,
         "rows": rows,
         "by_chance": {name: null.mean for name, null in nulls.items()},
@@ -64,7 +65,7 @@ def print_prediction(experiment: Experiment, rates: Sequence[float]) -> None:
         )
     out = console()
     if math.isinf(critical):
-        out.print("No learning rate makes a spike: the activation has no linear part.")
+        out.print("Theory knows of no learning rate that makes a spike.")
     else:
         out.print(f"critical learning rate η_c = {critical:.4g}")
         out.print(
@@ -75,6 +76,8 @@ def print_prediction(experiment: Experiment, rates: Sequence[float]) -> None:
             out.print(f"‖update direction‖₂/√(hd) = {predict_one_step(e).norm_ratio:.4f} (1 for one of rank one)")
     if len(rows) > 1:
         print_table(title, rows)
+    if warning := caveat(e):
+        out.print(f"Caution: {warning}.", style="yellow")
     out.print("left, right: (u₁·p₁)² and (v₁·q₁)² of the top singular vectors of W₁ and of the update M₀", style="dim")
     left, right, sim = overlap_null(e.h).mean, overlap_null(e.d).mean, alignment_null(e.d).mean
     out.print(f"by chance: left {left:.2g}, right {right:.2g}, sim {sim:.2g}", style="dim")
