@@ -120,7 +120,8 @@ def spike_helps(runs: Runs, series: Sequence[Experiment]) -> Outcome:
     """Whether every learning rate with a spike has a lower test loss than any without, and than untrained weights."""
     spiking = [(spike_margins(runs, e) > 0).all() for e in series]
     if all(spiking) or not any(spiking):
-        return Outcome(UNTESTED[Verdict.UNDECIDED], "no learning rate of the grid has a spike, or each does")
+        count = f"{sum(spiking)} of {len(spiking)} learning rates have a spike"
+        return Outcome(UNTESTED[Verdict.UNDECIDED], f"{count}: there is nothing to compare")
     test, start = runs.values(TEST, series, 1), runs.values(TEST, series[:1], 0)
     without = np.concatenate([test[:, ~np.array(spiking)], start], axis=1).min(1)
     rates = [e.lr for e, has in zip(series, spiking, strict=True) if has]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import ks_2samp
@@ -127,7 +128,7 @@ def _shape_panel(ax: Axes, index: int, runs: Runs, experiment: Experiment, step:
     if at not in run.step.values:
         return mark_diverged(ax, run)
     initial, final, law = spectrum_at(run, 0), spectrum_at(run, at), runs.law(experiment)
-    of_median = replace(law, variance=law.variance / float(law.quantile(0.5)))
+    of_median = replace(law, variance=law.variance / float(law.quantile(torch.tensor(0.5))))
     draw_spectrum(ax, final / np.median(final), initial=initial / np.median(initial), law=of_median, axis=axis)
     ax.set_xlabel(r"$\log_{10}\,\lambda/$median")
     return ax
