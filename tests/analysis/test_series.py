@@ -183,14 +183,17 @@ def test_what_cannot_be_taken_is_one_sentence_and_the_rest_is_kept(run, tmp_path
     torch.save({"other.weight": torch.randn(30, 20)}, run / "step-1.pt")
     (run / "step-3.pt").write_bytes((run / "step-4.pt").read_bytes()[:3000])
     torch.save({"epoch": 3}, run / "step-5.pt")
+    (run / "step-7.pt").symlink_to(run / "gone.pt")
+    os.mkfifo(run / "step-8.pt")
     with pytest.warns(UserWarning, match="is left out") as told:
         recording = analyze_series(run, out=tmp_path / "run.nc")
     sentences = [str(one.message) for one in told]
     assert [sentence.partition(":")[0] for sentence in sentences] == [
-        f"step-{at}.pt is left out" for at in (1, 3, 5)
+        f"step-{at}.pt is left out" for at in (7, 8, 1, 3, 5)
     ], sentences
-    assert "of another model" in sentences[0]
-    assert "damaged" in sentences[1]
+    assert "no file of it to read" in sentences[0]
+    assert "of another model" in sentences[2]
+    assert "damaged" in sentences[3]
     assert_same(recording, whole)
     assert json.loads(load_recording(tmp_path / "run.nc").attrs["left_out"]) == sentences
 

@@ -129,6 +129,16 @@ def test_what_is_being_written_and_what_lies_beside_weights_is_no_checkpoint(tmp
     assert [one.name for one in find_series(tmp_path).checkpoints] == ["step-1.pt"]
 
 
+def test_a_folder_without_weights_that_is_called_as_others_is_a_checkpoint_that_was_not_written_to_its_end(tmp_path):
+    for n in (1, 3):
+        torch_file(tmp_path / f"checkpoint-{n}" / "model.pt")
+    for name in ("checkpoint-2", "samples-2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "trainer_state.json").write_text("{}")
+    for source in (tmp_path, str(tmp_path / "*-*")):
+        assert [one.name for one in find_series(source).checkpoints] == [f"checkpoint-{n}" for n in (1, 2, 3)]
+
+
 def test_patterns_and_lists_take_the_step_from_where_the_paths_differ(tmp_path):
     for n in STEPS:
         safetensors_file(tmp_path / "run2" / f"checkpoint-{n}" / "unet_ema" / "diffusion_pytorch_model.safetensors")

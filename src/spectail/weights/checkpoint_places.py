@@ -8,7 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
@@ -72,7 +72,11 @@ def _listed(sources: Sequence[str]) -> list[CheckpointPlace]:
     parents = [one.split("/")[:-1] for one in sources]
     shared = sum(1 for _ in takewhile(lambda steps: len({*steps}) == 1, zip(*parents, strict=False)))
     places = [_place_of(one, "/".join(one.split("/")[shared:])) for one in sources]
-    return places if len(places) == 1 else [place for place in places if _can_be_checkpoint(place.source)]
+    if len(places) == 1:
+        return places
+    taken = {place.name for place in places if _can_be_checkpoint(place.source)}
+    taken |= _like(taken, [place.name for place in places if Path(place.source).is_dir()])
+    return [place for place in places if place.name in taken]
 
 
 def _place_of(source: str, name: str) -> CheckpointPlace:
@@ -129,14 +133,26 @@ def _series_below(folder: Folder, prefix: str, depth: int) -> Iterator[str]:
 
 def _candidates(folder: Folder) -> list[str]:
     """The files and folders in a folder that can be a checkpoint each."""
-    names = []
+    names: list[str] = []
+    without: list[str] = []
     for name in sorted({name.partition("/")[0] for name in folder.names}, key=natural_key):
         below = folder.below(name)
         if _UNFINISHED.search(name) or is_beside(name):
             continue
         if (not below.names and _is_weights(name)) or (below.names and _is_checkpoint(name, below)):
             names.append(name)
-    return names
+        elif below.names:
+            without.append(name)
+    return sorted({*names, *_like(names, without)}, key=natural_key)
+
+
+def _like(checkpoints: Collection[str], folders: Iterable[str]) -> set[str]:
+    """Folders without weights that are called as checkpoints are, but for the number: whoever wrote them was ended."""
+    alike = {_DIGITS.sub("", name) for name in checkpoints if name_has_number(name)}
+    return {name for name in folders if name_has_number(name) and _DIGITS.sub("", name) in alike}
+
+
+_DIGITS = re.compile(r"\d+")
 
 
 def _is_weights(name: str) -> bool:
