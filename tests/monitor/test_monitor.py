@@ -250,6 +250,14 @@ def test_what_is_no_moment_to_measure_is_told_in_one_sentence(ask, sentence):
         ({"existing": "resume", "path": "a.nc"}, "existing='resume' needs initial_step"),
         ({"existing": "keep"}, "existing='keep' is not known"),
         ({"nulls": "law"}, "nulls='law' is not known"),
+        ({"when": 3}, "when=3 says no steps; expected every(k)"),
+        ({"when": "log"}, "when='log' says no steps"),
+        ({"path": 3}, "path=3 is no path of a file"),
+        ({"path": ""}, "path='' is no path of a file"),
+        ({"on_measurement": [print, 3]}, "on_measurement=3 cannot be called"),
+        ({"on_measurement": None}, "on_measurement=None cannot be called"),
+        ({"alerts": 3}, "alerts=3 are no thresholds"),
+        ({"on_alert": "print"}, "on_alert='print' cannot be called"),
     ],
 )
 @pytest.mark.usefixtures("unchecked")
@@ -261,7 +269,11 @@ def test_a_wrong_option_is_told_in_one_sentence(options, sentence):
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_a_model_without_a_matrix_and_what_is_no_optimizer_are_told_so():
+def test_a_model_without_a_matrix_and_what_is_no_model_or_optimizer_are_told_so(tmp_path):
+    with pytest.raises(SettingError, match=r"^a dict is no model; expected a torch\.nn\.Module"):
+        SpectralMonitor({})
+    with pytest.raises(IsADirectoryError, match="is a folder; expected the path of a file"):
+        SpectralMonitor(nn.Linear(30, 20), path=tmp_path)
     with pytest.raises(ValueError, match="BatchNorm1d has no weight matrix"):
         SpectralMonitor(nn.BatchNorm1d(20))
     with pytest.raises(ValueError, match="a list is not an optimizer of torch"):

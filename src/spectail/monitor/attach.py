@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Integral
@@ -10,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from spectail.analysis.alerts import AlertThresholds
 from spectail.analysis.changes import name_in_model
 from spectail.errors import SettingError
 from spectail.monitor.when import When, at, budget, every, log_spaced
@@ -18,6 +20,37 @@ from spectail.recording.layout import Measurement, labels_of, measurements_of
 from spectail.recording.reading import load_recording
 from spectail.recording.tensors import tensor_of
 from spectail.weights.matrix import WeightMatrix
+
+
+def check_options(
+    model: object, when: object, path: object, loggers: Sequence[object], alerts: object, on_alert: object
+) -> None:
+    """Refuse what would fail at the first step, or at the first alert.
+
+    Raises:
+        SettingError: one of these is of another kind than it must be.
+        IsADirectoryError: the path is that of a folder.
+    """
+    if not isinstance(model, nn.Module):
+        raise SettingError(f"a {type(model).__name__} is no model; expected a torch.nn.Module")
+    if when is not None and not callable(when):
+        raise SettingError(
+            f"when={when!r:.100} says no steps; expected every(k), at(steps), log_spaced(), budget(share), or a "
+            "function of step and clocks"
+        )
+    if path is not None and (not isinstance(path, str | os.PathLike) or not os.fspath(path)):
+        raise SettingError(f"path={path!r:.100} is no path of a file; expected one such as 'run.nc', or None")
+    if path is not None and os.path.isdir(path):
+        raise IsADirectoryError(f"{path} is a folder; expected the path of a file")
+    for logger in loggers:
+        if not callable(logger):
+            raise SettingError(
+                f"on_measurement={logger!r:.100} cannot be called; expected a function of a Measurement, or several"
+            )
+    if not isinstance(alerts, AlertThresholds | None):
+        raise SettingError(f"alerts={alerts!r:.100} are no thresholds; expected AlertThresholds(…), or None")
+    if on_alert is not None and not callable(on_alert):
+        raise SettingError(f"on_alert={on_alert!r:.100} cannot be called; expected a function of an Event")
 
 
 def starting_step(initial_step: int | None, resume: bool, path: object) -> int:

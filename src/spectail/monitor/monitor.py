@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -26,7 +26,7 @@ from spectail.analysis.undisturbed import undisturbed
 from spectail.errors import StoreError
 from spectail.monitor.agreed import AgreedWhen
 from spectail.monitor.applied import AppliedTensors, checked_tensors
-from spectail.monitor.attach import go_on_with, options_of_first_edition, refuse_flattened, starting_step
+from spectail.monitor.attach import check_options, go_on_with, options_of_first_edition, refuse_flattened, starting_step
 from spectail.monitor.in_words import alert_sentence, html_of, line_of, screen_of
 from spectail.monitor.layers import WatchedMatrices
 from spectail.monitor.loggers import Logger, warn_at_users_line, warn_where_it_trains
@@ -117,7 +117,9 @@ class SpectralMonitor:
         self._when, self._keep_spectra = options["when"] or budget(0.02), options["keep_spectra"]
         self._nulls, existing = bool(checked_nulls(options["nulls"], ("gaussian", "none"))), options["existing"]
         check_existing(existing)
-        self._loggers = (on_measurement,) if callable(on_measurement) else tuple(on_measurement)
+        several = isinstance(on_measurement, Iterable) and not callable(on_measurement)
+        self._loggers: tuple[Any, ...] = tuple(on_measurement) if several else (on_measurement,)
+        check_options(model, options["when"], path, self._loggers, alerts, on_alert)
         self._alerts, self._on_alert, self._prints = AlertWatch(alerts), on_alert, bool(summary)
         self._steps = self._first_step = starting_step(initial_step, existing == "resume", path)
         self._watched: WatchedMatrices | None = None
