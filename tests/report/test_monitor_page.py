@@ -49,7 +49,7 @@ def page_of(path):
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    return train(tmp_path_factory.mktemp("monitored") / "run.nc")
+    return train(tmp_path_factory.mktemp("monitored") / "run.nc", tensors=["weights", "updates"])
 
 
 def test_the_command_writes_the_page_beside_the_file(file, capsys):
@@ -138,7 +138,8 @@ def test_exponents_stand_beside_those_of_untrained_matrices(browser, file):
 
 
 def test_the_map_has_the_phases_of_all_layers_and_any_quantity(browser, file):
-    phases = load_recording(file).phase.values.T.tolist()
+    recording = load_recording(file)
+    phases = recording.phase.sel(matrix=recording.tensor == "weights").values.T.tolist()
     drawn = "return weights.map(i => steps.map((_, at) => phaseOf(i, at)))"
     assert browser.execute_script(drawn) == phases
     pixels = (
@@ -154,6 +155,19 @@ def test_the_map_has_the_phases_of_all_layers_and_any_quantity(browser, file):
     assert colours > 10
     assert "standard deviations" in plot(browser, "map-bar", "x.title")
     set_value(browser, "shown", "phase")
+
+
+def test_the_overlap_of_an_update_stands_beside_chance(browser, file):
+    set_value(browser, "matrix", 0)
+    update = load_recording(file).sel(matrix="0.weight (update)").isel(step=-1)
+    chance = plot(browser, "beside-1", "layers.filter(l => /φ.*chance/.test(l.name)).map(l => [l.name, l.y[0]])")
+    overlaps = plot(browser, "beside-1", "layers.filter(l => /^φ.*[)]$/.test(l.name)).map(l => [l.name, l.y.at(-1)])")
+    for side, role in (("left", "U"), ("right", "V")):
+        symbol = f"φ({role}, {role}_ΔW)"
+        mean, overlap = update[f"null_update_overlap_{side}"], update[f"update_overlap_{side}"]
+        assert dict(chance)[f"{symbol} by chance, ± 2 sd"] == pytest.approx(mean.item(), rel=1e-4)
+        assert dict(overlaps)[symbol] == pytest.approx(overlap.item(), rel=1e-4)
+    assert plot(browser, "beside-1", "layers.filter(l => l.kind === 'band').length") == 2
 
 
 def test_the_search_leaves_some_rows_of_the_map(browser):

@@ -70,6 +70,12 @@ def test_the_page_stands_alone_and_is_escaped(folder):
     assert 'src="http' not in page
 
 
+def test_runs_without_figures_have_no_head_of_artifacts(folder, tmp_path):
+    (tmp_path / "runs").symlink_to(folder / "runs")
+    assert "Artifacts" not in write_report(tmp_path).read_text()
+    assert "Artifacts" in write_report(folder).read_text()
+
+
 def test_a_folder_without_results_is_told_so(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["report", str(tmp_path)])

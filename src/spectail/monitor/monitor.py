@@ -117,8 +117,8 @@ class SpectralMonitor:
         self._when, self._keep_spectra = options["when"] or budget(0.02), options["keep_spectra"]
         self._nulls, existing = bool(checked_nulls(options["nulls"], ("gaussian", "none"))), options["existing"]
         check_existing(existing)
-        several = isinstance(on_measurement, Iterable) and not callable(on_measurement)
-        self._loggers: tuple[Any, ...] = tuple(on_measurement) if several else (on_measurement,)
+        is_one = callable(on_measurement) or not isinstance(on_measurement, Iterable)
+        self._loggers: tuple[Any, ...] = (on_measurement,) if is_one else tuple(on_measurement)  # type: ignore[arg-type]
         check_options(model, options["when"], path, self._loggers, alerts, on_alert)
         self._alerts, self._on_alert, self._prints = AlertWatch(alerts), on_alert, bool(summary)
         self._steps = self._first_step = starting_step(initial_step, existing == "resume", path)
