@@ -64,6 +64,39 @@ def check_writable(path: Path) -> None:
     os.unlink(name)
 
 
+def read_strangers(path: Path, most: int) -> bytes:
+    """The bytes of a file in a folder that somebody else may have filled.
+
+    Args:
+        path: of the file.
+        most: bytes that such a file has.
+
+    Raises:
+        OSError: it is no plain file (a pipe would never end), a link leads from it out of its folder, it is larger, or
+            it cannot be read; one sentence says so.
+    """
+    check_strangers(path)
+    try:
+        size = path.stat().st_size
+        if size <= most:
+            return path.read_bytes()
+    except OSError as error:
+        raise OSError(f"{path} cannot be read: {error.strerror}") from None
+    raise OSError(f"{path} has {size:,} bytes; expected at most {most:,}")
+
+
+def check_strangers(path: Path) -> None:
+    """See that a file in a folder that somebody else may have filled lies there itself. Raises OSError as above."""
+    try:
+        leads = path.resolve()
+    except (OSError, RuntimeError):  # links in a circle
+        raise OSError(f"{path} is a link that leads nowhere") from None
+    if not leads.is_relative_to(path.parent.resolve()):
+        raise OSError(f"{path} is a link that leads out of its folder")
+    if not leads.is_file():
+        raise OSError(f"{path} is not a file")
+
+
 def clear_parts(path: Path) -> None:
     """Remove what is left of writing a file that was cut off; only for who knows that nobody else writes it."""
     for part in path.parent.glob(f".{glob.escape(path.name)}-{'?' * 8}{PART}"):

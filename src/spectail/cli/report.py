@@ -20,7 +20,7 @@ class Report:
 
     The page needs no network and no server: open it in a browser, or send it to somebody. The file of a
     recording has a page of its own beside it, whether of a monitor, a run, a training or an analysis.
-    Example: spectail report results; spectail report run.nc
+    Example: spectail report results --out pages; spectail report run.nc
     """
 
     folder: Annotated[
@@ -31,6 +31,9 @@ class Report:
     scale: Annotated[
         str, option(metavar="paper|small", help="Which reproductions to show: at the paper's sizes, or small.")
     ] = "paper"
+    out: Annotated[Path | None, option(metavar="DIR", help="Folder for the pages; default: beside what they show.")] = (
+        None
+    )
 
     printing: Answering = dataclasses.field(default_factory=Printing)
 
@@ -47,14 +50,18 @@ class Report:
             from spectail.report.pages.recording import recordings_in, write_page
 
         if self.folder.is_file():
-            self._tell([write_page(load_recording(self.folder), self.folder.with_suffix(".html"))])
+            self._tell([write_page(load_recording(self.folder), self._page_of(self.folder))])
             return
-        pages = [write_page(one, path.with_suffix(".html")) for path, one in recordings_in(self.folder)]
+        pages = [write_page(one, self._page_of(path)) for path, one in recordings_in(self.folder)]
         if not pages or (self.folder / "runs").is_dir():
             from spectail.report.pages.study import write_report
 
-            pages.append(write_report(self.folder, self.scale))
+            pages.append(write_report(self.folder, self.scale, self.out))
         self._tell(pages)
+
+    def _page_of(self, path: Path) -> Path:
+        page = path.with_suffix(".html")
+        return page if self.out is None else self.out / page.name
 
     def _tell(self, pages: list[Path]) -> None:
         from spectail.report.terminal.tables import print_paths

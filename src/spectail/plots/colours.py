@@ -23,6 +23,12 @@ PHASES: dict[str, tuple[str, str, str]] = {
     "unknown": ("#C9C9C9", "P", "dim"),
 }
 
+
+def phase_look(phase: str) -> tuple[str, str, str]:
+    """Colour, marker and style of a phase; of one that only a file names, those of "unknown"."""
+    return PHASES.get(phase, PHASES["unknown"])
+
+
 SERIES: tuple[tuple[str, str], ...] = (
     ("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "D"), ("#BE83CA", "^"), ("#D55E00", "v"), ("#56B4E9", "P"),
     ("#707070", "X"),

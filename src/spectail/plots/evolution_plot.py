@@ -11,7 +11,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.ticker import MaxNLocator
 
 from spectail.errors import SettingError
-from spectail.plots.colours import LAW, MARKED, PHASES, ink_on
+from spectail.plots.colours import LAW, MARKED, ink_on, phase_look
 from spectail.plots.look import in_style, new_axes, own_legend
 from spectail.plots.selection import NO_BULK, initial_law, one_matrix, recording_of
 from spectail.spectra.bulk import MarchenkoPastur
@@ -116,7 +116,7 @@ def draw_phases(ax: Axes, run: xr.Dataset) -> Axes:
     for stop in range(1, len(phases) + 1):
         if stop == len(phases) or phases[stop] != phases[start]:
             left, right = edges[start], edges[stop]
-            colour = PHASES[phases[start]][0]
+            colour = phase_look(phases[start])[0]
             ax.axvspan(left, right, color=colour, lw=0)
             if right - left > 0.09 * (edges[-1] - edges[0]):
                 ax.text(

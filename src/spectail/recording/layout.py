@@ -271,7 +271,13 @@ def dims_in_run(q: Quantity, *, several: bool) -> tuple[str, ...]:
 def _shapes_of_run(experiment: Mapping[str, Any]) -> list[tuple[int, int]]:
     """Of the matrices that a run of the laboratory measures, by the fields of its experiment as they are stored."""
     widths = experiment.get("layers") or [experiment["h"]]
-    return list(zip(widths, [experiment["d"], *widths[:-1]], strict=True))
+    shapes = list(zip(widths, [experiment["d"], *widths[:-1]], strict=True))
+    if not all(isinstance(size, int) and 0 < size <= MOST_ROWS for shape in shapes for size in shape):
+        raise ValueError("sizes are whole numbers")
+    return shapes
+
+
+MOST_ROWS = 10**9  # rows or columns of a matrix
 
 
 def with_labels(run: xr.Dataset) -> xr.Dataset:
@@ -282,7 +288,7 @@ def with_labels(run: xr.Dataset) -> xr.Dataset:
     try:
         experiment = json.loads(run.attrs["experiment"])
         shapes, dtype = _shapes_of_run(experiment), experiment["dtype"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         raise StoreError("the data set carries no experiment, so it is not a run of spectail") from None
     names = ["W"] if len(shapes) == 1 else [f"W{layer}" for layer in range(1, len(shapes) + 1)]
     labels = [

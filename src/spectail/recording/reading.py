@@ -22,6 +22,7 @@ from spectail.recording.journal_steps import from_journal
 from spectail.recording.layout import (
     FORMAT,
     MARK,
+    MOST_ROWS,
     RUN_FORMAT,
     RUN_MARK,
     appended,
@@ -35,7 +36,7 @@ from spectail.recording.layout import (
     with_labels,
 )
 from spectail.recording.netcdf import checksum, read_netcdf
-from spectail.recording.quantities import HELD, OVER, quantities_of, select, stored_in_runs
+from spectail.recording.quantities import HELD, OVER, QUANTITIES, quantities_of, select, stored_in_runs
 
 _FIRST_MARK, _FIRST_FORMAT = "spectail_monitor_format", 1
 """The attribute that marks monitor files and trainings of the first edition, and their newest version."""
@@ -137,12 +138,16 @@ def _checked_run(run: xr.Dataset, path: Path) -> xr.Dataset:
     over = {q.name: dims_in_run(q, several=several) for q in stored_in_runs()}
     over["eigenvalues"] = ("step", "matrix", "index") if several else ("step", "index")
     _check_variables(run, path, "a run", over)
+    _check_values(run, path)
     if run.attrs.get("checksum") != checksum(run):
         raise StoreError(f"{path} is damaged: its content does not have the checksum that it was written with")
     try:
-        return with_labels(run)
+        labelled = with_labels(run)
     except StoreError as error:
         raise StoreError(f"{path} does not say which experiment it holds: {error}") from None
+    if run.sizes["index"] != np.minimum(labelled["rows"], labelled["cols"]).max():
+        raise StoreError(f"{path} has {run.sizes['index']} eigenvalues, which its experiment does not have")
+    return labelled
 
 
 def _checked(recording: xr.Dataset, path: Path) -> xr.Dataset:
@@ -150,6 +155,7 @@ def _checked(recording: xr.Dataset, path: Path) -> xr.Dataset:
     needed = ("kind", "rows", "cols", "slices", "phase", "note")  # the rest can be completed, or was not asked for
     over = {q.name: OVER[q.of] for q in select(*OVER) if q.name in recording.variables or q.name in needed}
     _check_variables(recording, path, "a recording", over | {"step": ("step",), "matrix": ("matrix",)})
+    _check_values(recording, path)
     return recording.set_coords([q.name for q in select("matrix", "null") if q.name in recording])
 
 
@@ -208,6 +214,22 @@ def _check_variables(recording: xr.Dataset, path: Path, kind: str, over: Mapping
     wrong = [name for name, dims in over.items() if name not in recording.variables or recording[name].dims != dims]
     if wrong:
         raise StoreError(f"{path} is not the whole file of {kind}: {', '.join(wrong)} missing or of other dimensions")
+    words = {"matrix", *(q.name for q in QUANTITIES if q.dtype is str)}
+    wrong = [name for name in over if (recording[name].dtype.kind not in "biuf") != (name in words)]
+    if wrong:
+        raise StoreError(f"{path} is not the file of {kind}: {', '.join(wrong)} with words for numbers, or the reverse")
+
+
+def _check_values(recording: xr.Dataset, path: Path) -> None:
+    """See that steps rise, and that eigenvalues and how many are spikes can be what they are called."""
+    steps = recording["step"].values
+    wrong = [] if steps.dtype.kind in "iu" and (np.diff(steps) > 0).all() else ["step"]
+    if "eigenvalues" in recording:
+        wrong += ["eigenvalues"] if np.isinf(recording["eigenvalues"].values).any() else []
+    spikes = recording["n_spikes"].values if "n_spikes" in recording else np.zeros(0)
+    wrong += [] if ((spikes >= 0) & (spikes <= MOST_ROWS) | np.isnan(spikes)).all() else ["n_spikes"]
+    if wrong:
+        raise StoreError(f"{path} has values in {', '.join(wrong)} that cannot be; it is damaged, or not by spectail")
 
 
 def open_run(path: str | os.PathLike[str]) -> xr.Dataset:

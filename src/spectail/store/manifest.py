@@ -7,14 +7,16 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import xarray as xr
+from pydantic import Field, TypeAdapter
 
-from spectail.experiments.description import key_of_json
+from spectail.experiments.description import NUMERICS, key_of_json
 from spectail.experiments.experiment import Experiment
 from spectail.files import write_content
 from spectail.recording.layout import BESIDE_STEPS, beside
@@ -36,7 +38,7 @@ class Entry:
         diverged_at: the step at which it stopped being finite, or None.
     """
 
-    key: str
+    key: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
     size: int
     sha256: str
     checksum: str
@@ -95,7 +97,8 @@ class Manifest:
     """The entries of a store, one JSON object a line.
 
     Lines are only ever added, each in one piece, so that several processes may write at once; the
-    last line of a key counts. A line that was cut off or torn is passed over: its run is read anew.
+    last line of a key counts. A line that was cut off or torn, or that no run can have, is passed over: its run is read
+    anew.
 
     Args:
         path: of the file; it need not exist.
@@ -112,11 +115,9 @@ class Manifest:
             return {}
         entries = {}
         for line in lines:
-            try:
-                entry = Entry(**json.loads(line))
-            except (ValueError, TypeError):
-                continue
-            entries[entry.key] = entry
+            with suppress(ValueError):
+                entry = _checked(line)
+                entries[entry.key] = entry
         return entries
 
     def add(self, entry: Entry) -> None:
@@ -131,6 +132,22 @@ class Manifest:
     def replace(self, entries: Iterable[Entry]) -> None:
         """Write the whole file anew."""
         write_content(self.path, b"".join(map(_line, entries)))
+
+
+_ENTRY = TypeAdapter(Entry)
+
+
+def _checked(line: bytes) -> Entry:
+    """The entry of a line. Raises ValueError where it is none: somebody else may have written it."""
+    entry = _ENTRY.validate_json(line)
+    if any(len(values) != len(entry.steps) for values in entry.scalars.values()):
+        raise ValueError("a scalar does not have a value a step")
+    numerics = entry.fields["numerics"]
+    if not isinstance(numerics, int):
+        raise ValueError("its numerics are no number")
+    if numerics <= NUMERICS:  # the fields of a later spectail are not known
+        Experiment(**entry.experiment)
+    return entry
 
 
 def file_hash(path: Path) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,15 +21,15 @@ from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import CONVENTIONS, PROTOCOLS, Protocol
 from spectail.files import write_content
+from spectail.store.recordings import warn_of_unreadable
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import catalogue
 from spectail.study.claims import Outcome
 from spectail.study.plan import Plan
+from spectail.study.record_json import FORMAT, fields_of_record
 from spectail.study.runs import Runs
 from spectail.study.settings import picture_stem
 from spectail.study.words import words_of
-
-FORMAT = 1
 
 CURVES = (
     "objective", "train_loss", "test_loss", "test_loss_large", "kta", "null_kta", "alignment", "null_alignment",
@@ -64,10 +63,8 @@ class ClaimRecord:
     def read(cls, fields: Mapping[str, Any]) -> ClaimRecord:
         """From JSON."""
         outcomes = {p: Outcome.read(outcome) for p, outcome in fields["outcomes"].items()}
-        artifact, number, where, statement, criterion = (
-            str(fields[name]) for name in ("artifact", "claim", "where", "statement", "criterion")
-        )
-        return cls(artifact, number, where, statement, criterion, outcomes)
+        others = (fields[name] for name in ("artifact", "claim", "where", "statement", "criterion"))
+        return cls(*others, outcomes)
 
     def json(self) -> dict[str, Any]:
         """For JSON."""
@@ -114,18 +111,15 @@ class Record:
         """From its file, with the files beside it.
 
         Raises:
-            ValueError: it is no record.
+            StoreError: it is no record.
             OSError: it cannot be read.
         """
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(fields, dict) or fields.get("format") != FORMAT or fields.get("name") != path.stem:
-            raise StoreError(f"{path} is not a record of an artifact")
+        fields = fields_of_record(path)
         fields["claims"] = [ClaimRecord.read(verdict) for verdict in fields.pop("verdicts")]
-        fields["tables"] = {p: [tuple(line) for line in lines] for p, lines in fields["tables"].items()}
         stems = [picture_stem(path.stem, protocol) for protocol in fields["runs"]]
         names = [*(f"{stem}.{ending}" for stem in stems for ending in ("png", "pdf")), path.name, f"{path.stem}.csv"]
         paths = [path.with_name(name) for name in names if path.with_name(name).is_file()]
-        return cls(**{name: value for name, value in fields.items() if name != "format"}, paths=paths)
+        return cls(**fields, paths=paths)
 
     def json(self) -> dict[str, Any]:
         """For JSON: all but the paths."""
@@ -174,11 +168,14 @@ def save_record(record: Record, rows: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 def read_records(folder: Path) -> list[Record]:
-    """The records of a folder in the paper's order; files that are none are left out."""
-    records = []
+    """The records of a folder in the paper's order; a warning names files that are none, which are left out."""
+    records, unreadable = [], dict[Path, Exception]()
     for path in sorted(folder.glob("*.json")):
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        try:
             records.append(Record.read(path))
+        except (OSError, StoreError) as error:
+            unreadable[path] = error
+    warn_of_unreadable(unreadable)
     order = {name: place for place, name in enumerate(catalogue())}
     return sorted(records, key=lambda record: order.get(record.name, len(order)))
 

@@ -23,8 +23,8 @@ from spectail.analysis.analysis_objects import Analysis, skipped_of
 from spectail.analysis.completion import complete
 from spectail.analysis.event_groups import events_by_step
 from spectail.analysis.summary import EFFECT, summarize
-from spectail.errors import SettingError, StoreError
-from spectail.files import write_content
+from spectail.errors import SettingError, SpectailError, StoreError
+from spectail.files import check_strangers, write_content
 from spectail.recording.events import events
 from spectail.recording.layout import frame, of_tensor
 from spectail.recording.quantities import Quantity
@@ -33,6 +33,7 @@ from spectail.recording.tensors import tensor_of
 from spectail.report.pages.recording_data import changes_of, data_of, steps_with_spectra, table_of
 from spectail.report.pages.template import page
 from spectail.report.wording import IN_BRACKETS, number_text, recording_title, shown_quantities, with_null
+from spectail.store.recordings import warn_of_unreadable
 
 _BRACKETS = ("(…)", IN_BRACKETS.partition(": ")[2])
 
@@ -144,15 +145,20 @@ def page_of(shown: Any, *, command: str = "", version: str = "") -> str:
 def recordings_in(folder: Path) -> Iterator[tuple[Path, xr.Dataset]]:
     """The recordings of a folder that have a page of their own, by name.
 
-    Other files are passed over, and so are two-layer runs: there may be thousands, which the study's page explores.
+    Other files are passed over, which a warning names, and so are two-layer runs: there may be thousands, which the
+    study's page explores.
     """
+    unreadable: dict[Path, Exception] = {}
     for path in sorted(folder.glob("*.nc")):
         try:
+            check_strangers(path)
             recording = load_recording(path)
-        except (ValueError, OSError):
+        except (SpectailError, OSError) as error:
+            unreadable[path] = error
             continue
         if recording.attrs["of"] != "two-layer":
             yield path, recording
+    warn_of_unreadable(unreadable)
 
 
 def _seconds(recording: xr.Dataset) -> dict[str, float]:

@@ -126,7 +126,7 @@ function pictureOfMap(name, row, q, rows, bounds) {
   const width = 1200, from = place(bounds[0]), to = place(bounds[last + 1]), column = [];
   for (let x = 0, at = 0; x < width; x++) { while (at < last && place(steps[at + 1]) <= from + ((x + 0.5) / width) * (to - from)) at++; column.push(at); }
   if (name === "phase") {
-    const colours = data.phase.texts.map((phase) => rgb(palette.phases[phase].colour));
+    const colours = data.phase.texts.map((phase) => rgb((palette.phases[phase] || palette.phases.unknown).colour));
     return { picture: pictureOf(width, Math.max(rows.length, 1), (x, y) => (rows.length ? colours[stored.words.phase[rows[y] * steps.length + column[x]]] : null)) };
   }
   const there = rows.map(row).filter((i) => i !== undefined).flatMap((i) => line(name, i)).filter((v) => v !== null).sort((a, b) => a - b);
@@ -257,7 +257,7 @@ function drawSpark(element) {
   for (let from = 0; from <= last;) {
     let to = from;
     while (to <= last && phaseOf(i, to) === phaseOf(i, from)) to++;
-    parts.push(svg("rect", { x: x(from), y: 19, width: Math.max(x(Math.min(to, last)) - x(from), 1), height: 5, style: "fill:" + palette.phases[phaseOf(i, from)].colour }));
+    parts.push(svg("rect", { x: x(from), y: 19, width: Math.max(x(Math.min(to, last)) - x(from), 1), height: 5, style: "fill:" + (palette.phases[phaseOf(i, from)] || palette.phases.unknown).colour }));
     from = to;
   }
   element.replaceChildren(...parts, svg("path", { d: through(values.map((_, at) => x(at)), values.map(y)), style: "fill:none;stroke:var(--ink);stroke-width:1.3" }));

@@ -27,7 +27,7 @@ from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.row import SHORT_TAIL_NOTE
 from spectail.analysis.summary import summarize
 from spectail.analysis.two_layer_nulls import with_null_alignments
-from spectail.plots.colours import PHASES
+from spectail.plots.colours import phase_look
 from spectail.recording.events import events
 from spectail.recording.layout import frame, of_tensor
 from spectail.recording.quantities import Quantity, quantities_of, quantity
@@ -229,7 +229,7 @@ def _cells(values: Any, q: Quantity) -> list[str]:
 
 
 def _style(phase: str) -> str:
-    return PHASES[phase][2]
+    return phase_look(phase)[2]
 
 
 def _print_meanings(shown: Sequence[Quantity]) -> None:

@@ -51,7 +51,8 @@ def print_verdicts(claims: Sequence[ClaimRecord], scale: str) -> None:
             if outcome is None:
                 cells.append(Text("not run", style="dim"))
                 continue
-            cell = Text(str(outcome.verdict), style=f"bold {_VERDICT_STYLE[outcome.verdict]}")
+            colour = "" if small else _VERDICT_STYLE[outcome.verdict]  # of what is no evidence
+            cell = Text(str(outcome.verdict), style=f"bold {colour}")
             cell.append(f" {outcome.clarity}\n{outcome.measured}", style="not bold default")
             cells.append(cell)
         table.add_row(Text(f"{claim.number}\n{claim.where}"), statement, *cells)
