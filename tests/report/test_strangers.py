@@ -250,7 +250,6 @@ def with_experiment(**fields):
 RUNS = {
     "words for numbers": with_values("kta", "many"),
     "numbers for words": with_values("phase", 3.0),
-    "words for eigenvalues": with_values("eigenvalues", "big"),
     "a phase that nobody knows": with_values("phase", "<b>chaos</b>"),
     "no number anywhere": with_values("n_spikes", np.nan),
     "endless numbers": with_values("pl_alpha_hill", np.inf),

@@ -46,12 +46,14 @@ def folder(tmp_path_factory):
     for verdict in record["verdicts"]:
         del verdict["outcomes"]["equations"]  # as where only one protocol was run
     (root / "figures" / "fig9.json").write_text(json.dumps({**record, "title": HOSTILE}))
-    (root / "figures" / "foreign.json").write_text("{")
     return root
 
 
-def test_records_hold_what_was_found_and_ignore_foreign_files(folder):
-    records = read_records(folder / "figures")
+def test_records_hold_what_was_found_and_foreign_files_are_left_out(folder):
+    (folder / "figures" / "foreign.json").write_text("{")
+    with pytest.warns(UserWarning, match=r"foreign.json is not a record.*left out"):
+        records = read_records(folder / "figures")
+    (folder / "figures" / "foreign.json").unlink()
     assert [record.name for record in records] == ["fig2", "fig4", "fig9"]
     assert records[0].command == "spectail reproduce fig2 --scale tiny --repeats 2"
     assert set(records[0].claims[0].outcomes) == {"published", "equations"}
