@@ -63,8 +63,8 @@ class ClaimRecord:
     def read(cls, fields: Mapping[str, Any]) -> ClaimRecord:
         """From JSON."""
         outcomes = {p: Outcome.read(outcome) for p, outcome in fields["outcomes"].items()}
-        others = (fields[name] for name in ("artifact", "claim", "where", "statement", "criterion"))
-        return cls(*others, outcomes)
+        said = {name: fields[name] for name in ("artifact", "where", "statement", "criterion")}
+        return cls(number=fields["claim"], outcomes=outcomes, **said)
 
     def json(self) -> dict[str, Any]:
         """For JSON."""
