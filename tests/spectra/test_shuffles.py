@@ -145,3 +145,11 @@ def test_few_draws_say_less():
     assert few.z(t) > many.z(t) == pytest.approx(-5.34, abs=0.01)
     assert math.isnan(many.z(math.nan))
     assert math.isnan(ShuffledNull(0.0, 0.0, 7).z(2.0))
+
+
+@pytest.mark.parametrize("shape", [(40, 90), (9, 64, 48), (2, 70, 100)])
+def test_shuffles_that_are_solved_together_are_those_that_are_solved_one_by_one(shape, monkeypatch):
+    weights = noise(*shape)
+    together = shuffled_nulls(weights)
+    monkeypatch.setattr(shuffles, "_AT_ONCE", 1)
+    assert shuffled_nulls(weights) == together

@@ -30,6 +30,8 @@ _WORK = 2e12  # of the draws of a kind, in products of two numbers: 6 draws of 4
 
 _KEYS = 2**18  # in memory at a time
 
+_AT_ONCE = 2**20  # entries of shuffles that are solved in one call: of small matrices it costs as much as they do
+
 _HUGE = 2.0**40  # weights above it, or all below its inverse, are scaled before they are squared
 
 _SORTED = 512  # up to so many entries a group, sorting random keys is faster than drawing a permutation each
@@ -114,7 +116,11 @@ def shuffled_nulls(
     count, stream = _draws(slices) if draws is None else draws, np.random.default_rng(seed)
     nulls = {}
     for name, groups, back in _kinds(_of_mean_square_one(slices, largest)):
-        logs = [_log_hill(back(_shuffled(groups, stream)).to(slices.device)) for _ in range(count)]
+        at_once = max(min(_AT_ONCE // groups.numel(), count), 1)
+        logs: list[float] = []
+        while len(logs) < count:
+            some = [back(_shuffled(groups, stream)) for _ in range(min(at_once, count - len(logs)))]
+            logs += _log_hill(torch.stack(some).to(slices.device))
         if all(map(math.isfinite, logs)):
             nulls[name] = ShuffledNull(float(np.mean(logs)), float(np.std(logs, ddof=1)), count)
     return nulls
@@ -160,10 +166,15 @@ def _shuffled(groups: Tensor, stream: np.random.Generator) -> Tensor:
     return shuffled
 
 
-def _log_hill(slices: Tensor) -> float:
-    """log(α − 1) of the Hill exponent of the pooled eigenvalues of slices; NaN where there is none."""
+def _log_hill(shuffles: Tensor) -> list[float]:
+    """log(α − 1) of the Hill exponent of the pooled eigenvalues of the slices of each; NaN where there is none."""
+    slices = shuffles.flatten(0, 1)
     spectra = float32_eigenvalues(slices)
-    ordered = np.sort((eigenvalues_of_slices(slices) if spectra is None else spectra).cpu().numpy(), axis=None)
-    upper = ordered[len(ordered) // 2 :]
-    spread = float(np.log(upper / upper[0]).mean()) if upper[0] > ZERO_SHARE * upper[-1] else 0.0
-    return -math.log(spread) if spread > ROUNDING else math.nan
+    values = (eigenvalues_of_slices(slices) if spectra is None else spectra).cpu().numpy()
+    ordered = np.sort(values.reshape(len(shuffles), -1), 1)
+    logs = []
+    for spectrum in ordered:
+        upper = spectrum[len(spectrum) // 2 :]
+        spread = float(np.log(upper / upper[0]).mean()) if upper[0] > ZERO_SHARE * upper[-1] else 0.0
+        logs.append(-math.log(spread) if spread > ROUNDING else math.nan)
+    return logs
