@@ -2,8 +2,8 @@
 
 python docs/results/collect.py results/figures docs/results
 
-Of artifacts that the folder does not have, claims that need no spectrum are tested again from their published curves.
-Others stay as they were published.
+Of artifacts that the folder does not have, claims are tested again from the runs of the store beside it and, if they
+need no spectrum, from the published curves. Others stay as they were published.
 """
 
 import json
@@ -14,13 +14,18 @@ from collections import Counter
 from pathlib import Path
 
 import pandas as pd
+import xarray as xr
 from PIL import Image
 
+from spectail.recording.reading import load_recording
+from spectail.store.store import Store
 from spectail.study.catalogue import catalogue
 from spectail.study.claims import Outcome
-from spectail.study.kept_curves import as_runs, runs_of_curves
+from spectail.study.kept_curves import runs_of_curves
 from spectail.study.making import verify
 from spectail.study.records import ClaimRecord, read_records, save_verdicts, save_verdicts_as_markdown
+from spectail.study.runs import NotKeptError, Runs
+from spectail.study.settings import PAPER
 
 
 def published(path: Path) -> dict[str, dict]:
@@ -40,12 +45,36 @@ def published(path: Path) -> dict[str, dict]:
 NUMBERS = ("p_claimed", "p_contrary", "effect", "comparisons")
 
 
-def judged(curves: Path) -> dict[str, dict]:
-    """What claims find of the curves that are published, those of them that need no spectrum."""
-    artifacts = [artifact for artifact in catalogue().values() if not artifact.trainings]
-    runs = runs_of_curves(artifacts, curves)
-    claims = [claim for artifact in artifacts for claim in verify(artifact, as_runs(artifact, runs))]
-    return {claim.number: dict(claim.outcomes) for claim in claims}
+class Kept(dict):
+    """Runs by key: whole where a store has them, else their curves; of others nothing is known."""
+
+    def __init__(self, curves: dict, store: Store | None) -> None:
+        super().__init__(curves)
+        self.store, self.whole = store, {path.stem for path in store.runs.glob("*.nc")} if store else set()
+
+    def __missing__(self, key: str) -> xr.Dataset:
+        raise NotKeptError(f"nothing is kept of run {key}")
+
+    def __getitem__(self, key: str) -> xr.Dataset:
+        if key in self.whole:
+            self.whole.discard(key)
+            self[key] = load_recording(self.store.runs / f"{key}.nc")
+        return super().__getitem__(key)
+
+
+def judged(curves: Path, store: Store | None) -> dict[str, dict]:
+    """What claims find of the runs in a store, and of the curves that are published, as far as these are enough."""
+    artifacts = [artifact for artifact in catalogue().values() if not artifact.trainings and artifact.claims]
+    kept, found = Kept(runs_of_curves(artifacts, curves), store), {}
+    for artifact in artifacts:
+        for repeats in dict.fromkeys((artifact.repeats, 3, 1)):
+            if repeats > artifact.repeats:
+                continue
+            seeds = range(repeats)
+            runs = {p: Runs(p, PAPER, seeds, kept, epsilon=artifact.epsilon) for p in artifact.protocols}
+            for claim in verify(artifact, runs):
+                found[claim.number] = dict(claim.outcomes) | found.get(claim.number, {})
+    return found
 
 
 def collect(source: Path, target: Path) -> None:
@@ -66,7 +95,7 @@ def collect(source: Path, target: Path) -> None:
         times[name] = f"| {name}: {record.title} | {runs} | {record.seconds / 60:.1f} min |"
     # Of what was run now all claims are tested, of what is published those that its curves are enough for
     new = {c.number: dict(c.outcomes) for record in records for c in record.claims}
-    again = judged(target / "curves")
+    again = judged(target / "curves", Store(source.parent) if (source.parent / "runs").is_dir() else None)
     ordered = []
     for artifact in catalogue().values():
         for c in artifact.claims if not artifact.trainings else ():

@@ -20,7 +20,7 @@ from spectail.experiments.theory import critical_lr, gaussian_moments, predict_o
 from spectail.spectra.phases import Phase
 from spectail.study.catalogue import catalogue
 from spectail.study.criteria import ORDER
-from spectail.study.figures import fig04, fig08_table2, ours_gap
+from spectail.study.figures import fig04, fig08_table2, ours_gap, ours_necessity
 from spectail.study.figures.ours_epsilon import EPSILONS
 from spectail.study.lemmas import FirstGradient
 from spectail.study.verdicts import Verdict
@@ -736,7 +736,34 @@ def no_gap_no_tail():
     return Case(world, [change], others={"each has a gap": (every, UNDECIDED)})
 
 
+def onsets(places, spiking):
+    """Runs of the figure of widths: broadened from the place of η in the grid on, and with a spike from another."""
+    rates = ours_necessity.RATES
+    return World(
+        *(
+            ({"h": h, "lr": lr}, broad_at(10, i >= place) | {"eigenvalues": {1: spike if i >= s else BURIED}})
+            for h, place, s in zip(ours_necessity.WIDTHS, places, spiking, strict=True)
+            for i, lr in enumerate(rates)
+        )
+    )
+
+
+def spike_is_necessary():
+    """Claim 65: whatever broadens had a spike; in one run none."""
+    without = {"h": ours_necessity.WIDTHS[-1], "lr": ours_necessity.RATES[5]}
+    world = onsets((5, 5, 5), (5, 4, 3))
+    return Case(world, [Change(without, {"eigenvalues": {1: s}}) for s in (BURIED, JOINED)])
+
+
+def onset_of_the_catapult():
+    """Claim N1: one onset at all widths, where 2/λ_max(H₀) is made up as one too; and onsets that follow η_c."""
+    follow = onsets((3, 5, 6), (3, 5, 6))
+    return Case(onsets((4, 4, 4), (4, 4, 4)), [[Change(f, q) for f, q in follow.entries]])
+
+
 CASES = {
+    "65": spike_is_necessary(),
+    "N1": onset_of_the_catapult(),
     "G1": gap_of_each_shape(),
     "G2": gap_beside_stability(),
     "G3": no_gap_no_tail(),
@@ -913,6 +940,7 @@ def verdict(monkeypatch):
             return worlds[experiment.seed % len(worlds)].of(experiment)["gradient"][experiment.steps]
 
         monkeypatch.setattr(ours_gap, "_stability", lambda experiment: 0.1)
+        monkeypatch.setattr(ours_necessity, "catapult_lr", lambda experiment: 200.0)
         monkeypatch.setattr(fig08_table2, "first_gradient", gradient)  # it is no part of the runs
         return verdict_in(CLAIMS[number], number, *worlds, repeats=repeats)
 

@@ -180,6 +180,7 @@ WORDS = {
         "the relative position of the spike from the bulk … plays a key role in determining the step complexity of "
         "the HT ESD emergence",
     "64": "the number of steps required for HT ESD emergence depends on the spectral gap",
+    "65": "While our work establishes the necessity of the spike",
     "68":
         "the emergence of the HT spectra can appear early during training, way before the NN reaches a low training "
         "loss",
