@@ -73,7 +73,9 @@ def test_the_page_stands_alone_and_is_escaped(folder):
 
 
 def test_runs_without_figures_have_no_head_of_artifacts(folder, tmp_path):
-    (tmp_path / "runs").symlink_to(folder / "runs")
+    for path in folder.iterdir():
+        if path.name != "figures":
+            (tmp_path / path.name).symlink_to(path)
     assert "Artifacts" not in write_report(tmp_path).read_text()
     assert "Artifacts" in write_report(folder).read_text()
 
