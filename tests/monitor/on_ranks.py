@@ -5,6 +5,7 @@ import os
 import traceback
 import warnings
 import weakref
+from collections import OrderedDict
 from datetime import timedelta
 from functools import partial
 from unittest import mock
@@ -352,6 +353,36 @@ def case_checkpoints(folder):
         dcp.save({"model": state, "optim": of_optimizer}, checkpoint_id=folder / "series" / f"step-{step}")
     monitor.close()
     return monitor.steps
+
+
+def case_pipeline(folder):
+    """Two stages of a pipeline: each process has layers of its own, and nobody has all."""
+    from torch.distributed.pipelining import PipelineStage, ScheduleGPipe
+
+    def stage():
+        torch.manual_seed(0)
+        layers = {f"layer{at}": nn.Linear(24, 24) for at in range(4)}
+        return nn.Sequential(OrderedDict([*layers.items()][2 * dist.get_rank() :][:2]))
+
+    def train_stage(net):
+        part = PipelineStage(net, dist.get_rank(), 2, torch.device("cpu"))
+        schedule = ScheduleGPipe(part, n_microbatches=2, loss_fn=nn.functional.mse_loss)
+        optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+        x = torch.randn(8, 24, generator=torch.Generator().manual_seed(1))
+        yield optimizer
+        for _ in range(2):
+            optimizer.zero_grad()
+            schedule.step(x) if dist.get_rank() == 0 else schedule.step(target=x)
+            optimizer.step()
+
+    net, bare = stage(), stage()
+    training = train_stage(net)
+    with SpectralMonitor(net, next(training), when=every(1), nulls="none", path=folder / "run.nc"):
+        list(training)
+    list(train_stage(bare))
+    same = [torch.equal(a, b) for a, b in zip(net.parameters(), bare.parameters(), strict=True)]
+    norms = [torch.linalg.matrix_norm(layer.weight.detach().double(), 2).item() for layer in net]
+    return {"same training": all(same), "norms": norms}
 
 
 def case_failure(folder):

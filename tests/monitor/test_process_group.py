@@ -27,7 +27,7 @@ from spectail.weights.matrix import WeightMatrix
 from spectail.weights.sharded import Rows, Shard
 
 ON_TWO = ("fsdp", "mixed", "parallel", "ddp", "rules", "refusals", "copies_that_differ", "partial_values", "no_memory")
-ON_TWO += ("applied", "computed", "no_monitor", "changes", "checkpoints", "failure", "one_that_is_killed")
+ON_TWO += ("applied", "computed", "no_monitor", "changes", "checkpoints", "pipeline", "failure", "one_that_is_killed")
 
 
 def weight(rows, cols):
@@ -214,6 +214,16 @@ def test_checkpoints_that_are_saved_beside_a_monitor_are_a_series_with_the_same_
     for name in ("0.weight", "3.weight", "4.w1[2]"):
         a, b = (one.eigenvalues.sel(matrix=name).values for one in (series, recording))
         assert np.array_equal(a, b, equal_nan=True), name
+
+
+def test_stages_of_a_pipeline_are_one_recording_and_train_as_without(two):
+    folder, results, _ = two
+    recording = load_recording(folder / "pipeline" / "run.nc")
+    assert recording.matrix.values.tolist() == [f"layer{at}.weight" for at in range(4)]
+    assert recording.step.values.tolist() == [0, 1, 2]
+    norms = [norm for one in results for norm in one["pipeline"]["norms"]]
+    np.testing.assert_allclose(recording.spectral_norm.values[-1], norms, rtol=1e-6)  # float32 numbers
+    assert all(one["pipeline"]["same training"] for one in results)
 
 
 def test_a_process_that_fails_leaves_nobody_waiting(two):
