@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from spectail import Experiment, MarchenkoPastur, simulate
-from spectail.plots.look import save_figure, style
+from spectail.plots.look import style
+from spectail.plots.picture_files import save_figure
 from spectail.plots.recording_plot import draw_recording
 
 experiment = Experiment(n=400, d=200, h=300, optimizer="gd", lr=400, steps=10, protocol="published")

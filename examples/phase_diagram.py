@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from spectail import lazy_results, plots
-from spectail.plots.look import new_figure, panel_title, save_figure, style
+from spectail.plots.look import new_figure, panel_title, style
+from spectail.plots.picture_files import save_figure
 
 
 def draw(folder: Path, out: Path) -> None:

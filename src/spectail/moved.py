@@ -17,7 +17,12 @@ TODAY: dict[str, dict[str, str]] = {
     "drawing": {"plots": "plots"},
     "drawing.plots": {"*": "plots.results_plot"},
     "drawing.run": {"draw_run": "plots.recording_plot.draw_recording"},
-    "drawing.style": {"figure_style": "plots.style", "letter": "plots.look.panel_title", "*": "plots.look"},
+    "drawing.style": {
+        "figure_style": "plots.style",
+        "letter": "plots.look.panel_title",
+        "save_figure": "plots.picture_files.save_figure",
+        "*": "plots.look",
+    },
     "networks": {
         "ConvMatrix": "weights.matrix.ConvMatrix",
         "Measurement": "recording.layout.Measurement",

@@ -1,4 +1,4 @@
-"""Bars that show how far something is, on the standard error of a terminal."""
+"""How far something is: a bar on the standard error of a terminal, a line below the cell of a notebook."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -44,6 +45,8 @@ def bar(*left: ProgressColumn, line: Callable[[], str] | None = None, seconds: f
 
 _silent = False
 
+_NOTEBOOK_SECONDS = 0.5  # between two lines there: what ends sooner shows nothing
+
 
 @contextmanager
 def silent() -> Iterator[None]:
@@ -56,29 +59,56 @@ def silent() -> Iterator[None]:
         _silent = before
 
 
+def in_notebook() -> bool:
+    """Whether this is the kernel of a notebook, where what is displayed stands below a cell."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
 class Bar(Progress):
-    """A bar on a terminal, lines in a file."""
+    """A bar on a terminal, lines in a file, one line that changes in a notebook."""
 
     def __init__(self, line: Callable[[], str] | None, seconds: float, *columns: ProgressColumn) -> None:
         out = Console(stderr=True)
         super().__init__(*columns, console=out, transient=True, disable=_silent or not out.is_terminal)
-        self._line, self._seconds, self._stopped = line or self._line_of_task, seconds, threading.Event()
+        self._line, self._stopped = line or self._line_of_task, threading.Event()
+        self._shown: Any = None
+        self._printing: threading.Thread | None = None
+        self._in_notebook = not out.is_terminal and in_notebook()
+        self._seconds = _NOTEBOOK_SECONDS if self._in_notebook else seconds
         self._began, self.prints_lines = time.monotonic(), not (_silent or out.is_terminal)
 
     def start(self) -> None:
         """Show it."""
         super().start()
         if self.prints_lines:
-            threading.Thread(target=self._print_lines, daemon=True).start()
+            self._printing = threading.Thread(target=self._print_lines, daemon=True)
+            self._printing.start()
 
     def stop(self) -> None:
         """Show it no more."""
         self._stopped.set()
         super().stop()
+        if self._printing is not None:
+            self._printing.join(timeout=1.0)  # lest a line comes after the last
+            self._printing = None
+        if self._shown is not None:
+            self._shown.update({"text/plain": ""}, raw=True)
 
     def _print_lines(self) -> None:
         while not self._stopped.wait(self._seconds):
-            print(self._line(), file=sys.stderr, flush=True)
+            if self._in_notebook:
+                self._display(self._line())
+            else:
+                print(self._line(), file=sys.stderr, flush=True)
+
+    def _display(self, line: str) -> None:
+        from IPython.display import display  # there is one in a notebook
+
+        if self._shown is None:
+            self._shown = display({"text/plain": line}, raw=True, display_id=True)
+        else:
+            self._shown.update({"text/plain": line}, raw=True)
 
     def _line_of_task(self) -> str:
         task = self.tasks[0] if self.tasks else None

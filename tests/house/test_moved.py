@@ -15,7 +15,7 @@ LINES = {  # every import line of the documents and examples that names a module
         "spectail.plots.look.style",
         "spectail.plots.look.panel_title",
         "spectail.plots.look.new_figure",
-        "spectail.plots.look.save_figure",
+        "spectail.plots.picture_files.save_figure",
     ],
     "from spectail.networks import Measurement": ["spectail.recording.layout.Measurement"],
     "from spectail.networks import to_csv": ["spectail.monitor.loggers.to_csv"],

@@ -24,7 +24,12 @@ ROOMS = {  # what a room may import, beside itself and the plain files at the ro
     "report": "spectra weights recording running analysis experiments store sweeps plots study",
     "cli": "spectra weights recording running analysis monitor experiments store sweeps plots study report",
 }
-PLAIN = {"errors.py", "files.py", "progress.py"}  # anything may import them; they import nothing of ours
+PLAIN = {
+    "errors.py",
+    "files.py",
+    "notebooks.py",
+    "progress.py",
+}  # for all; they import nothing of ours
 NAMES_ONLY = {"__init__.py", "__main__.py", "moved.py"}  # import when a name is asked for; nothing imports them
 STUBS = {"": "__init__.pyi", "spectra": "spectra/__init__.pyi", "plots": "plots/__init__.pyi"}
 FILES = {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}

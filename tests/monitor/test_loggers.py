@@ -9,7 +9,8 @@ import pytest
 
 from monitor.small_training import go_on, small
 from spectail import SpectralMonitor, every
-from spectail.monitor.loggers import scalars_of, spectra_of, to_accelerate, to_tensorboard, to_wandb
+from spectail.monitor.loggers import scalars_of, spectra_of, to_accelerate, to_csv, to_tensorboard, to_wandb
+from spectail.recording.layout import Measurement
 
 
 class Writer:
@@ -112,3 +113,11 @@ def test_accelerate_hands_spectra_to_those_that_take_them_and_numbers_to_all():
     watch(to_accelerate(SimpleNamespace(trackers=[SimpleNamespace(tracker=writer), other])))
     assert set(writer.histograms) == set(numbers) == {0, 2, 4}
     assert numbers[2] == writer.scalars[2]
+
+
+def test_a_csv_file_that_another_release_began_keeps_its_columns(tmp_path):
+    """Else numbers would go on in the columns of other quantities."""
+    path, log = tmp_path / "log.csv", to_csv(tmp_path / "log.csv")
+    path.write_text("step,name,phase,gone_since,pl_alpha_hill\n1,fc,random-like,7,2.5\n")
+    log(Measurement(2, [{"name": "fc", "phase": "heavy-tailed", "pl_alpha_hill": 1.75, "stable_rank": 3.0}]))
+    assert path.read_text().splitlines()[1:] == ["1,fc,random-like,7,2.5", "2,fc,heavy-tailed,,1.75"]

@@ -11,8 +11,9 @@ from spectail.experiments.experiment import Experiment
 from spectail.experiments.two_layer.run import simulate
 from spectail.plots.bands import draw_band, draw_untrained_hill
 from spectail.plots.evolution_plot import step_edges
-from spectail.plots.look import new_figure, save_figure
+from spectail.plots.look import new_figure
 from spectail.plots.overlaps_plot import draw_overlaps
+from spectail.plots.picture_files import save_figure
 from spectail.plots.recording_plot import draw_recording
 from spectail.plots.spectrum_plot import draw_spectrum
 from spectail.recording.quantities import quantity

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.text import Text
 
 from forked import finish
+from plots.letters import faults_of_letters, letters_of, recorded_letters
 from spectail.cli import main
 from spectail.experiments import cost
 from spectail.experiments.experiment import Experiment
@@ -97,13 +98,18 @@ def test_an_artifact_draws_itself_and_tests_its_claims_under_both_protocols(repr
     plan, runs = reproduced
     artifact = catalogue()[name]
     by_protocol = paper.by_protocol(plan, artifact, runs)
-    paths = making.draw(artifact, {"published": by_protocol["published"]}, tmp_path)
+    with recorded_letters() as drawn:
+        paths = making.draw(artifact, {"published": by_protocol["published"]}, tmp_path)
+    figure = next(iter(drawn)).get_figure(root=True)
+    assert faults_of_letters(figure, drawn) == []
     assert {path.name for path in paths} == {f"{name}.png", f"{name}.pdf"}
     assert all(p.stat().st_size > 5000 for p in paths)
     assert b"/Type3" not in (tmp_path / f"{name}.pdf").read_bytes()  # fonts are embedded as outlines, not bitmaps
-    if "equations" in by_protocol:
-        with style():
-            artifact.draw(by_protocol["equations"]).draw_without_rendering()  # all but the pixels
+    with style("column"):
+        narrow = artifact.draw(by_protocol.get("equations", by_protocol["published"]))
+    assert faults_of_letters(narrow, letters_of(narrow)) == []
+    assert narrow.get_figwidth() == 3.25
+    assert max(ax.get_subplotspec().get_gridspec().ncols for ax in narrow.axes if ax.get_subplotspec()) <= 2
     claims = making.verify(artifact, by_protocol)
     assert [claim.number for claim in claims] == [claim.number for claim in artifact.claims]
     for claim in claims:

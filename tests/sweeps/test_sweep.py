@@ -10,9 +10,10 @@ from spectail.experiments.experiment import Experiment
 from spectail.experiments.two_layer.run import simulate
 from spectail.running.scheduler import Compute
 from spectail.store.store import Store
+from spectail.sweeps.bar_over_runs import SweepProgress
 from spectail.sweeps.estimate import estimate
 from spectail.sweeps.grid import Grid
-from spectail.sweeps.sweep import SweepProgress, chunks_of_problems, run_missing, sweep
+from spectail.sweeps.sweep import chunks_of_problems, run_missing, sweep
 from spectail.sweeps.worker import Worker
 
 TINY = {"n": 20, "n_test": 5, "n_test_large": 5, "d": 10, "h": 12, "steps": 2}

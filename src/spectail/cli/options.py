@@ -19,6 +19,7 @@ from spectail.experiments.description import Description
 from spectail.experiments.protocols import CONVENTIONS
 
 if TYPE_CHECKING:
+    from spectail.plots.picture_files import Pictures
     from spectail.report.terminal.sweep import RunProgress
     from spectail.sweeps.sweep import SweepSummary
 
@@ -69,6 +70,29 @@ class Computing:
             raise KeyboardInterrupt
         if summary.failures:
             sys.exit(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """How pictures are made."""
+
+    format: Annotated[
+        str, option(metavar="png|pdf|svg|pgf,...", help="Files of each picture, with commas between.")
+    ] = "png,pdf"
+    width: Annotated[
+        str, option(metavar="column|page|talk|INCHES", help="Width; letters stay as large as is printed there.")
+    ] = "page"
+    font: Annotated[str | None, option(metavar="serif|sans-serif|NAME", help="Font; matplotlib's by default.")] = None
+    usetex: Annotated[bool, option(help="Have LaTeX set all text.")] = False
+
+    def pictures(self) -> Pictures:
+        """What the options say, once it is known that it can be done."""
+        from spectail.plots.picture_files import Pictures
+
+        formats = tuple(dict.fromkeys(filter(None, self.format.lower().replace(",", " ").split())))
+        pictures = Pictures(formats, self.width, self.font, self.usetex)
+        pictures.check()
+        return pictures
 
 
 Device = Annotated[str, option(metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps.")]

@@ -12,7 +12,7 @@ import tyro
 
 from spectail.cli.imports import quick_imports
 from spectail.cli.option import option
-from spectail.cli.options import Computing, image_count, options_of
+from spectail.cli.options import Computing, Drawing, image_count, options_of
 from spectail.cli.printing import Answering, Printing
 from spectail.cli.run import METAVARS, experiment_fields
 from spectail.errors import SettingError
@@ -58,6 +58,7 @@ class Reproduce:
     images: Annotated[str | None, option(metavar="N|all", help="Training images of those figures; 512 by default.")] = (
         None
     )
+    drawing: tyro.conf.OmitArgPrefixes[Drawing] = dataclasses.field(default_factory=Drawing)
     where: tyro.conf.OmitArgPrefixes[Computing] = dataclasses.field(default_factory=Computing)
     settings: tyro.conf.OmitArgPrefixes[Settings] = dataclasses.field(default_factory=Settings)
     printing: Answering = dataclasses.field(default_factory=Printing)
@@ -91,6 +92,8 @@ class Reproduce:
         with quick_imports():
             from spectail.study.making import reproduce
 
+        pictures = self.drawing.pictures()
+
         def print_tables(record: Any) -> None:
             for protocol, lines in record.tables.items():
                 self.printing.say(partial(print_table, f"{record.title} – {protocol}", lines))
@@ -102,7 +105,8 @@ class Reproduce:
 
         records = reproduce(
             *self.names, scale=self.scale, out=self.where.out, repeats=self.repeats, protocol=self.protocol,
-            data=self.data, images=images, device=self.where.device, workers=self.where.workers,
+            data=self.data, images=images, formats=pictures.formats, width=pictures.width, font=pictures.font,
+            usetex=pictures.usetex, device=self.where.device, workers=self.where.workers,
             compute=compute, on_record=print_tables, on_note=lambda note: print(note, file=sys.stderr),
             **experiment_fields(self.settings),
         )  # fmt: skip

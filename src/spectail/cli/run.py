@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
+import tyro
+
 from spectail.cli.imports import quick_imports
 from spectail.cli.option import option
-from spectail.cli.options import Device, Out, given_fields, make_command, options_of
+from spectail.cli.options import Device, Drawing, Out, given_fields, make_command, options_of
 from spectail.cli.printing import AnsweringRows, PrintingRows
 from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
@@ -27,6 +29,7 @@ METAVARS = {
 
 def _run(options: Any) -> None:
     experiment, rows = Experiment(**experiment_fields(options)), options.printing.rows()
+    pictures = options.drawing.pictures()
     with quick_imports():
         from spectail.experiments.two_layer.run import simulate
         from spectail.plots.recording_plot import draw_beside
@@ -44,7 +47,7 @@ def _run(options: Any) -> None:
     with step_progress(experiment.steps) as progress:
         result, stored = store.get_or_run(experiment, lambda e: simulate(e, device=device, progress=progress))
     path = give_name(store, experiment, options.name) if options.name else store.path(experiment)
-    paths = [path, *draw_beside(result, path)]
+    paths = [path, *draw_beside(result, path, pictures)]
     options.printing.tell(
         "run",
         lambda: recording_answer(result, rows, paths),
@@ -101,6 +104,7 @@ Run = make_command(
         ),
         ("out", Out, Path("results")),
         ("device", Device, "cpu"),
+        ("drawing", tyro.conf.OmitArgPrefixes[Drawing], dataclasses.field(default_factory=Drawing)),
         ("printing", AnsweringRows, dataclasses.field(default_factory=PrintingRows)),
     ],
     _run,

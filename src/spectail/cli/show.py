@@ -10,6 +10,7 @@ import tyro
 
 from spectail.cli.imports import quick_imports
 from spectail.cli.option import option
+from spectail.cli.options import Drawing
 from spectail.cli.printing import AnsweringRows, PrintingRows
 
 
@@ -28,7 +29,7 @@ class Show:
         ),
     ]
     out: Annotated[Path | None, option(metavar="DIR", help="Folder for the figures.")] = None
-
+    drawing: tyro.conf.OmitArgPrefixes[Drawing] = dataclasses.field(default_factory=Drawing)
     printing: AnsweringRows = dataclasses.field(default_factory=PrintingRows)
 
     def __call__(self) -> None:
@@ -47,9 +48,9 @@ class Show:
         from spectail.report.json_answers import recording_answer
         from spectail.report.terminal.recording import print_recording
 
-        recording = load_recording(self.file)
+        recording, pictures = load_recording(self.file), self.drawing.pictures()
         beside = self.file if self.out is None else self.out / self.file.name
-        paths = draw_beside(recording, beside)
+        paths = draw_beside(recording, beside, pictures)
         self.printing.tell(
             "show",
             lambda: recording_answer(recording, rows, paths),

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from html import escape
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -163,6 +164,21 @@ class Description(BaseModel):
 
     def __hash__(self) -> int:
         return hash(self.canonical_json)  # pydantic's own cannot hash options and lists
+
+    def _given(self) -> dict[str, Any]:
+        """The fields that are not as by default; what has these alone is equal to it."""
+        fields = type(self).model_fields.items()
+        usual = {name: field.get_default(call_default_factory=True) for name, field in fields}
+        return {name: getattr(self, name) for name, value in usual.items() if getattr(self, name) != value}
+
+    def __repr_args__(self) -> Iterable[tuple[str, Any]]:
+        return self._given().items()
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{name}</th><td>{escape(str(value))}</td></tr>" for name, value in self._given().items()
+        )
+        return f"<b>{escape(str(getattr(self, 'title', type(self).__name__)))}</b><table>{rows}</table>"
 
     @property
     def canonical_json(self) -> str:

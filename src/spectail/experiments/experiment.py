@@ -216,6 +216,11 @@ class Experiment(Description):
         """Every option of the optimizer, ε of adam among them."""
         return {**({"eps": self.epsilon} if self.optimizer == "adam" else {}), **self.optimizer_options}
 
+    def _given(self) -> dict[str, Any]:
+        """As of any description; conventions only where no protocol says them."""
+        said = {"protocol"} if self.protocol == "custom" else set(CONVENTIONS)
+        return {name: value for name, value in super()._given().items() if name not in said}
+
     @property
     def title(self) -> str:
         """What it is, in a line: optimizer and effective options, sizes, and what is not as by default.

@@ -29,12 +29,13 @@ import torch
 from spectail.errors import SettingError
 from spectail.experiments.activations import find_activation
 from spectail.experiments.experiment import UPDATE_NAMES, Experiment
+from spectail.notebooks import Answered
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.spikes import critical_strength, spike_eigenvalue
 
 
-@dataclass(frozen=True)
-class OneStepPrediction:
+@dataclass(frozen=True, repr=False)
+class OneStepPrediction(Answered):
     """What the first update is expected to do, as h, d, n → ∞ at fixed ratios.
 
     Attributes:
@@ -54,6 +55,11 @@ class OneStepPrediction:
     left_overlap: float
     right_overlap: float
     norm_ratio: float = math.nan
+
+    def in_words(self) -> str:
+        """Whether there is to be a spike, and where."""
+        spike = f"a spike at λ₁ = {self.top_eigenvalue:.4g}" if self.has_spike else "no spike"
+        return f"{spike}, θ/θ_c = {self.theta / self.critical_theta:.3g}, sim {self.alignment:.3g}"
 
     @property
     def has_spike(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import os
 import re
@@ -37,6 +38,9 @@ def _append(path: Path, measurement: Measurement) -> None:
     frame = measurement.frame.copy()
     frame.insert(0, "step", measurement.step)
     new = not path.exists() or path.stat().st_size == 0
+    if not new:  # a file that another release began may have other columns
+        with path.open(encoding="utf-8", newline="") as file:
+            frame = frame.reindex(columns=next(csv.reader(file)))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8", newline="") as file:
         file.write(frame.to_csv(index=False, header=new))

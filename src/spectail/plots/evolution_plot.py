@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from spectail.errors import SettingError
 from spectail.plots.colours import LAW, MARKED, ink_on, phase_look
-from spectail.plots.look import in_style, new_axes, own_legend
+from spectail.plots.look import in_style, new_axes, own_legend, small_print
 from spectail.plots.selection import NO_BULK, initial_law, one_matrix, recording_of
 from spectail.spectra.bulk import MarchenkoPastur
 
@@ -120,7 +120,7 @@ def draw_phases(ax: Axes, run: xr.Dataset) -> Axes:
             ax.axvspan(left, right, color=colour, lw=0)
             if right - left > 0.09 * (edges[-1] - edges[0]):
                 ax.text(
-                    0.5 * (left + right), 0.45, phases[start], ha="center", va="center", fontsize="small",
+                    0.5 * (left + right), 0.45, phases[start], ha="center", va="center", fontsize=small_print(),
                     color=ink_on(colour),
                 )  # fmt: skip
             start = stop

@@ -52,7 +52,7 @@ def side_by_side(x: SideBySide, name: str = "effect", *, ax: Axes | None = None)
     if name in ("effect", "z_hill"):  # as untrained matrices
         ax.axhline(1.0 if name == "effect" else 0.0, color=FRAME, ls=":", lw=0.8)
     if len(frame) <= _NAMED:
-        ax.set_xticks(places, list(frame["name"]), rotation=30, ha="right", rotation_mode="anchor", fontsize="small")
+        ax.set_xticks(places, list(frame["name"]), rotation=30, ha="right", rotation_mode="anchor")
     else:
         ax.set_xlabel("matrix, in the order of definition")
     ax.set_xlim(-0.6, len(frame) - 0.4)

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from spectail.analysis.two_layer_nulls import ChanceOfOverlaps, largest_overlap, overlaps_of_pair
 from spectail.errors import SettingError, unknown_name
 from spectail.plots.colours import LAW, MARKED
-from spectail.plots.look import in_style, new_axes
+from spectail.plots.look import in_style, is_narrow, new_axes, small_print
 from spectail.plots.selection import recording_of
 
 
@@ -129,7 +129,7 @@ def _draw_ranks(ax: Axes, known: NDArray[np.bool_]) -> None:
     """Say in the empty part of a block that it lies past the rank of W or M."""
     rows, cols = known.shape
     of_w, of_m = int(known.any(1).sum()), int(known.any(0).sum())
-    look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": "small", "color": LAW}
+    look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": small_print(), "color": LAW}
     if of_m < cols:
         ax.text(
             (of_m + cols + 1) / 2,
@@ -140,6 +140,9 @@ def _draw_ranks(ax: Axes, known: NDArray[np.bool_]) -> None:
         )
     if 0 < of_w < rows:
         ax.text((cols + 1) / 2, (of_w + rows + 1) / 2, f"past the rank of $W$, {of_w}", **look)
+
+
+_BESIDE = "squared overlap\n(lines: by chance,\nmean and largest)"
 
 
 def draw_overlap_bar(
@@ -153,9 +156,13 @@ def draw_overlap_bar(
         chances: of each picture: the mean entry, and the largest on average.
         **options: as `figure.colorbar` takes.
     """
+    below = is_narrow(axes[0]) and len(axes) > 1
+    if below:
+        options |= {"location": "bottom", "shrink": 1.0, "aspect": 30}
     bar = axes[0].figure.colorbar(image, ax=list(axes), **options)
-    bar.set_label("squared overlap\n(lines: by chance,\nmean and largest)", fontsize="small", linespacing=1.3)
+    said = "squared overlap\n(lines: by chance, mean and largest)" if below else _BESIDE
+    bar.set_label(said, fontsize=small_print(), linespacing=1.3)
     for level in sorted({level for chance in chances for level in chance if np.isfinite(level)}):
         for colour, width in (("white", 2.6), (MARKED, 1.2)):
-            bar.ax.axhline(level, color=colour, lw=width)
+            (bar.ax.axvline if below else bar.ax.axhline)(level, color=colour, lw=width)
     return bar

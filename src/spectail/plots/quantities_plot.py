@@ -8,7 +8,6 @@ import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
 from spectail.analysis.completion import complete
@@ -17,7 +16,7 @@ from spectail.errors import SettingError
 from spectail.plots.bands import draw_null
 from spectail.plots.colours import FINAL, FRAME, LAW, PHASES, SERIES
 from spectail.plots.evolution_plot import step_axis, step_positions
-from spectail.plots.look import in_style, mathtext, new_axes, own_legend, quantity_label
+from spectail.plots.look import in_style, mathtext, new_axes, own_legend, plain_numbers, quantity_label
 from spectail.plots.selection import at_step, one_matrix, recording_of
 from spectail.recording.layout import each_matrix
 from spectail.recording.quantities import Quantity, quantity
@@ -75,7 +74,7 @@ def over_depth(x: Any, name: str = "pl_alpha_hill", *, step: int = -1, ax: Axes 
     ax.set_xlim(-0.6, len(rows) - 0.4)
     if len(rows) <= _NAMED:
         names = [_short(str(row["matrix"].item())) for row in rows]
-        ax.set_xticks(range(len(rows)), names, rotation=30, ha="right", rotation_mode="anchor", fontsize="small")
+        ax.set_xticks(range(len(rows)), names, rotation=30, ha="right", rotation_mode="anchor")
     else:
         ax.set_xlabel("matrix, in the order of definition")
     ax.set_ylabel(quantity_label(q))
@@ -183,9 +182,7 @@ def _scale_of(ax: Axes, q: Quantity, values: NDArray[Any]) -> None:
     if q.drawn == "log" and there.min() > 0:
         ax.set_yscale("log")
         if there.max() < 30 * there.min():  # less than two powers of ten would leave no number beside the axis
-            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-            ax.yaxis.set_minor_formatter(NullFormatter())
+            plain_numbers(ax.yaxis)
     elif q.drawn == "signed" and np.abs(there).max() > _SIGNED_REACH:
         ax.set_yscale("symlog", linthresh=2)
 

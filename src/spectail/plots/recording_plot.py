@@ -18,13 +18,22 @@ from spectail.experiments.experiment import experiment_of
 from spectail.plots.bands import draw_null
 from spectail.plots.colours import PHASES, SERIES
 from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis, step_edges, step_positions
-from spectail.plots.look import mathtext, new_figure, panel_title, quantity_label, save_figure, shared_legend, style
+from spectail.plots.look import (
+    figure_title,
+    mathtext,
+    new_figure,
+    panel_title,
+    quantity_label,
+    shared_legend,
+    title_above,
+)
 from spectail.plots.overlaps_plot import (
     draw_overlap_bar,
     draw_overlaps,
     title_of_overlaps,
 )
 from spectail.plots.phase_cells import draw_phase_cells, phase_numbers
+from spectail.plots.picture_files import PAGE, Pictures, save_figure
 from spectail.plots.quantities_plot import over_depth, over_steps
 from spectail.plots.selection import count_of_spikes, edge_of_spikes, fitted_bulk, initial_law, recording_of
 from spectail.plots.spectrum_plot import AXIS_SCALES, draw_spectrum, spectrum
@@ -60,7 +69,7 @@ def draw_recording(x: Any) -> dict[str, Figure]:
     }
     figures = {name: draw(recording) for name, draw in pictures.items() if draw}
     for figure in figures.values():
-        figure.suptitle(_title(recording), fontsize="medium")
+        figure_title(figure, _title(recording))
     return figures
 
 
@@ -120,7 +129,7 @@ def _draw_ribbon(ax: Axes, recording: xr.Dataset) -> Axes:
     ax.invert_yaxis()
     names = [str(name) for name in recording["matrix"].values]
     ticks = range(0, len(names), max(len(names) // 12, 1))
-    ax.set_yticks(ticks, [names[i] if len(names[i]) <= 26 else "…" + names[i][-25:] for i in ticks], fontsize="small")
+    ax.set_yticks(ticks, [names[i] if len(names[i]) <= 26 else "…" + names[i][-25:] for i in ticks])
     return step_axis(ax, recording["step"].values)
 
 
@@ -136,7 +145,7 @@ def _draw_many_spectra(recording: xr.Dataset) -> Figure:
         name = str(recording["matrix"].values[at])
         spectrum(recording, matrix=name, ax=ax)
         _without_legend(ax)
-        ax.set_title(ax.get_title("left"), loc="left", fontsize="small")
+        title_above(ax, ax.get_title("left"))
     for ax in axes[len(chosen) :]:
         ax.remove()
     shared_legend(figure, axes[: len(chosen)])
@@ -199,12 +208,13 @@ def _title(recording: xr.Dataset) -> str:
     )
 
 
-def draw_beside(x: Any, path: Path) -> list[Path]:
+def draw_beside(x: Any, path: Path, pictures: Pictures = PAGE) -> list[Path]:
     """Draw a recording into files named after a path.
 
     Args:
         x: a recording of any kind, or an `Analysis`.
         path: of the recording; the name of a picture is put behind its stem.
+        pictures: how they are made.
 
     Returns:
         the paths of the pictures.
@@ -213,7 +223,8 @@ def draw_beside(x: Any, path: Path) -> list[Path]:
         OSError: the folder cannot be written to.
     """
     saved = []
-    with style():
+    with pictures.style():
         for name, figure in draw_recording(x).items():
-            saved += save_figure(figure, path.with_name(f"{path.stem}-{name}"))
+            beside = path.with_name(f"{path.stem}-{name}{pictures.suffix}")
+            saved += save_figure(figure, beside, pictures.formats)
     return saved

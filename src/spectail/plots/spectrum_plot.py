@@ -7,12 +7,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from spectail.errors import SettingError
 from spectail.plots.colours import FINAL, INITIAL, LAW, PREDICTED
-from spectail.plots.look import in_style, new_axes, own_legend
+from spectail.plots.look import in_style, new_axes, own_legend, plain_numbers, small_print
 from spectail.plots.selection import (
     at_step,
     count_of_spikes,
@@ -164,9 +164,7 @@ def _draw_log(ax: Axes, final: _Values, initial: _Values | None, labels: tuple[s
     if high > 30 * low:
         ax.yaxis.set_minor_formatter(NullFormatter())
     else:  # less than two powers of ten would leave no number beside the axis
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        ax.yaxis.set_minor_formatter(NullFormatter())
+        plain_numbers(ax.yaxis)
     ax.set_xlabel(r"$\log_{10}\,\lambda$")
     ax.set_ylabel(r"density of $\log_{10}\,\lambda$")
 
@@ -200,7 +198,9 @@ def _draw_linear(
     elif len(beyond):
         count = "" if len(beyond) == 1 else f"{len(beyond)} further, "
         label = f"{count}$\\lambda_1 = {_scientific(beyond[-1])}$ $\\rightarrow$"
-        place = ax.annotate(label, (0.99, 0.3), xycoords="axes fraction", ha="right", color=FINAL, fontsize=7, zorder=6)
+        place = ax.annotate(
+            label, (0.99, 0.3), xycoords="axes fraction", ha="right", color=FINAL, fontsize=small_print(), zorder=6
+        )
         place.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1})
         place.set_in_layout(False)
 

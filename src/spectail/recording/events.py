@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from spectail.errors import StoreError
+from spectail.notebooks import Answered
 from spectail.recording.quantities import select
 from spectail.recording.tensors import tensor_of
 
@@ -22,8 +23,8 @@ NOT_THERE = "not in the model at this step"
 """The note of a matrix where the model has none: to come and to go is no change of phase."""
 
 
-@dataclass(frozen=True)
-class Event:
+@dataclass(frozen=True, repr=False)
+class Event(Answered):
     """Something that happened to a matrix.
 
     Attributes:
@@ -57,8 +58,12 @@ class Event:
         """The phase it is in; "" where no phase changed."""
         return self.text.partition(" → ")[2] if self.kind == "phase" else ""
 
-    def __str__(self) -> str:
+    def in_words(self) -> str:
+        """What happened to which matrix, and when."""
         return f"{self.matrix}: {self.text} at step {self.step}"
+
+    def __str__(self) -> str:
+        return self.in_words()
 
 
 def events_between(

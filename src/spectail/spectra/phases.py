@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spectail.errors import SpectailError
+from spectail.notebooks import Answered
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.density import MODE_PROMINENCE, count_modes
 from spectail.spectra.eigen import eigenvalues
@@ -93,8 +94,8 @@ class Phase(StrEnum):
 _DEPARTED = (Phase.BULK_DECAY, Phase.HEAVY_TAILED, Phase.BIMODAL, Phase.UNKNOWN)
 
 
-@dataclass(frozen=True)
-class PhaseEvidence:
+@dataclass(frozen=True, repr=False)
+class PhaseEvidence(Answered):
     """A phase, and the measurements that decided it.
 
     Attributes:
@@ -131,6 +132,16 @@ class PhaseEvidence:
     parts: dict[str, float] = field(default_factory=dict)
     inhomogeneity: Inhomogeneity | None = None
     visible_edge: float = math.nan
+
+    def in_words(self) -> str:
+        """The phase, and the numbers behind it."""
+        if self.note:
+            return f"{self.phase}, {self.note}"
+        spikes = f"{self.n_spikes} spike{'' if self.n_spikes == 1 else 's'}"
+        cause = f", because of {self.cause}" if self.cause else ""
+        return (
+            f"{self.phase}, effect {self.effect:.3g} of 1 untrained, {spikes}, λ₁/λ₊ = {self.spectral_gap:.3g}{cause}"
+        )
 
     @property
     def equal(self) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spectail.errors import SpectailError
+from spectail.notebooks import Answered
 from spectail.spectra.population_fits import Fit, fits_of_families
 from spectail.spectra.precision import ZERO_SHARE, takes_spectrum
 from spectail.spectra.tail_laws import NONE
@@ -35,8 +36,8 @@ _MOST_DRAWS = 3
 _SMALL, _LARGE = 256, 1024  # eigenvalues of a drawn matrix: half as many between these, of the same shape
 
 
-@dataclass(frozen=True)
-class TailKind:
+@dataclass(frozen=True, repr=False)
+class TailKind(Answered):
     """What the tail of a spectrum is, and the evidence.
 
     Attributes:
@@ -67,6 +68,12 @@ class TailKind:
     hill_spread: float = math.nan
     ks_spread: float = math.nan
     note: str = ""
+
+    def in_words(self) -> str:
+        """The kind, and how far the law can be told from what is there."""
+        known = f", {self.law}, p = {self.p_value:.2g}" if self.law and not math.isnan(self.p_value) else ""
+        exponent = "" if math.isnan(self.alpha) else f", exponent {self.alpha:.3g}"
+        return f"{self.kind}{exponent}{known}{self.note and f' ({self.note})'}"
 
 
 @takes_spectrum

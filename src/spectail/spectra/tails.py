@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spectail.errors import SpectailError
+from spectail.notebooks import Answered
 from spectail.spectra.eigen import eigenvalues
 from spectail.spectra.precision import ZERO_SHARE, check_spectrum, float64, takes_arrays, takes_spectrum
 
@@ -27,8 +28,8 @@ KS_SPREAD = 0.53
 """Standard deviation of log(α − 1) of `ks_fit` over untrained matrices: 0.48 to 0.61 from 64 × 64 to 512 × 2048."""
 
 
-@dataclass(frozen=True)
-class PowerLawFit:
+@dataclass(frozen=True, repr=False)
+class PowerLawFit(Answered):
     """A power law p(λ) ∝ λ^(−α), λ ≥ xmin, fitted to the tail of a spectrum.
 
     Attributes:
@@ -40,6 +41,8 @@ class PowerLawFit:
 
     >>> ks_fit([0.0, 0.0, 2.0]).note
     'a fit needs two positive eigenvalues, got 1'
+    >>> ks_fit([float(k) for k in range(1, 100)])
+    <PowerLawFit: α = 9.08 from λ = 78 on, 22 eigenvalues, KS distance 0.183>
     """
 
     alpha: float
@@ -47,6 +50,13 @@ class PowerLawFit:
     tail_size: int
     ks_distance: float
     note: str = ""
+
+    def in_words(self) -> str:
+        """The exponent, and of which part of the spectrum it is."""
+        if math.isnan(self.alpha):
+            return f"no exponent, {self.note}"
+        distance = f", KS distance {self.ks_distance:.3g}" if self.ks_distance == self.ks_distance else ""
+        return f"α = {self.alpha:.3g} from λ = {self.xmin:.3g} on, {self.tail_size} eigenvalues{distance}"
 
     @classmethod
     def impossible(cls, note: str) -> PowerLawFit:

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spectail.notebooks import Answered
 from spectail.spectra.precision import ZERO_SHARE, float64, takes_spectrum
 
 _Array = NDArray[np.float64]
@@ -23,8 +24,8 @@ _STEP_NODES, _STEP_WEIGHTS = np.polynomial.legendre.leggauss(12)
 _NEGLIGIBLE = 40.0  # an exponent past which a density is no longer followed
 
 
-@dataclass(frozen=True)
-class TruncatedPowerLawFit:
+@dataclass(frozen=True, repr=False)
+class TruncatedPowerLawFit(Answered):
     """A law p(λ) ∝ λ^(−α) exp(−rate·λ), λ ≥ xmin, fitted to the tail of a spectrum.
 
     Attributes:
@@ -47,6 +48,15 @@ class TruncatedPowerLawFit:
     ks_distance: float
     stderr: float
     note: str = ""
+
+    def in_words(self) -> str:
+        """The exponent, and of which part of the spectrum it is."""
+        if math.isnan(self.alpha):
+            return f"no exponent, {self.note}"
+        return (
+            f"α = {self.alpha:.3g} with exp(−{self.rate:.3g} λ) from λ = {self.xmin:.3g} on, "
+            f"{self.tail_size} eigenvalues"
+        )
 
 
 @takes_spectrum

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import critical_lr
 from spectail.plots.colours import OPTIMIZER_LOOKS
-from spectail.plots.look import new_figure, panel_title, shared_legend
+from spectail.plots.look import figure_title, label_outer_panels, new_figure, panel_title, shared_legend
 from spectail.plots.overlaps_plot import draw_overlap_bar
 from spectail.plots.spectrum_plot import AxisScale
 from spectail.study.artifact import Artifact
@@ -58,7 +58,7 @@ def spectra(
             if titles:
                 panel_title(axes[index], index, titles[index])
         shared_legend(figure, axes)
-        figure.suptitle(f"{label}. {settings_line(runs, panels[0][0])}", fontsize=8)
+        figure_title(figure, f"{label}. {settings_line(runs, panels[0][0])}")
         return figure
 
     return draw
@@ -72,12 +72,12 @@ def overlap_row(label: str, panels: Sequence[tuple[Experiment, Overlap]]) -> Dra
         images = []
         for index, (experiment, (pair, side)) in enumerate(panels):
             images.append(overlap_panel(axes[index], index, runs, experiment, pair, side))
-            axes[index].set_ylabel(axes[index].get_ylabel() if index == 0 else "")
-            axes[index].tick_params(labelleft=index == 0)
+            axes[index].tick_params(labelleft=axes[index].get_subplotspec().is_first_col())
+        label_outer_panels(axes)
         drawn = [one for one in images if one is not None]
         if drawn:
             draw_overlap_bar(drawn[0][0], axes, [chance for _, chance in drawn], shrink=0.75, extend="min")
-        figure.suptitle(f"{label}. {settings_line(runs, panels[0][0])}", fontsize=8)
+        figure_title(figure, f"{label}. {settings_line(runs, panels[0][0])}")
         return figure
 
     return draw
@@ -128,7 +128,7 @@ def trajectory_spectrum_overlaps(label: str, experiment: Experiment) -> Draw:
     """Losses over steps, the last spectrum, and the overlaps of an experiment, as in Figs. 21, 25 and 26."""
 
     def draw(runs: Runs) -> Figure:
-        figure, axes = new_figure(2, 2, 5.0)
+        figure, axes = new_figure(2, 2, 5.0, abreast=1)
         losses = panel_title(axes[0], 0, "losses (solid: train, dashed: test)")
         trajectory_panel(losses, runs, {"mean of repeats": experiment})
         esd_panel(axes[1], 1, runs, experiment, experiment.steps, "log10")
@@ -137,7 +137,7 @@ def trajectory_spectrum_overlaps(label: str, experiment: Experiment) -> Draw:
             if drawn is not None:
                 draw_overlap_bar(drawn[0], [axes[index]], [drawn[1]], extend="min")
         shared_legend(figure, axes[:2])
-        figure.suptitle(f"{label}. {settings_line(runs, experiment)}", fontsize=8)
+        figure_title(figure, f"{label}. {settings_line(runs, experiment)}")
         return figure
 
     return draw
@@ -215,7 +215,7 @@ def _with_both_optimizers(setup: Experiment) -> list[Experiment]:
 
 def _finish(figure: Figure, label: str, runs: Runs, setup: Experiment, when: str, note: str = "") -> None:
     shared_legend(figure, figure.axes)
-    figure.suptitle(
+    figure_title(
+        figure,
         f"{label} – {when}, {len(runs.seeds)} repeats ± one standard deviation{note}.\n{settings_line(runs, setup)}",
-        fontsize=8,
     )

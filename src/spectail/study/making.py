@@ -8,14 +8,13 @@ from __future__ import annotations
 import gc
 import os
 import re
-import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spectail.experiments.deep.training import TRAININGS, Training
 from spectail.experiments.experiment import Experiment
@@ -44,8 +43,12 @@ from spectail.study.records import (
 from spectail.study.runs import NotKeptError, Runs, StoredRuns
 from spectail.study.settings import Scale, figure_folder, figure_folders, picture_stem
 from spectail.study.verdicts import as_a_family
+from spectail.sweeps.bar_over_runs import bar_if_asked
 from spectail.sweeps.sweep import run_missing
 from spectail.sweeps.worker import PRELOAD
+
+if TYPE_CHECKING:
+    from spectail.plots.picture_files import Pictures
 
 
 def reproduce(
@@ -56,6 +59,10 @@ def reproduce(
     protocol: str | None = None,
     data: str | os.PathLike[str] | None = None,
     images: int | str | None = None,
+    formats: Sequence[str] = ("png", "pdf"),
+    width: str | float = "page",
+    font: str | None = None,
+    usetex: bool = False,
     device: str = "cpu",
     workers: int | None = None,
     ray: str | None = None,
@@ -79,6 +86,10 @@ def reproduce(
         protocol: "published", "equations" or "both"; by default each artifact's own.
         data: images for the figures of deep networks: mnist.npz, cifar10.npz, svhn.npz, or torchvision's files.
         images: how many training images of those figures, or "all"; 512 by default.
+        formats: of the pictures: "png", "pdf", "svg", "pgf".
+        width: of the pictures: "column", "page" or "talk", or inches; all but a page's stands in their names.
+        font: in the pictures, as `plots.style` takes it.
+        usetex: whether LaTeX sets their text.
         device: where to compute.
         workers: processes beside each other; by default runs are computed one after the other, with all cores.
         ray: address of a Ray cluster, or "" for the one that is running, or else a local one.
@@ -92,8 +103,8 @@ def reproduce(
         a record an artifact, in the order of the names.
 
     Raises:
-        ValueError: a name, an option or a setting is not valid, a figure compares several values of a setting, or it
-            needs images and `data` is not given.
+        ValueError: a name, an option or a setting is not valid, LaTeX is asked for and not installed, a
+            figure compares several values of a setting, or it needs images and `data` is not given.
         OSError: the folder cannot be written to.
         RuntimeError: some runs failed; the others are kept.
         KeyboardInterrupt: it was interrupted; what was computed is kept.
@@ -103,6 +114,10 @@ def reproduce(
     ...
     spectail.errors.SettingError: artifact='fgi4' is not known; did you mean 'fig4'? (fig1, fig2, fig3, fig4, ...
     """
+    from spectail.plots.picture_files import Pictures
+
+    pictures = Pictures(tuple(formats), width, font, usetex)
+    pictures.check()
     data = None if data is None else Path(data)
     artifacts, note = choose(names, data)
     plan, store = plan_of(artifacts, scale, repeats, protocol, images, settings), Store(out)
@@ -112,11 +127,13 @@ def reproduce(
     if experiments and compute:
         compute(experiments, store)
     elif experiments:
-        run_missing(experiments, store, Compute(device, workers, ray, resources)).require_all()
+        with bar_if_asked(None) as bar:
+            summary = run_missing(experiments, store, Compute(device, workers, ray, resources), bar)
+        summary.require_all()
     files = {experiment.key: store.path(experiment) for experiment in experiments}
     files |= train_all(plan.trainings(), store.root / TRAININGS, data, device)
     folder, records = figure_folder(store.root, plan.scale.folder_name), []
-    for record in make_all(plan, files, store, folder, workers or os.cpu_count() or 1):
+    for record in make_all(plan, files, store, folder, workers or os.cpu_count() or 1, pictures):
         on_record(record)
         records.append(record)
     claims = [claim for record in read_records(folder) for claim in record.claims]
@@ -125,7 +142,14 @@ def reproduce(
     return records
 
 
-def make_all(plan: Plan, files: Mapping[str, Path], store: Store, folder: Path, workers: int) -> Iterator[Record]:
+def make_all(
+    plan: Plan,
+    files: Mapping[str, Path],
+    store: Store,
+    folder: Path,
+    workers: int,
+    pictures: Pictures | None = None,
+) -> Iterator[Record]:
     """Make every artifact of a plan, out of the catalogue, in its order.
 
     Args:
@@ -134,13 +158,15 @@ def make_all(plan: Plan, files: Mapping[str, Path], store: Store, folder: Path, 
         store: where the runs are kept.
         folder: of the store, for what is made.
         workers: how many artifacts are made at once, each by a process of its own; with 1, this one makes them.
+        pictures: how they are made; PNG and PDF as wide as a page by default.
 
     Raises:
         OSError: the folder cannot be written to.
     """
     remove_partial_files(store, figure_folders(store.root))
     names = [artifact.name for artifact in plan.artifacts]
-    make = partial(_make, plan=replace(plan, artifacts=()), files=files, store=store, folder=folder)
+    plan = replace(plan, artifacts=())
+    make = partial(_make, plan=plan, files=files, store=store, folder=folder, pictures=pictures)
     workers = min(workers, len(names))
     if workers == 1:
         yield from map(make, names)
@@ -149,11 +175,13 @@ def make_all(plan: Plan, files: Mapping[str, Path], store: Store, folder: Path, 
         yield from pool.map(make, names)
 
 
-def _make(name: str, plan: Plan, files: Mapping[str, Path], store: Store, folder: Path) -> Record:
+def _make(
+    name: str, plan: Plan, files: Mapping[str, Path], store: Store, folder: Path, pictures: Pictures | None
+) -> Record:
     artifact = catalogue()[name]
     runs = by_protocol(plan, artifact, StoredRuns(files))
     with shared_lock(store.write_lock):  # lest another process takes what is half written for left behind
-        paths = draw(artifact, runs, folder)
+        paths = draw(artifact, runs, folder, pictures)
         record = record_of(artifact, plan, runs, verify(artifact, runs))
         paths += save_record(record, artifact_curves(artifact, runs), folder)
     return replace(record, paths=paths)
@@ -164,34 +192,34 @@ def _begin() -> None:
     gc.freeze()  # what was imported stays: looking through it again and again took a fifth of the time
 
 
-def draw(artifact: Artifact, runs: Mapping[Protocol, Runs], folder: Path) -> list[Path]:
-    """Draw an artifact once a protocol, as PNG and PDF.
+def draw(
+    artifact: Artifact, runs: Mapping[Protocol, Runs], folder: Path, pictures: Pictures | None = None
+) -> list[Path]:
+    """Draw an artifact once a protocol.
+
+    Args:
+        artifact: of the catalogue.
+        runs: of each protocol.
+        folder: for the pictures.
+        pictures: how they are made; PNG and PDF as wide as a page by default.
 
     Returns:
         the paths.
     """
-    from spectail.plots.look import save_figure, style
+    from spectail.plots.look import figure_title
+    from spectail.plots.picture_files import PAGE, save_figure
 
-    paths = []
+    paths, pictures = [], pictures or PAGE
     for protocol, of_protocol in runs.items():
-        with style():
+        with pictures.style():
             figure, scale = artifact.draw(of_protocol), of_protocol.scale
             if scale.variation:
                 size = "" if scale.divisor == 1 else " at the paper's size"
-                title = without_other_values(figure.get_suptitle(), scale)
-                figure.suptitle(f"With {scale.variation}{size}; all else as in\n{title}", fontsize=8)
-            figure.suptitle(wrapped(figure.get_suptitle()), fontsize=8)
-            paths += save_figure(figure, folder / picture_stem(artifact.name, protocol))
+                title = without_other_values(figure.get_suptitle().replace("\n", " "), scale)
+                figure_title(figure, f"With {scale.variation}{size}; all else as in\n{title}")
+            stem = f"{picture_stem(artifact.name, protocol)}{pictures.suffix}"
+            paths += save_figure(figure, folder / stem, pictures.formats)
     return paths
-
-
-def wrapped(title: str, width: int = 110) -> str:
-    r"""A title whose lines fit the width of a figure.
-
-    >>> wrapped("n = 400, d = 200; protocol: published", 20)
-    'n = 400, d = 200;\nprotocol: published'
-    """
-    return "\n".join(part for line in title.splitlines() for part in textwrap.wrap(line, width))
 
 
 def without_other_values(title: str, scale: Scale) -> str:

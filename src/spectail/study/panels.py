@@ -13,14 +13,13 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from spectail.analysis.two_layer_nulls import ChanceOfOverlaps, largest_overlap
 from spectail.experiments.experiment import UPDATE_NAMES, Experiment
 from spectail.experiments.theory import caveat, has_prediction, predict_one_step, predicted_spike
 from spectail.plots.bands import draw_band, draw_null, draw_untrained_hill, lr_axis
 from spectail.plots.colours import FRAME, OPTIMIZER_LOOKS, SERIES
-from spectail.plots.look import panel_title
+from spectail.plots.look import panel_title, plain_numbers
 from spectail.plots.overlaps_plot import draw_overlaps, overlap_symbol
 from spectail.plots.spectrum_plot import AxisScale, draw_spectrum
 from spectail.recording.quantities import quantity
@@ -145,7 +144,7 @@ def loss_panel(
         else:
             below.append(f"{name} {loss:.2g}")
     if below:
-        ax.text(0.02, 0.02, f"below: {', '.join(below)}", transform=ax.transAxes, fontsize=6, color=FRAME)
+        ax.plot([], [], " ", label=f"below the axes: {', '.join(below)}")
     return ax
 
 
@@ -161,9 +160,7 @@ def ks_panel(ax: Axes, runs: Runs, setup: Experiment, step: int) -> Axes:
     """The KS exponent against the learning rate, on a logarithmic axis: a bare bulk has 10 to 50."""
     lr_panel(ax, runs, setup, step, "pl_alpha_ks")
     ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
+    plain_numbers(ax.yaxis)
     ax.set_ylabel("PL_Alpha_KS")
     return ax
 

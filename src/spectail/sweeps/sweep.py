@@ -16,26 +16,11 @@ from spectail.running.scheduler import Compute, Scheduler, WorkSummary
 from spectail.store.locks import RunLocks
 from spectail.store.store import Store
 from spectail.store.upkeep import remove_partial_files
+from spectail.sweeps.bar_over_runs import SweepProgress, bar_if_asked
 from spectail.sweeps.worker import PRELOAD, StartWorker, marked
 
 if TYPE_CHECKING:
     import xarray as xr
-
-
-class SweepProgress:
-    """Is told how a sweep goes on; by itself it says nothing."""
-
-    def begin(self, missing: Sequence[Experiment], found: int) -> None:
-        """Before the first run: what is to be computed, and how many runs were there."""
-
-    def step(self, experiment: Experiment, step: int) -> None:
-        """A run of this process has done a step."""
-
-    def kept(self, experiment: Experiment) -> None:
-        """A run is kept."""
-
-    def stopping(self) -> None:
-        """It was asked to stop; runs that are not long are finished first."""
 
 
 @dataclass
@@ -78,6 +63,7 @@ def sweep(
     workers: int | None = None,
     ray: str | None = None,
     resources: Resources | None = None,
+    progress: bool | None = None,
 ) -> xr.Dataset:
     """Run a grid, or what is missing of it, and open its results.
 
@@ -91,6 +77,7 @@ def sweep(
             with all cores.
         ray: address of a Ray cluster, or "" for the one that is running, or else a local one.
         resources: what each run takes of the cluster.
+        progress: whether to show how far it is; by default in a notebook only.
 
     Returns:
         the results of this grid, as `spectail.lazy_results` gives them.
@@ -111,7 +98,9 @@ def sweep(
     from spectail.sweeps.grid import Grid
 
     experiments = Grid.read(grid).experiments()
-    run_missing(experiments, Store(out), Compute(device, workers, ray, resources)).require_all()
+    with bar_if_asked(progress) as bar:
+        summary = run_missing(experiments, Store(out), Compute(device, workers, ray, resources), bar)
+    summary.require_all()
     return lazy_results(out, experiments)
 
 

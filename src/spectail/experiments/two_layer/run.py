@@ -22,7 +22,7 @@ from spectail.experiments.machine import computed_on
 from spectail.experiments.resume import State
 from spectail.experiments.two_layer.loop import TwoLayerRun
 from spectail.experiments.two_layer.problem import Problem
-from spectail.progress import StepProgress, step_progress
+from spectail.progress import StepProgress, in_notebook, step_progress
 from spectail.recording.layout import RUN_FORMAT, RUN_MARK, run_to_dataset
 from spectail.recording.netcdf import with_checksum
 from spectail.spectra.precision import check_device
@@ -59,7 +59,8 @@ def simulate(
         device: "cpu", "cuda", "mps", ...
         problem: the experiment's problem, already drawn on this device, to share it between runs
             together with its step-0 measurement and first gradient; drawn anew without it.
-        progress: called as progress(step, steps) after each step; True for a bar on a terminal.
+        progress: called as progress(step, steps) after each step; True for a bar, False for none; by default there is
+            one in a notebook only.
         resume: where the run's state is kept while it goes on, and found again if it was cut
             off: the result has the same bits as if it had not been. Runs of one step keep none. What it
             raises ends the run.
@@ -92,7 +93,8 @@ def simulate(
     state = resume.load() if resume else None
     started -= run.load_state(state) if state else 0.0
 
-    bar = step_progress(experiment.steps) if progress is True else nullcontext(progress or None)
+    asked = in_notebook() if progress is None else progress
+    bar = step_progress(experiment.steps) if asked is True else nullcontext(asked or None)
 
     def at_step(step: int) -> None:
         if resume and run.one_step is None:

@@ -32,8 +32,9 @@ def save_models(models: SideBySide, folder: Path) -> list[Path]:
     """
     from matplotlib import pyplot
 
-    from spectail.plots.look import save_figure, style
+    from spectail.plots.look import style
     from spectail.plots.models_plot import side_by_side
+    from spectail.plots.picture_files import save_figure
 
     written, pictures = [], []
     for name in _DRAWN:

@@ -8,58 +8,24 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.text import Text
 
-from spectail.experiments.cost import operations
-from spectail.experiments.experiment import Experiment
-from spectail.progress import bar
 from spectail.report.terminal.tables import console, print_paths, print_table
 from spectail.report.wording import duration
 from spectail.store.store import Store
 from spectail.store.upkeep import Defect
+from spectail.sweeps.bar_over_runs import BarOverRuns
 from spectail.sweeps.estimate import Estimate
-from spectail.sweeps.sweep import SweepProgress, SweepSummary
+from spectail.sweeps.sweep import SweepSummary
 
 
-class RunProgress(SweepProgress):
-    """One bar over many runs, weighed by their floating-point operations; runs found cost nothing."""
+class RunProgress(BarOverRuns):
+    """A bar over many runs, and below it how they ended."""
 
     def __init__(self, workers: str = "") -> None:
-        self._bar, self._workers = bar(), workers
-        self._total, self._kept, self._found, self._part = 0, 0, 0, 0.0
-        self._started = time.perf_counter()
-
-    def __enter__(self) -> RunProgress:
-        self._bar.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._bar.__exit__(*error)
-
-    def begin(self, missing: Sequence[Experiment], found: int) -> None:
-        """Show how much there is to do."""
-        self._total, self._found = len(missing), found
-        self._task = self._bar.add_task("runs", total=max(sum(map(operations, missing)), 1.0), text=self._text())
-
-    def step(self, experiment: Experiment, step: int) -> None:
-        """Move on by a step of a run in this process."""
-        part = operations(experiment) * step / max(experiment.steps, 1)
-        self._bar.advance(self._task, part - self._part)
-        self._part = part
-
-    def kept(self, experiment: Experiment) -> None:
-        """Move on by a run."""
-        self._kept += 1
-        self._bar.update(self._task, advance=operations(experiment) - self._part, text=self._text())
-        self._part = 0.0
-
-    def stopping(self) -> None:
-        """Say what happens now."""
-        self._bar.console.print(
-            "finishing the current runs, or keeping where long ones are; Ctrl-C again stops now", style="yellow"
-        )
+        super().__init__()
+        self._workers, self._started = workers, time.perf_counter()
 
     def print_summary(self, summary: SweepSummary, paths: Sequence[Path] = ()) -> None:
         """What was found and computed, each run that failed, and where the runs are."""
@@ -71,9 +37,6 @@ class RunProgress(SweepProgress):
             out.print(Text(f"failed: {failure.sentence}", style="red"))
         if paths and not (summary.stopped or summary.failures):
             print_paths(paths)
-
-    def _text(self) -> str:
-        return f"{self._kept} of {self._total} runs" + (f" ({self._found} found)" if self._found else "")
 
 
 def print_estimate(estimate: Estimate, runs: int, store: Store) -> None:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from spectail.experiments.deep.models import paper_layers
 from spectail.experiments.deep.training import Training
 from spectail.plots.colours import LAW
-from spectail.plots.look import new_figure, panel_title, shared_legend
+from spectail.plots.look import figure_title, new_figure, panel_title, shared_legend, small_print
 from spectail.plots.spectrum_plot import draw_spectrum
 from spectail.recording.layout import eigenvalues_at
 from spectail.spectra.nulls import Z_UNLIKELY
@@ -63,10 +63,10 @@ def draw(label: str, layers: Sequence[Layer]) -> Callable[[Runs], Figure]:
         shared_legend(figure, axes)
         t = runs.as_trained(layers[0].training)
         count = "all images" if t.images is None else f"{t.images} images"
-        figure.suptitle(
+        figure_title(
+            figure,
             f"{label} – {t.steps} full-batch FB-Adam steps, η = {t.lr:g}, {count}; protocol: {runs.protocol}.\n"
             r"Eigenvalues of $W^\top W$ of each kernel position, pooled. In brackets: initial, then untrained Gaussian",
-            fontsize=8,
         )
         return figure
 
@@ -89,7 +89,7 @@ def _panel(ax: Axes, layer: xr.Dataset) -> None:
     ]
     low, high = ax.get_ylim()
     ax.set_ylim(low, high * (high / low) ** 0.28)  # room for the numbers
-    ax.text(0.03, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=6.2, color=LAW)
+    ax.text(0.03, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=small_print(), color=LAW)
 
 
 def claims(number: str, where: str, layers: Sequence[Layer]) -> tuple[Claim, Claim]:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import Experiment
 from spectail.plots.colours import FINAL, LAW, OPTIMIZER_LOOKS
-from spectail.plots.look import new_figure, panel_title, shared_legend
+from spectail.plots.look import figure_title, new_figure, panel_title, shared_legend, small_print
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
 from spectail.study.panels import esd_panel, mark_diverged, settings_line
@@ -29,10 +29,8 @@ def draw(runs: Runs) -> Figure:
         _all_of_it(axes[3 * row], 3 * row, runs, experiment)
         esd_panel(axes[3 * row + 1], 3 * row + 1, runs, experiment, STEP, "linear")
         _survival(axes[3 * row + 2], 3 * row + 2, runs, experiment)
-        for ax in axes[3 * row : 3 * row + 3]:
-            ax.set_title(ax.get_title("left"), loc="left", fontsize=6.5)
     shared_legend(figure, axes)
-    figure.suptitle(f"Fig. 7 – weight normalisation. {settings_line(runs, GD)}", fontsize=8)
+    figure_title(figure, f"Fig. 7 – weight normalisation. {settings_line(runs, GD)}")
     return figure
 
 
@@ -65,7 +63,7 @@ def _survival(ax: Axes, index: int, runs: Runs, experiment: Experiment) -> None:
     x = np.geomspace(xmin, values[-1], 50)
     fit = rf"power law, $\alpha$ = {alpha:.2f}"
     ax.loglog(x, tail / len(values) * (x / xmin) ** (1 - alpha), color=LAW, ls="--", label="power-law fit")
-    ax.text(0.05, 0.08, f"{fit}\n{tail} of {len(values)} eigenvalues", transform=ax.transAxes, fontsize=6.5)
+    ax.text(0.05, 0.08, f"{fit}\n{tail} of {len(values)} eigenvalues", transform=ax.transAxes, fontsize=small_print())
     ax.set_xlabel(r"$\lambda$")
     ax.set_ylabel(r"share of eigenvalues $\geq \lambda$")
 

@@ -13,7 +13,7 @@ from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import gaussian_moments, predict_one_step
 from spectail.plots.bands import draw_band
 from spectail.plots.colours import FINAL, LAW
-from spectail.plots.look import new_figure, panel_title, shared_legend
+from spectail.plots.look import figure_title, new_figure, panel_title, shared_legend
 from spectail.spectra.phases import DETACHED_RATIO
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
@@ -56,15 +56,14 @@ def draw(runs: Runs) -> Figure:
     figure, axes = new_figure(1, 2, 2.8)
     x = roots(runs)
     for index, (name, slope) in enumerate(expected_slopes(runs).items()):
-        ax = panel_title(axes[index], index, f"{name} norm of the first update direction")
+        ax = panel_title(axes[index], index, f"{name} norm of the first update direction, predicted slope {slope:.3f}")
         draw_band(ax, x, norms(runs, name), color=FINAL, label="measured")
         ax.plot(x, slope * x, color=LAW, ls="--", lw=0.9, label="predicted")
-        ax.text(0.05, 0.9, f"predicted slope {slope:.3f}", transform=ax.transAxes, va="top")
         ax.set_xlabel(r"$\sqrt{hd}$")
         ax.set_ylabel(rf"$\Vert\tilde{{G}}_0\Vert_{'F' if name == 'Frobenius' else '2'}$")
     shared_legend(figure, axes)
-    figure.suptitle(
-        f"Fig. 8 – one FB-Adam step, sizes of Table 2, {len(runs.seeds)} repeats; protocol: {runs.protocol}", fontsize=8
+    figure_title(
+        figure, f"Fig. 8 – one FB-Adam step, sizes of Table 2, {len(runs.seeds)} repeats; protocol: {runs.protocol}"
     )
     return figure
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from scipy.stats import ks_2samp
 
 from spectail.experiments.experiment import Experiment
-from spectail.plots.look import new_figure, panel_title, shared_legend
+from spectail.plots.look import figure_title, label_outer_panels, new_figure, panel_title, shared_legend
 from spectail.plots.spectrum_plot import AxisScale, draw_spectrum
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
@@ -109,14 +109,13 @@ def draw(runs: Runs) -> Figure:
     figure, axes = new_figure(2, 4, 4.0)
     for index in range(8):
         ax = (esd_panel if index < 4 else _shape_panel)(axes[index], index, runs, FIG24_RUNS[index % 4], 10, "log10")
-        shorter = ax.get_title("left").replace("FB-Adam, ", "").removesuffix(f", $t$ = {runs.scale.step(10)}")
-        ax.set_title(shorter, loc="left")
-        ax.set_ylabel(ax.get_ylabel() if index % 4 == 0 else "")
+        panel_title(ax, index, rf"$\eta$ = {runs.scale(FIG24_RUNS[index % 4]).lr:.4g}")
+    label_outer_panels(axes)
     shared_legend(figure, axes)
-    figure.suptitle(
+    figure_title(
+        figure,
         f"Fig. 24 – FB-Adam, t = {runs.scale.step(10)}; below over the median, to compare shapes.\n"
         f"{settings_line(runs, TEN_STEPS)}",
-        fontsize=8,
     )
     return figure
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import Experiment
-from spectail.plots.look import new_figure, panel_title, shared_legend
+from spectail.plots.look import figure_title, legend_below, new_figure, panel_title, shared_legend
 from spectail.plots.overlaps_plot import draw_overlap_bar
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
@@ -22,14 +22,14 @@ RUN = S2.replace(optimizer="gd", lr=2000, steps=6, record=(0, 5, 6), overlaps=((
 
 
 def draw_fig27(runs: Runs) -> Figure:
-    figure, axes = new_figure(2, 2, 4.6)
+    figure, axes = new_figure(2, 2, 4.6, abreast=1)
     for row, (step, pair) in enumerate(zip((5, 6), RUN.overlaps, strict=True)):
         esd_panel(axes[2 * row], 2 * row, runs, RUN, step, "log10")
         drawn = overlap_panel(axes[2 * row + 1], 2 * row + 1, runs, RUN, pair, "left")
         if drawn is not None:
             draw_overlap_bar(drawn[0], [axes[2 * row + 1]], [drawn[1]], extend="min")
     shared_legend(figure, axes)
-    figure.suptitle(f"Fig. 27. {settings_line(runs, RUN)}", fontsize=8)
+    figure_title(figure, f"Fig. 27. {settings_line(runs, RUN)}")
     return figure
 
 
@@ -106,16 +106,17 @@ PANELS = {"training points": POINTS, "ridge": RIDGES, "label noise": NOISES, "de
 
 
 def draw_fig28(runs: Runs) -> Figure:
-    figure, axes = new_figure(2, 2, 5.4)
+    figure, axes = new_figure(2, 2, 5.4, abreast=1)
     for index, (title, named) in enumerate(PANELS.items()):
         ax = panel_title(axes[index], index, f"{title} (solid: train, dashed: test)")
         shown = {f"n = {runs.scale(e).n}" if named is POINTS else label: e for label, e in named.items()}
-        trajectory_panel(ax, runs, shown).legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=6, ncols=4)
+        trajectory_panel(ax, runs, shown)
+        legend_below(ax, 4)
     e = runs.scale(FIG25_RUN)
-    figure.suptitle(
+    figure_title(
+        figure,
         f"Fig. 28 – FB-Adam, η = 1, {len(runs.seeds)} repeats ± one standard deviation. d = {e.d}, h = {e.h}; "
         f"{protocol_line(runs)}",
-        fontsize=8,
     )
     return figure
 

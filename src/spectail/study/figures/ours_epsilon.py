@@ -16,7 +16,7 @@ from spectail.experiments.protocols import NO_EPSILON
 from spectail.experiments.two_layer.sharpness import growth, step_of_instability
 from spectail.plots.bands import draw_band, draw_untrained_hill
 from spectail.plots.colours import LAW, SERIES
-from spectail.plots.look import new_figure, panel_title, shared_legend
+from spectail.plots.look import figure_title, new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
 from spectail.study.criteria import BROADENED, EARLY, first_broadened, in_words
@@ -98,9 +98,8 @@ def draw(by_rate: Mapping[float, Sequence[Experiment]], runs: Runs) -> Figure:
                 ax.set_ylim(1.65, 2.55)
             ax.set_ylabel(label if column == 0 else "")
             ax.set_xlabel("step $t$" if row == len(ROWS) - 1 else "")
-            ax.tick_params(labelsize=6)
     shared_legend(figure, [axes[0], axes[len(by_rate)]])
-    figure.suptitle(f"Long runs of FB-Adam. {settings_line(runs, TABLE1_RUNS[0])}", fontsize=8)
+    figure_title(figure, f"Long runs of FB-Adam. {settings_line(runs, TABLE1_RUNS[0])}")
     return figure
 
 

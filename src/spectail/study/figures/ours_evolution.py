@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from spectail.plots.bands import draw_untrained_hill
 from spectail.plots.colours import FINAL, LAW, SERIES
 from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis, step_positions
-from spectail.plots.look import TEXT_WIDTH, new_figure, panel_title
+from spectail.plots.look import figure_title, new_figure, panel_title
 from spectail.plots.spectrum_plot import draw_spectrum
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
@@ -30,8 +30,7 @@ RUN = FIG4_RUN.replace(steps=STEPS, record=RECORD)
 
 def draw_evolution(runs: Runs) -> Figure:
     run, law = runs[RUN], runs.law(RUN)
-    figure = Figure(figsize=(TEXT_WIDTH, 4.6), layout="constrained")
-    strip, density, below = figure.subplots(3, 1, sharex=True, height_ratios=[0.32, 4, 1.5])
+    figure, (strip, density, below) = new_figure(3, 1, 4.6, sharex=True, height_ratios=[0.32, 4, 1.5])
     draw_evolution_and_phases(strip, density, run, law)
     position = step_positions(run.step.values)
     below.plot(position, run.pl_alpha_hill.values, color=FINAL, label="PL_Alpha_Hill")
@@ -40,7 +39,7 @@ def draw_evolution(runs: Runs) -> Figure:
     below.legend(loc="lower left")
     step_axis(below, run.step.values)
     lr = runs.scale(RUN).lr
-    figure.suptitle(rf"FB-Adam, $\eta$ = {lr:.3g}. {settings_line(runs, RUN)}", fontsize=8)
+    figure_title(figure, rf"FB-Adam, $\eta$ = {lr:.3g}. {settings_line(runs, RUN)}")
     return figure
 
 
@@ -72,26 +71,26 @@ FULL, LOW = FIG4_RUN, FIG4_RUN.replace(precision="bfloat16")
 
 
 def draw_precision(runs: Runs) -> Figure:
-    figure, axes = new_figure(1, 3, 2.7)
+    figure, axes = new_figure(1, 3, 2.7, abreast=1)
     full, low = runs[FULL], runs[LOW]
     draw_spectrum(
         axes[0], spectrum_at(low, 50), initial=spectrum_at(full, 50), law=runs.law(FULL), final_label="bfloat16",
     )  # fmt: skip
     for patch in axes[0].patches:
         patch.set_label("float32" if patch.get_label() == "initial" else patch.get_label())
-    panel_title(axes[0], 0, "spectrum, $t$ = 50").legend(fontsize=6)
+    panel_title(axes[0], 0, "spectrum, $t$ = 50").legend()
     for step, (colour, _) in zip(FIG4_STEPS, SERIES, strict=False):
         a, b = spectrum_at(full, step), spectrum_at(low, step)
         axes[1].plot(np.linspace(0, 1, len(a)), np.maximum(np.abs(b / a - 1), 1e-9), color=colour, label=f"t = {step}")
     axes[1].set_yscale("log")
     axes[1].set_xlabel("quantile of the spectrum")
-    panel_title(axes[1], 1, "relative change of λ").legend(fontsize=6)
+    panel_title(axes[1], 1, "relative change of λ").legend()
     seconds = [[runs[e.replace(seed=s)].attrs["wall_time"] for s in runs.seeds] for e in (FULL, LOW)]
     axes[2].bar(["float32", "bfloat16"], [np.median(s) for s in seconds], color=[LAW, FINAL])
     axes[2].set_ylabel("seconds a run")
     gain = np.median(seconds[0]) / np.median(seconds[1])
     panel_title(axes[2], 2, f"{gain:.2f} times as fast here")
-    figure.suptitle(f"bfloat16 products, FB-Adam, η = 0.2, 50 steps. {settings_line(runs, FULL)}", fontsize=8)
+    figure_title(figure, f"bfloat16 products, FB-Adam, η = 0.2, 50 steps. {settings_line(runs, FULL)}")
     return figure
 
 

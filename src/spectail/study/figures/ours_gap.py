@@ -19,7 +19,7 @@ from scipy.stats import rankdata, spearmanr
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.two_layer.stack import simulate_stack
 from spectail.plots.colours import LAW, SERIES
-from spectail.plots.look import new_figure, panel_title, shared_legend
+from spectail.plots.look import figure_title, legend_below, new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
 from spectail.study.criteria import first_broadened
@@ -141,7 +141,7 @@ def only_with_spike(runs: Runs) -> Outcome:
 
 
 def draw(runs: Runs) -> Figure:
-    figure, axes = new_figure(2, 2, 5.2)
+    figure, axes = new_figure(2, 2, 5.2, abreast=1)
     titles = ("steps against η", "against the gap after one step", "against the stability of the first step")
     for index, title in enumerate((*titles, f"against the gap: ε and β₂, h = {BASE.h}, n = {BASE.n}")):
         panel_title(axes[index], index, title)
@@ -163,13 +163,13 @@ def draw(runs: Runs) -> Figure:
         ax.set_yticks([1, 10, 100, 2 * STEPS[-1]], ["1", "10", "100", "later"])
         ax.axhline(1.4 * STEPS[-1], color=LAW, lw=0.6, ls=":")
         ax.set_ylabel("first broadened step")
-    axes[3].legend(fontsize=6)
+    legend_below(axes[3], 2)
     shared_legend(figure, axes[:1])
     e = runs.scale(BASE)
-    figure.suptitle(
+    figure_title(
+        figure,
         f"How soon a tail comes: FB-Adam, d = {e.d}, {len(runs.seeds)} repeats; small to large markers: "
         f"n = {', '.join(str(runs.scale(SHAPES[BASE.h, n][0]).n) for n in POINTS)}; {protocol_line(runs)}",
-        fontsize=7,
     )
     return figure
 

@@ -13,7 +13,7 @@ from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import critical_lr, predict_one_step
 from spectail.plots.bands import draw_null
 from spectail.plots.colours import LAW, OPTIMIZER_LOOKS, SERIES
-from spectail.plots.look import new_figure, panel_title, shared_legend
+from spectail.plots.look import figure_title, new_figure, panel_title, plain_numbers, shared_legend
 from spectail.spectra.overlap_nulls import alignment_null
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
@@ -75,9 +75,8 @@ def draw(runs: Runs) -> Figure:
             if column == 0:
                 ax.set_yscale("log")
     shared_legend(figure, axes)
-    figure.suptitle(
-        f"One step: theory (lines) against {len(runs.seeds)} measured repeats (dots); {protocol_line(runs)}",
-        fontsize=8,
+    figure_title(
+        figure, f"One step: theory (lines) against {len(runs.seeds)} measured repeats (dots); {protocol_line(runs)}"
     )
     return figure
 
@@ -102,6 +101,7 @@ def _panel(ax: Axes, runs: Runs, optimizer: str, column: int, measure: Callable[
             line = [_predicted(runs, e)[column] for e in rates]
             ax.plot(grid, line, color=LAW, lw=1.0, label="theory")
     ax.set_xscale("log")
+    plain_numbers(ax.xaxis)
     ax.set_xlabel(r"$\eta/\eta_c$")
     ax.axvline(1.0, color=LAW, lw=0.7, ls=":")
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import Experiment
 from spectail.plots.colours import OPTIMIZER_LOOKS
-from spectail.plots.look import new_figure, shared_legend
+from spectail.plots.look import figure_title, label_outer_panels, new_figure, shared_legend, title_above
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
 from spectail.study.criteria import (
@@ -39,12 +39,11 @@ def draw(label: str, experiments: Sequence[Experiment], steps: Sequence[int], ru
     for index, (step, experiment) in enumerate(product(steps, experiments)):
         ax = esd_panel(axes[index], index, runs, experiment, step, "log10")
         lr = runs.scale(experiment).lr
-        ax.set_title(rf"$\eta$ = {lr:.4g}, $t$ = {runs.scale.step(step):,}", loc="left", fontsize=6.5)
-        ax.set_ylabel("density" if index % columns == 0 else "")
-        ax.set_xlabel(ax.get_xlabel() if index >= len(axes) - columns else "")
-        ax.tick_params(labelsize=6)
+        title_above(ax, rf"$\eta$ = {lr:.4g}, $t$ = {runs.scale.step(step):,}")
+        ax.set_ylabel("density")
+    label_outer_panels(axes)
     shared_legend(figure, axes)
-    figure.suptitle(f"{label}. {settings_line(runs, experiments[0])}", fontsize=8)
+    figure_title(figure, f"{label}. {settings_line(runs, experiments[0])}")
     return figure
 
 

@@ -1,0 +1,64 @@
+"""What is wrong with the letters of a figure, as a reader of print would find it."""
+
+from contextlib import contextmanager
+from itertools import combinations
+from unittest import mock
+
+from matplotlib.text import Text
+
+SMALLEST = 7.0  # points
+
+_DPI = 200  # as files have it; letters are of other widths in fewer dots
+
+_LINE_GAP = 0.14  # of the height of letters, above and below them, which a box has and no ink
+
+_TOUCH = 1.0  # points by which boxes may still overlap: side bearings and rounding
+
+
+@contextmanager
+def recorded_letters():
+    """The texts that are drawn inside as files have them, and their boxes: an axis has more labels than it shows."""
+    drawn, draw = {}, Text.draw
+
+    def record(text, renderer, *others, **options):
+        draw(text, renderer, *others, **options)
+        if text.get_visible() and text.get_text().strip() and text.get_figure(root=True).dpi == _DPI:
+            drawn[text] = text.get_window_extent(renderer)
+
+    with mock.patch.object(Text, "draw", record):
+        yield drawn
+
+
+def letters_of(figure):
+    """The texts that a figure draws, and their boxes."""
+    figure.set_dpi(_DPI)
+    with recorded_letters() as drawn:
+        figure.draw_without_rendering()
+    return drawn
+
+
+def faults_of_letters(figure, drawn):
+    """Sentences on texts that are too small, leave the canvas, or lie over each other.
+
+    Args:
+        figure: which is laid out.
+        drawn: its texts, and their boxes.
+    """
+    figure.set_dpi(_DPI)
+    point, canvas = _DPI / 72, figure.bbox
+    faults, boxes = [], []
+    for text, box in drawn.items():
+        said = text.get_text()
+        if text.get_fontsize() < SMALLEST:
+            faults.append(f"{said!r} is set in {text.get_fontsize():g} points")
+        if box.x0 < -point or box.y0 < -point or box.x1 > canvas.x1 + point or box.y1 > canvas.y1 + point:
+            faults.append(f"{said!r} leaves the canvas: {box.bounds} of {canvas.bounds}")
+        gap = _LINE_GAP * text.get_fontsize() * point
+        sideways = text.get_rotation() % 180 == 90
+        boxes.append((said, box.padded(-gap if sideways else 0, 0 if sideways else -gap)))
+    for (one, first), (other, second) in combinations(boxes, 2):
+        across = min(first.x1, second.x1) - max(first.x0, second.x0)
+        along = min(first.y1, second.y1) - max(first.y0, second.y0)
+        if across > _TOUCH * point and along > _TOUCH * point:
+            faults.append(f"{one!r} and {other!r} overlap by {across / point:.1f} × {along / point:.1f} points")
+    return faults
