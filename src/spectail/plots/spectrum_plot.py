@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spectail.errors import SettingError
 from spectail.plots.colours import FINAL, INITIAL, LAW, PREDICTED
-from spectail.plots.look import in_style, new_axes, own_legend, plain_numbers, small_print
+from spectail.plots.look import in_style, is_narrow, new_axes, own_legend, plain_numbers, small_print
 from spectail.plots.selection import (
     at_step,
     count_of_spikes,
@@ -221,7 +221,8 @@ def _break_axis(ax: Axes, shown: float, last: float) -> None:
 
     ax.set_xscale("function", functions=(forward, backward))
     ax.set_xlim(0.0, end)
-    ticks = [tick for tick in MaxNLocator(4).tick_values(0.0, shown) if 0 <= tick < 0.95 * shown]
+    count, up_to = (3, 0.6) if is_narrow(ax) else (4, 0.95)  # the last tick takes room
+    ticks = [tick for tick in MaxNLocator(count).tick_values(0.0, shown) if 0 <= tick < up_to * shown]
     ax.set_xticks([*ticks, last], [*(f"{tick:g}" for tick in ticks), f"${_scientific(last)}$"])
     look: dict[str, Any] = {"transform": ax.transAxes, "clip_on": False, "color": LAW, "ls": "none", "zorder": 8}
     ax.plot([_UNBROKEN - 0.006, _UNBROKEN + 0.006], [0, 0], marker=[(-1, -2), (1, 2)], ms=6, mew=0.8, **look)

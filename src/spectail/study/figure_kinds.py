@@ -72,8 +72,9 @@ def overlap_row(label: str, panels: Sequence[tuple[Experiment, Overlap]]) -> Dra
         images = []
         for index, (experiment, (pair, side)) in enumerate(panels):
             images.append(overlap_panel(axes[index], index, runs, experiment, pair, side))
-            axes[index].tick_params(labelleft=axes[index].get_subplotspec().is_first_col())
         label_outer_panels(axes)
+        for ax in axes:
+            ax.tick_params(labelleft=bool(ax.get_ylabel()))
         drawn = [one for one in images if one is not None]
         if drawn:
             draw_overlap_bar(drawn[0][0], axes, [chance for _, chance in drawn], shrink=0.75, extend="min")
