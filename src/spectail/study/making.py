@@ -114,12 +114,12 @@ def reproduce(
     ...
     spectail.errors.SettingError: artifact='fgi4' is not known; did you mean 'fig4'? (fig1, fig2, fig3, fig4, ...
     """
+    data = None if data is None else Path(data)
+    artifacts, note = choose(names, data)  # it names the extra that brings matplotlib
     from spectail.plots.picture_files import Pictures
 
     pictures = Pictures(tuple(formats), width, font, usetex)
     pictures.check()
-    data = None if data is None else Path(data)
-    artifacts, note = choose(names, data)
     plan, store = plan_of(artifacts, scale, repeats, protocol, images, settings), Store(out)
     if note:
         on_note(note)
