@@ -50,7 +50,7 @@ class Analysis:
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """One row a matrix: its name and exponent, every other quantity, its phase."""
+        """One row a matrix: its name and every quantity, in the order of the table of quantities."""
         return frame(self.recording)
 
     @cached_property

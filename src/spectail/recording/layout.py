@@ -379,7 +379,7 @@ def frame(recording: xr.Dataset, step: int = -1) -> pd.DataFrame:
         step: index of the step, the last by default.
 
     Returns:
-        `name` and every quantity of a matrix that the recording has, with `FIRST` and `LAST` at the ends.
+        `name` and every quantity of a matrix that the recording has.
     """
     if "matrix" not in recording.coords:
         raise StoreError("the data set has no matrix, so it is no recording of spectail")
@@ -394,13 +394,9 @@ def frame(recording: xr.Dataset, step: int = -1) -> pd.DataFrame:
     )
 
 
-FIRST, LAST = ("pl_alpha_hill",), ("z_hill", "phase")
-"""Quantities at both ends of a table, which is printed without its middle; others as in the table of quantities."""
-
-
 def frame_of_rows(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows as a table, with the answer at both ends; whole numbers that may be missing are Int64."""
-    import pandas as pd
+    """Rows as a table, in the order of the table of quantities; whole numbers that may be missing are Int64."""
+    from spectail.recording.printed_table import PrintedTable
 
     own = dict.fromkeys(name for row in rows for name in row)
     known = (
@@ -408,9 +404,7 @@ def frame_of_rows(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         if rows
         else [q.name for q in of_row()]
     )
-    others = [name for name in known if name not in (*FIRST, *LAST)] + [n for n in own if n not in {"name", *known}]
-    first, last = ([name for name in names if name in known] for names in (FIRST, LAST))
-    table = pd.DataFrame(list(rows), columns=["name", *first, *others, *last])
+    table = PrintedTable(list(rows), columns=["name", *known, *(n for n in own if n not in {"name", *known})])
     for q in of_row(select("base", "shuffles")):
         if q.name in table and q.dtype is int:
             table[q.name] = table[q.name].astype("int64" if OVER[q.of] == ("matrix",) else "Int64")
