@@ -17,7 +17,7 @@ from spectail.experiments.theory import critical_lr
 from spectail.experiments.two_layer.stack import simulate_stack
 from spectail.plots.bands import draw_band
 from spectail.plots.colours import LAW, SERIES
-from spectail.plots.look import new_figure, panel_title, shared_legend
+from spectail.plots.look import figure_title, new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
 from spectail.study.criteria import BROADENED, SPIKE, broadened, spike_margins
@@ -120,9 +120,7 @@ def draw(runs: Runs) -> Figure:
     axes[1].set_ylabel(r"$\eta$")
     shared_legend(figure, axes)
     e = runs.scale(BASE)
-    figure.suptitle(
-        f"GD over the width: n = {e.n}, d = {e.d}, {len(runs.seeds)} repeats; {protocol_line(runs)}", fontsize=8
-    )
+    figure_title(figure, f"GD over the width: n = {e.n}, d = {e.d}, {len(runs.seeds)} repeats; {protocol_line(runs)}")
     return figure
 
 
