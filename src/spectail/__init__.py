@@ -4,8 +4,14 @@ import sys as _sys
 
 import lazy_loader as _lazy
 
-_public, __dir__, _names = _lazy.attach_stub(__name__, __file__)
+_public, _, _names = _lazy.attach_stub(__name__, __file__)
 __all__ = [name for name in _names if name not in ("SpectralCallback", "SpectralTrainerCallback")]  # need a trainer
+
+_OLD = ("open_monitor", "open_run", "pl_alpha_hill")  # names of the last release, which work and are not offered
+
+
+def __dir__():
+    return [name for name in _names if name not in _OLD]
 
 
 def __getattr__(name):

@@ -88,3 +88,13 @@ def test_a_module_and_a_name_that_never_were_are_not_there():
 def test_importing_spectail_does_not_read_the_table():
     code = "import spectail, sys; assert 'spectail.moved' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_names_of_the_last_release_work_and_are_not_offered():
+    import spectail
+
+    for name in spectail._OLD:
+        assert name in spectail.__all__
+        assert callable(getattr(spectail, name))
+        assert name not in dir(spectail)
+    assert {"analyze", "Experiment", "SpectralMonitor", "SpectralCallback", "plots"} <= set(dir(spectail))

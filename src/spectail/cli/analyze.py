@@ -171,8 +171,8 @@ def save_analysis(analysis: Analysis, folder: Path, command: str) -> list[Path]:
     from spectail.analysis.model import FILE
     from spectail.files import write_content
     from spectail.recording.netcdf import save_recording
+    from spectail.recording.spreadsheets import write_csv
     from spectail.report.pages.recording import write_page
-    from spectail.report.spreadsheets import write_csv
 
     rows = [(one.name, "×".join(map(str, one.shape)), one.reason) for one in analysis.skipped]
     skipped = pd.DataFrame(rows, columns=["name", "shape", "reason"])

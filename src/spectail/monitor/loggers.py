@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from spectail.recording.layout import Measurement
 from spectail.recording.quantities import of_row
+from spectail.recording.spreadsheets import without_formulas
 
 
 def to_csv(path: str | os.PathLike[str]) -> Logger:
@@ -43,7 +44,7 @@ def _append(path: Path, measurement: Measurement) -> None:
             frame = frame.reindex(columns=next(csv.reader(file)))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8", newline="") as file:
-        file.write(frame.to_csv(index=False, header=new))
+        file.write(without_formulas(frame).to_csv(index=False, header=new))
 
 
 def scalars_of(measurement: Measurement) -> dict[str, float]:

@@ -21,6 +21,7 @@ from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import CONVENTIONS, PROTOCOLS, Protocol
 from spectail.files import write_content
+from spectail.recording.spreadsheets import write_csv
 from spectail.store.recordings import warn_of_unreadable
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import catalogue
@@ -163,7 +164,7 @@ def save_record(record: Record, rows: pd.DataFrame, folder: Path) -> list[Path]:
     """
     return [
         write_content(folder / f"{record.name}.json", json.dumps(record.json(), indent=1, ensure_ascii=False)),
-        write_content(folder / f"{record.name}.csv", rows.to_csv(index=False, float_format="%.6g")),
+        write_csv(rows, folder / f"{record.name}.csv", digits=6),
     ]
 
 
@@ -263,7 +264,7 @@ def save_verdicts(claims: Sequence[ClaimRecord], path: Path) -> Path:
     ]
     about = ["artifact", "claim", "where", "statement", "words", "criterion", "protocol", "verdict", "measured"]
     columns = [*about, "p_claimed", "p_contrary", "effect", "comparisons", "repeats_to_decide"]
-    return write_content(path, pd.DataFrame(rows, columns=columns).to_csv(index=False))
+    return write_csv(pd.DataFrame(rows, columns=columns), path)
 
 
 def save_verdicts_as_markdown(claims: Sequence[ClaimRecord], path: Path) -> Path:

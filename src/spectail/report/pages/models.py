@@ -10,8 +10,8 @@ import pandas as pd
 
 from spectail.analysis.side_by_side import SideBySide
 from spectail.files import write_content
+from spectail.recording.spreadsheets import write_csv
 from spectail.report.pages.template import plain_page
-from spectail.report.spreadsheets import write_csv
 from spectail.report.wording import number_text
 
 _DRAWN = ("effect", "z_hill", "stable_rank")
