@@ -98,7 +98,7 @@ def clear(margins: ArrayLike) -> Finding:
     """
     values = np.asarray(margins, dtype=np.float64).ravel()
     if len(values) < 2 or not np.isfinite(values).all():
-        return Finding(1.0, 1.0)
+        return UNTESTED[Verdict.UNDECIDED]
     mean, spread = float(values.mean()), float(values.std(ddof=1))
     effect = mean / spread if spread else None if mean else 0.0
     return Finding(chance_above(values), chance_above(-values), effect)
