@@ -37,7 +37,8 @@ FALSE_DEPARTURES = 0.001
 
 FALSE_BROADER = 0.01
 
-# And of a bulk that is narrower than theirs: fewer, as entries of bounded size make any bulk a little narrower.
+# And of a bulk that is narrower than theirs: fewer, as entries of bounded size make any bulk a little narrower. Over
+# pooled slices that adds up, so this is not asked of them.
 FALSE_NARROWER = 1e-5
 
 # Heavy-tailed: log λ above the median spreads as if the variances of the columns spread by this (a standard deviation
@@ -184,7 +185,7 @@ def classify(
           number stays;
         - where more than a sixth is past the edge, or the rest departs from its law – its distance or its sphericity
           passes all but 1 in 1,000 untrained matrices; the sphericity beside spikes all but 1 in 100; or it is below
-          that of all but 1 in 100,000, without spikes –: bimodal, if
+          that of all but 1 in 100,000, of one matrix without spikes –: bimodal, if
           the density of log λ has two modes; heavy-tailed, if log λ above the median spreads beyond `HEAVY_SPREAD`;
           bulk-decay, if it spreads more than the law or an eigenvalue is past the edge; else, and where it is narrower,
           unknown;
@@ -279,7 +280,7 @@ def judge(
     distance = law.distance(bulk)
     past = int((ordered > law.edges[1] + strict * law.edge_fluctuation).sum())  # those that only stay do not count
     too_many = past > _most_spikes(rows, cols, slices, before)
-    narrower = not too_many and z_bulk < _narrower_than(law, slices, balanced, before)
+    narrower = slices == 1 and not too_many and z_bulk < _narrower_than(law, balanced, before)
     departs = too_many or (narrower and not n_spikes) or _departs(distance, z_bulk - broader, nulls, before)
     note = low_rank
     if not departs:
@@ -385,9 +386,9 @@ def _departs(distance: float, broader_by: float, nulls: Nulls, before: str) -> b
     return broader_by > -leaves or math.log(distance) > further  # of a few per cent fewer, no further by more
 
 
-def _narrower_than(law: MarchenkoPastur, slices: int, balanced: bool, before: str) -> float:
+def _narrower_than(law: MarchenkoPastur, balanced: bool, before: str) -> float:
     """Below which sphericity a bulk is narrower than those of untrained matrices."""
-    least = broader_than(1.0 - FALSE_NARROWER, law.rows, law.cols, slices=slices, balanced=balanced)
+    least = broader_than(1.0 - FALSE_NARROWER, law.rows, law.cols, balanced=balanced)
     return least + LEAVES_BELOW * (before == Phase.UNKNOWN)
 
 
