@@ -142,6 +142,7 @@ def test_options_come_from_a_file_and_those_of_the_command_line_win(answer, fold
     (folder / "options.toml").write_text(
         '[analyze]\nlayers = ["a.*"]\ntop = 1\nnulls = "none"\nheads = false\n[series]\nout = "x.nc"\n'
     )
+    (folder / "wrong.toml").write_text("[series]\nfolow = true\n")
     assert [row["name"] for row in answer("analyze", "model.pt", "--config", "options.toml")["rows"]] == ["a.weight"]
     rows = answer("analyze", "model.pt", "--config=options.toml", "--layers", "b.*")["rows"]
     assert [(row["name"], row.get("null_alpha_hill")) for row in rows] == [("b.weight", None)]
@@ -150,6 +151,7 @@ def test_options_come_from_a_file_and_those_of_the_command_line_win(answer, fold
         (["predict", "--config", "nowhere.toml"], "cannot be read"),
         (["predict", "--config", "model.pt"], "is no TOML"),
         (["predict", "--config"], "cannot be read"),
+        (["series", "run", "--config", "wrong.toml"], "[series] option='folow' is not known; did you mean 'follow'"),
     ):
         with pytest.raises(SystemExit, match="2"):
             main(words)

@@ -80,7 +80,7 @@ def _main(words: list[str]) -> None:
         _fail(unknown_name(of, name, known))
     if name in COMMANDS:  # the others are not imported
         try:
-            words = with_file(name, _with_address(words[1:]))
+            words = with_file(name, _with_address(words[1:]), _command(name))
         except SettingError as error:
             _fail(str(error))
         chosen = tyro.cli(_command(name), args=words, prog=f"spectail {name}")

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from spectail.cli.option import option
-from spectail.errors import SettingError
+from spectail.errors import SettingError, unknown_name
 
 if TYPE_CHECKING:
     from spectail.report.row_choice import RowChoice
@@ -79,15 +79,16 @@ Answering = Annotated[Printing, tyro.conf.OmitArgPrefixes]
 AnsweringRows = Annotated[PrintingRows, tyro.conf.OmitArgPrefixes]
 
 
-def with_file(command: str, words: Sequence[str]) -> list[str]:
+def with_file(command: str, words: Sequence[str], options: Any) -> list[str]:
     """The words of a command line after those that its `--config FILE` stands for; the last of an option holds.
 
     Args:
         command: whose table of the file holds.
         words: of the command line, without the command.
+        options: the class of the command, whose fields are its options.
 
     Raises:
-        SettingError: the file is not there, is no TOML, or has no table of that name.
+        SettingError: the file is not there, is no TOML, has no table of that name, or one with what is no option.
     """
     words = list(words)
     at = next((i for i, word in enumerate(words) if word == "--config" or word.startswith("--config=")), None)
@@ -103,7 +104,20 @@ def with_file(command: str, words: Sequence[str]) -> list[str]:
         raise SettingError(f"config={name!r} is no TOML: {error}") from None
     if not isinstance(tables.get(command), dict):
         raise SettingError(f"config={name!r} has no table [{command}]; it has {', '.join(tables) or 'none'}")
+    known = {one.replace("_", "-") for one in _options_of(options)}
+    for one in tables[command]:
+        if one.replace("_", "-") not in known:
+            raise SettingError(f"config={name!r}: {unknown_name(f'[{command}] option', one, sorted(known))}")
     return [*_as_words(tables[command]), *words[:at], *words[at + length :]]
+
+
+def _options_of(options: Any) -> Iterator[str]:
+    """The names of the options of a command, with those that it shares with others."""
+    for field in dataclasses.fields(options):
+        if dataclasses.is_dataclass(field.default_factory):
+            yield from _options_of(field.default_factory)
+        elif "Positional" not in str(field.type):
+            yield field.name
 
 
 def _as_words(options: Mapping[str, Any]) -> list[str]:
