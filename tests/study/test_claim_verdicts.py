@@ -18,9 +18,10 @@ from spectail.errors import SpectailError
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import critical_lr, gaussian_moments, predict_one_step
 from spectail.spectra.phases import Phase
+from spectail.spectra.sums import sum_law
 from spectail.study.catalogue import catalogue
 from spectail.study.criteria import ORDER
-from spectail.study.figures import fig04, fig08_table2, ours_gap, ours_necessity
+from spectail.study.figures import fig04, fig08_table2, ours_forces, ours_gap, ours_necessity, ours_overlaps
 from spectail.study.figures.ours_epsilon import EPSILONS
 from spectail.study.lemmas import FirstGradient
 from spectail.study.verdicts import Verdict
@@ -761,9 +762,121 @@ def onset_of_the_catapult():
     return Case(onsets((4, 4, 4), (4, 4, 4)), [[Change(f, q) for f, q in follow.entries]])
 
 
+@lru_cache
+def law_of_shape(h, d, strength=0.0):
+    return sum_law([strength] * min(h, d), h, d)
+
+
+def noise_law(e):
+    """In place of the law with an update, which is measured anew: that of the initial weights."""
+    return law_of_shape(e.h, e.d)
+
+
+def law_of_equal_values(e):
+    """Of an update of which all singular values are 0.2 √h, as all are equally long."""
+    return law_of_shape(e.h, e.d, ours_forces.SHARE * math.sqrt(e.h))
+
+
+def quantiles_of(law_of_run, factor=1.0):
+    """The spectrum after one step that a law has, times a factor."""
+
+    def spectrum(e):
+        law, b = law_of_run(e), min(e.h, e.d)
+        return factor * np.interp((np.arange(b) + 0.5) / b, law.cumulative, law.points)
+
+    return {"eigenvalues": {1: spectrum}}
+
+
+def of_force(name):
+    """The fields that tell the runs of an optimizer from the others."""
+    return {"optimizer": ours_forces.FORCES[name].optimizer}
+
+
+def spectra_of_forces(law, names):
+    """Claims F1 and F2: a spectrum scaled by 3 % is further from its law than 0.01."""
+    world = World(*((of_force(name), quantiles_of(law)) for name in names))
+    return Case(world, [Change(of_force(name), quantiles_of(law, 1.03)) for name in names])
+
+
+def spikes_of_forces():
+    """Claim F3: the optimizers with an update along one direction have a spike, the others none."""
+    has = {name: int(name in ours_forces.ALONG_ONE) for name in ours_forces.FORCES}
+    world = World(*((of_force(name), {"n_spikes": {1: count}}) for name, count in has.items()))
+    return Case(world, [Change(of_force(name), {"n_spikes": {1: 1 - count}}) for name, count in has.items()])
+
+
+def tops_of_forces():
+    """Claim F4: λ₁ is within 10 % of what theory says, on average."""
+
+    def off(factor):
+        return {"eigenvalues": {1: lambda e: top(factor * ours_forces.predicted_top(e))(e)}}
+
+    world = World(({}, off(1.08)))
+    changes = [Change(of_force(name), off(f), HOLDS) for name in ours_forces.ALONG_ONE for f in (1.11, 0.89)]
+    return Case(world, changes, alone=HOLDS)
+
+
+class ChanceLaw:
+    """In place of the law of overlaps with an update, which is measured anew: those of chance."""
+
+    @staticmethod
+    def overlaps(side, of_w, of_m):
+        return np.full((len(of_w) - 1, len(of_m) - 1), 1 / OVERLAP_SIZE)
+
+
+def blocks_of_overlaps(*, strongest):
+    """Claims O1 and O1b: overlaps of chance, and some that are half as large again."""
+
+    def matrix(factor, rows):
+        overlaps = np.full((OVERLAP_SIZE, OVERLAP_SIZE), 1 / OVERLAP_SIZE)
+        overlaps[rows] *= factor
+        return lambda e: overlaps
+
+    pairs = ours_overlaps.PAIRS
+    world = World(({}, {side: dict.fromkeys(pairs, matrix(1.0, slice(0))) for side in SIDES}))
+    rows, factor = (slice(1), 4.0) if strongest else (slice(1, OVERLAP_SIZE), 1.5)
+    changes = [
+        Change(of, {side: {(1, 0): matrix(factor, rows)}}, DOES_NOT)
+        for of in ({"optimizer": "gd"}, {"optimizer": "adam"})
+        for side in SIDES
+    ]
+    others = (
+        {}
+        if strongest
+        else {"the strongest alone": (changed(world, *blocks_of_overlaps(strongest=True).changes), HOLDS)}
+    )
+    return Case(world, changes, alone=HOLDS, others=others)
+
+
+def spreads_again():
+    """Claim O2: the strongest direction spreads over half of all, then two, then a quarter."""
+
+    def over(count):
+        overlaps = np.zeros((OVERLAP_SIZE, OVERLAP_SIZE))
+        overlaps[0, :count] = 1 / count
+        return lambda e: overlaps
+
+    counts = dict.fromkeys(ours_overlaps.PAIRS, over(50)) | {(0, 0): over(100), (1, 0): over(2)}
+    world = World(({}, dict.fromkeys(SIDES, counts)))
+    changes = [
+        Change(of, {side: {pair: over(count)}})
+        for of in ({"optimizer": "gd"}, {"optimizer": "adam"})
+        for side in SIDES
+        for pair, count in (((0, 0), 1), ((1, 0), 150), ((20, 19), 1))
+    ]
+    return Case(world, changes)
+
+
 CASES = {
     "65": spike_is_necessary(),
     "N1": onset_of_the_catapult(),
+    "F1": spectra_of_forces(noise_law, ours_forces.FORCES),
+    "F2": spectra_of_forces(law_of_equal_values, ours_forces.ISOTROPIC),
+    "F3": spikes_of_forces(),
+    "F4": tops_of_forces(),
+    "O1": blocks_of_overlaps(strongest=True),
+    "O1b": blocks_of_overlaps(strongest=False),
+    "O2": spreads_again(),
     "G1": gap_of_each_shape(),
     "G2": gap_beside_stability(),
     "G3": no_gap_no_tail(),
@@ -941,6 +1054,8 @@ def verdict(monkeypatch):
 
         monkeypatch.setattr(ours_gap, "_stability", lambda experiment: 0.1)
         monkeypatch.setattr(ours_necessity, "catapult_lr", lambda experiment: 200.0)
+        monkeypatch.setattr(ours_forces, "_law", noise_law)
+        monkeypatch.setattr(ours_overlaps, "_law", lambda experiment: ChanceLaw)
         monkeypatch.setattr(fig08_table2, "first_gradient", gradient)  # it is no part of the runs
         return verdict_in(CLAIMS[number], number, *worlds, repeats=repeats)
 

@@ -153,14 +153,16 @@ class Shampoo(Optimizer):
                     if gradient.ndim != 2:
                         direction = direction / total.sqrt()
                     else:
-                        root = _inverse_fourth_root(total)
+                        root = _inverse_fourth_root(total, torch.finfo(p.dtype).eps)
                         direction = root @ direction if side == 0 else direction @ root
                 p.add_(direction.reshape(p.shape).to(p.dtype), alpha=-group["lr"])
 
 
-def _inverse_fourth_root(matrix: Tensor) -> Tensor:
+def _inverse_fourth_root(matrix: Tensor, rounding: float) -> Tensor:
+    """Of a positive matrix; eigenvalues that are rounding alone, as where ε is tiny, count as what that is."""
     values, vectors = torch.linalg.eigh(matrix)
-    root: Tensor = (vectors * values.clamp(min=1e-300).pow(-0.25)) @ vectors.T
+    least = max(float(values[-1]) * rounding, torch.finfo(values.dtype).tiny)
+    root: Tensor = (vectors * values.clamp(min=least).pow(-0.25)) @ vectors.T
     return root
 
 

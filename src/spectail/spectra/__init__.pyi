@@ -32,6 +32,8 @@ from .spikes import spike_overlap_left as spike_overlap_left
 from .spikes import spike_overlap_right as spike_overlap_right
 from .spikes import spike_values as spike_values
 from .spikes import visible_edge as visible_edge
+from .sums import SumLaw as SumLaw
+from .sums import sum_law as sum_law
 
 # the tail, whether it is a power law, and what it would be without training
 from .nulls import ExponentNull as ExponentNull

@@ -19,6 +19,7 @@ GD = [TINY.replace(optimizer="gd", lr=lr, protocol=p) for p in ("published", "eq
 ADAM = [
     *[TINY.replace(lr=0.3, protocol=protocol) for protocol in ("published", "equations")],
     *[TINY.replace(lr=0.3, epsilon=epsilon) for epsilon in (NO_EPSILON, 1e-3)],
+    TINY.replace(lr=0.3, optimizer_options={"betas": [0.9, 0.99]}),
 ]
 OTHER = [e.replace(activation="gelu", initialization="mean_field") for e in ADAM]  # whose slope comes from the input
 
@@ -61,6 +62,8 @@ def test_what_cannot_be_side_by_side_is_refused_in_a_sentence():
         simulate_stack([TINY, TINY.replace(seed=1)])
     with pytest.raises(SettingError, match="weight_normalization=True cannot be run side by side"):
         simulate_stack([TINY.replace(weight_normalization=True)])
+    with pytest.raises(SettingError, match=r"optimizer_options=.*amsgrad.* cannot be run side by side"):
+        simulate_stack([TINY.replace(optimizer_options={"amsgrad": True})])
 
 
 @pytest.mark.parametrize("experiments", [GD, ADAM], ids=["gd", "adam"])
@@ -77,8 +80,9 @@ def test_stability_is_the_largest_curvature_by_all_of_the_hessian(experiments):
         largest = float(torch.linalg.eigvalsh(hessian)[-1])
         assert beside(run.recording, "sharpness")[0] == pytest.approx(largest, rel=1e-2), "Lanczos stops early"
         gradient = -2 * e.loss_factor / e.n * slopes.T @ (y - output).detach()
-        if e.optimizer == "adam":  # after the first update V is G², or a thousandth of it
-            root = (gradient.square() * (1 if e.bias_correction else 1e-3)).sqrt() + e.epsilon
+        if e.optimizer == "adam":  # after the first update V is G², or 1 − β₂ of it
+            _, beta2 = e.optimizer_options.get("betas", (0.9, 0.999))
+            root = (gradient.square() * (1 if e.bias_correction else 1 - beta2)).sqrt() + e.epsilon
             seen = e.lr * float(torch.linalg.eigvalsh(hessian / (root[:, None] * root).sqrt())[-1]) / 38
         else:
             seen = e.lr * largest / 2

@@ -11,9 +11,39 @@ import torch
 from torch import Tensor
 
 from spectail.experiments.experiment import UPDATE_NAMES, Experiment
-from spectail.experiments.optimizers import make_optimizer
+from spectail.experiments.optimizers import make_optimizer, rate_groups, wants_closure
+from spectail.experiments.two_layer.networks import closure_of, make_network
 from spectail.experiments.two_layer.problem import Problem
 from spectail.experiments.two_layer.student import Student
+from spectail.spectra.precision import like
+
+
+def update_of_first_step(experiment: Experiment, problem: Problem | None = None) -> Tensor:
+    """M₀ = W₁ − W₀ of the first layer, whatever the optimizer; of all points where it would take a batch.
+
+    Args:
+        experiment: which.
+        problem: its problem, drawn anew without it.
+
+    >>> e = Experiment(n=40, d=20, h=30, n_test=9, n_test_large=9, optimizer="sign", lr=0.5)
+    >>> sorted(set(update_of_first_step(e).flatten().abs().tolist()))[-1] < 0.50001
+    True
+    """
+    e = experiment
+    problem = Problem.draw(e) if problem is None else problem
+    network = make_network(e, problem)
+    x, y = problem.train.x, like(problem.train.y, network.matrices[0])
+    optimizer = make_optimizer(
+        e.optimizer, rate_groups(network.trained, e.lr, e.rates), e.lr, bias_correction=e.bias_correction,
+        options=e.update_options,
+    )  # fmt: skip
+    before = network.matrices[0].clone()
+    if wants_closure(optimizer):
+        optimizer.step(closure_of(network, x, y, e.loss_factor))
+    else:
+        network.put_gradients(network.residual(x, y), x, 2 * e.loss_factor)
+        optimizer.step()
+    return network.matrices[0].detach() - before
 
 
 class StepZero:
