@@ -62,13 +62,14 @@ def test_the_command_writes_the_page_beside_the_file(file, capsys):
     assert 'src="http' not in page
 
 
+@pytest.mark.filterwarnings("default")  # what is left out is told of
 def test_a_folder_of_monitors_has_a_page_for_each(file, tmp_path, capsys):
     for name in ("a.nc", "b.nc"):
         shutil.copy(file, tmp_path / name)
     (tmp_path / "foreign.nc").write_bytes(b"not a netCDF file")
     main(["report", str(tmp_path)])
+    assert "foreign.nc is not a readable netCDF file" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.glob("*.html")) == ["a.html", "b.html"]
-    capsys.readouterr()
 
 
 def test_another_file_is_told_so(tmp_path, capsys):
