@@ -65,6 +65,7 @@ OF_OTHERS = {
     spectra.overlap_entropy: (W,),
     spectra.window_overlap: (W,),
     spectra.leading_overlap: (W, 2),
+    spectra.sum_law: (SPECTRUM.sqrt(), 30, 20),
     spectra.principal_angles: (ORTHONORMAL, ORTHONORMAL.flip(0)),
 }
 CALLS = [*OF_A_MATRIX.items(), *OF_A_SPECTRUM.items(), *OF_OTHERS.items()]
@@ -92,7 +93,7 @@ def test_every_function_of_the_room_that_takes_numbers_is_called_here():
         "MarchenkoPastur ExponentNull StatisticNull Nulls GoodnessOfFit PowerLawFit Phase PhaseEvidence "
         "SingularVectors LikelihoodRatio TailKind "
         "Inhomogeneity IntruderDimensions SpectralDistances TruncatedPowerLawFit "
-        "Localisation OverlapNull Overlaps ShuffledNull"
+        "Localisation OverlapNull Overlaps ShuffledNull SumLaw"
     )
     of_scalars = "critical_strength spike_eigenvalue spike_overlap_left spike_overlap_right visible_edge standard_error"
     of_scalars += " alignment_null largest_overlap_null overlap_entropy_null overlap_null participation_ratio_null"
