@@ -22,6 +22,9 @@ from typechecker import unchecked_types
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# Ray gives its workers what others leave, which beside busy workers of tests is next to nothing.
+os.environ.setdefault("RAY_worker_niceness", "0")
+
 CHECKED = ["spectra", "weights", "analysis", "monitor", "experiments"]
 jaxtyping.install_import_hook([f"spectail.{room}" for room in CHECKED], "typechecker.check")
 

@@ -120,7 +120,7 @@ def sum_law(singular_values: ArrayLike, rows: int, cols: int, variance: float = 
 
     >>> law = sum_law([], 1500, 1000)
     >>> round(float(law.cdf(1000.0)), 2)  # of the Marchenko–Pastur law
-    0.4
+    0.45
     """
     s = np.asarray(singular_values, dtype=np.float64).ravel()
     if rows < 1 or cols < 1 or not 0 < variance < np.inf:
