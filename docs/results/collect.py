@@ -104,7 +104,8 @@ def collect(source: Path, target: Path) -> None:
                 ordered.append(ClaimRecord(artifact.name, c.number, c.where, c.statement, c.criterion, outcomes))
     save_verdicts(ordered, target / "claims.csv")
     save_verdicts_as_markdown(ordered, target / "claims.md")
-    rows = ["| artifact | runs | computing |", "|---|---|---|", *(times[name] for name in catalogue() if name in times)]
+    rows = ["# How long the runs took", "", "| artifact | runs | computing |", "|---|---|---|"]
+    rows += [times[name] for name in catalogue() if name in times]
     times_path.write_text("\n".join(rows) + "\n", encoding="utf-8")
     all_outcomes = [(protocol, outcome.verdict) for claim in ordered for protocol, outcome in claim.outcomes.items()]
     tally = {protocol: Counter(v for p, v in all_outcomes if p == protocol) for protocol, _ in all_outcomes}
