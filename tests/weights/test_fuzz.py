@@ -183,6 +183,13 @@ def test_a_damaged_file_of_another_format_is_read_or_refused(ending):
         assert isinstance(result, str) or result.keys() == whole.keys()  # without what fills up the last block
 
 
+@pytest.mark.parametrize("word", [b"MatMul", b"w.weight"])
+def test_a_name_of_an_onnx_graph_that_is_no_text_is_refused(word):
+    content = OTHERS[".onnx"](a_state())
+    assert word in content
+    assert "is no text" in tried(content.replace(word, b"\x80" + word[1:]), ".onnx")
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", [".metadata", "__0_0.distcp"])
 def test_a_damaged_distributed_checkpoint_is_read_or_refused(name, tmp_path):

@@ -74,12 +74,12 @@ def _tensors(file: StoredFile, key: str | None) -> Source:
         raise SourceError(f"{file.name} is damaged, or no ONNX model: {type(error).__name__}") from None
     if not model.graph.node and not model.graph.initializer:
         raise SourceError(f"{file.name} is damaged, or no ONNX model: its graph is empty")
+    if not all(isinstance(word, str) for word in _words(model.graph)):  # bytes, where they are no UTF-8
+        raise SourceError(f"{file.name} is damaged: a name in its graph is no text")
     uses = _uses(model.graph)
     parameters: list[Parameter] = []
     skipped: list[Skipped] = []
     for name, tensor in _named(model.graph):
-        if not isinstance(name, str):  # bytes, where they are no UTF-8
-            raise SourceError(f"{file.name} is damaged: a tensor's name is no text")
         if len(tensor.dims) > 32 or any(not 0 <= size < 2**63 for size in tensor.dims):
             raise SourceError(f"{file.name} is damaged: {printable(name):.200} has no proper shape")
         kind, where, transposed = uses.get(name, ("", 0, False))
@@ -89,6 +89,15 @@ def _tensors(file: StoredFile, key: str | None) -> Source:
         parameter = _parameter(file, onnx, name, tensor)
         parameters.append(_turned(parameter) if transposed and not parameter.refusal else parameter)
     return Source(file.title, parameters, skipped)
+
+
+def _words(graph: Any) -> Iterator[Any]:
+    for tensor in graph.initializer:
+        yield tensor.name
+    for node in graph.node:
+        yield node.op_type
+        yield from node.input
+        yield from node.output
 
 
 def _named(graph: Any) -> Iterator[tuple[str, Any]]:
