@@ -62,6 +62,7 @@ def test_edges_and_median_of_the_papers_shape():
     law = MarchenkoPastur(1500, 1000)
     assert law.edges == pytest.approx((50.51, 4949.49), abs=0.01)
     assert float(law.quantile(torch.tensor(0.5))) == pytest.approx(1158.6, abs=0.1)
+    assert law.median() == float(law.quantile(torch.tensor(0.5)))
     assert law.edge_fluctuation == pytest.approx(27.1, abs=0.05)
 
 

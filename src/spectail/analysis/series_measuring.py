@@ -125,7 +125,8 @@ class SeriesMeasuring:
         before, self._stamps[source] = self._stamps.get(source), stamp
         if not stamp:  # a link to nothing, a pipe, or gone since it was found
             self.remark(f"{checkpoint.name} is left out: there is no file of it to read")
-        if not stamp or self._refused.get(source) == stamp or self._steps.is_up_to_date(checkpoint.step, stamp):
+            return False
+        if self._refused.get(source) == stamp or self._steps.is_up_to_date(checkpoint.step, stamp):
             return False
         return not waiting or before == stamp or checkpoint_age(source) > waiting
 

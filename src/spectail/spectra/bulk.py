@@ -94,6 +94,10 @@ class MarchenkoPastur:
             right, left = torch.where(above, middle, right), torch.where(above, left, middle)
         return 0.5 * (high + low) - 0.5 * (high - low) * (0.5 * (left + right)).cos()
 
+    def median(self) -> float:
+        """The λ below which half of the eigenvalues lie."""
+        return float(self.quantile(torch.tensor(0.5)))
+
     def hill(self) -> float:
         """PL_Alpha_Hill of the law itself: what the Hill estimator says of an untrained matrix.
 
@@ -166,7 +170,7 @@ def fit_marchenko_pastur(spectrum: Float[Tensor, " b"], rows: float, cols: float
 
 @lru_cache(maxsize=256)
 def _unit_median(p: float, b: float) -> float:
-    return float(MarchenkoPastur(p, b).quantile(torch.tensor(0.5)))
+    return MarchenkoPastur(p, b).median()
 
 
 @lru_cache(maxsize=256)

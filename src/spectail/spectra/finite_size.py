@@ -136,7 +136,7 @@ class Ensemble:
 
     @cached_property
     def _median(self) -> float:
-        return float(self.law.quantile(torch.tensor(0.5)))
+        return self.law.median()
 
     def _density_of_log(self, value: float) -> float:
         return value * float(self.law.density(torch.tensor(value)))

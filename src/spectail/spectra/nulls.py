@@ -266,7 +266,7 @@ def _statistics(spectra: NDArray[np.float64], law: MarchenkoPastur) -> NDArray[n
     upper = spectra[:, size // 2 :]
     hill = -np.log(np.log(upper / upper[:, :1]).mean(1))
     median = (spectra[:, (size - 1) // 2] + spectra[:, size // 2]) / 2
-    variance = median / float(law.quantile(torch.tensor(0.5)))  # as `fit_marchenko_pastur` has it, of all at once
+    variance = median / law.median()  # as `fit_marchenko_pastur` has it, of all at once
     scaled = spectra / variance[:, None]
     edge = (scaled[:, -1] - law.edges[1]) / law.edge_fluctuation
     below, steps = law.cdf(torch.from_numpy(scaled)).numpy(), np.arange(size + 1) / size

@@ -40,9 +40,8 @@ def esd_panel(
     """
     run, lr, step = runs[experiment], runs.scale(experiment).lr, runs.scale.step(step)
     name = OPTIMIZER_LOOKS[runs.as_run(experiment).optimizer][2]
-    panel_title(ax, index, rf"{name}, $\eta$ = {lr:.4g}, $t$ = {step}")
-    if step not in run.step.values:
-        return mark_diverged(ax, run)
+    if not panel_reaches(ax, index, rf"{name}, $\eta$ = {lr:.4g}, $t$ = {step}", run, step):
+        return ax
     predicted = predicted_spike(runs.as_run(experiment)) if step == 1 else None
     first = spectrum_at(run, 0) if initial else None
     law, at = runs.law(experiment), run.sel(step=step)
@@ -57,10 +56,18 @@ def esd_panel(
     return ax
 
 
-def mark_diverged(ax: Axes, run: xr.Dataset) -> Axes:
+def panel_reaches(ax: Axes, index: int, title: str, run: xr.Dataset, step: int) -> bool:
+    """Give a panel its title; whether its run has a step, or diverged before, as the panel then says."""
+    panel_title(ax, index, title)
+    if step in run.step.values:
+        return True
+    _mark_diverged(ax, run)
+    return False
+
+
+def _mark_diverged(ax: Axes, run: xr.Dataset) -> None:
     """Say in an empty panel when its run diverged."""
     ax.text(0.5, 0.5, f"diverged at step {run.attrs['diverged_at']}", ha="center", transform=ax.transAxes)
-    return ax
 
 
 def overlap_panel(
@@ -74,7 +81,7 @@ def overlap_panel(
     overlaps = runs.overlaps(experiment, pair, side)
     panel_title(ax, index, overlap_symbol(side, *pair))
     if not overlaps.size:
-        mark_diverged(ax, runs[experiment])
+        _mark_diverged(ax, runs[experiment])
         return None
     image, chance = draw_overlaps(ax, overlaps, size=None), runs.chance_of_overlaps(experiment, pair, side)
     text = f"max {largest_overlap(overlaps):.2g}"

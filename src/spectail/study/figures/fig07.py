@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import Experiment
 from spectail.plots.colours import FINAL, LAW, OPTIMIZER_LOOKS
-from spectail.plots.look import figure_title, new_figure, panel_title, shared_legend, small_print
+from spectail.plots.look import figure_title, new_figure, shared_legend, small_print
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
-from spectail.study.panels import esd_panel, mark_diverged, settings_line
+from spectail.study.panels import esd_panel, panel_reaches, settings_line
 from spectail.study.runs import Runs, spectrum_at
 from spectail.study.settings import S2
 from spectail.study.verdicts import each_clear, mean_std
@@ -37,9 +37,7 @@ def draw(runs: Runs) -> Figure:
 def _all_of_it(ax: Axes, index: int, runs: Runs, experiment: Experiment) -> None:
     """The whole spectrum on linear axes, as the paper shows it: few eigenvalues take all of the axis."""
     run = runs[experiment]
-    panel_title(ax, index, f"{OPTIMIZER_LOOKS[experiment.optimizer][2]}, all eigenvalues")
-    if STEP not in run.step.values:
-        mark_diverged(ax, run)
+    if not panel_reaches(ax, index, f"{OPTIMIZER_LOOKS[experiment.optimizer][2]}, all eigenvalues", run, STEP):
         return
     values = spectrum_at(run, STEP)
     heights, edges = np.histogram(values, 100, density=True)
@@ -52,9 +50,7 @@ def _all_of_it(ax: Axes, index: int, runs: Runs, experiment: Experiment) -> None
 
 def _survival(ax: Axes, index: int, runs: Runs, experiment: Experiment) -> None:
     run = runs[experiment]
-    panel_title(ax, index, f"{OPTIMIZER_LOOKS[experiment.optimizer][2]}, power-law fit")
-    if STEP not in run.step.values:
-        mark_diverged(ax, run)
+    if not panel_reaches(ax, index, f"{OPTIMIZER_LOOKS[experiment.optimizer][2]}, power-law fit", run, STEP):
         return
     values, at = spectrum_at(run, STEP), run.sel(step=STEP)
     share = 1 - np.arange(len(values)) / len(values)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import ks_2samp
@@ -17,7 +16,7 @@ from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
 from spectail.study.criteria import AN_ORDER, ORDER
 from spectail.study.figure_kinds import ten_step_sweep, trajectory_spectrum_overlaps
-from spectail.study.panels import esd_panel, mark_diverged, settings_line
+from spectail.study.panels import esd_panel, panel_reaches, settings_line
 from spectail.study.runs import SIDES, Runs, Values, spectrum_at
 from spectail.study.settings import AFTER, FIG25_RUN, FIG26_RUN, FIRST_UPDATE, S2, TEN_STEPS
 from spectail.study.verdicts import all_of, clear, each_clear, mean_inside, mean_std, means, rises
@@ -123,11 +122,10 @@ def draw(runs: Runs) -> Figure:
 def _shape_panel(ax: Axes, index: int, runs: Runs, experiment: Experiment, step: int, axis: AxisScale) -> Axes:
     """The spectrum over its median, with the initial one and its law over theirs."""
     run, at = runs[experiment], runs.scale.step(step)
-    panel_title(ax, index, rf"$\eta$ = {runs.scale(experiment).lr:.4g}")
-    if at not in run.step.values:
-        return mark_diverged(ax, run)
+    if not panel_reaches(ax, index, rf"$\eta$ = {runs.scale(experiment).lr:.4g}", run, at):
+        return ax
     initial, final, law = spectrum_at(run, 0), spectrum_at(run, at), runs.law(experiment)
-    of_median = replace(law, variance=law.variance / float(law.quantile(torch.tensor(0.5))))
+    of_median = replace(law, variance=law.variance / law.median())
     draw_spectrum(ax, final / np.median(final), initial=initial / np.median(initial), law=of_median, axis=axis)
     ax.set_xlabel(r"$\log_{10}\,\lambda/$median")
     return ax
