@@ -118,7 +118,7 @@ def tops(runs: Runs) -> Outcome:
 def draw(runs: Runs) -> Figure:
     figure, axes = new_figure(2, 4, 4.4)
     for index, (name, experiment) in enumerate(FORCES.items()):
-        ax = panel_title(axes[index], index, rf"{name}, $\eta$ = {runs.scale(experiment).lr:.3g}")
+        ax = panel_title(axes[index], index, rf"{name}, $\eta$ = {float(f'{runs.scale(experiment).lr:.3g}'):g}")
         _panel(ax, runs, experiment)
         if index % 4 == 0:
             ax.set_ylabel(r"density of $\log_{10}\lambda$")
@@ -191,8 +191,8 @@ ARTIFACT = Artifact(
         Claim(
             "F1",
             "ours, App. H",
-            "After one step the whole spectrum is that of W₀ plus an independent matrix with the update's singular "
-            "values, whatever the optimizer.",
+            "After one step the spectrum, as KS sees it, is that of W₀ plus an independent matrix with the update's "
+            "singular values, whatever the optimizer.",
             f"the KS distance from that law is at most {KS:g} for each of eight optimizers, in every repeat",
             independent,
         ),

@@ -19,7 +19,7 @@ from spectail.experiments.experiment import Experiment
 from spectail.experiments.two_layer.step_zero import update_of_first_step
 from spectail.plots.bands import draw_band, draw_null
 from spectail.plots.colours import SERIES
-from spectail.plots.look import new_figure, panel_title
+from spectail.plots.look import figure_title, new_figure, panel_title, shared_legend
 from spectail.spectra.overlap_nulls import leading_overlap_null, participation_ratio_null
 from spectail.spectra.overlaps import LEADING, leading_overlap, participation_ratio
 from spectail.spectra.sums import SumLaw, sum_law
@@ -144,7 +144,7 @@ def narrows_and_widens(runs: Runs) -> Outcome:
 
 
 def draw(runs: Runs) -> Figure:
-    figure, axes = new_figure(2, 4, 3.9)
+    figure, axes = new_figure(2, 4, 4.6)
     maps: dict[str, dict[str, Any]] = {
         "measured": {"vmin": -4, "vmax": 0, "cmap": "cividis"},
         "theory": {"vmin": -4, "vmax": 0, "cmap": "cividis"},
@@ -165,10 +165,11 @@ def draw(runs: Runs) -> Figure:
                 figure.colorbar(image, ax=ax, label=label, extend="neither" if column == 1 else "both")
         panel_title(axes[4 * row + 3], 4 * row + 3, "spread")
         _over_time_panel(axes[4 * row + 3], runs, experiment)
-    figure.suptitle(
-        rf"Left overlaps of $W_1$ with $M_0$ in blocks of ranks, and how $W_t$'s strongest direction spreads. "
-        rf"{settings_line(runs, BASE)}",
-        fontsize=7,
+    shared_legend(figure, axes)
+    figure_title(
+        figure,
+        "Left overlaps of $W_1$ with $M_0$ in blocks of ranks, and how $W_t$'s strongest direction spreads. "
+        f"{settings_line(runs, BASE)}",
     )
     return figure
 
@@ -182,12 +183,11 @@ def _over_time_panel(ax: Axes, runs: Runs, experiment: Experiment) -> None:
     chance = participation_ratio_null(min(e.h, e.d))
     draw_null(ax, steps, (chance.low, chance.mean, chance.high), label="by chance")
     ax.set_xscale("symlog", linthresh=1)
-    ax.set_xticks(steps, [str(step) for step in steps], fontsize=6)
+    ax.set_xticks(steps, ["" if step == 10 else str(step) for step in steps])  # 10 and 20 would touch
     ax.minorticks_off()
     ax.set_yscale("log")
     ax.set_ylabel("directions of $M_{t-1}$", labelpad=0)
     ax.set_xlabel("step $t$")
-    ax.legend(fontsize=6)
 
 
 def table(runs: Runs) -> list[tuple[str, ...]]:
