@@ -1,8 +1,10 @@
 import math
 import os
+import pickle
 import sys
 
 import pytest
+from filelock import FileLock
 from matplotlib.text import Text
 
 from forked import finish
@@ -85,15 +87,21 @@ def computed(plan, store):
 
 
 @pytest.fixture(scope="module")
-def reproduced():
-    """The runs of every artifact, at sizes that take milliseconds."""
+def reproduced(tmp_path_factory, worker_id):
+    """The runs of every artifact, at sizes that take milliseconds: made by one worker, and read by the others."""
     plan = paper.Plan(find(["all"]), TINY, repeats=1)
-    experiments = sorted(plan.experiments(), key=lambda e: e.problem_key)
-    with unchecked_types():  # of so small runs checks are more than half; other tests check the same code
-        return plan, {e.key: run for e, run in simulate_many(experiments)}
+    of_all_workers = tmp_path_factory.getbasetemp().parent
+    kept = (tmp_path_factory.mktemp("runs") if worker_id == "master" else of_all_workers) / "reproduced.pickle"
+    with FileLock(f"{kept}.lock"):
+        if not kept.exists():
+            experiments = sorted(plan.experiments(), key=lambda e: e.problem_key)
+            with unchecked_types():  # of so small runs checks are more than half; other tests check the same code
+                kept.write_bytes(pickle.dumps({e.key: run for e, run in simulate_many(experiments)}))
+    return plan, pickle.loads(kept.read_bytes())
 
 
 @pytest.mark.parametrize("name", [a.name for a in find(["all"])])
+@pytest.mark.usefixtures("unchecked")  # of thousands of small calls, as above
 def test_an_artifact_draws_itself_and_tests_its_claims_under_both_protocols(reproduced, name, tmp_path):
     plan, runs = reproduced
     artifact = catalogue()[name]

@@ -54,7 +54,8 @@ def check_extent(name: str, value: Any, depth: int = 0) -> None:
         raise SettingError(f"{name} has a list of {len(value):,} values; expected at most {MOST_VALUES:,}")
     if isinstance(value, Mapping | list | tuple):
         for inner in value.values() if isinstance(value, Mapping) else value:
-            check_extent(name, inner, depth + 1)
+            if not isinstance(inner, int | float | str):
+                check_extent(name, inner, depth + 1)
 
 
 def _storable(name: str, value: Any) -> Any:

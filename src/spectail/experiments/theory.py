@@ -200,6 +200,7 @@ def untrained_law(experiment: Experiment) -> MarchenkoPastur:
     return MarchenkoPastur(experiment.h, experiment.d, experiment.entry_scale**2)
 
 
+@lru_cache(maxsize=512)
 def critical_lr(experiment: Experiment) -> float:
     """The learning rate above which the first update makes a spike, by bisection on the prediction.
 

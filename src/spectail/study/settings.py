@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,6 +97,7 @@ _SHORT = 100
 EpsilonOf = Literal["program", "text", "own"]
 
 
+@lru_cache(maxsize=4096)
 def in_protocol(experiment: Experiment, protocol: Protocol, epsilon: EpsilonOf = "program") -> Experiment:
     """An experiment of the paper under the conventions of a protocol.
 
