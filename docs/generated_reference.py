@@ -90,6 +90,7 @@ def _quantity_page(quantity: Quantity) -> str:
     unit = {"1": "–", "w": "of the weights", "w²": "of the weights, squared", "s": "seconds"}[quantity.unit]
     lines = {
         "symbol": quantity.symbol,
+        "formula": quantity.formula.replace("|", "\\|"),
         "unit": unit,
         "kind": {float: "number", int: "whole number", str: "text"}[quantity.dtype],
         "along": " × ".join(OVER[quantity.of]),
@@ -109,7 +110,9 @@ def _quantities_page() -> str:
     )
     listed = "\n".join(f"quantity-{quantity.name}" for quantity in QUANTITIES)
     return (
-        "# All quantities\n\nColumns of tables and variables of recordings, by name.\n\n"
+        "# All quantities\n\nColumns of tables and variables of recordings, by name. Each page has the formula, in which "
+        "W is h × d, λ₁ ≥ λ₂ ≥ … are the k eigenvalues of WᵀW, those of a kernel's s slices pooled and times ½, and sd is a "
+        "standard deviation.\n\n"
         f"| name | symbol | what it is |\n|---|---|---|\n{rows}\n```{{toctree}}\n:hidden:\n{listed}\n```\n"
     )
 

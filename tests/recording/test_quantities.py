@@ -1,13 +1,17 @@
 """One table says what everything is called and means; rows and files have no other names."""
 
+import math
 import subprocess
 import sys
 from collections import Counter
 
+import pytest
+import torch
 from torch import nn
 
 import spectail
 from spectail.analysis.row import measure_matrix
+from spectail.recording.formulas import FORMULAS
 from spectail.recording.quantities import HELD, OVER, QUANTITIES, of_row, quantity
 from spectail.weights.opening import open_weights
 
@@ -27,6 +31,40 @@ def test_every_quantity_has_dimensions_and_a_recording_that_holds_it():
 def test_every_text_is_complete_by_itself():
     vague = ("that ", "the same", "this ")
     assert [q.name for q in QUANTITIES if not q.text or q.text.lower().startswith(vague)] == []
+
+
+def test_every_quantity_has_a_formula_but_names_and_sentences():
+    assert set(FORMULAS) <= set(NAMES)
+    said = {"note", "source", "source_stamp", "event_matrix", "event_kind", "event_text"}
+    assert {q.name for q in QUANTITIES if not q.formula} == said
+
+
+def test_formulas_that_are_of_other_columns_give_what_a_row_has():
+    generator = torch.Generator().manual_seed(0)
+    scales = torch.linspace(0.5, 2.0, 60)[:, None]  # norms that are taken out, so that both effects differ
+    planted = 6.0 * torch.outer(torch.ones(60), torch.ones(40)) / 2400**0.5 * 40**0.5
+    layer = nn.Linear(40, 60, bias=False)
+    layer.weight.data = scales * (torch.randn(60, 40, generator=generator) + planted)
+    row, spectrum = measure_matrix(open_weights(layer).matrices[0])
+    assert row["phase"] == "bulk+spike"
+    null = row["null_alpha_hill"] - 1
+    shares = [row[f"share_{name}"] for name in ("norms_and_entries", "spikes", "correlation")]
+    root = 60**0.5 + 40**0.5
+    of_the_formulas = {
+        "z_hill": math.log((row["pl_alpha_hill"] - 1) / null) / row["null_spread_hill"],
+        "effect": null / (row["pl_alpha_hill"] - 1),
+        "pl_alpha_hill": 1 + 20 / float((spectrum[20:] / spectrum[20]).log().sum()),
+        "pl_alpha_ks": 1
+        + row["tail_size"] / float((spectrum[spectrum >= row["ks_xmin"]] / row["ks_xmin"]).log().sum()),
+        "bulk_edge": row["bulk_variance"] * (59**0.5 + 39**0.5) ** 2,  # of the law without one spike
+        "spectral_gap": float(spectrum[-1]) / row["bulk_edge"],
+        "stable_rank": float(spectrum.sum() / spectrum[-1]),
+        "spectral_norm": float(spectrum[-1]) ** 0.5,
+        "frobenius_norm": float(spectrum.sum()) ** 0.5,
+    }
+    assert {name: row[name] for name in of_the_formulas} == pytest.approx(of_the_formulas, rel=1e-9)  # rounding
+    assert sum(shares) == pytest.approx(1.0) or all(map(math.isnan, shares))
+    assert row["visible_edge"] > row["bulk_edge"] > row["bulk_variance"] * root
 
 
 def test_a_row_has_the_quantities_of_the_table_and_no_other():

@@ -1,15 +1,17 @@
 """The table of quantities: everything that is measured, what it is called, what it means, how it is drawn.
 
 Rows of an analysis, variables of recordings, axis labels, tables and pages are made from it. To add a quantity: an
-entry here, its function in `spectra/`, and the line of `analysis/row.py` that calls it. Not here: how anything is
-computed.
+entry here, its formula in `formulas.py`, its function in `spectra/`, and the line of `analysis/row.py` that calls it.
+Not here: how anything is computed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
+
+from spectail.recording.formulas import FORMULAS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +36,7 @@ class Quantity:
         run: 2 where each two-layer file stores it, 3 where those do in which there is something to measure; 0 where it
             is completed when asked for.
         weightwatcher: its name there.
+        formula: how it is computed; "" where it only says where something comes from.
 
     >>> Quantity("n_small", "k₀", "eigenvalues below 1e-4 of the largest", dtype=int).attributes
     {'long_name': 'eigenvalues below 1e-4 of the largest', 'units': '1', 'symbol': 'k₀'}
@@ -50,6 +53,7 @@ class Quantity:
     null: str = ""
     run: int = 0
     weightwatcher: str = ""
+    formula: str = ""
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -153,7 +157,7 @@ def _turned(side: str, role: str) -> tuple[Quantity, ...]:
     )
 
 
-QUANTITIES: tuple[Quantity, ...] = (
+_TABLE: tuple[Quantity, ...] = (
     Q("kind", "", "what the matrix is: linear, conv2d, embedding, …", "matrix", dtype=str, head="kind"),
     Q("rows", "", "rows of one matrix", "matrix", dtype=int, head="rows"),
     Q("cols", "", "columns of one matrix", "matrix", dtype=int, head="cols"),
@@ -311,6 +315,8 @@ QUANTITIES: tuple[Quantity, ...] = (
     Q("event_text", "", "what happened, in a sentence", "event", dtype=str),
 )
 # fmt: on
+
+QUANTITIES = tuple(replace(entry, formula=FORMULAS.get(entry.name, "")) for entry in _TABLE)
 """All quantities, in the order in which tables show them. No name stands twice."""
 
 
