@@ -110,8 +110,8 @@ def _quantities_page() -> str:
     )
     listed = "\n".join(f"quantity-{quantity.name}" for quantity in QUANTITIES)
     return (
-        "# All quantities\n\nColumns of tables and variables of recordings, by name. Each page has the formula, in which "
-        "W is h × d, λ₁ ≥ λ₂ ≥ … are the k eigenvalues of WᵀW, those of a kernel's s slices pooled and times ½, and sd is a "
+        "# All quantities\n\nColumns of tables and variables of recordings, by name. Each page has a formula: W is "
+        "h × d, λ₁ ≥ λ₂ ≥ … are the k eigenvalues of WᵀW, those of a kernel's s slices pooled and times ½; sd is a "
         "standard deviation.\n\n"
         f"| name | symbol | what it is |\n|---|---|---|\n{rows}\n```{{toctree}}\n:hidden:\n{listed}\n```\n"
     )
