@@ -4,6 +4,8 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 import spectail
 
 ROOT = Path(spectail.__file__).parent
@@ -40,3 +42,12 @@ def test_no_name_without_an_underscore_is_defined_in_two_files():
     assert len(places()) > 500, "definitions are found"
     twice = {name: sorted(where) for name, where in places().items() if len(where) > 1}
     assert {name: where for name, where in twice.items() if name not in OF_EACH_FILE} == {}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("__init__.py")), ids=lambda path: path.parent.name)
+def test_a_package_that_holds_more_than_its_promise_says_what_of_it_is_public(path):
+    body = ast.parse(path.read_text()).body
+    said = {name for statement in body for name in names(statement)} | {
+        node.id for statement in body for node in ast.walk(statement) if isinstance(node, ast.Name)
+    }
+    assert len(body) == 1 or "__all__" in said  # a docstring alone hands nothing on

@@ -22,6 +22,8 @@ from spectail.cli.imports import own_process
 from spectail.cli.printing import Printing, with_file
 from spectail.errors import SettingError, SpectailError, naming_the_extra, unknown_name
 
+__all__ = ["COMMANDS", "main"]
+
 COMMANDS = {
     "run": "run:Run",
     "sweep": "sweep:Sweep",
