@@ -32,6 +32,7 @@ def recorded_letters():
 def letters_of(figure):
     """The texts that a figure draws, and their boxes."""
     figure.set_dpi(_DPI)
+    figure.draw_without_rendering()  # as `savefig` does: titles make room for the powers of ten that this finds
     with recorded_letters() as drawn:
         figure.draw_without_rendering()
     return drawn

@@ -21,7 +21,7 @@ from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import predict_one_step
 from spectail.experiments.two_layer.step_zero import update_of_first_step
 from spectail.plots.colours import FINAL, INITIAL, LAW, PREDICTED
-from spectail.plots.look import new_figure, panel_title, shared_legend
+from spectail.plots.look import figure_title, new_figure, panel_title, shared_legend
 from spectail.spectra.sums import SumLaw, sum_law
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
@@ -125,10 +125,10 @@ def draw(runs: Runs) -> Figure:
         if index >= 4:
             ax.set_xlabel(r"$\log_{10}\lambda$")
     shared_legend(figure, axes)
-    figure.suptitle(
+    figure_title(
+        figure,
         rf"Optimizers as forces: equally long first updates, $\|M_0\|_F$ = {SHARE:g} $\|W_0\|_F$. "
         + settings_line(runs, BASE),
-        fontsize=7.5,
     )
     return figure
 

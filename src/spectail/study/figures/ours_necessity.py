@@ -18,7 +18,7 @@ from spectail.experiments.theory import critical_lr
 from spectail.experiments.two_layer.stack import simulate_stack
 from spectail.plots.bands import draw_band
 from spectail.plots.colours import LAW, SERIES
-from spectail.plots.look import figure_title, new_figure, panel_title, shared_legend
+from spectail.plots.look import figure_title, new_figure, panel_title, plain_numbers, shared_legend
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
 from spectail.study.criteria import BROADENED, SPIKE, broadened, spike_margins
@@ -117,11 +117,10 @@ def draw(runs: Runs) -> Figure:
     axes[1].plot(widths, [critical(runs, h) for h in WIDTHS], ":", color=LAW, label=r"$\eta_c$, a spike after one step")
     axes[1].set_xscale("log")
     axes[1].set_yscale("log")
-    for ax, ticks in ((axes[0], (100, 200, 400, 800)), (axes[1], widths)):
-        ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks], minor=False)
-        ax.xaxis.set_minor_formatter(NullFormatter())
-    axes[1].set_yticks((200, 300, 400, 500), ["200", "300", "400", "500"])
-    axes[1].yaxis.set_minor_formatter(NullFormatter())
+    axes[1].set_xticks(widths, [f"{width:g}" for width in widths], minor=False)
+    axes[1].xaxis.set_minor_formatter(NullFormatter())
+    plain_numbers(axes[0].xaxis)
+    plain_numbers(axes[1].yaxis)
     axes[1].set_xlabel("width $h$")
     axes[1].set_ylabel(r"$\eta$")
     shared_legend(figure, axes)
