@@ -468,6 +468,8 @@ def test_what_holds_no_tensor_is_refused_and_an_empty_model_is_not():
         open_weights({"epoch": 3, "lr": 0.1})
     with pytest.raises(ValueError, match="a int is no source of weights"):
         open_weights(3)
+    with pytest.raises(ValueError, match="source='' is empty; expected a path"):
+        open_weights("")  # and not the current folder, where a variable of the shell is not set
     assert open_weights({}).matrices == open_weights(nn.ReLU()).matrices == ()
 
 

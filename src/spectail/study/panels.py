@@ -88,7 +88,7 @@ def overlap_panel(
     run = runs.as_run(experiment)
     if pair == (1, 0) and run.optimizer in UPDATE_NAMES and has_prediction(run):
         prediction = predict_one_step(runs.as_run(experiment))
-        text += f", predicted {prediction.left_overlap if side == 'left' else prediction.right_overlap:.2g}"
+        text += f", theory {prediction.left_overlap if side == 'left' else prediction.right_overlap:.2g}"
     ax.set_xlabel(f"direction of $M$\n{text},\nby chance {chance.largest:.2g}")
     return image, chance
 

@@ -121,6 +121,8 @@ def _split(source: Source, conv: ConvMatrix) -> list[Splitting | str]:
 def _read(source: Any, key: str | None) -> Source:
     """What a source holds, whatever it is."""
     title = ""
+    if isinstance(source, str) and not source.strip():  # a variable of the shell that is not set; Path("") is here
+        raise SourceError(f"source={source!r} is empty; expected a path, hub:owner/name, or package.module:factory")
     if is_remote(source):
         return as_in_the_model(read_remote(source, key))
     if isinstance(source, str) and ":" in source and not os.path.exists(source):
