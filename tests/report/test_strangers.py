@@ -37,7 +37,14 @@ def sound(tmp_path_factory):
     store.put(simulate(TINY))
     (root / "figures").mkdir()
     outcome = {"verdict": "does not hold", "measured": "λ₁ = 3"}
-    tested = {**outcome, "p_claimed": 0.5, "p_contrary": 0.01, "effect": -1.5, "comparisons": 2}
+    tested = {
+        **outcome,
+        "p_claimed": 0.5,
+        "p_contrary": 0.01,
+        "effect": -1.5,
+        "comparisons": 2,
+        "margin": [-1.0, -1.5, -0.5],
+    }
     claim = {"artifact": "fig4", "claim": "1", "where": "§4", "statement": "a spike", "criterion": "λ₁ > 2"}
     record = {
         "format": 1, "name": "fig4", "title": "A figure of ours", "scale": "paper", "repeats": 1, "seconds": 2.5,
@@ -117,6 +124,7 @@ FIELDS = {
     "no verdicts": ("verdicts", ...),
     "a verdict that nobody knows": ("verdicts.0.outcomes.published.verdict", "certainly"),
     "a measurement that is a table": ("verdicts.0.outcomes.published.measured", {"a": 1}),
+    "a margin without ends": ("verdicts.0.outcomes.equations.margin", [0.5]),
     "a p-value of two": ("verdicts.0.outcomes.equations.p_claimed", 2),
     "a p-value that is missing": ("verdicts.0.outcomes.equations.p_contrary", ...),
     "an effect that is no number": ("verdicts.0.outcomes.equations.effect", float("nan")),

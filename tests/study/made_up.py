@@ -209,6 +209,11 @@ def made_up(experiment: Experiment, measured: Mapping[str, Mapping[Any, Any]]) -
         for place, value in measured[name].items():
             variable.values[places.index(place)] = value(experiment) if callable(value) else value
     run = empty.assign(known)
+    for step in measured.get("eigenvalues", {}):  # λ₁ is kept as the share of an edge, too
+        at, edge = steps.index(step), law_of(experiment).edges[1]
+        for name, value in {"bulk_edge": edge, "spectral_gap": run.eigenvalues.values[at, -1] / edge}.items():
+            if step not in measured.get(name, {}):
+                run.variables[name].values[at] = value
     if "stability" in measured:
         run.attrs["stability"] = json.dumps([measured["stability"].get(step, math.nan) for step in steps])
     run.attrs |= {"experiment": experiment.canonical_json, "key": experiment.key}

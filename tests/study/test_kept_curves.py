@@ -25,7 +25,7 @@ def loss_falls(runs):
 
 
 def of_spectra(runs):
-    return Outcome(clear(runs.top(SERIES[:1], 2)[:, 0]), "")
+    return Outcome(clear(runs.ratio(SERIES[0], [2])[:, 0]), "")
 
 
 ARTIFACT = Artifact(
@@ -56,6 +56,14 @@ def test_each_run_is_found_by_its_key_with_its_numbers(stored, folder):
         # six digits are kept
         np.testing.assert_allclose(kept[key].train_loss, run.train_loss, rtol=1e-5)
         assert kept[key].phase.values.tolist() == run.phase.values.tolist()
+
+
+def test_the_largest_eigenvalue_is_among_the_curves(stored, folder):
+    for protocol, of_curves in as_runs(ARTIFACT, runs_of_curves([ARTIFACT], folder)).items():
+        whole = Runs(protocol, PAPER, range(2), stored, epsilon="text")
+        wanted = whole.measure_spectra(lambda spectrum: spectrum[-1], SERIES, 2)
+        np.testing.assert_allclose(whole.top(SERIES, 2), wanted, rtol=1e-12)  # rounding
+        np.testing.assert_allclose(of_curves.top(SERIES, 2), wanted, rtol=1e-5)  # six digits
 
 
 def test_claims_that_need_no_spectrum_are_tested_and_others_left_out(stored, folder):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import ttest_1samp
 
 from spectail.study.verdicts import (
     LEVEL,
@@ -62,6 +63,26 @@ def test_a_claim_of_parts_holds_only_if_all_do(verdicts):
     whole = all_of([UNTESTED[v] for v in verdicts]).verdict
     assert (whole is Verdict.HOLDS) == all(v is Verdict.HOLDS for v in verdicts)
     assert (whole is Verdict.DOES_NOT_HOLD) == (Verdict.DOES_NOT_HOLD in verdicts)
+
+
+def test_the_margin_that_decides_has_the_interval_of_its_t_test():
+    margins = [1.0, 2.0, 1.5, 1.1]
+    mean, low, high = clear(margins).margin
+    wanted = ttest_1samp(margins, 0).confidence_interval(1 - LEVEL)
+    np.testing.assert_allclose([mean, low, high], [1.4, wanted.low, wanted.high], rtol=1e-12)  # rounding
+    narrow = clear([0.2, 0.4, 0.5, -0.1])
+    assert all_of([clear(margins), narrow, UNTESTED[Verdict.HOLDS]]).margin == narrow.margin, (
+        "of several the least clear"
+    )
+    assert all_of([UNTESTED[Verdict.HOLDS]]).margin is None
+
+
+@given(st.lists(st.floats(-10, 10), min_size=2, max_size=6))
+def test_a_single_claim_holds_where_its_interval_is_above_zero(margins):
+    finding = clear(margins)
+    if np.std(margins) > 1e-6 * np.abs(margins).max():  # else rounding decides on which side of zero an end is
+        assert (finding.verdict is Verdict.HOLDS) == (finding.margin[1] > 0)
+        assert (finding.verdict is Verdict.DOES_NOT_HOLD) == (finding.margin[2] < 0)
 
 
 def test_holm_corrects_for_the_claims_about_one_figure_and_leaves_what_was_not_tested():

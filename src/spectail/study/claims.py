@@ -30,26 +30,32 @@ class Outcome:
 
     @property
     def clarity(self) -> str:
-        """The p-value in words, and how many repeats would decide what is undecided; empty where nothing was tested.
+        """The p-value, the margin that decides, and how many repeats would decide what is undecided, in words.
 
-        >>> Outcome(Finding(0.1, 0.9, effect=0.8), "").clarity
-        'p = 0.2; 9 repeats would decide'
+        Empty where nothing was tested.
+
+        >>> Outcome(Finding(0.1, 0.9, effect=0.8, margin=(0.4, -0.2, 1.0)), "").clarity
+        'p = 0.2; margin 0.4, −0.2 to 1; 9 repeats would decide'
         """
         chance, needed = self.finding.chance, self.finding.needed
         if chance is None:
             return ""
         text = "p < 0.0001" if chance < 1e-4 else f"p = {chance:.2g}"
+        if self.finding.margin is not None:
+            mean, low, high = (f"{end:.2g}".replace("-", "−") for end in self.finding.margin)
+            text += f"; margin {mean}, {low} to {high}"
         if needed is None:
             return text
         return f"{text}; {f'over {needed:,}' if needed == MOST_REPEATS else f'{needed:,}'} repeats would decide"
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Outcome:
-        """From JSON; records of earlier releases have no p-values."""
+        """From JSON; records of earlier releases have no p-values, or no margins."""
         if "p_claimed" not in fields:
             return cls(UNTESTED[Verdict(fields["verdict"])], fields["measured"])
-        names = ("p_claimed", "p_contrary", "effect", "comparisons")
-        return cls(Finding(*(fields[name] for name in names)), fields["measured"])
+        margin = fields.get("margin")
+        numbers = (fields[name] for name in ("p_claimed", "p_contrary", "effect", "comparisons"))
+        return cls(Finding(*numbers, None if margin is None else tuple(margin)), fields["measured"])
 
     def json(self) -> dict[str, Any]:
         """For JSON."""
@@ -58,7 +64,7 @@ class Outcome:
         if not f.tested:
             return said
         numbers = {"p_claimed": f.claimed, "p_contrary": f.contrary, "effect": f.effect, "comparisons": f.comparisons}
-        return {**said, **numbers}
+        return {**said, **numbers, **({} if f.margin is None else {"margin": list(f.margin)})}
 
 
 @dataclass(frozen=True)

@@ -240,7 +240,7 @@ def verify(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> list[ClaimRecor
 
     Of runs without spectra, as their curves have them, those are tested that need none.
     """
-    outcomes = {protocol: _in_family(artifact, of) for protocol, of in runs.items()}
+    outcomes = {protocol: _tested(artifact, of) for protocol, of in runs.items()}
     return [
         ClaimRecord(
             artifact.name, claim.number, claim.where, claim.statement, claim.criterion,
@@ -250,11 +250,16 @@ def verify(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> list[ClaimRecor
     ]  # fmt: skip
 
 
-def _in_family(artifact: Artifact, runs: Runs) -> dict[str, Outcome]:
+def _tested(artifact: Artifact, runs: Runs) -> dict[str, Outcome]:
     outcomes = {}
     for claim in artifact.claims:
         with suppress(NotKeptError):
             outcomes[claim.number] = claim.test(runs)
+    return in_a_family(outcomes)
+
+
+def in_a_family(outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
+    """Outcomes by number, of one artifact under one protocol, as `verdicts.as_a_family` corrects them."""
     findings = as_a_family([outcome.finding for outcome in outcomes.values()])
     return {n: replace(o, finding=f) for (n, o), f in zip(outcomes.items(), findings, strict=True)}
 

@@ -21,6 +21,7 @@ FORMAT = 1
 _MOST_BYTES = 2**24  # the largest of the paper's has some ten thousand
 
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class _Checked(BaseModel):
@@ -35,8 +36,9 @@ class _Untested(_Checked):
 class _Tested(_Untested):
     p_claimed: _Share
     p_contrary: _Share
-    effect: Annotated[float, Field(allow_inf_nan=False)] | None
+    effect: _Finite | None
     comparisons: Annotated[int, Field(ge=1, le=10**6)]
+    margin: tuple[_Finite, _Finite, _Finite] | None = None
 
 
 class _ClaimJson(_Checked):
@@ -81,8 +83,10 @@ def fields_of_record(path: Path) -> dict[str, Any]:
     try:
         record = _RecordJson.model_validate(content)
     except ValidationError as error:
-        raise StoreError(f"{path} is not a record: {complaint(error, _NAMES)}") from None
+        deep = len(error.errors()[0]["loc"]) > 1
+        raise StoreError(f"{path} is not a record: {complaint(error, _NAMES if deep else _OF_RECORD)}") from None
     return record.model_dump(exclude={"format"})
 
 
+_OF_RECORD = list(_RecordJson.model_fields)
 _NAMES = [name for kind in (_RecordJson, _ClaimJson, _Tested) for name in kind.model_fields]

@@ -19,7 +19,7 @@ from spectail.analysis.two_layer_nulls import with_null_alignments
 from spectail.errors import StoreError
 from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.protocols import CONVENTIONS, PROTOCOLS, Protocol
+from spectail.experiments.protocols import CONVENTIONS, PLAIN, PROTOCOLS, Protocol
 from spectail.files import write_content
 from spectail.recording.spreadsheets import write_csv
 from spectail.store.recordings import warn_of_unreadable
@@ -29,7 +29,7 @@ from spectail.study.claims import Outcome
 from spectail.study.plan import Plan
 from spectail.study.record_json import FORMAT, fields_of_record
 from spectail.study.runs import Runs
-from spectail.study.settings import picture_stem
+from spectail.study.settings import extrapolates, picture_stem
 from spectail.study.words import words_of
 
 CURVES = (
@@ -37,6 +37,9 @@ CURVES = (
     "pl_alpha_hill", "pl_alpha_ks", "ks_distance", "tail_size", "bulk_edge", "n_spikes", "spectral_gap",
     "update_norm_2", "update_norm_fro", "sharpness", "stability", "phase",
 )  # fmt: skip
+
+ENDS = ("margin", "margin_low", "margin_high")
+"""Columns of the table of verdicts that have the margin which decides, and its interval."""
 
 _Described = TypeVar("_Described", Experiment, Training)
 
@@ -256,15 +259,34 @@ def save_verdicts(claims: Sequence[ClaimRecord], path: Path) -> Path:
             **claim.json(),
             "words": words_of(claim.number),
             "protocol": protocol,
+            "extrapolated": protocol == PLAIN and is_extrapolated(claim.artifact),
             **outcome.json(),
+            **dict(zip(ENDS, outcome.finding.margin or (), strict=False)),
             "repeats_to_decide": outcome.finding.needed,
         }
         for claim in claims
         for protocol, outcome in claim.outcomes.items()
     ]
-    about = ["artifact", "claim", "where", "statement", "words", "criterion", "protocol", "verdict", "measured"]
-    columns = [*about, "p_claimed", "p_contrary", "effect", "comparisons", "repeats_to_decide"]
+    about = ["artifact", "claim", "where", "statement", "words", "criterion", "protocol"]
+    columns = [
+        *about,
+        "extrapolated",
+        "verdict",
+        "measured",
+        "p_claimed",
+        "p_contrary",
+        "effect",
+        *ENDS,
+        "comparisons",
+        "repeats_to_decide",
+    ]
     return write_csv(pd.DataFrame(rows, columns=columns), path)
+
+
+def is_extrapolated(name: str) -> bool:
+    """Whether the published program can run no experiment or training of an artifact, or not all; False if unknown."""
+    artifact = catalogue().get(name)
+    return artifact is not None and (bool(artifact.trainings) or any(map(extrapolates, artifact.experiments)))
 
 
 def save_verdicts_as_markdown(claims: Sequence[ClaimRecord], path: Path) -> Path:
@@ -281,7 +303,12 @@ def save_verdicts_as_markdown(claims: Sequence[ClaimRecord], path: Path) -> Path
         cells = [f"{claim.number} ({claim.where})", statement, claim.criterion]
         for protocol in PROTOCOLS:
             outcome = claim.outcomes.get(protocol)
-            clarity = f" ({outcome.clarity})" if outcome and outcome.clarity else ""
-            cells.append(f"**{outcome.verdict}**{clarity} – {outcome.measured}" if outcome else "not run")
+            if outcome is None:
+                cells.append("not run")
+                continue
+            beside = ["extrapolated"] if protocol == PLAIN and is_extrapolated(claim.artifact) else []
+            beside += [outcome.clarity] if outcome.clarity else []
+            said = f" ({'; '.join(beside)})" if beside else ""
+            cells.append(f"**{outcome.verdict}**{said} – {outcome.measured}")
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return write_content(path, "\n".join(lines) + "\n")

@@ -152,7 +152,7 @@ class Runs:
 
     def top(self, experiments: Sequence[Experiment], step: int) -> Values:
         """λ₁ at one step of several experiments, for every seed: (seeds × experiments)."""
-        return self.measure_spectra(lambda spectrum: spectrum[-1], experiments, step)
+        return self.values("spectral_gap", experiments, step) * self.values("bulk_edge", experiments, step)
 
     def ratio(self, experiment: Experiment, steps: Sequence[int]) -> Values:
         """λ₁/λ₂ along the steps of one experiment, for every seed: (seeds × steps)."""

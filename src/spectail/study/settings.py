@@ -117,6 +117,24 @@ def in_protocol(experiment: Experiment, protocol: Protocol, epsilon: EpsilonOf =
     return experiment.replace(protocol=protocol)
 
 
+_OF_THE_PROGRAM = (
+    "initialization", "teacher", "activation", "layers", "train_layers", "directions", "combination", "covariance_power",
+    "dtype", "precision",
+)  # fmt: skip
+
+
+def extrapolates(experiment: Experiment) -> bool:
+    """Whether an experiment is none that the paper's published program can run, whatever its configuration.
+
+    Under "published" it is then what the program would do if it could: docs/evidence.md says what it is fixed to.
+
+    >>> extrapolates(S8), extrapolates(S8.replace(teacher="tanh"))
+    (False, True)
+    """
+    fixed = any(getattr(experiment, name) != getattr(S2, name) for name in _OF_THE_PROGRAM)
+    return fixed or experiment.optimizer not in PAPER_OPTIMIZERS
+
+
 PAPER = Scale("paper", 1)
 QUARTER = Scale("quarter", 4)
 SMALL = Scale("small", 5, long=False)

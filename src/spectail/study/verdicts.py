@@ -7,13 +7,14 @@ measure (`figures/`, `criteria.py`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import stdtr
+from scipy.special import stdtr, stdtrit
 
 LEVEL = 0.05
 """What is "clear": a t-test over repeats, of paired differences where two runs of each are compared, with one degree of
@@ -47,6 +48,7 @@ class Finding:
         contrary: how often they would be as much against it, if it were so.
         effect: of the margin that decides, its mean over its standard deviation; None where there is none.
         comparisons: beside how many others it stands; see `as_a_family`.
+        margin: the mean of that margin and the ends of its t interval, by `LEVEL` and alone: (mean, low, high).
         tested: whether there is a p-value; yes and no have none, and 0 and 1 stand for it.
     """
 
@@ -54,6 +56,7 @@ class Finding:
     contrary: float
     effect: float | None = None
     comparisons: int = 1
+    margin: tuple[float, float, float] | None = None
     tested: bool = True
 
     @property
@@ -101,7 +104,8 @@ def clear(margins: ArrayLike) -> Finding:
         return UNTESTED[Verdict.UNDECIDED]
     mean, spread = float(values.mean()), float(values.std(ddof=1))
     effect = mean / spread if spread else None if mean else 0.0
-    return Finding(chance_above(values), chance_above(-values), effect)
+    reach = float(stdtrit(len(values) - 1, 1 - LEVEL / 2)) * spread / math.sqrt(len(values))
+    return Finding(chance_above(values), chance_above(-values), effect, margin=(mean, mean - reach, mean + reach))
 
 
 def yes_or_no(passed: bool) -> Finding:
@@ -163,11 +167,22 @@ def all_of(findings: Sequence[Finding]) -> Finding:
     tested = [f for f in findings if f.tested]
     # Holm's first step decides whether there is any, and is Bonferroni's
     contrary = [min(1.0, f.contrary * (len(tested) if f.tested else 1)) for f in findings]
-    effects = [f.effect for f in tested if f.effect is not None]
-    reckoned = effects and all(f.verdict is not Verdict.UNDECIDED for f in findings if not f.tested)
+    least = min(tested, key=_lean, default=None)
+    reckoned = least and all(f.verdict is not Verdict.UNDECIDED for f in findings if not f.tested)
     return Finding(
-        max(f.claimed for f in findings), min(contrary), min(effects) if reckoned else None, tested=bool(tested)
-    )  # fmt: skip
+        max(f.claimed for f in findings),
+        min(contrary),
+        least.effect if least and reckoned else None,
+        margin=least.margin if least else None,
+        tested=bool(tested),
+    )
+
+
+def _lean(finding: Finding) -> float:
+    """The effect, infinite where all repeats have the same margin."""
+    if finding.effect is not None or finding.margin is None:
+        return finding.effect or 0.0
+    return math.copysign(math.inf, finding.margin[0])
 
 
 def as_a_family(findings: Sequence[Finding]) -> list[Finding]:

@@ -24,7 +24,7 @@ from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
 from spectail.study.criteria import first_broadened
 from spectail.study.panels import protocol_line
-from spectail.study.runs import Runs, Values, spectrum_at
+from spectail.study.runs import Runs, Values
 from spectail.study.verdicts import UNTESTED, Verdict, clear, each_clear, in_every_repeat, mean_std
 
 RATES = tuple(float(f"{rate:.3g}") for rate in np.geomspace(0.1, 10.0, 12))
@@ -56,7 +56,7 @@ SERIES_OF_RATES = [*SHAPES.values(), *VARIED.values()]
 def gaps(runs: Runs, experiments: Sequence[Experiment]) -> Values:
     """λ₁ after one step over the edge of the untrained law: (seeds × experiments)."""
     edges = np.array([runs.law(e).edges[1] for e in experiments])
-    gap: Values = runs.measure(lambda run: spectrum_at(run, 1)[-1], experiments, 1) / edges
+    gap: Values = runs.top(experiments, 1) / edges
     return gap
 
 

@@ -18,7 +18,7 @@ from spectail.spectra.overlap_nulls import alignment_null
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
 from spectail.study.panels import protocol_line
-from spectail.study.runs import Runs, Values, spectrum_at
+from spectail.study.runs import NotKeptError, Runs, Values
 from spectail.study.settings import ONE_STEP, PAPER_OPTIMIZERS
 from spectail.study.verdicts import yes_or_no
 
@@ -41,11 +41,17 @@ ONE_STEP_RUNS = {(o, k): series(o, k) for o in PAPER_OPTIMIZERS for k in DIVISOR
 
 
 def _top(run: xr.Dataset) -> float:
-    return float(spectrum_at(run, 1)[-1] / spectrum_at(run, 0)[-1])
+    tops = (run.spectral_gap * run.bulk_edge).sel(step=[0, 1]).values
+    return float(tops[1] / tops[0])
 
 
 def _corner(side: str) -> Callable[[xr.Dataset], float]:
-    return lambda run: float(run[f"overlap_{side}"].values[0, 0, 0]) if "pair" in run.sizes else np.nan
+    def of_run(run: xr.Dataset) -> float:
+        if "eigenvalues" not in run:
+            raise NotKeptError(f"of run {run.attrs['key']} curves alone are kept, no overlaps")
+        return float(run[f"overlap_{side}"].values[0, 0, 0]) if "pair" in run.sizes else np.nan
+
+    return of_run
 
 
 MEASURED: dict[str, Callable[[xr.Dataset], float]] = {
