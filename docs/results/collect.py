@@ -4,7 +4,7 @@ python docs/results/collect.py docs/results [results ...]
 
 Kept are curves/, which are all numbers of each step, and runs.txz, which has the spectra and overlaps of the runs whose
 claims need them. With folders of `spectail reproduce`, what they hold is kept first: curves, small pictures, times, runs.
-Of what nobody keeps, the verdict stays as it was published, and the table says so.
+Of claims whose runs nobody keeps the verdicts stay as they were published, and their numbers are printed.
 """
 
 import json
@@ -79,7 +79,7 @@ def unpacked(target: Path, folder: Path) -> dict[str, Path]:
 
 
 def judged(artifact: Artifact, kept: Kept) -> dict[str, dict[str, Outcome]]:
-    """What its claims find, by number and protocol: each with as many repeats as are kept, all of a figure one family."""
+    """What its claims find, by number and protocol, one family each, with as many repeats as are kept."""
     found: dict[str, dict[str, Outcome]] = {}
     for protocol in artifact.protocols:
         outcomes = {}

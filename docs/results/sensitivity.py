@@ -1,26 +1,23 @@
 """Which verdicts move where a cut moves: the numbers of criteria varied, one at a time, on what is kept of the runs.
 
-python docs/results/sensitivity.py docs/results [results] > docs/results/sensitivity.md
+python docs/results/sensitivity.py docs/results > docs/results/sensitivity.md
 
-Claims that need no spectrum are tested from the published curves, others from the store RESULTS, if it has their runs.
+Claims are tested from what `collect.py` keeps: curves, and some runs.
 """
 
 import importlib
 import sys
+import tempfile
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
-from collect import Kept
+from collect import Kept, judged, unpacked
 
 from spectail.spectra.density import count_modes
-from spectail.store.store import Store
 from spectail.study.catalogue import catalogue
 from spectail.study.kept_curves import runs_of_curves
-from spectail.study.making import verify
-from spectail.study.runs import Runs
-from spectail.study.settings import PAPER
 
 FIGURES = "spectail.study.figures."
 CRITERIA, VERDICTS = "spectail.study.criteria", "spectail.study.verdicts"
@@ -67,15 +64,9 @@ CUTS = [
 
 def verdicts(names: tuple[str, ...], kept: Kept) -> dict[tuple[str, str], str]:
     """Each claim's verdict under each protocol, as far as its runs are kept."""
-    found: dict[tuple[str, str], str] = {}
-    for artifact in (catalogue()[name] for name in names):
-        for repeats in {artifact.repeats, 3}:
-            runs = {p: Runs(p, PAPER, range(repeats), kept, epsilon=artifact.epsilon) for p in artifact.protocols}
-            for claim in verify(artifact, runs):
-                for protocol, outcome in claim.outcomes.items():
-                    if repeats == artifact.repeats or (claim.number, protocol) not in found:
-                        found[claim.number, protocol] = str(outcome.verdict)
-    return found
+    found = [judged(catalogue()[name], kept) for name in names]
+    by_number = [of.items() for of in found]
+    return {(n, p): str(outcome.verdict) for of in by_number for n, by in of for p, outcome in by.items()}
 
 
 def varied(constants: list[str], value: object, names: tuple[str, ...], kept: Kept) -> dict[tuple[str, str], str]:
@@ -91,9 +82,13 @@ def in_words(value: object) -> str:
     return f"{value[0] if isinstance(value, tuple) else value:.3g}"
 
 
-def main(target: Path, store: Store | None) -> None:
+def main(target: Path) -> None:
     artifacts = [catalogue()[name] for name in {name for cut in CUTS for name in cut[3]}]
-    kept = Kept(runs_of_curves(artifacts, target / "curves"), store)
+    with tempfile.TemporaryDirectory() as name:
+        vary_all(Kept(runs_of_curves(artifacts, target / "curves"), unpacked(target, Path(name))))
+
+
+def vary_all(kept: Kept) -> None:
     print("# Which verdicts move where a cut moves?\n")
     print("Each cut of a criterion varied alone, on the runs and curves that are kept.\n", flush=True)
     print("| cut | in use | instead | verdicts that move |\n|---|---|---|---|", flush=True)
@@ -106,4 +101,4 @@ def main(target: Path, store: Store | None) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Store(sys.argv[2]) if len(sys.argv) > 2 else None)
+    main(Path(sys.argv[1]))

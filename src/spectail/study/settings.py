@@ -118,8 +118,8 @@ def in_protocol(experiment: Experiment, protocol: Protocol, epsilon: EpsilonOf =
 
 
 _OF_THE_PROGRAM = (
-    "initialization", "teacher", "activation", "layers", "train_layers", "directions", "combination", "covariance_power",
-    "dtype", "precision",
+    "initialization", "teacher", "activation", "layers", "train_layers", "directions", "combination",
+    "covariance_power", "dtype", "precision",
 )  # fmt: skip
 
 
