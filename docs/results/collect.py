@@ -3,7 +3,7 @@
 python docs/results/collect.py docs/results [results ...]
 
 Kept are curves/, which are all numbers of each step, and runs.txz, which has the spectra and overlaps of the runs whose
-claims need them. With folders of `spectail reproduce`, what they hold is kept first: curves, small pictures, times, runs.
+claims need them. Of folders of `spectail reproduce` it keeps the same first, and small pictures and times.
 Of claims whose runs nobody keeps the verdicts stay as they were published, and their numbers are printed.
 """
 
