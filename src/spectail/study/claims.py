@@ -54,8 +54,11 @@ class Outcome:
         if "p_claimed" not in fields:
             return cls(UNTESTED[Verdict(fields["verdict"])], fields["measured"])
         margin = fields.get("margin")
-        numbers = (fields[name] for name in ("p_claimed", "p_contrary", "effect", "comparisons"))
-        return cls(Finding(*numbers, None if margin is None else tuple(margin)), fields["measured"])
+        finding = Finding(
+            fields["p_claimed"], fields["p_contrary"], fields["effect"], fields["comparisons"],
+            None if margin is None else tuple(margin),
+        )  # fmt: skip
+        return cls(finding, fields["measured"])
 
     def json(self) -> dict[str, Any]:
         """For JSON."""
