@@ -47,6 +47,8 @@ _TIES = 0.02  # of a typical entry: within this, entries are told apart at rando
 
 _CHUNK = 2**20  # entries at a time
 
+_IN_CACHE = 2**17  # entries at a time where a pass over all of them is short: none leaves it
+
 # Eigenvalues of what is left without zeros: of fewer there is no null, and one a slice says nothing once it is scaled.
 _LEAST_LEFT = 3
 
@@ -179,10 +181,19 @@ def homogeneous(
 
 def _largest(weights: Tensor) -> tuple[float, bool]:
     """The largest entry, and whether a slice, a row or a column is zero."""
-    sizes = weights.abs()
-    by_row, by_col = sizes.amax(2), sizes.amax(1)
-    each = torch.cat([by_row.amax(1), by_row.amax(0), by_col.amax(0)])
+    by_row, by_col = [], []
+    for sizes in map(torch.abs, _some_rows(weights)):
+        by_row.append(sizes.amax(2))
+        by_col.append(sizes.amax(1))
+    rows, cols = torch.cat(by_row, 1), torch.stack(by_col).amax(0)
+    each = torch.cat([rows.amax(1), rows.amax(0), cols.amax(0)])
     return float(each.amax()), bool((each == 0).any())
+
+
+def _some_rows(weights: Tensor) -> tuple[Tensor, ...]:
+    """The slices, a few rows of each at a time, so that what is made of them takes neither memory nor the way there."""
+    rows = _IN_CACHE // (weights.shape[0] * weights.shape[2])
+    return (weights,) if rows >= weights.shape[1] else torch.split(weights, max(rows, 1), 1)
 
 
 def _without_zeros(weights: Tensor) -> Tensor:
@@ -212,11 +223,16 @@ class _Inequality(NamedTuple):
 
 
 def _inequality(weights: Tensor) -> _Inequality:
-    squares = weights.square()
-    fourth, means = _mean_square(squares), squares.mean(0) if len(squares) > 1 else squares[0]
-    by_row = means.mean(1)
+    fourth, of_rows, of_cols = 0.0, [], []
+    for squares in map(torch.square, _some_rows(weights)):
+        fourth += _mean_square(squares) * squares.numel()
+        means = squares.mean(0) if len(squares) > 1 else squares[0]
+        of_rows.append(means.mean(1))
+        of_cols.append(means.sum(0))
+    fourth /= weights.numel()
+    by_row, by_col = torch.cat(of_rows), torch.stack(of_cols).sum(0) / weights.shape[1]
     rows, rows_unequal = _dispersion(by_row, weights.numel(), fourth)
-    cols, cols_unequal = _dispersion(means.mean(0), weights.numel(), fourth)
+    cols, cols_unequal = _dispersion(by_col, weights.numel(), fourth)
     return _Inequality(rows, cols, rows_unequal or cols_unequal, fourth / float(by_row.mean()) ** 2)
 
 
