@@ -203,3 +203,20 @@ def test_norms_that_no_scales_make_equal_are_left_as_they_are():
     assert scaled is None
     assert inhomogeneity.taken_out == ""
     assert str(classify(powers[0]).phase) == "rank-collapse"
+
+
+def test_a_matrix_that_is_looked_at_a_few_rows_at_a_time_has_the_moments_of_all_entries():
+    large = noise(5, 1201, 1000) * (0.5 + uniform(1201, 1))
+    _, found = homogeneous(large.float()[None])
+    balanced = large / large.square().mean(1, keepdim=True).sqrt()
+    norms = large.square().mean(1).sqrt()
+    chance = 0.25 * (float((large**4).mean() / large.square().mean() ** 2) - 1) / large.shape[1]
+    spread = math.sqrt(float((norms / norms.mean()).var()) - chance * float(large.square().mean() / norms.mean() ** 2))
+    assert found.norms
+    assert abs(found.row_spread - spread) < 1e-4 * spread  # sums in float32
+    assert abs(found.kurtosis - float((balanced**4).mean())) < 0.01  # columns were made equal too, which moves it a little
+    zeros = large.clone()
+    zeros[-1] = 0.0
+    zeros[:, 7] = 0.0
+    scaled, _ = homogeneous(zeros[None])
+    assert scaled.shape == (1, 1200, 999)

@@ -47,7 +47,7 @@ _TIES = 0.02  # of a typical entry: within this, entries are told apart at rando
 
 _CHUNK = 2**20  # entries at a time
 
-_IN_CACHE = 2**17  # entries at a time where a pass over all of them is short: none leaves it
+_IN_CACHE = 2**17  # entries at a time of a large matrix, where little is done with each
 
 # Eigenvalues of what is left without zeros: of fewer there is no null, and one a slice says nothing once it is scaled.
 _LEAST_LEFT = 3
@@ -181,7 +181,8 @@ def homogeneous(
 
 def _largest(weights: Tensor) -> tuple[float, bool]:
     """The largest entry, and whether a slice, a row or a column is zero."""
-    by_row, by_col = [], []
+    by_row: list[Tensor] = []
+    by_col: list[Tensor] = []
     for sizes in map(torch.abs, _some_rows(weights)):
         by_row.append(sizes.amax(2))
         by_col.append(sizes.amax(1))
@@ -191,9 +192,10 @@ def _largest(weights: Tensor) -> tuple[float, bool]:
 
 
 def _some_rows(weights: Tensor) -> tuple[Tensor, ...]:
-    """The slices, a few rows of each at a time, so that what is made of them takes neither memory nor the way there."""
-    rows = _IN_CACHE // (weights.shape[0] * weights.shape[2])
-    return (weights,) if rows >= weights.shape[1] else torch.split(weights, max(rows, 1), 1)
+    """The slices; of a large matrix a few rows of each at a time, since what is made of all goes to memory and back."""
+    if weights.numel() <= _CHUNK:
+        return (weights,)
+    return torch.split(weights, max(_IN_CACHE // (weights.shape[0] * weights.shape[2]), 1), 1)
 
 
 def _without_zeros(weights: Tensor) -> Tensor:
@@ -223,7 +225,9 @@ class _Inequality(NamedTuple):
 
 
 def _inequality(weights: Tensor) -> _Inequality:
-    fourth, of_rows, of_cols = 0.0, [], []
+    fourth = 0.0
+    of_rows: list[Tensor] = []
+    of_cols: list[Tensor] = []
     for squares in map(torch.square, _some_rows(weights)):
         fourth += _mean_square(squares) * squares.numel()
         means = squares.mean(0) if len(squares) > 1 else squares[0]
