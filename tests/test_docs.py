@@ -2,11 +2,16 @@
 
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import pytest
+import tyro
 
 import spectail
+from spectail.cli import main
+
+TYRO = tyro.cli
 
 ROOT = Path(__file__).parent.parent
 WRITTEN = [page for page in sorted((ROOT / "docs").rglob("*.md")) if "generated" not in page.parts]
@@ -22,6 +27,17 @@ def test_the_code_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch)
     namespace = {"__name__": "page"}
     for block in blocks:
         exec(compile(block, str(page), "exec"), namespace)
+
+
+def test_commands_that_the_documents_show_can_be_given(monkeypatch):
+    """They are parsed, and not run: what they name need not be there."""
+    asked = []
+    monkeypatch.setattr(tyro, "cli", lambda form, **options: asked.append(TYRO(form, **options)) or (lambda: None))
+    for page in PAGES:
+        for block in re.findall(r"^```(?:sh|bash|text)\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M):
+            for line in re.findall(r"^(?:exec )?spectail (\w.*)$", block, re.M):
+                main(shlex.split(line.partition("|")[0], comments=True))
+    assert len(asked) > 30
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
