@@ -90,7 +90,7 @@ def _quantity_page(quantity: Quantity) -> str:
     unit = {"1": "–", "w": "of the weights", "w²": "of the weights, squared", "s": "seconds"}[quantity.unit]
     lines = {
         "symbol": quantity.symbol,
-        "formula": quantity.formula.replace("|", "\\|"),
+        "formula": "`" + quantity.formula.replace("|", "\\|") + "`" if quantity.formula else "",
         "unit": unit,
         "kind": {float: "number", int: "whole number", str: "text"}[quantity.dtype],
         "along": " × ".join(OVER[quantity.of]),
