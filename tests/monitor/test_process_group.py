@@ -130,6 +130,25 @@ def test_a_budget_is_asked_again_about_half_way_to_where_it_is_expected_to_allow
     assert len(asked) < 20
 
 
+def test_alone_a_rule_that_goes_by_the_clock_is_asked_rarely_and_soon_where_steps_become_longer():
+    rule, asked = budget(0.01), []
+
+    def ask(read):
+        asked.append(read)
+        return rule(0, read)
+
+    agreed = AgreedWhen(rule, Ranks(), 0)
+    # due at a training of 1,000 s: of a thousand seconds each, or of steps that become a hundred times as long
+    due = [step for step in range(1, 1003) if agreed(step, partial(Clocks, step, next=10.0), ask)]
+    assert due == [1000, 1001, 1002]
+    assert len(asked) < 100
+
+    agreed = AgreedWhen(rule, Ranks(), 0)
+    clocks = [*range(1, 101), *range(200, 10_000, 100)]
+    due = [step for step, at in enumerate(clocks, 1) if agreed(step, partial(Clocks, at, next=10.0), ask)]
+    assert 109 <= due[0] <= 109 + 16  # no more steps late than it is asked apart
+
+
 @pytest.mark.parametrize("backend", ["gloo", pytest.param("nccl", marks=ON_A_GPU)])
 @pytest.mark.filterwarnings("ignore:.*barrier.*:UserWarning", "ignore:.*view tensor.*:UserWarning")
 def test_one_process_with_parameters_in_one_piece_needs_nobody(backend, tmp_path):

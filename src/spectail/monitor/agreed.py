@@ -11,13 +11,16 @@ from spectail.monitor.process_group import Ranks
 from spectail.monitor.when import Clocks, When
 
 _FARTHEST = 2**20  # steps that are looked ahead
+_FARTHEST_ALONE = 16  # to ask costs a process that trains alone microseconds, and its steps may become longer
+
+_STOPPED = Clocks()  # for rules that do not look
 
 
 class AgreedWhen:
     """Asks a rule on each process, where it knows no more than the step; else only on the first, for all.
 
     A rule that goes by the clock is not asked after each step: the first process says when it is asked next, about
-    half as many steps on as it expects to be due.
+    half as many steps on as it expects to be due; where it trains alone, at most 16 steps on.
 
     Args:
         rule: of a monitor.
@@ -50,24 +53,30 @@ class AgreedWhen:
         Raises:
             RankLostError: the first process is gone.
         """
-        if self._ranks.size == 1 or self._by_step:
-            return ask(clocks())
         if self._by_clock and step < self._next and not now:
             return False
+        is_alone = self._ranks.size == 1
+        if self._by_step:
+            return ask(_STOPPED)
+        if is_alone and not self._by_clock:
+            return ask(clocks())
         is_due, following = False, step + 1
         if self._ranks.is_first:
             read = clocks()
             is_due = ask(read)
             if self._by_clock and not is_due:
-                following = step + self._wait(step, read)
+                following = step + self._wait(step, read, _FARTHEST_ALONE if is_alone else _FARTHEST)
+        if is_alone:
+            self._next = following
+            return is_due
         answer, self._next = self._ranks.numbers_from_first([is_due, following])
         return bool(answer)
 
-    def _wait(self, step: int, clocks: Clocks) -> int:
+    def _wait(self, step: int, clocks: Clocks, farthest: int) -> int:
         """Steps after which to ask again: at least 1, and fewer than it takes at the speed so far."""
         each = clocks.training / max(1, step - self._started)
         steps = 1
-        while steps < _FARTHEST:
+        while steps < farthest:
             later = Clocks(clocks.training + 2 * steps * each, clocks.measuring, clocks.next)
             if self._rule(step + 2 * steps, later):
                 break

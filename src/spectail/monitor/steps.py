@@ -54,13 +54,15 @@ class StepWatch:
         self._open: list[types.FrameType] = []  # of the calls under way, the outermost first
         self._innermost: list[Any] = []  # that wrap no other optimizer
         self._let_go: list[Callable[[], object]] = []
-        for one in optimizers_in(optimizer):
+        every = optimizers_in(optimizer)
+        for one in every:
             innermost = not any(_has_hooks(inner) for inner in _reachable(one)[1:])
             if innermost:
                 self._innermost.append(one)
             if _has_hooks(one):
-                pre, post = one.register_step_pre_hook(self._before), one.register_step_post_hook(self._after)
-                self._let_go += [pre.remove, post.remove]
+                if len(every) > 1 or _may_call_steps(one):
+                    self._let_go.append(one.register_step_pre_hook(self._before).remove)
+                self._let_go.append(one.register_step_post_hook(self._after).remove)
             else:
                 self._wrap(one, "step", innermost)
             for name in LAST_PHASES:
@@ -80,7 +82,8 @@ class StepWatch:
 
     @_disable_dynamo
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        self._leave(any(optimizer is one for one in self._innermost) and not _was_skipped(optimizer))
+        is_innermost = any(optimizer is one for one in self._innermost)
+        self._leave(is_innermost and not _was_skipped(optimizer) and not _only_makes_state(optimizer))
 
     def _wrap(self, owner: Any, name: str, innermost: bool) -> None:
         """Put a method of an object around its own, which is put back at the end."""
@@ -96,7 +99,7 @@ class StepWatch:
                 watching._enter(sys._getframe())
             result = own(*args, **kwargs)
             if watching is not None:
-                watching._leave(innermost)
+                watching._leave(innermost and not _only_makes_state(self))
             return result
 
         with suppress(AttributeError, TypeError):  # an object that takes no attributes: what is inside is hooked
@@ -120,8 +123,7 @@ class StepWatch:
             self._open.pop()
         if not self._open and self._is_step:
             self._is_step = False
-            if not _only_makes_state():
-                self._ended()
+            self._ended()
 
     def _forget_what_raised(self) -> None:
         """Calls that are no longer on the stack, as an exception has ended them."""
@@ -201,14 +203,24 @@ def _has_hooks(optimizer: Any) -> bool:
     return "_optimizer_step_post_hooks" in getattr(optimizer, "__dict__", {})
 
 
+def _may_call_steps(optimizer: Any) -> bool:
+    """Whether a step of this optimizer may call another: of its base, or what is called the last part of a step."""
+    own = [kind for kind in type(optimizer).__mro__ if kind is not torch.optim.Optimizer and "step" in vars(kind)]
+    return len(own) > 1 or any(hasattr(optimizer, name) for name in LAST_PHASES)
+
+
 def _was_skipped(optimizer: Any) -> bool:
     """Whether a fused optimizer has skipped the step itself; on a GPU nobody knows without waiting for it."""
     found_inf = getattr(optimizer, "found_inf", None)
     return isinstance(found_inf, Tensor) and not found_inf.is_cuda and bool(found_inf)
 
 
-def _only_makes_state() -> bool:
+def _only_makes_state(optimizer: Any) -> bool:
     """Whether this is torch.distributed.checkpoint, whose step at a rate of 0 makes a state to load into."""
+    groups = getattr(optimizer, "param_groups", None)
+    rate = groups[0].get("lr") if groups else None
+    if isinstance(rate, float) and rate:  # most steps: to look at who calls takes longer
+        return False
     frame: types.FrameType | None = sys._getframe()
     for _ in range(10):  # of ours and torch's, and of what is put around a step
         if frame is None or frame.f_code.co_name == "_init_optim_state":
