@@ -123,7 +123,7 @@ def quiet_step() -> Row:
 
 
 def step_in_a_training() -> Row:
-    """What a step that is not measured costs where caches hold the training: from torch's call of the hook to its end."""
+    """What a step that is not measured costs where caches hold the training: the hook, from call to return."""
     (model, optimizer), x = training(), torch.randn(BATCH, 256)
     monitor = SpectralMonitor(model, optimizer, when=budget(1e-9), nulls=False, summary=False)
     hooks, taken = optimizer._optimizer_step_post_hooks, []

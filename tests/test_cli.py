@@ -9,8 +9,9 @@ import sys
 import pytest
 import torch
 
-from spectail import Experiment, Store, __version__, simulate
+from spectail import Experiment, Store, __version__, lazy_results, load_results, simulate
 from spectail.cli import COMMANDS, main
+from spectail.errors import StoreError
 from spectail.experiments.experiment import experiment_of
 from spectail.plots import recording_plot
 from spectail.recording.reading import load_recording
@@ -361,4 +362,13 @@ def test_show_of_a_folder_lists_its_runs(tmp_path, capsys, monkeypatch):
     assert keys == [tiny.replace(lr=lr).key for lr in (3.0, 20.0)]
     with pytest.raises(SystemExit, match="2"):
         main(["show", str(tmp_path / "runs")])
-    assert "holds no results" in capsys.readouterr().err
+    assert f"holds no results: it has no folder runs, and no recordings of models; did you mean {tmp_path}?" in (
+        capsys.readouterr().err.replace("\n", " ")
+    )
+    for command, hint in (("report", f"; did you mean {tmp_path}?"), ("watch", f", such as {store.runs}/")):
+        with pytest.raises(SystemExit, match="2"):
+            main([command, str(store.runs)])
+        assert hint in capsys.readouterr().err.replace("\n", " ")
+    for load in (load_results, lazy_results):
+        with pytest.raises((StoreError, FileNotFoundError), match="did you mean"):
+            load(store.runs)

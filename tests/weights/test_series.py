@@ -1,6 +1,7 @@
 """Checkpoints are found however a program lays them out, in the order of their steps; the rest is told in sentences."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -130,13 +131,28 @@ def test_what_is_being_written_and_what_lies_beside_weights_is_no_checkpoint(tmp
 
 
 def test_a_folder_without_weights_that_is_called_as_others_is_a_checkpoint_that_was_not_written_to_its_end(tmp_path):
+    folder = tmp_path / "checkpoints"
     for n in (1, 3):
-        torch_file(tmp_path / f"checkpoint-{n}" / "model.pt")
+        torch_file(folder / f"checkpoint-{n}" / "model.pt")
     for name in ("checkpoint-2", "samples-2"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "trainer_state.json").write_text("{}")
-    for source in (tmp_path, str(tmp_path / "*-*")):
-        assert [one.name for one in find_series(source).checkpoints] == [f"checkpoint-{n}" for n in (1, 2, 3)]
+        (folder / name).mkdir()
+        (folder / name / "trainer_state.json").write_text("{}")
+    (folder / "checkpoint-4").mkdir()  # with nothing in it at all
+    (folder / "checkpoint-5" / "shards").mkdir(parents=True)
+    (folder / "logs-2").mkdir()
+    for source in (folder, str(folder / "*-*"), tmp_path):
+        names = [one.name.rpartition("/")[2] for one in find_series(source).checkpoints]
+        assert names == [f"checkpoint-{n}" for n in (1, 2, 3, 4, 5)]
+
+
+def test_what_is_named_and_does_not_exist_is_told_so(tmp_path):
+    there, missing, typo = (str(tmp_path / name) for name in ("step-1.pt", "step-2.pt", "setp"))
+    torch_file(Path(there))
+    found = find_series([there, missing, typo])
+    assert [one.step for one in found.checkpoints] == [1, 2]  # why the second cannot be read is told where it is read
+    assert found.remarks == ("setp is left out: it does not exist",)
+    with pytest.raises(SourceError, match="setp does not exist"):
+        find_series([typo, f"{typo}s"])
 
 
 def test_patterns_and_lists_take_the_step_from_where_the_paths_differ(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -36,7 +37,7 @@ class Watch:
             from spectail.report.watching import WatchedRecording
 
         if self.file.is_dir():
-            raise SettingError(f"{self.file} is a folder; expected the file of a recording")
+            raise SettingError(f"{self.file} is a folder; expected the file of a recording{_such_as(self.file)}")
         if not 0 <= self.port < 2**16:
             raise SettingError(f"port must be from 0 to 65535, not {self.port}")
         watched = WatchedRecording(self.file)
@@ -64,3 +65,10 @@ class Watch:
     def _say(self, sentence: str) -> None:
         if not self.printing.quiet:
             print(sentence, file=sys.stderr)
+
+
+def _such_as(folder: Path) -> str:
+    """The recording in a folder, or in that of its runs, that was written to last."""
+    files = [*folder.glob("*.nc"), *folder.glob("*.nc.journal"), *folder.glob("runs/*.nc")]
+    newest = max(files, key=os.path.getmtime, default=None)
+    return "" if newest is None else f", such as {str(newest).removesuffix('.journal')}"

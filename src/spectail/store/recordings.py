@@ -13,6 +13,7 @@ import xarray as xr
 
 from spectail.errors import StoreError, first_line
 from spectail.recording.reading import load_recording
+from spectail.store.store import hint_above
 
 
 def recordings_in_one(folder: Path) -> xr.Dataset | None:
@@ -35,9 +36,8 @@ def recordings_in_one(folder: Path) -> xr.Dataset | None:
     if not recordings:
         return None
     if runs := [name for name, one in recordings.items() if "matrix" not in one.dims]:
-        raise StoreError(
-            f"{folder} holds two-layer runs, such as {runs[0]}.nc, outside a folder runs; expected a store"
-        )
+        hint = hint_above(folder) or ", outside a folder runs; expected a store"
+        raise StoreError(f"{folder} holds two-layer runs, such as {runs[0]}.nc{hint}")
     names = xr.Variable("recording", list(recordings))
     places = {str(dim) for one in recordings.values() for dim in one.dims if dim not in one.coords}
     padded = [

@@ -25,7 +25,7 @@ from spectail.recording.quantities import Quantity, quantity, stored_in_runs, st
 from spectail.recording.reading import load_recording
 from spectail.store.manifest import Entry
 from spectail.store.recordings import recordings_in_one, warn_of_unreadable
-from spectail.store.store import Store
+from spectail.store.store import Store, hint_above
 from spectail.store.varying import axes_of, plain_fields
 
 _LARGEST = 50_000_000  # cells; beyond it the runs are no grid, and most cells would be empty
@@ -257,7 +257,7 @@ def _entries(path: str | os.PathLike[str], select: Selection) -> tuple[Store, li
     """The manifest's entries of the runs that are there, with those added that it did not have."""
     store = Store(path)
     if not store.runs.is_dir():
-        raise FileNotFoundError(f"{path} holds no results: it has no folder runs")
+        raise FileNotFoundError(f"{path} holds no results: it has no folder runs{hint_above(Path(path))}")
     known = store.manifest.read()
     entries = []
     unreadable: dict[Path, Exception] = {}

@@ -243,3 +243,17 @@ def _free_name(path: Path) -> Path:
     while (aside := path.with_name(f"{path.name}.set-aside-{number}")).exists():
         number += 1
     return aside
+
+
+def hint_above(folder: Path) -> str:
+    """The end of a sentence for who named the folder `runs` itself, rather than the one that it lies in.
+
+    >>> with tempfile.TemporaryDirectory() as root:
+    ...     Store(root).runs.mkdir()
+    ...     (Store(root).runs / "a-run.nc").touch()
+    ...     hint_above(Store(root).runs) == f"; did you mean {root}?", hint_above(Path(root))
+    (True, '')
+    """
+    whole = folder if folder.name else folder.resolve()  # "." has no name
+    is_of_store = whole.name == Store(whole.parent).runs.name and any(whole.glob("*.nc"))
+    return f"; did you mean {whole.parent}?" if is_of_store else ""

@@ -14,7 +14,7 @@ from spectail.files import PART
 from spectail.recording.reading import load_recording
 from spectail.store.locks import exclusive_lock
 from spectail.store.manifest import Entry
-from spectail.store.store import Store
+from spectail.store.store import Store, hint_above
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def check(store: Store, beside: Iterable[Path] = ()) -> list[Defect]:
         OSError: the manifest cannot be written.
     """
     if not store.runs.is_dir():
-        raise FileNotFoundError(f"{store.root} is not a store: it has no folder runs")
+        raise FileNotFoundError(f"{store.root} is not a store: it has no folder runs{hint_above(store.root)}")
     defects, entries, known = [], [], store.manifest.read()
     outdated = 0
     for path in sorted(store.runs.glob("*.nc")):
@@ -105,7 +105,7 @@ def collect_garbage(store: Store, beside: Iterable[Path] = ()) -> list[Path]:
         StoreError: a process is writing to the store.
     """
     if not store.runs.is_dir():
-        raise FileNotFoundError(f"{store.root} is not a store: it has no folder runs")
+        raise FileNotFoundError(f"{store.root} is not a store: it has no folder runs{hint_above(store.root)}")
     with exclusive_lock(store.write_lock) as granted:
         if not granted:
             raise StoreError(f"{store.root} is being written to; nothing was removed, try again afterwards")

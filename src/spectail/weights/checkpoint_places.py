@@ -40,6 +40,11 @@ class CheckpointPlace:
     name: str
     stored: Callable[[], int | None] = field(repr=False, default=lambda: None)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is such a file or folder; elsewhere nobody knows before it is read."""
+        return is_remote(self.source) or os.path.lexists(self.source)
+
 
 def places_of_checkpoints(source: Any, revisions: str | None) -> tuple[str, list[CheckpointPlace]]:
     """What the series is called, and where its checkpoints may be, in the order of their names."""
@@ -74,7 +79,7 @@ def _listed(sources: Sequence[str]) -> list[CheckpointPlace]:
     places = [_place_of(one, "/".join(one.split("/")[shared:])) for one in sources]
     if len(places) == 1:
         return places
-    taken = {place.name for place in places if _can_be_checkpoint(place.source)}
+    taken = {place.name for place in places if _can_be_checkpoint(place.source) or not place.is_there}
     taken |= _like(taken, [place.name for place in places if Path(place.source).is_dir()])
     return [place for place in places if place.name in taken]
 
@@ -135,13 +140,14 @@ def _candidates(folder: Folder) -> list[str]:
     """The files and folders in a folder that can be a checkpoint each."""
     names: list[str] = []
     without: list[str] = []
-    for name in sorted({name.partition("/")[0] for name in folder.names}, key=natural_key):
+    for name in sorted({name.partition("/")[0] for name in (*folder.names, *folder.empty)}, key=natural_key):
         below = folder.below(name)
         if _UNFINISHED.search(name) or is_beside(name):
             continue
-        if (not below.names and _is_weights(name)) or (below.names and _is_checkpoint(name, below)):
+        is_folder = below.names or below.empty or name in folder.empty
+        if _is_checkpoint(name, below) if is_folder else _is_weights(name):
             names.append(name)
-        elif below.names:
+        elif is_folder:
             without.append(name)
     return sorted({*names, *_like(names, without)}, key=natural_key)
 

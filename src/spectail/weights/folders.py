@@ -70,17 +70,22 @@ class Folder:
         title: its last step.
         names: of its files, with "/" where they lie in folders below it.
         file: opens one.
+        empty: the folders below it that hold nothing, named likewise, where that is known.
     """
 
     name: str
     title: str
     names: Sequence[str] = field(repr=False)
     file: Callable[[str], StoredFile] = field(repr=False)
+    empty: Sequence[str] = field(repr=False, default=())
 
     def below(self, prefix: str) -> Folder:
         """A folder in it."""
-        names = [name.removeprefix(f"{prefix}/") for name in self.names if name.startswith(f"{prefix}/")]
-        return Folder(f"{self.name}/{prefix}", prefix, names, lambda name: self.file(f"{prefix}/{name}"))
+        names, empty = (
+            [name.removeprefix(f"{prefix}/") for name in every if name.startswith(f"{prefix}/")]
+            for every in (self.names, self.empty)
+        )
+        return Folder(f"{self.name}/{prefix}", prefix, names, lambda name: self.file(f"{prefix}/{name}"), empty)
 
 
 def read_file(path: Path, key: str | None = None) -> Source:
@@ -177,21 +182,24 @@ def _parts(folder: Folder) -> list[str]:
 
 def local_folder(path: Path) -> Folder:
     """A folder of this machine, as deep as weights lie in one: two folders down."""
-    names: list[str] = []
+    found: list[str] = []
     try:
         for entry in sorted(path.iterdir()):
-            names += [entry.name] if not entry.is_dir() else _names_below(entry, entry.name, 4)
+            found += [entry.name] if not entry.is_dir() else _names_below(entry, entry.name, 4)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from None
-    return Folder(str(path), path.resolve().name, names, partial(_file_of, path))
+    names, empty = ([name for name in found if name.endswith("/") == is_empty] for is_empty in (False, True))
+    title = path.resolve().name
+    return Folder(str(path), title, names, partial(_file_of, path), [name.removesuffix("/") for name in empty])
 
 
 def _names_below(path: Path, prefix: str, depth: int) -> list[str]:
+    """The files in a folder and below it, and with "/" at the end the folders that hold nothing."""
     try:
         entries = sorted(path.iterdir())
     except OSError:
         return []
-    names = []
+    names = [] if entries else [f"{prefix}/"]
     for entry in entries:
         if not entry.is_dir():
             names.append(f"{prefix}/{entry.name}")

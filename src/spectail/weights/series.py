@@ -76,6 +76,8 @@ def find_series(source: Any, *, revisions: str | None = None, steps: Sequence[in
             remarks.append(f"{one.name} is left out: {checkpoints[-1].name} is of step {one.step} too")
         else:
             checkpoints.append(Checkpoint(one.step, one.source, one.name))
+    if not checkpoints and (missing := [place.name for place in places if not place.is_there]):
+        raise SourceError(f"{missing[0]} does not exist; expected checkpoints, or a folder that they lie in")
     if not checkpoints:
         names = ", ".join(place.name for place in places[:4]) + (", …" if len(places) > 4 else "")
         raise SourceError(f"{title}: neither names nor files say the steps of {names}; expected steps (--steps)")
@@ -119,7 +121,8 @@ def _with_steps(places: Sequence[CheckpointPlace]) -> tuple[list[_Numbered], lis
             step = 0
             remarks.append(f"{place.name} is the only checkpoint, and nothing says its step: it is taken for 0")
         if step is None:
-            remarks.append(f"{place.name} is left out: neither its name nor what is stored in it says its step")
+            why = "neither its name nor what is stored in it says its step" if place.is_there else "it does not exist"
+            remarks.append(f"{place.name} is left out: {why}")
         else:
             numbered.append(_Numbered(step, rank, place.source, place.name))
     return numbered, remarks

@@ -36,7 +36,7 @@ from spectail.report.wording import duration
 from spectail.running.processes import worker_pool
 from spectail.store.locks import shared_lock
 from spectail.store.recordings import warn_of_unreadable
-from spectail.store.store import Store
+from spectail.store.store import Store, hint_above
 from spectail.store.varying import plain_fields
 from spectail.study.records import Record, read_records
 from spectail.study.runs import Values
@@ -80,7 +80,8 @@ def write_report(root: Path, scale: str = "paper", out: Path | None = None) -> P
     artifacts = [_artifact(record, folder, unreadable) for record in read_records(figure_folder(root, scale))]
     keys = list(store.manifest.read()) if store.runs.is_dir() else []
     if not artifacts and not keys:
-        raise StoreError(f"{root} holds neither runs nor figures; expected a folder that spectail wrote to")
+        hint = hint_above(root) or "; expected a folder that spectail wrote to"
+        raise StoreError(f"{root} holds neither runs nor figures{hint}")
     of_artifacts = {key for artifact in artifacts for of in artifact["runs"].values() for key in of}
     chosen = [key for key in keys if not artifacts or key in of_artifacts]
     check_writable(path)

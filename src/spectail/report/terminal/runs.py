@@ -18,7 +18,7 @@ from spectail.report.terminal.tables import print_table
 from spectail.store.manifest import Entry
 from spectail.store.names import run_names
 from spectail.store.results import runs_of
-from spectail.store.store import Store
+from spectail.store.store import Store, hint_above
 
 _ALWAYS = ("optimizer", "lr", "n", "d", "h", "steps", "seed")
 
@@ -34,7 +34,8 @@ def print_folder(folder: Path) -> None:
         print_runs(str(folder), runs_of(folder), run_names(store))
     recordings = dict(_others_in(folder))
     if not recordings and not store.runs.is_dir():
-        raise FileNotFoundError(f"{folder} holds no results: it has no folder runs, and no recordings of models")
+        sentence = f"{folder} holds no results: it has no folder runs, and no recordings of models"
+        raise FileNotFoundError(sentence + hint_above(folder))
     if recordings:
         rows = [("file", "what", "matrices", "steps", "kB")]
         for path, one in recordings.items():
