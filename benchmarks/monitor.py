@@ -44,7 +44,8 @@ def overhead() -> list[Row]:
 
     All are of one training: two of their own, bare both, differ by up to 3 % for where their tensors lie in memory.
     """
-    x, blocks = torch.randn(BATCH, 256), []
+    x = torch.randn(BATCH, 256)
+    blocks: list[tuple[tuple[float, float], tuple[float, float]]] = []
     model, optimizer = training()
     with tempfile.TemporaryDirectory() as folder:
         SpectralMonitor(model, summary=False).detach()  # the untrained matrices, once on a machine
@@ -126,7 +127,8 @@ def step_in_a_training() -> Row:
     """What a step that is not measured costs where caches hold the training: the hook, from call to return."""
     (model, optimizer), x = training(), torch.randn(BATCH, 256)
     monitor = SpectralMonitor(model, optimizer, when=budget(1e-9), nulls=False, summary=False)
-    hooks, taken = optimizer._optimizer_step_post_hooks, []
+    hooks = optimizer._optimizer_step_post_hooks
+    taken: list[float] = []
     assert not optimizer._optimizer_step_pre_hooks
     for key, hook in list(hooks.items()):
         hooks[key] = lambda *given, hook=hook: taken.append(seconds(lambda: hook(*given)))

@@ -138,6 +138,7 @@ def page_of(shown: Any, *, command: str = "", version: str = "") -> str:
         left_out=json.loads(recording.attrs.get("left_out", "[]")),
         version=version,
         beside=beside,
+        turned="leading_overlap_left" in recording and not all(of_weights),
         overlaps=len(data["overlaps"]),
     )
 

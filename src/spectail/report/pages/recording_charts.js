@@ -1,7 +1,7 @@
 // The charts of a recording: matrices over steps and over depth, and the spectrum of the one that is chosen.
 const data = JSON.parse(byId("data").textContent);
 const { steps, matrices, quantities } = data, last = steps.length - 1, long = last > 0;
-const weights = matrices.map((_, i) => i).filter((i) => matrices[i].tensor === "weights"), several = weights.length > 1, DEPTH = [0, 1], CURVES = [0, 1, 2], BESIDE = [0, 1];
+const weights = matrices.map((_, i) => i).filter((i) => matrices[i].tensor === "weights"), several = weights.length > 1, DEPTH = [0, 1], CURVES = [0, 1, 2], BESIDE = [0, 1], TURNED = ["leading_overlap_left", "leading_overlap_right"];
 const number = (q, value, digits) => (q.integer && value !== null ? String(value) : show(value, digits)).replace("-", "−");
 const offered = Object.keys(quantities).filter((name) => quantities[name].symbol), inTables = offered.filter((name) => quantities[name].head);
 const phone = matchMedia("(max-width: 639px)");
@@ -245,7 +245,8 @@ function drawBeside() {
   draw(0, "‖·‖_F, root of the sum of squares", of.filter(known("frobenius_norm")).map((i) => ({ name: "frobenius_norm", i, label: tensorOf(i) })), { drawn: "log" });
   const between = offered.filter((name) => quantities[name].of === "between").flatMap((name) => of.filter(known(name)).map((i) => ({ name, i, label: quantities[name].symbol })));
   if (between.length) draw(1, "overlap of the strongest directions with the update's", between, { drawn: "linear" });
-  else draw(1, "effective rank", of.filter(known("effective_rank")).map((i) => ({ name: "effective_rank", i, label: tensorOf(i) })), { drawn: "log" });
+  if (byId("beside-2")) draw(2, "how much of the strongest directions stayed from step to step", TURNED.filter((name) => known(name)(chosen.i)).map((name) => ({ name, i: chosen.i, label: quantities[name].symbol })), { drawn: "linear" });
+  if (!between.length) draw(1, "effective rank", of.filter(known("effective_rank")).map((i) => ({ name: "effective_rank", i, label: tensorOf(i) })), { drawn: "log" });
 }
 
 // --- small ones beside names: what changed, over steps, with the phases below
