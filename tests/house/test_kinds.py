@@ -223,3 +223,7 @@ def test_a_page_of_something_else_is_refused_in_a_sentence(tmp_path):
     for something in (spectail.analyze(network()).frame, 3, spectail.analyze(network()).recording.drop_vars("matrix")):
         with pytest.raises(SettingError, match=r"^there is no page of a \w+; expected a recording"):
             spectail.write_page(something, tmp_path / "page.html")
+    for name in ("one.nc", "other.nc"):
+        save_recording(spectail.analyze(network()).recording, tmp_path / name)
+    with pytest.raises(SettingError, match="many recordings in one Dataset"):
+        spectail.write_page(spectail.load_results(tmp_path), tmp_path / "page.html")

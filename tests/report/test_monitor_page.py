@@ -16,7 +16,7 @@ from report.browsing import (
     set_value,
     wait_until_ready,
 )
-from spectail import SpectralMonitor, events, every
+from spectail import SpectralMonitor, analyze_series, events, every
 from spectail.analysis.event_groups import events_by_step
 from spectail.cli import main
 from spectail.recording.reading import load_recording
@@ -169,6 +169,22 @@ def test_the_overlap_of_an_update_stands_beside_chance(browser, file):
         assert dict(chance)[f"{symbol} by chance, ± 2 sd"] == pytest.approx(mean.item(), rel=1e-4)
         assert dict(overlaps)[symbol] == pytest.approx(overlap.item(), rel=1e-4)
     assert plot(browser, "beside-1", "layers.filter(l => l.kind === 'band').length") == 2
+
+
+def test_of_a_series_the_directions_that_it_keeps_are_drawn_beside_its_updates(tmp_path):
+    torch.manual_seed(0)
+    weights = torch.randn(40, 30)
+    for step in (1, 2, 3):
+        torch.save({"a.weight": weights + 0.3 * step * torch.randn(40, 30)}, tmp_path / f"step-{step}.pt")
+    series = analyze_series(tmp_path, between=True, nulls=False)
+    page = write_page(series, tmp_path / "series.html")
+    assert 'id="beside-2"' not in write_page(analyze_series(tmp_path, nulls=False), tmp_path / "a.html").read_text()
+    update = series.sel(matrix="a.weight (update)")
+    with opened(page, tmp_path / "profile") as one:
+        for name, symbol in (("leading_overlap_left", "φ(U, U′)"), ("leading_overlap_right", "φ(V, V′)")):
+            drawn = plot(one, "beside-2", f"layers.find(l => l.name === '{symbol}').y")
+            assert drawn[0] is None  # before the first there is none
+            assert drawn[1:] == pytest.approx(update[name].values[1:], rel=1e-4)  # 15 bits of the fraction are kept
 
 
 def test_the_search_leaves_some_rows_of_the_map(browser):

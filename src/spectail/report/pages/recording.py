@@ -47,6 +47,8 @@ _NUMBER = re.compile(r"\d[\d.]*(?:e[+-]?\d+)?")
 
 _UPDATES = "What changes the weights: the step that the optimizer makes, and what it is made of."
 
+_BETWEEN = "What changed the weights from checkpoint to checkpoint."
+
 _OVERLAPS = (
     "Squared cosines between the directions of the weights W and of the update M, the strongest first; "
     "the numbers are of the steps that they were taken at."
@@ -92,10 +94,13 @@ def page_of(shown: Any, *, command: str = "", version: str = "") -> str:
         StoreError: the recording holds no measurement.
     """
     recording = shown.recording if isinstance(shown, Analysis) else shown
+    if isinstance(recording, xr.Dataset) and {"key", "recording"} & {*recording.data_vars, *recording.dims}:
+        raise SettingError(
+            "there is no page of many recordings in one Dataset; spectail report FOLDER writes the pages of what a "
+            "folder holds, and write_page that of one, as load_recording reads it"
+        )
     if not isinstance(recording, xr.Dataset) or not {"matrix", "step"} <= set(recording.coords):
-        is_results = isinstance(recording, xr.Dataset) and "key" in recording
-        hint = "results have no page of their own yet: spectail report FOLDER" if is_results else "expected a recording"
-        raise SettingError(f"there is no page of a {type(shown).__name__}; {hint}")
+        raise SettingError(f"there is no page of a {type(shown).__name__}; expected a recording")
     if not recording.sizes["step"] or not recording["matrix"].size:
         raise StoreError("the recording holds no measurement, so there is nothing to show on a page")
     recording = complete(recording)
@@ -110,7 +115,8 @@ def page_of(shown: Any, *, command: str = "", version: str = "") -> str:
     columns = [q for q in columns if not (alike and q.of == "matrix")]
     notes, numbers = _notes(table)
     happened = _event_groups(recording)
-    beside = _UPDATES if not all(of_weights) else _OVERLAPS if data["overlaps"] else ""
+    updates = _BETWEEN if recording.attrs.get("of") == "series" else _UPDATES
+    beside = updates if not all(of_weights) else _OVERLAPS if data["overlaps"] else ""
     return page(
         "recording",
         data,

@@ -146,11 +146,11 @@ function drawCurve(slot) {
   const band = (!ofTraining && matrices[i].nulls[name]) || null, layers = [], bounds = band ? [band[0], band[2]] : [];
   const typical = (v) => layers.push({ kind: "rule", y: v, dash: "dot", label: q.chance + " " + show(v, 3) });
   if (q.drawn === "signed") layers.push({ kind: "stretch", y: [-2, 2], colour: palette.band });
-  if (band) { layers.push({ kind: "stretch", y: [band[0], band[2]], colour: palette.band }); typical(band[1]); }
-  if (ofTraining && ofTraining.band) {
-    layers.push({ kind: "band", x: numbers, low: ofTraining.band[0], high: ofTraining.band[2], colour: palette.band });
-    if (ofTraining.band[1][numbers.length - 1] !== null) typical(ofTraining.band[1][numbers.length - 1]);
-  }
+  if (band) layers.push({ kind: "stretch", y: [band[0], band[2]], colour: palette.band });
+  if (ofTraining && ofTraining.band) layers.push({ kind: "band", x: numbers, low: ofTraining.band[0], high: ofTraining.band[2], colour: palette.band });
+  layers.push({ kind: "rule", x: steps[at], dash: "dash" }); // below what is written at the edge, where it stands at first
+  if (band) typical(band[1]);
+  if (ofTraining && ofTraining.band && ofTraining.band[1][numbers.length - 1] !== null) typical(ofTraining.band[1][numbers.length - 1]);
   const error = !ofTraining && q.error && stored.series[q.error] ? line(q.error, i) : null;
   if (error) { // whiskers, or a band where they would stand too close
     const at = (sign) => values.map((v, k) => (v === null || error[k] === null ? null : v + sign * error[k]));
@@ -159,7 +159,6 @@ function drawCurve(slot) {
   const text = (k) => "step " + numbers[k] + (ofTraining ? "" : ": " + phaseOf(i, k)) + "\n" + q.symbol + " " + number(q, values[k]), pick = ofTraining ? null : (k) => go(i, k);
   layers.push({ kind: "line", x: numbers, y: values, colour: look.colour, text, pick });
   if (numbers.length <= 60) layers.push({ kind: "points", x: numbers, y: values, colour: look.colour, symbol: look.symbol, size: 3.5, outline: 0 });
-  layers.push({ kind: "rule", x: steps[at], dash: "dash" });
   chart(byId("curve-" + slot), { height: slot === CURVES.length - 1 ? 112 : 95, layers, x: { ...stepAxis(numbers, stepRange(numbers)), title: slot === CURVES.length - 1 ? "step" : "" }, y: axisOf(q, values, bounds) });
   byId("curve-" + slot).setAttribute("aria-label", q.text + ", over steps");
 }
@@ -244,8 +243,8 @@ function drawBeside() {
   const tensorOf = (i) => matrices[i].tensor, known = (name) => (i) => stored.series[name] && line(name, i).some((v) => v !== null);
   draw(0, "‖·‖_F, root of the sum of squares", of.filter(known("frobenius_norm")).map((i) => ({ name: "frobenius_norm", i, label: tensorOf(i) })), { drawn: "log" });
   const between = offered.filter((name) => quantities[name].of === "between").flatMap((name) => of.filter(known(name)).map((i) => ({ name, i, label: quantities[name].symbol })));
-  if (between.length) draw(1, "overlap of the strongest directions with the update's", between, { drawn: "linear" });
-  if (byId("beside-2")) draw(2, "how much of the strongest directions stayed from step to step", TURNED.filter((name) => known(name)(chosen.i)).map((name) => ({ name, i: chosen.i, label: quantities[name].symbol })), { drawn: "linear" });
+  if (between.length) draw(1, "directions shared with the update", between, { drawn: "linear" });
+  if (byId("beside-2")) draw(2, "directions kept since the step before", TURNED.flatMap((name) => of.filter(known(name)).map((i) => ({ name, i, label: quantities[name].symbol }))), { drawn: "linear" });
   if (!between.length) draw(1, "effective rank", of.filter(known("effective_rank")).map((i) => ({ name: "effective_rank", i, label: tensorOf(i) })), { drawn: "log" });
 }
 
