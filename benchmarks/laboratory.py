@@ -17,9 +17,9 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.timing import Row, in_turn, peak_memory, seconds
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.optimizers import make_optimizer
+from spectail.experiments.run import simulate, simulate_many
 from spectail.experiments.two_layer.measure import hidden_of, measure_first_layer, measure_readout
 from spectail.experiments.two_layer.problem import Problem
-from spectail.experiments.two_layer.run import simulate, simulate_many
 from spectail.experiments.two_layer.student import Student
 from spectail.spectra import gram
 from spectail.store.store import Store

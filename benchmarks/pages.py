@@ -25,7 +25,7 @@ from benchmarks.timing import Row
 from spectail.analysis.analysis_objects import Analysis
 from spectail.analysis.model import analyze
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.two_layer.run import simulate
+from spectail.experiments.run import simulate
 from spectail.recording.netcdf import save_recording
 from spectail.recording.quantities import quantity
 from spectail.recording.reading import load_recording

@@ -16,8 +16,8 @@ import torch
 
 from benchmarks.timing import Row, in_turn, one_thread, seconds
 from spectail.experiments.experiment import Experiment
+from spectail.experiments.run import simulate
 from spectail.experiments.two_layer.problem import AtStepZero, Problem
-from spectail.experiments.two_layer.run import simulate
 from spectail.experiments.two_layer.stack import Stack
 from spectail.running.scheduler import Compute
 from spectail.store.results import lazy_results

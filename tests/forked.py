@@ -10,7 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-IMPORTED = ["spectail.sweeps.grid", "spectail.sweeps.sweep", "spectail.experiments.two_layer.run", "netCDF4", "tyro"]
+IMPORTED = ["spectail.sweeps.grid", "spectail.sweeps.sweep", "spectail.experiments.run", "netCDF4", "tyro"]
 IMPORTED += ["spectail.study.plan", "torch._dynamo"]  # the latter is what the first step of an optimizer imports
 IMPORTED += ["spectail.analysis.model", "spectail.weights.formats.safetensors"]
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import spectail
-from spectail import Experiment, Training, plots, progress
+from spectail import Experiment, plots, progress
 from spectail.recording.events import Event
 from spectail.spectra import tail_kind, truncated_power_law_fit
 
@@ -55,12 +55,12 @@ def test_html_of_what_has_a_hostile_name_is_escaped():
         Experiment(optimizer="Muon", lr=0.1, optimizer_options={"momentum": 0.5}, protocol="published"),
         Experiment(loss_factor=0.7, layers=[20, 30], record=(0, 5)),
         Experiment(overlaps=((1, 0),), kernels=("ck",), label_noise=0.0),
-        Training(model="vgg11", dataset="mnist", lr=0.01),
+        Experiment(model="vgg11", dataset="mnist", images="all", batch=64),
     ],
     ids=str,
 )
 def test_the_words_of_an_experiment_are_python_that_makes_it_again(described):
-    again = eval(repr(described), {"Experiment": Experiment, "Training": Training})
+    again = eval(repr(described), {"Experiment": Experiment})
     assert again == described
     assert again.key == described.key
 

@@ -59,9 +59,9 @@ from .experiments.experiment import Experiment as Experiment
 from .experiments.two_layer.problem import Problem as Problem
 from .experiments.theory import critical_lr as critical_lr
 from .experiments.theory import predict_one_step as predict_one_step
-from .experiments.deep.run import train as train
-from .experiments.deep.training import Training as Training
-from .experiments.two_layer.run import simulate as simulate
-from .experiments.two_layer.run import simulate_many as simulate_many
+from .store.trainings import Training as Training
+from .store.trainings import train as train
+from .experiments.run import simulate as simulate
+from .experiments.run import simulate_many as simulate_many
 
 __version__: str

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 TODAY: dict[str, dict[str, str]] = {
+    "experiments.two_layer.run": {"simulate": "simulate", "simulate_many": "simulate_many"},
     "drawing": {"plots": "plots"},
     "drawing.plots": {"*": "plots.results_plot"},
     "drawing.run": {"draw_run": "plots.recording_plot.draw_recording"},
@@ -44,7 +45,7 @@ TODAY: dict[str, dict[str, str]] = {
     },
     "networks.adapters.lightning": {"SpectralCallback": "SpectralCallback"},
     "networks.adapters.transformers": {"SpectralTrainerCallback": "SpectralTrainerCallback"},
-    "networks.train": {"train": "experiments.deep.run.get_or_train", "open_training": "open_monitor"},
+    "networks.train": {"train": "store.trainings.get_or_train", "open_training": "open_monitor"},
     "networks.training": {"Training": "Training"},
     "paper": {},
     "paper.catalogue": {"*": "study.catalogue"},

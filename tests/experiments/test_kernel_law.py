@@ -7,8 +7,8 @@ import torch
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.kernel_law import kernel_law
 from spectail.experiments.resume import ResumeState, Suspended
+from spectail.experiments.run import simulate
 from spectail.experiments.two_layer.problem import Problem
-from spectail.experiments.two_layer.run import simulate
 
 BASE = Experiment(n=600, n_test=5, n_test_large=5, d=500, h=800, steps=0, kernels=("ck",))
 

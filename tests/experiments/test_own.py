@@ -8,13 +8,10 @@ import pytest
 import torch
 
 from spectail.experiments.activations import ACTIVATIONS, find_activation
-from spectail.experiments.deep.run import get_or_train
-from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.resume import ResumeState, Suspended
+from spectail.experiments.run import simulate
 from spectail.experiments.theory import gaussian_moments, predicted_spike
-from spectail.experiments.two_layer.run import simulate
-from spectail.recording.reading import load_recording
 
 SMALL = Experiment(n=30, n_test=5, n_test_large=5, d=10, h=15, steps=3, lr=0.1, dtype="float64")
 MINE = """
@@ -138,12 +135,11 @@ def test_it_trains_deep_networks_too(tmp_path):
     )
     rng = np.random.default_rng(0)
     np.savez("bars.npz", images=rng.integers(0, 255, (20, 8, 8)).astype(np.uint8), labels=np.arange(20) % 4)
-    training = Training(model="network:make", dataset="bars", images=20, steps=2, optimizer="mine:Descent", lr=0.01)
+    training = Experiment(model="network:make", dataset="bars", images=20, steps=2, optimizer="mine:Descent", lr=0.01)
     losses = []
     for optimizer in ("mine:Descent", "gd"):
-        chosen = training.replace(optimizer=optimizer)
-        path, _ = get_or_train(chosen, tmp_path / "out", data=tmp_path / "bars.npz")
-        losses.append(load_recording(path).cross_entropy.values)
+        run = simulate(training.replace(optimizer=optimizer), data=tmp_path / "bars.npz")
+        losses.append(run.cross_entropy.values)
     np.testing.assert_allclose(*losses, rtol=1e-4)  # float32
 
 

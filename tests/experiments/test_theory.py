@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from spectail.experiments.experiment import Experiment
+from spectail.experiments.run import simulate, simulate_many
 from spectail.experiments.theory import caveat, critical_lr, gaussian_moments, predict_one_step
 from spectail.experiments.two_layer.problem import Problem
-from spectail.experiments.two_layer.run import simulate, simulate_many
 from spectail.experiments.two_layer.student import Student
 from spectail.spectra.norms import frobenius_norm, spectral_norm
 

@@ -282,26 +282,32 @@ def test_the_losses_of_a_training_have_names_of_their_own():
         assert recording[name].values.tolist() == expected[name]
 
 
-@needs("Training")
+def opened(folder, fields):
+    store = spectail.Store(folder, data=folder / "bars.npz")
+
+    def compute(experiment):
+        return spectail.simulate(experiment, data=store.data, resume=store.resume_state(experiment))
+
+    return store.get_or_run(spectail.Experiment.from_stored(fields), compute)[0]
+
+
 @pytest.mark.parametrize("which", TRAINING)
 def test_a_training_has_the_key_that_it_had(which):
-    assert spectail.Training(**TRAINING[which]["training"]).key == TRAINING[which]["key"]
+    assert spectail.Experiment.from_stored(TRAINING[which]["training"]).key == TRAINING[which]["key"]
 
 
-@needs("train", "Training")
 def test_a_training_that_is_there_is_not_trained_again(training):
     expected = TRAINING["whole"]
     path = training / "trainings" / f"{expected['key']}.nc"
     before = path.read_bytes()
-    found = spectail.train(spectail.Training(**expected["training"]), training, data=training / "bars.npz")
+    found = opened(training, expected["training"])
     assert found.attrs["of"] == "training"
     assert path.read_bytes() == before
 
 
-@needs("train", "Training")
 def test_a_training_that_the_first_edition_left_goes_on_to_its_end(training):
     expected = TRAINING["unfinished"]
-    recording = spectail.train(spectail.Training(**expected["training"]), training, data=training / "bars.npz")
+    recording = opened(training, expected["training"])
     kept = expected["measuring_seconds"]
     assert recording.measuring_seconds.values[: len(kept)].tolist() == kept, "it began anew"
     assert recording.step.values.tolist() == expected["steps"]

@@ -21,9 +21,9 @@ LINES = {  # every import line of the documents and examples that names a module
     "from spectail.networks import to_csv": ["spectail.monitor.loggers.to_csv"],
     "from spectail.networks.train import open_training, train": [
         "spectail.recording.reading.open_monitor",
-        "spectail.experiments.deep.run.get_or_train",
+        "spectail.store.trainings.get_or_train",
     ],
-    "from spectail.networks.training import Training": ["spectail.experiments.deep.training.Training"],
+    "from spectail.networks.training import Training": ["spectail.store.trainings.Training"],
     "from spectail.paper.catalogue import catalogue": ["spectail.study.catalogue.catalogue"],
     "from spectail.paper.record import read_records, save_verdicts, save_verdicts_as_markdown": [
         "spectail.study.records.read_records",

@@ -29,16 +29,15 @@ def complaints(tmp_path, code):
 def test_fields_of_experiments_and_trainings_are_known(tmp_path):
     """Misspelt names and wrong types are found before a run is begun; what is right passes."""
     code = (
-        "from spectail.experiments.deep.training import Training\n"
         "from spectail.experiments.experiment import Experiment\n"
         'Experiment(n="x", lrr=1)\n'
-        "Training(model=3)\n"
+        "Experiment(model=3)\n"
         "Experiment(n=40, lr=1, optimizer='gd', record=(0, 1), protocol='published').replace(lr=2).lr\n"
-        "Training(model='vgg11', images=None, conv='flatten', record=(0,))\n"
+        "Experiment(model='vgg11', dataset='mine', images='all', conv='flatten', record=(0,))\n"
     )
     errors = complaints(tmp_path, code)
-    assert [place for place, *_ in errors] == ["code.py:3", "code.py:3", "code.py:4"]
+    assert [place for place, *_ in errors] == ["code.py:2", "code.py:2", "code.py:3"]
     text = " ".join(said for *_, said in errors)
     assert '"lrr"' in text
     assert 'Argument "n" to "Experiment" has incompatible type "str"' in text
-    assert 'Argument "model" to "Training" has incompatible type "int"' in text
+    assert 'Argument "model" to "Experiment" has incompatible type "int"' in text

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.two_layer.run import simulate
+from spectail.experiments.run import simulate
 from spectail.plots.ccdf_plot import ccdf
 from spectail.plots.selection import initial_law
 from spectail.recording.layout import each_matrix

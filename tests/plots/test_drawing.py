@@ -8,7 +8,7 @@ from spectail import plots
 from spectail.analysis.completion import complete
 from spectail.analysis.null_bands import null_band
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.two_layer.run import simulate
+from spectail.experiments.run import simulate
 from spectail.plots.bands import draw_band, draw_untrained_hill
 from spectail.plots.evolution_plot import step_edges
 from spectail.plots.look import new_figure

@@ -6,7 +6,7 @@ import torch
 import spectail
 from spectail.errors import StoreError
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.two_layer.run import simulate
+from spectail.experiments.run import simulate
 from spectail.recording.netcdf import save_recording
 from spectail.recording.reading import load_recording
 from spectail.report.terminal.runs import print_folder

@@ -8,7 +8,7 @@ import xarray as xr
 from spectail import files
 from spectail.errors import StoreError
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.two_layer.run import simulate
+from spectail.experiments.run import simulate
 from spectail.recording.netcdf import save_recording
 from spectail.recording.reading import load_recording
 from spectail.store.store import Store

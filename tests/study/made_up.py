@@ -19,7 +19,7 @@ import torch
 import xarray as xr
 
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.two_layer.run import simulate
+from spectail.experiments.run import simulate
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.phases import Phase
 from spectail.spectra.spikes import visible_edge

@@ -7,8 +7,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from spectail.cli import main
-from spectail.experiments.deep.run import get_or_train
-from spectail.experiments.deep.training import TRAININGS, Training
+from spectail.experiments.experiment import Experiment
+from spectail.experiments.run import simulate
+from spectail.store.store import Store
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import find, find_deep
 from spectail.study.figures import fig06_33_to_37 as deep
@@ -27,16 +28,17 @@ def made(tmp_path_factory):
     """An artifact of two layers of a tiny network, and its stored training."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(NETWORKS)
-        tiny = Training(model="trained_models:normed", images=60, micro_batch=20, lr=0.05)
+        tiny = Experiment(
+            model="trained_models:normed", dataset="digits", images=60, micro_batch=20, lr=0.05, record="ends"
+        )
         layers = [deep.Layer(tiny, 1), deep.Layer(tiny, 2)]
         artifact = Artifact(
             name="fig99", title="A tiny network", repeats=1,
             trainings=[tiny], draw=deep.draw("Fig. 99", layers),
             claims=deep.claims("40.99", "§0", layers), protocols=("published",),
         )  # fmt: skip
-        folder = tmp_path_factory.mktemp("store") / TRAININGS
-        plan = Plan([artifact], PAPER)
-        paths = {training.key: get_or_train(training, folder)[0] for training in plan.trainings()}
+        store, plan = Store(tmp_path_factory.mktemp("store")), Plan([artifact], PAPER)
+        paths = {training.key: store.put(simulate(training)) for training in plan.trainings()}
         return artifact, plan, StoredRuns(paths)
 
 
@@ -105,7 +107,7 @@ def test_the_scale_and_the_options_say_how_many_images():
     plans = [Plan(artifacts, PAPER), Plan(artifacts, SMALL)]
     plans += [Plan(artifacts, PAPER, images=99), Plan(artifacts, PAPER, images="all")]
     counts = [plan.trainings()[0].images for plan in plans]
-    assert counts == [512, 64, 99, None]
+    assert counts == [512, 64, 99, "all"]
 
 
 def test_the_equations_have_adam_without_bias_correction():

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.two_layer.run import simulate_many
+from spectail.experiments.run import simulate_many
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
 from spectail.study.kept_curves import as_runs, runs_of_curves

@@ -12,8 +12,8 @@ from plots.letters import faults_of_letters, letters_of, recorded_letters
 from spectail.cli import main
 from spectail.experiments import cost
 from spectail.experiments.experiment import Experiment
+from spectail.experiments.run import simulate_many
 from spectail.experiments.theory import critical_lr, predict_one_step
-from spectail.experiments.two_layer.run import simulate_many
 from spectail.plots.look import style
 from spectail.store.store import Store
 from spectail.study import making

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.two_layer.run import simulate
+from spectail.experiments.run import simulate
 from spectail.spectra.overlap_nulls import alignment_null, overlap_null
 from spectail.study.runs import Runs
 from spectail.study.settings import PAPER

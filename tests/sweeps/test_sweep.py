@@ -7,7 +7,7 @@ import pytest
 
 from spectail.experiments.cost import disk_bytes, operations
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.two_layer.run import simulate
+from spectail.experiments.run import simulate
 from spectail.running.scheduler import Compute
 from spectail.store.store import Store
 from spectail.sweeps.bar_over_runs import SweepProgress

@@ -52,7 +52,8 @@ class Report:
         if self.folder.is_file():
             self._tell([write_page(load_recording(self.folder), self._page_of(self.folder))])
             return
-        pages = [write_page(one, self._page_of(path)) for path, one in recordings_in(self.folder)]
+        folders = (self.folder, self.folder / "trainings")  # a run of a network has a page of its own
+        pages = [write_page(one, self._page_of(path)) for place in folders for path, one in recordings_in(place)]
         if not pages or (self.folder / "runs").is_dir():
             from spectail.report.pages.study import write_report
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,19 +20,34 @@ from spectail.experiments.experiment import Experiment
 METAVARS = {
     "optimizer_options": "JSON",
     "schedule_options": "JSON",
-    "record": "log|STEP...",
     "overlaps": "S:T...",
     "layers": "WIDTH...",
     "kernels": "ck|ntk...",
     "lr_factors": "FLOAT...",
+    "model": "vgg11|resnet18|MODULE:FACTORY",
+    "images": "N|all",
+    "record": "log|ends|STEP...",
 }
 
 
 def _run(options: Any) -> None:
-    experiment, rows = Experiment(**experiment_fields(options)), options.printing.rows()
-    pictures = options.drawing.pictures()
+    fields = experiment_fields(options)
+    if options.data is not None and options.data.suffix == ".npz":
+        fields["dataset"] = options.data.stem
+    compute(Experiment(**fields), options, "run")
+
+
+def compute(experiment: Experiment, options: Any, command: str) -> None:
+    """Find the run of an experiment or compute it, draw and print it.
+
+    Args:
+        experiment: which.
+        options: of the command: where to keep it, and how to draw and print.
+        command: its name, for JSON.
+    """
+    rows, pictures = options.printing.rows(), options.drawing.pictures()
     with quick_imports():
-        from spectail.experiments.two_layer.run import simulate
+        from spectail.experiments.run import simulate
         from spectail.plots.recording_plot import draw_beside
     from spectail.progress import step_progress
     from spectail.report.json_answers import recording_answer
@@ -40,16 +56,21 @@ def _run(options: Any) -> None:
     from spectail.store.names import check_name, give_name
     from spectail.store.store import Store
 
-    device, store = check_device(options.device), Store(options.out)
-    store.check_writable()
+    device, store = check_device(options.device), Store(options.out, data=options.data)
+    store.check_writable([experiment])
     if options.name:
         check_name(store, experiment, options.name)
     with step_progress(experiment.steps) as progress:
-        result, stored = store.get_or_run(experiment, lambda e: simulate(e, device=device, progress=progress))
+        result, stored = store.get_or_run(
+            experiment,
+            lambda e: simulate(e, device=device, data=store.data, progress=progress, resume=store.resume_state(e)),
+        )
+    if os.environ.get("RANK", "0") != "0":
+        return  # of many processes, one draws and tells
     path = give_name(store, experiment, options.name) if options.name else store.path(experiment)
     paths = [path, *draw_beside(result, path, pictures)]
     options.printing.tell(
-        "run",
+        command,
         lambda: recording_answer(result, rows, paths),
         lambda: print_recording(result, paths, stored=stored, choice=rows, everything=options.printing.verbose),
     )
@@ -63,10 +84,17 @@ def experiment_fields(options: Any) -> dict[str, Any]:
             fields[name] = _json_object(name, fields[name])
     if "record" in fields:
         steps = fields["record"]
-        fields["record"] = "log" if steps == ("log",) else [_whole(s) for s in steps]
+        fields["record"] = steps[0] if steps in (("log",), ("ends",)) else [_whole(s) for s in steps]
     if "overlaps" in fields:
         fields["overlaps"] = [_pair(text) for text in fields["overlaps"]]
     return fields
+
+
+DATA = option(
+    metavar="DIR|FILE.npz",
+    help="Folder with DATASET.npz or torchvision's files (downloaded if missing; by default to the cache), "
+    "or a file of images and labels, which needs no --dataset.",
+)
 
 
 def _whole(text: str) -> int | str:
@@ -93,10 +121,12 @@ def _json_object(name: str, text: str) -> dict[str, Any]:
 Run = make_command(
     "Run",
     "Run one experiment: table, figures and netCDF file.\n\n"
-    "A run that is already in DIR is found again instead of computed.\n"
-    "Example: spectail run --optimizer gd --lr 2000 --steps 10 --record 0 1 10",
+    "A run that is already in DIR is found again instead of computed; one that was killed goes on where it was.\n"
+    "Examples: spectail run --optimizer gd --lr 2000 --steps 10 --record 0 1 10;\n"
+    "spectail run --model vgg11 --dataset cifar10, which runs under torchrun on many processes too",
     [
         *options_of(Experiment, [name for name in Experiment.model_fields if name != "numerics"], METAVARS),
+        ("data", Annotated[Path | None, DATA], None),
         (
             "name",
             Annotated[str | None, option(metavar="NAME", help="A name for the run: DIR/NAME.nc leads to it.")],

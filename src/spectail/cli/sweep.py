@@ -29,6 +29,10 @@ class Sweep:
     """
 
     grid: Annotated[Path, tyro.conf.Positional, option(metavar="GRID", help="The grid, in TOML.")]
+    data: Annotated[
+        Path | None,
+        option(metavar="DIR|FILE.npz", help="Images of networks: a folder with DATASET.npz, or torchvision's files."),
+    ] = None
     dry_run: Annotated[bool, option(help="Say how many runs, time and disk it takes, and stop.")] = False
     where: tyro.conf.OmitArgPrefixes[Computing] = dataclasses.field(default_factory=Computing)
     printing: Answering = dataclasses.field(default_factory=Printing)
@@ -43,7 +47,7 @@ class Sweep:
         with quick_imports():
             from spectail.store.store import Store
 
-        store = Store(self.where.out)
+        store = Store(self.where.out, data=self.data)
         if self.dry_run:
             from spectail.report.terminal.sweep import print_estimate
             from spectail.sweeps.estimate import estimate

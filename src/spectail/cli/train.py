@@ -1,74 +1,60 @@
-"""`spectail train`."""
+"""`spectail train`, the last release's name of `spectail run --model`; for one release."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-from spectail.cli.imports import quick_imports
+import tyro
+
 from spectail.cli.option import option
-from spectail.cli.options import Device, Option, Out, given_fields, image_count, make_command, options_of
+from spectail.cli.options import Device, Drawing, Option, Out, given_fields, make_command, options_of
 from spectail.cli.printing import AnsweringRows, PrintingRows
-from spectail.experiments.deep.training import TRAININGS, Training
+from spectail.cli.run import DATA, METAVARS, compute
+from spectail.experiments.experiment import Experiment
 
-_METAVARS = {"model": "vgg11|resnet18|MODULE:FACTORY", "images": "N|all", "record": "STEP..."}
-
-_DATA = option(
-    metavar="DIR|FILE.npz",
-    help="Folder with DATASET.npz or torchvision's files (downloaded if missing; by default to the cache), "
-    "or a file of images and labels, which needs no --dataset.",
-)
+_FIELDS = (
+    "model", "dataset", "images", "optimizer", "lr", "steps", "record", "micro_batch", "batch_norm", "conv", "dtype",
+    "seed",
+)  # fmt: skip
 
 
 def _train(options: Any) -> None:
-    """Train, or find the training, and print it."""
-    fields = given_fields(options, Training)
-    if "images" in fields:
-        fields["images"] = image_count(fields["images"])
+    """What `run` does, with the defaults that `train` had."""
+    from spectail.store.trainings import as_experiment
+
+    fields = {name: value for name, value in given_fields(options, Experiment).items() if name in _FIELDS}
     if options.data is not None and options.data.suffix == ".npz":
         fields["dataset"] = options.data.stem
-    training, rows = Training(**fields), options.printing.rows()
-    with quick_imports():
-        from spectail.experiments.deep.run import get_or_train
-    from spectail.progress import training_progress
-    from spectail.recording.reading import load_recording
-    from spectail.report.json_answers import recording_answer
-    from spectail.report.terminal.recording import print_recording
-    from spectail.spectra.precision import check_device
-
-    device = str(check_device(options.device))
-    with training_progress(training.steps) as progress:
-        path, stored = get_or_train(
-            training, options.out / TRAININGS, data=options.data, device=device, progress=progress
-        )
-    if os.environ.get("RANK", "0") == "0":  # of many processes, one writes and tells
-        recording = load_recording(path)
-        options.printing.tell(
-            "train",
-            lambda: recording_answer(recording, rows, [path]),
-            lambda: print_recording(recording, [path], stored=stored, choice=rows, everything=options.printing.verbose),
-        )
+    experiment = as_experiment(**fields, bias_correction=options.bias_correction)
+    new = f"spectail run --model {experiment.model} --dataset {experiment.dataset}"
+    print(
+        f"spectail train is now {new} --protocol {experiment.protocol}; the old name works for one release",
+        file=sys.stderr,
+    )
+    compute(experiment, options, "train")
 
 
 def _options() -> list[Option]:
-    """The fields of Training, and the data after the data set; whether Adam corrects its bias is a flag."""
-    correction = Training.model_fields["bias_correction"]
-    flag = Annotated[bool, option(help=correction.description)]
-    options = options_of(Training, [name for name in Training.model_fields if name != "numerics"], _METAVARS)
-    options = [
-        option if option[0] != "bias_correction" else (option[0], flag, correction.default) for option in options
+    flag = Annotated[bool, option(help="Whether adam corrects the bias of its moments.")]
+    return [
+        *options_of(Experiment, _FIELDS, {**METAVARS, "record": "STEP..."}),
+        ("bias_correction", flag, True),
+        ("data", Annotated[Path | None, DATA], None),
+        ("name", Annotated[str | None, option(metavar="NAME", help="A name for the run.")], None),
+        ("out", Out, Path("results")),
+        ("device", Device, "cpu"),
+        ("drawing", tyro.conf.OmitArgPrefixes[Drawing], dataclasses.field(default_factory=Drawing)),
+        ("printing", AnsweringRows, dataclasses.field(default_factory=PrintingRows)),
     ]
-    options.insert(2, ("data", Annotated[Path | None, _DATA], None))
-    printing = ("printing", AnsweringRows, dataclasses.field(default_factory=PrintingRows))
-    return [*options, ("out", Out, Path("results")), ("device", Device, "cpu"), printing]
 
 
 Train = make_command(
     "Train",
-    "Train a network on all images at once, exactly, and measure the spectra of its layers on the way.\n\n"
-    "Runs under torchrun on many processes, with the same result. Killed, the same command goes on where it was.\n"
+    "Train a network; now `spectail run --model ... --dataset ...`, with a learning rate of 0.01 as here.\n\n"
+    "Works for one release, with torch's Adam by default: `run` says that by --protocol published.\n"
     "Example: spectail train --model vgg11 --dataset cifar10 --optimizer adam --lr 0.01 --steps 10",
     _options(),
     _train,

@@ -1,6 +1,6 @@
-"""What a run or a full-batch training costs, before it is run.
+"""What a run costs, before it is run.
 
-Not here: how fast a machine is (sweeps/estimate.py). torch is imported for trainings only: a sweep whose runs are all
+Not here: how fast a machine is (sweeps/estimate.py). torch is imported for networks only: a sweep whose runs are all
 there does not wait for it.
 """
 
@@ -9,35 +9,45 @@ from __future__ import annotations
 from functools import cache
 
 from spectail.errors import SettingError
-from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
 
 
-def training_operations(training: Training) -> float:
-    """Floating-point operations of a training of a network for 3 × 32 × 32 images: of its forward and backward passes.
+def training_operations(experiment: Experiment) -> float:
+    """Floating-point operations of training a network on images of 3 × 32 × 32: of its forward and backward passes.
 
     Raises:
         ValueError: the model or the number of its images is not known.
     """
     from spectail.experiments.deep.images import DATASETS
 
-    if training.images is None and training.dataset not in DATASETS:
-        raise SettingError(f"how many images {training.dataset} has is not known; name a number of images")
-    images = training.images or DATASETS[training.dataset].count
-    return float(training.steps * images * _operations_of_an_image(training.model))
+    e = experiment
+    dataset, model = e.dataset or "", e.model or ""
+    if e.images == "all" and dataset not in DATASETS:
+        raise SettingError(f"how many images {dataset} has is not known; name a number of images")
+    images = DATASETS[dataset].count if e.images == "all" else e.images or 0
+    return float(e.steps * (e.batch or images) * _of_an_image(model)[0])
 
 
 @cache
-def _operations_of_an_image(model: str) -> float:
-    """Counted on tensors without numbers in them, and on two images, since batch norm needs that many."""
+def _of_an_image(model: str) -> tuple[float, int]:
+    """Operations of an image, and eigenvalues of all matrices of a network.
+
+    Counted on tensors without numbers in them, and on two images, since batch norm needs that many.
+    """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     from spectail.experiments.deep.models import make_model
 
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        make_model(model, 10, seed=0)(torch.empty(2, 3, 32, 32)).sum().backward()
-    return float(counter.get_total_flops()) / 2
+        made = make_model(model, 10, seed=0)
+        made(torch.empty(2, 3, 32, 32)).sum().backward()
+    matrices = [p for p in made.parameters() if p.ndim > 1]
+    return float(counter.get_total_flops()) / 2, sum(min(p.shape[:2]) * p[0, 0].numel() for p in matrices)
+
+
+_OF_AN_IMAGE = (1e8, 10_000)  # where a network cannot be counted so: about a small convolutional one
+_IMAGES = 10_000
 
 
 _FILE_BYTES = 30_000  # of a run's file besides eigenvalues and overlaps: its 22 scalars and their descriptions
@@ -46,6 +56,14 @@ _FILE_BYTES = 30_000  # of a run's file besides eigenvalues and overlaps: its 22
 def operations(experiment: Experiment) -> float:
     """Floating-point operations of a run, near enough to weigh it: products of steps and measurements."""
     e = experiment
+    if not e.has_closed_form:
+        try:
+            return training_operations(e)
+        except (
+            Exception
+        ):  # a network of a user's own may do anything, and where torchvision is missing it is said later
+            images = _IMAGES if e.images == "all" else e.images or 0
+            return float(e.steps * (e.batch or images) * _OF_AN_IMAGE[0])
     shapes = list(zip(e.widths, (e.d, *e.widths[:-1]), strict=True))
     entries, last = float(sum(h * d for h, d in shapes)), e.widths[-1]
     step = (4.0 * entries + 2.0 * (entries - e.h * e.d)) * (e.batch or e.n)
@@ -58,6 +76,12 @@ def operations(experiment: Experiment) -> float:
 def disk_bytes(experiment: Experiment) -> int:
     """Size of a run's file, near enough."""
     e = experiment
+    if not e.has_closed_form:
+        try:
+            eigenvalues = _of_an_image(e.model or "")[1]
+        except Exception:  # as above
+            eigenvalues = _OF_AN_IMAGE[1]
+        return _FILE_BYTES + 4 * eigenvalues * len(e.recorded_steps)
     each = [min(shape) for shape in zip(e.widths, (e.d, *e.widths[:-1]), strict=True)]
     each += [e.n] * len(e.kernels)
     return _FILE_BYTES + 8 * sum(each) * len(e.recorded_steps) + 8 * each[0] ** 2 * len(e.overlaps)

@@ -1,7 +1,7 @@
-"""What describes a two-layer run, or a deeper one: the fields of an experiment, and how they suit each other.
+"""What describes an experiment: how its fields suit each other, and the one spelling and key that it has.
 
-Not here: what any description has (`description`), and what protocols, activations and optimizers mean (files of their
-names).
+Not here: the fields themselves (fields.py), what any description has (`description`), and what protocols, activations
+and optimizers mean (files of their names).
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 
 from spectail.errors import SettingError, unknown_name
 from spectail.experiments.activations import ACTIVATIONS
-from spectail.experiments.description import Description, Positive, Size, check_extent, current_numerics
+from spectail.experiments.description import check_extent
+from spectail.experiments.fields import OF_BOTH, OF_NETWORK, OF_STUDENT, OF_TEACHER, ExperimentFields
 from spectail.experiments.mup import mup_factors
 from spectail.experiments.protocols import CONVENTIONS, DEFAULT, PROTOCOLS
 
@@ -25,122 +26,34 @@ if TYPE_CHECKING:
 _DEFAULTS = PROTOCOLS[DEFAULT]
 
 
-class Experiment(Description):
-    """A two-layer student that learns a single-index teacher by full-batch updates (paper §3).
+class Experiment(ExperimentFields):
+    """What is trained on what, how, and what is recorded of it.
 
-    Defaults are the paper's (App. F). Equal experiments have an equal `key`, whatever way they were
-    written down; the key names the stored run.
+    By default a two-layer student learns a single-index teacher by full-batch updates (paper §3), with the paper's
+    settings (App. F). With `model` and `dataset`, a network of any kind learns to tell images apart. Equal experiments
+    have an equal `key`, whatever way they were written down; the key names the stored run.
 
     Raises:
         ValueError: a field is out of range or not known; one sentence says which, and what is expected.
 
     >>> Experiment(optimizer="gd", lr=2000, steps=1).protocol
     'equations'
+    >>> Experiment(model="vgg11", dataset="digits", steps=2).title
+    'vgg11 on digits, 512 images, adam, η=0.01, equations, seed 0'
     >>> Experiment(teacher="sofplus")
     Traceback (most recent call last):
     ...
     spectail.errors.SettingError: teacher='sofplus' is not known; did you mean 'softplus'? (softplus, tanh, relu, ...
     """
 
-    added_later: ClassVar[Mapping[str, Any]] = {
-        **Description.added_later,
-        "precision": "full",
-        "epsilon": 1e-8,
-        "directions": 1,
-        "combination": "sum",
-        "covariance_power": 0.0,
-        "layers": [],
-        "train_layers": "first",
-        "lr_factors": [],
-        "batch": None,
-        "kernels": [],
-    }
-
-    n: Size = 2000
-    """Training points, and as many hold-out points for the readout."""
-    n_test: Size = 200
-    """Test points, as many as the paper has."""
-    n_test_large: Size = 5000
-    """Points of a second test set, because 200 cannot separate the paper's claims."""
-    d: Size = 1000
-    """Dimension of the inputs."""
-    covariance_power: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-    """Coordinate k of the inputs has a variance ∝ k^(-this), 1 on average; 0 for isotropic inputs."""
-    h: Size = 1500
-    """Hidden units of the student; of a deeper one, of its first layer."""
-    layers: tuple[Size, ...] = ()
-    """Widths of all hidden layers of a deeper student, such as 300 200; one layer of h units without it."""
-    train_layers: Literal["first", "hidden", "all"] = "first"
-    """What is trained: the first layer, all hidden layers (the default of a deeper student), or the last one too."""
-    teacher: str = "softplus"
-    """Link σ* of the teacher: softplus, tanh, relu, gelu, erf, sigmoid, identity, sine, he0 to he4 (Hermite
-    polynomials), or module:function for one of your own."""
-    directions: Size = 1
-    """Directions K of the teacher, orthonormal; its link takes the projection on each."""
-    combination: Literal["sum", "product", "staircase", "joint"] = "sum"
-    """Of the links of K directions: Σ/√K, their product, staircase σ*(z₁) + σ*(z₁)σ*(z₂) + …, or joint: the teacher
-    module:function takes all projections (n × K) at once."""
-    activation: str = "tanh"
-    """Activation σ of the student, named likewise; one of your own gets its slope by autograd, which is slow."""
-    label_noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.3
-    """Standard deviation ρ_e of the label noise."""
-    ridge: Positive = 0.01
-    """Regularisation λ of the readout (eq. 6)."""
-    initialization: Literal["ntk", "mean_field", "mup"] = "ntk"
-    """Scale of the network: eq. 2 (ntk), eq. 37 (mean_field), or that with learning rates per layer which move
-    features alike at all widths (mup, Yang & Hu 2021)."""
-    optimizer: str = "adam"
-    """gd, adam (full-batch Adam), sign, lion, shampoo, the name of a class in torch.optim, or module:Class for one of
-    your own."""
-    lr: Positive = 1.0
-    """Learning rate η."""
-    lr_factors: tuple[Positive, ...] = ()
-    """Factors of the learning rate, one for each layer that is trained; 1 without it."""
-    batch: Size | None = None
-    """Points of each update, drawn without replacement until all were used; all of them without it."""
-    optimizer_options: dict[str, Any] = Field(default_factory=dict)
-    """Further options of the optimizer, such as {"betas": [0.9, 0.999]}."""
-    schedule: str | None = None
-    """Name of a class in torch.optim.lr_scheduler, such as StepLR, stepped after each update; or module:function, from
-    a step to the factor of η."""
-    schedule_options: dict[str, Any] = Field(default_factory=dict)
-    """Options of the schedule, such as {"step_size": 1, "gamma": 0.4}."""
-    weight_normalization: bool = False
-    """Whether W is kept at its expected initial Frobenius norm (App. F.4)."""
-    steps: Annotated[int, Field(ge=0)] = 10
-    """How many updates."""
-    record: Literal["log"] | tuple[Annotated[int, Field(ge=0)], ...] = "log"
-    """Steps to measure: a list, or "log" for 0, 1, 2, 5, 10, 20, 50, ... and the last."""
-    overlaps: tuple[tuple[int, int], ...] = ()
-    """Pairs (s, t) for which the overlaps of W_s with the update M_t = W_{t+1} − W_t are kept."""
-    kernels: tuple[Literal["ck", "ntk"], ...] = ()
-    """Kernels whose eigenvalues on the hold-out points are kept: ck, of the last hidden layer's features; ntk."""
-    protocol: Literal["equations", "published", "custom"] = DEFAULT
-    """Preset of five conventions: the paper's equations, or its published program."""
-    loss_factor: Positive = _DEFAULTS["loss_factor"]
-    """The loss is this over n times the squared error: 0.5 in the equations, 1 in the program."""
-    bias_correction: bool = _DEFAULTS["bias_correction"]
-    """Whether adam corrects the bias of its moments; eqs. 4-5 do not, the program does."""
-    epsilon: Annotated[float, Field(ge=0, allow_inf_nan=False)] = _DEFAULTS["epsilon"]
-    """ε of adam, which is added to √V; without bias correction it weighs 30 times more at first. 1e-20 is as none."""
-    feature_scale: Literal["model", "extra_sqrt_d"] = _DEFAULTS["feature_scale"]
-    """Hidden features in the readout: the network's own (eq. 6), or divided by √d once more."""
-    normalize_when: Literal["after_update", "before_forward"] = _DEFAULTS["normalize_when"]
-    """When weight normalisation acts, if it does."""
-    dtype: Literal["float32", "float64"] = "float32"
-    """Precision of training; eigenvalues and the readout are float64 always."""
-    precision: Literal["full", "bfloat16"] = "full"
-    """Of the two large products of a training step: as dtype, or rounded to bfloat16 for speed."""
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """Fixes teacher, data and initial weights, each through a stream of its own."""
-    numerics: Annotated[int, Field(ge=1)] = Field(default_factory=current_numerics)
-    """Version of what is computed, by default this spectail's; of a stored run, its own."""
-
     @classmethod
     def _sentence(cls, error: ValidationError) -> str:
         first = error.errors()[0]
         if first["loc"][:1] == ("record",) and first["type"] != "value_error":
-            return f'record={first["input"]!r} is not understood; expected steps that are whole numbers ≥ 0, or "log"'
+            return (
+                f"record={first['input']!r} is not understood; "
+                'expected steps that are whole numbers ≥ 0, or "log", or "ends"'
+            )
         return super()._sentence(error)
 
     @model_validator(mode="before")
@@ -151,13 +64,16 @@ class Experiment(Description):
         fields = {name: value for name, value in fields.items() if value is not None}
         protocol: Any = fields.get("protocol", DEFAULT)
         preset = _DEFAULTS if isinstance(protocol, list | dict) else PROTOCOLS.get(protocol, _DEFAULTS)
+        if "model" in fields or "dataset" in fields:
+            return {**{name: preset[name] for name in _OF_ADAM}, **cls.usual_of_network, **fields}
         return {**preset, **_with_layers(fields)}
 
     @model_validator(mode="after")
     def _name_the_protocol(self) -> Experiment:
-        """The preset's name where all five conventions are its own, else "custom"."""
+        """The preset's name where all conventions that act are its own, else "custom"."""
+        acting = CONVENTIONS if self.has_closed_form else _OF_ADAM
         for name, preset in PROTOCOLS.items():
-            if all(getattr(self, field) == value for field, value in preset.items()):
+            if all(getattr(self, field) == preset[field] for field in acting):
                 object.__setattr__(self, "protocol", name)
                 return self
         object.__setattr__(self, "protocol", "custom")
@@ -168,6 +84,23 @@ class Experiment(Description):
     def _known_activation(cls, value: str, info: Any) -> str:
         if not _names_an_object(info.field_name, value, "module:function") and value not in ACTIVATIONS:
             raise SettingError(unknown_name(info.field_name, value, ACTIVATIONS))
+        return value
+
+    @field_validator("images", mode="before")
+    @classmethod
+    def _number_or_all(cls, value: Any) -> Any:
+        if isinstance(value, str) and value != "all" and not value.isdecimal():
+            raise SettingError(f"images={value!r} is not understood; expected a whole number from 1, or all")
+        return int(value) if isinstance(value, str) and value != "all" else value
+
+    @field_validator("batch_norm", mode="before")
+    @classmethod
+    def _not_full(cls, value: Any) -> Any:
+        if value == "full":
+            raise SettingError(
+                "batch_norm='full' is not offered: statistics of all images at once need all activations at once; "
+                "a micro_batch of all images gives them, where there is memory for it"
+            )
         return value
 
     @field_validator("record", mode="before")
@@ -183,7 +116,8 @@ class Experiment(Description):
 
     @model_validator(mode="after")
     def _consistent(self) -> Experiment:
-        if self.record != "log":
+        _check_kind(self)
+        if not isinstance(self.record, str):
             if not self.record:
                 raise SettingError("record names no step to measure; expected at least one")
             if self.record[-1] > self.steps:
@@ -194,7 +128,8 @@ class Experiment(Description):
                     f"overlaps asks for (W_{s}, M_{t}), but the run has W_0 to W_{self.steps}"
                     + (f" and M_0 to M_{self.steps - 1}" if self.steps else " and no update")
                 )
-        _check_network(self)
+        if self.has_closed_form:
+            _check_student(self)
         if self.schedule is None and self.schedule_options:
             raise SettingError("schedule_options are given, but no schedule to use them")
         if "eps" in self.optimizer_options and self.epsilon != _DEFAULTS["epsilon"]:
@@ -205,6 +140,8 @@ class Experiment(Description):
     @property
     def recorded_steps(self) -> tuple[int, ...]:
         """The steps that are measured, ascending."""
+        if self.record == "ends":
+            return tuple(sorted({0, self.steps}))
         if self.record != "log":
             return self.record
         decades = range(len(str(self.steps)))
@@ -216,10 +153,27 @@ class Experiment(Description):
         """Every option of the optimizer, ε of adam among them."""
         return {**({"eps": self.epsilon} if self.optimizer == "adam" else {}), **self.optimizer_options}
 
+    @property
+    def has_closed_form(self) -> bool:
+        """Whether its gradients are known in closed form: those of a student on a teacher's data. Else autograd's."""
+        return self.model is None and self.dataset is None
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The names of the fields that say something of an experiment of this kind."""
+        of_others = {*OF_NETWORK} if self.has_closed_form else {*OF_TEACHER, *OF_STUDENT, *OF_BOTH}
+        return tuple(name for name in type(self).model_fields if name not in of_others)
+
     def _given(self) -> dict[str, Any]:
-        """As of any description; conventions only where no protocol says them."""
-        said = {"protocol"} if self.protocol == "custom" else set(CONVENTIONS)
-        return {name: value for name, value in super()._given().items() if name not in said}
+        """As of any description; conventions only where no protocol says them, and no number that is as usual."""
+        about = {"protocol"} if self.protocol == "custom" else set(CONVENTIONS)
+        usual = {} if self.has_closed_form else self.usual_of_network
+        given = {**super()._given(), **{name: getattr(self, name) for name in usual}}
+        return {
+            name: given[name]
+            for name in type(self).model_fields
+            if name in given and name not in about and (name not in usual or given[name] != usual[name])
+        }
 
     @property
     def title(self) -> str:
@@ -231,12 +185,30 @@ class Experiment(Description):
         options = self.effective_options if self.optimizer not in UPDATE_NAMES else self.optimizer_options
         words = ", ".join(f"{name}={value}" for name, value in options.items() if value not in (0, None, False))
         sizes = f"layers={'-'.join(map(str, self.layers))}" if self.layers else f"h={self.h}"
-        titled = ("optimizer", "optimizer_options", "lr", "n", "d", "h", "layers", "protocol", "seed", "numerics")
+        titled = (
+            "model",
+            "dataset",
+            "images",
+            "optimizer",
+            "optimizer_options",
+            "lr",
+            "n",
+            "d",
+            "h",
+            "layers",
+            "protocol",
+            "seed",
+            "numerics",
+        )
         aside = (*titled, *_NOT_IN_TITLES, *(CONVENTIONS if self.protocol != "custom" else ()))
-        usual = {name: field.default for name, field in type(self).model_fields.items() if name not in aside}
+        usual = {name: type(self).model_fields[name].default for name in self.said if name not in aside}
+        usual |= {name: value for name, value in self.usual_of_network.items() if name in usual}
         usual |= {"schedule_options": {}} | ({"train_layers": "hidden"} if self.layers else {})
         others = [f"{name}={getattr(self, name)}" for name, value in usual.items() if getattr(self, name) != value]
-        start = f"{self.optimizer}{words and f' ({words})'}, η={self.lr:g}, n={self.n}, d={self.d}, {sizes}"
+        update = f"{self.optimizer}{words and f' ({words})'}, η={self.lr:g}"
+        start = f"{update}, n={self.n}, d={self.d}, {sizes}"
+        if not self.has_closed_form:
+            start = f"{self.model} on {self.dataset}, {self.images} images, {update}"
         return ", ".join([start, *others, self.protocol, f"seed {self.seed}"])
 
     @property
@@ -250,11 +222,28 @@ class Experiment(Description):
 
     @property
     def canonical_json(self) -> str:
-        """As of any description; from the second numerics on with the effective options of the optimizer."""
-        if self.numerics == 1 or self.optimizer_options == self.effective_options:
-            return super().canonical_json
-        object_fields = {**dict(self), "optimizer_options": self.effective_options}
-        return type(self).model_construct(**object_fields).canonical_json
+        """As of any description, of its kind's fields; from the second numerics on with the optimizer's options."""
+        if self.numerics > 1 and self.optimizer_options != self.effective_options:
+            object_fields = {**dict(self), "optimizer_options": self.effective_options}
+            return type(self).model_construct(**object_fields).canonical_json
+        fields = {name: value for name, value in self.model_dump(mode="json").items() if name in self.said}
+        left_out = self.added_later
+        if not self.has_closed_form:  # as the first edition's trainings were written down
+            del fields["protocol"]
+            left_out = {**left_out, "optimizer_options": {}, "schedule": None, "schedule_options": {}}
+            fields |= {"images": None} if self.images == "all" else {}
+            fields |= {"record": None} if self.record == "ends" else {}
+        kept = {name: value for name, value in fields.items() if name not in left_out or value != left_out[name]}
+        return json.dumps(kept, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_stored(cls, fields: Mapping[str, Any]) -> Experiment:
+        """As of any description; of a network, `null` stands for all images, and for the first and the last step."""
+        if fields.get("model") is None and fields.get("dataset") is None:
+            return super().from_stored(fields)
+        words = {"images": "all", "record": "ends"}
+        words = {name: word for name, word in words.items() if name in fields and fields[name] is None}
+        return cls(**{"numerics": 1, **fields, **words})
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -279,8 +268,10 @@ class Experiment(Description):
         One hidden layer that alone is trained, one direction, isotropic inputs, all points at once.
         """
         names = ("layers", "train_layers", "directions", "covariance_power", "lr_factors", "batch")
-        return self.initialization != "mup" and all(
-            getattr(self, name) == type(self).model_fields[name].default for name in names
+        return (
+            self.has_closed_form
+            and self.initialization != "mup"
+            and all(getattr(self, name) == type(self).model_fields[name].default for name in names)
         )
 
     @property
@@ -290,8 +281,9 @@ class Experiment(Description):
 
     @property
     def problem_key(self) -> tuple[Any, ...]:
-        """Equal for experiments that have the same teacher, data and initial weights."""
-        return tuple(getattr(self, name) for name in PROBLEM_FIELDS)
+        """Equal for experiments that have the same data and initial weights."""
+        names = PROBLEM_FIELDS if self.has_closed_form else ("model", "dataset", "images", "dtype", "seed")
+        return tuple(getattr(self, name) for name in names)
 
     def replace(self, **changes: Any) -> Experiment:
         """A copy with some fields changed, validated anew.
@@ -330,7 +322,26 @@ def _with_layers(fields: dict[str, Any]) -> dict[str, Any]:
     return {**fields, "layers": ()} if len(layers) == 1 else {"train_layers": "hidden", **fields}
 
 
-def _check_network(e: Experiment) -> None:
+def _check_kind(e: Experiment) -> None:
+    """See that no field is given that says nothing of an experiment of this kind, and that a network has its data."""
+    if e.has_closed_form:
+        wrong = [name for name in OF_NETWORK if getattr(e, name) is not None]
+        if wrong:
+            raise SettingError(f"{wrong[0]}={getattr(e, wrong[0])!r} is of networks; give model and dataset too")
+        return
+    if e.model is None or e.dataset is None:
+        given, lacking = ("dataset", "model") if e.model is None else ("model", "dataset")
+        raise SettingError(f"{given}={getattr(e, given)!r} is given, and no {lacking}; expected both, or none of them")
+    for name in (*OF_TEACHER, *OF_STUDENT, *OF_BOTH):
+        if getattr(e, name) != type(e).model_fields[name].default:
+            raise SettingError(
+                f"{name}={getattr(e, name)!r:.80} is of students of a teacher; leave it out beside model={e.model!r}"
+            )
+    if ":" in e.model:
+        _names_an_object("model", e.model, "module:factory")
+
+
+def _check_student(e: Experiment) -> None:
     """See that fields of deeper students, of several directions and of batches suit each other."""
     deeper = e.layers or e.train_layers != "first"
     if deeper and e.weight_normalization:
@@ -379,6 +390,9 @@ def _check_torch_names(experiment: Experiment) -> None:
     )
 
 
+_OF_ADAM = ("bias_correction", "epsilon")
+"""The conventions of a protocol that act on any network."""
+
 _NOT_IN_TITLES = ("n_test", "n_test_large", "steps", "record", "overlaps", "kernels")
 
 UPDATE_NAMES = ("gd", "adam", "sign")
@@ -391,6 +405,15 @@ PROBLEM_FIELDS = (
 """What fixes the teacher, the data and the initial weights."""
 
 
+def described_in(run: xr.Dataset) -> str:
+    """The experiment of a run in JSON, as it is stored: a training of a network has it under another name.
+
+    Raises:
+        KeyError: it has none.
+    """
+    return str(run.attrs["training" if "training" in run.attrs else "experiment"])
+
+
 def experiment_of(run: xr.Dataset) -> Experiment:
     """The experiment that a run's Dataset came from.
 
@@ -398,7 +421,7 @@ def experiment_of(run: xr.Dataset) -> Experiment:
         ValueError: the Dataset carries no valid experiment.
     """
     try:
-        fields = json.loads(run.attrs["experiment"])
+        fields = json.loads(described_in(run))
     except (KeyError, TypeError, ValueError):
         raise SettingError("the data set carries no experiment, so it is not a run of spectail") from None
     return Experiment.from_stored(fields)

@@ -1,6 +1,6 @@
 """On what a run was computed: what its bits depend on beside its experiment.
 
-Not here: the versions of packages, and the device (two_layer/run.py).
+Not here: the versions of packages, and the device (run.py).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import hashlib
 import io
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 State = dict[str, Any]
 """Tensors, numbers, text, lists and dictionaries of these."""
@@ -25,6 +25,17 @@ _EDITION = b"spectail checkpoint 1\n"
 
 class Suspended(Exception):  # noqa: N818 - it says what happened
     """A run was left at a step whose state is kept."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """Keeps the state of a run, and gives it back; see `ResumeState`."""
+
+    def load(self) -> State | None:
+        """The state that was kept, or None."""
+
+    def save_if_due(self, state: Callable[[], State]) -> None:
+        """Keep the state, if it is time to."""
 
 
 class ResumeState:
@@ -95,13 +106,13 @@ def is_whole(content: bytes) -> bool:
 
 
 def from_bytes(content: bytes) -> State | None:
-    """The state in the content of its file, or None where it is damaged, of another edition or of another kind."""
+    """The state in the content of its file, or None where it is damaged, of another edition or of another kind.
+
+    Those of networks that the first edition trained had no hash; they are read for one release.
+    """
+    if content.startswith(b"PK"):
+        return _load(content)
     return _load(content[len(_EDITION) + 32 :]) if is_whole(content) else None
-
-
-def from_first_edition(content: bytes) -> State | None:
-    """The state of a training of the first edition, whose file had no hash; None where it is none. For one release."""
-    return _load(content)
 
 
 def _load(content: bytes) -> State | None:

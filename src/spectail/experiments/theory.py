@@ -121,7 +121,9 @@ def predict_one_step(experiment: Experiment) -> OneStepPrediction:
     (True, 0.49)
     """
     if not has_prediction(experiment):
-        raise SettingError("deeper students, several directions and inputs with a covariance have no prediction")
+        raise SettingError(
+            "networks, deeper students, several directions and inputs with a covariance have no prediction"
+        )
     e = experiment
     mup = e.initialization == "mup"
     batch, scale = e.batch or e.n, "mean_field" if mup else e.initialization
@@ -136,7 +138,8 @@ def predict_one_step(experiment: Experiment) -> OneStepPrediction:
 def has_prediction(experiment: Experiment) -> bool:
     """Whether theory says what the first update of a student like this does, given an optimizer that it knows."""
     e = experiment
-    return not e.layers and e.directions == 1 and e.combination == "sum" and e.covariance_power == 0
+    plain = e.has_closed_form and not e.layers
+    return plain and e.directions == 1 and e.combination == "sum" and e.covariance_power == 0
 
 
 def caveat(experiment: Experiment) -> str:

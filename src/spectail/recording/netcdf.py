@@ -20,6 +20,7 @@ from spectail.files import check_writable, write_whole
 from spectail.hdf5.reader import HDF5_LOCK, UnreadableError, contents
 from spectail.hdf5.seal import is_sealed, seal
 from spectail.recording.layout import RUN_MARK, without_labels
+from spectail.recording.quantities import select
 
 
 def write_netcdf(dataset: xr.Dataset, path: Path) -> Path:
@@ -146,14 +147,16 @@ def _attributes(stored: Mapping[str, Any]) -> dict[str, Any]:
 def checksum(run: xr.Dataset) -> str:
     """A hash of what a run found: every variable and coordinate, the experiment, and whether it diverged.
 
-    Equal for equal results, bit for bit, on whatever machine and however long they took: wall time,
+    Equal for equal results, bit for bit, on whatever machine and however long they took: wall time, clocks,
     device and versions are not part of it.
 
     Returns:
         64 hexadecimal digits (SHA-256).
     """
-    run, digest = without_labels(run), hashlib.sha256()
-    about = (run.attrs.get("experiment", ""), int(run.attrs.get("diverged_at", -1)))
+    digest = hashlib.sha256()
+    run = run.drop_vars(_CLOCKS, errors="ignore") if "training" in run.attrs else without_labels(run)
+    described = run.attrs.get("training", run.attrs.get("experiment", ""))
+    about = (str(described), int(run.attrs.get("diverged_at", -1)))
     digest.update(json.dumps(about).encode())
     for name in sorted(str(name) for name in run.variables):
         variable = run.variables[name]
@@ -165,8 +168,11 @@ def checksum(run: xr.Dataset) -> str:
     return digest.hexdigest()
 
 
+_CLOCKS = tuple(q.name for q in select("clock"))
+
+
 def with_checksum(run: xr.Dataset) -> xr.Dataset:
-    """A two-layer run that says the checksum of what is in it."""
+    """A run that says the checksum of what is in it."""
     return run.assign_attrs(checksum=checksum(run))
 
 

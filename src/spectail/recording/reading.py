@@ -156,6 +156,8 @@ def _checked(recording: xr.Dataset, path: Path) -> xr.Dataset:
     over = {q.name: OVER[q.of] for q in select(*OVER) if q.name in recording.variables or q.name in needed}
     _check_variables(recording, path, "a recording", over | {"step": ("step",), "matrix": ("matrix",)})
     _check_values(recording, path)
+    if "training" in recording.attrs and recording.attrs.get("checksum", "") not in ("", checksum(recording)):
+        raise StoreError(f"{path} is damaged: its content does not have the checksum that it was written with")
     return recording.set_coords([q.name for q in select("matrix", "null") if q.name in recording])
 
 

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ import xarray as xr
 from pydantic import Field, TypeAdapter
 
 from spectail.experiments.description import NUMERICS, key_of_json
-from spectail.experiments.experiment import Experiment
+from spectail.experiments.experiment import Experiment, described_in
 from spectail.files import write_content
 from spectail.recording.layout import BESIDE_STEPS, beside
 from spectail.recording.quantities import stored_in_runs, stored_in_some_runs
@@ -36,6 +36,8 @@ class Entry:
         scalars: a value a step, by name, or a list of one a layer; with the nulls of KTA, which older runs lack.
         wall_time: of the run, seconds.
         diverged_at: the step at which it stopped being finite, or None.
+        matrices: names of a network's, whose phases alone are summed up.
+        images_sha256: of its images.
     """
 
     key: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
@@ -48,36 +50,52 @@ class Entry:
     scalars: dict[str, list[Any]]
     wall_time: float
     diverged_at: int | None
+    matrices: list[str] = field(default_factory=list)
+    images_sha256: str = ""
 
     @classmethod
     def of(cls, run: xr.Dataset, path: Path) -> Entry:
         """Describe a run and the file that holds it."""
         diverged_at = run.attrs.get("diverged_at")
         names = [q.name for q in (*stored_in_runs(), *stored_in_some_runs()) if q.name in run]
+        of_network = run.attrs["of"] == "training" if "of" in run.attrs else False
+        names = ["phase"] if of_network else names
         scalars = {name: run[name].values.tolist() for name in sorted(names)}
         nulls = {name: beside(run, name) for name in BESIDE_STEPS}
         return cls(
-            key=key_of_json(run.attrs["experiment"]),
+            key=key_of_json(described_in(run)),
             size=path.stat().st_size,
             sha256=file_hash(path),
-            checksum=str(run.attrs["checksum"]),
-            experiment=json.loads(run.attrs["experiment"]),
+            checksum=str(run.attrs.get("checksum", "")),  # networks of the first edition have none
+            experiment=json.loads(described_in(run)),
             steps=[int(step) for step in run.step.values],
             eigenvalues=run.sizes["index"],
             scalars=scalars | {name: values.tolist() for name, values in nulls.items() if values is not None},
             wall_time=float(run.attrs.get("wall_time", 0.0)),
             diverged_at=None if diverged_at is None else int(diverged_at),
+            matrices=[str(name) for name in run["matrix"].values] if of_network else [],
+            images_sha256=str(run.attrs.get("images_sha256", "")),
         )
 
     @property
     def layers(self) -> int:
         """How many matrices were measured."""
+        if self.matrices:
+            return len(self.matrices)
         return len(self.experiment.get("layers", ())) or 1
+
+    @property
+    def numerics(self) -> int:
+        """The version of what was computed."""
+        return int(self.experiment.get("numerics", 1))
 
     @cached_property
     def fields(self) -> dict[str, Any]:
         """All fields of the experiment, by name; those that its file leaves out had no other value then."""
-        return dict(sorted({**Experiment.added_later, **self.experiment}.items()))
+        if not self.matrices or self.numerics > NUMERICS:
+            return dict(sorted({**Experiment.added_later, **self.experiment}.items()))
+        experiment = Experiment.from_stored(self.experiment)
+        return {name: value for name, value in experiment.model_dump(mode="json").items() if name in experiment.said}
 
     def same_as(self, other: Entry) -> bool:
         """Whether two entries say the same; NaN is like NaN, and a scalar that only one has does not count."""
@@ -142,11 +160,10 @@ def _checked(line: bytes) -> Entry:
     entry = _ENTRY.validate_json(line)
     if any(len(values) != len(entry.steps) for values in entry.scalars.values()):
         raise ValueError("a scalar does not have a value a step")
-    numerics = entry.fields["numerics"]
-    if not isinstance(numerics, int):
+    if not isinstance(entry.experiment.get("numerics", 1), int):
         raise ValueError("its numerics are no number")
-    if numerics <= NUMERICS:  # the fields of a later spectail are not known
-        Experiment(**entry.experiment)
+    if entry.numerics <= NUMERICS:  # the fields of a later spectail are not known
+        Experiment.from_stored(entry.experiment)
     return entry
 
 

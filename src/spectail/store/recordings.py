@@ -38,7 +38,18 @@ def recordings_in_one(folder: Path) -> xr.Dataset | None:
     if runs := [name for name, one in recordings.items() if "matrix" not in one.dims]:
         hint = hint_above(folder) or ", outside a folder runs; expected a store"
         raise StoreError(f"{folder} holds two-layer runs, such as {runs[0]}.nc{hint}")
-    names = xr.Variable("recording", list(recordings))
+    in_one = concatenated(recordings, "recording")
+    return in_one.assign({name: one.fillna("") for name, one in in_one.data_vars.items() if one.dtype == object})
+
+
+def concatenated(recordings: Mapping[str, xr.Dataset], dimension: str) -> xr.Dataset:
+    """Recordings along a new dimension of their names; what one lacks that another has, is NaN.
+
+    Args:
+        recordings: by name.
+        dimension: what it is called.
+    """
+    names = xr.Variable(dimension, list(recordings))
     places = {str(dim) for one in recordings.values() for dim in one.dims if dim not in one.coords}
     padded = [
         one.assign_coords({dim: range(one.sizes[dim]) for dim in places & {*one.dims}}) for one in recordings.values()
@@ -47,8 +58,7 @@ def recordings_in_one(folder: Path) -> xr.Dataset | None:
         padded, names, join="outer", combine_attrs="drop_conflicts", data_vars="all", coords="minimal",
         compat="override",
     )  # fmt: skip
-    in_one = in_one.drop_vars(places)
-    return in_one.assign({name: one.fillna("") for name, one in in_one.data_vars.items() if one.dtype == object})
+    return in_one.drop_vars(places)
 
 
 def warn_of_unreadable(files: Mapping[Path, Exception]) -> None:

@@ -24,6 +24,7 @@ from spectail.recording.layout import BESIDE_STEPS, dims_in_run
 from spectail.recording.quantities import Quantity, quantity, stored_in_runs, stored_in_some_runs
 from spectail.recording.reading import load_recording
 from spectail.store.manifest import Entry
+from spectail.store.network_results import network_rows, networks_in_one
 from spectail.store.recordings import recordings_in_one, warn_of_unreadable
 from spectail.store.store import Store, hint_above
 from spectail.store.varying import axes_of, plain_fields
@@ -37,7 +38,7 @@ def load_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
     """Every run of a folder in one Dataset, read whole: what `lazy_results` gives, with the eigenvalues in memory.
 
     Args:
-        path: as for `lazy_results`; or a folder of recordings of models: monitors, series, trainings, analyses.
+        path: as for `lazy_results`; or a folder of recordings of models: monitors, series, analyses.
         select: as for `lazy_results`.
 
     Returns:
@@ -58,7 +59,7 @@ def load_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
     >>> results.eigenvalues.dims, results.eigenvalues.shape
     (('lr', 'step', 'index'), (2, 2, 20))
     """
-    if select is None and not Store(path).runs.is_dir() and (recordings := recordings_in_one(Path(path))) is not None:
+    if select is None and not Store(path).has_runs and (recordings := recordings_in_one(Path(path))) is not None:
         return recordings
     return lazy_results(path, select).load()
 
@@ -67,11 +68,11 @@ def lazy_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
     """Every run of a folder in one Dataset, with what varies between them as dimensions.
 
     Scalars are there at once, from the folder's manifest; `eigenvalues` are read from the files when
-    they are used, those that are asked for. A field that goes with another, as n with d where
-    n = 2d, is a coordinate along it. Cells without a run hold NaN, 0 (whole numbers: then NaN), or "".
+    they are used, those that are asked for. Runs of networks are read whole. A field that goes with another, as n with
+    d where n = 2d, is a coordinate along it. Cells without a run hold NaN, 0 (whole numbers: then NaN), or "".
 
     Args:
-        path: the folder; it has a folder `runs`.
+        path: the folder; it has a folder `runs`, or `trainings` of networks.
         select: only these runs: experiments, or values of fields such as {"optimizer": "adam",
             "seed": [0, 1]}.
 
@@ -79,13 +80,14 @@ def lazy_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
         variables of a run (`spectail.quantities()`) over the axes and `step`, and KTA's nulls where runs have them;
         where some have several hidden layers, over `matrix` too, with NaN or "" past the layers of the others;
         `eigenvalues` over the axes, `step` and `index`, ascending, with NaN behind the spectrum of a
-        smaller matrix; `wall_time`, `diverged_at` (−1 where it did not) and `key` over the axes.
+        smaller matrix; `wall_time`, `diverged_at` (−1 where it did not) and `key` over the axes. Of networks, what
+        their files hold over the axes, `step` and `matrix`, with loss and accuracy over `update`.
         Attributes: the fields that all runs share.
 
     Raises:
         FileNotFoundError: the folder has no runs, or none is selected.
-        StoreError: the runs are too far from a grid; take `results_frame` or a selection. Or they are of a newer
-            spectail's numerics, or of several versions' numerics.
+        StoreError: the runs are too far from a grid; take `results_frame` or a selection. Or they are of students and
+            of networks, of a newer spectail's numerics, or of several versions' numerics.
 
     >>> import tempfile
     >>> from spectail import sweep
@@ -97,7 +99,7 @@ def lazy_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
     >>> results.attrs["runs"], last.shape
     (1, (20,))
     """
-    store, entries = _entries(path, select)
+    store, entries = _of_one_kind(path, select)
     fields = [plain_fields(entry.fields) for entry in entries]
     shared = {name: fields[0][name] for name in fields[0] if all(f[name] == fields[0][name] for f in fields)}
     axes, along = axes_of([{k: v for k, v in f.items() if k not in shared} for f in fields])
@@ -109,6 +111,9 @@ def lazy_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
             f"{len(entries)} runs do not fill the grid {grid}; give `select`, such as "
             "{'optimizer': 'adam'}, or take spectail.results_frame"
         )
+    if entries[0].matrices:
+        in_one = networks_in_one(_files(store, entries), fields, axes, along)
+        return in_one.assign_attrs({**shared, "runs": len(entries)})
     places = [tuple(axes[name].index(f[name]) for name in axes) for f in fields]
     variables = _scalars(entries, places, shape, steps, tuple(axes))
     lazy = _Spectra(store, entries, places, shape, steps)
@@ -140,12 +145,12 @@ def results_frame(path: str | os.PathLike[str], select: Selection = None) -> pd.
 
     Returns:
         the fields that vary between the runs, `step`, every scalar, and the run's `key`; where some have several hidden
-        layers, a row for each, named in `matrix`;
+        layers, and of networks, a row for each, named in `matrix`;
         `attrs` holds the fields that all runs share.
 
     Raises:
         FileNotFoundError: the folder has no runs, or none is selected.
-        StoreError: they are of a newer spectail's numerics, or of several versions' numerics.
+        StoreError: they are of students and of networks, of a newer spectail's numerics, or of several versions'.
 
     >>> import tempfile
     >>> from spectail import sweep
@@ -156,9 +161,13 @@ def results_frame(path: str | os.PathLike[str], select: Selection = None) -> pd.
     >>> len(frame), "lr" in frame, frame.attrs["h"]
     (4, True, 30)
     """
-    _, entries = _entries(path, select)
+    store, entries = _of_one_kind(path, select)
     fields = [plain_fields(entry.fields) for entry in entries]
     shared = {name: fields[0][name] for name in fields[0] if all(f[name] == fields[0][name] for f in fields)}
+    if entries[0].matrices:
+        rows = network_rows(_files(store, entries), fields, [name for name in fields[0] if name not in shared])
+        rows.attrs = shared
+        return rows
     lengths = [len(entry.steps) * entry.layers for entry in entries]
     columns: dict[str, Any] = {
         name: np.repeat(np.array([f[name] for f in fields], dtype=None if _numeric(fields, name) else object), lengths)
@@ -256,28 +265,25 @@ def runs_of(path: str | os.PathLike[str]) -> list[Entry]:
 def _entries(path: str | os.PathLike[str], select: Selection) -> tuple[Store, list[Entry]]:
     """The manifest's entries of the runs that are there, with those added that it did not have."""
     store = Store(path)
-    if not store.runs.is_dir():
+    if not store.has_runs:
         raise FileNotFoundError(f"{path} holds no results: it has no folder runs{hint_above(Path(path))}")
     known = store.manifest.read()
     entries = []
     unreadable: dict[Path, Exception] = {}
-    for file in sorted(os.scandir(store.runs), key=lambda file: file.name):
-        key, ending = os.path.splitext(file.name)
-        if ending != ".nc" or key.startswith("."):
-            continue
-        entry = known.get(key)
+    for file in store.files():
+        entry = known.get(file.stem)
         if entry is None or file.stat().st_size != entry.size:
             try:
-                entry = _read_anew(store, Path(file.path))
+                entry = _read_anew(store, file)
             except (StoreError, OSError) as error:  # a sweep sets it aside and computes it again
-                unreadable[Path(file.path)] = error
+                unreadable[file] = error
                 continue
         entries.append(entry)
     warn_of_unreadable(unreadable)
     selected = _chosen(entries, select)
     if not selected:
         raise FileNotFoundError(f"{path} holds {len(entries)} runs, none of them among those asked for")
-    numerics = sorted({entry.fields["numerics"] for entry in selected})
+    numerics = sorted({entry.numerics for entry in selected})
     if len(numerics) > 1:
         held = " and ".join(map(str, numerics))
         raise StoreError(f"{path} holds runs of numerics {held}, which are not mixed: give select={{'numerics': …}}")
@@ -288,8 +294,26 @@ def _entries(path: str | os.PathLike[str], select: Selection) -> tuple[Store, li
     return store, selected
 
 
+def _of_one_kind(path: str | os.PathLike[str], select: Selection) -> tuple[Store, list[Entry]]:
+    """As `_entries`, of students or of networks alone."""
+    store, entries = _entries(path, select)
+    if len({bool(entry.matrices) for entry in entries}) > 1:
+        raise StoreError(
+            f"{path} holds runs of students and of networks, which are not mixed: "
+            "give select={'model': None}, or {'model': 'NAME'}"
+        )
+    return store, entries
+
+
+def _files(store: Store, entries: Iterable[Entry]) -> list[Path]:
+    return [store.trainings / f"{entry.key}.nc" for entry in entries]
+
+
 def _read_anew(store: Store, path: Path) -> Entry:
-    entry = Entry.of(load_recording(path), path)
+    try:
+        entry = Entry.of(load_recording(path), path)
+    except KeyError:
+        raise StoreError(f"{path} is not the run of an experiment") from None
     with suppress(OSError):  # a folder to read only
         store.manifest.add(entry)
     return entry
@@ -305,7 +329,7 @@ def _chosen(entries: list[Entry], select: Selection) -> list[Entry]:
         if name not in Experiment.model_fields:
             raise StoreError(unknown_name("select", name, Experiment.model_fields))
     allowed = {name: value if isinstance(value, list | tuple | set) else [value] for name, value in select.items()}
-    return [entry for entry in entries if all(entry.fields[name] in values for name, values in allowed.items())]
+    return [entry for entry in entries if all(entry.fields.get(name) in values for name, values in allowed.items())]
 
 
 def _structured(name: str, value: Any) -> Any:

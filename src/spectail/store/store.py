@@ -16,11 +16,10 @@ import xarray as xr
 
 from spectail.errors import NewerVersionError, StoreError
 from spectail.experiments.description import key_of_json
-from spectail.experiments.experiment import Experiment, experiment_of
+from spectail.experiments.experiment import Experiment, described_in, experiment_of
 from spectail.experiments.resume import SECONDS, ResumeState
 from spectail.files import write_content
-from spectail.recording.layout import without_labels
-from spectail.recording.netcdf import need_netcdf, with_checksum, write_netcdf
+from spectail.recording.netcdf import need_netcdf, save_recording, with_checksum
 from spectail.recording.reading import load_recording
 from spectail.store.locks import shared_lock
 from spectail.store.manifest import Entry, Manifest
@@ -41,12 +40,14 @@ _RENAMED = {
 class Store:
     """A folder of runs, each found again by its experiment.
 
-    The runs lie in `root/runs`, the states of unfinished long ones in `root/checkpoints`, and
+    The runs of students lie in `root/runs`, those of networks in `root/trainings`, the states of unfinished long ones
+    in `root/checkpoints` and beside the networks', and
     `root/manifest.jsonl` sums up the runs; it can be removed, and is made again from them.
 
     Args:
         root: the folder.
         state_seconds: between two times that the state of a run is kept.
+        data: where the images of networks are, as for `simulate`.
         checkpoint_seconds: the old name of it, for one release.
 
     >>> from spectail import simulate
@@ -59,18 +60,26 @@ class Store:
     """
 
     def __init__(
-        self, root: str | os.PathLike[str], state_seconds: float = SECONDS, *, checkpoint_seconds: float | None = None
+        self,
+        root: str | os.PathLike[str],
+        state_seconds: float = SECONDS,
+        *,
+        data: str | os.PathLike[str] | None = None,
+        checkpoint_seconds: float | None = None,
     ) -> None:
         if checkpoint_seconds is not None:
             warnings.warn("Store(checkpoint_seconds=…) is now Store(state_seconds=…)", DeprecationWarning, stacklevel=2)
             state_seconds = checkpoint_seconds
         self.root = Path(root)
         self.state_seconds = state_seconds
+        self.data = None if data is None else Path(data)
         self.manifest = Manifest(self.root / "manifest.jsonl")
         self.runs = self.root / "runs"
+        self.trainings = self.root / "trainings"
         self.states = self.root / "checkpoints"
         self.run_locks = self.root / ".claims"
         self.write_lock = self.root / ".writing"
+        self._digests: dict[tuple[object, ...], str] = {}
 
     if not TYPE_CHECKING:
 
@@ -83,24 +92,40 @@ class Store:
 
     def path(self, experiment: Experiment) -> Path:
         """Where the run of an experiment is, or would be."""
-        return self.runs / f"{experiment.key}.nc"
+        return self._folder(experiment) / f"{experiment.key}.nc"
+
+    def _folder(self, experiment: Experiment) -> Path:
+        return self.runs if experiment.has_closed_form else self.trainings
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether there is a folder of runs, be it empty."""
+        return self.runs.is_dir() or self.trainings.is_dir()
+
+    def files(self) -> list[Path]:
+        """The files of all runs, by key within each folder."""
+        return [path for folder in (self.runs, self.trainings) for path in sorted(folder.glob("[!.]*.nc"))]
 
     def __contains__(self, experiment: Experiment) -> bool:
         return self.path(experiment).exists()
 
-    def check_writable(self) -> None:
+    def check_writable(self, experiments: Iterable[Experiment] = ()) -> None:
         """See that runs can be written, before hours are spent on computing one.
+
+        Args:
+            experiments: whose runs they are; students' by default.
 
         Raises:
             OSError: they cannot; one sentence says where and why.
         """
-        try:
-            need_netcdf(self.runs)
-            self.runs.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.runs) as file:
-                file.write(bytes(4096))
-        except OSError as error:
-            raise _cannot_write(self.runs, error) from None
+        for folder in {self._folder(experiment) for experiment in experiments} or {self.runs}:
+            try:
+                need_netcdf(folder)
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder) as file:
+                    file.write(bytes(4096))
+            except OSError as error:
+                raise _cannot_write(folder, error) from None
 
     def get(self, experiment: Experiment) -> xr.Dataset | None:
         """The stored run of an experiment, or None.
@@ -117,16 +142,49 @@ class Store:
         need_netcdf(path)
         try:
             run = load_recording(path)
-            if key_of_json(run.attrs["experiment"]) == experiment.key:
+            if key_of_json(described_in(run)) == experiment.key:
                 return run
             reason = f"{path} holds the run of another experiment"
         except NewerVersionError:
             raise
+        except KeyError:
+            reason = f"{path} is not the run of an experiment"
         except ValueError as error:
             reason = str(error)
+        self._set_aside(path, reason)
+        return None
+
+    def _set_aside(self, path: Path, reason: str) -> None:
         aside = _free_name(path)
         path.replace(aside)
-        warnings.warn(f"{reason}; it was set aside as {aside.name} and is computed again", stacklevel=2)
+        warnings.warn(f"{reason}; it was set aside as {aside.name} and is computed again", stacklevel=3)
+
+    def has_images_of(self, experiment: Experiment, digest: str) -> bool:
+        """Whether a stored run of a network saw the images that are there now under their name.
+
+        Args:
+            experiment: of the run.
+            digest: of its images.
+
+        Raises:
+            SourceError: the images are not there.
+        """
+        if experiment.has_closed_form:
+            return True
+        from spectail.experiments.deep.run import images_digest
+
+        e = experiment
+        known = (e.dataset, e.images, None if e.images == "all" else e.seed)
+        if known not in self._digests:
+            self._digests[known] = images_digest(e, self.data)
+        return self._digests[known] == digest
+
+    def _get_of_these_images(self, experiment: Experiment) -> xr.Dataset | None:
+        run = self.get(experiment)
+        if run is None or self.has_images_of(experiment, str(run.attrs.get("images_sha256", ""))):
+            return run
+        path = self.path(experiment)
+        self._set_aside(path, f"{path} is of other images than dataset={experiment.dataset!r} has now")
         return None
 
     def put(self, run: xr.Dataset) -> Path:
@@ -139,10 +197,10 @@ class Store:
         self.root.mkdir(parents=True, exist_ok=True)
         try:
             with shared_lock(self.write_lock):
-                path = write_netcdf(without_labels(run), self.path(experiment))
+                path = save_recording(run, self.path(experiment))
                 self.manifest.add(Entry.of(run, path))
         except OSError as error:
-            raise _cannot_write(self.runs, error) from None
+            raise _cannot_write(self._folder(experiment), error) from None
         self.state_path(experiment).unlink(missing_ok=True)
         return path
 
@@ -157,9 +215,9 @@ class Store:
         entries, lacking = self.manifest.read(), []
         for experiment in experiments:
             entry, path = entries.get(experiment.key), self.path(experiment)
-            if entry is not None and entry.describes(path):
+            if entry is not None and entry.describes(path) and self.has_images_of(experiment, entry.images_sha256):
                 continue
-            run = self.get(experiment)
+            run = self._get_of_these_images(experiment)
             if run is None:
                 lacking.append(experiment)
             else:
@@ -170,7 +228,7 @@ class Store:
     def _check_numerics(self, lacking: Iterable[Experiment]) -> None:
         """See that runs to be computed would not lie beside those of another version's numerics."""
         ours = {experiment.numerics for experiment in lacking}
-        others = {entry.fields["numerics"] for entry in self.manifest.read().values()} - ours if ours else ()
+        others = {entry.numerics for entry in self.manifest.read().values()} - ours if ours else ()
         if others:
             raise StoreError(
                 f"{self.root} holds runs of numerics {min(others)}, and numerics {max(ours)} is to be computed; "
@@ -178,8 +236,10 @@ class Store:
             )
 
     def state_path(self, experiment: Experiment) -> Path:
-        """Where the state of an unfinished run is, or would be."""
-        return self.states / f"{experiment.key}.ckpt"
+        """Where the state of an unfinished run is, or would be; of a network where the first edition had it."""
+        if experiment.has_closed_form:
+            return self.states / f"{experiment.key}.ckpt"
+        return self.trainings / f"{experiment.key}.state"
 
     def read_state(self, experiment: Experiment) -> bytes | None:
         """The state of an unfinished run, as bytes, or None."""
@@ -193,7 +253,7 @@ class Store:
             with shared_lock(self.write_lock):
                 write_content(self.state_path(experiment), content)
         except OSError as error:
-            raise _cannot_write(self.states, error) from None
+            raise _cannot_write(self.state_path(experiment).parent, error) from None
 
     def resume_state(self, experiment: Experiment, stopping: Callable[[], bool] = lambda: False) -> ResumeState:
         """Keeps the state of a long run here while `simulate` computes it; `stopping` as for `ResumeState`."""
@@ -218,8 +278,9 @@ class Store:
 
         Raises:
             StoreError: runs of another version's numerics are here.
+            SourceError: the images of a network are not there.
         """
-        run = self.get(experiment)
+        run = self._get_of_these_images(experiment)
         if run is not None:
             return run, True
         self._check_numerics([experiment])
@@ -246,7 +307,7 @@ def _free_name(path: Path) -> Path:
 
 
 def hint_above(folder: Path) -> str:
-    """The end of a sentence for who named the folder `runs` itself, rather than the one that it lies in.
+    """The end of a sentence for who named the folder `runs`, or `trainings`, itself, rather than the one that it lies in.
 
     >>> with tempfile.TemporaryDirectory() as root:
     ...     Store(root).runs.mkdir()
@@ -255,5 +316,7 @@ def hint_above(folder: Path) -> str:
     (True, '')
     """
     whole = folder if folder.name else folder.resolve()  # "." has no name
-    is_of_store = whole.name == Store(whole.parent).runs.name and any(whole.glob("*.nc"))
+    is_of_store = whole.name in (Store(whole.parent).runs.name, Store(whole.parent).trainings.name) and any(
+        whole.glob("*.nc")
+    )
     return f"; did you mean {whole.parent}?" if is_of_store else ""

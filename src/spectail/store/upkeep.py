@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import xarray as xr
+
 from spectail.errors import StoreError
 from spectail.experiments.description import key_of_json
-from spectail.experiments.experiment import experiment_of
-from spectail.experiments.resume import is_whole
+from spectail.experiments.experiment import described_in, experiment_of
+from spectail.experiments.resume import from_bytes
 from spectail.files import PART
 from spectail.recording.reading import load_recording
 from spectail.store.locks import exclusive_lock
@@ -48,14 +50,14 @@ def check(store: Store, beside: Iterable[Path] = ()) -> list[Defect]:
         FileNotFoundError: the folder holds no runs.
         OSError: the manifest cannot be written.
     """
-    if not store.runs.is_dir():
+    if not store.has_runs:
         raise FileNotFoundError(f"{store.root} is not a store: it has no folder runs{hint_above(store.root)}")
     defects, entries, known = [], [], store.manifest.read()
     outdated = 0
-    for path in sorted(store.runs.glob("*.nc")):
+    for path in store.files():
         try:
             run = load_recording(path)
-            key = key_of_json(run.attrs["experiment"])
+            key = _key_of(run, path)
             if key != path.stem:
                 raise StoreError(f"{path} holds the run of another experiment, {key}")
         except (StoreError, OSError) as error:
@@ -69,7 +71,8 @@ def check(store: Store, beside: Iterable[Path] = ()) -> list[Defect]:
         elif not known[path.stem].same_as(entry):
             defects.append(Defect(path, f"{path} was not as the manifest said; it says so now", False))
     gone = sorted(known.keys() - {entry.key for entry in entries})
-    defects += [_gone(store, key) for key in gone if not (store.runs / f"{key}.nc").exists()]
+    there = {path.stem for path in store.files()}
+    defects += [_gone(store, known[key]) for key in gone if key not in there]
     if gone or any(not defect.harmful for defect in defects):
         store.manifest.replace(entries)
     if outdated:
@@ -77,8 +80,9 @@ def check(store: Store, beside: Iterable[Path] = ()) -> list[Defect]:
         defects.append(Defect(store.runs, sentence, False))
     defects += [Defect(path, what, False) for path, what in leftovers(store, beside)]
     defects += [
-        Defect(path, f"{path} was set aside, since it could not be read as a run", False)
-        for path in sorted(store.runs.glob("*.set-aside-*"))
+        Defect(path, f"{path} was set aside, since it could not be read as a run, or is of other images", False)
+        for folder in (store.runs, store.trainings)
+        for path in sorted(folder.glob("*.set-aside-*"))
     ]
     return sorted(defects, key=lambda defect: not defect.harmful)
 
@@ -87,10 +91,12 @@ def leftovers(store: Store, beside: Iterable[Path] = ()) -> Iterator[tuple[Path,
     """Files that are provably of no use: cut off while written, or the state of a finished run."""
     for path in _parts(store, beside):
         yield path, f"{path} was cut off while it was written"
-    for path in sorted(store.states.glob("*.ckpt")):
-        if (store.runs / f"{path.stem}.nc").exists():
+    states = [(path, store.runs) for path in sorted(store.states.glob("*.ckpt"))]
+    states += [(path, store.trainings) for path in sorted(store.trainings.glob("*.state"))]
+    for path, runs in states:
+        if (runs / f"{path.stem}.nc").exists():
             yield path, f"{path} is the state of a run that is finished"
-        elif not is_whole(path.read_bytes()):
+        elif from_bytes(path.read_bytes()) is None:
             yield path, f"{path} is a damaged state of an unfinished run"
 
 
@@ -104,7 +110,7 @@ def collect_garbage(store: Store, beside: Iterable[Path] = ()) -> list[Path]:
         FileNotFoundError: the folder holds no runs.
         StoreError: a process is writing to the store.
     """
-    if not store.runs.is_dir():
+    if not store.has_runs:
         raise FileNotFoundError(f"{store.root} is not a store: it has no folder runs{hint_above(store.root)}")
     with exclusive_lock(store.write_lock) as granted:
         if not granted:
@@ -123,10 +129,17 @@ def remove_partial_files(store: Store, beside: Iterable[Path] = ()) -> None:
 
 
 def _parts(store: Store, beside: Iterable[Path]) -> list[Path]:
-    folders = (store.root, store.runs, store.states, *beside)
+    folders = (store.root, store.runs, store.trainings, store.states, *beside)
     return sorted(path for folder in folders for path in folder.glob(f".*{PART}"))
 
 
-def _gone(store: Store, key: str) -> Defect:
-    path = store.runs / f"{key}.nc"
+def _key_of(run: xr.Dataset, path: Path) -> str:
+    try:
+        return key_of_json(described_in(run))
+    except KeyError:
+        raise StoreError(f"{path} is not the run of an experiment") from None
+
+
+def _gone(store: Store, entry: Entry) -> Defect:
+    path = (store.trainings if entry.matrices else store.runs) / f"{entry.key}.nc"
     return Defect(path, f"{path} is in the manifest, but the file is gone", True)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import PROTOCOLS, Protocol
 from spectail.study.claims import Claim
@@ -43,7 +42,7 @@ class Artifact:
     repeats: int
     draw: Callable[[Runs], Figure]
     experiments: Sequence[Experiment] = ()
-    trainings: Sequence[Training] = ()
+    trainings: Sequence[Experiment] = ()
     claims: tuple[Claim, ...] = ()
     table: Callable[[Runs], list[tuple[str, ...]]] | None = None
     protocols: tuple[Protocol, ...] = tuple(PROTOCOLS)

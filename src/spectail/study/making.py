@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spectail.experiments.deep.training import TRAININGS, Training
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import Protocol
 from spectail.plots.colours import OPTIMIZER_LOOKS
@@ -120,10 +119,10 @@ def reproduce(
 
     pictures = Pictures(tuple(formats), width, font, usetex)
     pictures.check()
-    plan, store = plan_of(artifacts, scale, repeats, protocol, images, settings), Store(out)
+    plan, store = plan_of(artifacts, scale, repeats, protocol, images, settings), Store(out, data=data)
     if note:
         on_note(note)
-    experiments = plan.experiments()
+    experiments = plan.everything()
     if experiments and compute:
         compute(experiments, store)
     elif experiments:
@@ -131,7 +130,6 @@ def reproduce(
             summary = run_missing(experiments, store, Compute(device, workers, ray, resources), bar)
         summary.require_all()
     files = {experiment.key: store.path(experiment) for experiment in experiments}
-    files |= train_all(plan.trainings(), store.root / TRAININGS, data, device)
     folder, records = figure_folder(store.root, plan.scale.folder_name), []
     for record in make_all(plan, files, store, folder, workers or os.cpu_count() or 1, pictures):
         on_record(record)
@@ -262,27 +260,3 @@ def in_a_family(outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
     """Outcomes by number, of one artifact under one protocol, as `verdicts.as_a_family` corrects them."""
     findings = as_a_family([outcome.finding for outcome in outcomes.values()])
     return {n: replace(o, finding=f) for (n, o), f in zip(outcomes.items(), findings, strict=True)}
-
-
-def train_all(trainings: Sequence[Training], folder: Path, data: Path | None, device: str) -> dict[str, Path]:
-    """The files of full-batch trainings by key, after those that were missing were done.
-
-    Args:
-        trainings: whose files are asked for.
-        folder: that keeps them.
-        data: folder of the images.
-        device: where to compute.
-    """
-    if not trainings:
-        return {}
-    from spectail.experiments.deep.run import get_or_train
-    from spectail.progress import training_progress
-    from spectail.spectra.precision import check_device
-
-    paths = {}
-    for number, training in enumerate(trainings, 1):
-        title = f"training {number} of {len(trainings)}: {training.model} on {training.dataset}, "
-        with training_progress(training.steps, title) as progress:
-            checked = str(check_device(device))
-            paths[training.key], _ = get_or_train(training, folder, data=data, device=checked, progress=progress)
-    return paths

@@ -5,9 +5,8 @@ Not here: running, drawing and testing (`making.py`).
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +15,6 @@ from typing import Any, Literal
 import xarray as xr
 
 from spectail.errors import SettingError, unknown_name
-from spectail.experiments.deep.training import TRAININGS, Training
 from spectail.experiments.experiment import UPDATE_NAMES, Experiment
 from spectail.experiments.protocols import PROTOCOLS, Protocol
 from spectail.experiments.theory import has_prediction
@@ -59,7 +57,11 @@ class Plan:
         )
         return list({experiment.key: experiment for experiment in scaled}.values())
 
-    def trainings(self) -> list[Training]:
+    def everything(self) -> list[Experiment]:
+        """Every experiment of students and of networks, as it is to be run."""
+        return [*self.experiments(), *self.trainings()]
+
+    def trainings(self) -> list[Experiment]:
         """Every full-batch training of a deep network, as it is to be run."""
         adjusted = (
             as_trained(t.replace(seed=seed), p, self.scale, self.images)
@@ -96,27 +98,14 @@ class Cost:
 
 def costs(plans: Sequence[Plan], store: Store, workers: int = 1) -> list[Cost]:
     """What the artifact of each plan takes on this machine, by itself: runs that artifacts share count for each."""
-    entries = store.manifest.read() if store.runs.exists() else {}
+    entries = store.manifest.read() if store.has_runs else {}
     speed = machine_speed(entries.values())
     costs_of_plans = []
     for plan in plans:
-        experiments, trainings = plan.experiments(), plan.trainings()
-        missing = estimate_at(speed, [e for e in experiments if e.key not in entries], workers)
-        if untrained := [t for t in trainings if not (store.root / TRAININGS / f"{t.key}.nc").exists()]:
-            more = _operations(untrained) / speed.operations_per_second
-            missing = replace(missing, runs=missing.runs + len(untrained), seconds=missing.seconds + more)
-        costs_of_plans.append(Cost(plan.artifacts[0], len(experiments) + len(trainings), missing))
+        experiments = plan.everything()
+        missing = estimate_at(speed, [e for e in experiments if e not in store], workers)
+        costs_of_plans.append(Cost(plan.artifacts[0], len(experiments), missing))
     return costs_of_plans
-
-
-def _operations(trainings: Iterable[Training]) -> float:
-    """Of all of them; NaN where a network cannot be made, since torchvision is missing."""
-    from spectail.experiments.cost import training_operations
-
-    try:
-        return sum(map(training_operations, trainings))
-    except ValueError:
-        return math.nan
 
 
 def by_protocol(plan: Plan, artifact: Artifact, runs: Mapping[str, xr.Dataset]) -> dict[Protocol, Runs]:
@@ -142,7 +131,7 @@ def choose(names: Sequence[str], data: Path | None) -> tuple[list[Artifact], str
     from spectail.experiments.deep.images import has_images
 
     def lacking(artifact: Artifact) -> list[str]:
-        datasets = dict.fromkeys(training.dataset for training in artifact.trainings)
+        datasets = dict.fromkeys(str(training.dataset) for training in artifact.trainings)
         return [d for d in datasets if data is None or not has_images(d, data)]
 
     artifacts = find(names)

@@ -11,13 +11,12 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 
 from spectail.analysis.two_layer_nulls import with_null_alignments
 from spectail.errors import StoreError
-from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import CONVENTIONS, PLAIN, PROTOCOLS, Protocol
 from spectail.files import write_content
@@ -40,8 +39,6 @@ CURVES = (
 
 ENDS = ("margin", "margin_low", "margin_high")
 """Columns of the table of verdicts that have the margin which decides, and its interval."""
-
-_Described = TypeVar("_Described", Experiment, Training)
 
 _OF_THE_PROTOCOL = {*CONVENTIONS, "protocol", "seed", "record", "overlaps"} - {"epsilon"}
 
@@ -140,10 +137,10 @@ def record_of(
     if artifact.trainings:
         trained = [(of, t) for of in runs.values() for t in _of_seeds(artifact.trainings, of)]
         seconds = sum(float(of.training(t).attrs["wall_time"]) for of, t in trained)
-        parameters = _values_of(Training.model_fields, [of.as_trained(t) for of, t in trained])
+        parameters = _values_of(trained[0][1].said, [of.as_trained(t) for of, t in trained])
     else:
         seconds = sum(of.stored[key].attrs["wall_time"] for p, of in runs.items() for key in keys[p])
-        names = [name for name in Experiment.model_fields if name not in _OF_THE_PROTOCOL]
+        names = [name for name in artifact.experiments[0].said if name not in _OF_THE_PROTOCOL]
         parameters = _values_of(names, [plan.scale(experiment) for experiment in artifact.experiments])
     return Record(
         name=artifact.name,
@@ -197,7 +194,8 @@ def artifact_curves(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> pd.Dat
 def _curve_rows(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> Iterator[dict[str, Any]]:
     for protocol, of in runs.items():
         for experiment in dict.fromkeys(_of_seeds(artifact.experiments, of)):
-            dumped, run = of.as_run(experiment).model_dump(mode="json"), with_null_alignments(of[experiment])
+            e, run = of.as_run(experiment), with_null_alignments(of[experiment])
+            dumped = e.model_dump(mode="json", include={*e.said})
             fields = {k: v for k, v in dumped.items() if k not in _OF_THE_PROTOCOL}
             names = [name for name in CURVES if name in run]
             for step in run.step.values:
@@ -223,7 +221,7 @@ def training_curves(artifact: Artifact, runs: Runs) -> Iterator[dict[str, Any]]:
                 }  # fmt: skip
 
 
-def _of_seeds(described: Sequence[_Described], runs: Runs) -> list[_Described]:
+def _of_seeds(described: Sequence[Experiment], runs: Runs) -> list[Experiment]:
     return [one.replace(seed=seed) for seed in runs.seeds for one in described]
 
 
@@ -245,7 +243,7 @@ def _as_word(value: object) -> str:
     return shlex.quote(text)
 
 
-def _values_of(names: Iterable[str], described: Sequence[Experiment | Training]) -> dict[str, str]:
+def _values_of(names: Iterable[str], described: Sequence[Experiment]) -> dict[str, str]:
     """Fields as they were run; those that vary with all their values."""
     dumped = [one.model_dump(mode="json") for one in described]
     texts = [{name: f"{v:g}" if isinstance(v, float) else str(v) for name, v in fields.items()} for fields in dumped]

@@ -23,7 +23,6 @@ from spectail.analysis.two_layer_nulls import (
     largest_overlap,
     with_null_alignments,
 )
-from spectail.experiments.deep.training import Training
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import Protocol
 from spectail.experiments.theory import untrained_law
@@ -94,11 +93,11 @@ class Runs:
         """An experiment of the paper as it was run."""
         return self.scale(in_protocol(experiment, self.protocol, self.epsilon))
 
-    def training(self, training: Training) -> xr.Dataset:
+    def training(self, training: Experiment) -> xr.Dataset:
         """The stored training for one of the paper, in this protocol."""
         return self.stored[self.as_trained(training).key]
 
-    def as_trained(self, training: Training) -> Training:
+    def as_trained(self, training: Experiment) -> Experiment:
         """A training of the paper as it was run."""
         return as_trained(training, self.protocol, self.scale, self.images)
 
@@ -209,12 +208,11 @@ class Runs:
 
 
 def as_trained(
-    training: Training, protocol: Protocol, scale: Scale, images: int | Literal["all"] | None
-) -> Training:  # fmt: skip
+    training: Experiment, protocol: Protocol, scale: Scale, images: int | Literal["all"] | None
+) -> Experiment:  # fmt: skip
     """A training of the paper in a protocol's Adam, on so many images, 64 where the scale is small."""
-    count = training.images if images is None else None if images == "all" else images
-    count = 64 if scale.divisor > 1 and images is None else count
-    return training.replace(bias_correction=protocol == "published", images=count)
+    count = images or (64 if scale.divisor > 1 else training.images)
+    return training.replace(protocol=protocol, images=count)
 
 
 def spectrum_at(run: xr.Dataset, step: int) -> Values:

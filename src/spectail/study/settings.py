@@ -87,7 +87,7 @@ class Scale:
         ntk = e.initialization == "ntk"
         gd, adaptive = (1 / k, math.sqrt(k)) if ntk else (1 / math.sqrt(k), float(k))
         factor = gd if e.optimizer == "gd" else adaptive
-        record = e.record if e.record == "log" else [self.step(t) for t in e.record]
+        record = e.record if isinstance(e.record, str) else [self.step(t) for t in e.record]
         sizes = {"n": e.n // k, "d": e.d // k, "h": e.h // k}
         return e.replace(**sizes, lr=e.lr * factor, steps=self.step(e.steps), record=record)
 

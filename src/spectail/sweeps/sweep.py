@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spectail.errors import SettingError
 from spectail.experiments.cost import operations
 from spectail.experiments.experiment import Experiment
 from spectail.running.queue import Failure, Queue, chunks
@@ -63,6 +65,7 @@ def sweep(
     workers: int | None = None,
     ray: str | None = None,
     resources: Resources | None = None,
+    data: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Run a grid, or what is missing of it, and open its results.
@@ -77,6 +80,7 @@ def sweep(
             with all cores.
         ray: address of a Ray cluster, or "" for the one that is running, or else a local one.
         resources: what each run takes of the cluster.
+        data: where the images of networks are, as for `simulate`.
         progress: whether to show how far it is; by default in a notebook only.
 
     Returns:
@@ -99,7 +103,7 @@ def sweep(
 
     experiments = Grid.read(grid).experiments()
     with bar_if_asked(progress) as bar:
-        summary = run_missing(experiments, Store(out), Compute(device, workers, ray, resources), bar)
+        summary = run_missing(experiments, Store(out, data=data), Compute(device, workers, ray, resources), bar)
     summary.require_all()
     return lazy_results(out, experiments)
 
@@ -118,10 +122,14 @@ def run_missing(
         KeyboardInterrupt: interrupted twice.
     """
     experiments, compute, progress = list(experiments), compute or Compute(), progress or SweepProgress()
-    store.check_writable()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise SettingError(
+            "torchrun is for one run of a network; runs of a sweep go beside each other with workers or ray"
+        )
+    store.check_writable(experiments)
     remove_partial_files(store)
     missing = store.check_and_list_missing(experiments)
-    check_own_parts(missing)
+    check_own_parts(missing, store.data)
     found = len(experiments) - len(missing)
     progress.begin(missing, found)
     outcome = _run(missing, store, compute, progress) if missing else WorkSummary()
@@ -130,14 +138,29 @@ def run_missing(
     return SweepSummary(len(experiments), found, outcome.computed, failures, outcome.stopped)
 
 
-def check_own_parts(experiments: Iterable[Experiment]) -> None:
-    """See that functions and classes of a user's own are there and as they should be, before a sweep begins.
+def check_own_parts(experiments: Iterable[Experiment], data: Path | None = None) -> None:
+    """See that functions and classes of a user's own, networks and their images are there, before a sweep begins.
+
+    Args:
+        experiments: to be computed.
+        data: where the images of networks are.
 
     Raises:
-        SettingError: one is not.
+        SettingError: one is not there, or not as it should be.
+        SourceError: images are not.
     """
-    checked: set[tuple[str, ...]] = set()
+    checked: set[tuple[object, ...]] = set()
     for e in experiments:
+        if not e.has_closed_form:
+            network = (
+                e.model, e.dataset, e.images, e.batch, e.lr_factors, e.optimizer, str(e.optimizer_options), e.schedule
+            )  # fmt: skip
+            if network not in checked:
+                from spectail.experiments.deep.run import check_network
+
+                checked.add(network)
+                check_network(e, data)
+            continue
         parts = (e.teacher, e.combination, e.activation, e.optimizer, str(e.optimizer_options), e.schedule or "")
         if parts in checked or not any(
             ":" in part for part in (e.teacher, e.activation, e.optimizer, e.schedule or "")
@@ -189,4 +212,5 @@ def _run(missing: Sequence[Experiment], store: Store, compute: Compute, progress
 
 
 def _describe(e: Experiment) -> str:
-    return f"{e.optimizer}, lr={e.lr:g}, n={e.n}, d={e.d}, h={e.h}, seed={e.seed} ({e.key})"
+    what = f"n={e.n}, d={e.d}, h={e.h}" if e.has_closed_form else f"{e.model} on {e.dataset}"
+    return f"{e.optimizer}, lr={e.lr:g}, {what}, seed={e.seed} ({e.key})"

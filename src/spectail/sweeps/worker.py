@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from spectail.store.store import Store
 
 PRELOAD = (
-    "spectail.experiments.two_layer.run",
+    "spectail.experiments.run",
     "spectail.store.store",
     "spectail.sweeps.worker",
     "netCDF4",
@@ -70,7 +70,7 @@ class StartWorker:
         store: RunStore = self.store
         if call is not None and not (self.mark is not None and self.mark.exists()):
             store = RemoteStore(call, self.store.state_seconds)
-        return Worker(store, self.device, stopping, self.progress)
+        return Worker(store, self.device, stopping, self.progress, self.store.data)
 
 
 @contextmanager
@@ -93,6 +93,7 @@ class Worker:
         stopping: once it is true no further run is begun, and one that is long already is left at its next
             step, with its state kept.
         progress: hears of each step.
+        data: where the images of networks are.
     """
 
     def __init__(
@@ -101,8 +102,9 @@ class Worker:
         device: str = "cpu",
         stopping: Callable[[], bool] = lambda: False,
         progress: OnStep | None = None,
+        data: Path | None = None,
     ) -> None:
-        self.store, self.device, self.stopping = store, device, stopping
+        self.store, self.device, self.stopping, self.data = store, device, stopping, data
         self._progress = progress or (lambda experiment, step: None)
         self._problem: Problem | None = None
 
@@ -134,16 +136,19 @@ class Worker:
             yield Done(experiment.key)
 
     def _simulate(self, experiment: Experiment) -> xr.Dataset:
+        from spectail.experiments.run import simulate
         from spectail.experiments.two_layer.problem import Problem
-        from spectail.experiments.two_layer.run import simulate
 
-        if self._problem is None or self._problem.key != experiment.problem_key:
+        if not experiment.has_closed_form:
+            self._problem = None
+        elif self._problem is None or self._problem.key != experiment.problem_key:
             self._problem = None  # free the last one before the next is drawn
             self._problem = Problem.draw(experiment, self.device)
         return simulate(
             experiment,
             device=self.device,
             problem=self._problem,
+            data=self.data,
             progress=lambda step, steps: self._progress(experiment, step),
             resume=self.store.resume_state(experiment, self.stopping),
         )

@@ -8,17 +8,21 @@ import pytest
 import torch
 from torch import nn
 
-import spectail
 from forked import execute, finish, output, start, wait_until
 from spectail.cli import main
-from spectail.experiments.deep.run import get_or_train, torch_optimizer
-from spectail.experiments.deep.training import Training
+from spectail.experiments.deep.run import torch_optimizer
+from spectail.experiments.experiment import Experiment
 from spectail.experiments.resume import is_whole
+from spectail.experiments.run import simulate
 from spectail.recording.reading import load_recording
+from spectail.store.store import Store
 
 HERE = Path(__file__).parent
 FIRST_EDITION = HERE.parents[1] / "data" / "first_edition"
-TINY = Training(model="trained_models:normed", images=40, micro_batch=16, steps=5, record=(0, 2, 5))
+TINY = Experiment(
+    model="trained_models:normed", dataset="digits", images=40, micro_batch=16, steps=5, record=(0, 2, 5),
+    protocol="published",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +32,17 @@ def models_are_found(monkeypatch):
 
 class CutOffError(Exception):
     """The process ends here."""
+
+
+def trained(experiment, folder, data=None, at_step=lambda step: None, state_seconds=0):
+    """The run in a folder, its file, and whether it was found; its state is kept after each step."""
+    store = Store(folder, state_seconds, data=data)
+
+    def compute(e):
+        return simulate(e, data=store.data, progress=lambda step, steps: at_step(step), resume=store.resume_state(e))
+
+    _, found = store.get_or_run(experiment, compute)
+    return store.path(experiment), found
 
 
 def same(one, two):
@@ -42,31 +57,31 @@ def same(one, two):
 
 
 def test_a_training_learns_and_is_found_again(tmp_path):
-    path, found = get_or_train(TINY, tmp_path)
+    path, found = trained(TINY, tmp_path)
     run = load_recording(path)
     assert not found
     assert run.step.values.tolist() == [0, 2, 5]
     assert run.matrix.values.tolist() == ["0.weight", "4.weight", "9.weight"]
     assert run.sizes["update"] == 6
     assert run.cross_entropy.values[-1] < run.cross_entropy.values[0]
-    assert list(tmp_path.iterdir()) == [path], "the state was not removed"
-    assert get_or_train(TINY, tmp_path) == (path, True)
+    assert list((tmp_path / "trainings").iterdir()) == [path], "the state was not removed"
+    assert trained(TINY, tmp_path) == (path, True)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "gd", "sign", "RMSprop"])
 @pytest.mark.parametrize("cut", [1, 3])
 def test_a_training_that_was_cut_off_goes_on_to_the_same_bits(tmp_path, optimizer, cut):
     training = TINY.replace(optimizer=optimizer)
-    whole, _ = get_or_train(training, tmp_path / "whole")
+    whole, _ = trained(training, tmp_path / "whole")
     steps = []
 
-    def stop(step, steps, loss):
+    def stop(step):
         if step == cut:
             raise CutOffError
 
     with pytest.raises(CutOffError):
-        get_or_train(training, tmp_path / "cut", progress=stop)
-    path, _ = get_or_train(training, tmp_path / "cut", progress=lambda step, *_: steps.append(step))
+        trained(training, tmp_path / "cut", at_step=stop)
+    path, _ = trained(training, tmp_path / "cut", at_step=steps.append)
     assert steps == list(range(cut + 1, 6)), "it began anew, or did not go on"
     same(load_recording(whole), load_recording(path))
 
@@ -74,29 +89,31 @@ def test_a_training_that_was_cut_off_goes_on_to_the_same_bits(tmp_path, optimize
 def test_a_killed_process_loses_nothing(tmp_path):
     training = TINY.replace(steps=60, record=(0, 60))
     code = (
-        f"import sys, pathlib, torch; torch.set_num_threads({torch.get_num_threads()})\n"  # sums differ with it
-        "from spectail.experiments.deep.run import get_or_train\n"
-        "from spectail.experiments.deep.training import Training\n"
+        f"import sys, json, torch; torch.set_num_threads({torch.get_num_threads()})\n"  # sums differ with it
+        "from spectail import Experiment, Store, simulate\n"
         "say = lambda step, *_: print(step, flush=True)\n"
-        "get_or_train(Training.model_validate_json(sys.argv[1]), pathlib.Path(sys.argv[2]), progress=say)"
+        "store = Store(sys.argv[2], 0)\n"
+        "e = Experiment.from_stored(json.loads(sys.argv[1]))\n"
+        "store.get_or_run(e, lambda e: simulate(e, progress=say, resume=store.resume_state(e)))"
     )
     process = start(tmp_path, execute, code, training.canonical_json, tmp_path)
     wait_until(lambda: "5\n" in output(process) or not process.is_alive())
     process.kill()
     assert finish(process)[0] == -signal.SIGKILL
     steps = []
-    path, found = get_or_train(training, tmp_path, progress=lambda step, *_: steps.append(step))
+    path, found = trained(training, tmp_path, at_step=steps.append)
     assert not found
     assert steps[0] > 5
-    whole, _ = get_or_train(training, tmp_path / "whole")
+    whole, _ = trained(training, tmp_path / "whole")
     same(load_recording(whole), load_recording(path))
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", b"PK\x03\x04"])
 def test_a_damaged_state_is_not_used(tmp_path, damage):
-    (tmp_path / f"{TINY.key}.state").write_bytes(damage)
+    Store(tmp_path).state_path(TINY).parent.mkdir()
+    Store(tmp_path).state_path(TINY).write_bytes(damage)
     steps = []
-    get_or_train(TINY, tmp_path, progress=lambda step, *_: steps.append(step))
+    trained(TINY, tmp_path, at_step=steps.append)
     assert steps == [1, 2, 3, 4, 5]
 
 
@@ -105,23 +122,25 @@ def test_no_code_in_a_state_is_run(tmp_path):
         def __reduce__(self):
             return (exec, ("raise SystemExit('the file ran code')",))
 
-    torch.save({"training": TINY.canonical_json, "images": Bomb()}, tmp_path / f"{TINY.key}.state")
-    get_or_train(TINY, tmp_path)
+    path = Store(tmp_path).state_path(TINY)
+    path.parent.mkdir()
+    torch.save({"training": TINY.canonical_json, "images": Bomb()}, path)
+    trained(TINY, tmp_path)
 
 
 def test_a_state_of_another_edition_is_begun_anew(tmp_path):
-    path = tmp_path / f"{TINY.key}.state"
+    path = Store(tmp_path).state_path(TINY)
 
-    def stop(step, steps, loss):
+    def stop(step):
         raise CutOffError
 
     with pytest.raises(CutOffError):
-        get_or_train(TINY, tmp_path, progress=stop)
+        trained(TINY, tmp_path, at_step=stop)
     content = path.read_bytes()
     assert is_whole(content)
     path.write_bytes(content.replace(b"checkpoint 1", b"checkpoint 9", 1))
     steps = []
-    get_or_train(TINY, tmp_path, progress=lambda step, *_: steps.append(step))
+    trained(TINY, tmp_path, at_step=steps.append)
     assert steps == [1, 2, 3, 4, 5]
 
 
@@ -130,25 +149,16 @@ def test_a_state_of_the_first_edition_goes_on(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(FIRST_EDITION))
     folder = shutil.copytree(FIRST_EDITION / "training", tmp_path / "training")
     about = json.loads((FIRST_EDITION / "expected.json").read_text())["training"]["unfinished"]
-    training, steps = Training.from_stored(about["training"]), []
+    training, steps = Experiment.from_stored(about["training"]), []
     assert training.key == about["key"]
     content = (folder / "trainings" / f"{training.key}.state").read_bytes()
     assert not is_whole(content)
-    path, found = get_or_train(
-        training, folder / "trainings", data=folder / "bars.npz", progress=lambda step, *_: steps.append(step)
-    )
+    path, found = trained(training, folder, data=folder / "bars.npz", at_step=steps.append)
     assert not found
     assert steps == [3, 4]
     np.testing.assert_allclose(
         load_recording(path).cross_entropy, about["cross_entropy"], rtol=1e-6
     )  # another processor
-
-
-def test_train_keeps_the_training_and_opens_it(tmp_path):
-    run = spectail.train(spectail.Training(**TINY.model_dump()), tmp_path)
-    path, found = get_or_train(TINY, tmp_path / "trainings")
-    assert found
-    same(run, load_recording(path))
 
 
 def test_other_images_under_one_name_are_trained_anew(tmp_path):
@@ -157,12 +167,14 @@ def test_other_images_under_one_name_are_trained_anew(tmp_path):
         (tmp_path / folder).mkdir()
         pixels = rng.integers(0, 255, (50, 32, 32, 3), dtype=np.uint8)
         np.savez(tmp_path / folder / "mine.npz", images=pixels, labels=np.arange(50) % 10)
-    training = TINY.replace(dataset="mine", steps=1, record=None)
-    first, _ = get_or_train(training, tmp_path, data=tmp_path / "a" / "mine.npz")
+    training = TINY.replace(dataset="mine", steps=1, record="ends")
+    first, _ = trained(training, tmp_path, data=tmp_path / "a" / "mine.npz")
     loss = load_recording(first).cross_entropy.values[0]
-    second, found = get_or_train(training, tmp_path, data=tmp_path / "b" / "mine.npz")
+    with pytest.warns(UserWarning, match="other images than dataset='mine' has now; it was set aside"):
+        second, found = trained(training, tmp_path, data=tmp_path / "b" / "mine.npz")
     assert not found
     assert load_recording(second).cross_entropy.values[0] != loss
+    assert len(list((tmp_path / "trainings").glob("*.set-aside-1"))) == 1, "what was there is not lost"
 
 
 @pytest.mark.parametrize("corrected", [True, False])
@@ -184,10 +196,10 @@ def test_the_first_step_of_adam_follows_the_convention(corrected):
         ({"batch_norm": "chnk"}, "did you mean 'chunk'"),
         ({"lr": -1}, "lr=-1"),
         ({"images": 0}, "images=0"),
-        ({"record": (7,)}, "steps 0 to 5"),
+        ({"record": (7,)}, "the run ends at step 5"),
         ({"colour": 1}, "field='colour' is not known"),
         ({"steps": 1.5}, "steps=1.5 is not a whole number"),
-        ({"record": ("two",)}, "record='two' is not a whole number"),
+        ({"record": ("two",)}, r"record=.*two.* is not understood; expected steps"),
         ({"dtype": "float46"}, "did you mean 'float64'"),
         ({"conv": "flaten"}, "did you mean 'flatten'"),
     ],
@@ -199,7 +211,8 @@ def test_a_wrong_field_is_named_in_one_sentence(fields, sentence):
 
 
 def test_the_command_trains_tells_and_finds_again(tmp_path, capsys):
-    command = ["train", "--model", "trained_models:dense", "--images", "30", "--steps", "2", "--out", str(tmp_path)]
+    command = ["run", "--model", "trained_models:dense", "--dataset", "digits", "--images", "30", "--steps", "2"]
+    command += ["--out", str(tmp_path), "--format", "png"]
     main(command)
     first = capsys.readouterr().out
     assert "1.weight" in first
@@ -223,6 +236,6 @@ def test_the_command_trains_tells_and_finds_again(tmp_path, capsys):
 )
 def test_the_command_refuses_what_it_does_not_know(tmp_path, capsys, arguments, sentence):
     with pytest.raises(SystemExit) as left:
-        main(["train", "--steps", "1", "--out", str(tmp_path), *arguments])
+        main(["run", "--model", "vgg11", "--dataset", "digits", "--steps", "1", "--out", str(tmp_path), *arguments])
     assert left.value.code == 2
     assert sentence in capsys.readouterr().err

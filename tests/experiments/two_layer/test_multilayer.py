@@ -6,9 +6,9 @@ import torch
 
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.resume import ResumeState, Suspended
+from spectail.experiments.run import simulate
 from spectail.experiments.two_layer.networks import MultilayerNetwork, make_network
 from spectail.experiments.two_layer.problem import Problem
-from spectail.experiments.two_layer.run import simulate
 from spectail.recording.layout import each_matrix
 from spectail.report.terminal.runs import print_runs
 from spectail.store.results import experiment_at, load_results, results_frame, runs_of

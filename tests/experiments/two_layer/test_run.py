@@ -8,8 +8,8 @@ import xarray as xr
 
 from spectail.experiments.experiment import Experiment, experiment_of
 from spectail.experiments.protocols import PROTOCOLS
+from spectail.experiments.run import simulate, simulate_many
 from spectail.experiments.two_layer.problem import Problem
-from spectail.experiments.two_layer.run import simulate, simulate_many
 from spectail.recording.quantities import stored_in_runs
 from spectail.spectra.eigen import eigenvalues
 from spectail.spectra.overlaps import singular_overlaps

@@ -9,8 +9,8 @@ import torch
 from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.protocols import NO_EPSILON
+from spectail.experiments.run import simulate
 from spectail.experiments.two_layer.problem import Problem
-from spectail.experiments.two_layer.run import simulate
 from spectail.experiments.two_layer.stack import Stack, simulate_stack
 from spectail.recording.layout import beside
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from spectail.experiments.experiment import Experiment
+from spectail.experiments.run import simulate
 from spectail.experiments.two_layer.problem import Problem
-from spectail.experiments.two_layer.run import simulate
 from spectail.experiments.two_layer.step_zero import update_of_first_step
 
 TINY = Experiment(n=40, n_test=5, n_test_large=5, d=12, h=18, steps=1, dtype="float64", lr=0.1)

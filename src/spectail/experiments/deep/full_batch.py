@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -55,7 +56,7 @@ def processes() -> tuple[int, int]:
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
-def check_same_step(step: int, folder: str) -> None:
+def check_same_step(step: int) -> None:
     """See that all processes go on from the same step.
 
     Raises:
@@ -65,13 +66,26 @@ def check_same_step(step: int, folder: str) -> None:
         steps: list[int] = [0] * processes()[1]
         dist.all_gather_object(steps, step)
         if len(set(steps)) > 1:
-            raise SettingError(f"the processes do not see the same files in {folder}; expected a folder that all share")
+            raise SettingError("the processes do not see the same state of the run; expected a folder that all share")
 
 
-def wait_for_all() -> None:
-    """Wait for all processes: one that ends while another still works can be aborted by its own threads."""
+_Result = TypeVar("_Result")
+
+
+def same_everywhere(result: _Result | None) -> _Result:
+    """The result of the first process, on all of them.
+
+    It waits for all: one that ends while another still works can be aborted by its own threads.
+
+    Args:
+        result: of the first process; None on the others.
+    """
+    results = [result]
     if processes()[1] > 1:
+        dist.broadcast_object_list(results, src=0)
         dist.barrier()
+    assert results[0] is not None, "the first process has a result"
+    return results[0]
 
 
 @contextmanager

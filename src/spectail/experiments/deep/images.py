@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,12 @@ def load_images(dataset: str, data: Path | None, count: int | None, seed: int) -
     digest.update(np.ascontiguousarray(images).tobytes())
     digest.update(labels.tobytes())
     return Images(_standardised(images, name), torch.from_numpy(labels), classes, digest.hexdigest())
+
+
+def some_images(images: Images, chosen: Tensor) -> Images:
+    """Those with the given numbers, with the standardisation of all."""
+    at = chosen.to(images.images.device)
+    return replace(images, images=images.images[at], labels=images.labels[at])
 
 
 def has_images(dataset: str, data: Path) -> bool:

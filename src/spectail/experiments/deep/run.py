@@ -1,4 +1,4 @@
-"""Full-batch training of a network, its spectra measured on the way: Training -> one netCDF file.
+"""Training of a network by autograd, its spectra measured on the way: an Experiment goes in, a Dataset comes out.
 
 Not here: how a full-batch gradient is found (full_batch.py), and how a row is measured (analysis/row.py).
 """
@@ -6,7 +6,7 @@ Not here: how a full-batch gradient is found (full_batch.py), and how a row is m
 from __future__ import annotations
 
 import dataclasses
-import os
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,151 +28,145 @@ from spectail.experiments.deep.full_batch import (
     full_batch,
     process_group,
     processes,
+    same_everywhere,
     set_full_batch_mode,
-    wait_for_all,
 )
-from spectail.experiments.deep.images import Images, load_images
+from spectail.experiments.deep.images import Images, load_images, some_images
 from spectail.experiments.deep.models import make_model
-from spectail.experiments.deep.training import TRAININGS, Training
+from spectail.experiments.experiment import Experiment
 from spectail.experiments.machine import computed_on
-from spectail.experiments.optimizers import make_optimizer, wants_closure
-from spectail.experiments.resume import ResumeState, State, from_first_edition
-from spectail.files import check_writable, write_content
+from spectail.experiments.optimizers import make_optimizer, make_schedule, wants_closure
+from spectail.experiments.resume import Resumable, State
+from spectail.experiments.two_layer.problem import Batches
 from spectail.progress import TrainingProgress
 from spectail.recording.layout import Measurement, to_dataset, word_or_number
-from spectail.recording.netcdf import save_recording
+from spectail.recording.netcdf import with_checksum
 from spectail.recording.quantities import select
-from spectail.recording.reading import load_recording
 from spectail.weights.matrix import WeightMatrix
 from spectail.weights.opening import open_weights
 
 
-def train(
-    training: Training,
-    out: str | os.PathLike[str] = "results",
-    *,
-    data: str | os.PathLike[str] | None = None,
-    device: str = "cpu",
+def train_network(
+    experiment: Experiment,
+    data: Path | None = None,
+    device: str | torch.device = "cpu",
     progress: TrainingProgress | None = None,
+    resume: Resumable | None = None,
 ) -> xr.Dataset:
-    """Train a network on all images at once, or open the training that was done.
-
-    Killed, the same call goes on where it was, to the same bits.
+    """Train a network on images, and measure its spectra on the way; under torchrun, on all of its processes.
 
     Args:
-        training: what to train.
-        out: folder that keeps it, as OUT/trainings/KEY.nc.
-        data: where the images are, as for `load_images`.
+        experiment: with model and dataset.
+        data: as for `load_images`.
         device: where to compute.
         progress: called after each step with the step, how many there are, and the loss before it.
+        resume: keeps the state of the training, and gives it back; as for `simulate`.
 
     Returns:
-        quantities of the layers over the recorded steps, and loss and accuracy over the updates.
+        quantities of the layers over the recorded steps, and loss and accuracy over the updates; the same on all
+        processes.
 
     Raises:
-        ValueError: a name or the data are not as expected, or the training is of an earlier version's numerics.
-        OSError: the folder cannot be written to.
-
-    >>> import contextlib, tempfile
-    >>> network = "from torch.nn import *; make = lambda: Sequential(Flatten(), Linear(3072, 8))"
-    >>> with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-    ...     _ = Path("tiny_net.py").write_text(network)
-    ...     np.savez("noise.npz", images=np.random.default_rng(0).random((8, 4, 4)), labels=np.arange(8))
-    ...     training = Training(model="tiny_net:make", dataset="noise", images=8, lr=0.001, steps=1)
-    ...     run = train(training, data="noise.npz")
-    >>> run.phase.sizes["step"], bool(run.cross_entropy[1] < run.cross_entropy[0])
-    (2, True)
+        ValueError: a name or the data are not as expected.
     """
-    source = None if data is None else Path(data)
-    path, _ = get_or_train(training, Path(out) / TRAININGS, data=source, device=device, progress=progress)
-    return load_recording(path)
-
-
-def get_or_train(
-    training: Training,
-    folder: Path,
-    *,
-    data: Path | None = None,
-    device: str = "cpu",
-    progress: TrainingProgress | None = None,
-) -> tuple[Path, bool]:
-    """Train a network, or find the training that was done; under torchrun, on all of its processes.
-
-    After each step the whole state is kept in FOLDER/KEY.state, so that the same call goes on where a
-    killed one was, to the same bits; it is removed at the end.
-
-    Args:
-        training: what to train.
-        folder: where KEY.nc is or will be.
-        data: as for `train`.
-        device: as for `train`.
-        progress: as for `train`.
-
-    Returns:
-        the file, and whether it was found.
-
-    Raises:
-        ValueError: as `train`.
-        OSError: the folder cannot be written to.
-    """
-    images = load_images(training.dataset, data, training.images, training.seed)
-    path = folder / f"{training.key}.nc"
-    if path.exists() and load_recording(path).attrs["images_sha256"] == images.sha256:
-        return path, True
-    training.check_computable()
-    check_writable(path)
+    images = load_images(experiment.dataset or "", data, _count(experiment), experiment.seed)
     with process_group(torch.device(device)) as where:
-        run = FullBatchRun(training, images, where, folder / f"{training.key}.state")
+        run = FullBatchRun(experiment, images, where, resume)
         run.train(progress)
-        if processes()[0] == 0:
-            save_recording(run.dataset(), path)
-            run.state_path.unlink(missing_ok=True)
-        wait_for_all()
-    return path, False
+        return same_everywhere(run.dataset() if processes()[0] == 0 else None)
+
+
+def images_digest(experiment: Experiment, data: Path | None) -> str:
+    """What tells the images of an experiment from others of the same name.
+
+    Raises:
+        ValueError: as `load_images`.
+    """
+    return load_images(experiment.dataset or "", data, _count(experiment), experiment.seed).sha256
+
+
+def check_network(experiment: Experiment, data: Path | None) -> None:
+    """See that a network, its data and its optimizer are there and suit each other, before a sweep begins.
+
+    Raises:
+        ValueError: they do not.
+    """
+    e = experiment
+    images = load_images(e.dataset or "", data, _count(e), e.seed)
+    _check_batch(e, len(images.images))
+    model = make_model(e.model or "", images.classes, e.seed)
+    set_full_batch_mode(model, e.batch_norm or "chunk")
+    make_schedule(e.schedule, torch_optimizer(e, model), e.schedule_options)
+    full_batch(model, some_images(images, torch.arange(min(2, len(images.images)))), 2, gradients=False)
+    _matrices(model, e)
+
+
+def _count(experiment: Experiment) -> int | None:
+    return None if experiment.images == "all" else experiment.images
+
+
+def _check_batch(experiment: Experiment, count: int) -> None:
+    if experiment.batch is not None and experiment.batch > count:
+        raise SettingError(f"batch={experiment.batch} is more than all {count} images")
 
 
 class FullBatchRun:
     """A training between its steps."""
 
-    def __init__(self, training: Training, images: Images, device: torch.device, state_path: Path) -> None:
-        self.training, self.state_path = training, state_path
-        dtype = getattr(torch, training.dtype)
+    def __init__(
+        self, experiment: Experiment, images: Images, device: torch.device, resume: Resumable | None = None
+    ) -> None:
+        self.experiment, self.resume = experiment, resume
+        e = experiment
+        self.micro_batch = e.micro_batch or len(images.images)
+        dtype = getattr(torch, e.dtype)
         moved = images.images.to(device, dtype), images.labels.to(device)
         self.images = dataclasses.replace(images, images=moved[0], labels=moved[1])
-        self.model = make_model(training.model, images.classes, training.seed).to(device, dtype)
-        set_full_batch_mode(self.model, training.batch_norm)
-        self.optimizer = torch_optimizer(training, self.model)
-        self.step, self.batches, self.seconds = 0, list[FullBatchLoss](), 0.0
-        self.matrices = _matrices(self.model, training)
+        self.model = make_model(e.model or "", images.classes, e.seed).to(device, dtype)
+        set_full_batch_mode(self.model, e.batch_norm or "chunk")
+        self.optimizer = torch_optimizer(e, self.model)
+        self.schedule = make_schedule(e.schedule, self.optimizer, e.schedule_options)
+        _check_batch(e, len(images.images))
+        self.batches = Batches(len(images.images), e.batch, e.seed)
+        self.step, self.passes, self.seconds = 0, list[FullBatchLoss](), 0.0
+        self.matrices = _matrices(self.model, e)
         measuring = processes()[0] == 0
         self.constants = [constant_quantities(matrix, True) for matrix in self.matrices] if measuring else []
         self.measurements: list[Measurement] = []
-        self.resume = ResumeState(self._read_state, self._write_state, seconds=0)
         self.load_state()
-        check_same_step(self.step, str(state_path.parent))
+        check_same_step(self.step)
 
     def train(self, progress: TrainingProgress | None) -> None:
         """Train to the end. The last pass is for the loss after the last step."""
         if not self.measurements:
             self.measure()
-        while self.step < self.training.steps:
+        while self.step < self.experiment.steps:
             started = time.perf_counter()
-            batch = self.update()
+            loss = self.update()
             self.step += 1
-            self.batches.append(batch)
+            self.passes.append(loss)
             self.seconds += time.perf_counter() - started
             self.measure()
             self.save_state()
             if progress is not None:
-                progress(self.step, self.training.steps, batch.loss)
-        self.batches.append(full_batch(self.model, self.images, self.training.micro_batch, gradients=False))
+                progress(self.step, self.experiment.steps, loss.loss)
+        self._switch("eval")
+        self.passes.append(full_batch(self.model, self.images, self.micro_batch, gradients=False))
 
     def update(self) -> FullBatchLoss:
-        """One update, and the loss before it. An optimizer may evaluate the loss itself, as often as it likes."""
-        passes: list[FullBatchLoss] = []
+        """One update, and the loss before it. An optimizer may evaluate the loss itself, as often as it likes.
+
+        With mini-batches the loss is that of all images where the step is recorded, else that of the batch.
+        """
+        chosen, passes = self.batches(self.step), list[FullBatchLoss]()
+        of_all = chosen is not None and self.step in self.experiment.recorded_steps
+        if of_all:
+            passes.append(full_batch(self.model, self.images, self.micro_batch, gradients=False))
+        images = self.images if chosen is None else some_images(self.images, chosen)
+        self._switch("train")
 
         def closure() -> float:
-            passes.append(full_batch(self.model, self.images, self.training.micro_batch))
+            passes.append(full_batch(self.model, images, self.micro_batch))
             return passes[-1].loss
 
         if wants_closure(self.optimizer):
@@ -180,12 +174,19 @@ class FullBatchRun:
         else:
             closure()
             self.optimizer.step()
+        self.schedule(passes[1 if of_all else 0].loss)
         return passes[0]
+
+    def _switch(self, mode: str) -> None:
+        """Let an optimizer without a schedule give the weights that are to be measured, or trained on."""
+        if callable(switch := getattr(self.optimizer, mode, None)):
+            switch()
 
     def measure(self) -> None:
         """Measure the spectra, where this step is one of those asked for."""
-        if processes()[0] != 0 or self.step not in self.training.recorded_steps:
+        if processes()[0] != 0 or self.step not in self.experiment.recorded_steps:
             return
+        self._switch("eval")
         started = time.perf_counter()
         with undisturbed():
             before = self.measurements[-1].rows if self.measurements else ()
@@ -193,81 +194,114 @@ class FullBatchRun:
         clocks = {"measuring_seconds": time.perf_counter() - started, "training_seconds": self.seconds}
         of_name = {row["name"]: values for row, values in zip(rows, spectra, strict=True)}
         rows = [{name: word_or_number(value) for name, value in row.items()} for row in rows]
-        self.measurements.append(Measurement(self.step, rows, of_name, (self.training.lr,), clocks).to_keep())
+        rates = tuple(float(group["lr"]) for group in self.optimizer.param_groups)
+        self.measurements.append(Measurement(self.step, rows, of_name, rates, clocks).to_keep())
 
     def save_state(self) -> None:
         """Keep the state, in plain values and tensors that torch's loader of weights reads."""
-        if processes()[0] == 0:
+        if self.resume is not None and processes()[0] == 0:
             self.resume.save_if_due(self.state)
 
     def state(self) -> State:
         """Everything that the rest of the training depends on."""
         return {
-            "training": self.training.canonical_json,
+            "training": self.experiment.canonical_json,
             "images": self.images.sha256,
             "step": self.step,
             "seconds": self.seconds,
-            "batches": [(batch.loss, batch.accuracy) for batch in self.batches],
+            "batches": [(one.loss, one.accuracy) for one in self.passes],
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
             "measured": [_to_state(one) for one in self.measurements],
         }
 
     def load_state(self) -> None:
         """Go on from the state that was kept, if it is this training's and whole; else from the beginning."""
-        content = self._read_state()
-        state = self.resume.load() or (from_first_edition(content) if content else None)
-        about = (self.training.canonical_json, self.images.sha256)
+        state = self.resume.load() if self.resume is not None else None
+        about = (self.experiment.canonical_json, self.images.sha256)
         if state is None or (state.get("training"), state.get("images")) != about:
             return
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state.get("schedule", {}))  # trainings of the first edition had none
         self.step, self.seconds = state["step"], state["seconds"]
-        self.batches = [FullBatchLoss(*batch) for batch in state["batches"]]
+        self.passes = [FullBatchLoss(*one) for one in state["batches"]]
         self.measurements = [_from_state(one, [matrix.name for matrix in self.matrices]) for one in state["measured"]]
-
-    def _read_state(self) -> bytes | None:
-        return self.state_path.read_bytes() if self.state_path.exists() else None
-
-    def _write_state(self, content: bytes) -> None:
-        write_content(self.state_path, content)
 
     def dataset(self) -> xr.Dataset:
         """What was measured, labelled."""
         attributes = {
-            "title": f"{self.training.model} on {self.training.dataset}, {len(self.images.images)} images",
-            "training": self.training.canonical_json,
+            "title": f"{self.experiment.model} on {self.experiment.dataset}, {len(self.images.images)} images",
+            "training": self.experiment.canonical_json,
+            "key": self.experiment.key,
             "images_sha256": self.images.sha256,
             "n_images": len(self.images.images),
             "wall_time": self.seconds,
             "device": str(self.images.images.device),
             **computed_on(),
+            "torch_version": str(torch.__version__),
             "spectail_version": __version__,
         }
+        diverged = [step for step, one in enumerate(self.passes) if not math.isfinite(one.loss)]
+        if diverged:
+            attributes["diverged_at"] = diverged[0]
         recording = to_dataset("training", self.constants, self.measurements, attributes)
         values = {
-            "cross_entropy": [batch.loss for batch in self.batches],
-            "accuracy": [batch.accuracy for batch in self.batches],
+            "cross_entropy": [one.loss for one in self.passes],
+            "accuracy": [one.accuracy for one in self.passes],
         }
         for q in select("training"):
             recording[q.name] = ("update", np.array(values[q.name]), q.attributes)
-        return recording.assign_coords(update=np.arange(len(self.batches)))
+        return with_checksum(recording.assign_coords(update=np.arange(len(self.passes))))
 
 
-def torch_optimizer(training: Training, model: nn.Module) -> Optimizer:
-    """The optimizer of a training, on all parameters of a model that learn.
+def torch_optimizer(experiment: Experiment, model: nn.Module) -> Optimizer:
+    """The optimizer of an experiment, on all parameters of a model that learn.
 
     Raises:
-        ValueError: the name is not known, or the optimizer does not suit the model.
+        ValueError: the name is not known, or the optimizer or the factors of the layers do not suit the model.
     """
-    learning = [p for p in model.parameters() if p.requires_grad]
-    return make_optimizer(training.optimizer, learning, training.lr, bias_correction=training.bias_correction)
+    e = experiment
+    groups: list[Any] = [p for p in model.parameters() if p.requires_grad]
+    if e.lr_factors:
+        layers = layers_that_learn(model)
+        if len(e.lr_factors) != len(layers):
+            names = ", ".join(list(layers)[:_MOST_NAMES]) + ", …" * (len(layers) > _MOST_NAMES)
+            raise SettingError(
+                f"lr_factors has {len(e.lr_factors)} values; expected {len(layers)}, one for each layer of "
+                f"model={e.model!r}: {names}"
+            )
+        groups = [
+            {"params": of_layer, "lr": e.lr * factor}
+            for of_layer, factor in zip(layers.values(), e.lr_factors, strict=True)
+        ]
+    return make_optimizer(e.optimizer, groups, e.lr, bias_correction=e.bias_correction, options=e.update_options)
 
 
-def _matrices(model: nn.Module, training: Training) -> tuple[WeightMatrix, ...]:
-    matrices = open_weights(model, training.conv).matrices
+def layers_that_learn(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """The parameters of each module that has some of its own, by name, each once, in the order of definition.
+
+    >>> list(layers_that_learn(nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))))
+    ['0', '2']
+    """
+    seen: set[int] = set()
+    layers: dict[str, list[nn.Parameter]] = {}
+    for name, module in model.named_modules():
+        own = [p for p in module.parameters(recurse=False) if p.requires_grad and id(p) not in seen]
+        seen |= {id(p) for p in own}
+        if own:
+            layers[name] = own
+    return layers
+
+
+_MOST_NAMES = 20
+
+
+def _matrices(model: nn.Module, experiment: Experiment) -> tuple[WeightMatrix, ...]:
+    matrices = open_weights(model, experiment.conv or "kernel-slices").matrices
     if not matrices:
-        raise SettingError(f"model={training.model!r} has no weight matrix; there is no spectrum to measure")
+        raise SettingError(f"model={experiment.model!r} has no weight matrix; there is no spectrum to measure")
     return matrices
 
 

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.teachers import clean_labels
 
@@ -102,8 +103,14 @@ class Problem:
 
     @classmethod
     def draw(cls, experiment: Experiment, device: str | torch.device = "cpu") -> Problem:
-        """Draw the problem of an experiment, and put it on a device."""
+        """Draw the problem of an experiment, and put it on a device.
+
+        Raises:
+            SettingError: it is of a network, which no teacher teaches.
+        """
         e = experiment
+        if not e.has_closed_form:
+            raise SettingError(f"model={e.model!r} learns dataset={e.dataset!r}; a problem is of students of a teacher")
         dtype = getattr(torch, e.dtype)
         directions = _directions(e)
         deviations = _deviations(e)

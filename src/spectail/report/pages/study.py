@@ -78,7 +78,7 @@ def write_report(root: Path, scale: str = "paper", out: Path | None = None) -> P
     path = folder / ("report.html" if scale == "paper" else f"report-{scale}.html")
     unreadable: dict[Path, Exception] = {}
     artifacts = [_artifact(record, folder, unreadable) for record in read_records(figure_folder(root, scale))]
-    keys = list(store.manifest.read()) if store.runs.is_dir() else []
+    keys = [key for key, run in store.manifest.read().items() if not run.matrices] if store.runs.is_dir() else []
     if not artifacts and not keys:
         hint = hint_above(root) or "; expected a folder that spectail wrote to"
         raise StoreError(f"{root} holds neither runs nor figures{hint}")
@@ -223,7 +223,7 @@ def _run(run: xr.Dataset) -> dict[str, Any]:
     e, law, matrix = experiment_of(run), initial_law(run), str(run["matrix"].item())
     assert law is not None, "a run of a store says how its weights were drawn"
     steps = [int(step) for step in run.step.values]
-    changed = {k: v for k, v in e.model_dump(mode="json").items() if v != getattr(_PLAIN, k)}
+    changed = {k: v for k, v in e.model_dump(mode="json", include={*e.said}).items() if v != getattr(_PLAIN, k)}
     beside = [f"{k}={v}" for k, v in changed.items() if k in ("teacher", "label_noise", "ridge", "initialization")]
     beside += ["WN"] if e.weight_normalization else []
     beside += [f"γ={e.schedule_options.get('gamma')}"] if e.schedule == "StepLR" else []
@@ -241,7 +241,7 @@ def _run(run: xr.Dataset) -> dict[str, Any]:
         "law": {"h": law.rows, "d": law.cols, "variance": law.variance, "edge": law.edges[1]},
         "predicted": predicted_spike(e),
         "overlaps": packed_overlaps(run),
-        "fields": plain_fields(e.model_dump(mode="json")) | {LAYER: matrix},
+        "fields": plain_fields(e.model_dump(mode="json", include={*e.said})) | {LAYER: matrix},
     }
 
 

@@ -20,7 +20,7 @@ from spectail.store.names import run_names
 from spectail.store.results import runs_of
 from spectail.store.store import Store, hint_above
 
-_ALWAYS = ("optimizer", "lr", "n", "d", "h", "steps", "seed")
+_ALWAYS = ("model", "dataset", "images", "optimizer", "lr", "n", "d", "h", "steps", "seed")
 
 
 def print_folder(folder: Path) -> None:
@@ -30,10 +30,13 @@ def print_folder(folder: Path) -> None:
         FileNotFoundError: it is not there, or holds nothing of ours.
     """
     store = Store(folder)
-    if store.runs.is_dir():
-        print_runs(str(folder), runs_of(folder), run_names(store))
+    if store.has_runs:
+        entries, names = runs_of(folder), run_names(store)
+        for of_kind in ([e for e in entries if not e.matrices], [e for e in entries if e.matrices]):
+            if of_kind:
+                print_runs(str(folder), of_kind, names)
     recordings = dict(_others_in(folder))
-    if not recordings and not store.runs.is_dir():
+    if not recordings and not store.has_runs:
         sentence = f"{folder} holds no results: it has no folder runs, and no recordings of models"
         raise FileNotFoundError(sentence + hint_above(folder))
     if recordings:
@@ -50,7 +53,7 @@ def print_folder(folder: Path) -> None:
 def _others_in(folder: Path) -> Iterator[tuple[Path, xr.Dataset]]:
     """The recordings in a folder and below it that are not runs of its store, nor names of them."""
     for path in sorted(folder.rglob("*.nc")):
-        if not path.is_symlink() and path.parent != folder / "runs":
+        if not path.is_symlink() and path.parent not in (folder / "runs", folder / "trainings"):
             with suppress(ValueError, OSError):
                 recording = load_recording(path)
                 if "experiment" not in recording.attrs:
@@ -68,7 +71,9 @@ def print_runs(title: str, entries: Sequence[Entry], names: Mapping[str, str] = 
     fields = [entry.fields for entry in entries]
     left_out = () if any(one["protocol"] == "custom" for one in fields) else CONVENTIONS  # the protocol says them
     varying = [n for n in fields[0] if n not in left_out and len({str(one[n]) for one in fields}) > 1]
-    same = ", ".join(f"{name}={_text(fields[0][name])}" for name in _ALWAYS if name not in varying)
+    same = ", ".join(
+        f"{name}={_text(fields[0][name])}" for name in _ALWAYS if name in fields[0] and name not in varying
+    )
     rows = [("key", *(("name",) if names else ()), *varying, "last phase", "kB")]
     for entry in sorted(entries, key=lambda entry: [_order(entry.fields[name]) for name in varying]):
         phase = entry.scalars["phase"][-1] if entry.steps else ""

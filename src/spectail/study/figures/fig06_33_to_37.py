@@ -1,7 +1,7 @@
 """Figures 6 and 33–37: layers of VGG11 and ResNet18 before and after ten full-batch steps.
 
 The paper leaves open how many images are used, how batch norm sees them, and how a kernel becomes a
-matrix; the fields of `Training` and their defaults say what is done here.
+matrix; the fields of `Experiment` and their defaults say what is done here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spectail.experiments.deep.models import paper_layers
-from spectail.experiments.deep.training import Training
+from spectail.experiments.experiment import Experiment
 from spectail.plots.colours import LAW
 from spectail.plots.look import figure_title, new_figure, panel_title, shared_legend, small_print
 from spectail.plots.spectrum_plot import draw_spectrum
@@ -25,7 +25,16 @@ from spectail.study.claims import Claim, Outcome
 from spectail.study.runs import Runs
 from spectail.study.verdicts import LEAST_REPEATS, all_of, in_every_repeat
 
-VGG11 = Training(model="vgg11", dataset="cifar10", lr=0.01, steps=10, images=512, micro_batch=128)
+VGG11 = Experiment(
+    model="vgg11",
+    dataset="cifar10",
+    lr=0.01,
+    steps=10,
+    record="ends",
+    images=512,
+    micro_batch=128,
+    protocol="published",
+)
 
 RESNET18 = VGG11.replace(model="resnet18")
 
@@ -36,13 +45,13 @@ NAMES = {"vgg11": "VGG11", "resnet18": "ResNet18", "mnist": "MNIST", "cifar10": 
 class Layer:
     """A convolution of a network: the paper's number of it, from 1, shortcuts not counted."""
 
-    training: Training
+    training: Experiment
     number: int
 
     @property
     def title(self) -> str:
         """As the paper names it."""
-        model, dataset = (NAMES.get(name, name) for name in (self.training.model, self.training.dataset))
+        model, dataset = (NAMES.get(str(name), name) for name in (self.training.model, self.training.dataset))
         return f"{model}-L{self.number} ({dataset})"
 
 
@@ -62,7 +71,7 @@ def draw(label: str, layers: Sequence[Layer]) -> Callable[[Runs], Figure]:
             _panel(panel_title(ax, index, layer.title), row(runs, layer))
         shared_legend(figure, axes)
         t = runs.as_trained(layers[0].training)
-        count = "all images" if t.images is None else f"{t.images} images"
+        count = "all images" if t.images == "all" else f"{t.images} images"
         figure_title(
             figure,
             f"{label} – {t.steps} full-batch FB-Adam steps, η = {t.lr:g}, {count}; protocol: {runs.protocol}.\n"
@@ -151,10 +160,10 @@ def figure(number: int, section: str, title: str, layers: Sequence[Layer]) -> Ar
     )
 
 
-def figure_of_network(number: int, network: Training, dataset: str, numbers: Sequence[int]) -> Artifact:
+def figure_of_network(number: int, network: Experiment, dataset: str, numbers: Sequence[int]) -> Artifact:
     """The figure of some layers of one network on one data set."""
     layers = [Layer(network.replace(dataset=dataset), n) for n in numbers]
-    return figure(number, "App. F.6", f"{NAMES[network.model]} on {NAMES[dataset]}", layers)
+    return figure(number, "App. F.6", f"{NAMES[str(network.model)]} on {NAMES[dataset]}", layers)
 
 
 FIG6_LAYERS = [

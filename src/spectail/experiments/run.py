@@ -1,16 +1,17 @@
-"""An Experiment goes in, an xarray Dataset comes out.
+"""An Experiment goes in, an xarray Dataset comes out, whichever kind it is.
 
-Not here: the loop between steps (loop.py), and where runs are kept.
+Not here: the loops between steps (two_layer/loop.py, deep/run.py), and where runs are kept.
 """
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
-from typing import Protocol, runtime_checkable
+from pathlib import Path
 
 import torch
 import xarray as xr
@@ -19,7 +20,7 @@ from spectail import __version__
 from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.machine import computed_on
-from spectail.experiments.resume import State
+from spectail.experiments.resume import Resumable
 from spectail.experiments.two_layer.loop import TwoLayerRun
 from spectail.experiments.two_layer.problem import Problem
 from spectail.progress import StepProgress, in_notebook, step_progress
@@ -28,37 +29,30 @@ from spectail.recording.netcdf import with_checksum
 from spectail.spectra.precision import check_device
 
 
-@runtime_checkable
-class Resumable(Protocol):
-    """Keeps the state of a run, and gives it back; see `spectail.experiments.resume.ResumeState`."""
-
-    def load(self) -> State | None:
-        """The state that was kept, or None."""
-
-    def save_if_due(self, state: Callable[[], State]) -> None:
-        """Keep the state, if it is time to."""
-
-
 def simulate(
     experiment: Experiment,
     *,
     device: str | torch.device = "cpu",
     problem: Problem | None = None,
+    data: str | os.PathLike[str] | None = None,
     progress: StepProgress | bool | None = None,
     resume: Resumable | None = None,
     checkpoint: Resumable | None = None,
 ) -> xr.Dataset:
     """Run an experiment.
 
+    A student of a teacher has gradients in closed form, a network on a data set autograd's: the experiment says which.
     The same experiment gives the same bits on the same machine and device. A run that diverges is
-    not an error: it stops, its attribute `diverged_at` is the step at which W or the objective
-    stopped being finite, and everything measured before is kept.
+    not an error: its attribute `diverged_at` is the step at which W or the objective stopped being finite, and
+    everything measured before is kept. Processes that torchrun started share the images of a network.
 
     Args:
         experiment: what to run.
         device: "cpu", "cuda", "mps", ...
-        problem: the experiment's problem, already drawn on this device, to share it between runs
+        problem: the problem of a student's experiment, already drawn on this device, to share it between runs
             together with its step-0 measurement and first gradient; drawn anew without it.
+        data: where the images of a network are: a folder with DATASET.npz or torchvision's files, which are downloaded
+            there if need be, or an .npz file; by default the cache of this user.
         progress: called as progress(step, steps) after each step; True for a bar, False for none; by default there is
             one in a notebook only.
         resume: where the run's state is kept while it goes on, and found again if it was cut
@@ -68,12 +62,13 @@ def simulate(
 
     Returns:
         variables over `step`, as described in the table of quantities (`spectail.quantities()`);
-        `eigenvalues` (step, index), ascending; overlaps (pair, i, j) where asked for. Attributes
+        `eigenvalues` (step, index), ascending; overlaps (pair, i, j) where asked for; of a network, over `matrix` too,
+        with loss and accuracy over `update`. Attributes
         carry the experiment, its key, versions, device and wall time in seconds.
 
     Raises:
-        ValueError: the device is not available, the problem is another experiment's, or the experiment is of an
-            earlier version's numerics.
+        ValueError: the device is not available, the problem is another experiment's, the data or a network are not as
+            expected, or the experiment is of an earlier version's numerics.
 
     >>> run = simulate(Experiment(n=40, d=20, h=30, n_test=9, n_test_large=9, steps=3))
     >>> run.step.values.tolist(), run.eigenvalues.sel(step=3).shape
@@ -84,6 +79,30 @@ def simulate(
         resume = checkpoint
     experiment.check_computable()
     device = check_device(device)
+    asked = in_notebook() if progress is None else progress
+    bar = step_progress(experiment.steps) if asked is True else nullcontext(asked or None)
+    with bar as bar_or_none:
+        tell = bar_or_none or (lambda step, steps: None)
+        if experiment.has_closed_form:
+            return _run_student(experiment, device, problem, tell, resume)
+        if problem is not None:
+            raise SettingError(
+                f"a problem is given, which model={experiment.model!r} has none of; expected problem=None"
+            )
+        from spectail.experiments.deep.run import train_network
+
+        source = None if data is None else Path(data)
+        return train_network(experiment, source, device, lambda step, steps, loss: tell(step, steps), resume)
+
+
+def _run_student(
+    experiment: Experiment,
+    device: torch.device,
+    problem: Problem | None,
+    tell: StepProgress,
+    resume: Resumable | None,
+) -> xr.Dataset:
+    """The run of a student of a teacher."""
     started = time.perf_counter()
     if problem is None:
         problem = Problem.draw(experiment, device)
@@ -93,15 +112,11 @@ def simulate(
     state = resume.load() if resume else None
     started -= run.load_state(state) if state else 0.0
 
-    asked = in_notebook() if progress is None else progress
-    bar = step_progress(experiment.steps) if asked is True else nullcontext(asked or None)
-
     def at_step(step: int) -> None:
         if resume and run.one_step is None:
             resume.save_if_due(lambda: run.save_state(step, time.perf_counter() - started))
 
-    with bar as tell:
-        run.train(tell or (lambda step, steps: None), at_step)
+    run.train(tell, at_step)
     attributes = {
         RUN_MARK: RUN_FORMAT,
         "spectail_version": __version__,
@@ -120,13 +135,17 @@ def simulate(
 
 
 def simulate_many(
-    experiments: Iterable[Experiment], *, device: str | torch.device = "cpu"
+    experiments: Iterable[Experiment],
+    *,
+    device: str | torch.device = "cpu",
+    data: str | os.PathLike[str] | None = None,
 ) -> Iterator[tuple[Experiment, xr.Dataset]]:
     """Run experiments one after the other; neighbours with the same problem share it.
 
     Args:
         experiments: put those with equal n, d, h, teacher, noise and seed next to each other.
         device: as for `simulate`.
+        data: as for `simulate`.
 
     Yields:
         each experiment with its Dataset, in the order given.
@@ -139,7 +158,9 @@ def simulate_many(
     device = check_device(device)
     problem: Problem | None = None
     for experiment in experiments:
-        if problem is None or problem.key != experiment.problem_key:
+        if not experiment.has_closed_form:
+            problem = None
+        elif problem is None or problem.key != experiment.problem_key:
             problem = None  # free the last one before the next is drawn
             problem = Problem.draw(experiment, device)
-        yield experiment, simulate(experiment, device=device, problem=problem)
+        yield experiment, simulate(experiment, device=device, problem=problem, data=data)
