@@ -49,7 +49,7 @@ def _command(arguments, setup):
 
     exec(setup, {})  # as a module of its own, whose functions see its names
     original = stores.Store.__init__
-    stores.Store.__init__ = lambda self, root, seconds=0.0: original(self, root, 0.0)
+    stores.Store.__init__ = lambda self, root, seconds=0.0, **others: original(self, root, 0.0, **others)
     main(arguments)
 
 

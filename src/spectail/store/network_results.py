@@ -17,11 +17,12 @@ from spectail.recording.layout import frame, labels_of
 from spectail.recording.reading import load_recording
 from spectail.store.recordings import concatenated
 
-Fields = Mapping[str, Any]
-
 
 def networks_in_one(
-    files: Sequence[Path], fields: Sequence[Fields], axes: Mapping[str, Sequence[Any]], along: Mapping[str, Any]
+    files: Sequence[Path],
+    fields: Sequence[Mapping[str, Any]],
+    axes: Mapping[str, Sequence[Any]],
+    along: Mapping[str, Any],
 ) -> xr.Dataset:
     """Runs of networks as one Dataset with axes of what varies between them, read whole.
 
@@ -58,7 +59,7 @@ def networks_in_one(
     return in_one.assign_coords(dict(along))
 
 
-def network_rows(files: Sequence[Path], fields: Sequence[Fields], varying: Sequence[str]) -> pd.DataFrame:
+def network_rows(files: Sequence[Path], fields: Sequence[Mapping[str, Any]], varying: Sequence[str]) -> pd.DataFrame:
     """Runs of networks as a tidy table: one row a run, step and matrix.
 
     Args:

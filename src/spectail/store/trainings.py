@@ -65,6 +65,13 @@ def train(
     Raises:
         ValueError: as `simulate`.
         OSError: the folder cannot be written to.
+
+    >>> import warnings
+    >>> with warnings.catch_warnings(action="ignore"):
+    ...     train(Experiment(model="vgg12", dataset="digits", images=8, steps=1))
+    Traceback (most recent call last):
+    ...
+    spectail.errors.SettingError: model='vgg12' is not known; did you mean 'vgg11'? (vgg11, resnet18, ...
     """
     warnings.warn("train(…) is now Store(out, data=data).get_or_run(experiment, simulate)", DeprecationWarning, 2)
     return _trained(training, Store(out, data=data), device, progress)[0]
