@@ -31,7 +31,7 @@ def _train(options: Any) -> None:
     experiment = as_experiment(**fields, bias_correction=options.bias_correction)
     new = f"spectail run --model {experiment.model} --dataset {experiment.dataset}"
     print(
-        f"spectail train is now {new} --protocol {experiment.protocol}; the old name works for one release",
+        f"spectail train is now {new}; the old name works for one release",
         file=sys.stderr,
     )
     compute(experiment, options, "train")
@@ -53,8 +53,7 @@ def _options() -> list[Option]:
 
 Train = make_command(
     "Train",
-    "Train a network; now `spectail run --model ... --dataset ...`, with a learning rate of 0.01 as here.\n\n"
-    "Works for one release, with torch's Adam by default: `run` says that by --protocol published.\n"
+    "Train a network; now `spectail run --model ... --dataset ...`. Works for one release.\n\n"
     "Example: spectail train --model vgg11 --dataset cifar10 --optimizer adam --lr 0.01 --steps 10",
     _options(),
     _train,

@@ -39,7 +39,7 @@ class Experiment(ExperimentFields):
     >>> Experiment(optimizer="gd", lr=2000, steps=1).protocol
     'equations'
     >>> Experiment(model="vgg11", dataset="digits", steps=2).title
-    'vgg11 on digits, 512 images, adam, η=0.01, equations, seed 0'
+    'vgg11 on digits, 512 images, adam, η=0.01, published, seed 0'
     >>> Experiment(teacher="sofplus")
     Traceback (most recent call last):
     ...
@@ -62,9 +62,10 @@ class Experiment(ExperimentFields):
         if not isinstance(fields, dict):
             return fields
         fields = {name: value for name, value in fields.items() if value is not None}
-        protocol: Any = fields.get("protocol", DEFAULT)
+        of_network = "model" in fields or "dataset" in fields
+        protocol: Any = fields.get("protocol", cls.usual_of_network["protocol"] if of_network else DEFAULT)
         preset = _DEFAULTS if isinstance(protocol, list | dict) else PROTOCOLS.get(protocol, _DEFAULTS)
-        if "model" in fields or "dataset" in fields:
+        if of_network:
             return {**{name: preset[name] for name in _OF_ADAM}, **cls.usual_of_network, **fields}
         return {**preset, **_with_layers(fields)}
 

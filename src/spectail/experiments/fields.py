@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from spectail.experiments.description import Description, Positive, Size, current_numerics
-from spectail.experiments.protocols import DEFAULT, PROTOCOLS
+from spectail.experiments.protocols import DEFAULT, PLAIN, PROTOCOLS
 
 _DEFAULTS = PROTOCOLS[DEFAULT]
 
@@ -56,6 +56,7 @@ class ExperimentFields(Description):
         "batch_norm": "chunk",
         "conv": "kernel-slices",
         "lr": 0.01,
+        "protocol": PLAIN,  # torch's Adam
     }
     """Where nothing is said of a network on a data set."""
 
@@ -134,7 +135,8 @@ class ExperimentFields(Description):
     kernels: tuple[Literal["ck", "ntk"], ...] = ()
     """Kernels whose eigenvalues on the hold-out points are kept: ck, of the last hidden layer's features; ntk."""
     protocol: Literal["equations", "published", "custom"] = DEFAULT
-    """Preset of five conventions: the paper's equations, or its published program."""
+    """Preset of five conventions: the paper's equations, or its published program. Of them the two of adam act on a
+    network; published, which has torch's Adam, where nothing is said of one."""
     loss_factor: Positive = _DEFAULTS["loss_factor"]
     """The loss is this over n times the squared error: 0.5 in the equations, 1 in the program."""
     bias_correction: bool = _DEFAULTS["bias_correction"]

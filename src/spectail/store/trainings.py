@@ -30,7 +30,7 @@ def Training(**fields: Any) -> Experiment:  # noqa: N802 - it was a class
     >>> import warnings
     >>> with warnings.catch_warnings(action="ignore"):
     ...     Training(model="vgg11", images=None)
-    Experiment(model='vgg11', dataset='digits', images='all', record='ends', protocol='published')
+    Experiment(model='vgg11', dataset='digits', images='all', record='ends')
     """
     experiment = as_experiment(**fields)
     warnings.warn(f"Training(…) is now {experiment!r}", DeprecationWarning, stacklevel=2)
