@@ -6,64 +6,26 @@ there does not wait for it.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
-from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
-
-
-def training_operations(experiment: Experiment) -> float:
-    """Floating-point operations of training a network on images of 3 × 32 × 32: of its forward and backward passes.
-
-    Raises:
-        ValueError: the model or the number of its images is not known.
-    """
-    from spectail.experiments.deep.images import DATASETS
-
-    e = experiment
-    dataset, model = e.dataset or "", e.model or ""
-    if e.images == "all" and dataset not in DATASETS:
-        raise SettingError(f"how many images {dataset} has is not known; name a number of images")
-    images = DATASETS[dataset].count if e.images == "all" else e.images or 0
-    return float(e.steps * (e.batch or images) * _of_an_image(model)[0])
-
-
-@cache
-def _of_an_image(model: str) -> tuple[float, int]:
-    """Operations of an image, and eigenvalues of all matrices of a network.
-
-    Counted on tensors without numbers in them, and on two images, since batch norm needs that many.
-    """
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from spectail.experiments.deep.models import make_model
-
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        made = make_model(model, 10, seed=0)
-        made(torch.empty(2, 3, 32, 32)).sum().backward()
-    matrices = [p for p in made.parameters() if p.ndim > 1]
-    return float(counter.get_total_flops()) / 2, sum(min(p.shape[:2]) * p[0, 0].numel() for p in matrices)
-
-
-_OF_AN_IMAGE = (1e8, 10_000)  # where a network cannot be counted so: about a small convolutional one
-_IMAGES = 10_000
-
 
 _FILE_BYTES = 30_000  # of a run's file besides eigenvalues and overlaps: its 22 scalars and their descriptions
 
+_LIKE_A_SMALL_ONE = (1e8, 10_000)  # operations of an image and eigenvalues of a small convolutional network
+_IMAGES = 10_000
+
 
 def operations(experiment: Experiment) -> float:
-    """Floating-point operations of a run, near enough to weigh it: products of steps and measurements."""
+    """Floating-point operations of a run, near enough: products of steps and measurements; of a network, of its steps.
+
+    NaN of a network that cannot be counted: torchvision may be missing, and a user's own may do anything.
+    """
     e = experiment
     if not e.has_closed_form:
-        try:
-            return training_operations(e)
-        except (
-            Exception
-        ):  # a network of a user's own may do anything, and where torchvision is missing it is said later
-            images = _IMAGES if e.images == "all" else e.images or 0
-            return float(e.steps * (e.batch or images) * _OF_AN_IMAGE[0])
+        known, images = _of_an_image(e.model or ""), _images(e)
+        return math.nan if known is None or images is None else float(e.steps * (e.batch or images) * known[0])
     shapes = list(zip(e.widths, (e.d, *e.widths[:-1]), strict=True))
     entries, last = float(sum(h * d for h, d in shapes)), e.widths[-1]
     step = (4.0 * entries + 2.0 * (entries - e.h * e.d)) * (e.batch or e.n)
@@ -73,15 +35,48 @@ def operations(experiment: Experiment) -> float:
     return e.steps * step + sum(t > 0 for t in e.recorded_steps) * measurement
 
 
+def weight(experiment: Experiment) -> float:
+    """What a run weighs beside others: its operations; a network that cannot be counted is taken for a small one."""
+    e, known = experiment, operations(experiment)
+    return e.steps * (e.batch or _images(e) or _IMAGES) * _LIKE_A_SMALL_ONE[0] if math.isnan(known) else known
+
+
 def disk_bytes(experiment: Experiment) -> int:
     """Size of a run's file, near enough."""
     e = experiment
     if not e.has_closed_form:
-        try:
-            eigenvalues = _of_an_image(e.model or "")[1]
-        except Exception:  # as above
-            eigenvalues = _OF_AN_IMAGE[1]
+        eigenvalues = (_of_an_image(e.model or "") or _LIKE_A_SMALL_ONE)[1]
         return _FILE_BYTES + 4 * eigenvalues * len(e.recorded_steps)
     each = [min(shape) for shape in zip(e.widths, (e.d, *e.widths[:-1]), strict=True)]
     each += [e.n] * len(e.kernels)
     return _FILE_BYTES + 8 * sum(each) * len(e.recorded_steps) + 8 * each[0] ** 2 * len(e.overlaps)
+
+
+def _images(e: Experiment) -> int | None:
+    """How many; None where that is all of a data set that is not known by name."""
+    from spectail.experiments.deep.images import DATASETS
+
+    if e.images != "all":
+        return e.images
+    return DATASETS[e.dataset].count if e.dataset in DATASETS else None
+
+
+@cache
+def _of_an_image(model: str) -> tuple[float, int] | None:
+    """Operations of an image of 3 × 32 × 32, and eigenvalues of all matrices of a network; None where it fails.
+
+    Counted on tensors without numbers in them, and on two images, since batch norm needs that many.
+    """
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from spectail.experiments.deep.models import make_model
+
+    try:
+        with torch.device("meta"), FlopCounterMode(display=False) as counter:
+            made = make_model(model, 10, seed=0)
+            made(torch.empty(2, 3, 32, 32)).sum().backward()
+    except Exception:  # a user's own may raise anything; what is wrong is said where it is to be trained
+        return None
+    matrices = [p for p in made.parameters() if p.ndim > 1]
+    return float(counter.get_total_flops()) / 2, sum(min(p.shape[:2]) * p[0, 0].numel() for p in matrices)

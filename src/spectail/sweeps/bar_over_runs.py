@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from spectail.experiments.cost import operations
+from spectail.experiments.cost import weight
 from spectail.experiments.experiment import Experiment
 from spectail.progress import bar, in_notebook
 
@@ -47,18 +47,18 @@ class BarOverRuns(SweepProgress):
     def begin(self, missing: Sequence[Experiment], found: int) -> None:
         """Show how much there is to do."""
         self._total, self._found = len(missing), found
-        self._task = self._bar.add_task("runs", total=max(sum(map(operations, missing)), 1.0), text=self._text())
+        self._task = self._bar.add_task("runs", total=max(sum(map(weight, missing)), 1.0), text=self._text())
 
     def step(self, experiment: Experiment, step: int) -> None:
         """Move on by a step of a run in this process."""
-        part = operations(experiment) * step / max(experiment.steps, 1)
+        part = weight(experiment) * step / max(experiment.steps, 1)
         self._bar.advance(self._task, part - self._part)
         self._part = part
 
     def kept(self, experiment: Experiment) -> None:
         """Move on by a run."""
         self._kept += 1
-        self._bar.update(self._task, advance=operations(experiment) - self._part, text=self._text())
+        self._bar.update(self._task, advance=weight(experiment) - self._part, text=self._text())
         self._part = 0.0
 
     def stopping(self) -> None:

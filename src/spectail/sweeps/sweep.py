@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spectail.errors import SettingError
-from spectail.experiments.cost import operations
+from spectail.experiments.cost import weight
 from spectail.experiments.experiment import Experiment
 from spectail.running.queue import Failure, Queue, chunks
 from spectail.running.ray import Resources
@@ -187,7 +187,7 @@ def chunks_of_problems(experiments: Iterable[Experiment], slots: int) -> list[li
     return chunks(
         experiments,
         slots,
-        cost=operations,
+        cost=weight,
         group=lambda e: e.problem_key,
         order=lambda e: (e.protocol, e.activation, e.optimizer),
     )

@@ -5,6 +5,7 @@ Nothing here waits for torch.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +46,8 @@ def print_estimate(estimate: Estimate, runs: int, store: Store) -> None:
     rows = [("runs", "in the store", "to compute", "time", "disk")]
     size = f"{estimate.bytes / 1e6:,.1f} MB" if estimate.bytes < 1e9 else f"{estimate.bytes / 1e9:,.1f} GB"
     done = runs - estimate.runs
-    rows.append((str(runs), str(done), str(estimate.runs), duration(estimate.seconds), size))
+    takes = "unknown" if math.isnan(estimate.seconds) else duration(estimate.seconds)
+    rows.append((str(runs), str(done), str(estimate.runs), takes, size))
     print_table(f"dry run into {store.root}", rows)
     if estimate.runs:
         console().print(f"time: {basis}", style="dim")
