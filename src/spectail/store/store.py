@@ -307,7 +307,7 @@ def _free_name(path: Path) -> Path:
 
 
 def hint_above(folder: Path) -> str:
-    """The end of a sentence for who named the folder `runs`, or `trainings`, itself, rather than the one that it lies in.
+    """The end of a sentence for who named the folder `runs` or `trainings` itself, rather than the one it lies in.
 
     >>> with tempfile.TemporaryDirectory() as root:
     ...     Store(root).runs.mkdir()
@@ -316,7 +316,6 @@ def hint_above(folder: Path) -> str:
     (True, '')
     """
     whole = folder if folder.name else folder.resolve()  # "." has no name
-    is_of_store = whole.name in (Store(whole.parent).runs.name, Store(whole.parent).trainings.name) and any(
-        whole.glob("*.nc")
-    )
+    store = Store(whole.parent)
+    is_of_store = whole.name in (store.runs.name, store.trainings.name) and any(whole.glob("*.nc"))
     return f"; did you mean {whole.parent}?" if is_of_store else ""
