@@ -14,7 +14,7 @@ import sys
 import tarfile
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,11 @@ from spectail.study.runs import NotKeptError, Runs
 from spectail.study.settings import PAPER
 
 ARCHIVES = ("runs.txz", "long-runs.tgz")
+
+Outcomes = dict[str, dict[str, Outcome]]
+
+FORMER = "by the former rule"
+"""So begins what was measured for a verdict that is older than the rule of `verdicts.py`."""
 
 SMALL = 0.01
 """Overlaps below this are kept as zero: independent directions have 0.001 or less on average."""
@@ -78,13 +83,22 @@ def unpacked(target: Path, folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in (folder / "runs").glob("*.nc")}
 
 
-def judged(artifact: Artifact, kept: Kept) -> dict[str, dict[str, Outcome]]:
-    """What its claims find, by number and protocol, one family each, with as many repeats as are kept."""
-    found: dict[str, dict[str, Outcome]] = {}
+def judged(artifact: Artifact, kept: Kept, old: Mapping[str, Container[str]] | None = None) -> Outcomes:
+    """What its claims find, by number and protocol, one family each.
+
+    Args:
+        artifact: whose claims.
+        kept: what is known of its runs.
+        old: the protocols under which a claim has a verdict by today's rule, by number: it is judged again only where
+            all of its repeats are kept, and others with as many as are.
+    """
+    found: Outcomes = {}
     for protocol in artifact.protocols:
         outcomes = {}
         for claim in artifact.claims:
-            for kept.whole, repeats in [(w, r) for r in repeats_of(artifact) for w in (False, True)]:
+            has_verdict = protocol in (old or {}).get(claim.number, ())
+            fewer = [] if has_verdict else [r for r in (3, 2, 1) if r < artifact.repeats]
+            for kept.whole, repeats in [(w, r) for r in (artifact.repeats, *fewer) for w in (False, True)]:
                 try:
                     runs = Runs(protocol, PAPER, range(repeats), kept, epsilon=artifact.epsilon)
                     outcomes[claim.number] = claim.test(runs)
@@ -96,17 +110,13 @@ def judged(artifact: Artifact, kept: Kept) -> dict[str, dict[str, Outcome]]:
     return found
 
 
-def repeats_of(artifact: Artifact) -> list[int]:
-    return [r for r in dict.fromkeys((artifact.repeats, 3, 2, 1)) if r <= artifact.repeats]
-
-
-def published(path: Path) -> dict[str, dict[str, Outcome]]:
+def published(path: Path) -> Outcomes:
     """The outcomes of a table by number and protocol."""
     if not path.exists():
         return {}
     table = pd.read_csv(path, dtype={"claim": str}).astype(object)
     table = table.where(table.notna(), None)
-    outcomes: dict[str, dict[str, Outcome]] = {}
+    outcomes: Outcomes = {}
     for row in table.to_dict("records"):
         fields = {"verdict": row["verdict"], "measured": row["measured"]}
         if row["p_claimed"] is not None:
@@ -172,12 +182,13 @@ def collect(target: Path, sources: list[Path]) -> None:
         keep_figures(source, target)
     artifacts = [a for a in catalogue().values() if not a.trainings and a.claims]
     old, rows = published(target / "claims.csv"), []
+    by_this_rule = {n: {p for p, o in of.items() if not o.measured.startswith(FORMER)} for n, of in old.items()}
     with tempfile.TemporaryDirectory() as name:
         packed = unpacked(target, Path(name))
         fresh = {path.stem: path for source in sources for path in Store(source).runs.glob("*.nc")}
         kept = Kept(runs_of_curves(artifacts, target / "curves"), {**packed, **fresh})
         for artifact in artifacts:
-            found = judged(artifact, kept)
+            found = judged(artifact, kept, by_this_rule)
             for c in artifact.claims:
                 outcomes = old.get(c.number, {}) | found.get(c.number, {})
                 if outcomes:
