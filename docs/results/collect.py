@@ -42,8 +42,8 @@ Outcomes = dict[str, dict[str, Outcome]]
 FORMER = "by the former rule"
 """So begins what was measured for a verdict that is older than the rule of `verdicts.py`."""
 
-SMALL = 0.01
-"""Overlaps below this are kept as zero: independent directions have 0.001 or less on average."""
+SMALL = 0.9
+"""Overlaps below this share of the largest are kept as zero, but for the diagonal: claims are about the largest."""
 
 MOST_BYTES = 2_000_000
 """Larger runs, of all overlaps of small matrices, are not kept."""
@@ -54,7 +54,7 @@ class Kept(dict):
 
     Attributes:
         whole: whether runs are to have their spectra, as far as they are kept.
-        asked: the keys of runs that were asked for whole.
+        asked: the keys of the runs whose files were needed.
     """
 
     def __init__(self, curves: dict[str, xr.Dataset], files: dict[str, Path]) -> None:
@@ -62,10 +62,9 @@ class Kept(dict):
         self.whole, self.asked, self._files, self._open = False, set[str](), files, dict[str, xr.Dataset]()
 
     def __getitem__(self, key: str) -> xr.Dataset:
-        if self.whole:
-            self.asked.add(key)
         # A run of which there are no curves is read from its file in any case
         if key in self._files and (self.whole or not super().__contains__(key)):
+            self.asked.add(key)
             if key not in self._open:
                 self._open[key] = load_recording(self._files[key])
             return self._open[key]
@@ -155,12 +154,13 @@ def write_times(records: list[Record], path: Path) -> None:
 
 
 def compact(run: xr.Dataset) -> xr.Dataset:
-    """A run with float32 spectra, and overlaps that are zero where they are small; diagonals stay."""
+    """A run with float32 spectra, and of its overlaps the diagonal and the large ones."""
     run = run.assign(eigenvalues=run.eigenvalues.astype(np.float32))
+    run = run.drop_vars([name for name in run.data_vars if str(name).endswith(("_diagonal", "_spread"))])
     for name in [name for name in ("overlap_left", "overlap_right") if name in run]:
         entries = run[name].values.copy()
-        far = ~np.eye(entries.shape[-1], dtype=bool)
-        entries[(entries < SMALL) & far] = 0.0
+        largest = np.nanmax(entries, axis=(-2, -1), keepdims=True, initial=0.0)
+        entries[(entries < SMALL * largest) & ~np.eye(entries.shape[-1], dtype=bool)] = 0.0
         run[name] = (run[name].dims, entries)
     return without_labels(run).assign_attrs(checksum=checksum(run))
 
@@ -191,8 +191,7 @@ def collect(target: Path, sources: list[Path]) -> None:
             found = judged(artifact, kept, by_this_rule)
             for c in artifact.claims:
                 outcomes = old.get(c.number, {}) | found.get(c.number, {})
-                if outcomes:
-                    rows.append(ClaimRecord(artifact.name, c.number, c.where, c.statement, c.criterion, outcomes))
+                rows.append(ClaimRecord(artifact.name, c.number, c.where, c.statement, c.criterion, outcomes))
                 left = [p for p in outcomes if p not in found.get(c.number, {})]
                 if left:
                     print(f"{c.number}: as it was published under {' and '.join(left)}, since its runs are not kept")
