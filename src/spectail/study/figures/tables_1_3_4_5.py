@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import Experiment
 from spectail.plots.colours import OPTIMIZER_LOOKS
-from spectail.plots.look import figure_title, is_narrow, label_outer_panels, new_figure, shared_legend, title_above
+from spectail.plots.look import figure_title, label_outer_panels, new_figure, shared_legend, title_above
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
 from spectail.study.criteria import (
@@ -35,12 +35,11 @@ from spectail.study.verdicts import all_of, clear, in_every_repeat, mean_std, me
 def draw(label: str, experiments: Sequence[Experiment], steps: Sequence[int], runs: Runs) -> Figure:
     """Spectra of several experiments, one column each, at several steps, one row each."""
     columns = len(experiments)
-    figure, axes = new_figure(len(steps), columns, 1.45 * len(steps) + 0.5, abreast=3)
+    figure, axes = new_figure(len(steps), columns, 1.45 * len(steps) + 0.5)
     for index, (step, experiment) in enumerate(product(steps, experiments)):
         ax = esd_panel(axes[index], index, runs, experiment, step, "log10")
         lr = runs.scale(experiment).lr
-        between = "\n" if is_narrow(ax) else ", "
-        title_above(ax, rf"$\eta$ = {lr:.4g}{between}$t$ = {runs.scale.step(step):,}")
+        title_above(ax, rf"$\eta$ = {lr:.4g}, $t$ = {runs.scale.step(step):,}")
         ax.set_ylabel("density")
     label_outer_panels(axes)
     shared_legend(figure, axes)
