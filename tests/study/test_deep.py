@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from plots.letters import faults_of_letters, letters_of
 from spectail.cli import main
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.run import simulate
+from spectail.plots.look import style, title_above
 from spectail.store.store import Store
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import find, find_deep
@@ -52,6 +54,18 @@ def test_an_artifact_draws_itself_tests_its_claims_and_keeps_a_record(made, tmp_
     json, csv = save_record(record_of(artifact, plan, runs, claims), artifact_curves(artifact, runs), tmp_path)
     assert '"images": "60"' in json.read_text()
     assert len(csv.read_text().splitlines()) == 1 + 3 * 2  # layers × steps
+
+
+@pytest.mark.parametrize("width", ["page", "column"])
+def test_letters_of_a_figure_of_four_layers_fit_and_lie_over_no_others(made, width):
+    """As Fig. 6 has them, with its own long names."""
+    artifact, plan, stored = made
+    first, second = (deep.Layer(training, number) for training in artifact.trainings for number in (1, 2))
+    with style(width):
+        figure = deep.draw("Fig. 6", [first, second, first, second])(by_protocol(plan, artifact, stored)["published"])
+        for ax, layer in zip(figure.axes, deep.FIG6_LAYERS, strict=True):
+            title_above(ax, f"({ax.get_title(loc='left')[1]}) {layer.title}")
+    assert faults_of_letters(figure, letters_of(figure)) == []
 
 
 class Fake:

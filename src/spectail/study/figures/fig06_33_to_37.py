@@ -66,7 +66,7 @@ def draw(label: str, layers: Sequence[Layer]) -> Callable[[Runs], Figure]:
 
     def drawn(runs: Runs) -> Figure:
         rows = 2 if len(layers) > 3 else 1
-        figure, axes = new_figure(rows, -(-len(layers) // rows), 2.7 * rows)
+        figure, axes = new_figure(rows, -(-len(layers) // rows), 2.7 * rows, abreast=1)  # for the numbers in each
         for index, (ax, layer) in enumerate(zip(axes, layers, strict=True)):
             _panel(panel_title(ax, index, layer.title), row(runs, layer))
         shared_legend(figure, axes)
