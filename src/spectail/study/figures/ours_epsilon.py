@@ -8,6 +8,7 @@ from functools import partial
 from itertools import pairwise
 
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -50,11 +51,24 @@ def name_of(epsilon: float) -> str:
     return "ε → 0" if epsilon == NO_EPSILON else f"ε = 1e{math.log10(epsilon):.0f}"
 
 
+def measured_steps(runs: Runs, experiment: Experiment) -> list[int]:
+    """The steps at which its runs were measured, at their scale."""
+    return list(runs.as_run(experiment).recorded_steps)
+
+
 def along(runs: Runs, variable: str, experiment: Experiment) -> Values:
     """A variable at all measured steps: (seeds × steps)."""
     if variable == "stability":
         return runs.beside(variable, experiment)
-    return runs.over_steps(variable, experiment, experiment.recorded_steps)
+    return np.array([
+        [_at(runs[experiment.replace(seed=seed)][variable], step) for step in measured_steps(runs, experiment)]
+        for seed in runs.seeds
+    ])  # fmt: skip
+
+
+def _at(values: xr.DataArray, step: int) -> float:
+    """NaN where the run diverged before."""
+    return float(values.sel(step=step)) if step in values.step else math.nan
 
 
 def draw_growth(ax: Axes, runs: Runs, experiment: Experiment) -> None:
@@ -80,7 +94,8 @@ def draw(by_rate: Mapping[float, Sequence[Experiment]], runs: Runs) -> Figure:
             place = row * len(by_rate) + column
             ax = panel_title(axes[place], place, rf"$\eta$ = {lr:g}" if row == 0 else "")
             for experiment, (colour, marker) in zip(experiments, SERIES, strict=False):
-                values, steps = along(runs, variable, experiment), np.array(experiment.recorded_steps)
+                values = along(runs, variable, experiment)
+                steps = np.array(measured_steps(runs, experiment))
                 known = np.isfinite(values).any(0) & (steps > 0)
                 if known.any():
                     draw_band(
@@ -127,7 +142,7 @@ def _before_tails(runs: Runs, variable: str) -> Values:
     """The least objective, or the largest stability, before each late tail: after step 100, and not at the first."""
     found = []
     for experiment in LATE:
-        steps, values = np.array(experiment.recorded_steps), along(runs, variable, experiment)
+        steps, values = np.array(measured_steps(runs, experiment)), along(runs, variable, experiment)
         for i, first in _late(runs, experiment):
             part = values[i][(steps <= first) & (steps > (EARLY if variable == "stability" else 0))]
             found.append(np.nanmin(part) if variable == "objective" else np.nanmax(part))
@@ -158,7 +173,7 @@ def after_instability(runs: Runs) -> Outcome:
 def no_help(runs: Runs) -> Outcome:
     ends = []
     for experiment in LATE:
-        steps, test = list(experiment.recorded_steps), along(runs, "test_loss_large", experiment)
+        steps, test = measured_steps(runs, experiment), along(runs, "test_loss_large", experiment)
         ends += [(test[i, steps.index(int(first)) - 1], test[i, -1]) for i, first in _late(runs, experiment)]
     if not ends:
         return NONE_LATE
