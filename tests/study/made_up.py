@@ -163,7 +163,7 @@ def verdict_in(artifact: Artifact, number: str, *worlds: World | None, repeats: 
         return claim.test(runs).verdict
 
 
-@lru_cache(maxsize=300)
+@lru_cache(maxsize=900)
 def _run(world: World | None, experiment: Experiment) -> xr.Dataset:
     """A run in a world; kept for the next verdict, which has most worlds in common with the last one."""
     return made_up(experiment, world.of(experiment)) if world else diverged(experiment)
