@@ -203,17 +203,20 @@ def made_up(experiment: Experiment, measured: Mapping[str, Mapping[Any, Any]]) -
     steps, pairs = tuple(experiment.recorded_steps), tuple(experiment.overlaps)
     empty = _empty(steps, pairs, min(experiment.h, experiment.d))
     assert set(measured) <= {*_template().data_vars, *NOT_IN_RUNS}
-    known = {name: empty.variables[name].copy(deep=True) for name in measured.keys() & set(empty.data_vars)}
-    for name, variable in known.items():
+    known = dict(measured)
+    if "eigenvalues" in known:  # λ₁ is kept as the share of an edge, too
+        edge, largest_of = law_of(experiment).edges[1], {}
+        for step, value in known["eigenvalues"].items():
+            largest_of[step] = np.max(value(experiment) if callable(value) else value)
+        known["bulk_edge"] = {**dict.fromkeys(largest_of, edge), **known.get("bulk_edge", {})}
+        gaps = {step: value / edge for step, value in largest_of.items()}
+        known["spectral_gap"] = {**gaps, **known.get("spectral_gap", {})}
+    variables = {name: empty.variables[name].copy(deep=True) for name in known.keys() & set(empty.data_vars)}
+    for name, variable in variables.items():
         places = pairs if "pair" in variable.dims else steps
-        for place, value in measured[name].items():
+        for place, value in known[name].items():
             variable.values[places.index(place)] = value(experiment) if callable(value) else value
-    run = empty.assign(known)
-    for step in measured.get("eigenvalues", {}):  # λ₁ is kept as the share of an edge, too
-        at, edge = steps.index(step), law_of(experiment).edges[1]
-        for name, value in {"bulk_edge": edge, "spectral_gap": run.eigenvalues.values[at, -1] / edge}.items():
-            if step not in measured.get(name, {}):
-                run.variables[name].values[at] = value
+    run = empty.assign(variables)
     if "stability" in measured:
         run.attrs["stability"] = json.dumps([measured["stability"].get(step, math.nan) for step in steps])
     run.attrs |= {"experiment": experiment.canonical_json, "key": experiment.key}
