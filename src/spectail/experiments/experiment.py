@@ -227,7 +227,8 @@ class Experiment(ExperimentFields):
         if self.numerics > 1 and self.optimizer_options != self.effective_options:
             object_fields = {**dict(self), "optimizer_options": self.effective_options}
             return type(self).model_construct(**object_fields).canonical_json
-        fields = {name: value for name, value in self.model_dump(mode="json").items() if name in self.said}
+        values = self.model_dump(mode="json")
+        fields = {name: values[name] for name in self.said}
         left_out = self.added_later
         if not self.has_closed_form:  # as the first edition's trainings were written down
             del fields["protocol"]

@@ -113,13 +113,13 @@ def test_a_network_with_a_schedule_and_batches_goes_on_to_the_same_bits():
         assert again.checksum == whole.checksum
 
 
-def test_too_many_rates_or_points_are_named():
+def test_too_many_rates_or_points_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"lr_factors has 3 values; expected 2, one for each layer of .*: 1, 3$"):
         simulate(TINY.replace(lr_factors=(1, 1, 1)))
     with pytest.raises(ValueError, match=r"^batch=31 is more than all 30 images$"):
         simulate(TINY.replace(batch=31))
     with pytest.raises(ValueError, match=r"batch=31 is more than all 30 images"):
-        sweep({"fixed": {"model": DENSE, "dataset": "digits", "images": 30, "batch": 31}}, "nowhere")
+        sweep({"fixed": {"model": DENSE, "dataset": "digits", "images": 30, "batch": 31}}, tmp_path)
 
 
 def test_a_loss_that_is_no_number_is_a_run_that_diverged():
