@@ -204,9 +204,13 @@ def test_what_is_no_series_is_told_in_a_sentence(tmp_path):
     (tmp_path / "empty").mkdir()
     for run in ("a", "b"):
         torch_file(tmp_path / "many" / run / "step-1.pt")
+    for step in (2, 4):
+        for part in ("model", "optim"):
+            torch_file(tmp_path / "zero" / f"global_step{step}" / f"zero_pp_rank_0_mp_rank_00_{part}_states.pt")
     for source, sentence in {
         tmp_path / "empty": r"empty has no checkpoint; expected step-N\.pt",
         tmp_path / "many": "many has several series, in a, b; name one",
+        tmp_path / "zero": r"zero is a checkpoint of DeepSpeed's ZeRO stage 3.* zero_to_fp32\.py \. merged",
         tmp_path / "no-*.pt": "fits no file; expected a folder of checkpoints",
         3: "a int is no series; expected a folder",
     }.items():

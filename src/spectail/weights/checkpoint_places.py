@@ -28,6 +28,7 @@ from spectail.weights.folders import Folder, is_beside, is_shard, local_folder, 
 from spectail.weights.formats.table import ENDINGS
 from spectail.weights.hub import hub_folder, is_hub, revisions_of
 from spectail.weights.parameter import natural_key
+from spectail.weights.per_rank_files import why_in_parts
 from spectail.weights.remote import is_remote
 from spectail.weights.untrusted import printable
 
@@ -120,8 +121,11 @@ def _in_folder(
     if prefix:
         names += [name for name in _candidates(folder) if not name_has_number(name)]
     if not series and (len(names) < 2 or _is_model(folder)):
-        alone = CheckpointPlace(home, folder.title, partial(stored_step_in, folder))
-        return [alone] if _holds_weights(folder) else []
+        if _holds_weights(folder):
+            return [CheckpointPlace(home, folder.title, partial(stored_step_in, folder))]
+        if reason := why_in_parts(folder.names):
+            raise SourceError(f"{folder.name} is {reason}")
+        return []
     return [CheckpointPlace(source_of(one), printable(one), partial(stored_step_below, folder, one)) for one in names]
 
 
