@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -236,18 +235,3 @@ def _about(seconds: float) -> str:
         if seconds < size * (90 if size == 60 else 48) or unit == "days":
             return f"{seconds / size:.{digits}f} {unit}"
     raise AssertionError
-
-
-@contextmanager
-def training_progress(steps: int, title: str = "") -> Iterator[TrainingProgress]:
-    """A bar over the steps of a training; none on any but the first of many processes."""
-    progress = bar()
-    if os.environ.get("RANK", "0") != "0":
-        progress.disable, progress.prints_lines = True, False
-    with progress:
-        task = progress.add_task("steps", total=max(steps, 1), text=f"{title}step 0")
-
-        def move(step: int, steps: int, loss: float) -> None:
-            progress.update(task, completed=step, text=f"{title}step {step} of {steps}, loss {loss:.4g}")
-
-        yield move
