@@ -8,11 +8,12 @@ import pytest
 import torch
 
 import spectail
+from spectail.experiments.batches import Batches
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.run import simulate
 from spectail.experiments.teachers import clean_labels
 from spectail.experiments.theory import predict_one_step
-from spectail.experiments.two_layer.problem import Batches, Problem
+from spectail.experiments.two_layer.problem import Problem
 
 SMALL = Experiment(n=60, n_test=5, n_test_large=5, d=20, h=30, steps=2, label_noise=0.0, dtype="float64")
 THREE = SMALL.replace(directions=3, combination="product", teacher="tanh")

@@ -76,7 +76,7 @@ class Fake:
     def __init__(self, run, hill, z):
         self.run, self.hill, self.z = run, hill, z
 
-    def training(self, training):
+    def __getitem__(self, training):
         run = self.run.copy(deep=True)
         run["pl_alpha_hill"][:] = np.array(self.hill[training.seed])[:, None]
         run["pl_alpha_ks"][:] = np.array(self.hill[training.seed])[:, None]

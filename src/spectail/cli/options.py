@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 from pydantic_core import PydanticUndefined
 
 from spectail.cli.option import option
-from spectail.errors import SettingError
 from spectail.experiments.description import Description
 from spectail.experiments.protocols import CONVENTIONS
 
@@ -98,15 +97,6 @@ class Drawing:
 Device = Annotated[str, option(metavar="NAME", help="Where to compute: cpu, cuda, cuda:1, mps.")]
 
 Out = Annotated[Path, option(metavar="DIR", help="Folder for runs and figures.")]
-
-
-def image_count(text: str) -> int | None:
-    """How many images an option asks for; None for all."""
-    if text == "all":
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise SettingError(f"images={text!r} is not understood; expected a whole number from 1, or all")
-    return int(text)
 
 
 Option = tuple[str, Any, Any]

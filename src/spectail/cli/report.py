@@ -48,13 +48,15 @@ class Report:
         with quick_imports():
             from spectail.recording.reading import load_recording
             from spectail.report.pages.recording import recordings_in, write_page
+            from spectail.store.store import Store
 
         if self.folder.is_file():
             self._tell([write_page(load_recording(self.folder), self._page_of(self.folder))])
             return
-        folders = (self.folder, self.folder / "trainings")  # a run of a network has a page of its own
+        store = Store(self.folder)
+        folders = (self.folder, store.trainings)  # a run of a network has a page of its own
         pages = [write_page(one, self._page_of(path)) for place in folders for path, one in recordings_in(place)]
-        if not pages or (self.folder / "runs").is_dir():
+        if not pages or store.runs.is_dir():
             from spectail.report.pages.study import write_report
 
             pages.append(write_report(self.folder, self.scale, self.out))

@@ -12,11 +12,12 @@ import tyro
 
 from spectail.cli.imports import quick_imports
 from spectail.cli.option import option
-from spectail.cli.options import Computing, Drawing, image_count, options_of
+from spectail.cli.options import Computing, Drawing, options_of
 from spectail.cli.printing import Answering, Printing
 from spectail.cli.run import METAVARS, experiment_fields
 from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
+from spectail.experiments.fields import image_count
 from spectail.study.settable import SETTABLE
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Reproduce:
         from spectail.report.terminal.tables import print_paths, print_table
         from spectail.study.plan import plan_of
 
-        images = None if self.images is None else image_count(self.images) or "all"
+        images = image_count(self.images)
         if self.list or not self.names:
             from spectail.store.store import Store
             from spectail.study.catalogue import catalogue

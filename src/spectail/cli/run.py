@@ -31,10 +31,12 @@ METAVARS = {
 
 
 def _run(options: Any) -> None:
-    fields = experiment_fields(options)
-    if options.data is not None and options.data.suffix == ".npz":
-        fields["dataset"] = options.data.stem
-    compute(Experiment(**fields), options, "run")
+    compute(Experiment(**with_dataset(experiment_fields(options), options.data)), options, "run")
+
+
+def with_dataset(fields: dict[str, Any], data: Path | None) -> dict[str, Any]:
+    """Fields with the name of the data set, where it is a file of images."""
+    return {**fields, "dataset": data.stem} if data is not None and data.suffix == ".npz" else fields
 
 
 def compute(experiment: Experiment, options: Any, command: str) -> None:
@@ -97,6 +99,13 @@ DATA = option(
 )
 
 
+NAME = (
+    "name",
+    Annotated[str | None, option(metavar="NAME", help="A name for the run: DIR/NAME.nc leads to it.")],
+    None,
+)
+
+
 def _whole(text: str) -> int | str:
     return int(text) if text.lstrip("-").isdigit() else text
 
@@ -127,11 +136,7 @@ Run = make_command(
     [
         *options_of(Experiment, [name for name in Experiment.model_fields if name != "numerics"], METAVARS),
         ("data", Annotated[Path | None, DATA], None),
-        (
-            "name",
-            Annotated[str | None, option(metavar="NAME", help="A name for the run: DIR/NAME.nc leads to it.")],
-            None,
-        ),
+        NAME,
         ("out", Out, Path("results")),
         ("device", Device, "cpu"),
         ("drawing", tyro.conf.OmitArgPrefixes[Drawing], dataclasses.field(default_factory=Drawing)),

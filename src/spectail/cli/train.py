@@ -12,7 +12,7 @@ import tyro
 from spectail.cli.option import option
 from spectail.cli.options import Device, Drawing, Option, Out, given_fields, make_command, options_of
 from spectail.cli.printing import AnsweringRows, PrintingRows
-from spectail.cli.run import DATA, METAVARS, compute
+from spectail.cli.run import DATA, METAVARS, NAME, compute, with_dataset
 from spectail.experiments.experiment import Experiment
 
 _FIELDS = (
@@ -26,14 +26,9 @@ def _train(options: Any) -> None:
     from spectail.store.trainings import as_experiment
 
     fields = {name: value for name, value in given_fields(options, Experiment).items() if name in _FIELDS}
-    if options.data is not None and options.data.suffix == ".npz":
-        fields["dataset"] = options.data.stem
-    experiment = as_experiment(**fields, bias_correction=options.bias_correction)
+    experiment = as_experiment(**with_dataset(fields, options.data), bias_correction=options.bias_correction)
     new = f"spectail run --model {experiment.model} --dataset {experiment.dataset}"
-    print(
-        f"spectail train is now {new}; the old name works for one release",
-        file=sys.stderr,
-    )
+    print(f"spectail train is now {new}; the old name works for one release", file=sys.stderr)
     compute(experiment, options, "train")
 
 
@@ -43,7 +38,7 @@ def _options() -> list[Option]:
         *options_of(Experiment, _FIELDS, {**METAVARS, "record": "STEP..."}),
         ("bias_correction", flag, True),
         ("data", Annotated[Path | None, DATA], None),
-        ("name", Annotated[str | None, option(metavar="NAME", help="A name for the run.")], None),
+        NAME,
         ("out", Out, Path("results")),
         ("device", Device, "cpu"),
         ("drawing", tyro.conf.OmitArgPrefixes[Drawing], dataclasses.field(default_factory=Drawing)),

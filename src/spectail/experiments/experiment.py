@@ -16,7 +16,7 @@ from pydantic import ValidationError, field_validator, model_validator
 from spectail.errors import SettingError, unknown_name
 from spectail.experiments.activations import ACTIVATIONS
 from spectail.experiments.description import check_extent
-from spectail.experiments.fields import OF_BOTH, OF_NETWORK, OF_STUDENT, OF_TEACHER, ExperimentFields
+from spectail.experiments.fields import OF_BOTH, OF_NETWORK, OF_STUDENT, OF_TEACHER, ExperimentFields, image_count
 from spectail.experiments.mup import mup_factors
 from spectail.experiments.protocols import CONVENTIONS, DEFAULT, PROTOCOLS
 
@@ -90,9 +90,7 @@ class Experiment(ExperimentFields):
     @field_validator("images", mode="before")
     @classmethod
     def _number_or_all(cls, value: Any) -> Any:
-        if isinstance(value, str) and value != "all" and not value.isdecimal():
-            raise SettingError(f"images={value!r} is not understood; expected a whole number from 1, or all")
-        return int(value) if isinstance(value, str) and value != "all" else value
+        return image_count(value)
 
     @field_validator("batch_norm", mode="before")
     @classmethod
@@ -160,7 +158,7 @@ class Experiment(ExperimentFields):
         return self.model is None and self.dataset is None
 
     @property
-    def said(self) -> tuple[str, ...]:
+    def field_names(self) -> tuple[str, ...]:
         """The names of the fields that say something of an experiment of this kind."""
         of_others = {*OF_NETWORK} if self.has_closed_form else {*OF_TEACHER, *OF_STUDENT, *OF_BOTH}
         return tuple(name for name in type(self).model_fields if name not in of_others)
@@ -187,22 +185,11 @@ class Experiment(ExperimentFields):
         words = ", ".join(f"{name}={value}" for name, value in options.items() if value not in (0, None, False))
         sizes = f"layers={'-'.join(map(str, self.layers))}" if self.layers else f"h={self.h}"
         titled = (
-            "model",
-            "dataset",
-            "images",
-            "optimizer",
-            "optimizer_options",
-            "lr",
-            "n",
-            "d",
-            "h",
-            "layers",
-            "protocol",
-            "seed",
-            "numerics",
-        )
+            "model", "dataset", "images", "optimizer", "optimizer_options", "lr", "n", "d", "h", "layers", "protocol",
+            "seed", "numerics",
+        )  # fmt: skip
         aside = (*titled, *_NOT_IN_TITLES, *(CONVENTIONS if self.protocol != "custom" else ()))
-        usual = {name: type(self).model_fields[name].default for name in self.said if name not in aside}
+        usual = {name: type(self).model_fields[name].default for name in self.field_names if name not in aside}
         usual |= {name: value for name, value in self.usual_of_network.items() if name in usual}
         usual |= {"schedule_options": {}} | ({"train_layers": "hidden"} if self.layers else {})
         others = [f"{name}={getattr(self, name)}" for name, value in usual.items() if getattr(self, name) != value]
@@ -228,7 +215,7 @@ class Experiment(ExperimentFields):
             object_fields = {**dict(self), "optimizer_options": self.effective_options}
             return type(self).model_construct(**object_fields).canonical_json
         values = self.model_dump(mode="json")
-        fields = {name: values[name] for name in self.said}
+        fields = {name: values[name] for name in self.field_names}
         left_out = self.added_later
         if not self.has_closed_form:  # as the first edition's trainings were written down
             del fields["protocol"]

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from spectail.errors import SettingError
 from spectail.experiments.description import Description, Positive, Size, current_numerics
 from spectail.experiments.protocols import DEFAULT, PLAIN, PROTOCOLS
 
@@ -31,6 +32,22 @@ OF_BOTH = (
 
 OF_NETWORK = ("model", "dataset", "images", "micro_batch", "batch_norm", "conv")
 """What describes a network on a data set, whose gradients are found by autograd."""
+
+
+def image_count(value: Any) -> Any:
+    """How many images, or "all", where text says it; other values as they are.
+
+    Raises:
+        SettingError: the text says neither.
+
+    >>> image_count("512"), image_count("all"), image_count(None)
+    (512, 'all', None)
+    """
+    if not isinstance(value, str) or value == "all":
+        return value
+    if not value.isdecimal() or int(value) < 1:
+        raise SettingError(f"images={value!r} is not understood; expected a whole number from 1, or all")
+    return int(value)
 
 
 class ExperimentFields(Description):

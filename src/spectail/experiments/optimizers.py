@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType, ModuleType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -250,6 +250,12 @@ def rate_groups(parameters: Sequence[Tensor], lr: float, rates: Sequence[float])
     if all(rate == lr for rate in rates):
         return list(parameters)
     return [{"params": [p], "lr": rate} for p, rate in zip(parameters, rates, strict=True)]
+
+
+def switch_mode(optimizer: Optimizer, mode: Literal["train", "eval"]) -> None:
+    """Let an optimizer without a schedule give the weights that are to be measured, or trained on."""
+    if callable(switch := getattr(optimizer, mode, None)):
+        switch()
 
 
 def wants_closure(optimizer: Optimizer) -> bool:

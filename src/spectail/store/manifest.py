@@ -16,11 +16,24 @@ from typing import Annotated, Any
 import xarray as xr
 from pydantic import Field, TypeAdapter
 
+from spectail.errors import StoreError
 from spectail.experiments.description import NUMERICS, key_of_json
 from spectail.experiments.experiment import Experiment, described_in
 from spectail.files import write_content
 from spectail.recording.layout import BESIDE_STEPS, beside
 from spectail.recording.quantities import stored_in_runs, stored_in_some_runs
+
+
+def key_of_run(run: xr.Dataset, path: Path) -> str:
+    """The key of the experiment that a file's run is of.
+
+    Raises:
+        StoreError: it is of none.
+    """
+    try:
+        return key_of_json(described_in(run))
+    except KeyError:
+        raise StoreError(f"{path} is not the run of an experiment") from None
 
 
 @dataclass(frozen=True)
@@ -57,13 +70,13 @@ class Entry:
     def of(cls, run: xr.Dataset, path: Path) -> Entry:
         """Describe a run and the file that holds it."""
         diverged_at = run.attrs.get("diverged_at")
-        names = [q.name for q in (*stored_in_runs(), *stored_in_some_runs()) if q.name in run]
-        of_network = run.attrs["of"] == "training" if "of" in run.attrs else False
-        names = ["phase"] if of_network else names
+        of_network = run.attrs.get("of") == "training"
+        of_student = [q.name for q in (*stored_in_runs(), *stored_in_some_runs()) if q.name in run]
+        names = ["phase"] if of_network else of_student
         scalars = {name: run[name].values.tolist() for name in sorted(names)}
         nulls = {name: beside(run, name) for name in BESIDE_STEPS}
         return cls(
-            key=key_of_json(described_in(run)),
+            key=key_of_run(run, path),
             size=path.stat().st_size,
             sha256=file_hash(path),
             checksum=str(run.attrs.get("checksum", "")),  # networks of the first edition have none
@@ -95,7 +108,7 @@ class Entry:
         if not self.matrices or self.numerics > NUMERICS:
             return dict(sorted({**Experiment.added_later, **self.experiment}.items()))
         experiment = Experiment.from_stored(self.experiment)
-        return {name: value for name, value in experiment.model_dump(mode="json").items() if name in experiment.said}
+        return experiment.model_dump(mode="json", include={*experiment.field_names})
 
     def same_as(self, other: Entry) -> bool:
         """Whether two entries say the same; NaN is like NaN, and a scalar that only one has does not count."""

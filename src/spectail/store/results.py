@@ -310,10 +310,7 @@ def _files(store: Store, entries: Iterable[Entry]) -> list[Path]:
 
 
 def _read_anew(store: Store, path: Path) -> Entry:
-    try:
-        entry = Entry.of(load_recording(path), path)
-    except KeyError:
-        raise StoreError(f"{path} is not the run of an experiment") from None
+    entry = Entry.of(load_recording(path), path)
     with suppress(OSError):  # a folder to read only
         store.manifest.add(entry)
     return entry

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from spectail.errors import NewerVersionError, StoreError
-from spectail.experiments.description import key_of_json
-from spectail.experiments.experiment import Experiment, described_in, experiment_of
+from spectail.experiments.experiment import Experiment, experiment_of
 from spectail.experiments.resume import SECONDS, ResumeState
 from spectail.files import write_content
 from spectail.recording.netcdf import need_netcdf, save_recording, with_checksum
 from spectail.recording.reading import load_recording
 from spectail.store.locks import shared_lock
-from spectail.store.manifest import Entry, Manifest
+from spectail.store.manifest import Entry, Manifest, key_of_run
 
 _RENAMED = {
     "checkpoint": "resume_state",
@@ -142,13 +141,11 @@ class Store:
         need_netcdf(path)
         try:
             run = load_recording(path)
-            if key_of_json(described_in(run)) == experiment.key:
+            if key_of_run(run, path) == experiment.key:
                 return run
             reason = f"{path} holds the run of another experiment"
         except NewerVersionError:
             raise
-        except KeyError:
-            reason = f"{path} is not the run of an experiment"
         except ValueError as error:
             reason = str(error)
         self._set_aside(path, reason)

@@ -6,16 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import xarray as xr
-
 from spectail.errors import StoreError
-from spectail.experiments.description import key_of_json
-from spectail.experiments.experiment import described_in, experiment_of
-from spectail.experiments.resume import from_bytes
+from spectail.experiments.experiment import experiment_of
+from spectail.experiments.resume import from_bytes, is_whole
 from spectail.files import PART
 from spectail.recording.reading import load_recording
 from spectail.store.locks import exclusive_lock
-from spectail.store.manifest import Entry
+from spectail.store.manifest import Entry, key_of_run
 from spectail.store.store import Store, hint_above
 
 
@@ -57,7 +54,7 @@ def check(store: Store, beside: Iterable[Path] = ()) -> list[Defect]:
     for path in store.files():
         try:
             run = load_recording(path)
-            key = _key_of(run, path)
+            key = key_of_run(run, path)
             if key != path.stem:
                 raise StoreError(f"{path} holds the run of another experiment, {key}")
         except (StoreError, OSError) as error:
@@ -96,7 +93,7 @@ def leftovers(store: Store, beside: Iterable[Path] = ()) -> Iterator[tuple[Path,
     for path, runs in states:
         if (runs / f"{path.stem}.nc").exists():
             yield path, f"{path} is the state of a run that is finished"
-        elif from_bytes(path.read_bytes()) is None:
+        elif not is_whole(content := path.read_bytes()) and from_bytes(content) is None:
             yield path, f"{path} is a damaged state of an unfinished run"
 
 
@@ -131,13 +128,6 @@ def remove_partial_files(store: Store, beside: Iterable[Path] = ()) -> None:
 def _parts(store: Store, beside: Iterable[Path]) -> list[Path]:
     folders = (store.root, store.runs, store.trainings, store.states, *beside)
     return sorted(path for folder in folders for path in folder.glob(f".*{PART}"))
-
-
-def _key_of(run: xr.Dataset, path: Path) -> str:
-    try:
-        return key_of_json(described_in(run))
-    except KeyError:
-        raise StoreError(f"{path} is not the run of an experiment") from None
 
 
 def _gone(store: Store, entry: Entry) -> Defect:

@@ -136,11 +136,11 @@ def record_of(
     keys = {p: list(dict.fromkeys(of_protocol)) for p, of_protocol in keys.items()}
     if artifact.trainings:
         trained = [(of, t) for of in runs.values() for t in _of_seeds(artifact.trainings, of)]
-        seconds = sum(float(of.training(t).attrs["wall_time"]) for of, t in trained)
-        parameters = _values_of(trained[0][1].said, [of.as_trained(t) for of, t in trained])
+        seconds = sum(float(of[t].attrs["wall_time"]) for of, t in trained)
+        parameters = _values_of(trained[0][1].field_names, [of.as_run(t) for of, t in trained])
     else:
         seconds = sum(of.stored[key].attrs["wall_time"] for p, of in runs.items() for key in keys[p])
-        names = [name for name in artifact.experiments[0].said if name not in _OF_THE_PROTOCOL]
+        names = [name for name in artifact.experiments[0].field_names if name not in _OF_THE_PROTOCOL]
         parameters = _values_of(names, [plan.scale(experiment) for experiment in artifact.experiments])
     return Record(
         name=artifact.name,
@@ -195,7 +195,7 @@ def _curve_rows(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> Iterator[d
     for protocol, of in runs.items():
         for experiment in dict.fromkeys(_of_seeds(artifact.experiments, of)):
             e, run = of.as_run(experiment), with_null_alignments(of[experiment])
-            dumped = e.model_dump(mode="json", include={*e.said})
+            dumped = e.model_dump(mode="json", include={*e.field_names})
             fields = {k: v for k, v in dumped.items() if k not in _OF_THE_PROTOCOL}
             names = [name for name in CURVES if name in run]
             for step in run.step.values:
@@ -207,7 +207,7 @@ def _curve_rows(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> Iterator[d
 def training_curves(artifact: Artifact, runs: Runs) -> Iterator[dict[str, Any]]:
     """Every number of every layer at every measured step of the trainings of one protocol."""
     for training in _of_seeds(artifact.trainings, runs):
-        run, t = runs.training(training), runs.as_trained(training)
+        run, t = runs[training], runs.as_run(training)
         names = ("pl_alpha_hill", "pl_alpha_ks", "ks_distance", "tail_size", "z_hill", "bulk_edge", "n_spikes",
                  "spectral_gap", "stable_rank", "phase")  # fmt: skip
         for i, layer in enumerate(run.matrix.values):

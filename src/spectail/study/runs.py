@@ -91,15 +91,9 @@ class Runs:
 
     def as_run(self, experiment: Experiment) -> Experiment:
         """An experiment of the paper as it was run."""
+        if not experiment.has_closed_form:
+            return as_trained(experiment, self.protocol, self.scale, self.images)
         return self.scale(in_protocol(experiment, self.protocol, self.epsilon))
-
-    def training(self, training: Experiment) -> xr.Dataset:
-        """The stored training for one of the paper, in this protocol."""
-        return self.stored[self.as_trained(training).key]
-
-    def as_trained(self, training: Experiment) -> Experiment:
-        """A training of the paper as it was run."""
-        return as_trained(training, self.protocol, self.scale, self.images)
 
     def values(self, variable: str, experiments: Sequence[Experiment], step: int) -> Values:
         """A variable at one step of several experiments, for every seed: (seeds × experiments).

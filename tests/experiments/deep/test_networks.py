@@ -9,11 +9,11 @@ from torch.nn.functional import cross_entropy
 
 from experiments.deep.trained_models import dense
 from spectail.cli import main
+from spectail.experiments.batches import Batches
 from spectail.experiments.deep.images import load_images
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.resume import ResumeState
 from spectail.experiments.run import simulate
-from spectail.experiments.two_layer.problem import Batches
 from spectail.recording.reading import load_recording
 from spectail.store.results import lazy_results, load_results, results_frame
 from spectail.store.store import Store

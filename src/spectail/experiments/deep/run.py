@@ -22,6 +22,7 @@ from spectail import __version__
 from spectail.analysis.row import constant_quantities, measure_all
 from spectail.analysis.undisturbed import undisturbed
 from spectail.errors import SettingError
+from spectail.experiments.batches import Batches
 from spectail.experiments.deep.full_batch import (
     FullBatchLoss,
     check_same_step,
@@ -35,9 +36,8 @@ from spectail.experiments.deep.images import Images, load_images, some_images
 from spectail.experiments.deep.models import make_model
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.machine import computed_on
-from spectail.experiments.optimizers import make_optimizer, make_schedule, wants_closure
+from spectail.experiments.optimizers import make_optimizer, make_schedule, switch_mode, wants_closure
 from spectail.experiments.resume import Resumable, State
-from spectail.experiments.two_layer.problem import Batches
 from spectail.progress import TrainingProgress
 from spectail.recording.layout import Measurement, to_dataset, word_or_number
 from spectail.recording.netcdf import with_checksum
@@ -150,7 +150,7 @@ class FullBatchRun:
             self.save_state()
             if progress is not None:
                 progress(self.step, self.experiment.steps, loss.loss)
-        self._switch("eval")
+        switch_mode(self.optimizer, "eval")
         self.passes.append(full_batch(self.model, self.images, self.micro_batch, gradients=False))
 
     def update(self) -> FullBatchLoss:
@@ -163,7 +163,7 @@ class FullBatchRun:
         if of_all:
             passes.append(full_batch(self.model, self.images, self.micro_batch, gradients=False))
         images = self.images if chosen is None else some_images(self.images, chosen)
-        self._switch("train")
+        switch_mode(self.optimizer, "train")
 
         def closure() -> float:
             passes.append(full_batch(self.model, images, self.micro_batch))
@@ -177,16 +177,11 @@ class FullBatchRun:
         self.schedule(passes[1 if of_all else 0].loss)
         return passes[0]
 
-    def _switch(self, mode: str) -> None:
-        """Let an optimizer without a schedule give the weights that are to be measured, or trained on."""
-        if callable(switch := getattr(self.optimizer, mode, None)):
-            switch()
-
     def measure(self) -> None:
         """Measure the spectra, where this step is one of those asked for."""
         if processes()[0] != 0 or self.step not in self.experiment.recorded_steps:
             return
-        self._switch("eval")
+        switch_mode(self.optimizer, "eval")
         started = time.perf_counter()
         with undisturbed():
             before = self.measurements[-1].rows if self.measurements else ()

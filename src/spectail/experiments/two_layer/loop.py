@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spectail.experiments.batches import Batches
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.optimizers import make_optimizer, make_schedule, rate_groups, wants_closure
+from spectail.experiments.optimizers import make_optimizer, make_schedule, rate_groups, switch_mode, wants_closure
 from spectail.experiments.resume import State
 from spectail.experiments.two_layer.kernels import kernel_eigenvalues
 from spectail.experiments.two_layer.measure import (
@@ -28,7 +29,7 @@ from spectail.experiments.two_layer.measure import (
     with_notes_of_both,
 )
 from spectail.experiments.two_layer.networks import FirstLayerNetwork, closure_of, make_network
-from spectail.experiments.two_layer.problem import Batches, Problem, once
+from spectail.experiments.two_layer.problem import Problem, once
 from spectail.experiments.two_layer.step_zero import OneStepRun, StepZero
 from spectail.progress import StepProgress
 from spectail.spectra.norms import frobenius_norm, spectral_norm
@@ -105,7 +106,7 @@ class TwoLayerRun:
         steps, recorded = self.experiment.steps, set(self.experiment.recorded_steps)
         for step in range(self.next_step, steps + 1):
             at_step(step)
-            self._switch("eval")
+            switch_mode(self.optimizer, "eval")
             if not all(bool(w.sum().isfinite() or w.isfinite().all()) for w in self.network.trained):
                 self.diverged_at = step
                 return
@@ -113,7 +114,7 @@ class TwoLayerRun:
             record = self._measure(step) if step in recorded else None
             if record is None and step == steps:
                 return
-            self._switch("train")
+            switch_mode(self.optimizer, "train")
             objective, residual = self._forward(step, record is not None)
             if not math.isfinite(objective):
                 self.diverged_at = step
@@ -287,11 +288,6 @@ class TwoLayerRun:
     def _joined(rows: Sequence[FirstLayerRow]) -> FirstLayerRow:
         """What is known of each matrix, by quantity: a list where there are several."""
         return dict(rows[0]) if len(rows) == 1 else {name: [row[name] for row in rows] for name in rows[0]}
-
-    def _switch(self, mode: str) -> None:
-        """Let an optimizer without a schedule give the weights that are to be measured, or trained on."""
-        if callable(switch := getattr(self.optimizer, mode, None)):
-            switch()
 
     def _keep_vectors(self, role: str, step: int, matrix: Tensor) -> None:
         pairs = self.experiment.overlaps

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import os
-import zlib
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spectail.errors import SettingError
+from spectail.experiments.batches import random_stream
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.teachers import clean_labels
 
@@ -155,36 +155,6 @@ class Problem:
             )
 
 
-class Batches:
-    """Which points an update uses: drawn without replacement until all were used, then anew.
-
-    What an update uses depends on its step and the seed alone, so that a run that goes on needs no state of this.
-
-    Args:
-        n: points.
-        size: of a batch; None for all points at once.
-        seed: of the experiment.
-
-    >>> batches = Batches(7, 3, seed=0)
-    >>> sorted([*batches(0), *batches(1)]) == sorted({*batches(0), *batches(1)}), len(batches(2))
-    (True, 3)
-    """
-
-    def __init__(self, n: int, size: int | None, seed: int) -> None:
-        self._n, self._size, self._seed = n, size or n, seed
-        self._all = size is None
-        self._order: tuple[int, Any] = (-1, None)
-
-    def __call__(self, step: int) -> Tensor | None:
-        """The points of an update; None where they are all."""
-        if self._all:
-            return None
-        epoch, at = divmod(step, self._n // self._size)
-        if self._order[0] != epoch:
-            self._order = epoch, _stream(self._seed, f"batches of pass {epoch}").permutation(self._n)
-        return torch.from_numpy(self._order[1][at * self._size : (at + 1) * self._size])
-
-
 def _directions(e: Experiment) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
     """The teacher's, each orthogonal to those before it."""
     directions: list[np.ndarray[Any, np.dtype[np.float64]]] = []
@@ -209,13 +179,7 @@ def _deviations(e: Experiment) -> np.ndarray[Any, np.dtype[np.float64]] | None:
 
 def _normal(seed: int, role: str, *shape: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Standard normal numbers of one role, filled row by row."""
-    return _stream(seed, role).standard_normal(shape)
-
-
-def _stream(seed: int, role: str) -> np.random.Generator:
-    """The random numbers of one role."""
-    stream = np.random.SeedSequence(entropy=seed, spawn_key=(zlib.crc32(role.encode()),))
-    return np.random.Generator(np.random.PCG64(stream))
+    return random_stream(seed, role).standard_normal(shape)
 
 
 def _to(values: Tensor, device: str | torch.device) -> Tensor:

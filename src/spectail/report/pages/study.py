@@ -223,7 +223,7 @@ def _run(run: xr.Dataset) -> dict[str, Any]:
     e, law, matrix = experiment_of(run), initial_law(run), str(run["matrix"].item())
     assert law is not None, "a run of a store says how its weights were drawn"
     steps = [int(step) for step in run.step.values]
-    changed = {k: v for k, v in e.model_dump(mode="json", include={*e.said}).items() if v != getattr(_PLAIN, k)}
+    changed = {k: v for k, v in e.model_dump(mode="json", include={*e.field_names}).items() if v != getattr(_PLAIN, k)}
     beside = [f"{k}={v}" for k, v in changed.items() if k in ("teacher", "label_noise", "ridge", "initialization")]
     beside += ["WN"] if e.weight_normalization else []
     beside += [f"γ={e.schedule_options.get('gamma')}"] if e.schedule == "StepLR" else []
@@ -241,7 +241,7 @@ def _run(run: xr.Dataset) -> dict[str, Any]:
         "law": {"h": law.rows, "d": law.cols, "variance": law.variance, "edge": law.edges[1]},
         "predicted": predicted_spike(e),
         "overlaps": packed_overlaps(run),
-        "fields": plain_fields(e.model_dump(mode="json", include={*e.said})) | {LAYER: matrix},
+        "fields": plain_fields(e.model_dump(mode="json", include={*e.field_names})) | {LAYER: matrix},
     }
 
 

@@ -35,7 +35,7 @@ def print_folder(folder: Path) -> None:
         for of_kind in ([e for e in entries if not e.matrices], [e for e in entries if e.matrices]):
             if of_kind:
                 print_runs(str(folder), of_kind, names)
-    recordings = dict(_others_in(folder))
+    recordings = dict(_others_in(store))
     if not recordings and not store.has_runs:
         sentence = f"{folder} holds no results: it has no folder runs, and no recordings of models"
         raise FileNotFoundError(sentence + hint_above(folder))
@@ -50,10 +50,10 @@ def print_folder(folder: Path) -> None:
         print_table(f"{folder}: {len(recordings)} recording{'s' if len(recordings) > 1 else ''} of models", rows)
 
 
-def _others_in(folder: Path) -> Iterator[tuple[Path, xr.Dataset]]:
+def _others_in(store: Store) -> Iterator[tuple[Path, xr.Dataset]]:
     """The recordings in a folder and below it that are not runs of its store, nor names of them."""
-    for path in sorted(folder.rglob("*.nc")):
-        if not path.is_symlink() and path.parent not in (folder / "runs", folder / "trainings"):
+    for path in sorted(store.root.rglob("*.nc")):
+        if not path.is_symlink() and path.parent not in (store.runs, store.trainings):
             with suppress(ValueError, OSError):
                 recording = load_recording(path)
                 if "experiment" not in recording.attrs:

@@ -57,7 +57,7 @@ class Layer:
 
 def row(runs: Runs, layer: Layer, seed: int | None = None) -> xr.Dataset:
     """What was measured of a layer, over steps."""
-    run = runs.training(layer.training.replace(seed=runs.seeds[0] if seed is None else seed))
+    run = runs[layer.training.replace(seed=runs.seeds[0] if seed is None else seed)]
     return run.isel(matrix=paper_layers(run.kind.values, run.matrix.values)[layer.number - 1])
 
 
@@ -70,7 +70,7 @@ def draw(label: str, layers: Sequence[Layer]) -> Callable[[Runs], Figure]:
         for index, (ax, layer) in enumerate(zip(axes, layers, strict=True)):
             _panel(panel_title(ax, index, layer.title), row(runs, layer))
         shared_legend(figure, axes)
-        t = runs.as_trained(layers[0].training)
+        t = runs.as_run(layers[0].training)
         count = "all images" if t.images == "all" else f"{t.images} images"
         figure_title(
             figure,
