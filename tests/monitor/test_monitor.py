@@ -675,17 +675,20 @@ def test_parameters_that_are_flattened_together_are_refused():
         SpectralMonitor(model)
 
 
+class Clock:
+    """Stands for `time` where only what is asked for takes any."""
+
+    now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
 def test_the_budget_counts_receivers_as_measuring_and_all_else_as_training(monkeypatch):
     from spectail.monitor import monitor as module
-
-    class Clock:
-        now = 0.0
-
-        def perf_counter(self):
-            return self.now
-
-        def sleep(self, seconds):
-            self.now += seconds
 
     clock = Clock()
     monkeypatch.setattr(module, "time", clock)
@@ -698,6 +701,28 @@ def test_the_budget_counts_receivers_as_measuring_and_all_else_as_training(monke
     # two measurements of a second fit into a tenth of 20 s; a third at 30 s, a fourth at 40 s, none at the end
     assert monitor.recording.step.values.tolist() == [0, 20, 30, 40]
     assert monitor.recording.training_seconds.values.tolist() == [0.0, 20.0, 30.0, 40.0]
+
+
+def test_the_budget_counts_what_is_spent_on_steps_that_are_not_measured(monkeypatch):
+    # in a training of short steps that is half a per cent of it, which the loop's own clock sees
+    from spectail.monitor import monitor, steps
+
+    clock, seen = Clock(), []
+    for module in (monitor, steps):
+        monkeypatch.setattr(module, "time", clock)
+
+    def rule(step, clocks):
+        seen.append((clocks.training, clocks.measuring))
+        clock.sleep(0.5)
+        return False
+
+    model = nn.Linear(20, 20)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    SpectralMonitor(model, optimizer, when=rule, nulls=False, summary=False)
+    for _ in range(3):
+        clock.sleep(1.0)
+        optimizer.step()
+    assert seen == [(1.0, 0.0), (2.0, 0.5), (3.0, 1.0)]
 
 
 def test_a_loop_without_an_optimizer_counts_its_steps_itself():

@@ -170,7 +170,7 @@ def test_a_step_is_counted_once_whatever_it_calls(make, step, steps, is_another_
     if is_another_there:  # the first of a class puts torch's hooks into its step, which classes of a user's call
         torch.optim.SGD(parameters(), lr=0.1)
     optimizer, seen = make(with_gradients(parameters())), []
-    watch = StepWatch(optimizer, lambda: seen.append(1))
+    watch = StepWatch(optimizer, lambda ended_at: seen.append(1))
     for _ in range(4):
         step(optimizer) if step else optimizer.step()
     assert len(seen) == steps
@@ -183,7 +183,7 @@ def test_a_step_is_counted_once_whatever_it_calls(make, step, steps, is_another_
 def test_a_step_is_over_when_what_wraps_it_is():
     (weights, _) = some = with_gradients(parameters())
     optimizer, seen = Holder(torch.optim.SGD(some, lr=0.1)), []
-    StepWatch(optimizer, lambda: seen.append(float(weights.detach()[0, 0])))
+    StepWatch(optimizer, lambda ended_at: seen.append(float(weights.detach()[0, 0])))
     optimizer.step()
     assert seen == [7.0]  # not the weights in the middle of the step
 
@@ -199,7 +199,7 @@ def test_a_step_that_raises_does_not_count_and_the_next_ones_do():
                 raise RuntimeError("CUDA out of memory")
 
     optimizer, seen = Failing(with_gradients(parameters()), lr=0.1), []
-    StepWatch(optimizer, lambda: seen.append(1))
+    StepWatch(optimizer, lambda ended_at: seen.append(1))
     optimizer.step()
     optimizer.fails = 2
     for _ in range(2):
@@ -214,8 +214,8 @@ def test_a_step_that_raises_does_not_count_and_the_next_ones_do():
 def test_a_scheduler_and_a_second_watch_put_their_own_around_the_step():
     optimizer, seen = TwoPhase(with_gradients(parameters()), lr=0.1), []
     before = torch.optim.lr_scheduler.StepLR(optimizer, 1)
-    first = StepWatch(optimizer, lambda: seen.append("first"))
-    second = StepWatch(optimizer, lambda: seen.append("second"))
+    first = StepWatch(optimizer, lambda ended_at: seen.append("first"))
+    second = StepWatch(optimizer, lambda ended_at: seen.append("second"))
     after = torch.optim.lr_scheduler.StepLR(optimizer, 1)
     optimizer.step()
     optimizer.second_step()
@@ -228,7 +228,7 @@ def test_a_scheduler_and_a_second_watch_put_their_own_around_the_step():
 
 def test_a_compiled_step_counts_once():
     optimizer, seen = torch.optim.Adam(with_gradients(parameters())), []
-    StepWatch(optimizer, lambda: seen.append(1))
+    StepWatch(optimizer, lambda ended_at: seen.append(1))
     step = torch.compile(optimizer.step, backend="eager")
     for _ in range(3):
         step()
@@ -238,7 +238,7 @@ def test_a_compiled_step_counts_once():
 def test_a_gradient_scaler_that_skips_a_step_is_no_step():
     some = with_gradients(parameters())
     optimizer, seen = torch.optim.SGD(some, lr=0.1), []
-    StepWatch(optimizer, lambda: seen.append(1))
+    StepWatch(optimizer, lambda ended_at: seen.append(1))
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
     for value in (1.0, float("inf"), 1.0):
         for parameter in some:
@@ -251,7 +251,7 @@ def test_a_gradient_scaler_that_skips_a_step_is_no_step():
 
 def test_an_optimizer_that_is_watched_is_copied_and_let_go_as_any_other():
     optimizer = Sam(with_gradients(parameters()), torch.optim.SGD, lr=0.1)
-    watch = StepWatch(optimizer, lambda: None)
+    watch = StepWatch(optimizer, lambda ended_at: None)
     optimizer.step()
     copy.deepcopy(optimizer.state_dict())
     gone = weakref.ref(optimizer)

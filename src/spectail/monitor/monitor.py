@@ -159,7 +159,7 @@ class SpectralMonitor:
             raise
         self._finalizer = weakref.finalize(self, _save_at_exit, self._growing, os.getpid())
         if optimizer is not None:
-            self._hook = StepWatch(last_of(optimizer), self.step)
+            self._hook = StepWatch(last_of(optimizer), self._count)
         self._foresee()
 
     def _recording_at(self, path: Path | None, existing: str) -> GrowingRecording:
@@ -224,11 +224,16 @@ class SpectralMonitor:
 
     def step(self) -> None:
         """Count a step, and measure if it is time; only for a loop without an optimizer to hook."""
+        self._count(time.perf_counter())
+
+    def _count(self, ended_at: float) -> None:
         self._steps += 1
         if not self._is_watching or not self._ranks.together:
             return
         if self._due(self._steps) if self._applied is None else self._applied.is_foreseen:
             self._measure_safely()
+        elif self._ranks.size == 1:  # else it may have waited for others
+            self._measuring_seconds += time.perf_counter() - ended_at
         self._foresee()
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import time
 import types
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +33,7 @@ class StepWatch:
 
     Args:
         optimizer: of torch, whatever holds one, or one of a user's own.
-        ended: called after each step.
+        ended: called after each step, with the time (`time.perf_counter`) at which the step itself was over.
 
     Raises:
         SettingError: it is none of these.
@@ -42,14 +43,14 @@ class StepWatch:
     ...     def step(self, closure=None):
     ...         return super().step(closure)
     >>> steps, optimizer = [], Wrapped([parameter], lr=0.1)
-    >>> watch = StepWatch(optimizer, lambda: steps.append(len(steps) + 1))
+    >>> watch = StepWatch(optimizer, lambda ended_at: steps.append(len(steps) + 1))
     >>> optimizer.step(), optimizer.step(), watch.remove()
     (None, None, None)
     >>> steps
     [1, 2]
     """
 
-    def __init__(self, optimizer: Any, ended: Callable[[], object]) -> None:
+    def __init__(self, optimizer: Any, ended: Callable[[float], object]) -> None:
         self._ended, self._is_step = ended, False
         self._open: list[types.FrameType] = []  # of the calls under way, the outermost first
         self._innermost: list[Any] = []  # that wrap no other optimizer
@@ -82,8 +83,9 @@ class StepWatch:
 
     @_disable_dynamo
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        ended_at = time.perf_counter()
         is_innermost = any(optimizer is one for one in self._innermost)
-        self._leave(is_innermost and not _was_skipped(optimizer) and not _only_makes_state(optimizer))
+        self._leave(ended_at, is_innermost and not _was_skipped(optimizer) and not _only_makes_state(optimizer))
 
     def _wrap(self, owner: Any, name: str, innermost: bool) -> None:
         """Put a method of an object around its own, which is put back at the end."""
@@ -99,7 +101,7 @@ class StepWatch:
                 watching._enter(sys._getframe())
             result = own(*args, **kwargs)
             if watching is not None:
-                watching._leave(innermost and not _only_makes_state(self))
+                watching._leave(time.perf_counter(), innermost and not _only_makes_state(self))
             return result
 
         with suppress(AttributeError, TypeError):  # an object that takes no attributes: what is inside is hooked
@@ -115,7 +117,7 @@ class StepWatch:
             self._is_step = False
         self._open.append(frame)
 
-    def _leave(self, is_step: bool) -> None:
+    def _leave(self, ended_at: float, is_step: bool) -> None:
         if len(self._open) > 1:  # the innermost one is this call, and any below it may have raised
             self._forget_what_raised()
         self._is_step |= is_step
@@ -123,7 +125,7 @@ class StepWatch:
             self._open.pop()
         if not self._open and self._is_step:
             self._is_step = False
-            self._ended()
+            self._ended(ended_at)
 
     def _forget_what_raised(self) -> None:
         """Calls that are no longer on the stack, as an exception has ended them."""
@@ -242,7 +244,7 @@ def _frame_of_step(frame: types.FrameType) -> types.FrameType:
 _FILE_OF_STEPS = torch.optim.Optimizer.profile_hook_step.__code__.co_filename
 
 
-def _nothing() -> None:
+def _nothing(ended_at: float) -> None:
     pass
 
 
