@@ -132,6 +132,9 @@ BAD = [
     (["reproduce", "fig2", "--repeats", "0"], "repeats=0"),
     (["reproduce"], "needs the name"),
     (["show", "nowhere.nc"], "nowhere.nc does not exist"),
+    (["series"], "series needs a SOURCE"),
+    (["series", "run", "--out", ""], "what follows --out is empty"),  # it would be the current folder
+    (["report", "--out="], "--out is empty"),
 ]
 
 

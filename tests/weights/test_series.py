@@ -107,6 +107,41 @@ def test_a_step_beside_the_weights_counts_more_than_a_number_in_a_name(tmp_path)
     assert [one.step for one in find_series(tmp_path).checkpoints] == [300, 600]
 
 
+@pytest.mark.parametrize(
+    ("names", "steps"),
+    [
+        (["step-1,000.pt", "step-12,000.pt"], [1000, 12000]),
+        (["step500k.pt", "step1M.pt", "step1.5M.pt"], [500_000, 1_000_000, 1_500_000]),
+        (["step-0001.pt", "step-0010.pt"], [1, 10]),
+        (["epoch=3-val_loss=0.25.ckpt", "epoch=4-val_loss=0.20.ckpt"], [3, 4]),  # the loss is no step
+        (["epoch=3-acc=95.ckpt", "epoch=4-acc=91.ckpt"], [3, 4]),
+        (["epoch-1.pt", "step-100.pt", "step-200.pt"], [100, 200]),  # epochs and steps are not on one axis
+        (["step-99999999999999999999.pt", "step-1.pt"], [1]),
+        (["ckpt.100.pt", "ckpt.200.pt"], [100, 200]),
+    ],
+)
+def test_numbers_in_names_are_read_as_people_write_them(names, steps, tmp_path):
+    for name in names:
+        torch_file(tmp_path / name)
+    found = find_series(tmp_path)
+    assert [one.step for one in found.checkpoints] == steps
+    assert len(found.remarks) == len(names) - len(steps)  # what is left out is told
+
+
+def test_a_stored_step_may_be_a_whole_float_and_nothing_else_that_is_no_step(tmp_path):
+    stored = {"a": 7.0, "b": 7.5, "c": -3, "d": 10**30, "e": float("nan"), "f": True, "g": "7", "h": 8}
+    for name, step in stored.items():
+        torch_file(tmp_path / f"{name}.pt", step=step)
+    assert [(one.name, one.step) for one in find_series(tmp_path).checkpoints] == [("a.pt", 7), ("h.pt", 8)]
+
+
+def test_pieces_without_their_metadata_are_checkpoints_that_cannot_be_read(tmp_path):
+    for n in (1, 2):
+        (tmp_path / f"step-{n}").mkdir()
+        (tmp_path / f"step-{n}" / "__0_0.distcp").write_bytes(b"x")
+    assert [one.step for one in find_series(tmp_path).checkpoints] == [1, 2]
+
+
 def test_duplicates_what_has_no_step_and_gaps_are_named(tmp_path):
     for n in (100, 200, 300, 500):
         torch_file(tmp_path / f"epoch=0-step={n}.ckpt", global_step=n)
@@ -212,6 +247,8 @@ def test_what_is_no_series_is_told_in_a_sentence(tmp_path):
         tmp_path / "many": "many has several series, in a, b; name one",
         tmp_path / "zero": r"zero is a checkpoint of DeepSpeed's ZeRO stage 3.* zero_to_fp32\.py \. merged",
         tmp_path / "no-*.pt": "fits no file; expected a folder of checkpoints",
+        tmp_path / "absent": "absent does not exist; expected a folder of checkpoints",
+        (): "an empty list is no series",
         3: "a int is no series; expected a folder",
     }.items():
         with pytest.raises(SourceError, match=sentence):

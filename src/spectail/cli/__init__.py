@@ -14,6 +14,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 from typing import Any, NoReturn
 
 import tyro
@@ -81,6 +82,7 @@ def _main(words: list[str]) -> None:
         of, known = ("option", _OPTIONS) if name.startswith("-") else ("command", COMMANDS)
         _fail(unknown_name(of, name, known))
     if name in COMMANDS:  # the others are not imported
+        _refuse_empty(words)
         try:
             words = with_file(name, _with_address(words[1:]), _command(name))
         except SettingError as error:
@@ -146,6 +148,15 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
         return f"{error.filename} cannot be used: {error.strerror}"
     return str(error)
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """An empty path would be the current folder, which nobody means who writes a shell's variable that is not set."""
+    for before, word in pairwise(words):
+        is_option = word.startswith("--") and word.endswith("=")
+        if is_option or (not word and before != "--ray"):
+            where = word.rstrip("=") if is_option else f"what follows {before}"
+            _fail(f"{where} is empty; expected a value, or is a variable of the shell not set?")
 
 
 def _with_address(arguments: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from spectail.cli.imports import quick_imports
 from spectail.cli.measuring import Measuring
 from spectail.cli.option import option
 from spectail.cli.printing import AnsweringRows, PrintingRows
+from spectail.errors import SettingError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class SeriesCommand(Measuring):
     Lightning's epoch=E-step=N.ckpt, global_stepN/, DCP folders, N.safetensors, …), a pattern in quotes, several
     checkpoints, or hub:owner/name with --revisions. The file is that of a monitor at the same steps. Interrupted or
     killed, the same command goes on where it was, and takes up checkpoints that came since.
-    Example: spectail series run --out run.nc; spectail series hub:EleutherAI/pythia-70m --revisions 'step*'
+    Example: spectail series checkpoints/ --out run.nc; spectail series hub:EleutherAI/pythia-70m --revisions 'step*'
     """
 
     source: Annotated[tuple[str, ...], tyro.conf.Positional, option(metavar="SOURCE...", help="The checkpoints.")]
@@ -48,6 +49,8 @@ class SeriesCommand(Measuring):
     def __call__(self) -> None:
         """Measure, and print where the matrices are at the last step."""
         self.check()
+        if not self.source:
+            raise SettingError("series needs a SOURCE: a folder of checkpoints, a pattern in quotes, or hub:owner/name")
         rows = self.printing.rows()
         self.prepare()
         with quick_imports():

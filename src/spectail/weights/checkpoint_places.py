@@ -66,8 +66,11 @@ def places_of_checkpoints(source: Any, revisions: str | None) -> tuple[str, list
             return path.name, [_place_of(str(path), path.name)]
         paths = sorted(glob.glob(str(path)), key=natural_key)
         if not paths:
-            raise SourceError(f"{path} fits no file; expected a folder of checkpoints, or a pattern that some fit")
+            what = "fits no file" if glob.has_magic(str(path)) else "does not exist"
+            raise SourceError(f"{path} {what}; expected a folder of checkpoints, or a pattern that some fit")
         return str(source), _listed(paths)
+    if isinstance(source, Sequence) and not source:
+        raise SourceError("an empty list is no series; expected the sources of checkpoints")
     if isinstance(source, Sequence):
         return f"{len(source)} checkpoints", _listed(sorted(map(str, source), key=natural_key))
     raise SourceError(f"a {type(source).__name__} is no series; expected a folder, a pattern, or a list of sources")
@@ -169,10 +172,15 @@ def _is_weights(name: str) -> bool:
     return name.lower().endswith(ENDINGS) and not is_beside(name) and not is_shard(name)
 
 
+_PIECE = ".distcp"
+"""Of torch.distributed.checkpoint, also where its metadata is missing: that is told where it is read."""
+
+
 def _holds_weights(folder: Folder) -> bool:
     """Whether some file in a folder, or below it, may hold weights."""
     names = [name.rpartition("/")[2] for name in folder.names]
-    return any(name == METADATA or (name.lower().endswith(ENDINGS) and not is_beside(name)) for name in names)
+    endings = (*ENDINGS, _PIECE)
+    return any(name == METADATA or (name.lower().endswith(endings) and not is_beside(name)) for name in names)
 
 
 def _is_checkpoint(name: str, folder: Folder) -> bool:

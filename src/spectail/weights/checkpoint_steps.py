@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from functools import partial
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
 from spectail.errors import SourceError
 from spectail.weights.folders import Folder, is_beside, local_folder
@@ -19,14 +22,22 @@ from spectail.weights.untrusted import parse_json
 
 # in names
 
+_NUMERAL = r"\d{1,3}(?:,\d{3})+(?!\d)|\d+\.\d+(?=[km](?![a-z]))|\d+"  # 1,000 and 1.5M too
+
 _STEP = re.compile(
-    r"(?:global[-_.]?steps?|steps?|iter(?:ation)?s?|updates?|train[-_.]?steps?)[-_.=]?(?P<behind>\d+)(?P<unit>[km](?![a-z]))?"
+    rf"(?:global[-_.]?steps?|steps?|iter(?:ation)?s?|updates?|train[-_.]?steps?)[-_.=]?(?P<behind>{_NUMERAL})"
+    r"(?P<unit>[km](?![a-z]))?"
     r"|(?P<before>\d+)(?P<unit2>[km])?[-_.]?(?:steps?|iter(?:ation)?s?|updates?)(?![a-z]|[-_.=]?\d)",
     re.IGNORECASE,
 )
 """A number that a name calls a step."""
 
-_NUMBER = re.compile(r"\d+")
+_EPOCH = re.compile(r"epochs?[-_.=]?(\d+)(?!\d|\.\d)", re.IGNORECASE)
+
+_NUMBER = re.compile(r"\d+(?:\.\d+)*")
+
+LARGEST_STEP = 2**53
+"""What is larger is an identifier, or damaged: such a number is not kept to the last digit everywhere."""
 
 _CALLED = re.compile(r"(?:checkpoint|ckpt|epoch)s?[-_.=]?\d+|^\d+(\.[a-z]\w*)*$", re.IGNORECASE)
 """A name that is of one checkpoint of several."""
@@ -48,14 +59,30 @@ def step_in_name(name: str) -> int | None:
     if match is None:
         return None
     unit = (match["unit"] or match["unit2"] or "").lower()
-    return int(match["behind"] or match["before"]) * {"": 1, "k": 1000, "m": 1_000_000}[unit]
+    numeral = Decimal((match["behind"] or match["before"]).replace(",", ""))
+    return as_step(float(numeral * {"": 1, "k": 1000, "m": 1_000_000}[unit]))
+
+
+def epoch_in_name(name: str) -> int | None:
+    """The epoch that a name says."""
+    match = next(reversed([*_EPOCH.finditer(name)]), None)
+    return None if match is None else as_step(int(match[1]))
 
 
 def number_in_name(name: str) -> int | None:
-    """The last number of a name without its ending, which may be a step or an epoch."""
-    step = step_in_name(name)
-    numbers = _NUMBER.findall(re.sub(r"(\.(?!\d+$)[a-z]\w*)+$", "", name, flags=re.IGNORECASE))
-    return step if step is not None else int(numbers[-1]) if numbers else None
+    """What may be a step, of a name without its ending: what it calls a step or an epoch, or its last whole number."""
+    said = step_in_name(name)
+    said = epoch_in_name(name) if said is None else said
+    stem = re.sub(r"(\.(?!\d+$)[a-z]\w*)+$", "", name, flags=re.IGNORECASE)
+    whole = [number for number in _NUMBER.findall(stem) if "." not in number]  # 0.25 is a loss
+    return said if said is not None else as_step(int(whole[-1])) if whole else None
+
+
+def as_step(number: Any) -> int | None:
+    """A number as a step, where it can be one: whole, not negative, below `LARGEST_STEP`; also as a float."""
+    is_number = isinstance(number, Real) and not isinstance(number, bool)
+    is_step = is_number and 0 <= number < LARGEST_STEP and float(number).is_integer()
+    return int(number) if is_step else None
 
 
 # in files
@@ -107,5 +134,5 @@ def _stored_in_file(opened: Callable[[], StoredFile]) -> int | None:
             numbers = numbers_beside(file) if file.ending in _PICKLES else {}
     except SourceError:  # who opens it says what is wrong
         return None
-    counts = (numbers.get(name) for name in _COUNTS)
-    return next((n for n in counts if isinstance(n, int) and not isinstance(n, bool) and n >= 0), None)
+    counts = (as_step(numbers.get(name)) for name in _COUNTS)
+    return next((step for step in counts if step is not None), None)

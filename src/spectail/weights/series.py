@@ -7,14 +7,14 @@ says of which step one is (`checkpoint_steps`), and what is in one (`opening`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from spectail.errors import SettingError, SourceError
 from spectail.weights.checkpoint_places import CheckpointPlace, places_of_checkpoints
-from spectail.weights.checkpoint_steps import number_in_name, step_in_name
+from spectail.weights.checkpoint_steps import as_step, epoch_in_name, number_in_name, step_in_name
 
 
 @dataclass(frozen=True)
@@ -97,14 +97,19 @@ class _Numbered:
 def _with_given(places: Sequence[CheckpointPlace], steps: Sequence[int]) -> tuple[list[_Numbered], list[str]]:
     """The places with steps that were given for them in turn."""
     names = ", ".join(place.name for place in places[:6]) + (", …" if len(places) > 6 else "")
-    if any(isinstance(step, bool) or not isinstance(step, int) or step < 0 for step in steps):
-        raise SettingError(f"steps={list(steps)!r:.200} are no steps; expected whole numbers, none negative")
-    if len(steps) != len(places):
-        raise SettingError(f"steps has {len(steps)} numbers for {len(places)} checkpoints: {names}")
-    back = [later for earlier, later in pairwise(steps) if later < earlier]
+    if isinstance(steps, str) or not isinstance(steps, Collection):
+        raise SettingError(f"steps={steps!r:.200} are no steps; expected a whole number for each checkpoint")
+    known = [step for step in map(as_step, steps) if step is not None]
+    if len(known) < len(steps):
+        raise SettingError(f"steps={[*steps]!r:.200} are no steps; expected whole numbers, none negative, below 2^53")
+    counts = ((len(known), "number"), (len(places), "checkpoint"))
+    if len(known) != len(places):
+        numbers, checkpoints = (f"{n} {what}{'s' * (n != 1)}" for n, what in counts)
+        raise SettingError(f"steps has {numbers} for {checkpoints}: {names}")
+    back = [later for earlier, later in pairwise(known) if later < earlier]
     remarks = [f"steps run back to {back[0]}; checkpoints are in the order of their steps"] if back else []
     return [
-        _Numbered(step, at, one.source, one.name) for at, (step, one) in enumerate(zip(steps, places, strict=True))
+        _Numbered(step, at, one.source, one.name) for at, (step, one) in enumerate(zip(known, places, strict=True))
     ], remarks
 
 
@@ -112,16 +117,19 @@ def _with_steps(places: Sequence[CheckpointPlace]) -> tuple[list[_Numbered], lis
     """The places whose step is known: a name that says "step" counts most, then what is stored, then a number."""
     numbered, remarks = [], []
     several = len(places) > 1
+    some_say_steps = any(step_in_name(place.name) is not None for place in places)
     for at, place in enumerate(places):
         said, number = step_in_name(place.name), number_in_name(place.name)
         step = said if said is not None else place.stored()
-        step = number if step is None else step
+        is_of_epoch = step is None and some_say_steps and epoch_in_name(place.name) is not None
+        step = number if step is None and not is_of_epoch else step
         rank = at + (len(places) if number is None else 0)
         if step is None and not several:
             step = 0
             remarks.append(f"{place.name} is the only checkpoint, and nothing says its step: it is taken for 0")
         if step is None:
             why = "neither its name nor what is stored in it says its step" if place.is_there else "it does not exist"
+            why = "it says its epoch, and others their step" if is_of_epoch else why
             remarks.append(f"{place.name} is left out: {why}")
         else:
             numbered.append(_Numbered(step, rank, place.source, place.name))

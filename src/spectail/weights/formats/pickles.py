@@ -73,8 +73,8 @@ def _tensors(file: StoredFile, key: str | None) -> Source:
     return replace(source, skipped=(*source.skipped, *_not_built(names)))
 
 
-def numbers_beside(file: StoredFile) -> dict[str, int]:
-    """The whole numbers that a checkpoint keeps beside its weights, by name, such as the step that it is of.
+def numbers_beside(file: StoredFile) -> dict[str, int | float]:
+    """The numbers that a checkpoint keeps beside its weights, by name, such as the step that it is of.
 
     Args:
         file: of a state dict, or of a checkpoint that holds one.
@@ -84,7 +84,7 @@ def numbers_beside(file: StoredFile) -> dict[str, int]:
     """
     content = (_zipped(file) if file.start(4) == b"PK\x03\x04" else _bare(file))[0]
     entries = content.items() if isinstance(content, dict) else ()
-    return {name: value for name, value in entries if isinstance(name, str) and type(value) is int}
+    return {name: value for name, value in entries if isinstance(name, str) and type(value) in (int, float)}
 
 
 def _not_built(names: Mapping[str, bool]) -> Iterator[Skipped]:
