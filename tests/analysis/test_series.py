@@ -15,7 +15,17 @@ from torch import nn
 
 import spectail
 from forked import execute, finish, start, wait_until
-from spectail import SettingError, SourceError, StoreError, analyze, analyze_series, events, load_recording
+from spectail import (
+    SettingError,
+    SourceError,
+    SpectralMonitor,
+    StoreError,
+    analyze,
+    analyze_series,
+    events,
+    every,
+    load_recording,
+)
 from spectail.analysis import pieces, series, series_measuring
 from spectail.cli import main
 from spectail.recording.journal_reading import journal_path
@@ -308,6 +318,18 @@ def test_what_is_at_out_is_never_mixed_with_another_series(run, tmp_path):
         analyze_series(run, out=out, nulls=False, existing="refuse")
 
 
+@pytest.mark.parametrize("call", [analyze_series, analyze])
+def test_what_another_is_writing_is_not_removed_to_be_replaced(call, run, tmp_path):
+    out = tmp_path / "spectra.nc"
+    with SpectralMonitor(nn.Linear(20, 20), path=out, nulls=False, when=every(1), summary=False) as monitor:
+        monitor.step()
+        before = [path.read_bytes() for path in (out, journal_path(out))]
+        source, place = (run, out) if call is analyze_series else (run / "step-0.pt", tmp_path)
+        with pytest.raises(StoreError, match="is being written to in this program already"):
+            call(source, out=place, nulls=False, existing="replace")
+        assert [path.read_bytes() for path in (out, journal_path(out))] == before
+
+
 def test_a_series_that_was_killed_before_its_first_row_begins_anew(run, tmp_path):
     out = tmp_path / "run.nc"
     journal_path(out).touch()
@@ -315,7 +337,7 @@ def test_a_series_that_was_killed_before_its_first_row_begins_anew(run, tmp_path
 
 
 def test_nothing_to_measure_is_a_sentence(run, tmp_path):
-    with pytest.raises(SourceError, match="fits no file"):
+    with pytest.raises(SourceError, match="no does not exist"):
         analyze_series(tmp_path / "no")
     with pytest.raises(SettingError, match=r"layers='decoder\.\*' fits no matrix"):
         analyze_series(run, layers="decoder.*")

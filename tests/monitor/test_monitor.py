@@ -276,6 +276,8 @@ def test_a_model_without_a_matrix_and_what_is_no_model_or_optimizer_are_told_so(
         SpectralMonitor(nn.Linear(30, 20), path=tmp_path)
     with pytest.raises(ValueError, match="BatchNorm1d has no weight matrix"):
         SpectralMonitor(nn.BatchNorm1d(20))
+    with pytest.raises(ValueError, match=r"no weight matrix, .*\(0\.weight is not initialised yet: a lazy module gets"):
+        SpectralMonitor(nn.Sequential(nn.LazyLinear(20)))
     with pytest.raises(ValueError, match="a list is not an optimizer of torch"):
         SpectralMonitor(nn.Linear(20, 20), [])
 

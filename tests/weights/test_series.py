@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -218,6 +219,19 @@ def test_steps_are_given_where_nothing_says_them(tmp_path):
         find_series(paths, steps=[0, 1])
     with pytest.raises(SettingError, match="are no steps"):
         find_series(paths, steps=[-1, 0, 1])
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_steps_are_numbers_of_python_or_numpy(tmp_path):
+    for name in ("first", "second"):
+        torch_file(tmp_path / f"{name}.pt")
+    assert [one.step for one in find_series(tmp_path, steps=np.array([0, 10])).checkpoints] == [0, 10]
+    for wrong in (5, "01"):
+        with pytest.raises(SettingError, match="are no steps; expected a whole number for each checkpoint"):
+            find_series(tmp_path, steps=wrong)
+    for wrong in ([0, float("nan")], [0, 2**60], [0, "a"]):
+        with pytest.raises(SettingError, match=r"are no steps; expected whole numbers, none negative, below 2\^53"):
+            find_series(tmp_path, steps=wrong)
 
 
 def test_one_checkpoint_is_a_series_of_one(tmp_path):

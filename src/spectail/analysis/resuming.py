@@ -16,6 +16,7 @@ import xarray as xr
 from spectail.analysis.fingerprint import difference
 from spectail.analysis.pieces import Request
 from spectail.errors import StoreError
+from spectail.recording.journal_file import JournalFile
 from spectail.recording.journal_reading import journal_path, read_journal
 from spectail.recording.netcdf import check_place
 from spectail.recording.reading import load_recording
@@ -66,7 +67,7 @@ class Kept:
             existing: what is done with what is there: "resume", "replace" or "refuse".
 
         Raises:
-            StoreError: it is of another source, or of other options.
+            StoreError: it is of another source, or of other options, or another writes to it.
             OSError: there is one, which is to be refused; or no file can be written there, which is tried.
         """
         path, journal = self.path, journal_path(self.path)
@@ -76,6 +77,7 @@ class Kept:
         if existing == "refuse":
             raise FileExistsError(f"{self.place} {self.refusal}; expected existing='resume' or 'replace', or another")
         if existing == "replace":
+            JournalFile(path, {}, replace=True).close()  # refused where somebody writes, who keeps what is there
             path.unlink(missing_ok=True)
             journal.unlink(missing_ok=True)
             return None

@@ -59,7 +59,8 @@ class WatchedMatrices:
         self._outline = _outline(model)
         weights, self._holders = open_module(model, conv)
         if not weights.matrices:
-            raise SettingError(f"{weights.title} has no weight matrix, so there is nothing to monitor")
+            why = f" ({weights.skipped[0].name} is {weights.skipped[0].reason})" if weights.skipped else ""
+            raise SettingError(f"{weights.title} has no weight matrix, so there is nothing to monitor{why}")
         self.matrices, self.title = weights.select(layers).matrices, weights.title
 
     def changes_since(self, known: Sequence[Mapping[str, Any]], step: int) -> tuple[Event, ...]:
