@@ -13,11 +13,12 @@ from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
-from collect import Kept, judged, unpacked
+from collect import unpacked
 
 from spectail.spectra.density import count_modes
 from spectail.study.catalogue import catalogue
 from spectail.study.kept_curves import runs_of_curves
+from spectail.study.kept_runs import KeptRuns, judge_kept
 
 FIGURES = "spectail.study.figures."
 CRITERIA, VERDICTS = "spectail.study.criteria", "spectail.study.verdicts"
@@ -62,14 +63,14 @@ CUTS = [
 ]  # fmt: skip
 
 
-def verdicts(names: tuple[str, ...], kept: Kept) -> dict[tuple[str, str], str]:
+def verdicts(names: tuple[str, ...], kept: KeptRuns) -> dict[tuple[str, str], str]:
     """Each claim's verdict under each protocol, as far as its runs are kept."""
-    found = [judged(catalogue()[name], kept) for name in names]
+    found = [judge_kept(catalogue()[name], kept) for name in names]
     by_number = [of.items() for of in found]
     return {(n, p): str(outcome.verdict) for of in by_number for n, by in of for p, outcome in by.items()}
 
 
-def varied(constants: list[str], value: object, names: tuple[str, ...], kept: Kept) -> dict[tuple[str, str], str]:
+def varied(constants: list[str], value: object, names: tuple[str, ...], kept: KeptRuns) -> dict[tuple[str, str], str]:
     with ExitStack() as stack:
         for name in constants:
             module, _, constant = name.rpartition(".")
@@ -85,10 +86,10 @@ def in_words(value: object) -> str:
 def main(target: Path) -> None:
     artifacts = [catalogue()[name] for name in {name for cut in CUTS for name in cut[3]}]
     with tempfile.TemporaryDirectory() as name:
-        vary_all(Kept(runs_of_curves(artifacts, target / "curves"), unpacked(target, Path(name))))
+        vary_all(KeptRuns(runs_of_curves(artifacts, target / "curves"), unpacked(target, Path(name))))
 
 
-def vary_all(kept: Kept) -> None:
+def vary_all(kept: KeptRuns) -> None:
     print("# Which verdicts move where a cut moves?\n")
     print("Each cut of a criterion varied alone, on the runs and curves that are kept.\n", flush=True)
     print("| cut | in use | instead | verdicts that move |\n|---|---|---|---|", flush=True)

@@ -281,6 +281,29 @@ def save_verdicts(claims: Sequence[ClaimRecord], path: Path) -> Path:
     return write_csv(pd.DataFrame(rows, columns=columns), path)
 
 
+def read_verdicts(path: Path) -> dict[str, dict[Protocol, Outcome]]:
+    """The outcomes of a table of `save_verdicts`, by number and protocol; none where there is no file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no such table.
+    """
+    if not path.exists():
+        return {}
+    table = pd.read_csv(path, dtype={"claim": str}).astype(object)
+    if missing := {"claim", "protocol", "verdict", "measured"} - {*table.columns}:
+        raise ValueError(f"{path} is no table of verdicts: it has no column {' or '.join(sorted(missing))}")
+    outcomes: dict[str, dict[Protocol, Outcome]] = {}
+    for row in table.where(table.notna(), None).to_dict("records"):
+        fields = {"verdict": row["verdict"], "measured": row["measured"]}
+        if row.get("p_claimed") is not None:
+            fields |= {name: row[name] for name in ("p_claimed", "p_contrary", "effect", "comparisons")}
+            ends = [row.get(name) for name in ENDS]
+            fields["margin"] = None if None in ends else ends
+        outcomes.setdefault(row["claim"], {})[row["protocol"]] = Outcome.read(fields)
+    return outcomes
+
+
 def is_extrapolated(name: str) -> bool:
     """Whether the published program can run no experiment or training of an artifact, or not all; False if unknown."""
     artifact = catalogue().get(name)

@@ -1,0 +1,105 @@
+"""Claims judged by what is published of their runs: curves of all, and small files of those whose spectra count.
+
+Not here: runs out of curves alone (`kept_curves.py`), and the rules that make a verdict of repeats (`verdicts.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from spectail.experiments.protocols import Protocol
+from spectail.recording.layout import without_labels
+from spectail.recording.netcdf import checksum
+from spectail.recording.reading import load_recording
+from spectail.study.artifact import Artifact
+from spectail.study.claims import Outcome
+from spectail.study.making import in_a_family
+from spectail.study.runs import NotKeptError, Runs
+from spectail.study.settings import PAPER
+
+Outcomes = dict[str, dict[Protocol, Outcome]]
+"""By the number of the claim and protocol."""
+
+SMALL = 0.9
+"""Overlaps below this share of the largest are kept as zero, but for the diagonal: claims are about the largest."""
+
+
+class KeptRuns(Mapping[str, xr.Dataset]):
+    """Runs by key: their curves, or whole where `whole` is set and a file is kept.
+
+    Args:
+        curves: runs without spectra, as of `runs_of_curves`.
+        files: those that are kept with spectra and overlaps.
+
+    Attributes:
+        whole: whether runs are to have their spectra, as far as they are kept.
+        asked: the keys of the runs whose files were needed.
+    """
+
+    def __init__(self, curves: Mapping[str, xr.Dataset], files: Mapping[str, Path]) -> None:
+        self.whole, self.asked = False, set[str]()
+        self._curves, self._files, self._open = curves, files, dict[str, xr.Dataset]()
+
+    def __getitem__(self, key: str) -> xr.Dataset:
+        # A run of which there are no curves is read from its file in any case
+        if key in self._files and (self.whole or key not in self._curves):
+            self.asked.add(key)
+            if key not in self._open:
+                self._open[key] = load_recording(self._files[key])
+            return self._open[key]
+        if key not in self._curves:
+            raise NotKeptError(f"nothing is kept of run {key}")
+        return self._curves[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._curves, **self._files})
+
+    def __len__(self) -> int:
+        return len({**self._curves, **self._files})
+
+
+def judge_kept(artifact: Artifact, kept: KeptRuns, old: Mapping[str, Collection[str]] | None = None) -> Outcomes:
+    """What an artifact's claims find in the runs that are kept, one family each protocol.
+
+    Args:
+        artifact: at the paper's scale.
+        kept: what is known of its runs.
+        old: the protocols under which a claim has a verdict by today's rule, by number: it is judged again only where
+            all of its repeats are kept, and others with as many as are.
+
+    Returns:
+        nothing of claims whose runs are not kept.
+    """
+    found: Outcomes = {}
+    for protocol in artifact.protocols:
+        outcomes = {}
+        for claim in artifact.claims:
+            has_verdict = protocol in (old or {}).get(claim.number, ())
+            fewer = [] if has_verdict else [r for r in (3, 2, 1) if r < artifact.repeats]
+            for kept.whole, repeats in [(w, r) for r in (artifact.repeats, *fewer) for w in (False, True)]:
+                try:
+                    outcomes[claim.number] = claim.test(
+                        Runs(protocol, PAPER, range(repeats), kept, epsilon=artifact.epsilon)
+                    )
+                except NotKeptError:
+                    continue
+                break
+        for number, outcome in in_a_family(outcomes).items():
+            found.setdefault(number, {})[protocol] = outcome
+    return found
+
+
+def compact_run(run: xr.Dataset) -> xr.Dataset:
+    """A run with float32 spectra, and of its overlaps the diagonal and those above `SMALL` of the largest."""
+    run = run.assign(eigenvalues=run.eigenvalues.astype(np.float32))
+    run = run.drop_vars([name for name in run.data_vars if str(name).endswith(("_diagonal", "_spread"))])
+    for name in [name for name in ("overlap_left", "overlap_right") if name in run]:
+        entries = run[name].values.copy()
+        largest = np.nanmax(entries, axis=(-2, -1), keepdims=True, initial=0.0)
+        entries[(entries < SMALL * largest) & ~np.eye(entries.shape[-1], dtype=bool)] = 0.0
+        run[name] = (run[name].dims, entries)
+    return without_labels(run).assign_attrs(checksum=checksum(run))
