@@ -95,12 +95,21 @@ def collect(target: Path, sources: list[Path]) -> None:
     for source in sources:
         keep_figures(source, target)
     artifacts = [a for a in catalogue().values() if not a.trainings and a.claims]
-    old, rows = read_verdicts(target / "claims.csv"), []
+    old = read_verdicts(target / "claims.csv")
     by_this_rule = {n: {p for p, o in of.items() if not o.measured.startswith(FORMER)} for n, of in old.items()}
+    curves = runs_of_curves(artifacts, target / "curves")
+    if sources:
+        with tempfile.TemporaryDirectory() as name:
+            fresh = {path.stem: path for source in sources for path in Store(source).runs.glob("*.nc")}
+            files = {**unpacked(target, Path(name)), **fresh}
+            kept = KeptRuns(curves, files)
+            for artifact in artifacts:
+                judge_kept(artifact, kept, by_this_rule)
+            pack(kept, files, target / ARCHIVES[0])
+    # By what is published alone, so that anybody comes to the same numbers
+    rows = []
     with tempfile.TemporaryDirectory() as name:
-        packed = unpacked(target, Path(name))
-        fresh = {path.stem: path for source in sources for path in Store(source).runs.glob("*.nc")}
-        kept = KeptRuns(runs_of_curves(artifacts, target / "curves"), {**packed, **fresh})
+        kept = KeptRuns(curves, unpacked(target, Path(name)))
         for artifact in artifacts:
             found = judge_kept(artifact, kept, by_this_rule)
             for c in artifact.claims:
@@ -109,8 +118,6 @@ def collect(target: Path, sources: list[Path]) -> None:
                 left = [p for p in outcomes if p not in found.get(c.number, {})]
                 if left:
                     print(f"{c.number}: as it was published under {' and '.join(left)}, since its runs are not kept")
-        if sources:
-            pack(kept, {**packed, **fresh}, target / ARCHIVES[0])
     save_verdicts(rows, target / "claims.csv")
     save_verdicts_as_markdown(rows, target / "claims.md")
     all_outcomes = [(protocol, str(outcome.verdict)) for row in rows for protocol, outcome in row.outcomes.items()]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from spectail.analysis.two_layer_nulls import known_overlaps, largest_overlap
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.run import simulate_many
 from spectail.recording.netcdf import write_netcdf
@@ -113,6 +114,16 @@ def test_a_compact_run_has_its_spectra_to_six_digits_and_the_overlaps_that_claim
         assert now.max() == was.max()
         assert np.unravel_index(now.argmax(), now.shape) == np.unravel_index(was.argmax(), was.shape)
         assert np.count_nonzero(now) < np.count_nonzero(was)
+
+
+def test_the_largest_overlap_that_is_kept_is_of_known_directions_not_of_arbitrary_ones(stored, tmp_path):
+    """Past the rank of an update its singular vectors are any, and may overlap more than all that mean something."""
+    run = next(iter(stored.values())).copy(deep=True)
+    run.attrs["overlap_ranks"] = "[[10, 8]]"
+    whole = known_overlaps(run, 0, "left")
+    run.overlap_left.values[0, 2, 9] = 2 * largest_overlap(whole)
+    small = load_recording(write_netcdf(compact_run(run), tmp_path / "small.nc"))
+    assert largest_overlap(known_overlaps(small, 0, "left")) == largest_overlap(whole)
 
 
 def test_a_table_of_verdicts_is_read_as_it_was_written(tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from spectail.analysis.two_layer_nulls import known_overlaps, largest_overlap
 from spectail.experiments.protocols import Protocol
 from spectail.recording.layout import without_labels
 from spectail.recording.netcdf import checksum
@@ -18,7 +19,7 @@ from spectail.recording.reading import load_recording
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Outcome
 from spectail.study.making import in_a_family
-from spectail.study.runs import NotKeptError, Runs
+from spectail.study.runs import SIDES, NotKeptError, Runs
 from spectail.study.settings import PAPER
 
 Outcomes = dict[str, dict[Protocol, Outcome]]
@@ -97,9 +98,11 @@ def compact_run(run: xr.Dataset) -> xr.Dataset:
     """A run with float32 spectra, and of its overlaps the diagonal and those above `SMALL` of the largest."""
     run = run.assign(eigenvalues=run.eigenvalues.astype(np.float32))
     run = run.drop_vars([name for name in run.data_vars if str(name).endswith(("_diagonal", "_spread"))])
-    for name in [name for name in ("overlap_left", "overlap_right") if name in run]:
-        entries = run[name].values.copy()
-        largest = np.nanmax(entries, axis=(-2, -1), keepdims=True, initial=0.0)
-        entries[(entries < SMALL * largest) & ~np.eye(entries.shape[-1], dtype=bool)] = 0.0
-        run[name] = (run[name].dims, entries)
+    for side in [side for side in SIDES if f"overlap_{side}" in run]:
+        entries = run[f"overlap_{side}"].values.copy()
+        for pair, block in enumerate(entries):
+            # Directions past a rank are arbitrary and no claim reads them, so the largest is not theirs
+            small = block < SMALL * largest_overlap(known_overlaps(run, pair, side))
+            block[small & ~np.eye(*block.shape, dtype=bool)] = 0.0
+        run[f"overlap_{side}"] = (run[f"overlap_{side}"].dims, entries)
     return without_labels(run).assign_attrs(checksum=checksum(run))
