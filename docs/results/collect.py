@@ -97,7 +97,7 @@ def collect(target: Path, sources: list[Path]) -> None:
     artifacts = [a for a in catalogue().values() if not a.trainings and a.claims]
     old = read_verdicts(target / "claims.csv")
     by_this_rule = {n: {p for p, o in of.items() if not o.measured.startswith(FORMER)} for n, of in old.items()}
-    curves = runs_of_curves(artifacts, target / "curves")
+    curves = {a.name: runs_of_curves([a], target / "curves") for a in artifacts}
     if sources:
         with tempfile.TemporaryDirectory() as name:
             fresh = {path.stem: path for source in sources for path in Store(source).runs.glob("*.nc")}

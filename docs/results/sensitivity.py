@@ -84,9 +84,10 @@ def in_words(value: object) -> str:
 
 
 def main(target: Path) -> None:
-    artifacts = [catalogue()[name] for name in {name for cut in CUTS for name in cut[3]}]
+    artifacts = [catalogue()[name] for name in sorted({name for cut in CUTS for name in cut[3]})]
+    curves = {a.name: runs_of_curves([a], target / "curves") for a in artifacts}
     with tempfile.TemporaryDirectory() as name:
-        vary_all(KeptRuns(runs_of_curves(artifacts, target / "curves"), unpacked(target, Path(name))))
+        vary_all(KeptRuns(curves, unpacked(target, Path(name))))
 
 
 def vary_all(kept: KeptRuns) -> None:

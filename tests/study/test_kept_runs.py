@@ -54,7 +54,7 @@ def curves(stored, tmp_path_factory):
     artifact_curves(ARTIFACT, {"published": Runs("published", PAPER, range(REPEATS), stored)}).to_csv(
         folder / "small.csv", index=False, float_format="%.6g"
     )
-    return runs_of_curves([ARTIFACT], folder)
+    return {"small": runs_of_curves([ARTIFACT], folder)}
 
 
 def files_of(stored, folder, count=REPEATS):
@@ -95,13 +95,22 @@ def test_a_claim_whose_runs_nobody_kept_has_no_outcome(curves):
     assert judge_kept(ARTIFACT, KeptRuns(curves, {})).keys() == {"a"}
     assert judge_kept(ARTIFACT, KeptRuns({}, {})) == {}
     with pytest.raises(NotKeptError, match="nothing is kept of run 0123"):
-        KeptRuns({}, {})["0123"]
+        KeptRuns({}, {}).seen_from("small", whole=False)["0123"]
 
 
 def test_a_run_that_has_no_curves_is_read_from_its_file(stored, tmp_path):
     kept = KeptRuns({}, files_of(stored, tmp_path))
-    assert {*kept} == stored.keys()
+    assert {*kept.seen_from("small", whole=False)} == stored.keys()
     assert judge_kept(ARTIFACT, kept).keys() == {"a", "b", "c"}
+
+
+def test_an_artifacts_own_curves_come_before_those_that_another_has_of_the_same_runs(curves):
+    """Where rounding grows two figures have two results of one experiment, and each verdict is of its figure's."""
+    other = {key: run.assign(objective=-run.objective) for key, run in curves["small"].items()}
+    alone = judge_kept(ARTIFACT, KeptRuns(curves, {}))["a"]
+    for both in ({**curves, "other": other}, {"other": other, **curves}):
+        assert judge_kept(ARTIFACT, KeptRuns(both, {}))["a"] == alone
+    assert judge_kept(ARTIFACT, KeptRuns({"other": other}, {}))["a"] != alone
 
 
 def test_a_compact_run_has_its_spectra_to_six_digits_and_the_overlaps_that_claims_read(stored, tmp_path):

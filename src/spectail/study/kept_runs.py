@@ -5,7 +5,9 @@ Not here: runs out of curves alone (`kept_curves.py`), and the rules that make a
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Collection, Iterator, Mapping
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -29,38 +31,58 @@ SMALL = 0.9
 """Overlaps below this share of the largest are kept as zero, but for the diagonal: claims are about the largest."""
 
 
-class KeptRuns(Mapping[str, xr.Dataset]):
-    """Runs by key: their curves, or whole where `whole` is set and a file is kept.
+class KeptRuns:
+    """What is published of runs: tables of curves, and whole runs.
 
     Args:
-        curves: runs without spectra, as of `runs_of_curves`.
-        files: those that are kept with spectra and overlaps.
+        curves: runs without spectra by key, as of `runs_of_curves`, of each artifact by its name.
+        files: the runs that are kept with spectra and overlaps, by key.
 
     Attributes:
-        whole: whether runs are to have their spectra, as far as they are kept.
         asked: the keys of the runs whose files were needed.
     """
 
-    def __init__(self, curves: Mapping[str, xr.Dataset], files: Mapping[str, Path]) -> None:
-        self.whole, self.asked = False, set[str]()
-        self._curves, self._files, self._open = curves, files, dict[str, xr.Dataset]()
+    def __init__(self, curves: Mapping[str, Mapping[str, xr.Dataset]], files: Mapping[str, Path]) -> None:
+        self.asked = set[str]()
+        self.curves, self.files, self._open = curves, files, dict[str, xr.Dataset]()
+
+    def opened(self, key: str) -> xr.Dataset:
+        """A run from its file."""
+        self.asked.add(key)
+        if key not in self._open:
+            self._open[key] = load_recording(self.files[key])
+        return self._open[key]
+
+    def seen_from(self, artifact: str, *, whole: bool) -> Mapping[str, xr.Dataset]:
+        """All runs by key: an artifact's own curves before those that others have of the same run.
+
+        Where large steps make rounding grow, an experiment that was run for two figures has two results.
+
+        Args:
+            artifact: its name.
+            whole: runs have their spectra, as far as files are kept.
+        """
+        others = (self.curves[name] for name in self.curves if name != artifact)
+        return _Seen(self, ChainMap(dict(self.curves.get(artifact, {})), *map(dict, others)), whole)
+
+
+class _Seen(Mapping[str, xr.Dataset]):
+    def __init__(self, kept: KeptRuns, curves: Mapping[str, xr.Dataset], whole: bool) -> None:
+        self._kept, self._curves, self._whole = kept, curves, whole
 
     def __getitem__(self, key: str) -> xr.Dataset:
         # A run of which there are no curves is read from its file in any case
-        if key in self._files and (self.whole or key not in self._curves):
-            self.asked.add(key)
-            if key not in self._open:
-                self._open[key] = load_recording(self._files[key])
-            return self._open[key]
+        if key in self._kept.files and (self._whole or key not in self._curves):
+            return self._kept.opened(key)
         if key not in self._curves:
             raise NotKeptError(f"nothing is kept of run {key}")
         return self._curves[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter({**self._curves, **self._files})
+        return iter({**self._curves, **self._kept.files})
 
     def __len__(self) -> int:
-        return len({**self._curves, **self._files})
+        return len({**self._curves, **self._kept.files})
 
 
 def judge_kept(artifact: Artifact, kept: KeptRuns, old: Mapping[str, Collection[str]] | None = None) -> Outcomes:
@@ -76,16 +98,16 @@ def judge_kept(artifact: Artifact, kept: KeptRuns, old: Mapping[str, Collection[
         nothing of claims whose runs are not kept.
     """
     found: Outcomes = {}
+    curves_and_whole = [kept.seen_from(artifact.name, whole=whole) for whole in (False, True)]
     for protocol in artifact.protocols:
         outcomes = {}
         for claim in artifact.claims:
             has_verdict = protocol in (old or {}).get(claim.number, ())
             fewer = [] if has_verdict else [r for r in (3, 2, 1) if r < artifact.repeats]
-            for kept.whole, repeats in [(w, r) for r in (artifact.repeats, *fewer) for w in (False, True)]:
+            for repeats, stored in product((artifact.repeats, *fewer), curves_and_whole):
                 try:
-                    outcomes[claim.number] = claim.test(
-                        Runs(protocol, PAPER, range(repeats), kept, epsilon=artifact.epsilon)
-                    )
+                    runs = Runs(protocol, PAPER, range(repeats), stored, epsilon=artifact.epsilon)
+                    outcomes[claim.number] = claim.test(runs)
                 except NotKeptError:
                     continue
                 break
@@ -103,6 +125,6 @@ def compact_run(run: xr.Dataset) -> xr.Dataset:
         for pair, block in enumerate(entries):
             # Directions past a rank are arbitrary and no claim reads them, so the largest is not theirs
             small = block < SMALL * largest_overlap(known_overlaps(run, pair, side))
-            block[small & ~np.eye(*block.shape, dtype=bool)] = 0.0
+            block[small & (np.eye(*block.shape) == 0)] = 0.0
         run[f"overlap_{side}"] = (run[f"overlap_{side}"].dims, entries)
     return without_labels(run).assign_attrs(checksum=checksum(run))
