@@ -27,7 +27,7 @@ from spectail.study.settings import PAPER
 Outcomes = dict[str, dict[Protocol, Outcome]]
 """By the number of the claim and protocol."""
 
-SMALL = 0.9
+KEPT_FROM = 0.9
 """Overlaps below this share of the largest are kept as zero, but for the diagonal: claims are about the largest."""
 
 
@@ -117,14 +117,14 @@ def judge_kept(artifact: Artifact, kept: KeptRuns, old: Mapping[str, Collection[
 
 
 def compact_run(run: xr.Dataset) -> xr.Dataset:
-    """A run with float32 spectra, and of its overlaps the diagonal and those above `SMALL` of the largest."""
+    """A run with float32 spectra, and of its overlaps the diagonal and those from `KEPT_FROM` of the largest on."""
     run = run.assign(eigenvalues=run.eigenvalues.astype(np.float32))
     run = run.drop_vars([name for name in run.data_vars if str(name).endswith(("_diagonal", "_spread"))])
     for side in [side for side in SIDES if f"overlap_{side}" in run]:
         entries = run[f"overlap_{side}"].values.copy()
         for pair, block in enumerate(entries):
             # Directions past a rank are arbitrary and no claim reads them, so the largest is not theirs
-            small = block < SMALL * largest_overlap(known_overlaps(run, pair, side))
+            small = block < KEPT_FROM * largest_overlap(known_overlaps(run, pair, side))
             block[small & (np.eye(*block.shape) == 0)] = 0.0
         run[f"overlap_{side}"] = (run[f"overlap_{side}"].dims, entries)
     return without_labels(run).assign_attrs(checksum=checksum(run))
