@@ -4,7 +4,9 @@ from contextlib import contextmanager
 from itertools import combinations
 from unittest import mock
 
+import numpy as np
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 SMALLEST = 7.0  # points
 
@@ -38,6 +40,14 @@ def letters_of(figure):
     return drawn
 
 
+def along_the_line(box, slant):
+    """The box of a slanted line seen along it, of its upright box."""
+    cos, sin = np.cos(np.radians(slant)), np.sin(np.radians(slant))
+    length, height = np.linalg.solve([[cos, sin], [sin, cos]], [box.width, box.height])
+    x, y = np.array([[cos, sin], [-sin, cos]]) @ [(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2]
+    return Bbox.from_bounds(x - length / 2, y - height / 2, length, height)
+
+
 def faults_of_letters(figure, drawn):
     """Sentences on texts that are too small, leave the canvas, or lie over each other.
 
@@ -56,8 +66,11 @@ def faults_of_letters(figure, drawn):
             faults.append(f"{said!r} leaves the canvas: {box.bounds} of {canvas.bounds}")
         gap = _LINE_GAP * text.get_fontsize() * point
         sideways = text.get_rotation() % 180 == 90
-        boxes.append((said, box.padded(-gap if sideways else 0, 0 if sideways else -gap)))
-    for (one, first), (other, second) in combinations(boxes, 2):
+        slant = text.get_rotation() % 90
+        boxes.append((said, slant, box.padded(-gap if sideways else 0, 0 if sideways else -gap)))
+    for (one, slant, first), (other, other_slant, second) in combinations(boxes, 2):
+        if slant and slant == other_slant:  # lines beside each other, whose upright boxes overlap
+            first, second = along_the_line(first, slant), along_the_line(second, slant)
         across = min(first.x1, second.x1) - max(first.x0, second.x0)
         along = min(first.y1, second.y1) - max(first.y0, second.y0)
         if across > _TOUCH * point and along > _TOUCH * point:

@@ -2,15 +2,18 @@
 
 import shutil
 import subprocess
+from collections import OrderedDict
 
 import pytest
+import torch
 from matplotlib.figure import Figure
 
 from plots.letters import faults_of_letters, letters_of
-from spectail import plots
+from spectail import SpectralMonitor, every, plots
 from spectail.errors import SettingError
-from spectail.plots.look import figure_title, in_lines, new_figure, panel_title, shared_legend
+from spectail.plots.look import figure_title, in_lines, new_figure, panel_title, plain_numbers, shared_legend
 from spectail.plots.picture_files import Pictures, save_figure
+from spectail.plots.recording_plot import draw_recording
 
 
 def faults(figure):
@@ -26,6 +29,12 @@ def test_what_overlaps_leaves_the_canvas_or_is_too_small_is_found():
     figure.text(0.1, 0.1, "small", fontsize=6.9)
     found = faults(figure)
     assert len(found) == 3
+    slanted = Figure(figsize=(3, 2))
+    for x in (0.2, 0.3):
+        slanted.text(x, 0.5, "slanted", fontsize=8, rotation=30)
+    assert faults(slanted) == []
+    slanted.text(0.22, 0.5, "too near", fontsize=8, rotation=30)
+    assert len(faults(slanted)) == 1
     assert [any(word in one for one in found) for word in ("overlap", "leaves", "6.9 points")] == [True] * 3
 
 
@@ -52,6 +61,39 @@ def test_panels_with_long_words_fit_every_width(width):
     rows = {ax.get_subplotspec().rowspan.start for ax in axes}
     assert len(rows) == (3 if width in ("column", 4.5) else 2)  # at most two stand in a row of a column
     assert figure.get_figwidth() == {"column": 3.25, "page": 6.75, "talk": 10.0}.get(width, width)
+
+
+@pytest.mark.parametrize("ends", [(2.1, 8.0), (5.1, 19.0), (1.1, 30.0), (2.1, 2.9)])
+def test_numbers_beside_a_low_logarithmic_axis_are_at_least_two_and_do_not_crowd(ends):
+    with plots.style("column"):
+        figure, (ax, _) = new_figure(2, 1, 2.6)
+        ax.set_yscale("log")
+        ax.set_ylim(*ends)
+        plain_numbers(ax.yaxis)
+    assert faults(figure) == []
+    assert sum(ends[0] <= tick <= ends[1] for tick in ax.get_yticks()) > 1
+
+
+@pytest.fixture(scope="module")
+def watched():
+    """Three layers over three steps, the last of which has few eigenvalues, all of which grow."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        OrderedDict(a=torch.nn.Linear(40, 60), b=torch.nn.Linear(60, 30), c=torch.nn.Linear(30, 9))
+    )
+    with SpectralMonitor(model, when=every(1), summary=False, alerts=None) as monitor, torch.no_grad():
+        for _ in range(2):
+            for layer in model:
+                layer.weight += 0.3 * torch.outer(*(torch.randn(k) for k in layer.weight.shape))
+            monitor.step()
+    return monitor.recording
+
+
+@pytest.mark.parametrize("width", ["column", "talk"])
+def test_pictures_of_a_recording_can_be_read_at_every_width(watched, width):
+    with plots.style(width):
+        found = {name: faults(figure) for name, figure in draw_recording(watched).items()}
+    assert found == {"depth": [], "steps": [], "spectra": []}
 
 
 def test_a_style_has_the_font_that_was_asked_for_and_ends_with_its_block():

@@ -18,6 +18,7 @@ from functools import lru_cache, wraps
 from typing import Any, TypeVar, cast
 
 import matplotlib
+import numpy as np
 from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -176,13 +177,14 @@ def new_figure(rows: int, cols: int, height: float, *, abreast: int = 2, **optio
     Args:
         rows: of axes.
         cols: of axes.
-        height: inches, of a figure as wide as a page's text; others are higher as they are wider.
+        height: inches, of a figure as wide as a page's text; others grow with their width or their letters.
         abreast: how many panels stand in a row at most, where they are stacked anew.
         **options: of `Figure.subplots`.
     """
-    width, count = (_medium.get() or MEDIA["page"]).width, rows * cols
+    medium, count = _medium.get() or MEDIA["page"], rows * cols
+    width = medium.width
     if width >= _NARROW:
-        height *= width / TEXT_WIDTH
+        height *= max(width / TEXT_WIDTH, medium.text / MEDIA["page"].text)
     elif cols == 1:
         height *= 0.7
     else:
@@ -200,9 +202,22 @@ def new_figure(rows: int, cols: int, height: float, *, abreast: int = 2, **optio
 
 def plain_numbers(axis: Axis) -> None:
     """Numbers 1, 2, 5, 10 … beside a logarithmic axis that has hardly two powers of ten, and none between."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_locator(_PlainLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+class _PlainLocator(LogLocator):
+    """As few round numbers as leave two in sight; matplotlib takes those of a linear axis, whose upper ones crowd."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        low, high = sorted((vmin, vmax))
+        tens = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+        for digits in ((1, 2, 5), (1, 2, 3, 5, 7)):
+            ticks = np.outer(tens, digits).ravel()
+            if np.count_nonzero((low <= ticks) & (ticks <= high)) > 1:
+                return ticks
+        return super().tick_values(vmin, vmax)  # so short a part is nearly linear
 
 
 def is_narrow(ax: Axes) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from spectail.plots.colours import PHASES, SERIES
 from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis, step_edges, step_positions
 from spectail.plots.look import (
     figure_title,
+    label_outer_panels,
     mathtext,
     new_figure,
     panel_title,
@@ -79,7 +79,7 @@ def _draw_depth(recording: xr.Dataset) -> Figure:
     names = [q.name for q in shown if q.name in recording and np.isfinite(recording[q.name].isel(step=-1)).any()][:4]
     figure, axes = new_figure(2, 2, 5.0)
     for index, (ax, name) in enumerate(zip(axes, names, strict=False)):
-        over_depth(recording, name, ax=panel_title(ax, index, _title_of(name, 46)))
+        over_depth(recording, name, ax=panel_title(ax, index, _title_of(name)))
         _without_legend(ax)
     for ax in axes[len(names) :]:
         ax.remove()
@@ -100,15 +100,15 @@ def _draw_steps(recording: xr.Dataset) -> Figure:
     figure, axes = new_figure(1 + len(names), 1, sum(heights) + 0.8, height_ratios=heights)
     _draw_ribbon(panel_title(axes[0], 0, "phase"), recording)
     for index, (ax, name) in enumerate(zip(axes[1:], names, strict=True), 1):
-        over_steps(recording, name, ax=panel_title(ax, index, _title_of(name, 100)))
+        over_steps(recording, name, ax=panel_title(ax, index, _title_of(name)))
         _without_legend(ax)
     shared_legend(figure, axes)
     return figure
 
 
-def _title_of(name: str, letters: int) -> str:
-    """What a quantity is, for a panel's title, in lines that fit."""
-    return mathtext("\n".join(textwrap.wrap(quantity(name).text.partition("; ")[0], letters)))
+def _title_of(name: str) -> str:
+    """What a quantity is, for a panel's title."""
+    return mathtext(quantity(name).text.partition("; ")[0])
 
 
 def _without_legend(ax: Axes) -> None:
@@ -148,6 +148,7 @@ def _draw_many_spectra(recording: xr.Dataset) -> Figure:
         title_above(ax, ax.get_title("left"))
     for ax in axes[len(chosen) :]:
         ax.remove()
+    label_outer_panels(axes[: len(chosen)])
     shared_legend(figure, axes[: len(chosen)])
     return figure
 
