@@ -5,8 +5,11 @@ import torch
 from rich.console import Console
 
 import spectail
+from spectail.plots.colours import PHASES
 from spectail.recording.quantities import quantity
+from spectail.report.row_choice import ALL_ROWS
 from spectail.report.terminal import recording as terminal
+from spectail.report.terminal.models import print_models
 from spectail.report.wording import number_text, with_null
 
 
@@ -74,3 +77,21 @@ def test_each_row_of_a_pipe_has_a_name_of_its_own_and_its_phase_in_one_line(widt
     rows = [line for line in rows if line.rstrip().endswith(analysis.frame["phase"][0])]
     assert len({line.split()[0] for line in rows}) == len(rows) == len(names)
     assert max(map(len, rows)) <= width
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_of_many_models_each_row_has_a_name_that_can_be_told_and_the_phase_in_each(width, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(width))
+    names = [f"model.layers.{i}.self_attn.{p}_proj.weight" for i in range(2) for p in "qk"]
+    models = {f"run-{k}": {name: torch.full((20, 30), k + 1.0) for name in names} for k in range(7)}
+    print_models(spectail.compare(models, nulls=False), ALL_ROWS)
+    printed = capsys.readouterr().out
+    kinds, matrices = printed.split("\nbeside run-0 ")
+    assert "…" not in kinds
+    assert all(len(line) <= width for line in matrices.splitlines())
+    rows = [line.split() for line in matrices.splitlines() if "_proj" in line]
+    assert len({row[0] for row in rows[:4]}) == 4
+    told = [word for row in rows for word in row if word in PHASES]
+    assert len(told) == 7 * 4
+    heads = [word for line in matrices.splitlines() for word in line.split() if word.startswith("run-")]
+    assert heads[:7] == list(models), "each model stands above its columns once"
