@@ -32,10 +32,12 @@ def duration(seconds: float) -> str:
 
 
 def number_text(value: Any, digits: int = 4) -> str:
-    """A number as a table shows it: some digits, a whole number whole, nothing as a dash.
+    """A number as a table shows it: some digits, of a small one two, a whole number whole, nothing as a dash.
 
     >>> number_text(2.44912), number_text(0.01234), number_text(12345.6), number_text(-7.1), number_text(float("nan"))
     ('2.449', '0.012', '12346', '−7.100', '–')
+    >>> number_text(0.0049, 3), number_text(0.49, 3), number_text(0.000051, 3)
+    ('0.0049', '0.49', '5.1e−05')
     """
     if pd.isna(value):
         return "–"
@@ -44,10 +46,11 @@ def number_text(value: Any, digits: int = 4) -> str:
     size = abs(value)
     if size == 0:
         return "0"
-    if 1e-3 <= size < 10**digits:
-        text = f"{value:.{max(digits - 1 - max(math.floor(math.log10(size)), 0), 0)}f}"
+    exponent = math.floor(math.log10(size)) if math.isfinite(size) else 0
+    if 1e-4 <= size < 10**digits:
+        text = f"{value:.{1 - exponent if exponent < -1 else max(digits - 1 - max(exponent, 0), 0)}f}"
     else:
-        text = f"{value:.0f}" if 1 <= size < 1e6 else f"{value:.{digits - 2}g}"
+        text = f"{value:.0f}" if 1 <= size < 1e6 else f"{value:.2g}"
     return text.replace("-", "−")
 
 

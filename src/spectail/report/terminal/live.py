@@ -20,10 +20,16 @@ _EVENTS = 8  # that are shown, the latest
 def show_live(watched: WatchedRecording) -> None:
     """Show what a recording says until Ctrl-C: its answer, the latest events, how the last look went.
 
+    Where it is no terminal, as in a pipe or a log, each state comes below the one before.
+
     Args:
         watched: the recording.
     """
     out = console()
+    if not out.is_terminal:
+        for _ in watched.states():
+            out.print(screen(watched, out.width), end="\n\n")
+        return
     with Live(Text(watched.sentence), console=out, auto_refresh=False, vertical_overflow="ellipsis") as live:
         for _ in watched.states():
             live.update(screen(watched, out.width), refresh=True)
