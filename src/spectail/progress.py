@@ -170,18 +170,19 @@ class WorkProgress:
         self._done += 1
         self.advance(share)
 
-    def part(self, count: int, prefix: str) -> PartProgress:
+    def part(self, count: int, prefix: str, passes: int = 1) -> PartProgress:
         """One of several parts that are counted as one each, of about the same work.
 
         Args:
             count: of parts.
             prefix: of the names of its matrices.
+            passes: over its matrices that there may be.
         """
-        return PartProgress(self, count, prefix)
+        return PartProgress(self, count, prefix, passes)
 
     def advance(self, share: float) -> None:
         """So much of the work more is done."""
-        self._share += share
+        self._share = min(self._share + share, 1.0)
         if not self._bar.disable:
             self._show()
 
@@ -207,16 +208,23 @@ class WorkProgress:
 class PartProgress:
     """How far one of several parts of a work is, for who knows of no other part."""
 
-    def __init__(self, whole: WorkProgress, count: int, prefix: str) -> None:
-        self._whole, self._count, self._prefix = whole, count, prefix
+    def __init__(self, whole: WorkProgress, count: int, prefix: str, passes: int) -> None:
+        self._whole, self._prefix, self._passes = whole, prefix, passes
+        self._left = self._share = 1.0 / count
 
     def begin(self, name: str) -> None:
         """A matrix is begun."""
         self._whole.begin(f"{self._prefix}{name}")
 
     def finish(self, share: float) -> None:
-        """A matrix is done, which was so much of the part."""
-        self._whole.advance(share / self._count)
+        """A matrix is done, which was so much of a pass."""
+        done = share * self._share / self._passes
+        self._left -= done
+        self._whole.advance(done)
+
+    def end(self) -> None:
+        """The part is done, whatever of it there was to do."""
+        self._whole.finish(self._left)
 
     def say(self, sentence: str) -> None:
         """Print a sentence above the bar."""

@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -233,7 +234,11 @@ def test_one_checkpoint_is_a_recording_of_one_step(trained):
 
 
 def test_between_checkpoints_the_update_is_measured(trained):
-    recording = analyze_series(trained[0], between=True)
+    shares = []
+    recording = analyze_series(trained[0], between=True, progress=lambda share, _: shares.append(share))
+    assert shares == sorted(shares), "two passes over a checkpoint are not more than one checkpoint"
+    assert 1 - 1 / len(STEPS) < shares[-1] < 1, "it is told when a matrix is begun"
+    assert max(later - earlier for earlier, later in pairwise(shares)) < 1 / len(STEPS) + 1e-9
     update = recording.sel(matrix="0.weight (update)")
     assert str(update["tensor"].item()) == "updates"
     states = [torch.load(trained[0] / f"step-{n}.pt")["0.weight"].double() for n in (2, 4)]

@@ -112,8 +112,10 @@ class SeriesMeasuring:
                 if one in rest or (
                     self._steps.get(one.step) and not self._steps.is_up_to_date(one.step, checkpoint_stamp(one.source))
                 ):
-                    self._take_one(one, waiting, progress.part(len(rest), f"step {one.step}: "))
-                    progress.finish(0.0)
+                    part = progress.part(len(rest), f"step {one.step}: ", passes=2 if self._between else 1)
+                    self._take_one(one, waiting, part)
+                    if one in rest:
+                        part.end()
         if not self._journal.measurements and not waiting:
             count = len(series.checkpoints)
             which = "the only checkpoint" if count == 1 else f"none of the {count} checkpoints"

@@ -185,7 +185,7 @@ function drawChart(element) {
   }
   if (xAxis.title) labels.append(svg("text", { x: (left + right) / 2, y: bottom + 32, "text-anchor": "middle", "font-size": 12 }, xAxis.title));
   if (yAxis.title) labels.append(svg("text", { x: 0, y: 0, transform: `translate(12 ${(top + bottom) / 2}) rotate(-90)`, "text-anchor": "middle", "font-size": 12 }, yAxis.title));
-  if (title) labels.append(svg("text", { x: left, y: 16, "font-size": 14, "font-weight": 600 }, fitting(title, right - left, 15, true)));
+  if (title) labels.append(svg("text", { x: left, y: 16, "font-size": 14, "font-weight": 600 }, fitting(title, right - left, 16, true)));
   const clip = svg("clipPath", { id: element.id + "-clip" }), body = svg("g", { "clip-path": `url(#${element.id}-clip)` }), above = svg("g", {});
   clip.append(svg("rect", { x: left, y: top, width: Math.max(right - left, 0), height: Math.max(bottom - top, 0) }));
   for (const layer of layers) (layer.kind === "rule" || layer.kind === "box" ? above : body).append(...LAYERS[layer.kind](layer, x, y));

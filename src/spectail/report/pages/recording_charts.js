@@ -93,7 +93,7 @@ function shownOnMap() {
 let drawnMap = {}; // its picture, as long as nothing but the chosen cell changes
 function drawMap() {
   const { name, row, q } = shownOnMap(), { rows, grouped } = mapOrder(), bounds = edges();
-  const height = clamp(rows.length * 22, 66, 300), each = height / Math.max(rows.length, 1), what = [byId("shown").value, byId("scale").value, rows.join()].join("|");
+  const height = clamp(rows.length * 22, 66, 270), each = height / Math.max(rows.length, 1), what = [byId("shown").value, byId("scale").value, rows.join()].join("|");
   if (drawnMap.what !== what) drawnMap = { what, ...pictureOfMap(name, row, q, rows, bounds) };
   const short = distinct(rows.map((i) => matrices[i].name)), ticks = [];
   if (grouped && each < 11) {
@@ -159,7 +159,7 @@ function drawCurve(slot) {
   const text = (k) => "step " + numbers[k] + (ofTraining ? "" : ": " + phaseOf(i, k)) + "\n" + q.symbol + " " + number(q, values[k]), pick = ofTraining ? null : (k) => go(i, k);
   layers.push({ kind: "line", x: numbers, y: values, colour: look.colour, text, pick });
   if (numbers.length <= 60) layers.push({ kind: "points", x: numbers, y: values, colour: look.colour, symbol: look.symbol, size: 3.5, outline: 0 });
-  chart(byId("curve-" + slot), { height: slot === CURVES.length - 1 ? 112 : 95, layers, x: { ...stepAxis(numbers, stepRange(numbers)), title: slot === CURVES.length - 1 ? "step" : "" }, y: axisOf(q, values, bounds) });
+  chart(byId("curve-" + slot), { height: slot === CURVES.length - 1 ? 104 : 87, layers, x: { ...stepAxis(numbers, stepRange(numbers)), title: slot === CURVES.length - 1 ? "step" : "" }, y: axisOf(q, values, bounds) });
   byId("curve-" + slot).setAttribute("aria-label", q.text + ", over steps");
 }
 
@@ -186,7 +186,7 @@ function drawDepth(slot) {
   for (const group of groups.slice(1)) layers.push({ kind: "rule", x: group.from + 0.5, colour: "var(--line)" });
   if (here >= 0) layers.push({ kind: "rule", x: here + 1, dash: "dot" });
   const ticks = grouped ? { fit: true, ticks: groups.map((group) => [group.middle + 1, group.name]) } : {};
-  chart(byId("depth-" + slot), { height: long ? 205 : 180, layers, x: { title: grouped ? "" : "matrix, " + byId("order").selectedOptions[0].text, range: [0.5, Math.max(rows.length, 1) + 0.5], bare: true, ...ticks }, y: axisOf(q, values, low.concat(high)) });
+  chart(byId("depth-" + slot), { height: long ? 180 : 160, layers, x: { title: grouped ? "" : "matrix, " + byId("order").selectedOptions[0].text, range: [0.5, Math.max(rows.length, 1) + 0.5], bare: true, ...ticks }, y: axisOf(q, values, low.concat(high)) });
   byId("depth-" + slot).setAttribute("aria-label", q.text + ", of each matrix over depth; the table below holds the numbers");
 }
 
@@ -211,7 +211,7 @@ function drawSpectrum() {
     const law = edge > 0 ? { rows: m.rows, cols: m.cols, variance: edge / (Math.sqrt(m.rows) + Math.sqrt(m.cols)) ** 2 } : null;
     chart(byId("spectrum"), spectrumChart({
       title, now, first, nowName: long ? "step " + steps[at] : "eigenvalues", firstName: long ? "step " + steps[data.shown[0]] : "", law, lawName: "Marchenko–Pastur, fitted", slices: m.slices,
-      tail: alpha !== null && xmin > 0 && size ? { alpha, xmin, size } : null, spikes: s("n_spikes"), spikesName: "spikes", height: 366, linear: byId("axis").value === "linear",
+      tail: alpha !== null && xmin > 0 && size ? { alpha, xmin, size } : null, spikes: s("n_spikes"), spikesName: "spikes", height: 342, linear: byId("axis").value === "linear",
       rules: law && visible > 0 ? [{ x: visible, label: "visible edge" + (out ? ",\n" + out + " taken out" : "") }] : [],
     }));
   }
@@ -237,7 +237,7 @@ function drawBeside() {
       if (band) chance.push({ kind: "band", x: across, low: constant(band[0]), high: constant(band[2]), colour: colour + "38" }, { kind: "line", x: across, y: constant(band[1]), colour, dash: "dot", width: 1.2, name: label + " by chance, ± 2 sd" });
     });
     const values = [...curves.flatMap((one) => one.y), ...chance.flatMap((one) => one.low ? [...one.low, ...one.high] : one.y)];
-    chart(byId("beside-" + slot), { title, height: 230, layers: [...chance, ...curves, here], x, y: { ...axisOf(q, values), title: "" } });
+    chart(byId("beside-" + slot), { title, height: 185, layers: [...chance, ...curves, here], x, y: { ...axisOf(q, values), title: "" } });
     byId("beside-" + slot).setAttribute("aria-label", title + " over steps");
   };
   const tensorOf = (i) => matrices[i].tensor, known = (name) => (i) => stored.series[name] && line(name, i).some((v) => v !== null);
