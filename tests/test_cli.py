@@ -375,3 +375,10 @@ def test_show_of_a_folder_lists_its_runs(tmp_path, capsys, monkeypatch):
     for load in (load_results, lazy_results):
         with pytest.raises((StoreError, FileNotFoundError), match="did you mean"):
             load(store.runs)
+
+
+def test_a_name_that_a_terminal_would_obey_is_refused_in_one_line_that_shows_it(capsys):
+    code, _, err = spectail(capsys, "report", "\x1b[31mred\n.pt")
+    assert code == 2
+    assert err.startswith(r"error: \x1b[31mred\n.pt is not")
+    assert err.count("\n") == 1

@@ -1,5 +1,7 @@
 """Tables on the terminal: numbers have their nulls in brackets, and what has no room is named."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from rich.console import Console
@@ -10,6 +12,7 @@ from spectail.recording.quantities import quantity
 from spectail.report.row_choice import ALL_ROWS
 from spectail.report.terminal import recording as terminal
 from spectail.report.terminal.models import print_models
+from spectail.report.terminal.tables import print_paths, print_table
 from spectail.report.wording import number_text, with_null
 
 
@@ -95,3 +98,12 @@ def test_of_many_models_each_row_has_a_name_that_can_be_told_and_the_phase_in_ea
     assert len(told) == 7 * 4
     heads = [word for line in matrices.splitlines() for word in line.split() if word.startswith("run-")]
     assert heads[:7] == list(models), "each model stands above its columns once"
+
+
+def test_what_a_terminal_would_obey_is_shown_and_not_sent(capsys):
+    hostile = "\x1b[2J\x9b31m a name"
+    print_table("files", [("file", hostile), (hostile, "1")])
+    print_paths([Path(hostile)])
+    text = capsys.readouterr().out
+    assert text.count(r"\x1b[2J\x9b31m a name") == 3
+    assert not set(text) & set("\x1b\x9b")

@@ -170,9 +170,16 @@ def _with_address(arguments: Sequence[str]) -> list[str]:
 
 
 def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {_in_one_line(message)}", file=sys.stderr)
 
 
 def _fail(sentence: str) -> NoReturn:
-    print(f"error: {sentence}", file=sys.stderr)
+    print(f"error: {_in_one_line(sentence)}", file=sys.stderr)
     sys.exit(2)
+
+
+def _in_one_line(sentence: object) -> str:
+    """With names as they can be shown: what a terminal would obey is escaped."""
+    from spectail.weights.untrusted import printable
+
+    return printable(str(sentence))

@@ -5,18 +5,40 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from spectail.weights.untrusted import printable
+
 
 class _Output(Console):
-    """Standard output; who no longer reads it ends the command as anything else that is written does."""
+    """Standard output; who no longer reads it ends the command as anything else that is written does.
+
+    What a terminal would obey, in a name of a file or in a recording of somebody else, is shown and not sent.
+    """
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As rich does, with all text printable."""
+        super().print(*map(_printable, objects), **options)
 
     def on_broken_pipe(self) -> None:
         """Leave it to the command."""
         raise BrokenPipeError
+
+
+def _printable(shown: Any) -> Any:
+    if isinstance(shown, str):
+        return "\n".join(map(printable, shown.split("\n")))
+    if isinstance(shown, Text):
+        shown.plain = _printable(shown.plain)
+    elif isinstance(shown, Table):
+        for text in (shown.title, *(text for column in shown.columns for text in (column.header, *column.cells))):
+            if isinstance(text, Text):
+                _printable(text)
+    return shown
 
 
 def console(least: int = 0) -> Console:
