@@ -10,6 +10,7 @@ import math
 from functools import cache
 
 from spectail.experiments.experiment import Experiment
+from spectail.experiments.fields import modulus_of
 
 _FILE_BYTES = 30_000  # of a run's file besides eigenvalues and overlaps: its 22 scalars and their descriptions
 
@@ -24,8 +25,8 @@ def operations(experiment: Experiment) -> float:
     """
     e = experiment
     if not e.has_closed_form:
-        known, images = _of_an_image(e.model or ""), _images(e)
-        return math.nan if known is None or images is None else float(e.steps * (e.batch or images) * known[0])
+        known, samples = _of_a_sample(e), _samples(e)
+        return math.nan if known is None or samples is None else float(e.steps * (e.batch or samples) * known[0])
     shapes = list(zip(e.widths, (e.d, *e.widths[:-1]), strict=True))
     entries, last = float(sum(h * d for h, d in shapes)), e.widths[-1]
     step = (4.0 * entries + 2.0 * (entries - e.h * e.d)) * (e.batch or e.n)
@@ -38,44 +39,61 @@ def operations(experiment: Experiment) -> float:
 def weight(experiment: Experiment) -> float:
     """What a run weighs beside others: its operations; a network that cannot be counted is taken for a small one."""
     e, known = experiment, operations(experiment)
-    return e.steps * (e.batch or _images(e) or _IMAGES) * _LIKE_A_SMALL_ONE[0] if math.isnan(known) else known
+    return e.steps * (e.batch or _samples(e) or _IMAGES) * _LIKE_A_SMALL_ONE[0] if math.isnan(known) else known
 
 
 def disk_bytes(experiment: Experiment) -> int:
     """Size of a run's file, near enough."""
     e = experiment
     if not e.has_closed_form:
-        eigenvalues = (_of_an_image(e.model or "") or _LIKE_A_SMALL_ONE)[1]
+        eigenvalues = (_of_a_sample(e) or _LIKE_A_SMALL_ONE)[1]
         return _FILE_BYTES + 4 * eigenvalues * len(e.recorded_steps)
     each = [min(shape) for shape in zip(e.widths, (e.d, *e.widths[:-1]), strict=True)]
     each += [e.n] * len(e.kernels)
     return _FILE_BYTES + 8 * sum(each) * len(e.recorded_steps) + 8 * each[0] ** 2 * len(e.overlaps)
 
 
-def _images(e: Experiment) -> int | None:
+def _samples(e: Experiment) -> int | None:
     """How many; None where that is all of a data set that is not known by name."""
     from spectail.experiments.deep.images import DATASETS
 
+    if e.dataset is None:
+        return e.n
+    modulus = modulus_of(e.dataset)
     if e.images != "all":
         return e.images
+    if modulus is not None:
+        return modulus**2
     return DATASETS[e.dataset].count if e.dataset in DATASETS else None
 
 
-@cache
-def _of_an_image(model: str) -> tuple[float, int] | None:
-    """Operations of an image of 3 × 32 × 32, and eigenvalues of all matrices of a network; None where it fails.
+def _of_a_sample(e: Experiment) -> tuple[float, int] | None:
+    """Operations of one sample, and eigenvalues of all matrices of a network; None where that is not known."""
+    if e.dataset is None:
+        return _counted(e.model, e.widths, (e.d,), 1)
+    if ":" in e.dataset:
+        return None
+    modulus = modulus_of(e.dataset)
+    return _counted(e.model, e.widths, *(((3, 32, 32), 10) if modulus is None else ((2 * modulus,), modulus)))
 
-    Counted on tensors without numbers in them, and on two images, since batch norm needs that many.
-    """
+
+@cache
+def _counted(
+    model: str | None, widths: tuple[int, ...], shape: tuple[int, ...], outputs: int
+) -> tuple[float, int] | None:  # fmt: skip
+    """As above, counted on tensors without numbers in them, and on two samples, since batch norm needs that many."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from spectail.experiments.deep.models import make_model
+    from spectail.experiments.deep.models import make_model, make_student
 
     try:
         with torch.device("meta"), FlopCounterMode(display=False) as counter:
-            made = make_model(model, 10, seed=0)
-            made(torch.empty(2, 3, 32, 32)).sum().backward()
+            if model is None:  # any activation: none has products
+                made = make_student(widths, "tanh", shape, outputs, seed=0)
+            else:
+                made = make_model(model, outputs, seed=0)
+            made(torch.empty(2, *shape)).sum().backward()
     except Exception:  # a user's own may raise anything; what is wrong is said where it is to be trained
         return None
     matrices = [p for p in made.parameters() if p.ndim > 1]

@@ -16,7 +16,7 @@ from pydantic import ValidationError, field_validator, model_validator
 from spectail.errors import SettingError, unknown_name
 from spectail.experiments.activations import ACTIVATIONS
 from spectail.experiments.description import check_extent
-from spectail.experiments.fields import OF_BOTH, OF_NETWORK, OF_STUDENT, OF_TEACHER, ExperimentFields, image_count
+from spectail.experiments.fields import OF_TEACHER, ExperimentFields, image_count, modulus_of, said_of_others
 from spectail.experiments.mup import mup_factors
 from spectail.experiments.protocols import CONVENTIONS, DEFAULT, PROTOCOLS
 
@@ -30,8 +30,8 @@ class Experiment(ExperimentFields):
     """What is trained on what, how, and what is recorded of it.
 
     By default a two-layer student learns a single-index teacher by full-batch updates (paper §3), with the paper's
-    settings (App. F). With `model` and `dataset`, a network of any kind learns to tell images apart. Equal experiments
-    have an equal `key`, whatever way they were written down; the key names the stored run.
+    settings (App. F). `model` puts another network in the student's place, `dataset` another task in the teacher's.
+    Equal experiments have an equal `key`, whatever way they were written down; the key names the stored run.
 
     Raises:
         ValueError: a field is out of range or not known; one sentence says which, and what is expected.
@@ -40,6 +40,8 @@ class Experiment(ExperimentFields):
     'equations'
     >>> Experiment(model="vgg11", dataset="digits", steps=2).title
     'vgg11 on digits, 512 images, adam, η=0.01, published, seed 0'
+    >>> Experiment(layers=[64, 32], dataset="digits", steps=2).title
+    'layers=64-32 on digits, 512 images, adam, η=0.01, published, seed 0'
     >>> Experiment(teacher="sofplus")
     Traceback (most recent call last):
     ...
@@ -62,17 +64,18 @@ class Experiment(ExperimentFields):
         if not isinstance(fields, dict):
             return fields
         fields = {name: value for name, value in fields.items() if value is not None}
-        of_network = "model" in fields or "dataset" in fields
-        protocol: Any = fields.get("protocol", cls.usual_of_network["protocol"] if of_network else DEFAULT)
+        model, dataset = fields.get("model"), fields.get("dataset")
+        of_network = model is not None or dataset is not None
+        usual = cls.usual_of_network(dataset) if of_network else {"protocol": DEFAULT}
+        protocol: Any = fields.get("protocol", usual["protocol"])
         preset = _DEFAULTS if isinstance(protocol, list | dict) else PROTOCOLS.get(protocol, _DEFAULTS)
-        if of_network:
-            return {**{name: preset[name] for name in _OF_ADAM}, **cls.usual_of_network, **fields}
-        return {**preset, **_with_layers(fields)}
+        preset = {name: preset[name] for name in _acting(model, dataset)}
+        return {**preset, **usual, **_with_layers(fields, trained=not of_network)}
 
     @model_validator(mode="after")
     def _name_the_protocol(self) -> Experiment:
         """The preset's name where all conventions that act are its own, else "custom"."""
-        acting = CONVENTIONS if self.has_closed_form else _OF_ADAM
+        acting = _acting(self.model, self.dataset)
         for name, preset in PROTOCOLS.items():
             if all(getattr(self, field) == preset[field] for field in acting):
                 object.__setattr__(self, "protocol", name)
@@ -160,13 +163,13 @@ class Experiment(ExperimentFields):
     @property
     def field_names(self) -> tuple[str, ...]:
         """The names of the fields that say something of an experiment of this kind."""
-        of_others = {*OF_NETWORK} if self.has_closed_form else {*OF_TEACHER, *OF_STUDENT, *OF_BOTH}
+        of_others = said_of_others(self.model, self.dataset)
         return tuple(name for name in type(self).model_fields if name not in of_others)
 
     def _given(self) -> dict[str, Any]:
         """As of any description; conventions only where no protocol says them, and no number that is as usual."""
         about = {"protocol"} if self.protocol == "custom" else set(CONVENTIONS)
-        usual = {} if self.has_closed_form else self.usual_of_network
+        usual = {} if self.has_closed_form else self.usual_of_network(self.dataset)
         given = {**super()._given(), **{name: getattr(self, name) for name in usual}}
         return {
             name: given[name]
@@ -183,21 +186,40 @@ class Experiment(ExperimentFields):
         """
         options = self.effective_options if self.optimizer not in UPDATE_NAMES else self.optimizer_options
         words = ", ".join(f"{name}={value}" for name, value in options.items() if value not in (0, None, False))
-        sizes = f"layers={'-'.join(map(str, self.layers))}" if self.layers else f"h={self.h}"
         titled = (
             "model", "dataset", "images", "optimizer", "optimizer_options", "lr", "n", "d", "h", "layers", "protocol",
             "seed", "numerics",
         )  # fmt: skip
         aside = (*titled, *_NOT_IN_TITLES, *(CONVENTIONS if self.protocol != "custom" else ()))
         usual = {name: type(self).model_fields[name].default for name in self.field_names if name not in aside}
-        usual |= {name: value for name, value in self.usual_of_network.items() if name in usual}
-        usual |= {"schedule_options": {}} | ({"train_layers": "hidden"} if self.layers else {})
+        if not self.has_closed_form:
+            usual |= {n: value for n, value in self.usual_of_network(self.dataset).items() if n in usual}
+        usual |= {"schedule_options": {}} | (
+            {"train_layers": "hidden"} if "train_layers" in usual and self.layers else {}
+        )
         others = [f"{name}={getattr(self, name)}" for name, value in usual.items() if getattr(self, name) != value]
         update = f"{self.optimizer}{words and f' ({words})'}, η={self.lr:g}"
-        start = f"{update}, n={self.n}, d={self.d}, {sizes}"
+        start = f"{update}, n={self.n}, d={self.d}, {self._of_layers}"
         if not self.has_closed_form:
-            start = f"{self.model} on {self.dataset}, {self.images} images, {update}"
+            count = [] if self.dataset is None else [f"{self.images} {self.samples_word}"]
+            start = ", ".join([self.subject, *count, update])
         return ", ".join([start, *others, self.protocol, f"seed {self.seed}"])
+
+    @property
+    def _of_layers(self) -> str:
+        return f"layers={'-'.join(map(str, self.layers))}" if self.layers else f"h={self.h}"
+
+    @property
+    def subject(self) -> str:
+        """What learns what, in a few words."""
+        task = f"n={self.n}, d={self.d}" if self.dataset is None else self.dataset
+        return f"{self.model or self._of_layers} on {task}"
+
+    @property
+    def samples_word(self) -> str:
+        """What its samples are called: images, unless a function makes them."""
+        made = self.dataset is None or ":" in self.dataset or modulus_of(self.dataset) is not None
+        return "samples" if made else "images"
 
     @property
     def effective_options(self) -> dict[str, Any]:
@@ -271,7 +293,7 @@ class Experiment(ExperimentFields):
     @property
     def problem_key(self) -> tuple[Any, ...]:
         """Equal for experiments that have the same data and initial weights."""
-        names = PROBLEM_FIELDS if self.has_closed_form else ("model", "dataset", "images", "dtype", "seed")
+        names = PROBLEM_FIELDS if self.has_closed_form else (*PROBLEM_FIELDS, "model", "dataset", "images")
         return tuple(getattr(self, name) for name in names)
 
     def replace(self, **changes: Any) -> Experiment:
@@ -300,7 +322,14 @@ def _names_an_object(field: str, value: str, form: str) -> bool:
     return True
 
 
-def _with_layers(fields: dict[str, Any]) -> dict[str, Any]:
+def _acting(model: object, dataset: object) -> tuple[str, ...]:
+    """The conventions of a protocol that act: all on a student of a teacher, those of Adam on any network."""
+    if model is None and dataset is None:
+        return CONVENTIONS
+    return _OF_ADAM if dataset is not None else ("loss_factor", *_OF_ADAM)
+
+
+def _with_layers(fields: dict[str, Any], trained: bool) -> dict[str, Any]:
     """Fields of which `layers` decides: h is its first width, and all hidden layers are trained; one layer is none."""
     layers = fields.get("layers")
     if not isinstance(layers, list | tuple) or not layers:
@@ -308,26 +337,32 @@ def _with_layers(fields: dict[str, Any]) -> dict[str, Any]:
     fields = {"h": layers[0], **fields}
     if fields["h"] != layers[0]:
         raise SettingError(f"h={fields['h']!r:.80} is not the first of layers={list(layers)!r:.80}; leave h out")
-    return {**fields, "layers": ()} if len(layers) == 1 else {"train_layers": "hidden", **fields}
+    if len(layers) == 1:
+        return {**fields, "layers": ()}
+    return {"train_layers": "hidden", **fields} if trained else fields
 
 
 def _check_kind(e: Experiment) -> None:
-    """See that no field is given that says nothing of an experiment of this kind, and that a network has its data."""
-    if e.has_closed_form:
-        wrong = [name for name in OF_NETWORK if getattr(e, name) is not None]
-        if wrong:
-            raise SettingError(f"{wrong[0]}={getattr(e, wrong[0])!r} is of networks; give model and dataset too")
-        return
-    if e.model is None or e.dataset is None:
-        given, lacking = ("dataset", "model") if e.model is None else ("model", "dataset")
-        raise SettingError(f"{given}={getattr(e, given)!r} is given, and no {lacking}; expected both, or none of them")
-    for name in (*OF_TEACHER, *OF_STUDENT, *OF_BOTH):
-        if getattr(e, name) != type(e).model_fields[name].default:
-            raise SettingError(
-                f"{name}={getattr(e, name)!r:.80} is of students of a teacher; leave it out beside model={e.model!r}"
-            )
-    if ":" in e.model:
-        _names_an_object("model", e.model, "module:factory")
+    """See that no field is given that says nothing of an experiment of this kind, and that a network suits its task."""
+    for name in said_of_others(e.model, e.dataset):
+        value = getattr(e, name)
+        if value == type(e).model_fields[name].default:
+            continue
+        if e.has_closed_form:
+            raise SettingError(f"{name}={value!r} is of networks; give a model or a dataset too")
+        if name == "images":
+            raise SettingError(f"images={value!r} is of a dataset; a teacher's points are n={e.n}")
+        beside = "dataset" if e.dataset is not None and (e.model is None or name in OF_TEACHER) else "model"
+        raise SettingError(
+            f"{name}={value!r:.80} is of students of a teacher; leave it out beside {beside}={getattr(e, beside)!r}"
+        )
+    if e.model is not None and not _names_an_object("model", e.model, "module:factory") and e.dataset is None:
+        raise SettingError(f"model={e.model!r} takes images; give a dataset, or package.module:factory of your own")
+    if e.dataset is not None:
+        _names_an_object("dataset", e.dataset, "module:function")
+        modulus_of(e.dataset)
+    elif e.model is not None:
+        _check_teacher(e)
 
 
 def _check_student(e: Experiment) -> None:
@@ -341,6 +376,16 @@ def _check_student(e: Experiment) -> None:
         raise SettingError("overlaps are of a student with one hidden layer; leave overlaps or layers out")
     if e.layers and "ntk" in e.kernels:
         raise SettingError("kernels='ntk' is of a student with one hidden layer; ck is of the last of any")
+    _check_teacher(e)
+    count = {"first": 1, "hidden": len(e.widths), "all": len(e.widths) + 1}[e.train_layers]
+    if e.lr_factors and len(e.lr_factors) != count:
+        raise SettingError(f"lr_factors has {len(e.lr_factors)} values; expected {count}, one for each layer trained")
+    if e.initialization == "mup" and mup_factors(e.optimizer, e.widths) is None:
+        raise SettingError(f"initialization='mup' does not know how optimizer={e.optimizer!r} scales with the width")
+
+
+def _check_teacher(e: Experiment) -> None:
+    """See that what is said of a teacher's data suits each other."""
     if e.directions > e.d:
         raise SettingError(f"directions={e.directions} are more than d={e.d} dimensions")
     if e.combination == "joint" and ":" not in e.teacher:
@@ -351,11 +396,6 @@ def _check_student(e: Experiment) -> None:
         raise SettingError(f"batch={e.batch} is more than all n={e.n} points")
     if e.batch == e.n:
         object.__setattr__(e, "batch", None)
-    count = {"first": 1, "hidden": len(e.widths), "all": len(e.widths) + 1}[e.train_layers]
-    if e.lr_factors and len(e.lr_factors) != count:
-        raise SettingError(f"lr_factors has {len(e.lr_factors)} values; expected {count}, one for each layer trained")
-    if e.initialization == "mup" and mup_factors(e.optimizer, e.widths) is None:
-        raise SettingError(f"initialization='mup' does not know how optimizer={e.optimizer!r} scales with the width")
 
 
 def _check_torch_names(experiment: Experiment) -> None:

@@ -21,17 +21,52 @@ OF_TEACHER = (
 )  # fmt: skip
 """What describes data that a teacher labels."""
 
-OF_STUDENT = ("h", "layers", "train_layers", "activation", "initialization")
+OF_STUDENT = ("h", "layers", "activation")
 """What describes a student."""
 
 OF_BOTH = (
+    "train_layers", "initialization",
     "ridge", "weight_normalization", "overlaps", "kernels", "loss_factor", "feature_scale", "normalize_when",
     "precision",
 )  # fmt: skip
 """What is said of a student on a teacher's data alone, whose gradients have a closed form."""
 
-OF_NETWORK = ("model", "dataset", "images", "micro_batch", "batch_norm", "conv")
-"""What describes a network on a data set, whose gradients are found by autograd."""
+OF_NETWORK = ("micro_batch", "batch_norm", "conv")
+"""What is said of networks alone, whose gradients are found by autograd: a model, or a student on a data set."""
+
+_SUMS = "modular-addition-"
+
+_MOST_MODULUS = 200  # 40,000 pairs of 400 numbers
+
+
+def said_of_others(model: object, dataset: object) -> tuple[str, ...]:
+    """The fields that say nothing of an experiment with this model, or this data set, or neither.
+
+    >>> said_of_others("mine:make", "digits")[:4]
+    ('n', 'n_test', 'n_test_large', 'd')
+    """
+    if model is None and dataset is None:
+        return ("model", "dataset", "images", *OF_NETWORK)
+    of_data = ("dataset", "images", "n_test") if dataset is None else (*OF_TEACHER, "loss_factor")
+    of_model = ("model",) if model is None else OF_STUDENT
+    return (*of_data, *of_model, *(name for name in OF_BOTH if name != "loss_factor"))
+
+
+def modulus_of(dataset: str) -> int | None:
+    """P of "modular-addition-P"; None of another data set.
+
+    Raises:
+        SettingError: P is not understood.
+
+    >>> modulus_of("modular-addition-59"), modulus_of("digits")
+    (59, None)
+    """
+    if not dataset.startswith(_SUMS.removesuffix("-")):
+        return None
+    text = dataset.removeprefix(_SUMS)
+    if not text.isdecimal() or not 2 <= int(text[:9]) <= _MOST_MODULUS or text.startswith("0"):
+        raise SettingError(f"dataset={dataset!r} is not understood; expected {_SUMS}P with P from 2 to {_MOST_MODULUS}")
+    return int(text)
 
 
 def image_count(value: Any) -> Any:
@@ -48,6 +83,11 @@ def image_count(value: Any) -> Any:
     if not value.isdecimal() or int(value) < 1:
         raise SettingError(f"images={value!r} is not understood; expected a whole number from 1, or all")
     return int(value)
+
+
+def _is_made(dataset: object) -> bool:
+    """Whether samples are made by a function, none of which is left out unless that is said."""
+    return isinstance(dataset, str) and (":" in dataset or dataset.startswith(_SUMS))
 
 
 class ExperimentFields(Description):
@@ -67,15 +107,18 @@ class ExperimentFields(Description):
         "kernels": [],
     }
 
-    usual_of_network: ClassVar[Mapping[str, Any]] = {
-        "images": 512,
-        "micro_batch": 128,
-        "batch_norm": "chunk",
-        "conv": "kernel-slices",
-        "lr": 0.01,
-        "protocol": PLAIN,  # torch's Adam
-    }
-    """Where nothing is said of a network on a data set."""
+    @staticmethod
+    def usual_of_network(dataset: object) -> Mapping[str, Any]:
+        """The values of fields of a network where nothing is said of them."""
+        images = {} if dataset is None else {"images": "all" if _is_made(dataset) else 512}
+        return {
+            **images,
+            "micro_batch": 128,
+            "batch_norm": "chunk",
+            "conv": "kernel-slices",
+            "lr": 0.01,
+            "protocol": PLAIN,  # torch's Adam
+        }
 
     n: Size = 2000
     """Training points, and as many hold-out points for the readout."""
@@ -114,11 +157,12 @@ class ExperimentFields(Description):
     """vgg11, resnet18, or package.module:factory: a network that is trained as a whole, in place of the student."""
     dataset: str | None = None
     """digits, mnist, cifar10, svhn, or the name of an .npz file without its ending: images to tell apart, in place of
-    the teacher's data."""
+    the teacher's data; modular-addition-P: sums of pairs modulo P; or module:function, which gives inputs and labels
+    or numbers of your own."""
     images: Size | Literal["all"] | None = None
-    """How many images, drawn by the seed, or all; 512 where nothing is said."""
+    """How many samples of the dataset, drawn by the seed, or all; of images 512 where nothing is said."""
     micro_batch: Size | None = None
-    """Images of a chunk of an update, at most; 128 where nothing is said."""
+    """Samples of a chunk of an update, at most; 128 where nothing is said."""
     batch_norm: Literal["chunk", "frozen"] | None = None
     """Whose statistics normalise: each chunk's own (chunk, where nothing is said), or the initial network's."""
     conv: Literal["kernel-slices", "flatten"] | None = None
@@ -128,7 +172,7 @@ class ExperimentFields(Description):
     """gd, adam (full-batch Adam), sign, lion, shampoo, the name of a class in torch.optim, or module:Class for one of
     your own."""
     lr: Positive = 1.0
-    """Learning rate η; of a network on a dataset 0.01 where nothing is said."""
+    """Learning rate η; of a network 0.01 where nothing is said."""
     lr_factors: tuple[Positive, ...] = ()
     """Factors of the learning rate, one for each layer that is trained; 1 without it. Of a network, its modules with
     parameters of their own are layers, in the order of their definition."""
@@ -153,7 +197,7 @@ class ExperimentFields(Description):
     """Kernels whose eigenvalues on the hold-out points are kept: ck, of the last hidden layer's features; ntk."""
     protocol: Literal["equations", "published", "custom"] = DEFAULT
     """Preset of five conventions: the paper's equations, or its published program. Of them the two of adam act on a
-    network; published, which has torch's Adam, where nothing is said of one."""
+    network, and loss_factor where a teacher teaches it; published, which has torch's Adam, where nothing is said."""
     loss_factor: Positive = _DEFAULTS["loss_factor"]
     """The loss is this over n times the squared error: 0.5 in the equations, 1 in the program."""
     bias_correction: bool = _DEFAULTS["bias_correction"]

@@ -41,7 +41,7 @@ def simulate(
 ) -> xr.Dataset:
     """Run an experiment.
 
-    A student of a teacher has gradients in closed form, a network on a data set autograd's: the experiment says which.
+    A student of a teacher has gradients in closed form, every other network autograd's: the experiment says which.
     The same experiment gives the same bits on the same machine and device. A run that diverges is
     not an error: its attribute `diverged_at` is the step at which W or the objective stopped being finite, and
     everything measured before is kept. Processes that torchrun started share the images of a network.
@@ -86,9 +86,7 @@ def simulate(
         if experiment.has_closed_form:
             return _run_student(experiment, device, problem, tell, resume)
         if problem is not None:
-            raise SettingError(
-                f"a problem is given, which model={experiment.model!r} has none of; expected problem=None"
-            )
+            raise SettingError(f"a problem is given, which {experiment.subject} has none of; expected problem=None")
         from spectail.experiments.deep.run import train_network
 
         source = None if data is None else Path(data)

@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from spectail.recording.layout import frame, labels_of
+from spectail.recording.quantities import select
 from spectail.recording.reading import load_recording
 from spectail.store.recordings import concatenated
 
@@ -75,6 +76,6 @@ def network_rows(files: Sequence[Path], fields: Sequence[Mapping[str, Any]], var
             first = {name: of_run[name] for name in varying} | {"step": step}
             for place, (name, value) in enumerate(first.items()):
                 table.insert(place, name, value)
-            of_update = {name: run[name].values[step] for name in ("cross_entropy", "accuracy")}
+            of_update = {q.name: run[q.name].values[step] for q in select("training") if q.name in run}
             tables.append(table.assign(**of_update, key=path.stem))
     return pd.concat(tables, ignore_index=True)

@@ -149,12 +149,10 @@ def check_own_parts(experiments: Iterable[Experiment], data: Path | None = None)
         SettingError: one is not there, or not as it should be.
         SourceError: images are not.
     """
-    checked: set[tuple[object, ...]] = set()
+    checked: set[object] = set()
     for e in experiments:
         if not e.has_closed_form:
-            network = (
-                e.model, e.dataset, e.images, e.batch, e.lr_factors, e.optimizer, str(e.optimizer_options), e.schedule
-            )  # fmt: skip
+            network = e.replace(lr=None, steps=0, record=None, seed=0).key
             if network not in checked:
                 from spectail.experiments.deep.run import check_network
 
@@ -212,5 +210,5 @@ def _run(missing: Sequence[Experiment], store: Store, compute: Compute, progress
 
 
 def _describe(e: Experiment) -> str:
-    what = f"n={e.n}, d={e.d}, h={e.h}" if e.has_closed_form else f"{e.model} on {e.dataset}"
+    what = f"n={e.n}, d={e.d}, h={e.h}" if e.has_closed_form else e.subject
     return f"{e.optimizer}, lr={e.lr:g}, {what}, seed={e.seed} ({e.key})"

@@ -9,7 +9,7 @@ from experiments.deep.trained_models import dense, normed
 from forked import finish, start
 from spectail.cli import main
 from spectail.experiments.deep.full_batch import chunk_bounds, full_batch, set_full_batch_mode
-from spectail.experiments.deep.images import Images
+from spectail.experiments.deep.samples import Samples
 from spectail.experiments.experiment import experiment_of
 from spectail.recording.reading import load_recording
 
@@ -17,7 +17,7 @@ from spectail.recording.reading import load_recording
 def images(n, dtype=torch.float64):
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randn(n, 3, 32, 32, dtype=dtype, generator=generator)
-    return Images(pixels, torch.arange(n) % 10, 10, "")
+    return Samples(pixels, torch.arange(n) % 10, 10, "")
 
 
 def made(factory, batch_norm="chunk", dtype=torch.float64):
@@ -40,7 +40,7 @@ def test_chunks_cover_every_image_once_and_are_of_nearly_one_size(n, micro_batch
 @pytest.mark.parametrize("micro_batch", [1, 3, 7, 23])
 def test_the_accumulated_gradient_is_that_of_one_pass_over_all_images(micro_batch):
     data, model = images(23), made(dense)
-    loss = cross_entropy(model(data.images), data.labels)
+    loss = cross_entropy(model(data.inputs), data.targets)
     expected = torch.autograd.grad(loss, list(model.parameters()))
     found = full_batch(model, data, micro_batch)
     assert found.loss == pytest.approx(loss.item(), rel=1e-13)  # rounding of a mean of 23
@@ -51,7 +51,7 @@ def test_the_accumulated_gradient_is_that_of_one_pass_over_all_images(micro_batc
 def test_gradients_are_summed_in_float64_and_rounded_once():
     data, wide = images(64), made(dense)
     narrow = made(dense, dtype=torch.float32)
-    single = Images(data.images.float(), data.labels, 10, "")
+    single = Samples(data.inputs.float(), data.targets, 10, "")
     full_batch(wide, data, 1)
     full_batch(narrow, single, 1)
     for a, b in zip(wide.parameters(), narrow.parameters(), strict=True):
@@ -61,7 +61,7 @@ def test_gradients_are_summed_in_float64_and_rounded_once():
 
 def test_accuracy_counts_images():
     data, model = images(10), made(dense)
-    rightly = (model(data.images).argmax(1) == data.labels).double().mean().item()
+    rightly = (model(data.inputs).argmax(1) == data.targets).double().mean().item()
     assert full_batch(model, data, 3, gradients=False).accuracy == pytest.approx(rightly, abs=1e-12)  # tenths
 
 
@@ -80,7 +80,7 @@ def test_statistics_of_chunks_depend_on_the_micro_batch_and_their_average_is_kep
     for micro_batch in (4, 13):
         model, data = made(normed), images(13)
         losses.add(round(full_batch(model, data, micro_batch).loss, 8))
-        means = [model[0](data.images[a:b]).mean((0, 2, 3)) for a, b in chunk_bounds(13, micro_batch)]
+        means = [model[0](data.inputs[a:b]).mean((0, 2, 3)) for a, b in chunk_bounds(13, micro_batch)]
         assert torch.allclose(model[1].running_mean, torch.stack(means).mean(0), rtol=1e-10, atol=1e-14)  # rounding
     assert len(losses) == 2
 

@@ -49,12 +49,12 @@ def test_an_unknown_model_is_named():
 
 def test_digits_are_enlarged_and_standardised():
     found = load_images("digits", None, 40, 0)
-    assert found.images.shape == (40, 3, 32, 32)
+    assert found.inputs.shape == (40, 3, 32, 32)
     assert found.classes == 10
-    assert found.images.mean((0, 2, 3)).abs().max() < 1e-5  # float32 rounding of a mean of 40,960
-    assert found.images.std((0, 2, 3), correction=0) == pytest.approx([1.0] * 3, abs=1e-5)
-    assert torch.equal(found.images[:, 0, ::4, ::4], found.images[:, 1, 3::4, 3::4])
-    assert len(load_images("digits", None, None, 0).images) == 1797
+    assert found.inputs.mean((0, 2, 3)).abs().max() < 1e-5  # float32 rounding of a mean of 40,960
+    assert found.inputs.std((0, 2, 3), correction=0) == pytest.approx([1.0] * 3, abs=1e-5)
+    assert torch.equal(found.inputs[:, 0, ::4, ::4], found.inputs[:, 1, 3::4, 3::4])
+    assert len(load_images("digits", None, None, 0).inputs) == 1797
 
 
 def saved(path, **arrays):
@@ -68,15 +68,15 @@ def test_gray_images_are_padded_with_black_and_repeated(tmp_path):
     assert has_images("mnist", tmp_path)
     for data in (path, tmp_path):
         found = load_images("mnist", data, None, 0)
-        assert found.images.shape == (6, 3, 32, 32)
-        assert len(found.images[:, :, :2].unique()) == 1
-        assert torch.equal(found.images[:, 0], found.images[:, 2])
+        assert found.inputs.shape == (6, 3, 32, 32)
+        assert len(found.inputs[:, :, :2].unique()) == 1
+        assert torch.equal(found.inputs[:, 0], found.inputs[:, 2])
 
 
 def test_a_larger_subset_of_a_seed_holds_a_smaller_one(tmp_path):
     pixels = np.arange(50, dtype=np.float64).reshape(50, 1, 1) * np.ones((1, 32, 32))
     path = saved(tmp_path / "a.npz", images=pixels, labels=np.arange(50))
-    few, many, other = (load_images("", path, n, seed).labels.tolist() for n, seed in ((10, 0), (30, 0), (10, 1)))
+    few, many, other = (load_images("", path, n, seed).targets.tolist() for n, seed in ((10, 0), (30, 0), (10, 1)))
     assert set(few) < set(many)
     assert few != other
 

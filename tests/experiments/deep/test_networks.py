@@ -59,9 +59,19 @@ def test_trainings_of_the_last_release_keep_their_keys(key, fields):
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"model": "vgg11"}, r"^model='vgg11' is given, and no dataset; expected both"),
-        ({"dataset": "digits"}, r"^dataset='digits' is given, and no model; expected both"),
-        ({"images": 9}, r"^images=9 is of networks; give model and dataset too$"),
+        ({"model": "vgg11"}, r"^model='vgg11' takes images; give a dataset, or package.module:factory of your own$"),
+        ({"dataset": "digits", "n": 9}, r"^n=9 is of students of a teacher; leave it out beside dataset='digits'$"),
+        ({"dataset": "digits", "initialization": "mup"}, r"^initialization='mup' is of students of a teacher; leave"),
+        ({"model": DENSE, "images": 9}, r"^images=9 is of a dataset; a teacher's points are n=2000$"),
+        ({"model": DENSE, "n_test": 9}, r"^n_test=9 is of students of a teacher; leave it out beside model="),
+        ({"model": DENSE, "n": 9, "batch": 10}, r"^batch=10 is more than all n=9 points$"),
+        (
+            {"dataset": "modular-addition"},
+            r"^dataset='modular-addition' is not understood; expected modular-addition-P",
+        ),
+        ({"dataset": "modular-addition-999999"}, r"with P from 2 to 200$"),
+        ({"dataset": "mine:"}, r"^dataset='mine:' is not understood; expected module:function"),
+        ({"images": 9}, r"^images=9 is of networks; give a model or a dataset too$"),
         ({"model": DENSE, "dataset": "digits", "h": 9}, r"^h=9 is of students of a teacher; leave it out beside"),
         ({"model": DENSE, "dataset": "digits", "kernels": ("ck",)}, r"^kernels=\('ck',\) is of students of a teacher"),
         ({"model": "mine:", "dataset": "digits"}, r"^model='mine:' is not understood; expected module:factory"),
@@ -81,7 +91,7 @@ def test_options_schedule_batches_and_rates_of_layers_are_torchs_own():
     )  # fmt: skip
     run = simulate(e)
     data = load_images("digits", None, 30, e.seed)
-    x, y, batches = data.images.double(), data.labels, Batches(30, 7, e.seed)
+    x, y, batches = data.inputs.double(), data.targets, Batches(30, 7, e.seed)
     torch.manual_seed(e.seed)
     model = dense().double()
     layers = [{"params": [*model[1].parameters()], "lr": 0.025}, {"params": [*model[3].parameters()], "lr": 0.1}]
@@ -116,9 +126,9 @@ def test_a_network_with_a_schedule_and_batches_goes_on_to_the_same_bits():
 def test_too_many_rates_or_points_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"lr_factors has 3 values; expected 2, one for each layer of .*: 1, 3$"):
         simulate(TINY.replace(lr_factors=(1, 1, 1)))
-    with pytest.raises(ValueError, match=r"^batch=31 is more than all 30 images$"):
+    with pytest.raises(ValueError, match=r"^batch=31 is more than all 30 samples$"):
         simulate(TINY.replace(batch=31))
-    with pytest.raises(ValueError, match=r"batch=31 is more than all 30 images"):
+    with pytest.raises(ValueError, match=r"batch=31 is more than all 30 samples"):
         sweep({"fixed": {"model": DENSE, "dataset": "digits", "images": 30, "batch": 31}}, tmp_path)
 
 

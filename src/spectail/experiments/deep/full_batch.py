@@ -1,6 +1,6 @@
-"""Exact full-batch gradients, accumulated over chunks of the images, on one process or many. Not here: the optimizer.
+"""Exact full-batch gradients, accumulated over chunks of the samples, on one process or many. Not here: the optimizer.
 
-The loss is the mean over all images, so that each chunk's mean counts by its size. Chunks are fixed by the
+The loss is the mean over all samples, so that each chunk's mean counts by its size. Chunks are fixed by the
 number of images and the micro-batch alone, and go to processes as wholes: statistics of batch norm, which are
 of a chunk, do not depend on how many processes there are. Gradients are summed in float64, over chunks and
 over processes, and rounded once, so that the order of the sum is lost in that rounding.
@@ -9,6 +9,7 @@ over processes, and rounded once, so that the order of the sum is lost in that r
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,16 +24,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from spectail.errors import SettingError
-from spectail.experiments.deep.images import Images
+from spectail.experiments.deep.samples import Samples
 
 
 @dataclass(frozen=True)
 class FullBatchLoss:
-    """Of one pass over all images.
+    """Of one pass over all samples.
 
     Attributes:
-        loss: the mean cross-entropy over all images.
-        accuracy: the share of images whose largest output is their label.
+        loss: the mean cross-entropy, or the mean squared error, over all samples.
+        accuracy: the share of samples whose largest output is their label; NaN where numbers are fitted.
     """
 
     loss: float
@@ -123,37 +124,41 @@ def set_full_batch_mode(model: nn.Module, batch_norm: str) -> None:
             layer.momentum = None  # a plain average, whose order does not matter
 
 
-def full_batch(model: nn.Module, data: Images, micro_batch: int, *, gradients: bool = True) -> FullBatchLoss:
-    """Loss and accuracy over all images; and with gradients, p.grad of every parameter becomes the loss's.
+def full_batch(model: nn.Module, data: Samples, micro_batch: int, *, gradients: bool = True) -> FullBatchLoss:
+    """Loss and accuracy over all samples; and with gradients, p.grad of every parameter becomes the loss's.
 
     Args:
         model: after `set_full_batch_mode`, the same on every process.
-        data: all images, on every process; each works on its share of the chunks.
-        micro_batch: images of a chunk, at most.
+        data: all samples, on every process; each works on its share of the chunks.
+        micro_batch: samples of a chunk, at most.
         gradients: whether to compute them.
 
     Raises:
-        ValueError: the model's outputs are not one number for each class.
+        ValueError: the model's outputs are not one number for each class, or of another shape than the targets.
     """
     rank, world = processes()
-    bounds, n = chunk_bounds(len(data.images), micro_batch), len(data.images)
+    bounds, n = chunk_bounds(len(data.inputs), micro_batch), len(data.inputs)
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training and m.track_running_stats]
     for norm in norms:
         norm.reset_running_stats()
     parameters = [p for p in model.parameters() if p.requires_grad]
-    wide = torch.float32 if data.images.device.type == "mps" else torch.float64  # mps has no float64
+    wide = torch.float32 if data.inputs.device.type == "mps" else torch.float64  # mps has no float64
     sums = [torch.zeros_like(p, dtype=wide) for p in parameters] if gradients else []
-    totals = torch.zeros(2, dtype=wide, device=data.images.device)
+    totals = torch.zeros(2, dtype=wide, device=data.inputs.device)
     mine = bounds[rank::world]
     for start, end in mine:
-        labels = data.labels[start:end]
+        targets = data.targets[start:end]
         with torch.set_grad_enabled(gradients):
-            outputs = _outputs(model, data.images[start:end], data.classes)
-            loss = cross_entropy(outputs, labels) * ((end - start) / n)
+            outputs = _outputs(model, data.inputs[start:end], targets, data.classes)
+            if data.classes is None:
+                loss = (outputs - targets).square().sum() / n
+            else:
+                loss = cross_entropy(outputs, targets) * ((end - start) / n)
         totals[0] += loss.detach()
-        totals[1] += (outputs.argmax(1) == labels).sum()
+        totals[1] += math.nan if data.classes is None else (outputs.argmax(1) == targets).sum()
         if gradients:
-            gradients_of_chunk = torch.autograd.grad(loss, parameters, allow_unused=True)
+            objective = loss if data.classes is not None else data.loss_factor * loss
+            gradients_of_chunk = torch.autograd.grad(objective, parameters, allow_unused=True)
             for total, gradient in zip(sums, gradients_of_chunk, strict=True):
                 if gradient is not None:
                     total += gradient
@@ -164,17 +169,25 @@ def full_batch(model: nn.Module, data: Images, micro_batch: int, *, gradients: b
     return FullBatchLoss(float(totals[0]), float(totals[1]) / n)
 
 
-def _outputs(model: nn.Module, images: Tensor, classes: int) -> Tensor:
+def _outputs(model: nn.Module, inputs: Tensor, targets: Tensor, classes: int | None) -> Tensor:
+    """What a model gives: numbers for each class, or numbers of the targets' shape."""
     try:
-        outputs = model(images)
+        outputs = model(inputs)
     except RuntimeError as error:
         if "memory" in str(error):
             raise
-        raise SettingError(f"the model does not take images of {tuple(images.shape[1:])}: {error!s:.200}") from error
+        raise SettingError(f"the model does not take inputs of {tuple(inputs.shape[1:])}: {error!s:.200}") from error
     shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-    if not isinstance(outputs, Tensor) or outputs.ndim != 2 or outputs.shape[1] < classes:
-        raise SettingError(f"the model's output is {shape} for {len(images)} images; expected {classes} numbers each")
-    return outputs
+    if classes is None and isinstance(outputs, Tensor):
+        outputs = outputs[:, 0] if shape == (*targets.shape, 1) else outputs
+        if outputs.shape == targets.shape:
+            return outputs
+    elif isinstance(outputs, Tensor) and outputs.ndim == 2 and outputs.shape[1] >= (classes or 0):
+        return outputs
+    each = targets[0].numel() if classes is None else classes
+    raise SettingError(
+        f"the model's output is {shape} for {len(inputs)} inputs; expected {each} number{'s' * (each > 1)} each"
+    )
 
 
 def _sum_over_processes(tensors: list[Tensor]) -> None:

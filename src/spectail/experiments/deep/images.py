@@ -5,22 +5,22 @@ A new data set is a line of `DATASETS`. Not here: the networks that learn them.
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 from torch import Tensor
 
 from spectail.errors import SourceError, first_line, naming_the_extra, unknown_name
+from spectail.experiments.deep.samples import Samples, chosen_samples, digest_of
 
 SIDE = 32
 """Of an image; smaller ones are enlarged by a whole factor, and padded with black."""
@@ -30,25 +30,10 @@ _NAMES = (("train_images", "train_labels"), ("images", "labels"))
 _Arrays = tuple[NDArray[Any], NDArray[Any]]
 
 
-@dataclass(frozen=True)
-class Images:
-    """What a network is trained on.
+def load_images(dataset: str, data: Path | None, count: int | None, seed: int) -> Samples:
+    """The training images of a data set, or some of them, standardised: n × 3 × height × width.
 
-    Attributes:
-        images: standardised: mean 0 and variance 1 in each channel, over all of them.
-        labels: from 0.
-        classes: how many labels the whole data set has.
-        sha256: of the pixels and labels that were chosen.
-    """
-
-    images: Float[Tensor, "n 3 height width"]
-    labels: Int[Tensor, " n"]
-    classes: int
-    sha256: str
-
-
-def load_images(dataset: str, data: Path | None, count: int | None, seed: int) -> Images:
-    """The training images of a data set, or some of them.
+    Each channel has mean 0 and variance 1 over all of them.
 
     Args:
         dataset: a name of `DATASETS`; not used where `data` is an .npz file.
@@ -63,21 +48,11 @@ def load_images(dataset: str, data: Path | None, count: int | None, seed: int) -
     images, labels, name = _arrays(dataset, data)
     images, labels = _checked(images, labels, name)
     classes = int(labels.max()) + 1
-    if count is not None:
-        if count > len(images):
-            raise SourceError(f"images={count}, but {name} has {len(images)}; name fewer, or all")
-        chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:count])
+    chosen = chosen_samples(count, len(images), seed, name)
+    if chosen is not None:
         images, labels = images[chosen], labels[chosen]
-    digest = hashlib.sha256(repr((images.shape, images.dtype.str)).encode())
-    digest.update(np.ascontiguousarray(images).tobytes())
-    digest.update(labels.tobytes())
-    return Images(_standardised(images, name), torch.from_numpy(labels), classes, digest.hexdigest())
-
-
-def some_images(images: Images, chosen: Tensor) -> Images:
-    """Those with the given numbers, with the standardisation of all."""
-    at = chosen.to(images.images.device)
-    return replace(images, images=images.images[at], labels=images.labels[at])
+    digest = digest_of([images, labels], (images.shape, images.dtype.str))
+    return Samples(_standardised(images, name), torch.from_numpy(labels), classes, digest)
 
 
 def has_images(dataset: str, data: Path) -> bool:

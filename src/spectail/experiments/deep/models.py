@@ -1,18 +1,75 @@
-"""VGG11 and ResNet18 for images of 32 × 32, and whatever a user's own factory makes.
+"""VGG11 and ResNet18 for images of 32 × 32, students of any widths, and whatever a user's own factory makes.
 
 A new network is a line of `MODELS`. Not here: how a network is trained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from spectail.errors import SettingError, naming_the_extra, unknown_name
+from spectail.experiments.activations import Activation, find_activation
+from spectail.experiments.deep.samples import Samples
+from spectail.experiments.experiment import Experiment
 from spectail.weights.opening import call_factory
+
+
+def network_for(experiment: Experiment, samples: Samples) -> nn.Module:
+    """The network of an experiment, for its samples: its model, or a student with its layers.
+
+    Raises:
+        ValueError: as `make_model`; the activation is not known, or not as it should be.
+    """
+    e = experiment
+    if e.model is not None:
+        return make_model(e.model, samples.outputs, e.seed)
+    return make_student(e.widths, e.activation, tuple(samples.inputs.shape[1:]), samples.outputs, e.seed)
+
+
+def make_student(widths: Sequence[int], activation: str, shape: Sequence[int], outputs: int, seed: int) -> nn.Module:
+    """Linear layers of the widths with an activation between, on inputs of any shape; torch's initial weights.
+
+    >>> [tuple(p.shape) for p in make_student([5, 4], "tanh", (3, 2, 2), 10, 0).parameters()]
+    [(5, 12), (5,), (4, 5), (4,), (10, 4), (10,)]
+    """
+    sigma, sizes = find_activation(activation), [math.prod(shape), *widths]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        hidden = [[nn.Linear(a, b), _Sigma(sigma)] for a, b in pairwise(sizes)]
+        return nn.Sequential(nn.Flatten(), *(part for layer in hidden for part in layer), nn.Linear(sizes[-1], outputs))
+
+
+class _Sigma(nn.Module):
+    """An activation as a module."""
+
+    def __init__(self, activation: Activation) -> None:
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = _WithSlope.apply(x, self.activation)
+        return result
+
+
+class _WithSlope(torch.autograd.Function):
+    """σ with the slope that is known of it: σ itself is written over its argument, which autograd cannot follow."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, activation: Activation) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.activation = activation
+        return activation(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return gradients[0] * ctx.activation.slope(x), None
 
 
 def make_model(name: str, classes: int, seed: int) -> nn.Module:

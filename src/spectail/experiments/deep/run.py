@@ -5,7 +5,6 @@ Not here: how a full-batch gradient is found (full_batch.py), and how a row is m
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Sequence
@@ -32,8 +31,9 @@ from spectail.experiments.deep.full_batch import (
     same_everywhere,
     set_full_batch_mode,
 )
-from spectail.experiments.deep.images import Images, load_images, some_images
-from spectail.experiments.deep.models import make_model
+from spectail.experiments.deep.models import network_for
+from spectail.experiments.deep.samples import Samples
+from spectail.experiments.deep.tasks import load_samples
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.machine import computed_on
 from spectail.experiments.optimizers import make_optimizer, make_schedule, switch_mode, wants_closure
@@ -53,11 +53,11 @@ def train_network(
     progress: TrainingProgress | None = None,
     resume: Resumable | None = None,
 ) -> xr.Dataset:
-    """Train a network on images, and measure its spectra on the way; under torchrun, on all of its processes.
+    """Train a network on its samples, and measure its spectra on the way; under torchrun, on all of its processes.
 
     Args:
-        experiment: with model and dataset.
-        data: as for `load_images`.
+        experiment: of a network.
+        data: as for `load_samples`.
         device: where to compute.
         progress: called after each step with the step, how many there are, and the loss before it.
         resume: keeps the state of the training, and gives it back; as for `simulate`.
@@ -69,20 +69,20 @@ def train_network(
     Raises:
         ValueError: a name or the data are not as expected.
     """
-    images = load_images(experiment.dataset or "", data, _count(experiment), experiment.seed)
+    samples = load_samples(experiment, data)
     with process_group(torch.device(device)) as where:
-        run = FullBatchRun(experiment, images, where, resume)
+        run = FullBatchRun(experiment, samples, where, resume)
         run.train(progress)
         return same_everywhere(run.dataset() if processes()[0] == 0 else None)
 
 
-def images_digest(experiment: Experiment, data: Path | None) -> str:
-    """What tells the images of an experiment from others of the same name.
+def samples_digest(experiment: Experiment, data: Path | None) -> str:
+    """What tells the samples of an experiment from others of the same name.
 
     Raises:
-        ValueError: as `load_images`.
+        ValueError: as `load_samples`.
     """
-    return load_images(experiment.dataset or "", data, _count(experiment), experiment.seed).sha256
+    return load_samples(experiment, data).sha256
 
 
 def check_network(experiment: Experiment, data: Path | None) -> None:
@@ -92,43 +92,40 @@ def check_network(experiment: Experiment, data: Path | None) -> None:
         ValueError: they do not.
     """
     e = experiment
-    images = load_images(e.dataset or "", data, _count(e), e.seed)
-    _check_batch(e, len(images.images))
-    model = make_model(e.model or "", images.classes, e.seed)
+    samples = load_samples(e if e.dataset else e.replace(n=8, n_test_large=1, batch=None), data)
+    if e.dataset:
+        _check_batch(e, len(samples.inputs))
+    model = network_for(e, samples)
     set_full_batch_mode(model, e.batch_norm or "chunk")
     make_schedule(e.schedule, torch_optimizer(e, model), e.schedule_options)
-    full_batch(model, some_images(images, torch.arange(min(2, len(images.images)))), 2, gradients=False)
+    full_batch(model, samples.some(torch.arange(min(2, len(samples.inputs)))), 2, gradients=False)
     _matrices(model, e)
-
-
-def _count(experiment: Experiment) -> int | None:
-    return None if experiment.images == "all" else experiment.images
 
 
 def _check_batch(experiment: Experiment, count: int) -> None:
     if experiment.batch is not None and experiment.batch > count:
-        raise SettingError(f"batch={experiment.batch} is more than all {count} images")
+        raise SettingError(f"batch={experiment.batch} is more than all {count} samples")
 
 
 class FullBatchRun:
     """A training between its steps."""
 
     def __init__(
-        self, experiment: Experiment, images: Images, device: torch.device, resume: Resumable | None = None
+        self, experiment: Experiment, samples: Samples, device: torch.device, resume: Resumable | None = None
     ) -> None:
         self.experiment, self.resume = experiment, resume
         e = experiment
-        self.micro_batch = e.micro_batch or len(images.images)
+        self.micro_batch = e.micro_batch or len(samples.inputs)
         dtype = getattr(torch, e.dtype)
-        moved = images.images.to(device, dtype), images.labels.to(device)
-        self.images = dataclasses.replace(images, images=moved[0], labels=moved[1])
-        self.model = make_model(e.model or "", images.classes, e.seed).to(device, dtype)
+        self.samples = samples.to(device, dtype)
+        self.model = network_for(e, samples).to(device, dtype)
         set_full_batch_mode(self.model, e.batch_norm or "chunk")
         self.optimizer = torch_optimizer(e, self.model)
         self.schedule = make_schedule(e.schedule, self.optimizer, e.schedule_options)
-        _check_batch(e, len(images.images))
-        self.batches = Batches(len(images.images), e.batch, e.seed)
-        self.step, self.passes, self.seconds = 0, list[FullBatchLoss](), 0.0
+        _check_batch(e, len(samples.inputs))
+        self.batches = Batches(len(samples.inputs), e.batch, e.seed)
+        self.step, self.seconds = 0, 0.0
+        self.passes, self.tests = list[FullBatchLoss](), list[FullBatchLoss]()
         self.matrices = _matrices(self.model, e)
         measuring = processes()[0] == 0
         self.constants = [constant_quantities(matrix, True) for matrix in self.matrices] if measuring else []
@@ -151,23 +148,35 @@ class FullBatchRun:
             if progress is not None:
                 progress(self.step, self.experiment.steps, loss.loss)
         switch_mode(self.optimizer, "eval")
-        self.passes.append(full_batch(self.model, self.images, self.micro_batch, gradients=False))
+        self.passes.append(self.evaluate(self.samples))
+        self.test()
+
+    def evaluate(self, samples: Samples) -> FullBatchLoss:
+        """Loss and accuracy as the model is now."""
+        return full_batch(self.model, samples, self.micro_batch, gradients=False)
+
+    def test(self) -> None:
+        """Evaluate the samples that are not trained on, where there are some."""
+        if self.samples.test is not None:
+            switch_mode(self.optimizer, "eval")
+            self.tests.append(self.evaluate(self.samples.test))
 
     def update(self) -> FullBatchLoss:
         """One update, and the loss before it. An optimizer may evaluate the loss itself, as often as it likes.
 
-        With mini-batches the loss is that of all images where the step is recorded, else that of the batch.
+        With mini-batches the loss is that of all samples where the step is recorded, else that of the batch.
         """
         chosen, passes = self.batches(self.step), list[FullBatchLoss]()
         of_all = chosen is not None and self.step in self.experiment.recorded_steps
         if of_all:
-            passes.append(full_batch(self.model, self.images, self.micro_batch, gradients=False))
-        images = self.images if chosen is None else some_images(self.images, chosen)
+            passes.append(self.evaluate(self.samples))
+        self.test()
+        samples = self.samples if chosen is None else self.samples.some(chosen)
         switch_mode(self.optimizer, "train")
 
         def closure() -> float:
-            passes.append(full_batch(self.model, images, self.micro_batch))
-            return passes[-1].loss
+            passes.append(full_batch(self.model, samples, self.micro_batch))
+            return passes[-1].loss * samples.loss_factor
 
         if wants_closure(self.optimizer):
             self.optimizer.step(closure)
@@ -201,10 +210,11 @@ class FullBatchRun:
         """Everything that the rest of the training depends on."""
         return {
             "training": self.experiment.canonical_json,
-            "images": self.images.sha256,
+            "images": self.samples.sha256,
             "step": self.step,
             "seconds": self.seconds,
             "batches": [(one.loss, one.accuracy) for one in self.passes],
+            "tests": [(one.loss, one.accuracy) for one in self.tests],
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
@@ -214,7 +224,7 @@ class FullBatchRun:
     def load_state(self) -> None:
         """Go on from the state that was kept, if it is this training's and whole; else from the beginning."""
         state = self.resume.load() if self.resume is not None else None
-        about = (self.experiment.canonical_json, self.images.sha256)
+        about = (self.experiment.canonical_json, self.samples.sha256)
         if state is None or (state.get("training"), state.get("images")) != about:
             return
         self.model.load_state_dict(state["model"])
@@ -222,18 +232,19 @@ class FullBatchRun:
         self.schedule.load_state_dict(state.get("schedule", {}))  # trainings of the first edition had none
         self.step, self.seconds = state["step"], state["seconds"]
         self.passes = [FullBatchLoss(*one) for one in state["batches"]]
+        self.tests = [FullBatchLoss(*one) for one in state.get("tests", ())]
         self.measurements = [_from_state(one, [matrix.name for matrix in self.matrices]) for one in state["measured"]]
 
     def dataset(self) -> xr.Dataset:
         """What was measured, labelled."""
         attributes = {
-            "title": f"{self.experiment.model} on {self.experiment.dataset}, {len(self.images.images)} images",
+            "title": f"{self.experiment.subject}, {len(self.samples.inputs)} {self.experiment.samples_word}",
             "training": self.experiment.canonical_json,
             "key": self.experiment.key,
-            "images_sha256": self.images.sha256,
-            "n_images": len(self.images.images),
+            "images_sha256": self.samples.sha256,
+            "n_images": len(self.samples.inputs),
             "wall_time": self.seconds,
-            "device": str(self.images.images.device),
+            "device": str(self.samples.inputs.device),
             **computed_on(),
             "torch_version": str(torch.__version__),
             "spectail_version": __version__,
@@ -242,12 +253,17 @@ class FullBatchRun:
         if diverged:
             attributes["diverged_at"] = diverged[0]
         recording = to_dataset("training", self.constants, self.measurements, attributes)
-        values = {
-            "cross_entropy": [one.loss for one in self.passes],
-            "accuracy": [one.accuracy for one in self.passes],
-        }
+        loss, classifies = "squared_error", self.samples.classes is not None
+        values = {"cross_entropy" if classifies else loss: [one.loss for one in self.passes]}
+        if classifies:
+            values["accuracy"] = [one.accuracy for one in self.passes]
+        if self.tests:
+            values["test_accuracy" if classifies else "test_squared_error"] = [
+                one.accuracy if classifies else one.loss for one in self.tests
+            ]
         for q in select("training"):
-            recording[q.name] = ("update", np.array(values[q.name]), q.attributes)
+            if q.name in values:
+                recording[q.name] = ("update", np.array(values[q.name]), q.attributes)
         return with_checksum(recording.assign_coords(update=np.arange(len(self.passes))))
 
 

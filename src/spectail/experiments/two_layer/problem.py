@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -110,20 +111,10 @@ class Problem:
         """
         e = experiment
         if not e.has_closed_form:
-            raise SettingError(f"model={e.model!r} learns dataset={e.dataset!r}; a problem is of students of a teacher")
+            raise SettingError(f"{e.subject} is a network; a problem is of students of a teacher")
         dtype = getattr(torch, e.dtype)
         directions = _directions(e)
-        deviations = _deviations(e)
-
-        def points(role: str, count: int) -> Points:
-            x = _normal(e.seed, f"{role} inputs", count, e.d)
-            if deviations is not None:
-                x *= deviations
-            # one vector is another product than a matrix of one column, to the last bit
-            projections = np.stack([x @ direction for direction in directions], axis=1)
-            clean = clean_labels(e, torch.from_numpy(projections))
-            y = clean + e.label_noise * torch.from_numpy(_normal(e.seed, f"{role} label noise", count))
-            return Points(torch.from_numpy(x).to(dtype).to(device), _to(y, device))
+        points = partial(teacher_points, e, device=device)
 
         def weights() -> Tensor:
             w = torch.from_numpy(_normal(e.seed, "first layer", e.h, e.d)) * e.entry_scale
@@ -153,6 +144,23 @@ class Problem:
                 directions=_to(torch.from_numpy(np.stack(directions)), device),
                 deeper=tuple(deeper(layer) for layer in range(1, len(e.widths))),
             )
+
+
+def teacher_points(experiment: Experiment, role: str, count: int, device: str | torch.device = "cpu") -> Points:
+    """Points of one role, such as "train", with the teacher's noisy labels.
+
+    Raises:
+        SettingError: a teacher of a user's own is not as it should be.
+    """
+    e = experiment
+    x, deviations = _normal(e.seed, f"{role} inputs", count, e.d), _deviations(e)
+    if deviations is not None:
+        x *= deviations
+    # one vector is another product than a matrix of one column, to the last bit
+    projections = np.stack([x @ direction for direction in _directions(e)], axis=1)
+    clean = clean_labels(e, torch.from_numpy(projections))
+    y = clean + e.label_noise * torch.from_numpy(_normal(e.seed, f"{role} label noise", count))
+    return Points(torch.from_numpy(x).to(getattr(torch, e.dtype)).to(device), _to(y, device))
 
 
 def _directions(e: Experiment) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
