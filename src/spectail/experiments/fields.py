@@ -21,7 +21,7 @@ OF_TEACHER = (
 )  # fmt: skip
 """What describes data that a teacher labels."""
 
-OF_STUDENT = ("h", "layers", "activation")
+OF_STUDENT = ("layers", "h", "activation")
 """What describes a student."""
 
 OF_BOTH = (
@@ -31,8 +31,8 @@ OF_BOTH = (
 )  # fmt: skip
 """What is said of a student on a teacher's data alone, whose gradients have a closed form."""
 
-OF_NETWORK = ("micro_batch", "batch_norm", "conv")
-"""What is said of networks alone, whose gradients are found by autograd: a model, or a student on a data set."""
+OF_NETWORK = ("model", "dataset", "images", "micro_batch", "batch_norm", "conv")
+"""What is said of networks alone, whose gradients autograd finds: a model, or a student on a data set."""
 
 _SUMS = "modular-addition-"
 
@@ -46,7 +46,7 @@ def said_of_others(model: object, dataset: object) -> tuple[str, ...]:
     ('n', 'n_test', 'n_test_large', 'd')
     """
     if model is None and dataset is None:
-        return ("model", "dataset", "images", *OF_NETWORK)
+        return OF_NETWORK
     of_data = ("dataset", "images", "n_test") if dataset is None else (*OF_TEACHER, "loss_factor")
     of_model = ("model",) if model is None else OF_STUDENT
     return (*of_data, *of_model, *(name for name in OF_BOTH if name != "loss_factor"))

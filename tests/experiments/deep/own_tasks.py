@@ -25,6 +25,20 @@ class TheStudent(nn.Module):
         return torch.tanh(self.first(x) / 12**0.5) @ self.a / 10**0.5
 
 
+class Detached(TheStudent):
+    def forward(self, x):
+        return super().forward(x).detach()
+
+
+class Failing(TheStudent):
+    def forward(self, x):
+        raise ValueError("no\nand more")
+
+
+class Idle(nn.Module):
+    """It has no parameter."""
+
+
 def rows():
     x = torch.arange(40.0).sin().reshape(20, 2)
     return x, x[:, 0] * x[:, 1]

@@ -158,6 +158,19 @@ def test_an_output_of_another_shape_than_the_numbers_to_fit_is_told():
         simulate(Experiment(model=f"{HERE}:TheStudent", n=20, d=8, n_test_large=5, steps=1))
 
 
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("Detached", r"^the model's output depends on no parameter that learns; was it detached\?$"),
+        ("Failing", r"^the model does not take inputs of \(12,\): ValueError: no$"),
+        ("Idle", r"^model='.*Idle' has no parameter that learns"),
+    ],
+)
+def test_a_module_that_cannot_be_trained_is_told_in_a_sentence(model, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        simulate(Experiment(model=f"{HERE}:{model}", n=20, d=12, n_test_large=5, steps=1, dtype="float64"))
+
+
 def test_samples_of_several_numbers_each_are_fitted():
     samples = Samples(X, torch.stack([X[:, 0], X[:, 1], X[:, 0]], 1), None, "")
     assert samples.outputs == 3

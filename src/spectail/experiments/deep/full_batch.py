@@ -23,7 +23,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
-from spectail.errors import SettingError
+from spectail.errors import SettingError, kind_and_first_line
 from spectail.experiments.deep.samples import Samples
 
 
@@ -157,6 +157,8 @@ def full_batch(model: nn.Module, data: Samples, micro_batch: int, *, gradients: 
         totals[0] += loss.detach()
         totals[1] += math.nan if data.classes is None else (outputs.argmax(1) == targets).sum()
         if gradients:
+            if not loss.requires_grad:
+                raise SettingError("the model's output depends on no parameter that learns; was it detached?")
             objective = loss if data.classes is not None else data.loss_factor * loss
             gradients_of_chunk = torch.autograd.grad(objective, parameters, allow_unused=True)
             for total, gradient in zip(sums, gradients_of_chunk, strict=True):
@@ -173,10 +175,13 @@ def _outputs(model: nn.Module, inputs: Tensor, targets: Tensor, classes: int | N
     """What a model gives: numbers for each class, or numbers of the targets' shape."""
     try:
         outputs = model(inputs)
-    except RuntimeError as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a user's own module raises
         if "memory" in str(error):
             raise
-        raise SettingError(f"the model does not take inputs of {tuple(inputs.shape[1:])}: {error!s:.200}") from error
+        said = kind_and_first_line(error)
+        raise SettingError(f"the model does not take inputs of {tuple(inputs.shape[1:])}: {said}") from error
     shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     if classes is None and isinstance(outputs, Tensor):
         outputs = outputs[:, 0] if shape == (*targets.shape, 1) else outputs

@@ -65,7 +65,7 @@ def _arrays(dataset: str, data: Path | None) -> tuple[NDArray[Any], NDArray[Any]
     if data is not None and data.suffix == ".npz":
         return *_from_npz(data), str(data)
     if dataset not in DATASETS:
-        raise SourceError(unknown_name("dataset", dataset, DATASETS))
+        raise SourceError(unknown_name("dataset", dataset, [*DATASETS, "modular-addition-P", "module:function"]))
     if data is not None and (data / f"{dataset}.npz").is_file():
         return *_from_npz(data / f"{dataset}.npz"), str(data / f"{dataset}.npz")
     return *DATASETS[dataset].load(data or download_folder()), dataset

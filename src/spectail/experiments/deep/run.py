@@ -275,6 +275,8 @@ def torch_optimizer(experiment: Experiment, model: nn.Module) -> Optimizer:
     """
     e = experiment
     groups: list[Any] = [p for p in model.parameters() if p.requires_grad]
+    if not groups:
+        raise SettingError(f"model={e.model!r} has no parameter that learns; expected one to train")
     if e.lr_factors:
         layers = layers_that_learn(model)
         if len(e.lr_factors) != len(layers):
