@@ -168,6 +168,8 @@ def test_a_grid_beyond_reason_is_one_sentence_before_any_memory_is_taken(grid, s
 def test_a_file_that_is_not_there_or_not_text_is_one_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.toml does not exist; expected a grid in TOML"):
         Grid.read(tmp_path / "none.toml")
+    with pytest.raises(ValueError, match=r"has tables within tables without end; expected plain values$"):
+        Grid.read(write(tmp_path, "a = " + "{a = " * 5000 + "1" + "}" * 5000))
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="is not TOML"):
         Grid.read(tmp_path / "bytes.toml")

@@ -332,7 +332,7 @@ def _acting(model: object, dataset: object) -> tuple[str, ...]:
 def _with_layers(fields: dict[str, Any], trained: bool) -> dict[str, Any]:
     """Fields of which `layers` decides: h is its first width, and all hidden layers are trained; one layer is none."""
     layers = fields.get("layers")
-    if not isinstance(layers, list | tuple) or not layers or not isinstance(layers[0], int) or layers[0] < 1:
+    if not isinstance(layers, list | tuple) or not layers:
         return fields
     fields = {"h": layers[0], **fields}
     if fields["h"] != layers[0]:

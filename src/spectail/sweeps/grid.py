@@ -81,6 +81,8 @@ class Grid(BaseModel):
             content = tomllib.loads(text)
         except ValueError as error:  # of TOML, or of UTF-8
             raise SettingError(_syntax(path, error)) from None
+        except RecursionError:
+            raise SettingError(f"{path} has tables within tables without end; expected plain values") from None
         try:
             grid = cls._parse(content)
             grid.experiments()

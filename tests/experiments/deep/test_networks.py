@@ -75,7 +75,7 @@ def test_trainings_of_the_last_release_keep_their_keys(key, fields):
             {"model": DENSE, "layers": [3, 4]},
             r"^layers=\(3, 4\) is of students of a teacher; leave it out beside model=",
         ),
-        ({"layers": [0, 3]}, r"^layers=0 is not valid"),
+        ({"layers": [0, 3]}, r"^h=0 is not valid"),
         ({"n": True}, r"^n=True is a yes or no; expected another kind of value$"),
         ({"images": 9}, r"^images=9 is of networks; give a model or a dataset too$"),
         ({"model": DENSE, "dataset": "digits", "h": 9}, r"^h=9 is of students of a teacher; leave it out beside"),

@@ -66,6 +66,7 @@ def test_every_pairing_has_one_key_and_one_spelling():
     for key, e in keys.items():
         assert e.key == key, e
         assert eval(repr(e)) == e == e.replace(lr=0.5).replace(lr=e.lr)
+    assert Experiment(layers=("64", "32"), dataset="digits").h == 64, "as the command line gives them"
     assert Experiment(layers=[64], dataset="digits") == Experiment(h=64, dataset="digits")
     assert (
         keys["6de5ace5cd359082"].protocol
