@@ -196,13 +196,13 @@ def returns(_: Iterable[str], names: Iterable[str], draws: int) -> Iterator[tupl
 
 def _returns(optimizer: watched.Optimizer, draws: int) -> Callable[[], Cell]:
     def measure() -> Cell:
-        counts = np.zeros(4, int)
+        counts = np.zeros(6, int)
         for seed in range(draws):
             states = watched.training(optimizer, seed)
-            counts += [
-                n for slowly in (True, False) for n in watched.returns(watched.phases(states, hysteresis=slowly))
-            ]
-        return dict(zip(("changes", "returns", "changes_without", "returns_without"), counts.tolist(), strict=True))
+            slowly, alone = (watched.phases(states, hysteresis=one) for one in (True, False))
+            large = {name: history for name, history in slowly.items() if min(states[0][name].shape) >= 64}
+            counts += [n for histories in (slowly, large, alone) for n in watched.returns(histories)]
+        return dict(zip(watched.COUNTS, counts.tolist(), strict=True))
 
     return measure
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.families import SHAPES, families
+from benchmarks.watched import COUNTS
 
 Cell = dict[str, Any]
 
@@ -78,12 +79,10 @@ def of_errors(cells: Mapping[str, Cell]) -> str:
 
 def of_returns(cells: Mapping[str, Cell]) -> str:
     """Changes of phase and returns, a row a kind of training, then all together."""
-    names = ("changes", "returns", "changes_without", "returns_without")
-    rows = [[cell["of"], cell["draws"], *[cell[name] for name in names]] for cell in _of(cells, "returns")]
+    rows = [[cell["of"], cell["draws"], *[cell[name] for name in COUNTS]] for cell in _of(cells, "returns")]
     total = ["together", *[sum(column) for column in list(zip(*rows, strict=True))[1:]]]
-    return _table(
-        ["training", "runs", "changes", "returns", "changes, by itself", "returns, by itself"], [*rows, total]
-    )
+    heads = [f"{what}{of}" for of in ("", ", but the last layer", ", by itself") for what in ("changes", "returns")]
+    return _table(["training", "runs", *heads], [*rows, total])
 
 
 def of_untrained(cells: Mapping[str, Cell]) -> str:

@@ -169,6 +169,12 @@ def test_two_modes_stay_two_while_there_is_a_valley_between_them():
     assert (deep, shallow) == (1, 2)
     assert classify(modes, 900, 600).phase is not Phase.BIMODAL
     assert classify(modes, 900, 600, before="bimodal").phase is Phase.BIMODAL
+    split = two(4.0)[0]
+    assert classify(split, 900, 600, before="heavy-tailed").phase is Phase.BIMODAL
+    # A valley of a tenth of the peak makes two modes of a bulk, and of what was heavy-tailed only one of a fifth.
+    barely = next(one for at in torch.linspace(2.0, 4.0, 80).tolist() if count_modes(one := two(at)[0]) > 1)
+    assert classify(barely, 900, 600).phase is Phase.BIMODAL
+    assert classify(barely, 900, 600, before="heavy-tailed").phase is Phase.HEAVY_TAILED
     merged = two(0.5)
     assert merged[2] == 1
     assert classify(merged[0], 900, 600, before="bimodal").phase is not Phase.BIMODAL

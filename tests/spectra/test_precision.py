@@ -67,6 +67,7 @@ OF_OTHERS = {
     spectra.leading_overlap: (W, 2),
     spectra.sum_law: (SPECTRUM.sqrt(), 30, 20),
     spectra.principal_angles: (ORTHONORMAL, ORTHONORMAL.flip(0)),
+    spectra.hill_penalty: (W,),
 }
 CALLS = [*OF_A_MATRIX.items(), *OF_A_SPECTRUM.items(), *OF_OTHERS.items()]
 KINDS = {
@@ -88,6 +89,10 @@ def parts(answer):
     return repr(answer)
 
 
+def detached(answer):
+    return answer.detach() if isinstance(answer, torch.Tensor) else answer
+
+
 def test_every_function_of_the_room_that_takes_numbers_is_called_here():
     heads = (
         "MarchenkoPastur ExponentNull StatisticNull Nulls GoodnessOfFit PowerLawFit Phase PhaseEvidence "
@@ -99,8 +104,7 @@ def test_every_function_of_the_room_that_takes_numbers_is_called_here():
     of_scalars += " alignment_null largest_overlap_null overlap_entropy_null overlap_null participation_ratio_null"
     of_scalars += " simulate_principal_angles leading_overlap_null"
     no_numbers = "gaussian_spectrum simulate_nulls pl_alpha_hill bootstrap_p_value"
-    of_a_training = "hill_penalty"  # has a gradient in the weights, so it takes tensors only
-    others = set(f"{heads} {of_scalars} {no_numbers} {of_a_training}".split())
+    others = set(f"{heads} {of_scalars} {no_numbers}".split())
     assert {function.__name__ for function, _ in CALLS} >= set(spectra.__all__) - others
 
 
@@ -140,16 +144,37 @@ NO_NUMBERS = {
     "complex numbers": (np.ones((2, 2)) * 1j, "real numbers"),
     "a complex tensor": (torch.ones(2, 2) * 1j, "real numbers"),
     "nothing": (None, "expected a tensor, an array or a list, got None"),
-    "a number": (3.0, "expected a tensor, an array or a list, got 3.0"),
+    "a word": ("one", "expected a tensor, an array or a list, got 'one'"),
+    "a dictionary": ({"W": 1.0}, "expected a tensor, an array or a list, got {'W': 1.0}"),
+    "a tensor without numbers": (torch.ones(2, 2, device="meta"), "meta device"),
 }
 
 
-@pytest.mark.parametrize("values", NO_NUMBERS)
-@pytest.mark.parametrize("function", [spectra.eigenvalues, spectra.ks_fit], ids=lambda function: function.__name__)
-def test_what_holds_no_numbers_is_refused_in_a_sentence(function, values):
-    what, sentence = NO_NUMBERS[values]
-    with pytest.raises(SpectailError, match=sentence):
-        function(what)
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(("function", "arguments"), CALLS, ids=lambda value: getattr(value, "__name__", ""))
+def test_what_holds_no_numbers_is_refused_in_a_sentence(function, arguments):
+    """As each of the tensors that a function takes, with the others as they should be."""
+    for at in (at for at, one in enumerate(arguments) if isinstance(one, torch.Tensor)):
+        for what, sentence in NO_NUMBERS.values():
+            if function is not spectra.gram_matrix or not isinstance(what, list):  # of parts
+                with pytest.raises(SpectailError, match=sentence):
+                    function(*arguments[:at], what, *arguments[at + 1 :])
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(("function", "arguments"), CALLS, ids=lambda value: getattr(value, "__name__", ""))
+def test_sparse_tensors_and_gradients_change_nothing(function, arguments):
+    for kind in (torch.Tensor.to_sparse, torch.nn.Parameter):
+        others = [kind(one) if isinstance(one, torch.Tensor) else one for one in arguments]
+        assert parts(detached(function(*others))) == parts(function(*arguments))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_one_number_is_no_matrix_and_no_spectrum_but_has_a_density():
+    for function in (spectra.eigenvalues, spectra.ks_fit, spectra.stable_rank):
+        with pytest.raises(SpectailError, match=r"got shape \(\)"):
+            function(3.0)
+    assert LAW.cdf(1.0).item() == LAW.cdf([1.0]).item()
 
 
 UNCHECKED = (spectra.stable_rank, LAW.density, LAW.cdf, LAW.quantile)

@@ -106,7 +106,7 @@ def batch_of_spectra(matrices: Float[Tensor, "s h d"]) -> Float[Tensor, "s b"] |
 
 def squares_are_safe(weights: Tensor) -> bool:
     """Not where all are zero, one is NaN or inf, or a square would overflow or vanish."""
-    low, high = (float(value) for value in torch.aminmax(weights))
+    low, high = (float(value) for value in torch.aminmax(weights.detach()))
     return 1e-100 < max(-low, high) < 1e100
 
 

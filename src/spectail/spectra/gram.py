@@ -68,7 +68,9 @@ def gram_matrix(rows: _Rows, block: int = 192) -> Float[Tensor, "k k"]:
 def lower_gram(rows: _Rows, block: int = 192) -> Float[Tensor, "k k"]:
     """The lower half of `gram_matrix`, with zeros above the diagonal."""
     gram: Tensor | None = None
-    for part in [rows] if isinstance(rows, Tensor | np.ndarray) else rows:
+    several = isinstance(rows, Iterable) and not isinstance(rows, Tensor | np.ndarray | str | dict)
+    parts: Iterable[Any] = rows if several else [rows]  # type: ignore[assignment]
+    for part in parts:
         part = as_tensor(part).detach()
         if part.ndim != 2:
             raise SpectailError(f"rows of Z, or a part of its columns, are a matrix, got shape {tuple(part.shape)}")

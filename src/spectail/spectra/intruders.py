@@ -142,8 +142,8 @@ def subspace_overlap(j: Float[Tensor, "m b"], q: Float[Tensor, "m b2"]) -> float
     >>> subspace_overlap([[1.0], [0.0]], [[0.6], [0.8]])
     0.36
     """
-    smaller = min(j.shape[1], q.shape[1])
-    return float(squared_overlaps(j, q).sum()) / smaller if smaller else float("nan")
+    overlaps = squared_overlaps(float64(j), float64(q))
+    return float(overlaps.sum()) / min(overlaps.shape) if overlaps.numel() else float("nan")
 
 
 def _last_eigenvectors(gram: NDArray[np.float64], k: int) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from spectail.errors import SpectailError
 from spectail.spectra.precision import float64, takes_arrays, takes_matrix, takes_spectrum
 
 
@@ -94,9 +95,14 @@ def stable_rank(spectrum: Float[Tensor, "*batch b"]) -> Float[Tensor, "*batch"]:
     Returns:
         between 1 and b; NaN for an all-zero matrix.
 
+    Raises:
+        SpectailError: there is no eigenvalue.
+
     >>> stable_rank([2.0, 2.0, 4.0]).item()
     2.0
     """
+    if not spectrum.ndim or not spectrum.shape[-1]:
+        raise SpectailError(f"a stable rank is that of one eigenvalue at least, got shape {tuple(spectrum.shape)}")
     return spectrum.sum(-1) / spectrum.amax(-1)
 
 
@@ -118,7 +124,7 @@ def effective_rank(spectrum: Float[Tensor, " k"]) -> float:
     >>> round(effective_rank([4.0, 4.0, 4.0]), 6)
     3.0
     """
-    singular = spectrum.double().clamp_min(0.0).sqrt()
+    singular = spectrum.detach().double().clamp_min(0.0).sqrt()
     shares = singular / singular.sum()
     return float(torch.special.entr(shares).sum().exp())
 

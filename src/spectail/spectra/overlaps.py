@@ -201,6 +201,8 @@ def principal_angles(j: Float[Tensor, "m k"], q: Float[Tensor, "m2 l"]) -> Float
     small, large = (j, q) if j.shape[1] <= q.shape[1] else (q, j)
     if not small.shape[1]:
         raise SpectailError("a subspace without a dimension has no angles")
+    if not (bool(j.isfinite().all()) and bool(q.isfinite().all())):
+        raise SpectailError("columns that hold NaN or inf span no subspace")
     inside = large.T @ small
     cosines = torch.linalg.svdvals(inside)
     sines = torch.linalg.svdvals(small - large @ inside).flip(0)
@@ -304,8 +306,8 @@ def overlap_entropy(overlaps: Float[Tensor, "*batch b"]) -> Float[Tensor, "*batc
 
 def _present(overlaps: Tensor) -> Tensor:
     """Overlaps with 0 where they are NaN."""
-    if not overlaps.ndim:
-        raise SpectailError("expected a row of overlaps, got a single number")
+    if not overlaps.ndim or not overlaps.shape[-1]:
+        raise SpectailError(f"expected a row of overlaps, got {'none' if overlaps.ndim else 'a single number'}")
     return torch.where(overlaps.isnan(), 0.0, overlaps)
 
 

@@ -60,9 +60,9 @@ EQUAL_SHARE = 0.02
 # Null standard deviations by which evidence has to fall below its threshold before a phase that it made is left.
 LEAVES_BELOW = 2.0
 
-# Two modes become one where next to nothing is left of the valley between them: the density of a few hundred values is
-# itself uncertain by about the prominence that a mode has to have.
-_VALLEY_LEFT = 0.1 * MODE_PROMINENCE
+# The density of a few hundred values is itself uncertain by about the prominence that a mode has to have. So two modes
+# become one where next to nothing is left of the valley between them, and a heavy tail two by one twice as deep.
+_VALLEY_LEFT, _VALLEY_IN_TAIL = 0.1 * MODE_PROMINENCE, 2.0 * MODE_PROMINENCE
 
 
 _ORTHOGONAL, _HALF_ALIKE = (
@@ -285,7 +285,7 @@ def judge(
     note = low_rank
     if not departs:
         phase = Phase.RANDOM if not n_spikes else Phase.BULK_SPIKE if detached else Phase.BLEEDING_OUT
-    elif count_modes(ordered, prominence=_VALLEY_LEFT if before == Phase.BIMODAL else MODE_PROMINENCE) > 1:
+    elif count_modes(ordered, prominence=_deep_enough(before)) > 1:
         phase = Phase.BIMODAL
     elif spread >= _heavy_from(nulls, before):
         phase = Phase.HEAVY_TAILED
@@ -404,6 +404,13 @@ def _most_spikes(rows: int, cols: int, slices: int, before: str) -> float:
 def _decays_below(before: str) -> float:
     """The `z_hill` below which a bulk that departs from its law is one that decays, not one that is narrower."""
     return LEAVES_BELOW * ((before == Phase.BULK_DECAY) - (before == Phase.UNKNOWN))
+
+
+def _deep_enough(before: str) -> float:
+    """How deep the valley between two modes has to be, as a share of the peak."""
+    if before == Phase.BIMODAL:
+        return _VALLEY_LEFT
+    return _VALLEY_IN_TAIL if before == Phase.HEAVY_TAILED else MODE_PROMINENCE
 
 
 def _heavy_from(nulls: Nulls, before: str) -> float:

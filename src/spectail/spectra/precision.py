@@ -6,8 +6,10 @@ Not here: anything that a spectrum says.
 from __future__ import annotations
 
 import inspect
+import reprlib
 from collections.abc import Callable
 from functools import wraps
+from itertools import zip_longest
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 import numpy as np
@@ -46,7 +48,7 @@ def as_tensor(values: _Values) -> Tensor:
     """The tensor that values are, or that an array or a list makes.
 
     Integers become float64, floats keep their dtype, but those of 8 bits, with which torch cannot reckon, become
-    bfloat16, which holds each of them exactly. An array that torch cannot share is copied.
+    bfloat16, which holds each of them exactly. An array that torch cannot share is copied; sparse tensors become dense.
 
     Raises:
         SpectailError: they are not real numbers in rows of one length.
@@ -57,13 +59,18 @@ def as_tensor(values: _Values) -> Tensor:
     if isinstance(values, Tensor):
         if values.is_complex():
             raise SpectailError(f"expected real numbers, got a tensor of {values.dtype}")
+        if values.is_meta:
+            raise SpectailError("expected numbers, got a tensor on the meta device, which holds none")
+        values = values if values.layout == torch.strided else values.to_dense()
         if values.is_floating_point():
             return values.to(torch.bfloat16) if values.element_size() == 1 else values
         return float64(values)
     try:
         array = np.asarray(values)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):
         raise SpectailError("expected numbers in rows of one length, got rows of several") from None
+    if not array.ndim and array.dtype.kind not in "biufc":
+        raise SpectailError(f"expected a tensor, an array or a list, got {reprlib.repr(values)}")
     if array.dtype.kind not in "biuf":
         raise SpectailError(f"expected real numbers, got values of type {array.dtype}")
     array = array if array.dtype in _FLOATS else array.astype(np.float64)
@@ -141,24 +148,20 @@ def check_device(device: str | torch.device) -> torch.device:
 
 def _converting(function: Callable[..., _R], check: Callable[[Tensor], None] | None = None) -> Callable[..., _R]:
     """A function that is handed tensors in the place of arrays and lists, the first of them checked."""
-    first = next(iter(inspect.signature(function).parameters))
+    names, tensors = [], set()
+    for name, one in inspect.signature(function).parameters.items():
+        names.append(name)
+        if "Tensor" in str(one.annotation):
+            tensors.add(name)
+    first = names[0]
 
     @wraps(function)
     def converting(*arguments: Any, **options: Any) -> _R:
-        arguments = tuple(map(_converted, arguments))
-        options = {name: _converted(value) for name, value in options.items()}
+        known = zip_longest(arguments, names[: len(arguments)])
+        arguments = tuple(as_tensor(value) if name in tensors else value for value, name in known)
+        options = {name: as_tensor(value) if name in tensors else value for name, value in options.items()}
         if check is not None and (arguments or first in options):
-            values = arguments[0] if arguments else options[first]
-            if not isinstance(values, Tensor):
-                raise SpectailError(f"expected a tensor, an array or a list, got {values!r}")
-            check(values)
+            check(arguments[0] if arguments else options[first])
         return function(*arguments, **options)
 
     return converting
-
-
-def _converted(value: Any) -> Any:
-    """A tensor in the place of an array, a list or a tuple; anything else, numbers too, as it is."""
-    if isinstance(value, Tensor | list | tuple) or getattr(value, "ndim", None):
-        return as_tensor(value)
-    return value

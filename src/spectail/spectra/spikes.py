@@ -116,7 +116,7 @@ def sphericity(
     True
     """
     b, p = min(rows, cols), max(rows, cols)
-    values = spectrum / spectrum.mean()
+    values = spectrum.detach() / spectrum.detach().mean()
     degrees = _degrees_of_freedom(b, slices, balanced)
     statistic = 0.5 * slices * b * p * (float(values.square().mean()) - 1.0)
     return (statistic - degrees) / math.sqrt(2.0 * degrees)
@@ -197,7 +197,7 @@ def spectral_gap(spectrum: Float[Tensor, " b"], law: MarchenkoPastur) -> float:
     2.0
     """
     edge = law.edges[1]
-    return float(spectrum.max()) / edge if edge > 0 else math.nan
+    return float(spectrum.detach().max()) / edge if edge > 0 else math.nan
 
 
 def critical_strength(h: float, d: float) -> float:

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spectail.errors import SpectailError
+from spectail.spectra.precision import as_tensor, float64
 
 _Values = NDArray[np.float64]
 _Complex = NDArray[np.complex128]
@@ -122,7 +123,7 @@ def sum_law(singular_values: ArrayLike, rows: int, cols: int, variance: float = 
     >>> round(float(law.cdf(1000.0)), 2)  # of the Marchenko–Pastur law
     0.45
     """
-    s = np.asarray(singular_values, dtype=np.float64).ravel()
+    s = float64(as_tensor(singular_values)).cpu().numpy().ravel()
     if rows < 1 or cols < 1 or not 0 < variance < np.inf:
         raise SpectailError(f"a sum needs positive sizes and a positive variance, not {rows} × {cols}, {variance}")
     b, long = min(rows, cols), max(rows, cols)
