@@ -69,7 +69,7 @@ def lower_gram(rows: _Rows, block: int = 192) -> Float[Tensor, "k k"]:
     """The lower half of `gram_matrix`, with zeros above the diagonal."""
     gram: Tensor | None = None
     several = isinstance(rows, Iterable) and not isinstance(rows, Tensor | np.ndarray | str | dict)
-    parts: Iterable[Any] = rows if several else [rows]  # type: ignore[assignment]
+    parts: Iterable[Any] = rows if several else [rows]
     for part in parts:
         part = as_tensor(part).detach()
         if part.ndim != 2:
