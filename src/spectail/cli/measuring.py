@@ -37,7 +37,7 @@ class Measuring:
         ),
     ] = "gaussian"
     tail: Annotated[bool, option(help="Say what kind of tail each spectrum has; takes a while.")] = False
-    seed: Annotated[int, option(metavar="INT", help="Of what --tail and --nulls full draw.")] = 0
+    seed: Annotated[int, option(metavar="INT", help="Seed of what --tail and --nulls full draw.")] = 0
     device: Annotated[
         str | None,
         option(metavar="NAME", help="Where to compute: cpu, cuda, mps; default: where weights lie."),

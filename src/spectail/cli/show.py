@@ -24,9 +24,7 @@ class Show:
     file: Annotated[
         Path,
         tyro.conf.Positional,
-        option(
-            metavar="FILE", help="A netCDF file: of a run, a monitor, a training, an analysis; or a folder of runs."
-        ),
+        option(metavar="FILE", help="A netCDF file: of a run, a monitor, a series, an analysis; or a folder of runs."),
     ]
     out: Annotated[Path | None, option(metavar="DIR", help="Folder for the figures.")] = None
     drawing: tyro.conf.OmitArgPrefixes[Drawing] = dataclasses.field(default_factory=Drawing)
