@@ -382,3 +382,13 @@ def test_a_name_that_a_terminal_would_obey_is_refused_in_one_line_that_shows_it(
     assert code == 2
     assert err.startswith(r"error: \x1b[31mred\n.pt is not")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("out", "sentence"), [("", "is empty; expected a value"), ("a\\u0000b", r"is 'a\x00b'; expected")]
+)
+def test_a_configuration_file_says_no_path_that_is_none(out, sentence, capsys, tmp_path):
+    (tmp_path / "my.toml").write_text(f'[analyze]\nout = "{out}"\n')
+    code, _, err = spectail(capsys, "analyze", "model.pt", "--config", str(tmp_path / "my.toml"))
+    assert code == 2
+    assert f"error: what follows --out {sentence}" in err

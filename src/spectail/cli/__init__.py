@@ -82,11 +82,11 @@ def _main(words: list[str]) -> None:
         of, known = ("option", _OPTIONS) if name.startswith("-") else ("command", COMMANDS)
         _fail(unknown_name(of, name, known))
     if name in COMMANDS:  # the others are not imported
-        _refuse_empty(words)
         try:
             words = with_file(name, _with_address(words[1:]), _command(name))
         except SettingError as error:
             _fail(str(error))
+        _refuse_no_path([name, *words])
         chosen = tyro.cli(_command(name), args=words, prog=f"spectail {name}")
     else:
         commands = {name: _command(name) for name in COMMANDS}
@@ -150,13 +150,15 @@ def _sentence(error: Exception) -> str:
     return str(error)
 
 
-def _refuse_empty(words: Sequence[str]) -> None:
+def _refuse_no_path(words: Sequence[str]) -> None:
     """An empty path would be the current folder, which nobody means who writes a shell's variable that is not set."""
     for before, word in pairwise(words):
         is_option = word.startswith("--") and word.endswith("=")
         if is_option or (not word and before != "--ray"):
             where = word.rstrip("=") if is_option else f"what follows {before}"
             _fail(f"{where} is empty; expected a value, or is a variable of the shell not set?")
+        if "\0" in word:  # of a configuration file; no path may have it
+            _fail(f"what follows {before} is {word!r}; expected text without the character 0")
 
 
 def _with_address(arguments: Sequence[str]) -> list[str]:
