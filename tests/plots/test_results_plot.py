@@ -113,6 +113,14 @@ def test_what_cannot_be_drawn_is_one_sentence(results, call, sentence):
         call(results)
 
 
+def test_an_axis_of_words_has_a_cell_a_word(results):
+    d_h = {name: results[name].values[0] for name in ("h",) if name in results.dims}
+    ax = plots.phase_diagram(results, y="optimizer", ax=new_axes(), **d_h)
+    words = results.optimizer.values.tolist()
+    assert [label.get_text() for label in ax.get_yticklabels()] == words
+    assert ax.get_ylim() == (-0.5, len(words) - 0.5)
+
+
 def test_the_example_of_a_phase_diagram_draws_a_folder(folder, tmp_path):
     example = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "phase_diagram.py"))
     example["draw"](folder, tmp_path)

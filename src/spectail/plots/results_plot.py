@@ -172,7 +172,7 @@ def phase_diagram(
     keep = np.asarray(~empty.reshape(values.sizes[y], values.sizes[x], -1).all(2))
     values = values.isel({x: keep.any(0), y: keep.any(1)})
     ax = ax or new_axes()
-    columns, rows = _edges(values[x].values), _edges(values[y].values)
+    columns, rows = _edges(_places(values[x].values)), _edges(_places(values[y].values))
     if colour == "phase":
         _draw_phases(ax, columns, rows, values.values.reshape(*values.shape[:2], -1))
     else:
@@ -180,6 +180,8 @@ def phase_diagram(
         image = ax.pcolormesh(columns, rows, mean.values, cmap="cividis", norm=_norm(mean.values), rasterized=True)
         ax.figure.colorbar(image, ax=ax, label=_label(results, colour))
     for name, axis in ((x, "x"), (y, "y")):
+        if _are_words(values[name].values):
+            getattr(ax, f"set_{axis}ticks")(_places(values[name].values), values[name].values.tolist())
         _scale(ax, axis, values[name].values)
     ax.set_xlim(columns[0], columns[-1])
     ax.set_ylim(rows[0], rows[-1])
@@ -245,13 +247,22 @@ def _entry(name: str | None, value: Any) -> str:
     return str(value) if isinstance(value, str) else f"{name} = {value:g}"
 
 
+def _are_words(values: np.ndarray[Any, Any]) -> bool:
+    return not np.issubdtype(values.dtype, np.number)
+
+
+def _places(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Where values lie on an axis: numbers where they are, words one after the other."""
+    return np.arange(len(values)) if _are_words(values) else values
+
+
 def _spread(values: np.ndarray[Any, Any]) -> bool:
     """Whether values lie evenly on a logarithmic axis rather than on a linear one."""
     return len(values) > 2 and values.min() > 0 and values.max() / values.min() > 4
 
 
 def _scale(ax: Axes, axis: str, values: np.ndarray[Any, Any]) -> None:
-    if not np.issubdtype(values.dtype, np.number):
+    if _are_words(values):
         return
     if _spread(values):
         getattr(ax, f"set_{axis}scale")("log")
@@ -299,12 +310,12 @@ def _draw_critical(ax: Axes, results: xr.Dataset, values: xr.DataArray, y: str, 
     axes = {str(d): results[d].values[0] for d in results.key.dims}
     axes |= {name: value for name, value in at.items() if name in axes}
     points = []
-    for row in values[y].values:
+    for place, row in zip(_places(values[y].values).tolist(), values[y].values, strict=True):
         for lr in values["lr"].values:
             cell = {**axes, y: row, "lr": lr}
             if results.key.sel(cell).item():
                 try:
-                    points.append((critical_lr(experiment_at(results, **cell)), row))
+                    points.append((critical_lr(experiment_at(results, **cell)), place))
                 except ValueError:
                     return  # no theory for this optimizer
                 break
