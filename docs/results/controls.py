@@ -1,6 +1,6 @@
 """Controls of the words "broadened" and "heavy-tailed": matrices whose tail is known, at the shape of the study.
 
-python docs/results/controls.py docs/results
+python docs/results/controls.py docs/results [ROWS COLUMNS]
 
 Prints the table of controls.md. Each is judged as a spectrum of the study is: broadened by the fixed thresholds of
 two-layer runs, and the kind of its tail by the test. The picture, figures/controls.png, has the share of eigenvalues
@@ -23,6 +23,7 @@ from spectail.spectra.tail_tests import TailKind, tail_kind
 from spectail.spectra.tails import hill
 
 ROWS, COLS = 1500, 1000
+"""The shape of the study's matrices; another is told on the command line, and has no networks and no picture."""
 
 SEEDS = (0, 1, 2)
 
@@ -141,9 +142,13 @@ def main(target: Path) -> None:
     label_outer_panels(axes)
     shared_legend(figure, axes)
     figure_title(figure, f"Tails that are known: {ROWS} × {COLS}, quadratic networks 300 × 200")
-    save_figure(figure, target / "figures" / "controls", ("png",))
+    if TEACHERS:
+        save_figure(figure, target / "figures" / "controls", ("png",))
 
 
 if __name__ == "__main__":
+    if sys.argv[2:]:
+        ROWS, COLS = map(int, sys.argv[2:])
+        TEACHERS = {}
     with PAGE.style():
         main(Path(sys.argv[1]))

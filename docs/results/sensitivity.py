@@ -19,6 +19,7 @@ from spectail.spectra.density import count_modes
 from spectail.study.catalogue import catalogue
 from spectail.study.kept_curves import runs_of_curves
 from spectail.study.kept_runs import KeptRuns, judge_kept
+from spectail.study.records import read_verdicts
 
 FIGURES = "spectail.study.figures."
 CRITERIA, VERDICTS = "spectail.study.criteria", "spectail.study.verdicts"
@@ -64,8 +65,8 @@ CUTS = [
 
 
 def verdicts(names: tuple[str, ...], kept: KeptRuns) -> dict[tuple[str, str], str]:
-    """Each claim's verdict under each protocol, as far as its runs are kept."""
-    found = [judge_kept(catalogue()[name], kept) for name in names]
+    """Each claim's verdict under each protocol, where all of its repeats are kept: with the cuts in use it is the published one."""
+    found = [judge_kept(catalogue()[name], kept, PUBLISHED) for name in names]
     by_number = [of.items() for of in found]
     return {(n, p): str(outcome.verdict) for of in by_number for n, by in of for p, outcome in by.items()}
 
@@ -83,7 +84,12 @@ def in_words(value: object) -> str:
     return f"{value[0] if isinstance(value, tuple) else value:.3g}"
 
 
+PUBLISHED: dict[str, set[str]] = {}
+"""The protocols under which each claim has a published verdict."""
+
+
 def main(target: Path) -> None:
+    PUBLISHED.update({number: set(of) for number, of in read_verdicts(target / "claims.csv").items()})
     artifacts = [catalogue()[name] for name in sorted({name for cut in CUTS for name in cut[3]})]
     curves = {a.name: runs_of_curves([a], target / "curves") for a in artifacts}
     with tempfile.TemporaryDirectory() as name:

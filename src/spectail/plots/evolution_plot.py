@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from spectail.errors import SettingError
 from spectail.plots.colours import LAW, MARKED, ink_on, phase_look
-from spectail.plots.look import in_style, new_axes, own_legend, small_print
+from spectail.plots.look import in_style, is_narrow, new_axes, own_legend, small_print
 from spectail.plots.selection import NO_BULK, initial_law, one_matrix, recording_of
 from spectail.spectra.bulk import MarchenkoPastur
 
@@ -110,20 +111,27 @@ def draw_evolution(ax: Axes, run: xr.Dataset, law: MarchenkoPastur | None, *, le
 
 
 def draw_phases(ax: Axes, run: xr.Dataset) -> Axes:
-    """A strip that names the phase at each step; share its x axis with `draw_evolution`."""
+    """A strip that names the phase at each step; share its x axis with `draw_evolution`.
+
+    A phase that is nowhere shown long enough for its name has a label, for a legend.
+    """
     edges, phases = step_edges(run.step.values), [str(p) for p in run.phase.values]
-    start = 0
-    for stop in range(1, len(phases) + 1):
-        if stop == len(phases) or phases[stop] != phases[start]:
-            left, right = edges[start], edges[stop]
-            colour = phase_look(phases[start])[0]
-            ax.axvspan(left, right, color=colour, lw=0)
-            if right - left > 0.09 * (edges[-1] - edges[0]):
-                ax.text(
-                    0.5 * (left + right), 0.45, phases[start], ha="center", va="center", fontsize=small_print(),
-                    color=ink_on(colour),
-                )  # fmt: skip
-            start = stop
+    starts = [0, *(i for i in range(1, len(phases)) if phases[i] != phases[i - 1]), len(phases)]
+    regions = [(edges[start], edges[stop], phases[start]) for start, stop in pairwise(starts)]
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    points = 0.7 * 72 * figure.get_figwidth() / (edges[-1] - edges[0])  # an axis has that part of the figure or more
+    fits = [(right - left) * points > 0.6 * small_print() * len(phase) for left, right, phase in regions]
+    named = {phase for (_, _, phase), fit in zip(regions, fits, strict=True) if fit}
+    for (left, right, phase), fit in zip(regions, fits, strict=True):
+        colour = phase_look(phase)[0]
+        ax.axvspan(left, right, color=colour, lw=0, label=None if phase in named else phase)
+        named.add(phase)
+        if fit:
+            ax.text(
+                0.5 * (left + right), 0.45, phase, ha="center", va="center", fontsize=small_print(),
+                color=ink_on(colour),
+            )  # fmt: skip
     ax.set_yticks([])
     ax.set_ylim(0, 1)
     for spine in ax.spines.values():
@@ -135,13 +143,16 @@ def draw_phases(ax: Axes, run: xr.Dataset) -> Axes:
 def draw_evolution_and_phases(strip: Axes, density: Axes, run: xr.Dataset, law: MarchenkoPastur | None) -> None:
     """`draw_phases` above `draw_evolution`, with a colour bar; a panel below is to carry the step axis.
 
+    In a column there is no legend inside; whoever draws it puts one below, `shared_legend`.
+
     Args:
         strip: low axes for the phases.
         density: axes below, which share its x axis.
         run: a run's Dataset.
         law: of the initial weights.
     """
-    image = draw_evolution(density, run, law)
+    narrow = is_narrow(density)
+    image = draw_evolution(density, run, law, legend=not narrow)
     draw_phases(strip, run)
     density.tick_params(labelbottom=False)
     density.set_xlabel("")

@@ -19,6 +19,7 @@ from spectail.plots.colours import PHASES, SERIES
 from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis, step_edges, step_positions
 from spectail.plots.look import (
     figure_title,
+    is_narrow,
     label_outer_panels,
     mathtext,
     new_figure,
@@ -174,6 +175,8 @@ def _draw_evolution(run: xr.Dataset) -> Figure:
         4 if readout else 3, 1, 6.2, sharex=True, height_ratios=[0.32, 3.4, 1.4, 1.6][: 4 if readout else 3]
     )
     draw_evolution_and_phases(axes[0], axes[1], run, initial_law(run))
+    if is_narrow(axes[1]):
+        shared_legend(figure, axes[:2])
     over_steps(run, "pl_alpha_hill", ax=axes[2])
     position, by_chance = step_positions(run["step"].values), with_null_alignments(run)
     for q, (colour, marker) in zip(readout, SERIES, strict=False):

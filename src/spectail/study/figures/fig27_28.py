@@ -111,7 +111,7 @@ def draw_fig28(runs: Runs) -> Figure:
         ax = panel_title(axes[index], index, f"{title} (solid: train, dashed: test)")
         shown = {f"n = {runs.scale(e).n}" if named is POINTS else label: e for label, e in named.items()}
         trajectory_panel(ax, runs, shown)
-        legend_below(ax, 4)
+        legend_below(ax, 2)
     e = runs.scale(FIG25_RUN)
     figure_title(
         figure,

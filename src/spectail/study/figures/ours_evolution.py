@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from spectail.plots.bands import draw_untrained_hill
 from spectail.plots.colours import FINAL, LAW, SERIES
 from spectail.plots.evolution_plot import draw_evolution_and_phases, step_axis, step_positions
-from spectail.plots.look import figure_title, new_figure, panel_title
+from spectail.plots.look import figure_title, is_narrow, new_figure, panel_title, shared_legend
 from spectail.plots.spectrum_plot import draw_spectrum
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
@@ -36,7 +36,10 @@ def draw_evolution(runs: Runs) -> Figure:
     below.plot(position, run.pl_alpha_hill.values, color=FINAL, label="PL_Alpha_Hill")
     draw_untrained_hill(below, law.hill())
     below.set_ylabel("Hill exponent")
-    below.legend(loc="lower left")
+    if is_narrow(below):
+        shared_legend(figure, (strip, density, below))
+    else:
+        below.legend(loc="lower left")
     step_axis(below, run.step.values)
     lr = runs.scale(RUN).lr
     figure_title(figure, rf"FB-Adam, $\eta$ = {lr:.3g}. {settings_line(runs, RUN)}")
