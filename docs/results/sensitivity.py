@@ -65,7 +65,7 @@ CUTS = [
 
 
 def verdicts(names: tuple[str, ...], kept: KeptRuns) -> dict[tuple[str, str], str]:
-    """Each claim's verdict under each protocol, where all of its repeats are kept: with the cuts in use it is the published one."""
+    """Each claim's verdict where all of its repeats are kept: with the cuts in use it is the published one."""
     found = [judge_kept(catalogue()[name], kept, PUBLISHED) for name in names]
     by_number = [of.items() for of in found]
     return {(n, p): str(outcome.verdict) for of in by_number for n, by in of for p, outcome in by.items()}
