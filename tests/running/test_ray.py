@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 import textwrap
+from contextlib import contextmanager
 from types import SimpleNamespace
 from unittest import mock
 
@@ -54,11 +55,17 @@ def run(folder, body):
     return printed
 
 
-@pytest.fixture(autouse=True)
-def one_cluster_at_a_time(tmp_path_factory):
+@contextmanager
+def no_other_cluster(tmp_path_factory):
     """Clusters of tests that run beside each other would fight over cores and ports."""
     with (tmp_path_factory.getbasetemp().parent / "ray.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def one_cluster(tmp_path_factory):
+    with no_other_cluster(tmp_path_factory):
         yield
 
 
@@ -69,6 +76,7 @@ def undisturbed(tmp_path_factory):
     return results(folder)
 
 
+@pytest.mark.usefixtures("one_cluster")
 def test_a_worker_that_is_killed_is_replaced_whether_or_not_it_sees_the_folder(tmp_path, undisturbed):
     out = run(
         tmp_path,
@@ -100,48 +108,78 @@ def test_a_worker_that_is_killed_is_replaced_whether_or_not_it_sees_the_folder(t
     assert not list((tmp_path / "False" / "out" / "checkpoints").glob("*.ckpt"))  # workers kept none, it was not theirs
 
 
-def test_an_analysis_on_a_cluster_has_the_bits_of_one_thread(tmp_path):
-    run(
-        tmp_path,
-        """
-        import torch
-        from safetensors.torch import save_file
-        from spectail import analyze
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    """What a driver prints that has a cluster do several things: clusters and their workers take long to start."""
+    with no_other_cluster(tmp_path_factory):
+        return run(
+            tmp_path_factory.mktemp("several"),
+            """
+            import torch
+            from safetensors.torch import save_file
+            from running.numbers_to_square import Number, StartSquaring
+            from spectail import analyze
+            from spectail.running.queue import Queue
+            from spectail.running.scheduler import WorkSummary, Scheduler
 
-        torch.set_num_threads(1)
-        save_file({f"w{i}": torch.randn(1100, 60 + i) for i in range(4)}, folder / "m.safetensors")
-        ray.init(address="local", num_cpus=2, log_to_driver=False, include_dashboard=False)
-        divided = analyze(folder / "m.safetensors", ray="", nulls=False, out=folder / "analysis")
-        assert divided.recording.drop_attrs().identical(
-            analyze(folder / "m.safetensors", nulls=False).recording.drop_attrs()
+            def sentence(act):
+                try:
+                    act()
+                except ValueError as error:
+                    print(error)
+            sentence(lambda: run_missing(experiments, store, Compute(ray="ray://here:10001")))
+            sentence(lambda: run_missing(experiments, store, Compute(ray="127.0.0.1:1")))
+            sentence(lambda: Resources(cpus=-1))
+            sentence(lambda: Resources(cpus=0))
+            sentence(lambda: Compute(ray="", workers=2))
+
+            ray.init(address="local", num_cpus=2, log_to_driver=False, include_dashboard=False)
+            sentence(lambda: run_missing(experiments, store, Compute(ray="", resources=Resources(gpus=64))))
+
+            torch.set_num_threads(1)
+            save_file({f"w{i}": torch.randn(1100, 60 + i) for i in range(4)}, folder / "m.safetensors")
+            divided = analyze(folder / "m.safetensors", ray="", nulls=False, out=folder / "analysis").recording
+            whole = analyze(folder / "m.safetensors", nulls=False).recording
+            print("analysis is identical:", divided.drop_attrs().identical(whole.drop_attrs()))
+
+            results = {}
+            queue = Queue([[Number(1), Number(2)], [Number(3)]], is_done=lambda number: number.value in results)
+            held = []
+            executor = Compute(ray="").executor(StartSquaring(folder), held)
+            with executor:
+                keep = lambda number, result: results.update({number.value: result})
+                as_expected = Scheduler(executor, queue, keep).run() == WorkSummary(3, [], False)
+                print("work is done:", as_expected, sorted(results.items()))
+                print("beside the driver:", sorted(ray.get(executor._actor.call.remote("copy"))), "and here:", held)
+            """,
         )
-        """,
-    )
 
 
-def test_workers_reach_the_object_that_is_held_beside_the_driver_and_send_results_back(tmp_path):
-    run(
-        tmp_path,
-        """
-        from running.numbers_to_square import Number, StartSquaring
-        from spectail.running.queue import Queue
-        from spectail.running.scheduler import WorkSummary, Scheduler
-
-        ray.init(address="local", num_cpus=1, log_to_driver=False, include_dashboard=False)
-        results = {}
-        queue = Queue([[Number(1), Number(2)], [Number(3)]], is_done=lambda number: number.value in results)
-        held = []
-        executor = Compute(ray="").executor(StartSquaring(folder), held)
-        with executor:
-            keep = lambda number, result: results.update({number.value: result})
-            assert Scheduler(executor, queue, keep).run() == WorkSummary(3, [], False)
-            assert results == {1: 1, 2: 4, 3: 9}
-            assert sorted(ray.get(executor._actor.call.remote("copy"))) == [1, 2, 3]
-            assert not held  # the actor has its own
-        """,
-    )
+def test_an_analysis_on_a_cluster_has_the_bits_of_one_thread(printed):
+    assert "analysis is identical: True" in printed
 
 
+def test_workers_reach_the_object_that_is_held_beside_the_driver_and_send_results_back(printed):
+    assert "work is done: True [(1, 1), (2, 4), (3, 9)]" in printed
+    assert "beside the driver: [1, 2, 3] and here: []" in printed, "the actor has its own"
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "is the address of a Ray client",
+        "ray='127.0.0.1:1' does not answer",
+        "no node of the cluster has 1 CPUs and 64 GPUs",
+        "cpus=-1 is not valid",
+        "cpus=0 and gpus=0 leave nothing to compute with",
+        "workers and ray are both given",
+    ],
+)
+def test_what_the_cluster_cannot_do_is_one_sentence(printed, sentence):
+    assert sentence in printed
+
+
+@pytest.mark.usefixtures("one_cluster")
 def test_a_node_that_dies_loses_nothing(tmp_path, undisturbed):
     out = run(
         tmp_path,
@@ -166,6 +204,7 @@ def test_a_node_that_dies_loses_nothing(tmp_path, undisturbed):
     assert results(tmp_path) == undisturbed
 
 
+@pytest.mark.usefixtures("one_cluster")
 def test_a_command_on_a_local_cluster_that_is_killed_is_resumed_by_the_same_command(tmp_path, undisturbed):
     process = start(tmp_path, "--ray", "local")
     wait_until(lambda: stored(tmp_path) >= 4)
@@ -176,34 +215,6 @@ def test_a_command_on_a_local_cluster_that_is_killed_is_resumed_by_the_same_comm
     assert 4 <= int(found[1]) < 24
     assert results(tmp_path) == undisturbed
     assert set((tmp_path / "out").glob(".sweep-*")) <= left
-
-
-def test_what_the_cluster_cannot_do_is_one_sentence(tmp_path):
-    out = run(
-        tmp_path,
-        """
-        def sentence(act):
-            try:
-                act()
-            except ValueError as error:
-                print(error)
-        sentence(lambda: run_missing(experiments, store, Compute(ray="ray://here:10001")))
-        sentence(lambda: run_missing(experiments, store, Compute(ray="127.0.0.1:1")))
-        sentence(lambda: run_missing(experiments, store, Compute(ray="local", resources=Resources(gpus=64))))
-        sentence(lambda: Resources(cpus=-1))
-        sentence(lambda: Resources(cpus=0))
-        sentence(lambda: Compute(ray="", workers=2))
-        """,
-    )
-    for text in (
-        "is the address of a Ray client",
-        "ray='127.0.0.1:1' does not answer",
-        "no node of the cluster has 1 CPUs and 64 GPUs",
-        "cpus=-1 is not valid",
-        "cpus=0 and gpus=0 leave nothing to compute with",
-        "workers and ray are both given",
-    ):
-        assert text in out, out
 
 
 @pytest.fixture

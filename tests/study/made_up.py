@@ -211,12 +211,12 @@ def made_up(experiment: Experiment, measured: Mapping[str, Mapping[Any, Any]]) -
         known["bulk_edge"] = {**dict.fromkeys(largest_of, edge), **known.get("bulk_edge", {})}
         gaps = {step: value / edge for step, value in largest_of.items()}
         known["spectral_gap"] = {**gaps, **known.get("spectral_gap", {})}
-    variables = {name: empty.variables[name].copy(deep=True) for name in known.keys() & set(empty.data_vars)}
-    for name, variable in variables.items():
-        places = pairs if "pair" in variable.dims else steps
+    run = empty.copy()
+    for name in known.keys() & set(empty.data_vars):
+        places = pairs if "pair" in empty[name].dims else steps
+        run.variables[name].values = values = empty.variables[name].values.copy()
         for place, value in known[name].items():
-            variable.values[places.index(place)] = value(experiment) if callable(value) else value
-    run = empty.assign(variables)
+            values[places.index(place)] = value(experiment) if callable(value) else value
     if "stability" in measured:
         run.attrs["stability"] = json.dumps([measured["stability"].get(step, math.nan) for step in steps])
     run.attrs |= {"experiment": experiment.canonical_json, "key": experiment.key}

@@ -157,7 +157,7 @@ def test_ctrl_c_once_finishes_the_current_runs_and_twice_stops_now(tmp_path, und
     code, output = finish(process, timeout=20)
     assert code == 130, output
     assert "Traceback" not in output
-    whole(tmp_path, *options)
+    whole(tmp_path)
     assert results(tmp_path) == undisturbed
 
 
@@ -170,7 +170,7 @@ def test_ctrl_c_leaves_a_long_run_where_it_is(tmp_path, long_undisturbed, option
     assert code == 130, output
     assert stored(tmp_path) == 0
     assert list((tmp_path / "out" / "checkpoints").glob("*.ckpt"))
-    whole(tmp_path, *options, grid=LONG)
+    whole(tmp_path, grid=LONG)
     assert results(tmp_path, LONG) == long_undisturbed
 
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
@@ -183,7 +184,7 @@ class Description(BaseModel):
         )
         return f"<b>{escape(str(getattr(self, 'title', type(self).__name__)))}</b><table>{rows}</table>"
 
-    @property
+    @cached_property
     def canonical_json(self) -> str:
         """Every field in one fixed spelling; equal for equal descriptions.
 
@@ -195,7 +196,7 @@ class Description(BaseModel):
             {name: value for name, value in fields.items() if name not in later}, sort_keys=True, separators=(",", ":")
         )
 
-    @property
+    @cached_property
     def key(self) -> str:
         """16 hexadecimal digits that name the run: a hash of its canonical JSON."""
         return key_of_json(self.canonical_json)

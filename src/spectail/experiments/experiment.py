@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError, field_validator, model_validator
@@ -230,11 +231,12 @@ class Experiment(ExperimentFields):
 
         return {**options_by_default(self.optimizer), **self.optimizer_options}
 
-    @property
+    @cached_property
     def canonical_json(self) -> str:
         """As of any description, of its kind's fields; from the second numerics on with the optimizer's options."""
         if self.numerics > 1 and self.optimizer_options != self.effective_options:
-            object_fields = {**dict(self), "optimizer_options": self.effective_options}
+            values = {name: getattr(self, name) for name in type(self).model_fields}
+            object_fields = {**values, "optimizer_options": self.effective_options}
             return type(self).model_construct(**object_fields).canonical_json
         values = self.model_dump(mode="json")
         fields = {name: values[name] for name in self.field_names}

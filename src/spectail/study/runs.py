@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -141,7 +142,7 @@ class Runs:
             known = {} if values is None else dict(zip(run.step.values.tolist(), values.tolist(), strict=True))
             return [known.get(step, math.nan) for step in steps]
 
-        return np.array([of_run(self[experiment.replace(seed=seed)]) for seed in self.seeds])
+        return np.array([of_run(self[of_seed(experiment, seed)]) for seed in self.seeds])
 
     def top(self, experiments: Sequence[Experiment], step: int) -> Values:
         """λ₁ at one step of several experiments, for every seed: (seeds × experiments)."""
@@ -168,7 +169,7 @@ class Runs:
         self, number: Callable[[Values], float], experiment: Experiment, pair: tuple[int, int], side: Side
     ) -> Values:
         """A number of an overlap matrix, for every seed: (seeds); NaN if a run diverged before."""
-        blocks = (self.overlaps(experiment.replace(seed=seed), pair, side) for seed in self.seeds)
+        blocks = (self.overlaps(of_seed(experiment, seed), pair, side) for seed in self.seeds)
         return np.array([number(block) if block.size else np.nan for block in blocks])
 
     def largest_overlap(self, experiment: Experiment, pair: tuple[int, int], side: Side) -> Values:
@@ -182,13 +183,13 @@ class Runs:
 
     def phases(self, experiment: Experiment, step: int) -> list[str]:
         """The phase at a step, for every seed; "diverged" where a run did before."""
-        return [phase_at(self[experiment.replace(seed=seed)], self.scale.step(step)) for seed in self.seeds]
+        return [phase_at(self[of_seed(experiment, seed)], self.scale.step(step)) for seed in self.seeds]
 
     def measure(self, of: Callable[[xr.Dataset], float], experiments: Sequence[Experiment], step: int) -> Values:
         """A number of each run that reached the step, for every seed: (seeds × experiments)."""
         rows = []
         for seed in self.seeds:
-            runs = [self[e.replace(seed=seed)] for e in experiments]
+            runs = [self[of_seed(e, seed)] for e in experiments]
             rows.append([of(run) if self.scale.step(step) in run.step.values else np.nan for run in runs])
         return np.array(rows, dtype=np.float64)
 
@@ -199,6 +200,12 @@ class Runs:
     def law(self, experiment: Experiment) -> MarchenkoPastur:
         """The Marchenko–Pastur law of the experiment's initial weights."""
         return untrained_law(self.scale(experiment))
+
+
+@lru_cache(maxsize=4096)
+def of_seed(experiment: Experiment, seed: int) -> Experiment:
+    """One repeat of an experiment."""
+    return experiment.replace(seed=seed)
 
 
 def as_trained(
