@@ -9,7 +9,7 @@ from spectail.spectra.density import count_modes
 from spectail.spectra.eigen import eigenvalues
 from spectail.spectra.nulls import Z_UNLIKELY, simulate_nulls
 from spectail.spectra.phases import Phase, classify, judge
-from spectail.spectra.spikes import broader_than
+from spectail.spectra.spikes import broader_than, critical_strength
 from spectail.spectra.tails import hill
 
 ROWS, COLS = 450, 300
@@ -207,3 +207,14 @@ def test_bounded_entries_make_no_matrix_narrower_than_untrained_ones():
             spectra = torch.linalg.svdvals(torch.rand(slices, rows, cols, generator=stream) - 0.5).double().square()
             values = (spectra / spectra.mean(1, keepdim=True)).flatten()
             assert "narrower" not in judge(values, values, rows, cols, slices=slices, nulls=nulls).note
+
+
+@pytest.mark.parametrize(("count", "thresholds"), [(1, 20.0), (2, 5.0)])
+def test_strong_spikes_of_a_matrix_with_few_columns_are_not_taken_for_unequal_norms(count, thresholds):
+    """They make norms unequal, and scaling these away would spread each spike over the whole bulk."""
+    strength = thresholds * critical_strength(2000, 30)
+    for seed in range(3):
+        left = torch.linalg.qr(gaussian(seed, 2000, count)).Q
+        right = torch.linalg.qr(gaussian(seed + 10, 30, count)).Q
+        evidence = classify(gaussian(seed + 20, 2000, 30) + strength * left @ right.T)
+        assert (evidence.phase, evidence.n_spikes, evidence.cause) == (Phase.BULK_SPIKE, count, "spikes")

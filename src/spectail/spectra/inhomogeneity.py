@@ -56,6 +56,9 @@ _NOTHING_LEFT = 1e-6  # of a matrix of mean square one, below its spikes: it is 
 
 _POWER = 3  # of the iteration that finds spikes: those near the edge are missed by less, and matter little
 
+# In small slices only spikes so many times the edge, in singular values, are told from unequal norms; in smaller, none.
+_FAR_OUT, _LEAST_TOLD = 1.2, 10
+
 _DEAD = 0.01  # of the root mean square norm: rows below it are left over from what died
 
 _HUGE = 2.0**40  # weights above it, or all below its inverse, are scaled before they are squared
@@ -296,10 +299,10 @@ def _spikes(scaled: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
     """
     height, width = scaled.shape[1:]
     smaller = min(height, width)
-    if smaller < SMALL_SLICES:
+    if smaller < _LEAST_TOLD:
         return None
     law = MarchenkoPastur(height, width)
-    edge = math.sqrt(visible_edge(law))
+    edge = math.sqrt(visible_edge(law)) * (_FAR_OUT if smaller < SMALL_SLICES else 1.0)
     generator = torch.Generator(scaled.device).manual_seed(0)
     directions = 8
     while True:
