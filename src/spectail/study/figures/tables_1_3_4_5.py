@@ -10,19 +10,10 @@ from itertools import pairwise, product
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from spectail.experiments.experiment import Experiment
 from spectail.plots.colours import OPTIMIZER_LOOKS
-from spectail.plots.look import (
-    figure_title,
-    is_narrow,
-    label_outer_panels,
-    new_figure,
-    shared_legend,
-    small_print,
-    title_above,
-)
+from spectail.plots.look import figure_title, label_outer_panels, new_figure, shared_legend, title_above
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
 from spectail.study.criteria import (
@@ -42,21 +33,13 @@ from spectail.study.verdicts import all_of, clear, in_every_repeat, mean_std, me
 
 
 def draw(label: str, experiments: Sequence[Experiment], steps: Sequence[int], runs: Runs) -> Figure:
-    """Spectra of several experiments, one column each, at several steps, one row each; in a column the other way."""
-    figure, axes = new_figure(len(steps), len(experiments), 1.45 * len(steps) + 0.5, abreast=len(steps))
-    shown = list(product(steps, experiments))
-    if is_narrow(axes[0]):
-        shown.sort(key=lambda one: experiments.index(one[1]))
-    for index, (step, experiment) in enumerate(shown):
+    """Spectra of several experiments, one column each, at several steps, one row each."""
+    columns = len(experiments)
+    figure, axes = new_figure(len(steps), columns, 1.45 * len(steps) + 0.5)
+    for index, (step, experiment) in enumerate(product(steps, experiments)):
         ax = esd_panel(axes[index], index, runs, experiment, step, "log10")
         lr = runs.scale(experiment).lr
-        names = rf"$\eta$ = {lr:.4g}", f"$t$ = {runs.scale.step(step):,}"
-        if is_narrow(ax):
-            ax.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-            ax.set_title("", loc="left")
-            ax.set_title("\n".join(names), loc="right", fontsize=small_print())
-        else:
-            title_above(ax, ", ".join(names))
+        title_above(ax, rf"$\eta$ = {lr:.4g}, $t$ = {runs.scale.step(step):,}")
         ax.set_ylabel("density")
     label_outer_panels(axes)
     shared_legend(figure, axes)
