@@ -10,7 +10,7 @@ from spectail.analysis.null_bands import null_band
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.run import simulate
 from spectail.plots.bands import draw_band, draw_untrained_hill
-from spectail.plots.evolution_plot import step_edges
+from spectail.plots.evolution_plot import draw_evolution_and_phases, step_edges
 from spectail.plots.look import new_figure
 from spectail.plots.overlaps_plot import draw_overlaps
 from spectail.plots.picture_files import save_figure
@@ -219,3 +219,15 @@ def test_a_picture_of_its_own_has_the_look_of_a_page_in_all_its_parts_and_shows_
     assert ax._repr_png_().startswith(b"\x89PNG")
     others = Figure().subplots()
     assert plots.evolution(run, ax=others) is others
+
+
+def test_a_phase_that_is_too_short_for_its_name_stands_in_the_legend():
+    run = simulate(Experiment(n=60, n_test=9, n_test_large=9, d=30, h=40, steps=40, record=range(41)))
+    words = ["random-like"] * 20 + ["bulk-decay"] + ["heavy-tailed"] * 20
+    _, (strip, density) = new_figure(2, 1, 4.0)
+    draw_evolution_and_phases(strip, density, run.assign(phase=("step", words)), None)
+    named = {text.get_text() for text in strip.texts}
+    entries = {text.get_text() for text in density.get_legend().get_texts()}
+    assert named == {"random-like", "heavy-tailed"}
+    assert "bulk-decay" in entries
+    assert not named & entries

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import itertools
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,7 @@ def draw_phases(ax: Axes, run: xr.Dataset) -> Axes:
     """
     edges, phases = step_edges(run.step.values), [str(p) for p in run.phase.values]
     starts = [0, *(i for i in range(1, len(phases)) if phases[i] != phases[i - 1]), len(phases)]
-    regions = [(edges[start], edges[stop], phases[start]) for start, stop in pairwise(starts)]
+    regions = [(edges[start], edges[stop], phases[start]) for start, stop in itertools.pairwise(starts)]
     figure = ax.get_figure(root=True)
     assert figure is not None
     points = 0.7 * 72 * figure.get_figwidth() / (edges[-1] - edges[0])  # an axis has that part of the figure or more
@@ -154,6 +154,10 @@ def draw_evolution_and_phases(strip: Axes, density: Axes, run: xr.Dataset, law: 
     narrow = is_narrow(density)
     image = draw_evolution(density, run, law, legend=not narrow)
     draw_phases(strip, run)
+    if not narrow:  # phases without room for their names stand in the legend, too
+        panels = (strip.get_legend_handles_labels(), density.get_legend_handles_labels())
+        handles, labels = (list(itertools.chain(*entries)) for entries in zip(*panels, strict=True))
+        density.legend(handles, labels, loc="upper left", ncols=2)
     density.tick_params(labelbottom=False)
     density.set_xlabel("")
     density.figure.colorbar(image, ax=density, label=r"density of $\log_{10}\,\lambda$", pad=0.01)
