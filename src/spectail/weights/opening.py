@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -152,18 +152,30 @@ def call_factory(name: str) -> nn.Module | Mapping[Any, Any]:
     """
     if not PATTERN.fullmatch(name):
         raise SourceError(f"{name!r} is neither a file nor package.module:factory")
-    what = name.partition(":")[2]
-    with _current_folder():
-        factory = object_by_name(name)
-        if not callable(factory):
-            raise SourceError(f"{name}: {what} is a {type(factory).__name__}, not a function that makes a model")
-        try:
-            result = factory()
-        except (Exception, SystemExit) as error:  # whatever a user's own function raises
-            raise SourceError(f"{name}: {what}() failed: {kind_and_first_line(error)}") from error
+    what, factory = name.partition(":")[2], object_by_name(name)
+    if not callable(factory):
+        raise SourceError(f"{name}: {what} is a {type(factory).__name__}, not a function that makes a model")
+    result = call_by_name(name, factory)
     if not isinstance(result, nn.Module | Mapping):
         raise SourceError(f"{name}: {what}() returned a {type(result).__name__}; expected a module or a state dict")
     return result
+
+
+def call_by_name(name: str, function: Callable[[], Any]) -> Any:
+    """What a user's own function gives, which may import modules of the current folder.
+
+    Args:
+        name: of the function, as for `object_by_name`.
+        function: what has that name.
+
+    Raises:
+        SourceError: it fails.
+    """
+    try:
+        with _current_folder():
+            return function()
+    except (Exception, SystemExit) as error:  # whatever a user's own function raises
+        raise SourceError(f"{name}: {name.partition(':')[2]}() failed: {kind_and_first_line(error)}") from error
 
 
 def object_by_name(name: str) -> Any:

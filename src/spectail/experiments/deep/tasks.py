@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spectail.analysis.undisturbed import undisturbed
-from spectail.errors import SourceError, kind_and_first_line
+from spectail.errors import SourceError
 from spectail.experiments.deep.images import load_images
 from spectail.experiments.deep.samples import Samples, chosen_samples, digest_of
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.fields import modulus_of
 from spectail.experiments.two_layer.problem import teacher_points
-from spectail.weights.opening import object_by_name
+from spectail.weights.opening import call_by_name, object_by_name
 
 _MOST_LABELS = 100_000
 
@@ -117,10 +117,7 @@ def _answer(name: str, function: Any) -> tuple[Tensor, Tensor]:
     """What it gives, as tensors of numbers on the CPU."""
     if not callable(function):
         raise SourceError(f"{name} is a {type(function).__name__}; expected a function that gives inputs and targets")
-    try:
-        answer = function()
-    except (Exception, SystemExit) as error:  # whatever a user's own function raises
-        raise SourceError(f"{name} failed: {kind_and_first_line(error)}") from error
+    answer = call_by_name(name, function)
     if not isinstance(answer, tuple | list) or len(answer) != 2:
         raise SourceError(f"{name} gave a {type(answer).__name__}; expected inputs and targets, two tensors or arrays")
     return _tensor(name, "inputs", answer[0]), _tensor(name, "targets", answer[1])
