@@ -17,7 +17,14 @@ from pydantic import ValidationError, field_validator, model_validator
 from spectail.errors import SettingError, unknown_name
 from spectail.experiments.activations import ACTIVATIONS
 from spectail.experiments.description import check_extent
-from spectail.experiments.fields import OF_TEACHER, ExperimentFields, image_count, modulus_of, said_of_others
+from spectail.experiments.fields import (
+    OF_TEACHER,
+    ExperimentFields,
+    image_count,
+    is_made,
+    modulus_of,
+    said_of_others,
+)
 from spectail.experiments.mup import mup_factors
 from spectail.experiments.protocols import CONVENTIONS, DEFAULT, PROTOCOLS
 
@@ -219,8 +226,7 @@ class Experiment(ExperimentFields):
     @property
     def samples_word(self) -> str:
         """What its samples are called: images, unless a function makes them."""
-        made = self.dataset is None or ":" in self.dataset or modulus_of(self.dataset) is not None
-        return "samples" if made else "images"
+        return "samples" if self.dataset is None or is_made(self.dataset) else "images"
 
     @property
     def effective_options(self) -> dict[str, Any]:

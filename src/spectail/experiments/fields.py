@@ -85,7 +85,7 @@ def image_count(value: Any) -> Any:
     return int(value)
 
 
-def _is_made(dataset: object) -> bool:
+def is_made(dataset: object) -> bool:
     """Whether samples are made by a function, none of which is left out unless that is said."""
     return isinstance(dataset, str) and (":" in dataset or dataset.startswith(_SUMS))
 
@@ -110,7 +110,7 @@ class ExperimentFields(Description):
     @staticmethod
     def usual_of_network(dataset: object) -> Mapping[str, Any]:
         """The values of fields of a network where nothing is said of them."""
-        images = {} if dataset is None else {"images": "all" if _is_made(dataset) else 512}
+        images = {} if dataset is None else {"images": "all" if is_made(dataset) else 512}
         return {
             **images,
             "micro_batch": 128,
