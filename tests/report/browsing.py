@@ -107,6 +107,29 @@ def assert_a_phone_needs_no_sideways_scrolling(driver):
         driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def assert_paper_shows_all_of_it(driver):
+    """Charts are drawn anew as wide as on paper and come back after it; no table is wider than A4 within margins."""
+    widths = "Array.from(document.querySelectorAll('.chart > svg'), chart => chart.width.baseVal.value)"
+    halves = "Array.from(document.querySelectorAll('.chart > svg'), chart => Boolean(chart.closest('.halves')))"
+    driver.execute_script(f"addEventListener('beforeprint', () => {{ window.onPaper = {widths}; }})")
+    before, in_half = driver.execute_script(f"return [{widths}, {halves}]")
+    driver.execute_cdp_cmd("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})
+    on_paper = driver.execute_script("return window.onPaper")
+    assert len(on_paper) == len(before) > 0
+    for width, half in zip(on_paper, in_half, strict=True):
+        assert width <= (352 if half else 704)  # 44rem; A4 has 718 between its margins
+    assert driver.execute_script(f"return {widths}") == before
+    page = {"width": 718, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", page)
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    try:
+        tables = driver.execute_script("return Array.from(document.querySelectorAll('table'), t => t.scrollWidth)")
+        assert 0 < max(tables) <= 718
+    finally:
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def assert_text_is_readable(driver, scheme):
     """All visible text, in plots too, stands out from what is behind it by 4.5 to 1, as WCAG 2.1 AA asks.
 

@@ -10,6 +10,7 @@ from report.browsing import (
     assert_a_phone_needs_no_sideways_scrolling,
     assert_everybody_can_use_it,
     assert_no_error_and_no_request,
+    assert_paper_shows_all_of_it,
     assert_text_is_readable,
     opened,
     set_value,
@@ -191,6 +192,10 @@ def test_everybody_can_use_it(browser):
 
 def test_a_phone_shows_it_without_scrolling_sideways(browser):
     assert_a_phone_needs_no_sideways_scrolling(browser)
+
+
+def test_paper_shows_all_of_it(browser):
+    assert_paper_shows_all_of_it(browser)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -66,7 +66,9 @@ class SideBySide:
             for label in others:
                 row[f"distance: {label}"] = self._distance(name, first, label)
             rows.append(row)
-        return pd.DataFrame(rows)
+        frame = pd.DataFrame(rows)
+        sizes = [name for name in frame if name.startswith(("rows: ", "cols: ")) and frame[name].isna().any()]
+        return frame.astype(dict.fromkeys(sizes, "Int64"))  # beside what is missing, pandas makes them 60.0
 
     def _distance(self, name: str, one: str, other: str) -> float:
         first, second = (self.analyses[label].spectra.get(name) for label in (one, other))

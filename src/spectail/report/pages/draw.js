@@ -261,6 +261,12 @@ function watchChart(element) {
   new ResizeObserver(() => element.clientWidth !== element.drawnWidth && drawChart(element)).observe(element);
 }
 
+// on paper charts have the letters that they have on a screen: they are drawn anew, as wide as there, before it is laid out
+for (const [event, printing] of [["beforeprint", true], ["afterprint", false]]) addEventListener(event, () => {
+  document.body.classList.toggle("printing", printing);
+  for (const element of document.querySelectorAll(".chart")) if (element.spec) drawChart(element);
+});
+
 // --- pictures of cells
 
 const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
