@@ -2,17 +2,16 @@
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 import torch
 
 import spectail
-from house.test_rooms import FILES, GRAPH, ROOMS, ROOT, room
+from house.sources import HOME, ROOT, graph, tree
+from house.test_rooms import ROOMS, room
 from spectail.experiments.activations import ACTIVATIONS, Activation
 from spectail.experiments.optimizers import OPTIMIZERS
 
-HOME = Path(__file__).parents[2]
 PAGE = (HOME / "docs" / "architecture.md").read_text()
 FILE = re.compile(r"`([\w/]*(?:\w+\.(?:pyi?|html|toml|json|md)|/))(?::([\w.]+))?`")
 NAMED = sorted({*FILE.findall(PAGE), *FILE.findall((HOME / "CONTRIBUTING.md").read_text())})
@@ -22,14 +21,14 @@ PLACES = [ROOT, HOME, HOME / "tests" / "house", HOME / "tests" / "data" / "first
 def table():
     """The rooms, as the page has to show them: what each promises is the first line of its `__init__`."""
     for name, imports in ROOMS.items():
-        promise = ast.get_docstring(FILES[f"{name}/__init__.py"]).splitlines()[0]
+        promise = ast.get_docstring(tree(ROOT / name / "__init__.py")).splitlines()[0]
         yield f"| `{name}/` | {promise} | {imports or '–'} |"
 
 
 def diagram():
     """Which room imports which: ● does, ○ may."""
     edges = {
-        (room(file), room(other)) for file, others in GRAPH.items() for other in others if room(file) != room(other)
+        (room(file), room(other)) for file, others in graph().items() for other in others if room(file) != room(other)
     }
     width = max(map(len, ROOMS))
     yield " " * (width + 3) + "".join(f"{number:3d}" for number in range(1, len(ROOMS)))
@@ -65,7 +64,7 @@ def test_the_diagram_of_the_rooms_is_that_of_the_imports():
 def test_a_file_and_a_name_of_the_page_are_there(file, name):
     path = next((place / file for place in PLACES if (place / file).exists()), None)
     assert path, f"there is no {file}"
-    assert not name or name in set(definitions(ast.parse(path.read_text()).body))
+    assert not name or name in set(definitions(tree(path).body))
 
 
 TINY = {"n": 40, "n_test": 9, "n_test_large": 9, "d": 20, "h": 30, "steps": 2}

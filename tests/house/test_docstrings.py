@@ -3,13 +3,11 @@
 import ast
 import re
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
-import spectail
+from house.sources import ROOT, tree
 
-ROOT = Path(spectail.__file__).parent
 STUBS = [ROOT / "__init__.pyi", ROOT / "spectra" / "__init__.pyi", ROOT / "plots" / "__init__.pyi"]
 DEPRECATED = {"open_monitor", "open_run", "open_results", "pl_alpha_hill"}  # they name what is to be called instead
 
@@ -18,11 +16,11 @@ def handed_on():
     """Name → syntax tree of every function and class that a stub hands on from a file, but the deprecated ones."""
     definitions = {}
     for stub in STUBS:
-        for node in ast.parse(stub.read_text()).body:
+        for node in tree(stub).body:
             if isinstance(node, ast.ImportFrom) and node.module:
                 path = stub.parent.joinpath(*node.module.split(".")).with_suffix(".py")
                 for alias in node.names:
-                    for definition in ast.parse(path.read_text()).body:
+                    for definition in tree(path).body:
                         if getattr(definition, "name", "") == alias.name:
                             definitions[alias.name] = definition
     return {name: definitions[name] for name in sorted(set(definitions) - DEPRECATED)}
@@ -78,9 +76,9 @@ def test_a_public_name_has_arguments_answers_errors_and_an_example(name):
 
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_file_says_what_belongs_in_it(path):
-    assert ast.get_docstring(ast.parse(path.read_text()))
+    assert ast.get_docstring(tree(path))
 
 
 @pytest.mark.parametrize("room", sorted({path.parent.name for path in ROOT.glob("*/__init__.py")}))
 def test_a_room_says_what_does_not_belong_in_it(room):
-    assert "Not here:" in ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text()))
+    assert "Not here:" in ast.get_docstring(tree(ROOT / room / "__init__.py"))

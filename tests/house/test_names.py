@@ -2,13 +2,11 @@
 
 import ast
 from collections import defaultdict
-from pathlib import Path
 
 import pytest
 
-import spectail
+from house.sources import ROOT, tree
 
-ROOT = Path(spectail.__file__).parent
 OF_EACH_FILE = {"FORMAT"}  # what each file format says of itself
 
 
@@ -32,7 +30,7 @@ def places():
     files = defaultdict(set)
     for path in ROOT.rglob("*.py"):
         if path.parent.name != "figures":
-            for statement in ast.parse(path.read_text()).body:
+            for statement in tree(path).body:
                 for name in names(statement):
                     files[name].add(path.relative_to(ROOT).as_posix())
     return {name: where for name, where in files.items() if not name.startswith("_")}
@@ -46,7 +44,7 @@ def test_no_name_without_an_underscore_is_defined_in_two_files():
 
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("__init__.py")), ids=lambda path: path.parent.name)
 def test_a_package_that_holds_more_than_its_promise_says_what_of_it_is_public(path):
-    body = ast.parse(path.read_text()).body
+    body = tree(path).body
     said = {name for statement in body for name in names(statement)} | {
         node.id for statement in body for node in ast.walk(statement) if isinstance(node, ast.Name)
     }

@@ -4,14 +4,12 @@ import ast
 import importlib
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 
 import spectail
+from house.sources import HOME, ROOT, tree
 
-HOME = Path(__file__).parents[2]
-ROOT = Path(spectail.__file__).parent
 PAGES = ROOT / "report" / "pages"
 SOURCES = sorted(
     path for folder in ("src", "tests", "benchmarks", "examples") for path in (HOME / folder).rglob("*.py")
@@ -41,7 +39,7 @@ def texts():
     for path in SOURCES:
         where = path.relative_to(HOME).as_posix()
         if where not in FIRST_EDITION:
-            yield from ((where, text) for text in strings(ast.parse(path.read_text())))
+            yield from ((where, text) for text in strings(tree(path)))
     yield from (("pyproject.toml", text) for text in strings(PROJECT))
 
 
@@ -82,7 +80,7 @@ def test_the_version_is_that_of_the_project_file():
 def test_every_room_whose_types_the_tests_check_is_there():
     (rooms,) = (
         ast.literal_eval(node.value)
-        for node in ast.parse((HOME / "tests/conftest.py").read_text()).body
+        for node in tree(HOME / "tests/conftest.py").body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "CHECKED"
     )
     assert [room for room in rooms if not (ROOT / room).is_dir()] == []
@@ -94,7 +92,7 @@ def test_every_file_that_is_read_as_a_resource_is_there():
     code = [path for path in SOURCES if ROOT in path.parents and "importlib.resources" in path.read_text()]
     assert code, "resources are read"
     for path in code:
-        named = {text for text in strings(ast.parse(path.read_text())) if names.fullmatch(text)}
+        named = {text for text in strings(tree(path)) if names.fullmatch(text)}
         assert {name for name in named if not (path.parent / name).is_file()} == set()
     for template in PAGES.glob("*.html"):
         included = re.findall(r"{%-? *(?:extends|include|import) *\"([^\"]+)\"", template.read_text())

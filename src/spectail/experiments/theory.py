@@ -120,19 +120,22 @@ def predict_one_step(experiment: Experiment) -> OneStepPrediction:
     >>> prediction.has_spike, round(prediction.alignment, 2)
     (True, 0.49)
     """
+    e = _first_update(experiment)
+    return _PREDICTORS[e.optimizer](e, e.lr)
+
+
+def _first_update(experiment: Experiment) -> Experiment:
+    """What counts of an experiment in its first update: the rate of the first layer, as many points as a batch has."""
     if not has_prediction(experiment):
         raise SettingError(
             "networks, deeper students, several directions and inputs with a covariance have no prediction"
         )
     e = experiment
-    mup = e.initialization == "mup"
-    batch, scale = e.batch or e.n, "mean_field" if mup else e.initialization
-    e = e.replace(lr=e.rates[0], lr_factors=(), n=batch, batch=None, initialization=scale, train_layers="first")
-    if experiment.optimizer == "gd":
-        return _predict_gd(e)
-    if experiment.optimizer in ("adam", "sign"):
-        return _predict_sign(e)
-    raise SettingError(f"optimizer={experiment.optimizer!r} has no prediction; gd, adam and sign have one")
+    if e.optimizer not in _PREDICTORS:
+        raise SettingError(f"optimizer={e.optimizer!r} has no prediction; gd, adam and sign have one")
+    scale = "mean_field" if e.initialization == "mup" else e.initialization
+    batch = e.batch or e.n
+    return e.replace(lr=e.rates[0], lr_factors=(), n=batch, batch=None, initialization=scale, train_layers="first")
 
 
 def has_prediction(experiment: Experiment) -> bool:
@@ -230,19 +233,21 @@ def critical_lr(experiment: Experiment) -> float:
     >>> round(critical_lr(Experiment(optimizer="gd", protocol="published")))
     1260
     """
+    of_one = _first_update(experiment.replace(lr=1.0))
+    predict = _PREDICTORS[of_one.optimizer]
     low, high = 1e-12, 1e12
-    if not predict_one_step(experiment.replace(lr=high, record="log")).has_spike:
+    if not predict(of_one, high * of_one.lr).has_spike:
         return math.inf
     while high / low > 1 + 1e-9:
         middle = math.sqrt(low * high)
-        if predict_one_step(experiment.replace(lr=middle)).has_spike:
+        if predict(of_one, middle * of_one.lr).has_spike:
             high = middle
         else:
             low = middle
     return high
 
 
-def _predict_gd(e: Experiment) -> OneStepPrediction:
+def _predict_gd(e: Experiment, rate: float) -> OneStepPrediction:
     """‖u‖² and u·β* of u = w − κ XᵀX/n w + step·[Xᵀy/n − Xᵀf₀⊥/n], with p = a/‖a‖, w = W₀ᵀp.
 
     f₀'s linear part is μ₁ wᵀx/√d, which makes the step shrink W₀ along p by κ; the rest of f₀ acts as
@@ -250,7 +255,7 @@ def _predict_gd(e: Experiment) -> OneStepPrediction:
     """
     mu1, rest, n, d, h = *_student_parts(e), e.n, e.d, e.h
     alpha1, second = _teacher_parts(e)
-    lr = 2 * e.loss_factor * e.lr
+    lr = 2 * e.loss_factor * rate
     if e.initialization == "ntk":
         kappa, step = lr * mu1**2 / d, (lr * mu1) ** 2 / d
     else:
@@ -262,7 +267,7 @@ def _predict_gd(e: Experiment) -> OneStepPrediction:
     return _spike(e, theta2, step * alpha1**2 / u2, 1.0, right, variance=1.0)
 
 
-def _predict_sign(e: Experiment) -> OneStepPrediction:
+def _predict_sign(e: Experiment, rate: float) -> OneStepPrediction:
     """sign(G₀) is rank one along sign(a), up to entrywise noise that widens the bulk (arcsine law)."""
     moments = gaussian_moments(e.activation)
     mu1, n, d, h = moments.linear, e.n, e.d, e.h
@@ -274,7 +279,7 @@ def _predict_sign(e: Experiment) -> OneStepPrediction:
     noise = residual2 * moments.slope_variance / n
     signal_share = mu1**2 * tau2 / (mu1**2 * tau2 + noise) if mu1 else 0.0
     ratio = math.sqrt(2 / math.pi * math.asin(signal_share))
-    size = e.lr * _first_step_size(e) * (1.0 if ntk else math.sqrt(d))
+    size = rate * _first_step_size(e) * (1.0 if ntk else math.sqrt(d))
     variance = 1 + size**2 * (1 - ratio**2)
     theta = size * ratio * math.sqrt(h * d)
     if ratio == 0.0:
@@ -290,6 +295,9 @@ def _predict_sign(e: Experiment) -> OneStepPrediction:
     angle = math.atan2(cross, top - d)  # of its eigenvector, from p
     right = (math.cos(angle) * (theta + half * omega) + math.sin(angle) * beside) ** 2 / top
     return _spike(e, max(0.0, top - d), toward**2 / u2, math.cos(angle) ** 2, right, variance, ratio)
+
+
+_PREDICTORS = {"gd": _predict_gd, "adam": _predict_sign, "sign": _predict_sign}
 
 
 def _spike(
