@@ -90,7 +90,7 @@ def test_a_worker_that_is_killed_is_replaced_whether_or_not_it_sees_the_folder(t
             def executor(self, start, held, preload):
                 return super().executor(start if self.shared else replace(start, mark=None), held, preload)
 
-        ray.init(address="local", num_cpus=2, log_to_driver=False, include_dashboard=False)
+        ray.init(address="local", num_cpus=1, log_to_driver=False, include_dashboard=False)
         def kill():
             for pid in children(os.getpid()):
                 if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::_do_chunk"):
