@@ -35,6 +35,7 @@ def letters_of(figure):
     """The texts that a figure draws, and their boxes."""
     figure.set_dpi(_DPI)
     figure.draw_without_rendering()  # as `savefig` does: titles make room for the powers of ten that this finds
+    figure.set_layout_engine("none")  # as well: it is laid out once
     with recorded_letters() as drawn:
         figure.draw_without_rendering()
     return drawn
