@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,14 +30,19 @@ class MeasuredStep:
         phases: of the step before, after which these were judged.
         stamp: of its checkpoint.
         source: its checkpoint, as it is opened.
-        lacks: whether a matrix could not be measured.
+        not_measured: its matrices that could not be measured.
     """
 
     rows: dict[str, Row]
     phases: Mapping[str, str]
     stamp: str
     source: str
-    lacks: bool = False
+    not_measured: Collection[str] = ()
+
+    @property
+    def matrices(self) -> list[str]:
+        """The names of the matrices that the model had, measured or not."""
+        return [name for name in (*self.rows, *self.not_measured) if not is_update(name)]
 
     def phases_after(self) -> dict[str, str]:
         """The phase of each matrix, after which it is judged at the next step, as a monitor does; of updates none."""
@@ -61,8 +66,8 @@ class MeasuredSteps:
         for one in measurements:
             spectra, where = one.spectra or {}, one.source
             rows = {row["name"]: (dict(row), spectra[row["name"]]) for row in one.rows if _is_measured(row)}
-            lacks = any(NOT_MEASURED in str(row["note"]) for row in one.rows)
-            step = MeasuredStep(rows, phases, where["source_stamp"], where["source"], lacks)
+            lacking = [row["name"] for row in one.rows if NOT_MEASURED in str(row["note"])]
+            step = MeasuredStep(rows, phases, where["source_stamp"], where["source"], lacking)
             self._steps[one.step], phases = step, step.phases_after()
 
     def __bool__(self) -> bool:
@@ -72,12 +77,11 @@ class MeasuredSteps:
         """What is known of a step."""
         return self._steps.get(step)
 
-    def keep(
-        self, step: int, rows: Mapping[str, Row], phases: Mapping[str, str], stamp: str, source: str, lacks: bool
-    ) -> None:
+    def keep(self, step: int, rows: Mapping[str, Row], phases: Mapping[str, str], stamp: str, source: str) -> None:
         """Keep what was measured of a step, in the place of what was known of it."""
         measured = {name: row for name, row in rows.items() if _is_measured(row[0])}
-        self._steps[step] = MeasuredStep(measured, phases, stamp, source, lacks)
+        lacking = [name for name, (row, _) in rows.items() if NOT_MEASURED in str(row["note"]) and not is_update(name)]
+        self._steps[step] = MeasuredStep(measured, phases, stamp, source, lacking)
 
     def number_before(self, step: int) -> int | None:
         """The last step before another."""
@@ -96,7 +100,7 @@ class MeasuredSteps:
     def is_up_to_date(self, step: int, stamp: str) -> bool:
         """Whether a step is measured as its checkpoint, of a stamp, is now; one that is not there is left as it is."""
         known = self._steps.get(step)
-        if known is None or known.lacks or (stamp and known.stamp != stamp):
+        if known is None or (stamp and known.stamp != stamp):
             return not stamp
         phases, before = self.phases_before(step), self.before(step)
         early = {} if before is None else before.rows

@@ -21,7 +21,7 @@ import xarray as xr
 from spectail.analysis.alerts import AlertThresholds, AlertWatch, with_alerts
 from spectail.analysis.changes import matrix_changes, names_in_recording
 from spectail.analysis.failures import NOT_MEASURED
-from spectail.analysis.measured_steps import MeasuredSteps, checkpoint_age, checkpoint_stamp, is_update
+from spectail.analysis.measured_steps import MeasuredSteps, checkpoint_age, checkpoint_stamp
 from spectail.analysis.pieces import (
     LastTime,
     OpenRequest,
@@ -68,6 +68,7 @@ class SeriesMeasuring:
         self._tell, self._remarks = progress, list[str]()
         self._stamps: dict[str, str] = {}  # of each source at the last look
         self._refused: dict[str, str] = {}  # of each source that could not be taken
+        self._lacking: dict[str, str] = {}  # of each source of which a matrix could not be measured
         journal.attributes |= {"begun_with": json.dumps(header)}
         journal.extra = list(request.measure)
         self._thresholds, self._alerts = alerts, AlertWatch(alerts)
@@ -110,7 +111,7 @@ class SeriesMeasuring:
         with progress if rest else nullcontext():
             for one in series.checkpoints:  # a phase that changed may be that which the next is judged after
                 if one in rest or (
-                    self._steps.get(one.step) and not self._steps.is_up_to_date(one.step, checkpoint_stamp(one.source))
+                    self._steps.get(one.step) and not self._is_measured(one, checkpoint_stamp(one.source))
                 ):
                     part = progress.part(len(rest), f"step {one.step}: ", passes=2 if self._between else 1)
                     self._take_one(one, waiting, part)
@@ -128,9 +129,15 @@ class SeriesMeasuring:
         if not stamp:  # a link to nothing, a pipe, or gone since it was found
             self.remark(f"{checkpoint.name} is left out: there is no file of it to read")
             return False
-        if self._refused.get(source) == stamp or self._steps.is_up_to_date(checkpoint.step, stamp):
+        if self._refused.get(source) == stamp or self._is_measured(checkpoint, stamp):
             return False
         return not waiting or before == stamp or checkpoint_age(source) > waiting
+
+    def _is_measured(self, checkpoint: Checkpoint, stamp: str) -> bool:
+        """Whether a step is as its checkpoint is; what could not be measured of it is tried once."""
+        known = self._steps.get(checkpoint.step)
+        is_tried = known is None or not known.not_measured or self._lacking.get(checkpoint.source) == stamp
+        return self._steps.is_up_to_date(checkpoint.step, stamp) and (is_tried or not stamp)
 
     def _take_one(self, checkpoint: Checkpoint, waiting: float, progress: PartProgress) -> None:
         """Measure a checkpoint; one that is being written is waited for, or left."""
@@ -169,6 +176,10 @@ class SeriesMeasuring:
             raise _NotReadError("it was written to while it was read")
         if len(noted) == len(names):
             raise _NotReadError(noted[0].partition(NOT_MEASURED)[2])
+        if noted:
+            self._lacking[checkpoint.source] = stamp
+            reason = noted[0].partition(NOT_MEASURED)[2]
+            self.remark(f"of {checkpoint.name} {len(noted)} of {len(names)} matrices were not measured: {reason}")
         events = self._changes(opened.weights.matrices, names, step)
         for matrix, name in zip(opened.weights.matrices, names, strict=True):
             self._label(constant_quantities(matrix, bool(self._request.nulls)), name)
@@ -184,7 +195,7 @@ class SeriesMeasuring:
         journal.finish(replace(measurement, events=(*events, *alerts)))
         if not is_last:  # what came later is judged after this
             journal.measurements = with_alerts(journal.measurements, self._thresholds)
-        self._steps.keep(step, rows, phases, stamp, checkpoint.source, lacks=bool(noted))
+        self._steps.keep(step, rows, phases, stamp, checkpoint.source)
 
     def _open(self, checkpoint: Checkpoint) -> OpenRequest:
         """The matrices of a checkpoint, unread."""
@@ -323,8 +334,7 @@ class SeriesMeasuring:
         before = self._steps.before(step)
         if before is None:
             return ()
-        there = [name for name in before.rows if not is_update(name)]
-        return matrix_changes(matrices, names, there, self._journal.matrices, step)
+        return matrix_changes(matrices, names, before.matrices, self._journal.matrices, step)
 
 
 _UPDATE = NAME_ENDINGS["updates"]

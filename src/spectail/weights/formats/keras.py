@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,6 +21,7 @@ from torch import Tensor
 from spectail.errors import SourceError, naming_the_extra
 from spectail.hdf5.reader import UnreadableError, data_sets, values_of
 from spectail.weights.channels_last import as_in_torch
+from spectail.weights.formats.checksum import Checksum
 from spectail.weights.formats.format import Format
 from spectail.weights.matrix import Skipped
 from spectail.weights.parameter import Parameter, Source, why_not_matrix, why_not_values
@@ -68,21 +69,28 @@ def _tensors(file: StoredFile, key: str | None) -> Source:
     with naming_the_extra(file.name):
         import h5py  # noqa: F401 (by the process that reads)
     archived = file.start(4) == b"PK\x03\x04"
-    inner, layers = _unzipped(file) if archived else (file, {})
+    inner, layers, check = _unzipped(file) if archived else (file, {}, _nothing_to_check)
     skipped: list[Skipped] = []
     parameters: dict[str, Parameter] = {}
     for place, shape, kind, refusal in _listed(inner, skipped):
         name = _name(place, layers)
         name = name if name not in parameters else ".".join(place)
-        parameters[name] = _parameter(inner, name, "/".join(place), shape, kind, refusal)
+        parameters[name] = _parameter(inner, name, "/".join(place), shape, kind, refusal, check)
     source = source_of_tree(parameters, file.name, file.title, key)
     return replace(
         source, parameters=[as_in_torch(one) for one in source.parameters], skipped=[*source.skipped, *skipped]
     )
 
 
-def _unzipped(file: StoredFile) -> tuple[StoredFile, dict[str, tuple[str, str]]]:
-    """The file of weights in an archive, as a file of its own, and its layers: by path, their names and classes."""
+def _nothing_to_check() -> None:
+    """A file of HDF5 has no checksum of its own."""
+
+
+def _unzipped(file: StoredFile) -> tuple[StoredFile, dict[str, tuple[str, str]], Callable[[], None]]:
+    """The file of weights in an archive, as a file of its own; its layers: by path, their names and classes; and what
+    raises where the file is not what was written.
+    """
+    check = _nothing_to_check
     try:
         with zipfile.ZipFile(file.stream()) as archive:
             entries = {entry.filename: entry for entry in archive.infolist()}
@@ -99,7 +107,7 @@ def _unzipped(file: StoredFile) -> tuple[StoredFile, dict[str, tuple[str, str]]]
             if entry.compress_type == zipfile.ZIP_STORED:
                 if header[:4] != b"PK\x03\x04" or start + entry.file_size > file.size:
                     raise SourceError(f"{file.name} is a damaged zip archive: it ends before its weights do")
-                inner = file.part(start, entry.file_size)
+                inner, check = file.part(start, entry.file_size), partial(Checksum(entry).check, file, start)
             else:
                 if entry.file_size > file.size * _MOST_TIMES:
                     raise SourceError(f"{file.name} claims more bytes than there are")
@@ -109,7 +117,8 @@ def _unzipped(file: StoredFile) -> tuple[StoredFile, dict[str, tuple[str, str]]]
         raise
     except Exception as error:  # zipfile raises many, where an archive is damaged
         raise SourceError(f"{file.name} is a damaged zip archive: {error!s:.200}") from None
-    return inner, _layers(parse_json(file.name, text, "the configuration of a model")) if text else {}
+    layers = _layers(parse_json(file.name, text, "the configuration of a model")) if text else {}
+    return inner, layers, check
 
 
 def _layers(config: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
@@ -179,15 +188,24 @@ def _listed(file: StoredFile, skipped: list[Skipped]) -> Iterator[tuple[tuple[st
             skipped.append(Skipped(".".join(map(printable, place)), (), why))
 
 
-def _parameter(file: StoredFile, name: str, place: str, shape: tuple[int, ...], kind: str, refusal: str) -> Parameter:
+def _parameter(
+    file: StoredFile,
+    name: str,
+    place: str,
+    shape: tuple[int, ...],
+    kind: str,
+    refusal: str,
+    check: Callable[[], None],
+) -> Parameter:
     dtype = getattr(torch, kind, None)
     if refusal or not isinstance(dtype, torch.dtype):
         return Parameter(name, shape, lambda: torch.empty(0), refusal or f"values of the kind {kind}", resident=False)
     refusal = why_not_values(dtype) or why_not_matrix(shape)
-    return Parameter(name, shape, partial(_values, file, place), refusal, resident=False, dtype=kind)
+    return Parameter(name, shape, partial(_values, file, place, check), refusal, resident=False, dtype=kind)
 
 
-def _values(file: StoredFile, place: str) -> Tensor:
+def _values(file: StoredFile, place: str, check: Callable[[], None]) -> Tensor:
+    check()
     try:
         shape, kind, content = values_of(file.read, file.size, place)
     except UnreadableError as error:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from spectail.errors import SourceError
 from spectail.weights.channels_last import as_in_torch
+from spectail.weights.formats.checksum import Checksum
 from spectail.weights.formats.format import Format
 from spectail.weights.parameter import Parameter, Source, why_not_matrix, why_not_values
 from spectail.weights.state_dict import Tree, source_of_tree
@@ -50,6 +51,7 @@ class _Place:
     start: int
     stored: int
     size: int
+    checksum: Checksum | None = None
     deflated: bool = False
 
 
@@ -116,7 +118,7 @@ def _places(file: StoredFile) -> dict[str, _Place]:
         name = entry.filename.removesuffix(".npy")
         if name in places:
             raise SourceError(f"{shown} is there twice")
-        places[name] = _Place(start, entry.compress_size, entry.file_size, deflated)
+        places[name] = _Place(start, entry.compress_size, entry.file_size, Checksum(entry), deflated)
     return places
 
 
@@ -163,24 +165,27 @@ def _parameter(file: StoredFile, name: str, place: _Place) -> Parameter:
     by_columns = header["fortran_order"] is True
 
     def load() -> Tensor:
-        return _values(file, place, first, kind, shape, by_columns)
+        header, values = _bytes(file, place, 0, first), _bytes(file, place, first, place.size - first)
+        if place.checksum:
+            place.checksum.check(file, place.start, header, values)
+        return _made(values, kind, shape, by_columns)
 
     load_rows = None
     if shape and not by_columns and not place.deflated:
         row = prod(shape[1:]) * kind.itemsize
 
         def load_rows(begin: int, end: int) -> Tensor:
-            return _values(file, place, first + begin * row, kind, (end - begin, *shape[1:]), False)
+            if place.checksum:
+                place.checksum.check(file, place.start)
+            values = _bytes(file, place, first + begin * row, (end - begin) * row)
+            return _made(values, kind, (end - begin, *shape[1:]), False)
 
     refusal = why_not_values(dtype) or why_not_matrix(shape)
     return Parameter(name, shape, load, refusal, resident=False, load_rows=load_rows, dtype=kind.name)
 
 
-def _values(
-    file: StoredFile, place: _Place, start: int, kind: np.dtype[Any], shape: tuple[int, ...], by_columns: bool
-) -> Tensor:
-    values = np.frombuffer(_bytes(file, place, start, prod(shape) * kind.itemsize), kind)
-    native = values.astype(kind.newbyteorder("="), copy=False)
+def _made(values: bytearray, kind: np.dtype[Any], shape: tuple[int, ...], by_columns: bool) -> Tensor:
+    native = np.frombuffer(values, kind).astype(kind.newbyteorder("="), copy=False)
     return torch.from_numpy(native.reshape(shape, order="F" if by_columns else "C"))
 
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from spectail.errors import SourceError
+from spectail.weights.formats.checksum import Checksum
 from spectail.weights.formats.pickle_machine import Persistent, StandIn
 from spectail.weights.parameter import Parameter, dtype_name, from_array, why_not_matrix, why_not_values
 from spectail.weights.state_dict import DEEPEST, Members, TensorParts, Tree
@@ -46,11 +47,11 @@ _STORAGES = {
 
 @dataclass(frozen=True)
 class Storage:
-    """Where values lie in a file: from a byte on, so many bytes; in a zip archive after the header there."""
+    """Where values lie in a file: from a byte on, so many bytes; in an archive after a header, with a checksum."""
 
     start: int
     size: int
-    zipped: bool = False
+    checksum: Checksum | None = None
 
 
 def behind_header(file: StoredFile, start: int) -> int:
@@ -275,14 +276,16 @@ class _Reader:
     ) -> Tensor:
         """Read the bytes between the first and the last value, and no others."""
         place = self._storages[key]
-        start = behind_header(self._file, place.start) if place.zipped else place.start
+        start = behind_header(self._file, place.start) if place.checksum else place.start
         span = 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if prod(size) else 0
         if start + (offset + span) * dtype.itemsize > self._file.size:
             raise SourceError(f"{self._file.name} is damaged: it ends before its values do")
         if not span:
             return torch.empty(size, dtype=dtype)
-        values = torch.frombuffer(self._file.read(start + offset * dtype.itemsize, span * dtype.itemsize), dtype=dtype)
-        return values.as_strided(size, stride)
+        content = self._file.read(start + offset * dtype.itemsize, span * dtype.itemsize)
+        if place.checksum:
+            place.checksum.check(self._file, start, *([content] if len(content) == place.size else []))
+        return torch.frombuffer(content, dtype=dtype).as_strided(size, stride)
 
     def _array(self, name: str, value: StandIn) -> Parameter | None:
         """A numpy array, whose values lie in the pickle."""

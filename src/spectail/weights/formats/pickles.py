@@ -14,10 +14,12 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from io import BytesIO
 from typing import Any
 
 from spectail.errors import SourceError
 from spectail.weights.channels_last import of_paddle
+from spectail.weights.formats.checksum import Checksum
 from spectail.weights.formats.format import Format
 from spectail.weights.formats.pickle_machine import read_pickle
 from spectail.weights.formats.pickled_tensors import Storage, behind_header, storage_sizes, tree_of
@@ -122,9 +124,12 @@ def _zipped(file: StoredFile) -> tuple[Any, dict[str, Storage], dict[str, bool]]
     if order in entries and _stored(file, entries[order]).start() == b"big":
         raise SourceError(f"{file.name} was saved in big-endian order; {_HOW_TO_CONVERT}, on another machine")
     _check_size(file, entries[main].file_size)
-    content, names = _read(file, _stored(file, entries[main]).stream())
+    pickle = _stored(file, entries[main])
+    program = pickle.read(0, pickle.size)
+    Checksum(entries[main]).check(pickle, 0, program)
+    content, names = _read(file, BytesIO(program))
     storages = {
-        name.rpartition("/")[2]: Storage(entry.header_offset, entry.file_size, zipped=True)
+        name.rpartition("/")[2]: Storage(entry.header_offset, entry.file_size, Checksum(entry))
         for name, entry in entries.items()
         if name.startswith(f"{folder}data/")
     }
