@@ -120,6 +120,10 @@ def gaussian(stream: Stream, shape: Shape) -> Array:
     return stream.standard_normal(shape)
 
 
+def unit_t3(stream: Stream, shape: Shape) -> Array:
+    return stream.standard_t(3, shape) / math.sqrt(3.0)
+
+
 def frame(stream: Stream, size: int, count: int) -> Array:
     """Random orthonormal columns."""
     q, r = np.linalg.qr(stream.standard_normal((size, count)))
@@ -353,6 +357,7 @@ def families() -> list[Family]:
         Family("columns scaled by ½ to 2", scaled(cols=wide), only("norms"), norms),
         Family("both scaled, lognormal(½)", scaled(rows=unequal, cols=unequal), only("norms"), norms),
         Family("both scaled, lognormal(1)", scaled(rows=lognormal(1.0), cols=lognormal(1.0)), only("norms"), norms),
+        Family("t(3), both scaled, lognormal(½)", scaled(unequal, unequal, of=unit_t3), only("norms"), norms),
         Family("rows of norm 1 or 3", scaled(rows=two_classes), only("norms"), norms),
         Family("a tenth of the rows zero", scaled(rows=pruned(0.1)), only("norms"), norms),
         Family("slices scaled by ½ to 2", scaled(slices=wide), only("norms"), norms),
@@ -369,6 +374,7 @@ def families() -> list[Family]:
             "bulk+spike, exactly one",
         ),
         Family("one spike of 3 θ_c", planted(one, three), spiked(one), "bulk+spike, exactly one"),
+        Family("t(3), one spike of 3 θ_c", planted(one, three, unit_t3), spiked(one), "bulk+spike, exactly one"),
         Family(
             "2 % spikes of 3 θ_c, both scaled, lognormal(½)",
             scaled(unequal, unequal, of=planted(share_of(0.02), three)),
@@ -394,6 +400,7 @@ def families() -> list[Family]:
         tail("eigenvalues exponential", "exponential", exponential, make=with_eigenvalues),
         Family("rank b/4", of_rank(0.25), collapsed, rank),
         Family("rank b/4 in bf16", of_rank(0.25), collapsed, rank, torch.bfloat16),
+        Family("rank b/8 in fp16", of_rank(0.125), collapsed, rank, torch.float16),
         Family("rank b/4, noise of 10⁻³", of_rank(0.25, 1e-3), collapsed, rank),
         Family("every row twice", duplicated, collapsed, rank),
         Family("every column four times", four_times, collapsed, rank),

@@ -7,6 +7,7 @@ import torch
 
 from spectail.spectra.eigen import eigenvalues, eigenvalues_of_slices
 from spectail.spectra.inhomogeneity import homogeneous
+from spectail.spectra.norms import effective_rank
 from spectail.spectra.nulls import simulate_nulls
 from spectail.spectra.phases import classify
 
@@ -70,6 +71,45 @@ def test_spikes_are_not_taken_for_unequal_norms(strength, nulls):
     """Ten directions make rows unequal; scaled to one norm by that, the noise below them would be unequal instead."""
     evidence = classify(noise() + directions(10, strength), nulls=nulls)
     assert (str(evidence.phase), evidence.n_spikes, evidence.cause) == ("bulk+spike", 10, "spikes")
+
+
+@pytest.mark.parametrize("strength", [3.0, 10.0])
+@pytest.mark.parametrize("count", [1, 10])
+def test_directions_beside_heavy_entries_are_counted_exactly(strength, count, nulls):
+    """Ranks alone would bend them: a strong direction became several, and ten made norms unequal."""
+    heavy = ENTRIES["t(3)"] / ENTRIES["t(3)"].square().mean().sqrt()
+    for scale in (torch.ones(()), SCALES["rows"]):
+        evidence = classify(scale * (heavy + directions(count, strength)), nulls=nulls)
+        assert (str(evidence.phase), evidence.n_spikes) == ("bulk+spike", count)
+
+
+def test_a_direction_of_a_pruned_matrix_is_one_spike(nulls):
+    kept = uniform(ROWS, COLS) < 0.2
+    evidence = classify(kept * (noise() + directions(1, 3.0 / math.sqrt(0.2))), nulls=nulls)
+    assert (str(evidence.phase), evidence.n_spikes) == ("bulk+spike", 1)
+
+
+@pytest.mark.parametrize("name", SCALES)
+@pytest.mark.parametrize("entries", ["t(3)", "sparse"])
+def test_heavy_entries_in_rows_and_columns_of_unequal_norm_are_random_like(entries, name, nulls):
+    """Squares of a few heavy entries tell norms badly; those of ranks tell them well."""
+    evidence = classify(SCALES[name] * ENTRIES[entries], nulls=nulls)
+    assert (str(evidence.phase), evidence.n_spikes) == ("random-like", 0)
+    assert abs(evidence.z_hill) < 4
+
+
+def test_a_triangular_matrix_is_one_of_unequal_norms(nulls):
+    """Its entries are independent, and rows begin with more of them than they end with."""
+    assert str(classify(noise().tril(), nulls=nulls).phase) == "random-like"
+
+
+def test_slices_of_low_rank_rounded_to_sixteen_bits_stay_of_low_rank():
+    """What rounding leaves has heavy entries; ranks of all of the weights would have a whole rank."""
+    for seed in range(3):
+        low = torch.stack([noise(seed + 10 * i, 128, 8) @ noise(seed + 10 * i + 5, 8, 64) for i in range(9)])
+        scaled, inhomogeneity = homogeneous(low.half())
+        assert inhomogeneity.entries
+        assert effective_rank(eigenvalues_of_slices(scaled).flatten()) < 0.2 * 9 * 64  # a rank of 8 of 64
 
 
 def test_a_correlation_survives(nulls):

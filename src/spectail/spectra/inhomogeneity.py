@@ -140,12 +140,12 @@ def homogeneous(
     bound = max(HEAVY_ENTRIES, 6.0 * math.sqrt(24.0 / weights.numel()))
     unequal = _inequality(weights)
     kurtosis = unequal.kurtosis
-    norms, scaled, found = False, weights, unequal
+    norms, scaled, found, spikes = False, weights, unequal, None
     if (
         unequal.norms or pruned or kurtosis > GAUSSIAN_KURTOSIS + bound
     ):  # unequal norms make entries heavy, and heavy entries hide such norms
-        scales = _scales(weights)
-        noise = _scaled(weights, scales)
+        scales = first = _scales(weights)
+        noise = balanced = _scaled(weights, scales)
         if spikes := _spikes(noise):  # they make norms unequal, too
             noise = _without(noise, *spikes)
             if _mean_square(noise) < _NOTHING_LEFT:
@@ -165,10 +165,11 @@ def homogeneous(
     small = len(weights) > 1 and min(weights.shape[1:]) <= SMALL_SLICES
     heavy = max(kurtosis, 0.0 if norms else unequal.kurtosis) > GAUSSIAN_KURTOSIS + bound
     entries = heavy or (small and kurtosis < GAUSSIAN_KURTOSIS - bound)
-    if entries:  # a few heavy ones make norms unequal, but not those of ranks
-        scores = _normal_scores(weights, seed)
-        norms = _inequality(scores).norms
-        scaled = _normal_scores(scaled, seed) if norms else scores
+    if entries:
+        planted = _in_ranks(spikes, _normal_scores(balanced, seed)) if spikes else None
+        if planted is not None:
+            planted = _scaled(planted, [1.0 / one for one in first])
+        scaled, norms = _ranked(weights, planted, seed)
     inhomogeneity = Inhomogeneity(
         unequal.rows,
         unequal.cols,
@@ -323,7 +324,43 @@ def _spikes(scaled: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
 
 
 def _without(scaled: Tensor, left: Tensor, values: Tensor, right: Tensor) -> Tensor:
-    return scaled - (left * values[:, None, :]) @ right
+    return scaled - _product(left, values, right)
+
+
+def _product(left: Tensor, values: Tensor, right: Tensor) -> Tensor:
+    return (left * values[:, None, :]) @ right
+
+
+def _in_ranks(spikes: tuple[Tensor, Tensor, Tensor], scores: Tensor) -> Tensor | None:
+    """What is planted: spikes as strong in the ranks of the entries. A few heavy entries make others; None if all."""
+    left, values, right = spikes
+    strengths = torch.einsum("shk,shd,skd->sk", left, scores, right)
+    there = strengths > math.sqrt(visible_edge(MarchenkoPastur(*scores.shape[1:])))
+    return _product(left, torch.where(there, values, 0.0), right) if bool(there.any()) else None
+
+
+def _ranked(weights: Tensor, planted: Tensor | None, seed: int) -> tuple[Tensor, bool]:
+    """Normal scores of all but what is planted, with it, rows and columns of one norm; whether norms were unequal.
+
+    A few heavy entries make norms unequal, but not those of ranks. What is planted is no matter of ranks: they would
+    make more directions of a strong one, and a whole rank of a low one. Where pruned, it is not there either.
+    """
+    rest = weights if planted is None else torch.where(weights != 0, weights - planted, 0.0)
+    scores = _normal_scores(rest, seed)
+    norms = _inequality(_without_spikes(scores)).norms
+    if norms:
+        first = _scales(rest)
+        rest = _scaled(rest, first)
+        scores = _normal_scores(rest, seed)
+        second = _scales(_without_spikes(scores))
+        scores = _scaled(scores, second)
+        planted = None if planted is None else _scaled(_scaled(planted, first), second)
+    return scores if planted is None else scores + planted / math.sqrt(_mean_square(rest)), norms
+
+
+def _without_spikes(scaled: Tensor) -> Tensor:
+    spikes = _spikes(scaled)
+    return _without(scaled, *spikes) if spikes else scaled
 
 
 def _normal_scores(weights: Tensor, seed: int) -> Tensor:
