@@ -106,8 +106,8 @@ def homogeneous(
 
     Those of zeros are left out. Rows and columns are scaled until all have one mean square over all slices, and so is
     each slice (biwhitening). Where entries then are heavier than Gaussian ones, each becomes the normal score of its
-    rank. Independent entries, whatever their law and norms, thus become those of a Gaussian matrix; most of a planted
-    direction is left.
+    rank, but for directions that stand out of the ranks, too, which stay. Independent entries, whatever their law and
+    norms, thus become those of a Gaussian matrix; most of a planted direction is left.
 
     Args:
         slices: W, one after the other.
