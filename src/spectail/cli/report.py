@@ -11,7 +11,7 @@ import tyro
 from spectail.cli.imports import quick_imports
 from spectail.cli.option import option
 from spectail.cli.printing import Answering, Printing
-from spectail.errors import SettingError
+from spectail.errors import SettingError, unknown_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Report:
         option(metavar="DIR|FILE.nc", help="A folder of results, or the file of a recording."),
     ]
     scale: Annotated[
-        str, option(metavar="paper|small", help="Which reproductions to show: at the paper's sizes, or small.")
+        str,
+        option(metavar="paper|quarter|small", help="Which reproductions to show: at the paper's sizes, or smaller."),
     ] = "paper"
     out: Annotated[Path | None, option(metavar="DIR", help="Folder for the pages; default: beside what they show.")] = (
         None
@@ -41,15 +42,14 @@ class Report:
         """Write the page, or several."""
         if not self.folder.exists():
             raise SettingError(f"{self.folder} is not a folder or a file; expected one that spectail wrote")
-        if self.scale not in ("paper", "small"):
-            from spectail.errors import unknown_name
-
-            raise SettingError(unknown_name("scale", self.scale, ("paper", "small")))
         with quick_imports():
             from spectail.recording.reading import load_recording
             from spectail.report.pages.recording import recordings_in, write_page
             from spectail.store.store import Store
+            from spectail.study.settings import SCALES
 
+        if self.scale not in SCALES:
+            raise SettingError(unknown_name("scale", self.scale, SCALES))
         if self.folder.is_file():
             self._tell([write_page(load_recording(self.folder), self._page_of(self.folder))])
             return

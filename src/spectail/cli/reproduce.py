@@ -40,7 +40,13 @@ class Reproduce:
         tuple[str, ...], tyro.conf.Positional, option(metavar="NAME...", help="Artifacts, or all; see --list.")
     ] = ()
     list: Annotated[bool, option(help="Show what can be reproduced, and stop.")] = False
-    scale: Annotated[str, option(metavar="paper|small", help="The paper's sizes, or a fifth of them.")] = "paper"
+    scale: Annotated[
+        str,
+        option(
+            metavar="paper|quarter|small",
+            help="The paper's sizes; a quarter of them, with all steps; or a fifth, with long runs cut short.",
+        ),
+    ] = "paper"
     repeats: Annotated[int | None, option(metavar="INT", help="Seeds; each artifact's own number by default.")] = None
     protocol: Annotated[
         str | None,

@@ -79,7 +79,8 @@ def reproduce(
 
     Args:
         names: of artifacts, such as "fig4"; or "all".
-        scale: "paper" for the paper's sizes, or "small" for a fifth of them, which is no evidence.
+        scale: "paper" for the paper's sizes, "quarter" for a quarter of them and all steps, or "small" for a fifth and
+            fewer steps, which is no evidence.
         out: folder for runs and figures.
         repeats: seeds; by default each artifact's own number.
         protocol: "published", "equations" or "both"; by default each artifact's own.

@@ -180,6 +180,10 @@ def settings_line(runs: Runs, setup: Experiment) -> str:
 
 def protocol_line(runs: Runs) -> str:
     """The protocol, and the scale where it is not the paper's."""
-    small = "" if runs.scale.divisor == 1 else f", small scale ({runs.scale.divisor}× smaller, η scaled to match)"
+    small = (
+        ""
+        if runs.scale.divisor == 1
+        else f", {runs.scale.name} scale ({runs.scale.divisor}× smaller, η scaled to match)"
+    )
     epsilon = ", ε → 0" if runs.epsilon == "text" and runs.protocol == "equations" else ""
     return f"protocol: {runs.protocol}{epsilon}{small}"

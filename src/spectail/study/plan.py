@@ -163,7 +163,7 @@ def plan_of(
 
     Args:
         artifacts: what the runs are for.
-        scale: "paper" or "small".
+        scale: "paper", "quarter" or "small".
         repeats: how many seeds, or None for each artifact's own number.
         protocol: "published", "equations", "both", or None for each artifact's own.
         images: of each training, "all", or None for the artifact's own number.

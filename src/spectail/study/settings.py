@@ -41,7 +41,7 @@ class Scale:
     or d^(-1). Both keep the spike where it is relative to the bulk's edge.
 
     Attributes:
-        name: "paper" or "small".
+        name: "paper", "quarter" or "small".
         divisor: what n, d and h are divided by.
         long: whether trajectories of more than 100 steps have the paper's length, or are cut short.
         settings: fields that take the place of the paper's in every experiment, by name.
@@ -139,7 +139,7 @@ PAPER = Scale("paper", 1)
 QUARTER = Scale("quarter", 4)
 SMALL = Scale("small", 5, long=False)
 
-SCALES = {scale.name: scale for scale in (PAPER, SMALL)}
+SCALES = {scale.name: scale for scale in (PAPER, QUARTER, SMALL)}
 
 
 def vary(scale: Scale, settings: Mapping[str, Any]) -> Scale:

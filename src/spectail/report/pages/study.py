@@ -64,7 +64,7 @@ def write_report(root: Path, scale: str = "paper", out: Path | None = None) -> P
 
     Args:
         root: the folder, with `runs` and, if something was reproduced, `figures`.
-        scale: which reproductions it shows: those at the "paper"'s sizes, or the "small" ones.
+        scale: which reproductions it shows: those at the "paper"'s sizes, at a "quarter" of them, or the "small" ones.
         out: folder of the page; by default the same, which is then written to.
 
     Returns:
