@@ -87,6 +87,8 @@ BAD = [
     ({"record": [0, 11]}, "step 11, but the run ends at step 10"),
     ({"record": []}, "names no step"),
     ({"record": [0.5]}, "whole numbers"),
+    ({"record": [True]}, r"record=[True] has a yes or no in it"),  # not step 1
+    ({"lr_factors": [True]}, "lr_factors=[True] has a yes or no in it"),
     ({"overlaps": [(0, 10)]}, "M_0 to M_9"),
     ({"overlaps": [(0, 0)], "steps": 0}, "no update"),
     ({"initialization": "mean-field"}, "did you mean 'mean_field'"),

@@ -32,6 +32,10 @@ class Momentum(SGD):
     def __init__(self, params, lr):
         super().__init__(params, lr=lr, momentum=0.9)
 
+class Failing(SGD):
+    def step(self, closure=None):
+        raise KeyError("no state")
+
 def halved(step, by=2.0):
     return by ** -step
 
@@ -196,6 +200,7 @@ def test_a_description_imports_nothing(monkeypatch):
         ({"optimizer": "nowhere:Class"}, "nowhere cannot be imported"),
         ({"optimizer": "mine:Klass"}, "mine has no Klass"),
         ({"optimizer": "mine:no_optimizer"}, "made a list; expected a torch.optim.Optimizer"),
+        ({"optimizer": "mine:Failing"}, "^optimizer='mine:Failing' failed at an update: KeyError"),
         ({"schedule": "mine:endless"}, "schedule='mine:endless' with {} failed: ValueError: it is not a finite factor"),
         ({"schedule": "mine:softly"}, "schedule='mine:softly' with {} failed: TypeError"),
         ({"optimizer": "mine:Descent", "optimizer_options": {"speed": 2}}, r"do not suit optimizer='mine:Descent'"),

@@ -155,6 +155,8 @@ class Description(BaseModel):
         for name, value in fields.items():
             if isinstance(value, bool) and name in cls.model_fields and cls.model_fields[name].annotation is not bool:
                 raise SettingError(f"{name}={value} is a yes or no; expected another kind of value")
+            if isinstance(value, list | tuple | set) and any(isinstance(one, bool) for one in value):
+                raise SettingError(f"{name}={value!r:.80} has a yes or no in it; expected another kind of value")
             if isinstance(value, Mapping):
                 check_extent(name, value)
             if isinstance(value, Mapping) or callable(value):

@@ -190,7 +190,8 @@ class ExperimentFields(Description):
     steps: Annotated[int, Field(ge=0)] = 10
     """How many updates."""
     record: Literal["log", "ends"] | tuple[Annotated[int, Field(ge=0)], ...] = "log"
-    """Steps to measure: a list, "log" for 0, 1, 2, 5, 10, 20, 50, ... and the last, or "ends" for 0 and the last."""
+    """Steps to measure: a list, "log" for 0, 1, 2, 5, 10, 20, 50, ... and the last, or "ends" for 0 and the last.
+    A network's loss, and the samples that it is tested on, are evaluated at every update."""
     overlaps: tuple[tuple[int, int], ...] = ()
     """Pairs (s, t) for which the overlaps of W_s with the update M_t = W_{t+1} − W_t are kept."""
     kernels: tuple[Literal["ck", "ntk"], ...] = ()

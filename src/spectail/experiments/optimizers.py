@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
-from spectail.errors import SettingError, first_line, kind_and_first_line, unknown_name
+from spectail.errors import SettingError, SpectailError, first_line, kind_and_first_line, unknown_name
 from spectail.weights.opening import object_by_name
 
 # A fused Adam counts its steps in a tensor; past this many, 1 − β^t is 1 for every β below 1 − 1e-16.
@@ -293,6 +293,27 @@ def make_optimizer(
     if not isinstance(optimizer, Optimizer):
         raise SettingError(f"optimizer={name!r} made a {type(optimizer).__name__}; expected a torch.optim.Optimizer")
     return optimizer
+
+
+def take_step(name: str, optimizer: Optimizer, closure: Callable[[], Any] | None = None) -> None:
+    """One update by an optimizer, which evaluates the loss itself where a closure is given.
+
+    Args:
+        name: of the optimizer.
+        optimizer: after `make_optimizer`.
+        closure: puts gradients, and gives the loss.
+
+    Raises:
+        SettingError: a class of a user's own fails.
+    """
+    try:
+        optimizer.step(closure) if closure else optimizer.step()
+    except (SpectailError, MemoryError):
+        raise
+    except Exception as error:  # whatever a user's own class raises
+        if ":" not in name or "memory" in str(error):
+            raise
+        raise SettingError(f"optimizer={name!r} failed at an update: {kind_and_first_line(error)}") from error
 
 
 class LearningRate:

@@ -36,7 +36,7 @@ from spectail.experiments.deep.samples import Samples
 from spectail.experiments.deep.tasks import load_samples
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.machine import computed_on
-from spectail.experiments.optimizers import make_optimizer, make_schedule, switch_mode, wants_closure
+from spectail.experiments.optimizers import make_optimizer, make_schedule, switch_mode, take_step, wants_closure
 from spectail.experiments.resume import Resumable, State
 from spectail.progress import TrainingProgress
 from spectail.recording.layout import Measurement, to_dataset, word_or_number
@@ -179,10 +179,10 @@ class FullBatchRun:
             return passes[-1].loss * samples.loss_factor
 
         if wants_closure(self.optimizer):
-            self.optimizer.step(closure)
+            take_step(self.experiment.optimizer, self.optimizer, closure)
         else:
             closure()
-            self.optimizer.step()
+            take_step(self.experiment.optimizer, self.optimizer)
         self.schedule(passes[1 if of_all else 0].loss)
         return passes[0]
 

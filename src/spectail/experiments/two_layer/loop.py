@@ -16,7 +16,14 @@ from torch import Tensor
 
 from spectail.experiments.batches import Batches
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.optimizers import make_optimizer, make_schedule, rate_groups, switch_mode, wants_closure
+from spectail.experiments.optimizers import (
+    make_optimizer,
+    make_schedule,
+    rate_groups,
+    switch_mode,
+    take_step,
+    wants_closure,
+)
 from spectail.experiments.resume import State
 from spectail.experiments.two_layer.kernels import kernel_eigenvalues
 from spectail.experiments.two_layer.measure import (
@@ -254,7 +261,7 @@ class TwoLayerRun:
         is_of_use = measured or any(t == step for _, t in e.overlaps)
         before = [w.clone() for w in matrices] if is_of_use else []
         rates = [float(group["lr"]) for group in self.optimizer.param_groups]
-        self.optimizer.step(closure) if closure else self.optimizer.step()
+        take_step(e.optimizer, self.optimizer, closure)
         self.schedule(objective)
         updates = []
         for at, (w, w_before) in enumerate(zip(matrices, before, strict=False)):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from spectail.experiments.experiment import UPDATE_NAMES, Experiment
-from spectail.experiments.optimizers import make_optimizer, rate_groups, wants_closure
+from spectail.experiments.optimizers import make_optimizer, rate_groups, take_step, wants_closure
 from spectail.experiments.two_layer.networks import closure_of, make_network
 from spectail.experiments.two_layer.problem import Problem
 from spectail.experiments.two_layer.student import Student
@@ -39,10 +39,10 @@ def update_of_first_step(experiment: Experiment, problem: Problem | None = None)
     )  # fmt: skip
     before = network.matrices[0].clone()
     if wants_closure(optimizer):
-        optimizer.step(closure_of(network, x, y, e.loss_factor))
+        take_step(e.optimizer, optimizer, closure_of(network, x, y, e.loss_factor))
     else:
         network.put_gradients(network.residual(x, y), x, 2 * e.loss_factor)
-        optimizer.step()
+        take_step(e.optimizer, optimizer)
     return network.matrices[0].detach() - before
 
 
