@@ -51,7 +51,8 @@ def spectra(e: Experiment) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     network = make_network(e, problem)
     x, y = problem.train.x, problem.train.y
     network.put_gradients(network.residual(x, y), x, 1.0)
-    w0, gradient = problem.w0.clone(), network.trained[0].grad.clone()
+    w0, gradient = problem.w0.clone(), network.trained[0].grad
+    assert gradient is not None, "it was put there"
     beta = float((x.double().T @ y / e.n).norm())
     rates, leading = SHIFTS * math.sqrt(e.h) / (LINEAR * beta), []
     for rate in rates:
