@@ -1,5 +1,7 @@
 """Checkpoints are found however a program lays them out, in the order of their steps; the rest is told in sentences."""
 
+import argparse
+import collections
 import json
 from pathlib import Path
 
@@ -130,10 +132,33 @@ def test_numbers_in_names_are_read_as_people_write_them(names, steps, tmp_path):
 
 
 def test_a_stored_step_may_be_a_whole_float_and_nothing_else_that_is_no_step(tmp_path):
-    stored = {"a": 7.0, "b": 7.5, "c": -3, "d": 10**30, "e": float("nan"), "f": True, "g": "7", "h": 8}
+    stored = {"a": 7.0, "b": 7.5, "c": -3, "d": 10**30, "e": float("nan"), "f": True, "g": "last", "h": 8}
     for name, step in stored.items():
         torch_file(tmp_path / f"{name}.pt", step=step)
     assert [(one.name, one.step) for one in find_series(tmp_path).checkpoints] == [("a.pt", 7), ("h.pt", 8)]
+
+
+AS_STORED = {
+    "text": {"step": "7"},
+    "tensor": {"step": torch.tensor(7)},
+    "tensor of one": {"step": torch.tensor([7.0])},
+    "numpy": {"step": np.int64(7)},
+    "array of numpy": {"global_step": np.array(7.0)},
+    "mmengine": {"meta": {"epoch": 2, "iter": 7}},
+    "torchtitan": {"train_state": {"step": torch.tensor(7, dtype=torch.int32)}},
+    "an object": {"train_state": argparse.Namespace(step=7)},
+    "ignite": {"trainer": collections.OrderedDict(epoch=2, iteration=7)},
+    "fairseq": {"optimizer_history": [{"num_updates": 3}, {"num_updates": 7}]},
+    "torchtune": {"steps_run": 7, "epochs_run": 1},
+}
+
+
+@pytest.mark.parametrize("new", [True, False], ids=["zip", "old"])
+@pytest.mark.parametrize("stored", AS_STORED)
+def test_a_step_is_read_however_programs_store_it(stored, new, tmp_path):
+    content = {"model": {"a.weight": torch.ones(3, 2)}, **AS_STORED[stored]}
+    torch.save(content, tmp_path / "best.pt", _use_new_zipfile_serialization=new)
+    assert [one.step for one in find_series(tmp_path / "best.pt").checkpoints] == [7]
 
 
 def test_pieces_without_their_metadata_are_checkpoints_that_cannot_be_read(tmp_path):

@@ -6,7 +6,7 @@ Not here: which files and folders are checkpoints (`checkpoint_places`), and whi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
 from numbers import Real
@@ -87,8 +87,29 @@ def as_step(number: Any) -> int | None:
 
 # in files
 
-_COUNTS = ("global_step", "global_steps", "step", "steps", "iteration", "iter", "iter_num", "num_updates", "n_steps")
+_COUNTS = (
+    "global_step",
+    "global_steps",
+    "step",
+    "steps",
+    "iteration",
+    "iter",
+    "iter_num",
+    "num_updates",
+    "n_steps",
+    "steps_run",
+)
 """Under which names programs store how many updates they have made, by precedence."""
+
+_WITHIN = ("meta", "train_state", "trainer_state", "training_state", "trainer", "state")
+"""What holds such names, where the checkpoint itself does not."""
+
+_PATHS: tuple[tuple[str | int, ...], ...] = (
+    *((count,) for count in _COUNTS),
+    *((within, count) for within in _WITHIN for count in _COUNTS),
+    ("optimizer_history", -1, "num_updates"),  # fairseq
+)
+"""The keys that lead to a step, by precedence."""
 
 _NOTES = ("trainer_state.json", "training_state.json", "train_state.json", "state.json", "metadata.json")
 """Files of a folder that may say so."""
@@ -129,10 +150,24 @@ def _stored_in_file(opened: Callable[[], StoredFile]) -> int | None:
         if file.ending == ".json":
             if file.size > _LARGEST_NOTE:
                 return None
-            numbers = parse_json(file.name, bytes(file.read(0, file.size)), "notes")
+            notes = parse_json(file.name, bytes(file.read(0, file.size)), "notes")
+            number_at: Callable[[Sequence[str | int]], object] = partial(_note_at, notes)
+        elif file.ending in _PICKLES:
+            number_at = numbers_beside(file)
         else:
-            numbers = numbers_beside(file) if file.ending in _PICKLES else {}
+            return None
+        steps = (as_step(_counted(number_at(path))) for path in _PATHS)
+        return next((step for step in steps if step is not None), None)
     except SourceError:  # who opens it says what is wrong
         return None
-    counts = (as_step(numbers.get(name)) for name in _COUNTS)
-    return next((step for step in counts if step is not None), None)
+
+
+def _note_at(notes: Any, path: Sequence[str | int]) -> object:
+    for key in path:
+        notes = notes.get(key) if isinstance(notes, dict) else None
+    return notes
+
+
+def _counted(value: object) -> object:
+    """A number that was stored as text is one too."""
+    return float(value) if isinstance(value, str) and re.fullmatch(r"\d{1,16}(\.0*)?", value.strip()) else value

@@ -7,7 +7,7 @@ Here: containers, modules, tensors and arrays by what a pickle says of them. Not
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
@@ -129,6 +129,38 @@ def tree_of(content: Any, file: StoredFile, storages: Mapping[str, Storage]) -> 
         SourceError: a tensor has no proper shape, or claims more bytes than the file has.
     """
     return _Reader(file, storages).tree(content, DEEPEST)
+
+
+def number_at(content: Any, keys: Sequence[str | int], file: StoredFile, storages: Mapping[str, Storage]) -> object:
+    """The number that keys lead to in what a pickle holds, also of a tensor with one value, or of numpy.
+
+    Args:
+        content: what was read of it.
+        keys: of dicts and objects, and indices of lists.
+        file: that values are read from.
+        storages: where in it they lie, by key.
+
+    Returns:
+        the number; what is there, where that is none; None where nothing is.
+
+    Raises:
+        SourceError: a tensor has no proper shape, or is damaged.
+    """
+    for key in keys:
+        if isinstance(content, StandIn):
+            content = content.entries or content.state
+        if isinstance(key, int):
+            content = content[key] if isinstance(content, list) and content else None
+        else:
+            content = content.get(key) if isinstance(content, dict) else None
+    if isinstance(content, StandIn):
+        if content.name.endswith(".multiarray.scalar") and len(content.arguments or ()) == 2:
+            kind, values = content.arguments or ()
+            content = StandIn("numpy._frombuffer", (values, kind, (), "C"))
+        content = tree_of(content, file, storages)
+    if isinstance(content, Parameter) and content.dtype and prod(content.shape) == 1:
+        return content.load().item()
+    return content
 
 
 class _Reader:

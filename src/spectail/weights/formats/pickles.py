@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from io import BytesIO
@@ -22,7 +22,7 @@ from spectail.weights.channels_last import of_paddle
 from spectail.weights.formats.checksum import Checksum
 from spectail.weights.formats.format import Format
 from spectail.weights.formats.pickle_machine import read_pickle
-from spectail.weights.formats.pickled_tensors import Storage, behind_header, storage_sizes, tree_of
+from spectail.weights.formats.pickled_tensors import Storage, behind_header, number_at, storage_sizes, tree_of
 from spectail.weights.matrix import Skipped
 from spectail.weights.parameter import Source
 from spectail.weights.state_dict import source_of_tree
@@ -75,18 +75,21 @@ def _tensors(file: StoredFile, key: str | None) -> Source:
     return replace(source, skipped=(*source.skipped, *_not_built(names)))
 
 
-def numbers_beside(file: StoredFile) -> dict[str, int | float]:
-    """The numbers that a checkpoint keeps beside its weights, by name, such as the step that it is of.
+def numbers_beside(file: StoredFile) -> Callable[[Sequence[str | int]], object]:
+    """What gives the numbers that a checkpoint keeps beside its weights, such as the step that it is of.
 
     Args:
         file: of a state dict, or of a checkpoint that holds one.
 
+    Returns:
+        a function of the keys that lead to a number: that number, also of a tensor or of numpy; else what is there.
+
     Raises:
         SourceError: the file cannot be read.
     """
-    content = (_zipped(file) if file.start(4) == b"PK\x03\x04" else _bare(file))[0]
-    entries = content.items() if isinstance(content, dict) else ()
-    return {name: value for name, value in entries if isinstance(name, str) and type(value) in (int, float)}
+    archive = file.start(4) == b"PK\x03\x04"
+    content, storages, _ = _zipped(file) if archive else _bare(file)
+    return lambda keys: number_at(content, keys, file, storages)
 
 
 def _not_built(names: Mapping[str, bool]) -> Iterator[Skipped]:
