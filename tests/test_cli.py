@@ -392,3 +392,21 @@ def test_a_configuration_file_says_no_path_that_is_none(out, sentence, capsys, t
     code, _, err = spectail(capsys, "analyze", "model.pt", "--config", str(tmp_path / "my.toml"))
     assert code == 2
     assert f"error: what follows --out {sentence}" in err
+
+
+@pytest.mark.parametrize("command", ["analyze", "compare", "report"])
+def test_a_folder_that_is_called_as_a_file_is_refused_before_anything_is_measured(command, capsys, tmp_path):
+    torch.save({"a.weight": torch.ones(3, 2)}, tmp_path / "m.pt")
+    sources = [str(tmp_path / "m.pt")] * (2 if command == "compare" else 1)
+    code, _, error = spectail(capsys, command, *sources, "--out", str(tmp_path / "d.csv"))
+    assert (code, error.count("\n")) == (2, 1)
+    assert "d.csv is called as a file is; expected a folder" in error
+    assert not (tmp_path / "d.csv").exists()
+
+
+def test_a_series_is_no_table(capsys, tmp_path):
+    torch.save({"a.weight": torch.ones(3, 2)}, tmp_path / "step-1.pt")
+    code, _, error = spectail(capsys, "series", str(tmp_path), "--out", str(tmp_path / "d.csv"))
+    assert (code, error.count("\n")) == (2, 1)
+    assert "expected a name such as" in error
+    assert not (tmp_path / "d.csv").exists()

@@ -64,6 +64,25 @@ def check_writable(path: Path) -> None:
     os.unlink(name)
 
 
+OF_FILES = frozenset({".nc", ".csv", ".json", ".txt", ".xlsx", ".parquet", ".html", ".png", ".pdf", ".svg"})
+"""Endings of names that are of no folder."""
+
+
+def check_folder(path: Path) -> None:
+    """See that a folder for results is not called as a file is, unless it is there.
+
+    Args:
+        path: of the folder.
+
+    Raises:
+        NotADirectoryError: it is.
+    """
+    if path.suffix.lower() in OF_FILES and not path.is_dir():
+        raise NotADirectoryError(
+            f"{path} is called as a file is; expected a folder, in which files get their own names"
+        )
+
+
 def read_strangers(path: Path, most: int) -> bytes:
     """The bytes of a file in a folder that somebody else may have filled.
 

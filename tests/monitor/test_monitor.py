@@ -274,6 +274,8 @@ def test_a_model_without_a_matrix_and_what_is_no_model_or_optimizer_are_told_so(
         SpectralMonitor({})
     with pytest.raises(IsADirectoryError, match="is a folder; expected the path of a file"):
         SpectralMonitor(nn.Linear(30, 20), path=tmp_path)
+    with pytest.raises(SettingError, match=r"run\.csv would hold a recording, which is netCDF; .*run\.nc "):
+        SpectralMonitor(nn.Linear(30, 20), path="run.csv")
     with pytest.raises(ValueError, match="BatchNorm1d has no weight matrix"):
         SpectralMonitor(nn.BatchNorm1d(20))
     with pytest.raises(ValueError, match=r"no weight matrix, .*\(0\.weight is not initialised yet: a lazy module gets"):

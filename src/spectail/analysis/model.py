@@ -33,6 +33,7 @@ from spectail.analysis.pieces import (
 from spectail.analysis.resuming import Kept, header_of
 from spectail.analysis.side_by_side import SideBySide
 from spectail.errors import SettingError, SourceError
+from spectail.files import check_folder
 from spectail.progress import MatrixProgress, WorkProgress
 from spectail.recording.growing_analysis import GrowingAnalysis
 from spectail.recording.journal_reading import journal_path
@@ -250,6 +251,8 @@ def _record(
 ) -> tuple[xr.Dataset, tuple[Skipped, ...]]:
     """The recording of what was asked, and what was left out; what is kept already is not measured again."""
     check_existing(existing)
+    if out is not None:
+        check_folder(Path(out))
     if request.device is not None:
         check_device(request.device)
     base = None if request.base is None else pinned(request.base)

@@ -22,6 +22,7 @@ import tyro
 from spectail.cli.imports import own_process
 from spectail.cli.printing import Printing, with_file
 from spectail.errors import SettingError, SpectailError, naming_the_extra, unknown_name
+from spectail.files import check_folder
 
 __all__ = ["COMMANDS", "main"]
 
@@ -97,6 +98,8 @@ def _main(words: list[str]) -> None:
     printing = getattr(chosen, "printing", Printing())
     try:
         with naming_the_extra(f"spectail {name}"), _without_bars() if printing.quiet else nullcontext():
+            if name != "series" and getattr(chosen, "out", None) is not None:
+                check_folder(chosen.out)
             chosen()
     except BrokenPipeError:
         raise

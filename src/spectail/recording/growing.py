@@ -22,7 +22,7 @@ from spectail.recording.journal_file import JournalFile
 from spectail.recording.journal_reading import FileIdentity
 from spectail.recording.journal_steps import append_step
 from spectail.recording.layout import Measurement, to_dataset
-from spectail.recording.netcdf import need_netcdf, write_part
+from spectail.recording.netcdf import check_ending, need_netcdf, write_part
 from spectail.recording.quantities import Quantity
 
 
@@ -92,11 +92,13 @@ class GrowingRecording:
 
         Raises:
             OSError: the folder cannot be made or written to.
+            SettingError: its name says that it is no recording.
             StoreError: another writes to the file, or has written it.
         """
         if self.path is None:
             return
         need_netcdf(self.path)
+        check_ending(self.path)
         file = JournalFile(self.path, self._header, replace=replace)
         if not replace and file.identity not in (None, self.identity):
             file.close()

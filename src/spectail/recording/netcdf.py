@@ -15,8 +15,8 @@ import numpy as np
 import xarray as xr
 from xarray.backends import InMemoryDataStore
 
-from spectail.errors import StoreError, naming_the_extra
-from spectail.files import check_writable, write_whole
+from spectail.errors import SettingError, StoreError, naming_the_extra
+from spectail.files import OF_FILES, check_writable, write_whole
 from spectail.hdf5.reader import HDF5_LOCK, UnreadableError, contents
 from spectail.hdf5.seal import is_sealed, seal
 from spectail.recording.layout import RUN_MARK, without_labels
@@ -65,10 +65,28 @@ def check_place(path: Path) -> None:
 
     Raises:
         MissingPackageError: what writes netCDF is not installed.
+        SettingError: its name says that it is no recording.
         OSError: it is a folder, or its folder cannot be made or written to.
     """
     need_netcdf(path)
+    check_ending(path)
     check_writable(path)
+
+
+def check_ending(path: Path) -> None:
+    """Refuse to write a recording under the name of a table, a page or a picture.
+
+    Args:
+        path: where a recording is to be written.
+
+    Raises:
+        SettingError: its name says that it is no recording.
+    """
+    if path.suffix.lower() in OF_FILES - {".nc"}:
+        raise SettingError(
+            f"{path} would hold a recording, which is netCDF; expected a name such as {path.with_suffix('.nc')} "
+            "(load_recording(path).to_dataframe() makes a table of one)"
+        )
 
 
 def need_netcdf(path: Path) -> None:
@@ -190,8 +208,10 @@ def save_recording(recording: xr.Dataset, path: str | os.PathLike[str]) -> Path:
         the path.
 
     Raises:
+        SettingError: the name of the file says that it is no recording.
         OSError: the folder cannot be made or written to, or the disk is full.
     """
+    check_ending(Path(path))
     if recording.attrs.get("of") in ("two-layer", "multilayer") or RUN_MARK in recording.attrs:
         return write_netcdf(without_labels(with_checksum(recording)), Path(path))
     return write_netcdf(recording, Path(path))
