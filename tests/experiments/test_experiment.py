@@ -88,6 +88,7 @@ BAD = [
     ({"record": []}, "names no step"),
     ({"record": [0.5]}, "whole numbers"),
     ({"record": [True]}, r"record=[True] has a yes or no in it"),  # not step 1
+    ({"overlaps": [(True, 0)]}, "overlaps=[(True, 0)] has a yes or no in it"),
     ({"lr_factors": [True]}, "lr_factors=[True] has a yes or no in it"),
     ({"overlaps": [(0, 10)]}, "M_0 to M_9"),
     ({"overlaps": [(0, 0)], "steps": 0}, "no update"),

@@ -36,6 +36,21 @@ class Failing(SGD):
     def step(self, closure=None):
         raise KeyError("no state")
 
+class Ending(SGD):
+    def step(self, closure=None):
+        raise SystemExit(3)
+
+class Growing(SGD):
+    def step(self, closure=None):
+        for p in self.param_groups[0]["params"]:
+            p.data = torch.zeros(2, 2)
+
+def ends(x):
+    raise SystemExit
+
+def turned(x):
+    return x.to(torch.complex64)
+
 def halved(step, by=2.0):
     return by ** -step
 
@@ -201,6 +216,10 @@ def test_a_description_imports_nothing(monkeypatch):
         ({"optimizer": "mine:Klass"}, "mine has no Klass"),
         ({"optimizer": "mine:no_optimizer"}, "made a list; expected a torch.optim.Optimizer"),
         ({"optimizer": "mine:Failing"}, "^optimizer='mine:Failing' failed at an update: KeyError"),
+        ({"optimizer": "mine:Ending"}, "^optimizer='mine:Ending' failed at an update: SystemExit"),
+        ({"optimizer": "mine:Growing"}, r"^optimizer='mine:Growing' made \(2, 2\) of a parameter \(15, 10\)"),
+        ({"activation": "mine:ends"}, "^mine:ends failed: SystemExit"),
+        ({"activation": "mine:turned"}, "^mine:turned made complex numbers"),
         ({"schedule": "mine:endless"}, "schedule='mine:endless' with {} failed: ValueError: it is not a finite factor"),
         ({"schedule": "mine:softly"}, "schedule='mine:softly' with {} failed: TypeError"),
         ({"optimizer": "mine:Descent", "optimizer_options": {"speed": 2}}, r"do not suit optimizer='mine:Descent'"),

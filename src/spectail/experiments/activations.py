@@ -148,11 +148,13 @@ def find_activation(name: str) -> Activation:
     def value(x: Tensor) -> Tensor:
         try:
             result: Any = function(x)
-        except Exception as error:  # whatever a user's own function raises
+        except (Exception, SystemExit) as error:  # whatever a user's own function raises
             raise SettingError(f"{name} failed: {kind_and_first_line(error)}") from error
         if not isinstance(result, torch.Tensor) or result.shape != x.shape:
             form = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
             raise SettingError(f"{name} made {form} of a tensor {tuple(x.shape)}; expected one of the same shape")
+        if result.is_complex():
+            raise SettingError(f"{name} made complex numbers; expected real ones")
         return result
 
     def slope_(x: Tensor) -> Tensor:

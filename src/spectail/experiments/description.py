@@ -103,6 +103,12 @@ def name_of_callable(field: str, value: Callable[..., Any]) -> str:
     return f"{module}:{name}"
 
 
+def _has_bool(values: list[Any] | tuple[Any, ...] | set[Any]) -> bool:
+    """Whether a yes or no stands in a list, or in one of its pairs."""
+    pairs = (one for one in values if isinstance(one, list | tuple))
+    return any(isinstance(one, bool) for one in values) or any(isinstance(one, bool) for pair in pairs for one in pair)
+
+
 class Description(BaseModel):
     """What describes a run or a training: equal ones have equal keys, whatever way they were written down.
 
@@ -155,7 +161,7 @@ class Description(BaseModel):
         for name, value in fields.items():
             if isinstance(value, bool) and name in cls.model_fields and cls.model_fields[name].annotation is not bool:
                 raise SettingError(f"{name}={value} is a yes or no; expected another kind of value")
-            if isinstance(value, list | tuple | set) and any(isinstance(one, bool) for one in value):
+            if isinstance(value, list | tuple | set) and _has_bool(value):
                 raise SettingError(f"{name}={value!r:.80} has a yes or no in it; expected another kind of value")
             if isinstance(value, Mapping):
                 check_extent(name, value)

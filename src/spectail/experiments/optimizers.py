@@ -287,7 +287,7 @@ def make_optimizer(
     correction = {"bias_correction": bias_correction} if maker is FullBatchAdam else {}
     try:
         optimizer = maker(parameters, lr=lr, **correction, **options)
-    except Exception as error:  # torch raises a few kinds, a class of a user's own any
+    except (Exception, SystemExit) as error:  # torch raises a few kinds, a class of a user's own any
         what = f"optimizer_options={dict(options)} do not suit" if options else "what it is to update does not suit"
         raise SettingError(f"{what} optimizer={name!r}: {first_line(error)}") from error
     if not isinstance(optimizer, Optimizer):
@@ -304,16 +304,25 @@ def take_step(name: str, optimizer: Optimizer, closure: Callable[[], Any] | None
         closure: puts gradients, and gives the loss.
 
     Raises:
-        SettingError: a class of a user's own fails.
+        SettingError: a class of a user's own fails, or changes what a parameter's shape is.
     """
+    if ":" not in name:
+        optimizer.step(closure) if closure else optimizer.step()
+        return
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    shapes = [p.shape for p in parameters]
     try:
         optimizer.step(closure) if closure else optimizer.step()
     except (SpectailError, MemoryError):
         raise
-    except Exception as error:  # whatever a user's own class raises
-        if ":" not in name or "memory" in str(error):
+    except (Exception, SystemExit) as error:  # whatever a user's own class raises
+        if "memory" in str(error):
             raise
         raise SettingError(f"optimizer={name!r} failed at an update: {kind_and_first_line(error)}") from error
+    for parameter, shape in zip(parameters, shapes, strict=True):
+        if parameter.shape != shape:
+            changed = f"made {tuple(parameter.shape)} of a parameter {tuple(shape)}"
+            raise SettingError(f"optimizer={name!r} {changed}; expected one of the same shape")
 
 
 class LearningRate:
@@ -379,7 +388,7 @@ def _own_schedule(name: str, optimizer: Optimizer, options: Mapping[str, Any]) -
             if not math.isfinite(float(own(0, **options))) or own(1, **options) != own(1, **options):
                 raise ValueError("it is not a finite factor, or another when it is called again")
             scheduler = LambdaLR(optimizer, partial(own, **options))
-    except Exception as error:  # whatever a user's own code raises
+    except (Exception, SystemExit) as error:  # whatever a user's own code raises
         raise SettingError(f"schedule={name!r} with {dict(options)} failed: {kind_and_first_line(error)}") from error
     if not isinstance(scheduler, LRScheduler):
         raise SettingError(f"schedule={name!r} made a {type(scheduler).__name__}; expected a schedule of torch")

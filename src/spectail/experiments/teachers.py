@@ -59,11 +59,13 @@ def _of_all_directions(name: str, projections: Tensor) -> Tensor:
     def value(z: Tensor) -> Tensor:
         try:
             result = function(z.clone())
-        except Exception as error:  # whatever a user's own function raises
+        except (Exception, SystemExit) as error:  # whatever a user's own function raises
             raise SettingError(f"{name} failed: {kind_and_first_line(error)}") from error
         if not isinstance(result, torch.Tensor) or result.shape != z.shape[:1]:
             form = tuple(result.shape) if isinstance(result, torch.Tensor) else type(result).__name__
             raise SettingError(f"{name} made {form} of projections {tuple(z.shape)}; expected a number for each row")
+        if result.is_complex():
+            raise SettingError(f"{name} made complex numbers; expected real ones")
         return result.to(torch.float64)
 
     values = value(projections)

@@ -6,6 +6,8 @@ import torch
 
 from spectail.experiments.deep.images import download_folder, has_images, load_images
 from spectail.experiments.deep.models import make_model, paper_layers
+from spectail.experiments.experiment import Experiment
+from spectail.experiments.run import simulate
 from spectail.weights.opening import open_weights
 
 
@@ -45,6 +47,13 @@ def test_models_take_small_images_and_their_weights_are_the_seeds(name):
 def test_an_unknown_model_is_named():
     with pytest.raises(ValueError, match="did you mean 'vgg11'"):
         make_model("vgg12", 10, 0)
+
+
+def test_a_module_without_numbers_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "hollow.py").write_text("from torch import nn\ndef make(): return nn.Linear(5, 3, device='meta')\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"^hollow:make made a module on the device meta, which has no weights"):
+        simulate(Experiment(model="hollow:make", n=8, d=5, n_test_large=2, steps=1))
 
 
 def test_digits_are_enlarged_and_standardised():

@@ -177,7 +177,7 @@ def _outputs(model: nn.Module, inputs: Tensor, targets: Tensor, classes: int | N
         outputs = model(inputs)
     except MemoryError:
         raise
-    except Exception as error:  # whatever a user's own module raises
+    except (Exception, SystemExit) as error:  # whatever a user's own module raises
         if "memory" in str(error):
             raise
         said = kind_and_first_line(error)

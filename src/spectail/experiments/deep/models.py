@@ -28,7 +28,10 @@ def network_for(experiment: Experiment, samples: Samples) -> nn.Module:
     """
     e = experiment
     if e.model is not None:
-        return make_model(e.model, samples.outputs, e.seed)
+        model = make_model(e.model, samples.outputs, e.seed)
+        if any(one.device.type == "meta" for one in (*model.parameters(), *model.buffers())):
+            raise SettingError(f"{e.model} made a module on the device meta, which has no weights; expected numbers")
+        return model
     return make_student(e.widths, e.activation, tuple(samples.inputs.shape[1:]), samples.outputs, e.seed)
 
 
