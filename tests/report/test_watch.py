@@ -7,16 +7,19 @@ import os
 import signal
 import threading
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from spectail import SpectralMonitor, every
+from spectail import Experiment, SpectralMonitor, every, load_recording, simulate
 from spectail.cli import main
 from spectail.report import watching
+from spectail.report.pages.recording import page_of
 from spectail.report.serving import PageServer
 from spectail.report.terminal.live import screen
 from spectail.report.watching import WatchedRecording
+from spectail.store.store import Store
 
 
 def monitor_of(path):
@@ -57,6 +60,57 @@ def test_what_is_half_written_or_gone_is_a_sentence_and_the_last_state_stays(tmp
     watched.path.write_bytes(whole)
     assert watched.look()
     assert watched.version == 2
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        Experiment(n=40, d=20, h=30, n_test=9, n_test_large=9, steps=4),
+        Experiment(h=6, dataset="digits", images=20, steps=4, record=[0, 2, 4]),
+    ],
+    ids=["student", "network"],
+)
+def test_a_run_that_is_being_computed_is_shown_as_its_state_has_it(experiment, tmp_path):
+    store, watched, seen = Store(tmp_path, state_seconds=0), [], []
+
+    def look(step, steps):
+        watched.append(WatchedRecording(store.path(experiment)))
+        watched[-1].look()
+        if watched[-1].recording is not None:
+            assert b'data-version="1"' in page_of(watched[-1].recording, version="1").encode()
+            seen.append(watched[-1].recording)
+
+    whole, _ = store.get_or_run(experiment, lambda e: simulate(e, progress=look, resume=store.resume_state(e)))
+    assert len(seen) >= 3
+    for so_far in seen:  # numbers are those of the whole run, to the bit
+        for name in ("eigenvalues", "phase", "pl_alpha_hill", "cross_entropy", "null_hill_mean"):
+            if name in so_far:
+                along = {dim: so_far[dim] for dim in ("step", "update") if dim in so_far[name].dims}
+                np.testing.assert_array_equal(so_far[name], whole[name].sel(along), err_msg=name)
+    assert watched[-1].sentence.endswith("measurements, the last at step " + str(seen[-1].step.values[-1]))
+    assert watched[-1].look()
+    assert watched[-1].recording.identical(load_recording(store.path(experiment))), "when it is finished"
+
+
+def test_a_folder_and_a_name_lead_to_the_run_that_is_being_computed(tmp_path, capsys):
+    def refusal(folder):
+        with pytest.raises(SystemExit, match="2"):
+            main(["watch", str(folder)])
+        return capsys.readouterr().err
+
+    store = Store(tmp_path)
+    store.check_writable()
+    assert "holds no run yet" in refusal(tmp_path)
+    experiment = Experiment(n=40, d=20, h=30, n_test=9, n_test_large=9, steps=1)
+    store.write_state(experiment, b"damaged")
+    run = store.path(experiment)
+    assert f"such as {run}" in refusal(tmp_path)
+    assert f"such as {run}" in refusal(store.runs)
+    named, itself = WatchedRecording(tmp_path / "mine.nc"), WatchedRecording(run)
+    assert named.look()
+    assert f"{run} is a run of this folder that is not finished" in named.sentence
+    assert itself.look()
+    assert "does not say what its run has measured so far" in itself.sentence
 
 
 @pytest.fixture(scope="module")

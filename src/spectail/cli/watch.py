@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +19,8 @@ class Watch:
     """Show a recording while it grows, until Ctrl-C.
 
     The page is served to this machine only, and loads itself anew when there is more to show. The file may be one that
-    a monitor or `spectail series --follow` writes right now, or that does not exist yet.
+    a monitor or `spectail series --follow` writes right now, or that does not exist yet; of a run that is being
+    computed it is what was measured when its state was kept, each minute.
     Example: spectail watch run.nc; spectail watch run.nc --terminal
     """
 
@@ -34,10 +34,10 @@ class Watch:
         from spectail.errors import SettingError
 
         with quick_imports():
-            from spectail.report.watching import WatchedRecording
+            from spectail.report.watching import WatchedRecording, such_as
 
         if self.file.is_dir():
-            raise SettingError(f"{self.file} is a folder; expected the file of a recording{_such_as(self.file)}")
+            raise SettingError(f"{self.file} is a folder; expected the file of a recording{such_as(self.file)}")
         if not 0 <= self.port < 2**16:
             raise SettingError(f"port must be from 0 to 65535, not {self.port}")
         watched = WatchedRecording(self.file)
@@ -65,10 +65,3 @@ class Watch:
     def _say(self, sentence: str) -> None:
         if not self.printing.quiet:
             print(sentence, file=sys.stderr)
-
-
-def _such_as(folder: Path) -> str:
-    """The recording in a folder, or in that of its runs, that was written to last."""
-    files = [*folder.glob("*.nc"), *folder.glob("*.nc.journal"), *folder.glob("runs/*.nc")]
-    newest = max(files, key=os.path.getmtime, default=None)
-    return "" if newest is None else f", such as {str(newest).removesuffix('.journal')}"

@@ -5,6 +5,7 @@ Not here: the loops between steps (two_layer/loop.py, deep/run.py), and where ru
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import time
@@ -20,8 +21,8 @@ from spectail import __version__
 from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.machine import computed_on
-from spectail.experiments.resume import Resumable
-from spectail.experiments.two_layer.loop import TwoLayerRun
+from spectail.experiments.resume import Resumable, State
+from spectail.experiments.two_layer.loop import TwoLayerRun, records_of_state
 from spectail.experiments.two_layer.problem import Problem
 from spectail.progress import StepProgress, in_notebook, step_progress
 from spectail.recording.layout import RUN_FORMAT, RUN_MARK, run_to_dataset
@@ -130,6 +131,30 @@ def _run_student(
         attributes["diverged_at"] = run.diverged_at
     recording = run_to_dataset(run.records, run.overlaps(), attributes)
     return with_checksum(recording)
+
+
+def recording_so_far(state: State) -> xr.Dataset | None:
+    """What a run had measured when its state was kept.
+
+    Args:
+        state: as a `Resumable` gives it back.
+
+    Returns:
+        the recording, without overlaps and without what is known at the end; None where the state does not say.
+    """
+    from spectail.experiments.deep.run import recording_of_state
+
+    try:
+        if "training" in state:
+            return recording_of_state(state)
+        attributes = {
+            RUN_MARK: RUN_FORMAT,
+            "experiment": state["experiment"],
+            "key": Experiment.from_stored(json.loads(state["experiment"])).key,
+        }
+        return run_to_dataset(records_of_state(state), {}, attributes)
+    except (KeyError, TypeError, ValueError, AttributeError):  # of an earlier release, or made by hand
+        return None
 
 
 def simulate_many(

@@ -14,6 +14,8 @@ import xarray as xr
 from spectail.errors import SpectailError, first_line
 from spectail.recording.journal_reading import journal_path
 from spectail.recording.reading import load_recording
+from spectail.store.store import Store
+from spectail.store.unfinished import changed_at, load_unfinished, state_beside, unfinished_runs
 
 INTERVAL = 1.0
 """Seconds between two looks at a file."""
@@ -45,7 +47,7 @@ class WatchedRecording:
         if stamp == self._stamp:
             return False
         try:
-            recording = load_recording(self.path)
+            recording = self._load()
             if not recording.sizes["step"] or not recording["matrix"].size:
                 raise FileNotFoundError(f"{self.path} holds no measurement yet")
         except (SpectailError, OSError) as error:  # half written, or gone between two looks
@@ -70,9 +72,22 @@ class WatchedRecording:
                 yield
             stop.wait(INTERVAL)
 
+    def _load(self) -> xr.Dataset:
+        try:
+            return load_recording(self.path)
+        except FileNotFoundError:
+            if state_beside(self.path).is_file():
+                return load_unfinished(self.path)
+            others = [path for path in unfinished_runs(self.path.parent) if path != self.path]
+            if not others:
+                raise
+            raise FileNotFoundError(
+                f"{self.path} does not exist; {others[-1]} is a run of this folder that is not finished"
+            ) from None
+
     def _stamp_now(self) -> object:
         stamps: list[object] = []
-        for path in (self.path, journal_path(self.path)):
+        for path in (self.path, journal_path(self.path), state_beside(self.path)):
             try:
                 status = path.stat()
             except OSError:
@@ -80,3 +95,20 @@ class WatchedRecording:
             else:
                 stamps.append((status.st_mtime_ns, status.st_size, status.st_ino))
         return stamps
+
+
+def such_as(folder: Path) -> str:
+    """The end of a sentence for who named a folder: the recording in it that was written to last, finished or not."""
+    files = [
+        path for pattern in ("*.nc", "*.nc.journal", "runs/*.nc", "trainings/*.nc") for path in folder.glob(pattern)
+    ]
+    unfinished = unfinished_runs(folder) | {
+        path: at for path, at in unfinished_runs(folder.parent).items() if path.parent == folder
+    }
+    written = {path: changed_at(path) for path in files} | unfinished
+    newest = max(written, key=lambda path: written[path], default=None)
+    if newest is not None:
+        return f", such as {str(newest).removesuffix('.journal')}"
+    if Store(folder).has_runs:
+        return "; it holds no run yet, and what a long one has measured can be watched when it is kept, each minute"
+    return ""

@@ -5,9 +5,10 @@ Not here: how a full-batch gradient is found (full_batch.py), and how a row is m
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,11 @@ class FullBatchRun:
         self.load_state()
         check_same_step(self.step)
 
+    @property
+    def classifies(self) -> bool:
+        """Whether the samples have classes, and a loss of cross-entropy."""
+        return self.samples.classes is not None
+
     def train(self, progress: TrainingProgress | None) -> None:
         """Train to the end. The last pass is for the loss after the last step."""
         if not self.measurements:
@@ -219,6 +225,11 @@ class FullBatchRun:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "measured": [_to_state(one) for one in self.measurements],
+            "matrices": [
+                {name: value.item() if isinstance(value, np.generic) else value for name, value in one.items()}
+                for one in self.constants
+            ],
+            "classifies": self.classifies,
         }
 
     def load_state(self) -> None:
@@ -252,19 +263,50 @@ class FullBatchRun:
         diverged = [step for step, one in enumerate(self.passes) if not math.isfinite(one.loss)]
         if diverged:
             attributes["diverged_at"] = diverged[0]
-        recording = to_dataset("training", self.constants, self.measurements, attributes)
-        loss, classifies = "squared_error", self.samples.classes is not None
-        values = {"cross_entropy" if classifies else loss: [one.loss for one in self.passes]}
-        if classifies:
-            values["accuracy"] = [one.accuracy for one in self.passes]
-        if self.tests:
-            values["test_accuracy" if classifies else "test_squared_error"] = [
-                one.accuracy if classifies else one.loss for one in self.tests
-            ]
-        for q in select("training"):
-            if q.name in values:
-                recording[q.name] = ("update", np.array(values[q.name]), q.attributes)
-        return with_checksum(recording.assign_coords(update=np.arange(len(self.passes))))
+        return with_checksum(
+            _labelled(self.constants, self.measurements, self.passes, self.tests, self.classifies, attributes)
+        )
+
+
+def recording_of_state(state: State) -> xr.Dataset:
+    """What was measured up to the step of a state, as `FullBatchRun.dataset` labels all of it.
+
+    Raises:
+        KeyError: the state is of an earlier release, which did not say of which matrices it is.
+    """
+    experiment, matrices = Experiment.from_stored(json.loads(state["training"])), state["matrices"]
+    names = [matrix["name"] for matrix in matrices]
+    return _labelled(
+        matrices,
+        [_from_state(one, names) for one in state["measured"]],
+        [FullBatchLoss(*one) for one in state["batches"]],
+        [FullBatchLoss(*one) for one in state["tests"]],
+        state["classifies"],
+        {"title": experiment.subject, "training": state["training"], "key": experiment.key},
+    )
+
+
+def _labelled(
+    matrices: Sequence[Mapping[str, Any]],
+    measurements: Sequence[Measurement],
+    passes: Sequence[FullBatchLoss],
+    tests: Sequence[FullBatchLoss],
+    classifies: bool,
+    attributes: Mapping[str, Any],
+) -> xr.Dataset:
+    """Spectra over steps, loss and accuracy over updates."""
+    recording = to_dataset("training", matrices, measurements, attributes)
+    values = {"cross_entropy" if classifies else "squared_error": [one.loss for one in passes]}
+    if classifies:
+        values["accuracy"] = [one.accuracy for one in passes]
+    if tests:
+        values["test_accuracy" if classifies else "test_squared_error"] = [
+            one.accuracy if classifies else one.loss for one in tests
+        ]
+    for q in select("training"):
+        if q.name in values:
+            recording[q.name] = ("update", np.array(values[q.name]), q.attributes)
+    return recording.assign_coords(update=np.arange(len(passes)))
 
 
 def torch_optimizer(experiment: Experiment, model: nn.Module) -> Optimizer:

@@ -67,6 +67,11 @@ def _as_arrays(value: Any) -> Any:
     return value.numpy() if isinstance(value, Tensor) else value
 
 
+def records_of_state(state: State) -> list[FirstLayerRow]:
+    """What was measured up to the step of a state."""
+    return [{name: _as_arrays(value) for name, value in r.items()} for r in state["records"]]
+
+
 def normalize_(weights: Tensor, experiment: Experiment) -> None:
     """Scale W to the Frobenius norm √(hd) (times 1/√d in mean-field) that W₀ has on average.
 
@@ -166,7 +171,7 @@ class TwoLayerRun:
             w.copy_(then)
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        self.records = [{name: _as_arrays(value) for name, value in r.items()} for r in state["records"]]
+        self.records = records_of_state(state)
         self._vectors = {
             (role, t): SingularVectors(left.to(device), right.to(device), *rank or (left.shape[1],))
             for role, t, left, right, *rank in state["vectors"]  # no rank in a state of the first edition
