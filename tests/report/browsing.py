@@ -51,6 +51,19 @@ def wait_until_ready(driver):
         time.sleep(0.05)
 
 
+def wait_until_charts_are_as_wide_as_their_places(driver):
+    """Until the window has the width that it was opened with, and charts follow it: both come a frame or more later."""
+    deadline = time.monotonic() + 20
+    misfits = (
+        "return innerWidth !== outerWidth ? ['the window', innerWidth, outerWidth] :"
+        " Array.from(document.querySelectorAll('.chart > svg'), e => [e.parentElement.id, e.width.baseVal.value,"
+        " e.parentElement.clientWidth]).filter(([, drawn, place]) => drawn !== place)"
+    )
+    while found := driver.execute_script(misfits):
+        assert time.monotonic() < deadline, f"not as wide as its place: {found}"
+        time.sleep(0.05)
+
+
 def assert_no_error_and_no_request(driver):
     """Nothing in the console, nothing sent anywhere, and no script of a hostile name has run."""
     assert [entry for entry in driver.get_log("browser") if entry["level"] == "SEVERE"] == []
@@ -109,16 +122,19 @@ def assert_a_phone_needs_no_sideways_scrolling(driver):
 
 def assert_paper_shows_all_of_it(driver):
     """Charts are drawn anew as wide as on paper and come back after it; no table is wider than A4 within margins."""
-    widths = "Array.from(document.querySelectorAll('.chart > svg'), chart => chart.width.baseVal.value)"
-    halves = "Array.from(document.querySelectorAll('.chart > svg'), chart => Boolean(chart.closest('.halves')))"
+    charts = "Array.from(document.querySelectorAll('.chart > svg'))"
+    widths = f"{charts}.map(chart => chart.width.baseVal.value)"
+    wait_until_charts_are_as_wide_as_their_places(driver)  # a test before this one may have narrowed the window
     driver.execute_script(f"addEventListener('beforeprint', () => {{ window.onPaper = {widths}; }})")
-    before, in_half = driver.execute_script(f"return [{widths}, {halves}]")
+    before, in_half = driver.execute_script(f"return [{widths}, {charts}.map(c => Boolean(c.closest('.halves')))]")
     driver.execute_cdp_cmd("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})
     on_paper = driver.execute_script("return window.onPaper")
     assert len(on_paper) == len(before) > 0
     for width, half in zip(on_paper, in_half, strict=True):
         assert width <= (352 if half else 704)  # 44rem; A4 has 718 between its margins
+    wait_until_charts_are_as_wide_as_their_places(driver)  # the window is laid out anew after the PDF is handed over
     assert driver.execute_script(f"return {widths}") == before
+    assert not driver.execute_script("return document.body.classList.contains('printing')")
     page = {"width": 718, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", page)
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
