@@ -22,6 +22,7 @@ from torch import nn
 from forked import execute, finish, start
 from monitor.small_training import go_on, small
 from spectail import SettingError, SpectralMonitor, load_recording
+from spectail.analysis.alerts import AlertThresholds
 from spectail.analysis.row import measure_matrix
 from spectail.monitor.loggers import Measurement, to_csv
 from spectail.monitor.when import Clocks, at, budget, every, log_spaced
@@ -457,6 +458,39 @@ def test_a_row_that_cannot_be_measured_is_noted_and_the_others_are_there(monkeyp
     assert all(note.startswith("not measured: no memory on the device: it needs about ") for note in notes)
     assert len(notes) == 2
     assert monitor.recording.pl_alpha_hill.values[:, 1].min() > 1
+
+
+def test_a_matrix_that_could_not_be_measured_at_a_step_has_changed_no_phase_and_is_not_trained_by_that(
+    monkeypatch, tmp_path
+):
+    from spectail.analysis import updates as measuring
+
+    def broken(matrix, **options):
+        if monitor is not None and monitor.recording.sizes["step"] in (1, 2, 4):
+            raise MemoryError
+        return measure_matrix(matrix, **options)
+
+    monkeypatch.setattr(measuring, "measure_matrix", broken)
+    model, optimizer = small()
+    optimizer.param_groups[0]["lr"] = 0.0
+    monitor, path = None, tmp_path / "run.nc"
+    alerts, on = [], AlertThresholds(effective_rank=None, spectral_norm=None, untrained_steps=3)
+    monitor = SpectralMonitor(model, optimizer, when=every(1), path=path, alerts=on, on_alert=alerts.append)
+    go_on(model, optimizer, 2)
+    with torch.no_grad():  # the layer changes while it is not measured
+        model[0].weight += 9 * torch.outer(torch.randn(20), torch.randn(30))
+    go_on(model, optimizer, 2)
+    monitor.close()
+    phases = monitor.recording.phase.sel(matrix="0.weight").values.tolist()
+    assert phases == ["random-like", "unknown", "unknown", "rank-collapse", "unknown"]
+    told = [str(event) for event in monitor.events]
+    assert told == [
+        "0.weight: random-like → rank-collapse at step 3",
+        "1.weight: still as if never trained at step 3",
+    ]
+    assert [str(event) for event in events_of(load_recording(path))] == sorted(told)
+    with SpectralMonitor(model, path=path, alerts=on, existing="resume", initial_step=4) as again:
+        assert sorted(map(str, again.events)) == sorted(told)
 
 
 def test_events_tell_which_layer_changed_its_phase_and_when(tmp_path):

@@ -121,5 +121,5 @@ def test_a_damaged_tensor_of_a_series_is_told_once_and_is_no_layer_that_came_or_
     with pytest.warns(UserWarning, match="of step-2.pt 1 of 5 matrices were not measured: .* \\(CRC-32\\)"):
         recording = analyze_series(tmp_path, nulls=False)
     assert np.isnan(recording.spectral_norm.sel(matrix="a.weight")).values.tolist() == [False, True, False]
-    assert {event.kind for event in events(recording)} == {"phase"}
+    assert events(recording) == [], "nor one whose phase changed"
     assert "step-2.pt" in recording.attrs["left_out"]

@@ -10,7 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
-from spectail.analysis.failures import NOT_MEASURED, why_not
+from spectail.analysis.failures import why_not
+from spectail.recording.events import NOT_MEASURED
 from spectail.recording.quantities import select
 from spectail.spectra.intruders import EXAMINED, intruder_dimensions, subspace_overlap
 from spectail.spectra.low_rank import vectors_of_kronecker, vectors_of_product

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from spectail.errors import SettingError
-from spectail.recording.events import NOT_THERE, Event
+from spectail.recording.events import Event, is_measured
 from spectail.recording.layout import Measurement
 from spectail.recording.tensors import tensor_of
 from spectail.spectra.phases import Phase
@@ -101,7 +101,7 @@ class AlertWatch:
         alerts: list[Event] = []
         for row in measurement.rows:
             name = str(row["name"])
-            if row.get("note") != NOT_THERE and tensor_of(name) == "weights":
+            if is_measured(row) and tensor_of(name) == "weights":
                 alerts += [
                     Event(measurement.step, name, "alert", text)
                     for text in self._texts(row, measurement.step, self._thresholds)

@@ -11,9 +11,6 @@ from spectail.analysis.cost import bytes_needed
 from spectail.errors import SpectailError
 from spectail.weights.matrix import WeightMatrix
 
-NOT_MEASURED = "not measured: "
-"""What the note of a row begins with where something other than the weights themselves was in the way."""
-
 
 def why_not(error: Exception, matrix: WeightMatrix) -> str:
     """One sentence on what was in the way, and what would help."""

@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spectail.analysis.failures import NOT_MEASURED
 from spectail.analysis.fingerprint import stamps_of
 from spectail.analysis.pieces import Row
+from spectail.recording.events import NOT_MEASURED
 from spectail.recording.layout import Measurement
 from spectail.recording.tensors import name_of_weights, tensor_of
 from spectail.spectra.phases import Phase
@@ -44,11 +44,16 @@ class MeasuredStep:
         """The names of the matrices that the model had, measured or not."""
         return [name for name in (*self.rows, *self.not_measured) if not is_update(name)]
 
-    def phases_after(self) -> dict[str, str]:
-        """The phase of each matrix, after which it is judged at the next step, as a monitor does; of updates none."""
+    def phases_after(self, before: Mapping[str, str]) -> dict[str, str]:
+        """The phase of each matrix, after which it is judged at the next step, as a monitor does; of updates none.
+
+        Args:
+            before: what this gave for the step before: the phases of those that could not be measured.
+        """
         known = {name: row for name, (row, _) in self.rows.items() if not is_update(name)}
         known = {n: row for n, row in known.items() if row["phase"] != Phase.UNKNOWN or math.isfinite(row["z_hill"])}
-        return {name: str(row["phase"]) for name, row in known.items()}
+        of_gaps = {name: before[name] for name in self.not_measured if name in before}
+        return of_gaps | {name: str(row["phase"]) for name, row in known.items()}
 
 
 class MeasuredSteps:
@@ -68,7 +73,7 @@ class MeasuredSteps:
             rows = {row["name"]: (dict(row), spectra[row["name"]]) for row in one.rows if _is_measured(row)}
             lacking = [row["name"] for row in one.rows if NOT_MEASURED in str(row["note"])]
             step = MeasuredStep(rows, phases, where["source_stamp"], where["source"], lacking)
-            self._steps[one.step], phases = step, step.phases_after()
+            self._steps[one.step], phases = step, step.phases_after(phases)
 
     def __bool__(self) -> bool:
         return bool(self._steps)
@@ -94,8 +99,18 @@ class MeasuredSteps:
 
     def phases_before(self, step: int) -> Mapping[str, str]:
         """The phases after which the matrices of a step are judged."""
-        before = self.before(step)
-        return {} if before is None else before.phases_after()
+        before: list[MeasuredStep] = []
+        gaps: set[str] = set()
+        for number in sorted((one for one in self._steps if one < step), reverse=True):
+            known = self._steps[number]
+            before.append(known)
+            gaps = {*known.not_measured} if len(before) == 1 else gaps & {*known.not_measured}
+            if not gaps:
+                break
+        phases: dict[str, str] = {}
+        for known in reversed(before):
+            phases = known.phases_after(phases)
+        return phases
 
     def is_up_to_date(self, step: int, stamp: str) -> bool:
         """Whether a step is measured as its checkpoint, of a stamp, is now; one that is not there is left as it is."""

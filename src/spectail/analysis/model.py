@@ -20,7 +20,6 @@ from torch import Tensor
 
 from spectail.analysis.analysis_objects import Analysis, Comparison, skipped_of
 from spectail.analysis.choices import check_existing, checked_nulls
-from spectail.analysis.failures import NOT_MEASURED
 from spectail.analysis.fingerprint import stamps_of
 from spectail.analysis.pieces import (
     Measure,
@@ -35,6 +34,7 @@ from spectail.analysis.side_by_side import SideBySide
 from spectail.errors import SettingError, SourceError
 from spectail.files import check_folder
 from spectail.progress import MatrixProgress, WorkProgress
+from spectail.recording.events import NOT_MEASURED
 from spectail.recording.growing_analysis import GrowingAnalysis
 from spectail.recording.journal_reading import journal_path
 from spectail.recording.layout import (

@@ -15,13 +15,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spectail.analysis.failures import NOT_MEASURED, why_not
+from spectail.analysis.failures import why_not
 from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.pooling import SLICE_FACTOR, pooled, slice_spectra
 from spectail.analysis.repetition import repetition
 from spectail.analysis.shuffled import against_shuffles
 from spectail.analysis.spacing import EPS, rounding_level_of, stored_spacing
 from spectail.errors import SourceError
+from spectail.recording.events import NOT_MEASURED
 from spectail.recording.layout import MATRIX_LABELS
 from spectail.recording.quantities import of_row, select
 from spectail.recording.tensors import tensor_of

@@ -20,7 +20,6 @@ import xarray as xr
 
 from spectail.analysis.alerts import AlertThresholds, AlertWatch, with_alerts
 from spectail.analysis.changes import matrix_changes, names_in_recording
-from spectail.analysis.failures import NOT_MEASURED
 from spectail.analysis.measured_steps import MeasuredSteps, checkpoint_age, checkpoint_stamp
 from spectail.analysis.pieces import (
     LastTime,
@@ -32,7 +31,7 @@ from spectail.analysis.pieces import (
 from spectail.analysis.row import constant_quantities
 from spectail.errors import SettingError, SourceError, SpectailError
 from spectail.progress import MatrixProgress, PartProgress, WorkProgress
-from spectail.recording.events import Event
+from spectail.recording.events import NOT_MEASURED, Event
 from spectail.recording.growing_series import GrowingSeries
 from spectail.recording.journal_records import Spectrum
 from spectail.recording.layout import Measurement

@@ -140,7 +140,7 @@ def finish_analysis(
 
 def _report_unmeasured(notes: Iterable[str], *, again: bool) -> None:
     """Say how many matrices were not measured for a reason beside their weights; exits where none was."""
-    from spectail.analysis.failures import NOT_MEASURED
+    from spectail.recording.events import NOT_MEASURED
 
     notes = list(notes)
     reasons = [note.partition(NOT_MEASURED)[2] for note in notes if NOT_MEASURED in note]

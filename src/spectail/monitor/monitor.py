@@ -388,8 +388,7 @@ class SpectralMonitor:
         if is_new:
             self._growing.add_matrices(self._shares.constants(new, self._nulls))
         changed = {event.matrix for event in events}
-        last = self._growing.measurements[-1].rows if self._growing.measurements else ()
-        before = [row for row in last if row["name"] not in changed]
+        before = [row for row in self._growing.last_rows if row["name"] not in changed]
         applied, unread = self._applied.matrices(self._watched) if self._applied else ([], [])
         matrices = (*self._watched.matrices, *applied) if applied else self._watched.matrices
         rows, eigenvalues = self._shares.measure(matrices, self._nulls, before, unread)

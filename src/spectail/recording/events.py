@@ -22,6 +22,9 @@ from spectail.recording.tensors import tensor_of
 NOT_THERE = "not in the model at this step"
 """The note of a matrix where the model has none: to come and to go is no change of phase."""
 
+NOT_MEASURED = "not measured: "
+"""What the note of a row begins with where something other than the weights themselves was in the way."""
+
 
 @dataclass(frozen=True, repr=False)
 class Event(Answered):
@@ -66,18 +69,44 @@ class Event(Answered):
         return self.in_words()
 
 
+def is_measured(row: Mapping[str, Any]) -> bool:
+    """Whether a row says anything of its matrix: not where it could not be measured, or the model had none.
+
+    >>> is_measured({"name": "a", "phase": "unknown", "note": "not measured: no memory"})
+    False
+    """
+    note = str(row.get("note", ""))
+    return note != NOT_THERE and not (NOT_MEASURED in note and row.get("phase") == "unknown")
+
+
+def last_measured(
+    before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]
+) -> Sequence[Mapping[str, Any]]:
+    """The rows of a measurement; in place of one that could not be measured, the last of that matrix that could.
+
+    Args:
+        before: what this gave for the measurement before.
+        after: rows of the measurement.
+    """
+    if all(map(is_measured, after)):
+        return after
+    known = {row["name"]: row for row in before}
+    is_gap = {row["name"]: row.get("note") != NOT_THERE and not is_measured(row) for row in after}
+    return [known.get(row["name"], row) if is_gap[row["name"]] else row for row in after]
+
+
 def events_between(
     before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], step: int
 ) -> tuple[Event, ...]:
     """The changes of phase of weights between two measurements, in the order of the matrices.
 
     Args:
-        before: rows of the earlier one.
-        after: rows of the later one.
+        before: rows of the earlier one, as `last_measured` gives them.
+        after: rows of the later one; of those that could not be measured nothing is said.
         step: of the later one.
     """
-    phases = {row["name"]: row["phase"] for row in before if row.get("note") != NOT_THERE}
-    there = [row for row in after if row.get("note") != NOT_THERE and tensor_of(str(row["name"])) == "weights"]
+    phases = {row["name"]: row["phase"] for row in before if is_measured(row)}
+    there = [row for row in after if is_measured(row) and tensor_of(str(row["name"])) == "weights"]
     changed = [row for row in there if phases.get(row["name"], row["phase"]) != row["phase"]]
     return tuple(Event(step, str(row["name"]), "phase", f"{phases[row['name']]} → {row['phase']}") for row in changed)
 
@@ -114,8 +143,11 @@ def events(recording: xr.Dataset) -> list[Event]:
     happened = stored_events(recording)
     if "phase" in recording:
         notes = recording["note"] if "note" in recording else xr.full_like(recording["phase"], "")
-        phase, note = (one.values.reshape(len(steps), len(names)) for one in (recording["phase"], notes))
+        phase, note = (one.values.reshape(len(steps), len(names)).copy() for one in (recording["phase"], notes))
+        is_gap = (phase == "unknown") & (np.char.find(note.astype(str), NOT_MEASURED) >= 0)
         for after in range(1, len(steps)):
+            for table in (phase, note):  # as `last_measured`
+                table[after, is_gap[after]] = table[after - 1, is_gap[after]]
             changed = np.flatnonzero(phase[after - 1] != phase[after]).tolist()  # of thousands few do
             earlier, later = (
                 [{"name": names[i], "phase": str(phase[at, i]), "note": str(note[at, i])} for i in changed]

@@ -17,7 +17,7 @@ from typing import Any
 import xarray as xr
 
 from spectail.errors import StoreError, first_line
-from spectail.recording.events import Event, events_between
+from spectail.recording.events import Event, events_between, last_measured
 from spectail.recording.journal_file import JournalFile
 from spectail.recording.journal_reading import FileIdentity
 from spectail.recording.journal_steps import append_step
@@ -35,6 +35,7 @@ class GrowingRecording:
         path: the file; None keeps the measurements in memory only.
         attributes: of the recording.
         measurements: in the order of their steps, as they are kept.
+        last_rows: of the last of them; of a matrix that could not be measured then, the last row that it has.
         extra: quantities that the rows have beside those of every recording of the kind.
         identity: of the file that these were read from; if the one at `path` is another by now, it is not overwritten.
     """
@@ -51,6 +52,9 @@ class GrowingRecording:
         self.of, self.matrices, self.path, self.identity = of, list(matrices), path, identity
         self.attributes = dict(attributes or {})
         self.measurements = list(measurements)
+        self.last_rows: Sequence[Mapping[str, Any]] = ()
+        for one in self.measurements:
+            self.last_rows = last_measured(self.last_rows, one.rows)
         self.extra: list[Quantity] = []
         self._header: Mapping[str, Any] = {"of": of}
         self._kept = len(self.matrices)  # how many of them are in the file or its journal
@@ -72,11 +76,11 @@ class GrowingRecording:
         Returns:
             the same, with the changes of phase among its events.
         """
-        before = self.measurements[-1].rows if self.measurements else ()
-        changes = events_between(before, measurement.rows, measurement.step)
+        changes = events_between(self.last_rows, measurement.rows, measurement.step)
         measurement = replace(measurement, events=(*changes, *measurement.events))
         as_kept = measurement.to_keep(spectra=spectra)
         self.measurements.append(as_kept)
+        self.last_rows = last_measured(self.last_rows, measurement.rows)
         self._unwritten.append(as_kept)
         return measurement
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spectail.recording.events import Event, events_between
+from spectail.recording.events import Event
 from spectail.recording.journal_file import JournalFile
 from spectail.recording.journal_reading import JournaledStep
 from spectail.recording.journal_records import Spectrum
@@ -41,18 +41,13 @@ def or_empty(spectrum: Spectrum | None) -> Spectrum:
     return np.empty(0, np.float32) if spectrum is None else spectrum
 
 
-def from_journal(step: JournaledStep, before: Sequence[Mapping[str, Any]]) -> Measurement:
-    """A step of a journal as it was measured.
-
-    Args:
-        step: with its rows, and closed.
-        before: rows of the measurement before.
-    """
+def from_journal(step: JournaledStep) -> Measurement:
+    """A step of a journal, with its rows and closed, as it was measured; changes of phase are not among its events."""
     closing = step.closing or {}
     spectra = None
     if closing.get("spectra"):
         spectra = {row["name"]: values for row, values in zip(step.rows, step.spectra, strict=True)}
     at = int(closing["step"])
-    events = (*events_between(before, step.rows, at), *(Event(**event) for event in closing.get("events", ())))
+    events = tuple(Event(**event) for event in closing.get("events", ()))
     lr, clocks, source = tuple(closing.get("lr", ())), closing.get("clocks", {}), closing.get("source", {})
     return Measurement(at, step.rows, spectra, lr, clocks, events, source)

@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from spectail.errors import StoreError
-from spectail.recording.events import NOT_THERE, Event, events_between, stored_events
+from spectail.recording.events import NOT_THERE, Event, events_between, last_measured, stored_events
 from spectail.recording.quantities import (
     HELD,
     OVER,
@@ -420,6 +420,7 @@ def measurements_of(recording: xr.Dataset, until: float = math.inf) -> list[Meas
     sources = [q.name for q in select("source") if q.name in some]
     happened = stored_events(some)
     measurements: list[Measurement] = []
+    before: Sequence[Mapping[str, Any]] = ()
     for at, step in enumerate(some["step"].values):
         rows = [
             {"name": name} | {key: word_or_number(table[at, i]) for key, table in tables.items()}
@@ -435,7 +436,7 @@ def measurements_of(recording: xr.Dataset, until: float = math.inf) -> list[Meas
         lr = tuple(float(rate) for rate in rates if not np.isnan(rate))
         ticks = {name: float(some[name].values[at]) for name in clocks}
         source = {name: str(some[name].values[at]) for name in sources}
-        changes = events_between(measurements[-1].rows, rows, int(step)) if measurements else ()
+        changes, before = events_between(before, rows, int(step)), last_measured(before, rows)
         stored = tuple(event for event in happened if event.step == step)
         measurements.append(Measurement(int(step), rows, spectra, lr, ticks, (*changes, *stored), source))
     return measurements

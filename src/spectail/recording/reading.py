@@ -96,15 +96,14 @@ def _with_steps(recording: xr.Dataset, steps: Sequence[JournaledStep]) -> xr.Dat
     closings = [step.closing or {} for step in steps]
     last = int(recording["step"].values[-1]) if recording.sizes["step"] else -1
     if not any("matrices" in one for one in closings) and all(int(one["step"]) > last for one in closings):
-        later = sorted((from_journal(step, ()) for step in steps), key=lambda one: one.step)
+        later = sorted((from_journal(step) for step in steps), key=lambda one: one.step)
         matrices = labels_of(recording.coords.to_dataset())
         behind = to_dataset(recording.attrs["of"], matrices, later, recording.attrs, extra)
         if _measured(behind) == _measured(recording):
             return appended(recording, behind)
     measurements, matrices = {one.step: one for one in measurements_of(recording)}, labels_of(recording)
     for step in steps:
-        before = max((at for at in measurements if at < int((step.closing or {})["step"])), default=None)
-        one = from_journal(step, () if before is None else measurements[before].rows)
+        one = from_journal(step)
         measurements[one.step] = one
         matrices += (step.closing or {}).get("matrices", [])
     ordered = [measurements[at] for at in sorted(measurements)]
