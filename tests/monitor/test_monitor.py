@@ -489,8 +489,9 @@ def test_a_matrix_that_could_not_be_measured_at_a_step_has_changed_no_phase_and_
         "1.weight: still as if never trained at step 3",
     ]
     assert [str(event) for event in events_of(load_recording(path))] == sorted(told)
-    with SpectralMonitor(model, path=path, alerts=on, existing="resume", initial_step=4) as again:
-        assert sorted(map(str, again.events)) == sorted(told)
+    again = SpectralMonitor(model, optimizer, path=path, alerts=on, existing="resume", initial_step=4)
+    assert sorted(map(str, again.events)) == sorted(told)
+    again.detach()
 
 
 def test_events_tell_which_layer_changed_its_phase_and_when(tmp_path):
