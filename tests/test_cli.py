@@ -130,6 +130,8 @@ BAD = [
     (["reproduce", "fig99"], "artifact='fig99' is not known"),
     (["reproduce", "fig2", "--scale", "tiny"], "scale='tiny' is not known"),
     (["reproduce", "fig2", "--repeats", "0"], "repeats=0"),
+    (["reproduce", "fig2", "--repeats", "1001"], "expected 1 to 1,000"),
+    (["reproduce", "all", "--repeats", "1000", "--scale", "small"], "runs; expected at most 100,000 in one call"),
     (["reproduce"], "needs the name"),
     (["show", "nowhere.nc"], "nowhere.nc does not exist"),
     (["series"], "series needs a SOURCE"),

@@ -47,7 +47,9 @@ class Reproduce:
             help="The paper's sizes; a quarter of them, with all steps; or a fifth, with long runs cut short.",
         ),
     ] = "paper"
-    repeats: Annotated[int | None, option(metavar="INT", help="Seeds; each artifact's own number by default.")] = None
+    repeats: Annotated[
+        int | None, option(metavar="INT", help="Seeds, up to 1,000; each artifact's own number by default.")
+    ] = None
     protocol: Annotated[
         str | None,
         option(

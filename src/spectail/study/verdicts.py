@@ -28,7 +28,7 @@ LEAST_REPEATS = 3
 would, in 95 of 100 cases."""
 
 MOST_REPEATS = 1000
-"""No more are reckoned with."""
+"""No more are reckoned with, and more than these are not made."""
 
 
 class Verdict(StrEnum):
