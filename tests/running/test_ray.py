@@ -76,48 +76,23 @@ def undisturbed(tmp_path_factory):
     return results(folder)
 
 
-@pytest.mark.usefixtures("one_cluster")
-def test_a_worker_that_is_killed_is_replaced_whether_or_not_it_sees_the_folder(tmp_path, undisturbed):
-    out = run(
-        tmp_path,
-        """
-        from dataclasses import dataclass, replace
-        from sweeps.sweeping import children
-
-        @dataclass(frozen=True)
-        class Cluster(Compute):
-            shared: bool = True
-            def executor(self, start, held, preload):
-                return super().executor(start if self.shared else replace(start, mark=None), held, preload)
-
-        ray.init(address="local", num_cpus=1, log_to_driver=False, include_dashboard=False)
-        def kill():
-            for pid in children(os.getpid()):
-                if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::_do_chunk"):
-                    os.kill(pid, signal.SIGKILL)
-                    print("killed one")
-        for shared in (True, False):
-            store = Store(folder / str(shared) / "out", 0.0)
-            after(3, kill)
-            summary = run_missing(experiments, store, Cluster(ray="", shared=shared))
-            assert summary.computed == 24 and not summary.failures, summary
-        """,
-    )
-    assert out.count("killed one") >= 2
-    assert results(tmp_path / "True") == results(tmp_path / "False") == undisturbed
-    assert not list((tmp_path / "False" / "out" / "checkpoints").glob("*.ckpt"))  # workers kept none, it was not theirs
-
-
 @pytest.fixture(scope="module")
-def printed(tmp_path_factory):
-    """What a driver prints that has a cluster do several things: clusters and their workers take long to start."""
+def cluster(tmp_path_factory):
+    """Folder and output of a driver that has a cluster do several things: clusters and their workers take long to start.
+
+    At first it has two nodes, of a core each; then a worker is killed, and a node.
+    """
+    folder = tmp_path_factory.mktemp("several")
     with no_other_cluster(tmp_path_factory):
-        return run(
-            tmp_path_factory.mktemp("several"),
+        printed = run(
+            folder,
             """
+            from dataclasses import dataclass, replace
             import torch
+            from ray.cluster_utils import Cluster
             from safetensors.torch import save_file
             from running.numbers_to_square import Number, StartSquaring
+            from sweeps.sweeping import children
             from spectail import analyze
             from spectail.running.queue import Queue
             from spectail.running.scheduler import WorkSummary, Scheduler
@@ -133,7 +108,9 @@ def printed(tmp_path_factory):
             sentence(lambda: Resources(cpus=0))
             sentence(lambda: Compute(ray="", workers=2))
 
-            ray.init(address="local", num_cpus=2, log_to_driver=False, include_dashboard=False)
+            cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+            node = cluster.add_node(num_cpus=1)
+            ray.init(address=cluster.address, log_to_driver=False)
             sentence(lambda: run_missing(experiments, store, Compute(ray="", resources=Resources(gpus=64))))
 
             torch.set_num_threads(1)
@@ -151,17 +128,46 @@ def printed(tmp_path_factory):
                 as_expected = Scheduler(executor, queue, keep).run() == WorkSummary(3, [], False)
                 print("work is done:", as_expected, sorted(results.items()))
                 print("beside the driver:", sorted(ray.get(executor._actor.call.remote("copy"))), "and here:", held)
+
+            def kill():
+                for pid in children(os.getpid()):
+                    if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::_do_chunk"):
+                        os.kill(pid, signal.SIGKILL)
+                        print("killed a worker")
+                        return
+
+            def kill_node():
+                cluster.remove_node(node, allow_graceful=False)
+                print("a node is gone")
+
+            after(3, kill)
+            after(8, kill_node)
+            summary = run_missing(experiments, store, Compute(ray=""))
+            assert summary.computed == 24 and not summary.failures, summary
+            while sum(n["Alive"] for n in ray.nodes()) != 1:
+                time.sleep(0.1)
+
+            @dataclass(frozen=True)
+            class Elsewhere(Compute):
+                def executor(self, start, held, preload):
+                    return super().executor(replace(start, mark=None), held, preload)
+
+            store = Store(folder / "elsewhere" / "out", 0.0)
+            after(3, kill)
+            summary = run_missing(experiments, store, Elsewhere(ray=""))
+            assert summary.computed == 24 and not summary.failures, summary
             """,
         )
+    return SimpleNamespace(folder=folder, printed=printed)
 
 
-def test_an_analysis_on_a_cluster_has_the_bits_of_one_thread(printed):
-    assert "analysis is identical: True" in printed
+def test_an_analysis_on_a_cluster_has_the_bits_of_one_thread(cluster):
+    assert "analysis is identical: True" in cluster.printed
 
 
-def test_workers_reach_the_object_that_is_held_beside_the_driver_and_send_results_back(printed):
-    assert "work is done: True [(1, 1), (2, 4), (3, 9)]" in printed
-    assert "beside the driver: [1, 2, 3] and here: []" in printed, "the actor has its own"
+def test_workers_reach_the_object_that_is_held_beside_the_driver_and_send_results_back(cluster):
+    assert "work is done: True [(1, 1), (2, 4), (3, 9)]" in cluster.printed
+    assert "beside the driver: [1, 2, 3] and here: []" in cluster.printed, "the actor has its own"
 
 
 @pytest.mark.parametrize(
@@ -175,33 +181,20 @@ def test_workers_reach_the_object_that_is_held_beside_the_driver_and_send_result
         "workers and ray are both given",
     ],
 )
-def test_what_the_cluster_cannot_do_is_one_sentence(printed, sentence):
-    assert sentence in printed
+def test_what_the_cluster_cannot_do_is_one_sentence(cluster, sentence):
+    assert sentence in cluster.printed
 
 
-@pytest.mark.usefixtures("one_cluster")
-def test_a_node_that_dies_loses_nothing(tmp_path, undisturbed):
-    out = run(
-        tmp_path,
-        """
-        from ray.cluster_utils import Cluster
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-        node = cluster.add_node(num_cpus=1)
-        ray.init(address=cluster.address, log_to_driver=False)
-        def kill():
-            cluster.remove_node(node, allow_graceful=False)
-            print("node gone at", stored())
-        after(4, kill)
-        summary = run_missing(experiments, store, Compute(ray=""))
-        assert summary.computed == 24 and not summary.failures, summary
-        while sum(n["Alive"] for n in ray.nodes()) != 1:
-            time.sleep(0.1)
-        print("alive 1")
-        """,
-    )
-    assert "node gone" in out
-    assert "alive 1" in out
-    assert results(tmp_path) == undisturbed
+def test_workers_and_nodes_that_are_killed_lose_nothing(cluster, undisturbed):
+    assert "killed a worker" in cluster.printed
+    assert "a node is gone" in cluster.printed
+    assert results(cluster.folder) == undisturbed
+
+
+def test_a_worker_that_does_not_see_the_folder_and_is_killed_is_replaced(cluster, undisturbed):
+    assert cluster.printed.count("killed a worker") == 2
+    assert results(cluster.folder / "elsewhere") == undisturbed
+    assert not list((cluster.folder / "elsewhere" / "out" / "checkpoints").glob("*.ckpt"))  # it was not theirs to keep any
 
 
 @pytest.mark.usefixtures("one_cluster")
