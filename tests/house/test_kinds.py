@@ -179,7 +179,7 @@ def heads(recording):
 
 
 def test_the_command_prints_it_under_the_heads_of_its_quantities(recording, file, capsys):
-    main(["show", str(file)])
+    main(["show", str(file), "--format", "png"])
     printed = capsys.readouterr().out
     words = {word for line in printed.splitlines() for word in re.split(r"\s{2,}", line.strip())}
     assert heads(recording) <= words
@@ -212,7 +212,7 @@ def test_a_quantity_of_ones_own_is_on_every_axis_table_and_page(tmp_path, capsys
     measured = spectail.analyze(network(), measure={own: lambda values, rows, cols: values[-1] / values[-2]})
     file = save_recording(measured.recording, tmp_path / "own.nc")
     assert plots.over_depth(measured, "ratio", ax=Figure().subplots()).get_ylabel() == "λ₁/λ₂"
-    main(["show", str(file)])
+    main(["show", str(file), "--format", "png"])
     assert "first/second" in capsys.readouterr().out
     text = spectail.write_page(spectail.load_recording(file), tmp_path / "own.html").read_text(encoding="utf-8")
     assert "first over second eigenvalue" in text
