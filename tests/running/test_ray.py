@@ -194,7 +194,9 @@ def test_workers_and_nodes_that_are_killed_lose_nothing(cluster, undisturbed):
 def test_a_worker_that_does_not_see_the_folder_and_is_killed_is_replaced(cluster, undisturbed):
     assert cluster.printed.count("killed a worker") == 2
     assert results(cluster.folder / "elsewhere") == undisturbed
-    assert not list((cluster.folder / "elsewhere" / "out" / "checkpoints").glob("*.ckpt"))  # it was not theirs to keep any
+    assert not list(
+        (cluster.folder / "elsewhere" / "out" / "checkpoints").glob("*.ckpt")
+    )  # it was not theirs to keep any
 
 
 @pytest.mark.usefixtures("one_cluster")

@@ -118,8 +118,7 @@ def broadened(runs: Runs, experiments: Sequence[Experiment], step: int) -> Value
 def first_broadened(runs: Runs, experiment: Experiment) -> Values:
     """The first measured step at which the phase of each repeat is the broadened one; inf if none is."""
     first = []
-    for seed in runs.seeds:
-        run = runs[experiment.replace(seed=seed)]
+    for run in runs.repeats(experiment):
         of_run = zip(run.step.values.tolist(), run.phase.values, strict=True)
         first.append(min((t for t, phase in of_run if phase == Phase.HEAVY_TAILED), default=math.inf))
     return np.array(first)

@@ -90,6 +90,10 @@ class Runs:
         """The run of a paper-size experiment, in this protocol and at this scale."""
         return self.stored[self.as_run(experiment).key]
 
+    def repeats(self, experiment: Experiment) -> list[xr.Dataset]:
+        """The run of each seed."""
+        return [self[of_seed(experiment, seed)] for seed in self.seeds]
+
     def as_run(self, experiment: Experiment) -> Experiment:
         """An experiment of the paper as it was run."""
         if not experiment.has_closed_form:
@@ -142,7 +146,7 @@ class Runs:
             known = {} if values is None else dict(zip(run.step.values.tolist(), values.tolist(), strict=True))
             return [known.get(step, math.nan) for step in steps]
 
-        return np.array([of_run(self[of_seed(experiment, seed)]) for seed in self.seeds])
+        return np.array([of_run(run) for run in self.repeats(experiment)])
 
     def top(self, experiments: Sequence[Experiment], step: int) -> Values:
         """λ₁ at one step of several experiments, for every seed: (seeds × experiments)."""
@@ -183,7 +187,7 @@ class Runs:
 
     def phases(self, experiment: Experiment, step: int) -> list[str]:
         """The phase at a step, for every seed; "diverged" where a run did before."""
-        return [phase_at(self[of_seed(experiment, seed)], self.scale.step(step)) for seed in self.seeds]
+        return [phase_at(run, self.scale.step(step)) for run in self.repeats(experiment)]
 
     def measure(self, of: Callable[[xr.Dataset], float], experiments: Sequence[Experiment], step: int) -> Values:
         """A number of each run that reached the step, for every seed: (seeds × experiments)."""

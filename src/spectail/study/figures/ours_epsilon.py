@@ -61,8 +61,8 @@ def along(runs: Runs, variable: str, experiment: Experiment) -> Values:
     if variable == "stability":
         return runs.beside(variable, experiment)
     return np.array([
-        [_at(runs[experiment.replace(seed=seed)][variable], step) for step in measured_steps(runs, experiment)]
-        for seed in runs.seeds
+        [_at(run[variable], step) for step in measured_steps(runs, experiment)]
+        for run in runs.repeats(experiment)
     ])  # fmt: skip
 
 

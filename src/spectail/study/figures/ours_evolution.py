@@ -88,7 +88,7 @@ def draw_precision(runs: Runs) -> Figure:
     axes[1].set_yscale("log")
     axes[1].set_xlabel("quantile of the spectrum")
     panel_title(axes[1], 1, "relative change of λ").legend()
-    seconds = [[runs[e.replace(seed=s)].attrs["wall_time"] for s in runs.seeds] for e in (FULL, LOW)]
+    seconds = [[run.attrs["wall_time"] for run in runs.repeats(e)] for e in (FULL, LOW)]
     axes[2].bar(["float32", "bfloat16"], [np.median(s) for s in seconds], color=[LAW, FINAL])
     axes[2].set_ylabel("seconds a run")
     gain = np.median(seconds[0]) / np.median(seconds[1])
@@ -100,7 +100,7 @@ def draw_precision(runs: Runs) -> Figure:
 def harmless(runs: Runs) -> Outcome:
     hill = [runs.over_steps("pl_alpha_hill", e, FIG4_STEPS) for e in (FULL, LOW)]
     change = np.abs(hill[1] - hill[0]).max(1)
-    by_precision = [[runs[e.replace(seed=seed)].phase.values.tolist() for seed in runs.seeds] for e in (FULL, LOW)]
+    by_precision = [[run.phase.values.tolist() for run in runs.repeats(e)] for e in (FULL, LOW)]
     phases = np.array([full == low for full, low in zip(*by_precision, strict=True)])
     text = f"largest change of Hill {mean_std(change, 2)}; same phases in {phases.sum()} of {len(phases)}"
     return Outcome(all_of([clear(0.01 - change), in_every_repeat(phases)]), text)

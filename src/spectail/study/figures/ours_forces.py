@@ -26,7 +26,7 @@ from spectail.spectra.sums import SumLaw, sum_law
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
 from spectail.study.panels import settings_line
-from spectail.study.runs import Runs, Values, spectrum_at
+from spectail.study.runs import Runs, Values, of_seed, spectrum_at
 from spectail.study.verdicts import all_of, in_every_repeat, mean_std, yes_or_no
 
 SHARE = 0.2
@@ -73,9 +73,9 @@ def _of_equal_values(experiment: Experiment) -> SumLaw:
 
 def distances(runs: Runs, experiment: Experiment, law: Callable[[Experiment], SumLaw]) -> Values:
     """How far the spectrum after one step is from a law, for every seed (KS); NaN where the run diverged."""
-    of_seeds = [experiment.replace(seed=seed) for seed in runs.seeds]
-    spectra = [spectrum_at(runs[e], 1) if 1 in runs[e].step.values else np.array([np.nan]) for e in of_seeds]
-    return np.array([law(runs.as_run(e)).distance(one) for e, one in zip(of_seeds, spectra, strict=True)])
+    of_seeds = [runs.as_run(of_seed(experiment, seed)) for seed in runs.seeds]
+    spectra = [spectrum_at(run, 1) if 1 in run.step.values else np.array([np.nan]) for run in runs.repeats(experiment)]
+    return np.array([law(e).distance(one) for e, one in zip(of_seeds, spectra, strict=True)])
 
 
 def predicted_top(experiment: Experiment) -> float:

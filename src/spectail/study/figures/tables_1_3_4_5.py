@@ -125,8 +125,8 @@ def gap_decides(runs: Runs) -> Outcome:
 def early(runs: Runs) -> Outcome:
     """The objective of the largest learning rate where it is first broadened, over that of untrained weights."""
     shares = []
-    for seed, first in zip(runs.seeds, first_broadened(runs, FAST), strict=True):
-        objective = runs[FAST.replace(seed=seed)].objective
+    for run, first in zip(runs.repeats(FAST), first_broadened(runs, FAST), strict=True):
+        objective = run.objective
         known = first <= EARLY
         shares.append(float(objective.sel(step=int(first)) / objective.sel(step=0)) if known else math.nan)
     text = f"objective at the first broadened step over that at t=0, η=1: {mean_std(shares)}"
