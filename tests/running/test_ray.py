@@ -78,7 +78,7 @@ def undisturbed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """Folder and output of a driver that has a cluster do several things: clusters and their workers take long to start.
+    """Folder and output of a driver that has a cluster do several things: clusters take long to start.
 
     At first it has two nodes, of a core each; then a worker is killed, and a node.
     """
