@@ -162,6 +162,26 @@ def test_recordings_of_models_are_one_along_the_names_of_their_files(tmp_path):
     assert results.phase.sel(recording="last/spectra", matrix="only.here").values.tolist() == ["", ""]
 
 
+def test_labels_of_matrices_that_only_some_recordings_have_or_that_differ_are_kept(tmp_path):
+    for name, state in {
+        "a": {"w": torch.randn(30, 20, generator=torch.Generator().manual_seed(0))},
+        "b": {"w": torch.eye(24), "only.here": torch.eye(25)},
+        "c": {"only.here": torch.eye(25)},
+        "d": {"w": torch.eye(6)},  # too small for a null
+    }.items():
+        spectail.analyze(state, out=tmp_path / name)
+    results = load_results(tmp_path)
+    assert results.recording.values.tolist() == [f"{name}/spectra" for name in "abcd"]
+    each = {name: one for name in "abcd" for one in [spectail.load_recording(tmp_path / name / "spectra.nc")]}
+    for name, one in each.items():
+        here = results.sel(recording=f"{name}/spectra", matrix=one.matrix)
+        for label in ("kind", "rows", "cols", "slices", "null_alpha_hill"):
+            np.testing.assert_array_equal(here[label].values, one[label].values, err_msg=f"{name} {label}")
+    assert results.rows.dims == ("recording", "matrix"), "as w has two shapes"
+    assert results.kind.dims == ("matrix",)
+    assert results.kind.values.tolist() == ["weight", "weight"]
+
+
 def test_a_two_layer_run_outside_a_store_is_no_recording_of_a_model(folder, tmp_path):
     shutil.copy(next((folder / "runs").glob("*.nc")), tmp_path / "run.nc")
     with pytest.raises(StoreError, match=r"holds two-layer runs, such as run\.nc, outside a folder runs"):

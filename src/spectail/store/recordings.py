@@ -6,9 +6,11 @@ Not here: runs of the laboratory, which are known by their experiments (`results
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import xarray as xr
 
 from spectail.errors import StoreError, first_line
@@ -48,17 +50,43 @@ def concatenated(recordings: Mapping[str, xr.Dataset], dimension: str) -> xr.Dat
     Args:
         recordings: by name.
         dimension: what it is called.
+
+    Returns:
+        with the labels of matrices over `matrix`; over both where a name is of matrices that differ.
     """
     names = xr.Variable(dimension, list(recordings))
     places = {str(dim) for one in recordings.values() for dim in one.dims if dim not in one.coords}
+    labels = {str(name): None for one in recordings.values() for name in one.coords if one[name].dims == ("matrix",)}
+    labels.pop("matrix", None)
     padded = [
-        one.assign_coords({dim: range(one.sizes[dim]) for dim in places & {*one.dims}}) for one in recordings.values()
+        one.drop_vars(labels, errors="ignore").assign_coords(
+            {dim: range(one.sizes[dim]) for dim in places & {*one.dims}}
+        )
+        for one in recordings.values()
     ]
     in_one = xr.concat(
         padded, names, join="outer", combine_attrs="drop_conflicts", data_vars="all", coords="minimal",
         compat="override",
     )  # fmt: skip
-    return in_one.drop_vars(places)
+    return in_one.drop_vars(places).assign_coords(
+        {name: _label_in_one(name, list(recordings.values()), in_one["matrix"], dimension) for name in labels}
+    )
+
+
+def _label_in_one(name: str, recordings: Sequence[xr.Dataset], matrices: xr.DataArray, dimension: str) -> xr.Variable:
+    """A label of all matrices: over them, or over recordings too where it is not the same in all that have one."""
+    having = [one[name] for one in recordings if name in one.coords]
+    columns = [one.to_series() for one in having]
+    merged = pd.concat(columns)
+    merged = merged[~merged.index.duplicated()]
+    if all(
+        merged.loc[column.index].equals(column.astype(merged.dtype)) for column in columns
+    ):  # NaN is a value: too small for a null
+        return xr.Variable("matrix", merged.reindex(matrices.values).to_numpy(), having[0].attrs)
+    lacking = pd.Series(index=matrices.values, dtype=object)
+    of_each = [one[name].to_series() if name in one.coords else lacking for one in recordings]
+    table = np.stack([column.reindex(matrices.values).to_numpy() for column in of_each])
+    return xr.Variable((dimension, "matrix"), table, having[0].attrs)
 
 
 def warn_of_unreadable(files: Mapping[Path, Exception]) -> None:
