@@ -1,5 +1,6 @@
 """The grid of a sweep's page: its axes, and in a headless browser a map, curves and small spectra of them."""
 
+import numpy as np
 import pytest
 
 from report.browsing import (
@@ -9,7 +10,9 @@ from report.browsing import (
     assert_text_is_readable,
     opened,
     set_value,
+    wait_until_ready,
 )
+from spectail.cli import main
 from spectail.report.pages.grid import grid_axes
 from spectail.report.pages.study import write_report
 from spectail.sweeps.sweep import sweep
@@ -119,4 +122,31 @@ def test_everybody_can_use_it_on_a_phone_too(browser):
     for form in ("spectra", "curves", "map"):
         set_value(browser, "grid-form", form)
         assert_a_phone_needs_no_sideways_scrolling(browser)
+    assert_no_error_and_no_request(browser)
+
+
+def test_runs_of_networks_have_the_same_grid_and_explorer(browser, tmp_path):
+    fixed = {"dataset": "modular-addition-7", "images": 30, "steps": 4}
+    networks = sweep({"fixed": fixed, "axes": {"h": [16, 24], "lr": [0.01, 0.3]}}, tmp_path)
+    main(["report", str(tmp_path)])
+    assert not list(tmp_path.glob("trainings/*.html")), "one page for all, as of students"
+    browser.get((tmp_path / "report.html").as_uri())
+    wait_until_ready(browser)
+    assert "4 runs" in browser.find_element("tag name", "h1").find_element("xpath", "following::p").text
+    assert spec(browser, "[spec.layers[0].kind, spec.x.title, spec.y.title]") == [
+        "cells", "learning rate η", "hidden units h",
+    ]  # fmt: skip
+    words = spec(browser, "(() => { const one = spec.at(0.9, 0.1); one.choose(); return one.text })()").splitlines()
+    assert words[0] == "lr = 0.3, h = 24"
+    assert words[1] == networks.phase.sel(h=24, lr=0.3, step=4, matrix="1.weight")
+    said = browser.execute_script("return document.getElementById('state').textContent")
+    assert f"held out {networks.test_accuracy.sel(h=24, lr=0.3, update=4):.3f}" in said
+    variance = browser.execute_script("return run.law.variance")
+    first = networks.eigenvalues.sel(h=24, lr=0.3, step=0, matrix="1.weight").sum().item()
+    assert variance == pytest.approx(first / (24 * 14), rel=1e-5)  # eigenvalues are kept in float32
+    set_value(browser, "grid-quantity", "accuracy")
+    set_value(browser, "grid-step", "2")
+    set_value(browser, "grid-form", "curves")
+    drawn = spec(browser, "spec.layers.filter(l => l.kind === 'line').map(l => l.y)")
+    np.testing.assert_allclose(drawn, networks.accuracy.sel(update=2).values, rtol=1e-4)  # pages keep five digits
     assert_no_error_and_no_request(browser)

@@ -19,7 +19,8 @@ class Report:
     """Write one HTML page of what a folder holds: pictures, verdicts, and an explorer of its runs.
 
     The page needs no network and no server: open it in a browser, or send it to somebody. The file of a
-    recording has a page of its own beside it, whether of a monitor, a run, a training or an analysis.
+    recording has a page of its own beside it, whether of a monitor, a run, a training or an analysis; of a
+    folder's runs, one page shows all.
     Example: spectail report results --out pages; spectail report run.nc
     """
 
@@ -54,9 +55,8 @@ class Report:
             self._tell([write_page(load_recording(self.folder), self._page_of(self.folder))])
             return
         store = Store(self.folder)
-        folders = (self.folder, store.trainings)  # a run of a network has a page of its own
-        pages = [write_page(one, self._page_of(path)) for place in folders for path, one in recordings_in(place)]
-        if not pages or store.runs.is_dir():
+        pages = [write_page(one, self._page_of(path)) for path, one in recordings_in(self.folder)]
+        if not pages or store.has_runs:
             from spectail.report.pages.study import write_report
 
             pages.append(write_report(self.folder, self.scale, self.out))

@@ -50,7 +50,7 @@ function underCursor(members) {
   if (!now) return emptyChart(byId("grid-run"), title, "no spectrum", 380);
   chart(byId("grid-run"), spectrumChart({
     title, now, first: spectrum(one.spectra[0]), nowName: "step " + one.steps[at], firstName: "step " + one.steps[0], height: 380, linear: false, rules: [],
-    law: { rows: one.law.h, cols: one.law.d, variance: one.law.variance }, lawName: "Marchenko–Pastur, initial weights", spikes: one.series.n_spikes[at], spikesName: "spikes", tail: null,
+    law: one.law, lawName: "Marchenko–Pastur, initial weights", spikes: one.series.n_spikes[at], spikesName: "spikes", tail: null,
   }));
 }
 
@@ -115,7 +115,7 @@ function drawMultiples(x, y, of) {
   const drawn = shown.flat().filter((one) => one && one[1]).map(([, now]) => now), least = Math.max(Math.min(...drawn.map((one) => one.low)), Math.max(...drawn.map((one) => one.high)) - 6), most = Math.max(...drawn.map((one) => one.high)) + 0.05;
   const width = 90, height = 48, to = (v) => (((v - least) / (most - least)) * width).toFixed(1);
   const picture = ([[i, at], now]) => {
-    const one = data.runs[i], bars = density(now, false, (most - least) / clamp(Math.round(1.5 * Math.sqrt(now.n)), 8, 40)), law = marchenkoPastur({ rows: one.law.h, cols: one.law.d, variance: one.law.variance }, false), peak = Math.max(...bars.heights, ...law.y) || 1, root = svg("svg", { viewBox: `0 0 ${width} ${height}`, width: "100%", "aria-hidden": "true" });
+    const one = data.runs[i], bars = density(now, false, (most - least) / clamp(Math.round(1.5 * Math.sqrt(now.n)), 8, 40)), law = one.law ? marchenkoPastur(one.law, false) : { x: [], y: [] }, peak = Math.max(...bars.heights, ...law.y) || 1, root = svg("svg", { viewBox: `0 0 ${width} ${height}`, width: "100%", "aria-hidden": "true" });
     const path = bars.heights.map((value, k) => (value > 0 ? `M${to(Math.max(bars.edges[k], least))} ${height}V${(height - 44 * value / peak).toFixed(1)}H${to(Math.max(bars.edges[k + 1], least))}V${height}z` : "")).join("");
     root.append(svg("path", { d: path, style: `fill:${(palette.phases[one.phases[at]] || palette.phases.unknown).colour};fill-opacity:.75` }), svg("path", { d: "M" + law.x.map((v, k) => to(v) + " " + (height - 44 * law.y[k] / peak).toFixed(1)).join("L"), style: "fill:none;stroke:var(--ink);stroke-width:1;vector-effect:non-scaling-stroke" }));
     return root;
@@ -172,6 +172,7 @@ function startGrid() {
     const label = document.createElement("label"), list = document.createElement("select");
     list.append(new Option("all", ""), ...axis.values.map((value, at) => new Option(worded(value), at)));
     list.addEventListener("input", () => { grid.slices[i] = list.value; drawGrid(); });
+    if (axis.name === "matrix") list.value = grid.slices[i] = "0"; // a mean over matrices says little
     label.append(axis.name, list);
     return label;
   });

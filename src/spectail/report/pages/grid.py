@@ -1,6 +1,6 @@
 """The grid that the runs of a page make: the axes along which they differ, and where on them each run stands.
 
-Not here: what a run shows (study.py), and how the grid is drawn (`grid.js`).
+Not here: what a run shows (explorer.py), and how the grid is drawn (`grid.js`).
 """
 
 from __future__ import annotations

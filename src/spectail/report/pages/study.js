@@ -7,14 +7,15 @@ function drawSpectrum(run, at, linear) {
   const rules = run.predicted !== null && run.steps[at] === 1 ? [{ x: run.predicted, label: "predicted λ₁", colour: palette.predicted }] : [];
   chart(byId("esd"), spectrumChart({
     title, now, first, nowName: "step " + run.steps[at], firstName: "step " + run.steps[0], height: 430, linear, rules,
-    law: { rows: run.law.h, cols: run.law.d, variance: run.law.variance }, lawName: "Marchenko–Pastur, initial weights", spikes: s("n_spikes"), spikesName: "spikes, past the fitted bulk's edge",
+    law: run.law, lawName: "Marchenko–Pastur, initial weights", spikes: s("n_spikes"), spikesName: "spikes, past the fitted bulk's edge",
     tail: s("pl_alpha_ks") !== null && s("ks_xmin") > 0 && s("tail_size") ? { alpha: s("pl_alpha_ks"), xmin: s("ks_xmin"), size: s("tail_size") } : null,
   }));
 }
 
 const CURVES = [
-  ["losses", "loss", [["train_loss", "train loss", 0], ["test_loss_large", "test loss", 1]], false],
+  ["losses", "loss", [["train_loss", "train loss", 0], ["test_loss_large", "test loss", 1], ["cross_entropy", "cross-entropy", 0], ["squared_error", "squared error", 0], ["test_squared_error", "held out", 1]], false],
   ["alignments", "alignment", [["kta", "KTA", 2], ["alignment", "sim", 3]], false],
+  ["alignments", "accuracy", [["accuracy", "accuracy", 2], ["test_accuracy", "held out", 3]], false],
   ["exponents", "exponent", [["pl_alpha_hill", "Hill", 4], ["pl_alpha_ks", "KS", 5]], true],
 ];
 
@@ -23,8 +24,10 @@ const CURVES = [
 function drawCurves(run, at) {
   const map = run.long ? (step) => Math.log10(step + 1) : (step) => step, steps = run.steps, last = steps[steps.length - 1];
   const ticks = run.long ? { ticks: [0, 1, 3, 10, 30, 100, 300, 1e3, 3e3, 1e4, 1e5, 1e6].map((step) => [step, tidy(step)]) } : {};
-  CURVES.forEach(([id, title, curves, log], place) => {
-    const layers = [], values = [];
+  const known = CURVES.map(([id, title, curves, log]) => [id, title, curves.filter(([key]) => run.series[key]), log]).filter(([, , curves]) => curves.length);
+  for (const [id] of CURVES) byId(id).hidden = !known.some(([one]) => one === id);
+  known.forEach(([id, title, curves, log], place) => {
+    const lowest = place === known.length - 1, layers = [], values = [];
     for (const [key, name, look] of curves) {
       const y = run.series[key], colour = palette.series[look].colour, null_ = run.nulls[key];
       if (null_) {
@@ -40,7 +43,7 @@ function drawCurves(run, at) {
     const there = values.filter((v) => v !== null), low = Math.min(...there), high = Math.max(...there), margin = 0.06 * (high - low) || 0.1;
     const y = there.length ? { range: log ? [low / 1.1, high * 1.1] : [low - margin, high + margin], log } : { range: [0, 1] };
     const [from, to] = [steps[0], Math.max(last, steps[0] + 1)].map(map), around = 0.02 * (to - from), back = run.long ? (at) => 10 ** at - 1 : (at) => at;
-    chart(byId(id), { height: place === 2 ? 155 : 138, layers, x: { range: [back(from - around), back(to + around)], map, title: place === 2 ? "step" : "", ...ticks }, y: { ...y, title } });
+    chart(byId(id), { height: lowest ? 155 : 138, layers, x: { range: [back(from - around), back(to + around)], map, title: lowest ? "step" : "", ...ticks }, y: { ...y, title } });
   });
 }
 
@@ -61,8 +64,9 @@ function redraw() {
   drawCurves(run, at);
   byId("step-shown").textContent = "step " + run.steps[at];
   byId("step").setAttribute("aria-valuetext", "step " + run.steps[at]);
-  byId("state").textContent = "step " + run.steps[at] + ": " + run.phases[at] + " · Hill " + show(s.pl_alpha_hill[at]) + " · KS " + show(s.pl_alpha_ks[at]) +
-    " (" + s.tail_size[at] + " in the tail) · λ₁/λ₊ " + show(s.spectral_gap[at]) + " · KTA " + show(s.kta[at]) + byChance("kta", at) + " · sim " + show(s.alignment[at]) + byChance("alignment", at) + " · train " + show(s.train_loss[at]) + " · test " + show(s.test_loss_large[at]);
+  const said = [["pl_alpha_hill", "Hill"], ["pl_alpha_ks", "KS"], ["spectral_gap", "λ₁/λ₊"], ["kta", "KTA"], ["alignment", "sim"], ["train_loss", "train"], ["test_loss_large", "test"], ["cross_entropy", "cross-entropy"], ["squared_error", "squared error"], ["test_squared_error", "held out"], ["accuracy", "accuracy"], ["test_accuracy", "held out"]];
+  const words = said.filter(([key]) => s[key]).map(([key, name]) => name + " " + show(s[key][at]) + (key === "pl_alpha_ks" ? " (" + s.tail_size[at] + " in the tail)" : byChance(key, at)));
+  byId("state").textContent = "step " + run.steps[at] + ": " + [run.phases[at], ...words].join(" · ");
 }
 
 function choose() {
@@ -73,7 +77,7 @@ function choose() {
   slider.value = run.steps.length - 1;
   const list = byId("overlap");
   list.replaceChildren(...run.overlaps.map((o, i) => new Option(o.name, i)));
-  byId("config").textContent = run.config;
+  byId("config").textContent = data.configs[run.config];
   redraw();
   drawOverlaps(run);
   if (data.axes.length && byId("grid-chart").spec) drawGrid();
