@@ -167,9 +167,9 @@ def _law_of_first(run: xr.Dataset) -> MarchenkoPastur | None:
 
 def _over_steps(run: xr.Dataset, name: str) -> list[float | None]:
     """A quantity at each recorded step; of one that is known after each update, after as many."""
-    values = run[name].values
+    values = run[name].values.tolist()
     if run[name].dims == ("update",):
-        of_update = dict(zip(run["update"].values.tolist(), values.tolist(), strict=True))
+        of_update = dict(zip(run["update"].values.tolist(), values, strict=True))
         values = [of_update.get(step, np.nan) for step in run.step.values.tolist()]
     return [json_number(value) for value in values]
 
