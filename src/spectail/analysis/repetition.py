@@ -5,16 +5,19 @@ Not here: how they are found (`spectra/duplicates.py`).
 
 from __future__ import annotations
 
-from spectail.spectra.duplicates import count_copies
+from spectail.spectra.duplicates import COPY_SPACINGS, count_copies
 from spectail.weights.matrix import WeightMatrix
 
+_NEARLY = 0.03  # a difference of directions; of 100,000 unrelated rows none are so near to each other
 
-def repetition(matrix: WeightMatrix, eps: float | None) -> str:
+
+def repetition(matrix: WeightMatrix, eps: float | None, *, nearly: bool = False) -> str:
     """What of a matrix repeats, in words; "" where nothing does.
 
     Args:
         matrix: whose weights are in memory, and finite.
         eps: the relative spacing of the weights as they are stored; None: that of their dtype.
+        nearly: whether copies with a little noise are told too, where there are no others.
 
     >>> import torch
     >>> weights = torch.randn(1, 30, 40, generator=torch.Generator().manual_seed(0))
@@ -30,5 +33,10 @@ def repetition(matrix: WeightMatrix, eps: float | None) -> str:
         copies, zeros = count_copies(across.flatten(1), eps=eps)
         count = len(across)
         parts += [f"{copies} of {count} {what} are multiples of another"] if copies else []
+        if nearly and not copies and (near := count_copies(across.flatten(1), eps=_NEARLY / COPY_SPACINGS)[0]):
+            parts += [f"{near} of {count} {what} are within {_NEARLY:.0%} of a multiple of another"]
         parts += [f"{zeros} of {count} {what} are zero"] if zeros else []
+    nonzero = weights != 0
+    if len(weights) == 1 and max(int(nonzero[0].sum(side).max()) for side in (0, 1)) == 1:
+        parts.append("no row or column has more than one weight that is not zero")
     return ", ".join(parts)

@@ -20,7 +20,7 @@ from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.pooling import SLICE_FACTOR, pooled, slice_spectra
 from spectail.analysis.repetition import repetition
 from spectail.analysis.shuffled import against_shuffles
-from spectail.analysis.spacing import EPS, rounding_level_of, stored_spacing
+from spectail.analysis.spacing import EPS, lost_in_rounding, rounding_level_of, stored_spacing
 from spectail.errors import SourceError
 from spectail.recording.events import NOT_MEASURED
 from spectail.recording.layout import MATRIX_LABELS
@@ -101,8 +101,9 @@ def measure_matrix(
         spectrum, matrix, judged, nulls=bool(nulls), tail=tail, seed=seed, before=before, rounding=rounding
     )
     if row["phase"] in _HAS_A_REASON and matrix.factors is None and spectrum[-1] > 0:
-        why = repetition(matrix, stored_spacing(matrix.dtype) or EPS.get(matrix.dtype))
-        row["note"] = joined_notes(why, row["note"])
+        eps = stored_spacing(matrix.dtype) or EPS.get(matrix.dtype)
+        why = repetition(matrix, eps, nearly=row["phase"] != Phase.RANK_COLLAPSE)
+        row["note"] = joined_notes(why, lost_in_rounding(spectrum, matrix, rounding), row["note"])
     return row | (against_shuffles(matrix, row, seed) if nulls == "full" else {}), spectrum
 
 

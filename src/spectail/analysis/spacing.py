@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 from spectail.spectra.bulk import MarchenkoPastur
+from spectail.spectra.precision import ZERO_SHARE
 from spectail.weights.matrix import WeightMatrix
+
+_FEW = 0.05  # of the eigenvalues; of a square untrained matrix in bfloat16 0.2 % are no larger than its rounding
 
 _OWN_SPACING = ("", "float64", "float32", "bfloat16", "float16")
 
@@ -38,12 +41,32 @@ def rounding_level_of(spectrum: Tensor, matrix: WeightMatrix, variance: float | 
         matrix: whose they are.
         variance: of the rounding of an entry; by default what storing such weights makes.
     """
-    if variance is None:
-        variance = rounding_variance(matrix.dtype, float(spectrum.mean()) / max(matrix.rows, matrix.cols))
-    edge = MarchenkoPastur(matrix.rows, matrix.cols, variance).edges[1]
-    if variance > 0 and spectrum[-1] <= edge:  # all of it: a spectrum of noise
+    edge = _rounding_edge(spectrum, matrix, variance)
+    if edge > 0 and spectrum[-1] <= edge:  # all of it: a spectrum of noise
         return 0.0
     return edge if float(spectrum[(len(spectrum) - 1) // 2]) < edge else 0.0
+
+
+def _rounding_edge(spectrum: Tensor, matrix: WeightMatrix, variance: float | None) -> float:
+    """The largest eigenvalue that storing the weights makes by itself."""
+    if variance is None:
+        variance = rounding_variance(matrix.dtype, float(spectrum.mean()) / max(matrix.rows, matrix.cols))
+    return MarchenkoPastur(matrix.rows, matrix.cols, variance).edges[1]
+
+
+def lost_in_rounding(spectrum: Tensor, matrix: WeightMatrix, variance: float | None = None) -> str:
+    """How many eigenvalues storing the weights could have made, in words; "" where they are few, or count as zero.
+
+    Args:
+        spectrum: eigenvalues, ascending.
+        matrix: whose they are.
+        variance: of the rounding of an entry; by default what storing such weights makes.
+    """
+    if spectrum[0] <= ZERO_SHARE * spectrum[-1] or rounding_level_of(spectrum, matrix, variance):
+        return ""
+    lost, stored = int((spectrum <= _rounding_edge(spectrum, matrix, variance)).sum()), matrix.dtype
+    words = f"{lost} of {len(spectrum)} eigenvalues are no larger than the rounding of"
+    return f"{words} {stored if variance is None else 'the stored weights'}" if lost >= _FEW * len(spectrum) else ""
 
 
 def spacing_of_few_bits(stored: str) -> float:

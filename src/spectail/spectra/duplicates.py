@@ -13,6 +13,9 @@ from spectail.spectra.precision import float64, takes_arrays
 
 _DIRECTIONS = 8  # that rows are compared along: unrelated ones agree along all of them in no model
 
+COPY_SPACINGS = 4.0
+"""Directions of two rows that differ by at most so many spacings of their entries are the same."""
+
 _LEAST = 1e-13  # rounding of the comparison itself
 
 _CHUNK = 2**22  # entries in float64 at a time
@@ -49,5 +52,5 @@ def count_copies(weights: Float[Tensor, "h d"], *, eps: float | None = None) -> 
     if len(key) < 2:
         return 0, height - len(key)
     key = key * key[:, :1].sign()
-    distances, _ = KDTree(key.numpy()).query(key.numpy(), k=2, distance_upper_bound=4.0 * eps)
-    return int((distances[:, 1] < 4.0 * eps).sum()), height - len(key)
+    distances, _ = KDTree(key.numpy()).query(key.numpy(), k=2, distance_upper_bound=COPY_SPACINGS * eps)
+    return int((distances[:, 1] < COPY_SPACINGS * eps).sum()), height - len(key)

@@ -134,7 +134,7 @@ def homogeneous(
     weights = weights.float() if inside else (weights.double() / largest).float()
     whole, weights = weights, _without_zeros(weights) if zeros or not inside else weights
     pruned = len(weights) < len(whole) or (weights.shape != whole.shape and _inequality(whole).norms)
-    if min(weights.shape[1:]) < 2 or len(weights) * min(weights.shape[1:]) < _LEAST_LEFT:
+    if min(weights.shape[1:]) < 2 or len(weights) * min(weights.shape[1:]) < _LEAST_LEFT or _one_a_row(weights):
         return None, Inhomogeneity(0.0, 0.0, 0.0, math.nan, norms=False, slices=False, entries=False)
     weights, slice_spread, slices_unequal = _slices_of_one_norm(weights)
     bound = max(HEAVY_ENTRIES, 6.0 * math.sqrt(24.0 / weights.numel()))
@@ -146,7 +146,8 @@ def homogeneous(
     ):  # unequal norms make entries heavy, and heavy entries hide such norms
         scales = first = _scales(weights)
         noise = balanced = _scaled(weights, scales)
-        if spikes := _spikes(noise):  # they make norms unequal, too
+        held = bool(noise.isfinite().all())
+        if held and (spikes := _spikes(noise)):  # they make norms unequal, too
             noise = _without(noise, *spikes)
             if _mean_square(noise) < _NOTHING_LEFT:
                 spread = (unequal.rows, unequal.cols, slice_spread)
@@ -155,7 +156,7 @@ def homogeneous(
             unequal = _inequality(noise)
             scales = _scales(noise)
             noise = _scaled(noise, scales)
-        kurtosis = _inequality(noise).kurtosis
+        kurtosis = _inequality(noise).kurtosis if held else math.nan
         if not math.isfinite(kurtosis):  # no scales make norms equal that float32 cannot hold beside each other
             spread = (found.rows, found.cols, slice_spread)
             return None, Inhomogeneity(*spread, math.nan, norms=False, slices=slices_unequal, entries=False)
@@ -207,6 +208,12 @@ def _without_zeros(weights: Tensor) -> Tensor:
     there = weights != 0
     keep = [there.any(2).any(1), there.any(2).any(0), there.any(1).any(0)]
     return weights if all(bool(one.all()) for one in keep) else weights[keep[0]][:, keep[1]][:, :, keep[2]]
+
+
+def _one_a_row(weights: Tensor) -> bool:
+    """Whether each row and each column has one entry: eigenvalues are the squares of these, and nothing is noise."""
+    slices, height, width = weights.shape
+    return slices == 1 and height == width == int((weights != 0).sum())
 
 
 def _slices_of_one_norm(weights: Tensor) -> tuple[Tensor, float, bool]:
