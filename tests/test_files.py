@@ -1,3 +1,4 @@
+import errno
 import os
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 import xarray as xr
 
 from spectail.errors import StoreError
-from spectail.files import flush, write_content
+from spectail.files import flush, write_content, write_whole
 from spectail.recording.netcdf import write_netcdf
 from spectail.recording.reading import load_recording
 
@@ -41,6 +42,15 @@ def test_a_write_that_fails_is_an_oserror_and_leaves_the_old_file_and_nothing_ha
         write_netcdf(NEW, path)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["run.nc"]
+
+
+def test_a_disk_that_is_full_names_the_file(tmp_path):
+    def full_disk(part):
+        raise OSError(errno.ENOSPC, "No space left on device")  # as the system has it: without a name
+
+    with pytest.raises(OSError, match=r"No space left on device: '.*figure\.png'$"):
+        write_whole(tmp_path / "figure.png", full_disk)
+    assert os.listdir(tmp_path) == []
 
 
 def test_hdf5_does_not_say_why_a_write_failed_but_we_do(tmp_path):

@@ -29,17 +29,21 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
         OSError: the folder cannot be made or written to, or the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=PART, dir=path.parent)
-    os.close(handle)
-    part = Path(name)
+    part = None
     try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=PART, dir=path.parent)
+        os.close(handle)
+        part = Path(name)
         write(part)
         flush(part)
         part.chmod(0o644)
         part.replace(path)
         flush(path.parent)
-    except BaseException:
-        part.unlink(missing_ok=True)
+    except BaseException as error:
+        if part is not None:
+            part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            error.filename = str(path)  # a full disk names none, others the part
         raise
     return path
 

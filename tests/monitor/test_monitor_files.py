@@ -75,6 +75,7 @@ def test_what_cannot_be_written_is_told_once_and_kept_in_a_temporary_file(fault,
     assert "training goes on" in sentences[0]
     (kept,) = elsewhere.glob("run-*.nc")
     assert f"all measurements are in {kept}" in sentences[1]
+    assert repr(monitor).endswith(f"kept in {kept}>")
     assert load_recording(kept).step.values.tolist() == list(range(6))
     if fault is other_file:
         assert (folder / "run.nc").read_bytes() == b"of somebody else"

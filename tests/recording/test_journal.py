@@ -391,6 +391,10 @@ def test_a_disk_so_full_that_not_even_the_torn_end_goes_is_survived(tmp_path, mo
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:
+        patch.setattr(os, "open", lambda *_: refuse(0, 0))
+        with pytest.raises(OSError, match=r"^cannot write to .*other\.nc\.journal: input/output error$"):
+            JournalFile(path.with_name("other.nc"), {})
+    with monkeypatch.context() as patch:
         patch.setattr(os, "write", torn)
         patch.setattr(os, "ftruncate", refuse)
         with pytest.raises(OSError, match="no space left on device"):

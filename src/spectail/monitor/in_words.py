@@ -34,7 +34,7 @@ def line_of(growing: GrowingRecording) -> str:
     seconds = sum(one.clocks.get("measuring_seconds", 0.0) for one in measured)
     times = f"{len(measured)} times, from step {measured[0].step} to {last.step}"
     times = times if len(measured) > 1 else f"at step {last.step}"
-    where = f", kept in {growing.path.name}" if growing.path else ""
+    where = f", kept in {growing.elsewhere or growing.path.name}" if growing.path else ""
     return f"{title}: {count} matri{'x' if count == 1 else 'ces'} measured {times}, in {seconds:.2g} s{where}"
 
 

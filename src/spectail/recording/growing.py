@@ -37,6 +37,7 @@ class GrowingRecording:
         measurements: in the order of their steps, as they are kept.
         last_rows: of the last of them; of a matrix that could not be measured then, the last row that it has.
         extra: quantities that the rows have beside those of every recording of the kind.
+        elsewhere: the temporary file that has all measurements where `path` could not be written.
         identity: of the file that these were read from; if the one at `path` is another by now, it is not overwritten.
     """
 
@@ -56,6 +57,7 @@ class GrowingRecording:
         for one in self.measurements:
             self.last_rows = last_measured(self.last_rows, one.rows)
         self.extra: list[Quantity] = []
+        self.elsewhere: Path | None = None
         self._header: Mapping[str, Any] = {"of": of}
         self._kept = len(self.matrices)  # how many of them are in the file or its journal
         self._unwritten: list[Measurement] = []
@@ -173,7 +175,8 @@ class GrowingRecording:
         except Exception as error:  # whatever is in the way, what waits for this to end is worth more
             why = first_line(error)
             try:
-                return f"{self.path} was not written; all measurements are in {self._written_elsewhere()}: {why}"
+                self.elsewhere = self._written_elsewhere()
+                return f"{self.path} was not written; all measurements are in {self.elsewhere}: {why}"
             except Exception as other:
                 return f"{self.path} was not written, nor a temporary file ({first_line(other)}): {why}"
         return ""

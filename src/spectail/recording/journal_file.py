@@ -99,9 +99,13 @@ class JournalFile:
         self._header: dict[str, Any] = json.loads(to_json(header))
         self._tail, self._is_torn = Tail(), False
         self._fold_seconds, self._folded_at, self._synced_at = 0.0, time.monotonic(), time.monotonic()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        check_is_file(self._journal)
-        self.handle = os.open(self._journal, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            check_is_file(self._journal)
+            self.handle = os.open(self._journal, flags, 0o644)
+        except OSError as error:
+            raise self._complaint(error) from error
         try:
             self._lock()
             clear_parts(path)
@@ -255,7 +259,7 @@ class JournalFile:
         self._synced_at = time.monotonic()
 
     def _complaint(self, error: OSError) -> OSError:
-        return OSError(f"cannot write to {self._journal}: {(error.strerror or str(error)).lower()}")
+        return type(error)(f"cannot write to {self._journal}: {(error.strerror or str(error)).lower()}")
 
     def _check_header(self) -> None:
         if (before := self.content.header) is None:
