@@ -9,8 +9,8 @@ import tempfile
 
 from forked import THREADS
 
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.update(THREADS)  # before numpy and torch are imported
+# Workers inherit it: in these pytest's plugins import numpy before this file is read, which then keeps its threads.
+os.environ.update(THREADS)
 
 import hypothesis
 import jaxtyping
