@@ -1,6 +1,6 @@
 """Which verdicts move where a cut moves: the numbers of criteria varied, one at a time, on what is kept of the runs.
 
-python docs/results/sensitivity.py docs/results > docs/results/sensitivity.md
+python docs/results/sensitivity.py docs/results > cuts.md
 
 Claims are tested from what `collect.py` keeps: curves, and some runs.
 """
