@@ -21,7 +21,7 @@ def undisturbed() -> Iterator[None]:
         stack.enter_context(torch.autocast("cpu", enabled=False))
         if devices:
             stack.enter_context(torch.autocast("cuda", enabled=False))
-        if torch.empty(0).device.type != "cpu":  # torch 2.9's get_default_device fails after set_default_device(None)
+        if torch.empty(0).device.type != "cpu":  # an older get_default_device fails after set_default_device(None)
             stack.enter_context(torch.device("cpu"))
         try:
             yield
