@@ -96,6 +96,15 @@ BAD = [
     ({"protocol": "publish"}, "did you mean 'published'"),
     ({"sede": 1}, "did you mean 'seed'"),
     ({"seed": -1}, "seed=-1"),
+    ({"lr": 1e-320}, "lr=1e-320 is not valid; less than 1e-37 is 0 in float32"),
+    ({"covariance_power": 1e3}, "covariance_power=1000.0 is not valid"),
+    ({"kernels": ["ck", "ck"]}, "kernels names 'ck' twice"),
+    ({"overlaps": [(1, 0), (1, 0)]}, "overlaps names (1, 0) twice"),
+    ({"schedule": "ExponentialLR", "schedule_options": {"gamma": -1}}, "gamma=-1 does not suit"),
+    ({"schedule": "ExponentialLR", "schedule_options": {"gamma": math.inf}}, "gamma=inf does not suit"),
+    ({"schedule": "MultiStepLR", "schedule_options": {"milestones": [-1]}}, "milestones=[-1] does not suit"),
+    ({"schedule": "StepLR", "schedule_options": {"step_size": 0}}, "schedule='StepLR' failed after an update"),
+    ({"schedule": "StepLR", "schedule_options": {"step_size": "a"}}, "schedule='StepLR' failed after an update"),
 ]
 
 

@@ -54,6 +54,9 @@ def turned(x):
 def halved(step, by=2.0):
     return by ** -step
 
+def ascending(step):
+    return -1.0
+
 def endless(step):
     return float("inf")
 
@@ -221,6 +224,7 @@ def test_a_description_imports_nothing(monkeypatch):
         ({"activation": "mine:ends"}, "^mine:ends failed: SystemExit"),
         ({"activation": "mine:turned"}, "^mine:turned made complex numbers"),
         ({"schedule": "mine:endless"}, "schedule='mine:endless' with {} failed: ValueError: it is not a finite factor"),
+        ({"schedule": "mine:ascending"}, "schedule='mine:ascending' gives a learning rate of -0.1; expected"),
         ({"schedule": "mine:softly"}, "schedule='mine:softly' with {} failed: TypeError"),
         ({"optimizer": "mine:Descent", "optimizer_options": {"speed": 2}}, r"do not suit optimizer='mine:Descent'"),
         ({"teacher": "mine:fails"}, "mine:fails failed: RuntimeError: no idea$"),

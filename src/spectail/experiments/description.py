@@ -13,7 +13,8 @@ from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from spectail.errors import SettingError, complaint
 
@@ -31,7 +32,15 @@ MOST_VALUES = 1_000_000
 
 _DEEPEST = 20  # tables within tables that an option has at most
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+def _above_rounding(value: float) -> float:
+    """A number that is not 0 in float32."""
+    if value < 1e-37:
+        raise PydanticCustomError("no_more_than_rounding", "less than 1e-37 is 0 in float32")
+    return value
+
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(_above_rounding)]
 
 
 # Words that others have for a field, and that are not spelled like it.

@@ -138,6 +138,10 @@ class Experiment(ExperimentFields):
                     f"overlaps asks for (W_{s}, M_{t}), but the run has W_0 to W_{self.steps}"
                     + (f" and M_0 to M_{self.steps - 1}" if self.steps else " and no update")
                 )
+        for name in ("overlaps", "kernels"):
+            values = getattr(self, name)
+            if twice := next((value for value in values if values.count(value) > 1), None):
+                raise SettingError(f"{name} names {twice!r} twice; expected each once")
         if self.has_closed_form:
             _check_student(self)
         if self.schedule is None and self.schedule_options:

@@ -128,7 +128,7 @@ class ExperimentFields(Description):
     """Points of a second test set, because 200 cannot separate the paper's claims."""
     d: Size = 1000
     """Dimension of the inputs."""
-    covariance_power: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    covariance_power: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
     """Coordinate k of the inputs has a variance ∝ k^(-this), 1 on average; 0 for isotropic inputs."""
     h: Size = 1500
     """Hidden units of the student; of a deeper one, of its first layer."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType, ModuleType
@@ -325,22 +326,48 @@ def take_step(name: str, optimizer: Optimizer, closure: Callable[[], Any] | None
             raise SettingError(f"optimizer={name!r} {changed}; expected one of the same shape")
 
 
+_ROUNDING = 1e-9  # of the first learning rate: schedules that end at 0 may end just below
+
+
 class LearningRate:
     """What sets the next learning rate: called after each update with the objective before it.
 
     Args:
         scheduler: of torch, or None for a constant learning rate.
+        name: by which the experiment has it.
+
+    Raises:
+        SettingError: it begins with a learning rate below 0, or one that is not finite.
     """
 
-    def __init__(self, scheduler: LRScheduler | None = None) -> None:
-        self._scheduler = scheduler
+    def __init__(self, scheduler: LRScheduler | None = None, name: str = "") -> None:
+        self._scheduler, self._name = scheduler, name
+        self._check()
 
     def __call__(self, objective: float) -> None:
-        """Set the learning rate of the update after the one that had this objective before it."""
-        if isinstance(self._scheduler, ReduceLROnPlateau):
-            self._scheduler.step(objective)
-        elif self._scheduler is not None:
-            self._scheduler.step()
+        """Set the learning rate of the update after the one that had this objective before it.
+
+        Raises:
+            SettingError: the schedule fails, or sets one below 0, or one that is not finite.
+        """
+        if self._scheduler is None:
+            return
+        try:
+            if isinstance(self._scheduler, ReduceLROnPlateau):
+                self._scheduler.step(objective)
+            else:
+                self._scheduler.step()
+        except (Exception, SystemExit) as error:  # whatever options that do not suit, or a user's own code, raise
+            raise SettingError(
+                f"schedule={self._name!r} failed after an update: {kind_and_first_line(error)}"
+            ) from error
+        self._check()
+
+    def _check(self) -> None:
+        for group in self._scheduler.optimizer.param_groups if self._scheduler else ():
+            if not -_ROUNDING * abs(float(group.get("initial_lr", 1.0))) <= float(group["lr"]) < math.inf:
+                rate = f"a learning rate of {float(group['lr']):g}"
+                raise SettingError(f"schedule={self._name!r} gives {rate}; expected finite ones, none below 0")
 
     def state_dict(self) -> dict[str, Any]:
         """Where the schedule is."""
@@ -367,11 +394,18 @@ def make_schedule(name: str | None, optimizer: Optimizer, options: Mapping[str, 
     if name is None:
         return LearningRate()
     if ":" in name:
-        return LearningRate(_own_schedule(name, optimizer, options))
+        return LearningRate(_own_schedule(name, optimizer, options), name)
     if name not in SCHEDULES:
         raise SettingError(unknown_name("schedule", name, SCHEDULES))
+    for option, value in options.items():
+        numbers = [
+            one for one in (value if isinstance(value, list | tuple) else [value]) if isinstance(one, int | float)
+        ]
+        if option != "last_epoch" and not all(0 <= one < math.inf for one in numbers):
+            expected = "expected finite numbers, none below 0"
+            raise SettingError(f"schedule_options: {option}={value} does not suit schedule={name!r}; {expected}")
     try:
-        return LearningRate(SCHEDULES[name](optimizer, **options))
+        return LearningRate(SCHEDULES[name](optimizer, **options), name)
     except (TypeError, ValueError, AttributeError) as error:
         what = f"schedule_options={dict(options)} do not suit schedule={name!r}"
         raise SettingError(f"{what}: {first_line(error)}") from None
@@ -407,7 +441,9 @@ def check_optimizer(
     """Build an optimizer and its schedule on a tiny matrix, to see that they exist.
 
     Raises:
-        ValueError: as `make_optimizer` and `make_schedule`.
+        ValueError: as `make_optimizer` and `make_schedule`, and where the schedule fails after the first update.
     """
     optimizer = make_optimizer(name, [torch.zeros(2, 2)], lr, bias_correction=bias_correction, options=options)
-    make_schedule(schedule, optimizer, schedule_options)
+    advance = make_schedule(schedule, optimizer, schedule_options)
+    with warnings.catch_warnings(action="ignore"):  # no update was made before
+        advance(1.0)
