@@ -172,7 +172,7 @@ def slow_decay(runs: Runs) -> Outcome:
 FIG28 = Artifact(
     name="fig28",
     title="Losses over 10 FB-Adam steps, η=1, for several n, λ, ρ_e and γ",
-    repeats=3,
+    repeats=5,
     experiments=[e for named in PANELS.values() for e in named.values()],
     draw=draw_fig28,
     claims=(

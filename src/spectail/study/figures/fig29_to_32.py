@@ -61,7 +61,7 @@ def wider(runs: Runs) -> Outcome:
 FIG29 = Artifact(
     name="fig29",
     title="Spectrum after 64 steps with weight normalisation: GD η=0.1, 2000; FB-Adam η=0.1, 1",
-    repeats=3,
+    repeats=5,
     experiments=[*FIG29_RUNS, *PLAIN],
     draw=spectra("Fig. 29 – weight normalisation", [(e, STEPS) for e in FIG29_RUNS]),
     claims=(
