@@ -10,6 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from docutils import nodes
 from generated_reference import write_reference
 
 import spectail
@@ -46,6 +47,14 @@ html_static_path: list[str] = []
 def setup(app) -> None:
     app.connect("builder-inited", lambda app: write_reference(Path(app.srcdir) / "reference" / "generated"))
     app.connect("autodoc-process-docstring", escape_symbols)
+    app.connect("doctree-resolved", without_empty_outputs)
+
+
+def without_empty_outputs(app, doctree, page) -> None:
+    """A progress bar that is done leaves an output of a notebook without a word, which would be an empty box."""
+    for block in list(doctree.findall(nodes.literal_block)):
+        if "output" in block["classes"] and not block.astext().strip():
+            block.parent.remove(block)
 
 
 def escape_symbols(app, what, name, thing, options, lines: list[str]) -> None:
