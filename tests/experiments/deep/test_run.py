@@ -1,3 +1,4 @@
+import contextlib
 import json
 import shutil
 import signal
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from forked import execute, finish, output, start, wait_until
+from spectail.analysis.row import measure_all
 from spectail.cli import main
 from spectail.experiments.deep.run import torch_optimizer
 from spectail.experiments.experiment import Experiment
@@ -84,6 +86,31 @@ def test_a_training_that_was_cut_off_goes_on_to_the_same_bits(tmp_path, optimize
     path, _ = trained(training, tmp_path / "cut", at_step=steps.append)
     assert steps == list(range(cut + 1, 6)), "it began anew, or did not go on"
     same(load_recording(whole), load_recording(path))
+
+
+@pytest.mark.parametrize("is_cut_off", [False, True])
+def test_a_phase_is_judged_by_the_last_one_known_where_a_measurement_failed(tmp_path, monkeypatch, is_cut_off):
+    """So does a monitor, of whose training this is to be the same recording."""
+    before = []
+
+    def no_memory(matrix, **options):
+        raise MemoryError
+
+    def measured(matrices, nulls, rows):
+        before.append({row["name"]: row["phase"] for row in rows})
+        return measure_all(matrices, nulls, rows, *[no_memory] * (len(before) == 2))
+
+    def cut_off(step):
+        if is_cut_off and step == 4 and len(before) == 2:
+            raise CutOffError
+
+    monkeypatch.setattr("spectail.experiments.deep.run.measure_all", measured)
+    with contextlib.suppress(CutOffError):
+        trained(TINY, tmp_path, at_step=cut_off)
+    recording = load_recording(trained(TINY, tmp_path, at_step=cut_off)[0])
+    phases = [dict(zip(recording.matrix.values.tolist(), row, strict=True)) for row in recording.phase.values.tolist()]
+    assert set(phases[1].values()) == {"unknown"} != set(phases[0].values())
+    assert before == [{}, phases[0], phases[0]]
 
 
 def test_a_killed_process_loses_nothing(tmp_path):

@@ -40,6 +40,7 @@ from spectail.experiments.machine import computed_on
 from spectail.experiments.optimizers import make_optimizer, make_schedule, switch_mode, take_step, wants_closure
 from spectail.experiments.resume import Resumable, State
 from spectail.progress import TrainingProgress
+from spectail.recording.events import last_measured
 from spectail.recording.layout import Measurement, to_dataset, word_or_number
 from spectail.recording.netcdf import with_checksum
 from spectail.recording.quantities import select
@@ -131,6 +132,7 @@ class FullBatchRun:
         measuring = processes()[0] == 0
         self.constants = [constant_quantities(matrix, True) for matrix in self.matrices] if measuring else []
         self.measurements: list[Measurement] = []
+        self.last_rows: Sequence[Mapping[str, Any]] = ()
         self.load_state()
         check_same_step(self.step)
 
@@ -199,13 +201,13 @@ class FullBatchRun:
         switch_mode(self.optimizer, "eval")
         started = time.perf_counter()
         with undisturbed():
-            before = self.measurements[-1].rows if self.measurements else ()
-            rows, spectra = measure_all(self.matrices, True, before)
+            rows, spectra = measure_all(self.matrices, True, self.last_rows)
         clocks = {"measuring_seconds": time.perf_counter() - started, "training_seconds": self.seconds}
         of_name = {row["name"]: values for row, values in zip(rows, spectra, strict=True)}
         rows = [{name: word_or_number(value) for name, value in row.items()} for row in rows]
         rates = tuple(float(group["lr"]) for group in self.optimizer.param_groups)
         self.measurements.append(Measurement(self.step, rows, of_name, rates, clocks).to_keep())
+        self.last_rows = last_measured(self.last_rows, rows)
 
     def save_state(self) -> None:
         """Keep the state, in plain values and tensors that torch's loader of weights reads."""
@@ -245,6 +247,8 @@ class FullBatchRun:
         self.passes = [FullBatchLoss(*one) for one in state["batches"]]
         self.tests = [FullBatchLoss(*one) for one in state.get("tests", ())]
         self.measurements = [_from_state(one, [matrix.name for matrix in self.matrices]) for one in state["measured"]]
+        for one in self.measurements:
+            self.last_rows = last_measured(self.last_rows, one.rows)
 
     def dataset(self) -> xr.Dataset:
         """What was measured, labelled."""
