@@ -32,6 +32,7 @@ from spectail.cli import main
 from spectail.recording.journal_reading import journal_path
 from spectail.recording.quantities import select
 from spectail.running.signals import stoppable
+from spectail.weights.series import find_series
 
 STEPS = (0, 2, 4, 6)
 
@@ -206,7 +207,50 @@ def test_what_cannot_be_taken_is_one_sentence_and_the_rest_is_kept(run, tmp_path
     assert "of another model" in sentences[2]
     assert "damaged" in sentences[3]
     assert_same(recording, whole)
-    assert json.loads(load_recording(tmp_path / "run.nc").attrs["left_out"]) == sentences
+    assert sorted(json.loads(load_recording(tmp_path / "run.nc").attrs["left_out"])) == sorted(sentences)
+
+
+def test_what_is_left_out_is_said_in_the_file_as_long_as_it_is_so(run, tmp_path):
+    out, whole = tmp_path / "run.nc", (run / "step-4.pt").read_bytes()
+
+    def left_out():
+        return json.loads(load_recording(out).attrs.get("left_out", "[]"))
+
+    analyze_series(run, nulls=False, out=out)
+    (run / "step-5.pt").write_bytes(whole[:3000])
+    with pytest.warns(UserWarning, match=r"step-5.pt is left out"):
+        analyze_series(run, nulls=False, out=out)
+    assert [sentence.partition(":")[0] for sentence in left_out()] == ["step-5.pt is left out"]
+    (run / "step-5.pt").write_bytes(whole)
+    assert "left_out" not in analyze_series(run, nulls=False, out=out).attrs
+    assert left_out() == []
+
+
+def test_what_was_being_written_at_one_look_is_not_left_out_at_the_next(run):
+    found, whole = find_series(run), (run / "step-4.pt").read_bytes()
+    request = pieces.Request("series", (), series.reading_options("kernel-slices", None, False), nulls="")
+    journal = series.GrowingSeries(None, {})
+    following = series.SeriesMeasuring(request, series.Compute(), journal, {}, False, None, None)
+    (run / "step-4.pt").write_bytes(whole[:3000])
+    os.utime(run / "step-4.pt", (1, 1))  # long ago: a writer that stopped
+    with pytest.warns(UserWarning, match=r"step-4.pt is left out"):
+        following.take(found, waiting=10)
+    assert "step-4.pt" in following.recording().attrs["left_out"]
+    following.take(found, waiting=10)
+    assert "step-4.pt" in following.recording().attrs["left_out"], "it still is, though nothing is tried again"
+    (run / "step-4.pt").write_bytes(whole)
+    os.utime(run / "step-4.pt", (2, 2))
+    following.take(found, waiting=10)
+    assert following.recording()["step"].values.tolist() == list(STEPS)
+    assert "left_out" not in following.recording().attrs
+
+
+@pytest.mark.filterwarnings("default")  # as for a user
+def test_the_command_tells_of_each_checkpoint_that_is_left_out_once(run, tmp_path, capsys):
+    (run / "step-5.pt").write_bytes(b"no")
+    main(["series", str(run), "--nulls", "none", "--out", str(tmp_path / "run.nc")])
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).count("step-5.pt is left out") == 1
 
 
 def test_matrices_that_come_go_or_change_their_shape_are_events(tmp_path):

@@ -194,6 +194,16 @@ def test_the_terminal_shows_the_answer_and_the_events(tmp_path):
     assert "no matrix changed its phase" in text
 
 
+def test_a_folder_of_checkpoints_leads_to_the_command_that_measures_them(tmp_path, capsys):
+    folder = tmp_path / "my run"
+    folder.mkdir()
+    for step in (0, 10):
+        torch.save({"a.weight": torch.ones(3, 3)}, folder / f"step-{step}.pt")
+    with pytest.raises(SystemExit, match="2"):
+        main(["watch", str(folder)])
+    assert f"is a folder of checkpoints; spectail series '{folder}' --follow --out run.nc " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"), [(["."], "is a folder"), (["a.nc", "--port", "70000"], "port must")]
 )

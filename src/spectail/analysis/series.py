@@ -140,9 +140,10 @@ def analyze_series(
     with closing(journal), nullcontext() if ray is None else connection(ray):
         try:
             _follow(look, follower) if follow else follower.take(look())
-        except SourceError:
+        except SourceError as error:
             if not journal.measurements:
                 raise
+            follower.remark(str(error))
     return follower.recording()
 
 
@@ -166,5 +167,7 @@ def _journal(path: Path | None, header: Mapping[str, Any], existing: str) -> Gro
     if recording is None:
         return GrowingSeries(path, header)
     journal = GrowingSeries(path, header, labels_of(recording), measurements_of(recording))
-    journal.attributes = {name: recording.attrs[name] for name in ("title", "skipped") if name in recording.attrs}
+    journal.attributes = {
+        name: recording.attrs[name] for name in ("title", "skipped", "left_out") if name in recording.attrs
+    }
     return journal

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import xarray as xr
@@ -50,6 +50,18 @@ class _NotReadError(Exception):
     """A checkpoint that cannot be taken, and why."""
 
 
+@dataclass(frozen=True)
+class _Remark:
+    """What was wrong with a checkpoint, and what told its state then from others."""
+
+    stamp: str
+    sentence: str
+
+
+def _is_of(remark: _Remark | None, stamp: str) -> bool:
+    return remark is not None and remark.stamp == stamp
+
+
 class SeriesMeasuring:
     """Takes checkpoints into a recording, in the order of their steps."""
 
@@ -64,10 +76,11 @@ class SeriesMeasuring:
         alerts: AlertThresholds | None,
     ) -> None:
         self._request, self._compute, self._journal, self._between = request, compute, journal, between
-        self._tell, self._remarks = progress, list[str]()
+        self._tell, self._told = progress, set[str]()
         self._stamps: dict[str, str] = {}  # of each source at the last look
-        self._refused: dict[str, str] = {}  # of each source that could not be taken
-        self._lacking: dict[str, str] = {}  # of each source of which a matrix could not be measured
+        self._refused: dict[str, _Remark] = {}  # of each source that could not be taken
+        self._lacking: dict[str, _Remark] = {}  # of each source of which a matrix could not be measured
+        self._no_update: dict[int, str] = {}  # of each step whose change could not be measured, why
         journal.attributes |= {"begun_with": json.dumps(header)}
         journal.extra = list(request.measure)
         self._thresholds, self._alerts = alerts, AlertWatch(alerts)
@@ -86,9 +99,8 @@ class SeriesMeasuring:
 
     def remark(self, sentence: str) -> None:
         """Warn of what is left out, once."""
-        if sentence not in self._remarks:
-            self._remarks.append(sentence)
-            self._journal.attributes["left_out"] = json.dumps(self._remarks, ensure_ascii=False)
+        if sentence not in self._told:
+            self._told.add(sentence)
             warnings.warn(sentence, stacklevel=2)
 
     def take(self, series: Series, *, waiting: float = 0.0) -> None:
@@ -105,6 +117,17 @@ class SeriesMeasuring:
         for sentence in series.remarks:
             self.remark(sentence)
         self._journal.attributes["title"] = series.title
+        try:
+            self._take_rest(series, waiting)
+        finally:
+            self._keep_left_out(series)
+        if not self._journal.measurements and not waiting:
+            count = len(series.checkpoints)
+            which = "the only checkpoint" if count == 1 else f"none of the {count} checkpoints"
+            raise SourceError(f"{which} of {series.title} can{'not' if count == 1 else ''} be read")
+
+    def _take_rest(self, series: Series, waiting: float) -> None:
+        """Measure what is to be read now, and what is to be judged anew after it."""
         rest = [one for one in series.checkpoints if self._is_due(one, waiting)]
         progress = WorkProgress(len(rest), tell=self._tell, unit="checkpoints")
         with progress if rest else nullcontext():
@@ -116,32 +139,49 @@ class SeriesMeasuring:
                     self._take_one(one, waiting, part)
                     if one in rest:
                         part.end()
-        if not self._journal.measurements and not waiting:
-            count = len(series.checkpoints)
-            which = "the only checkpoint" if count == 1 else f"none of the {count} checkpoints"
-            raise SourceError(f"{which} of {series.title} can{'not' if count == 1 else ''} be read")
+
+    def _keep_left_out(self, series: Series) -> None:
+        """Say in the recording what is left out now: what was being written at an earlier look may be whole by now."""
+        sentences = list(series.remarks)
+        for one in series.checkpoints:
+            stamp = self._stamps.get(one.source)
+            of_source = [kept[one.source] for kept in (self._refused, self._lacking) if one.source in kept]
+            sentences += [remark.sentence for remark in of_source if remark.stamp == stamp]
+            sentences += [self._no_update[one.step]] if one.step in self._no_update else []
+        attributes = self._journal.attributes
+        before = attributes.pop("left_out", None)
+        if sentences:
+            attributes["left_out"] = json.dumps([*dict.fromkeys(sentences)], ensure_ascii=False)
+        if before != attributes.get("left_out") and self._journal.measurements and not self._journal.holds_rows:
+            self._journal.save()
+
+    def _refuse(self, checkpoint: Checkpoint, stamp: str, why: str) -> None:
+        """Leave out a checkpoint as it is now."""
+        sentence = f"{checkpoint.name} is left out: {why}"
+        self._refused[checkpoint.source] = _Remark(stamp, sentence)
+        self.remark(sentence)
 
     def _is_due(self, checkpoint: Checkpoint, waiting: float) -> bool:
         """Whether a checkpoint is to be read now."""
         stamp, source = checkpoint_stamp(checkpoint.source), checkpoint.source
         before, self._stamps[source] = self._stamps.get(source), stamp
         if not stamp:  # a link to nothing, a pipe, or gone since it was found
-            self.remark(f"{checkpoint.name} is left out: there is no file of it to read")
+            self._refuse(checkpoint, stamp, "there is no file of it to read")
             return False
-        if self._refused.get(source) == stamp or self._is_measured(checkpoint, stamp):
+        if _is_of(self._refused.get(source), stamp) or self._is_measured(checkpoint, stamp):
             return False
         return not waiting or before == stamp or checkpoint_age(source) > waiting
 
     def _is_measured(self, checkpoint: Checkpoint, stamp: str) -> bool:
         """Whether a step is as its checkpoint is; what could not be measured of it is tried once."""
         known = self._steps.get(checkpoint.step)
-        is_tried = known is None or not known.not_measured or self._lacking.get(checkpoint.source) == stamp
+        is_tried = known is None or not known.not_measured or _is_of(self._lacking.get(checkpoint.source), stamp)
         return self._steps.is_up_to_date(checkpoint.step, stamp) and (is_tried or not stamp)
 
     def _take_one(self, checkpoint: Checkpoint, waiting: float, progress: PartProgress) -> None:
         """Measure a checkpoint; one that is being written is waited for, or left."""
         for _ in range(1 if waiting else _TRIES):
-            stamp = checkpoint_stamp(checkpoint.source)
+            stamp = self._stamps[checkpoint.source] = checkpoint_stamp(checkpoint.source)
             try:
                 self._measure(checkpoint, stamp, progress)
                 return
@@ -153,8 +193,7 @@ class SeriesMeasuring:
             if checkpoint_stamp(checkpoint.source) == stamp:
                 break
         self._journal.forget()
-        self._refused[checkpoint.source] = stamp
-        self.remark(f"{checkpoint.name} is left out: {sentence}")
+        self._refuse(checkpoint, stamp, sentence)
 
     def _measure(self, checkpoint: Checkpoint, stamp: str, progress: PartProgress) -> None:
         """Measure what is not known of a checkpoint, and keep its rows.
@@ -176,9 +215,10 @@ class SeriesMeasuring:
         if len(noted) == len(names):
             raise _NotReadError(noted[0].partition(NOT_MEASURED)[2])
         if noted:
-            self._lacking[checkpoint.source] = stamp
             reason = noted[0].partition(NOT_MEASURED)[2]
-            self.remark(f"of {checkpoint.name} {len(noted)} of {len(names)} matrices were not measured: {reason}")
+            sentence = f"of {checkpoint.name} {len(noted)} of {len(names)} matrices were not measured: {reason}"
+            self._lacking[checkpoint.source] = _Remark(stamp, sentence)
+            self.remark(sentence)
         events = self._changes(opened.weights.matrices, names, step)
         for matrix, name in zip(opened.weights.matrices, names, strict=True):
             self._label(constant_quantities(matrix, bool(self._request.nulls)), name)
@@ -294,6 +334,7 @@ class SeriesMeasuring:
     ) -> dict[str, Row]:
         """Measure what changed since the step before; what is known of the same two states is taken over."""
         early, known = self._steps.before(step), self._steps.get(step)
+        self._no_update.pop(step, None)
         if early is None:
             return {}
         ours = dict(zip((one.name for one in opened.weights.matrices), names, strict=True))
@@ -312,6 +353,7 @@ class SeriesMeasuring:
             changes = replace(self._request, of="update", sources=(early.source, opened.request.sources[0])).open()
         except (SpectailError, OSError) as error:
             sentence = f"the update from step {self._steps.number_before(step)} to {step} is left out: {error}"
+            self._no_update[step] = sentence
             self.remark(sentence)
             return measured
         matrices = changes.weights.matrices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -37,7 +38,9 @@ class Watch:
             from spectail.report.watching import WatchedRecording, such_as
 
         if self.file.is_dir():
-            raise SettingError(f"{self.file} is a folder; expected the file of a recording{such_as(self.file)}")
+            newest = such_as(self.file)
+            checkpoints = "" if newest else self._instead_of_checkpoints()
+            raise SettingError(f"{self.file} is a folder{checkpoints or f'; expected the file of a recording{newest}'}")
         if not 0 <= self.port < 2**16:
             raise SettingError(f"port must be from 0 to 65535, not {self.port}")
         watched = WatchedRecording(self.file)
@@ -61,6 +64,18 @@ class Watch:
             for _ in watched.states():
                 server.refresh()
                 self._say(watched.sentence)
+
+    def _instead_of_checkpoints(self) -> str:
+        """What to type where a folder holds checkpoints; "" where it holds none."""
+        from spectail.errors import SpectailError
+        from spectail.weights.series import find_series
+
+        try:
+            find_series(self.file)
+        except (SpectailError, OSError):
+            return ""
+        measure = shlex.join(["spectail", "series", str(self.file), "--follow", "--out", "run.nc"])
+        return f" of checkpoints; {measure} measures them as they come, and spectail watch run.nc shows that meanwhile"
 
     def _say(self, sentence: str) -> None:
         if not self.printing.quiet:
