@@ -25,7 +25,7 @@ from spectail.experiments.fields import (
     modulus_of,
     said_of_others,
 )
-from spectail.experiments.mup import mup_factors
+from spectail.experiments.mup import mup_bias_factors, mup_factors
 from spectail.experiments.protocols import CONVENTIONS, DEFAULT, PROTOCOLS
 
 if TYPE_CHECKING:
@@ -275,22 +275,28 @@ class Experiment(ExperimentFields):
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """The learning rate of each layer that is trained, before any schedule."""
+        """The learning rate of each layer that is trained, and then of each bias, before any schedule."""
         count = {"first": 1, "hidden": len(self.widths), "all": len(self.widths) + 1}[self.train_layers]
         factors = self.lr_factors or (1.0,) * count
+        of_biases = factors[: len(self.widths)] if self.bias == "trained" else ()
+        factors = (*factors, *of_biases)
         if self.initialization == "mup":
-            factors = tuple(
-                f * m for f, m in zip(factors, mup_factors(self.optimizer, self.widths) or (), strict=False)
-            )
+            of_width = (mup_factors(self.optimizer, self.widths) or [])[:count]
+            of_width += (mup_bias_factors(self.optimizer, self.widths) or [])[: len(of_biases)]
+            factors = tuple(f * m for f, m in zip(factors, of_width, strict=True))
         return tuple(self.lr * factor for factor in factors)
 
     @property
     def is_the_papers(self) -> bool:
         """Whether it is of the paper's kind, for which theory and comparisons of spectra are made.
 
-        One hidden layer that alone is trained, one direction, isotropic inputs, all points at once.
+        One hidden layer without biases that alone is trained, one direction, isotropic inputs of mean 0 and labels as
+        they are, all points at once.
         """
-        names = ("layers", "train_layers", "directions", "covariance_power", "lr_factors", "batch")
+        names = (
+            "layers", "train_layers", "bias", "directions", "covariance_power", "input_mean", "center_labels",
+            "lr_factors", "batch",
+        )  # fmt: skip
         return (
             self.has_closed_form
             and self.initialization != "mup"
@@ -382,8 +388,16 @@ def _check_student(e: Experiment) -> None:
     deeper = e.layers or e.train_layers != "first"
     if deeper and e.weight_normalization:
         raise SettingError("weight_normalization is of the first layer alone; expected train_layers='first', no layers")
-    if deeper and e.precision != "full":
-        raise SettingError(f"precision={e.precision!r} is of one hidden layer that alone is trained; expected 'full'")
+    if (deeper or e.bias != "none") and e.precision != "full":
+        raise SettingError(
+            f"precision={e.precision!r} is of one hidden layer without biases that alone is trained; expected 'full'"
+        )
+    if e.bias == "none" and e.bias_scale != type(e).model_fields["bias_scale"].default:
+        raise SettingError(
+            f"bias_scale={e.bias_scale:g} is of a student with biases; say bias='fixed' or 'trained' too"
+        )
+    if e.bias == "fixed" and e.bias_scale == 0:
+        raise SettingError("bias='fixed' with bias_scale=0 is a student without biases; leave both out")
     if e.layers and e.overlaps:
         raise SettingError("overlaps are of a student with one hidden layer; leave overlaps or layers out")
     if e.layers and "ntk" in e.kernels:
@@ -428,6 +442,8 @@ def _check_torch_names(experiment: Experiment) -> None:
         options=options,
         schedule=None if own_schedule else e.schedule,
         schedule_options=e.schedule_options,
+        rates=e.rates if e.has_closed_form else (),
+        vectors=e.has_closed_form and (e.train_layers == "all" or e.bias == "trained"),
     )
 
 
@@ -441,7 +457,7 @@ UPDATE_NAMES = ("gd", "adam", "sign")
 
 PROBLEM_FIELDS = (
     "n", "n_test", "n_test_large", "d", "h", "teacher", "label_noise", "initialization", "dtype", "seed",
-    "directions", "combination", "covariance_power", "layers",
+    "directions", "combination", "covariance_power", "layers", "input_mean", "center_labels", "bias", "bias_scale",
 )  # fmt: skip
 """What fixes the teacher, the data and the initial weights."""
 

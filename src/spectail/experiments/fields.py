@@ -17,7 +17,8 @@ from spectail.experiments.protocols import DEFAULT, PLAIN, PROTOCOLS
 _DEFAULTS = PROTOCOLS[DEFAULT]
 
 OF_TEACHER = (
-    "n", "n_test", "n_test_large", "d", "covariance_power", "teacher", "directions", "combination", "label_noise",
+    "n", "n_test", "n_test_large", "d", "covariance_power", "input_mean", "teacher", "directions", "combination",
+    "label_noise", "center_labels",
 )  # fmt: skip
 """What describes data that a teacher labels."""
 
@@ -25,7 +26,7 @@ OF_STUDENT = ("layers", "h", "activation")
 """What describes a student."""
 
 OF_BOTH = (
-    "train_layers", "initialization",
+    "train_layers", "bias", "bias_scale", "initialization",
     "ridge", "weight_normalization", "overlaps", "kernels", "loss_factor", "feature_scale", "normalize_when",
     "precision",
 )  # fmt: skip
@@ -105,6 +106,10 @@ class ExperimentFields(Description):
         "lr_factors": [],
         "batch": None,
         "kernels": [],
+        "input_mean": 0.0,
+        "center_labels": False,
+        "bias": "none",
+        "bias_scale": 1.0,
     }
 
     @staticmethod
@@ -130,12 +135,19 @@ class ExperimentFields(Description):
     """Dimension of the inputs."""
     covariance_power: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
     """Coordinate k of the inputs has a variance ∝ k^(-this), 1 on average; 0 for isotropic inputs."""
+    input_mean: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] = 0.0
+    """Mean of each coordinate of the inputs, whose variance is 1 on average; the teacher sees it too."""
     h: Size = 1500
     """Hidden units of the student; of a deeper one, of its first layer."""
     layers: tuple[Size, ...] = ()
     """Widths of all hidden layers of a deeper student, such as 300 200; one layer of h units without it."""
     train_layers: Literal["first", "hidden", "all"] = "first"
     """What is trained: the first layer, all hidden layers (the default of a deeper student), or the last one too."""
+    bias: Literal["none", "fixed", "trained"] = "none"
+    """Biases of the hidden layers, σ(sWx + b): none (the paper's), fixed as they are drawn, or trained with their
+    layer."""
+    bias_scale: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 1.0
+    """Standard deviation of the biases at the start; 0 for biases that start at 0 and are trained."""
     teacher: str = "softplus"
     """Link σ* of the teacher: softplus, tanh, relu, gelu, erf, sigmoid, identity, sine, he0 to he4 (Hermite
     polynomials), or module:function for one of your own."""
@@ -148,6 +160,8 @@ class ExperimentFields(Description):
     """Activation σ of the student, named likewise; one of your own gets its slope by autograd, which is slow."""
     label_noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.3
     """Standard deviation ρ_e of the label noise."""
+    center_labels: bool = False
+    """Whether the mean of the training labels is taken off all labels, training and test."""
     ridge: Positive = 0.01
     """Regularisation λ of the readout (eq. 6)."""
     initialization: Literal["ntk", "mean_field", "mup"] = "ntk"

@@ -76,9 +76,11 @@ def kernel_law(experiment: Experiment, kernel: Kernel = "ck") -> KernelLaw:
     (16.0, 0.69)
     """
     e = experiment
-    if e.layers or e.covariance_power or (kernel == "ntk" and e.initialization != "ntk"):
+    isotropic = e.covariance_power == 0 and e.input_mean == 0
+    if e.layers or e.bias != "none" or not isotropic or (kernel == "ntk" and e.initialization != "ntk"):
         raise SettingError(
-            "a law is known of kernels with one hidden layer, isotropic inputs, and of the NTK in its scale"
+            "a law is known of kernels with one hidden layer without biases, isotropic inputs of mean 0, and "
+            "of the NTK in its scale"
         )
     moments = gaussian_moments(e.activation)
     zeta = moments.linear**2

@@ -34,3 +34,17 @@ def mup_factors(optimizer: str, widths: Sequence[int]) -> list[float] | None:
     if name in (known.lower() for known in _UNIT_UPDATES):
         return [1.0, *(1.0 / fan_in for fan_in in widths[:-1]), 1.0 / math.sqrt(widths[-1])]
     return None
+
+
+def mup_bias_factors(optimizer: str, widths: Sequence[int]) -> list[float] | None:
+    """The factor of the learning rate of each hidden layer's biases: as of an input layer of that width.
+
+    Args:
+        optimizer: as for `mup_factors`.
+        widths: likewise.
+
+    >>> mup_bias_factors("gd", [300, 200]), mup_bias_factors("adam", [300, 200])
+    ([300.0, 200.0], [1.0, 1.0])
+    """
+    of_layers = [mup_factors(optimizer, [width]) for width in widths]
+    return [factors[0] for factors in of_layers if factors] or None

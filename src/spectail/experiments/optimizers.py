@@ -437,13 +437,28 @@ def check_optimizer(
     options: Mapping[str, Any] = _NONE,
     schedule: str | None = None,
     schedule_options: Mapping[str, Any] = _NONE,
+    rates: Sequence[float] = (),
+    vectors: bool = False,
 ) -> None:
-    """Build an optimizer and its schedule on a tiny matrix, to see that they exist.
+    """Build an optimizer and its schedule on tiny parameters, to see that they exist and take such.
+
+    Args:
+        name: as for `make_optimizer`.
+        lr: likewise.
+        bias_correction: likewise.
+        options: likewise.
+        schedule: as for `make_schedule`.
+        schedule_options: likewise.
+        rates: of the layers, where they are known; one matrix without it.
+        vectors: whether biases or a last layer are trained too.
 
     Raises:
         ValueError: as `make_optimizer` and `make_schedule`, and where the schedule fails after the first update.
     """
-    optimizer = make_optimizer(name, [torch.zeros(2, 2)], lr, bias_correction=bias_correction, options=options)
+    rates = rates or [lr]
+    shapes = [(2,) if vectors and at else (2, 2) for at in range(len(rates))]
+    parameters = rate_groups([torch.zeros(shape) for shape in shapes], lr, rates)
+    optimizer = make_optimizer(name, parameters, lr, bias_correction=bias_correction, options=options)
     advance = make_schedule(schedule, optimizer, schedule_options)
     with warnings.catch_warnings(action="ignore"):  # no update was made before
         advance(1.0)

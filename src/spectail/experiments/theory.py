@@ -128,7 +128,8 @@ def _first_update(experiment: Experiment) -> Experiment:
     """What counts of an experiment in its first update: the rate of the first layer, as many points as a batch has."""
     if not has_prediction(experiment):
         raise SettingError(
-            "networks, deeper students, several directions and inputs with a covariance have no prediction"
+            "networks, deeper students, biases, several directions and inputs with a covariance or a mean have no "
+            "prediction"
         )
     e = experiment
     if e.optimizer not in _PREDICTORS:
@@ -141,8 +142,8 @@ def _first_update(experiment: Experiment) -> Experiment:
 def has_prediction(experiment: Experiment) -> bool:
     """Whether theory says what the first update of a student like this does, given an optimizer that it knows."""
     e = experiment
-    plain = e.has_closed_form and not e.layers
-    return plain and e.directions == 1 and e.combination == "sum" and e.covariance_power == 0
+    plain = e.has_closed_form and not e.layers and e.bias == "none"
+    return plain and e.directions == 1 and e.combination == "sum" and e.covariance_power == 0 and e.input_mean == 0
 
 
 def caveat(experiment: Experiment) -> str:
@@ -336,6 +337,7 @@ def _student_parts(e: Experiment) -> tuple[float, float]:
 
 
 def _teacher_parts(e: Experiment) -> tuple[float, float]:
-    """α₁ = E zσ*(z), and E y² with the label noise."""
+    """α₁ = E zσ*(z), and E y² with the label noise, or Var y where the labels are centred."""
     moments = gaussian_moments(e.teacher)
-    return moments.linear, moments.square + e.label_noise**2
+    mean = moments.mean if e.center_labels else 0.0
+    return moments.linear, moments.square - mean**2 + e.label_noise**2

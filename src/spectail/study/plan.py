@@ -211,7 +211,7 @@ def _check_variable(artifact: Artifact, settings: Mapping[str, Any]) -> None:
         raise SettingError(f"{artifact.name} compares with theory, which optimizer={optimizer!r} has none of: {known}")
     if artifact.theory and not has_prediction(Experiment(**settings)):
         raise SettingError(
-            f"{artifact.name} compares with theory, which knows one direction and isotropic inputs alone"
+            f"{artifact.name} compares with theory, which knows one direction, isotropic inputs and no biases alone"
         )
     for name in settings:
         if name in Experiment.model_fields and len({str(getattr(e, name)) for e in artifact.experiments}) > 1:

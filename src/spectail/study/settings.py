@@ -119,7 +119,7 @@ def in_protocol(experiment: Experiment, protocol: Protocol, epsilon: EpsilonOf =
 
 _OF_THE_PROGRAM = (
     "initialization", "teacher", "activation", "layers", "train_layers", "directions", "combination",
-    "covariance_power", "dtype", "precision",
+    "covariance_power", "input_mean", "center_labels", "bias", "dtype", "precision",
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from spectail.experiments.deep.images import load_images
 from spectail.experiments.deep.samples import Samples, chosen_samples, digest_of
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.fields import modulus_of
-from spectail.experiments.two_layer.problem import teacher_points
+from spectail.experiments.two_layer.problem import centered, teacher_points
 from spectail.weights.opening import call_by_name, object_by_name
 
 _MOST_LABELS = 100_000
@@ -48,7 +48,8 @@ def load_samples(experiment: Experiment, data: Path | None) -> Samples:
 
 def _of_teacher(e: Experiment) -> Samples:
     """The teacher's training points; its n_test_large points are not trained on."""
-    train, test = (teacher_points(e, *which) for which in (("train", e.n), ("test_large", e.n_test_large)))
+    roles = (("train", e.n), ("test_large", e.n_test_large))
+    train, test = centered(e, *(teacher_points(e, *role) for role in roles))
     held_out = Samples(test.x, test.y, None, "")
     digest = digest_of([train.x.numpy(), train.y.numpy()], "teacher")
     return Samples(train.x, train.y, None, digest, held_out, e.loss_factor)

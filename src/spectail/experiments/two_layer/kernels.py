@@ -34,8 +34,13 @@ def kernel_eigenvalues(experiment: Experiment, problem: Problem, network: Networ
         inputs = x.double()
         scale = 1.0 if e.initialization != "ntk" else 1.0 / e.d**0.5
         preactivations = scale * network.matrices[0].double() @ inputs.T
+        if network.biases:
+            preactivations += network.biases[0].double()[:, None]
         slopes = find_activation(e.activation).slope(preactivations).mul_(network.a.double()[:, None])
-        kernel = (inputs @ inputs.T).mul_(scale**2 / e.h).mul_(slopes.T @ slopes).addmm_(features.T, features)
+        kernel = (inputs @ inputs.T).mul_(scale**2 / e.h)
+        if e.bias == "trained":
+            kernel += 1 / e.h
+        kernel = kernel.mul_(slopes.T @ slopes).addmm_(features.T, features)
         spectra["ntk_eigenvalues"] = eigenvalues_of_gram(kernel)
     return spectra
 

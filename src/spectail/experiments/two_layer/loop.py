@@ -254,7 +254,7 @@ class TwoLayerRun:
 
     def _update(self, step: int, objective: float, residual: Tensor | None, *, measured: bool) -> None:
         """W ← W + M, and what is to be known of M: its norms where the next step is measured."""
-        e, matrices = self.experiment, self.network.matrices
+        e, matrices, trained = self.experiment, self.network.matrices, {id(one) for one in self.network.trained}
         if wants_closure(self.optimizer):
             closure = closure_of(self.network, *self._points(step), e.loss_factor)
         else:
@@ -273,7 +273,7 @@ class TwoLayerRun:
             update = torch.sub(w, w_before, out=w_before)
             if at == 0:
                 self._keep_vectors("M", step, update)
-            lr = rates[min(at, len(rates) - 1)] if at < len(self.network.trained) else 0.0
+            lr = rates[min(at, len(rates) - 1)] if id(w) in trained else 0.0
             updates.append(dict(zip(UPDATE, (spectral_norm(update), frobenius_norm(update), lr), strict=True)))
         if updates:
             self._last_update = self._joined(updates)

@@ -18,15 +18,17 @@ from spectail.spectra.precision import like
 
 
 class MultilayerStudent:
-    """f(x) = aᵀσ(s_L W_L … σ(s₁ W₁ x))/√h_L, with s_l = 1/√(fan-in) in NTK parametrisation, and 1 in the others.
+    """f(x) = aᵀσ(s_L W_L … σ(s₁ W₁ x + b₁) … + b_L)/√h_L; s_l = 1/√(fan-in) in NTK parametrisation, 1 in the others.
 
     `residual` is the forward pass; `gradients` belong to the last `residual`, and use up what it left.
 
     Args:
         experiment: whose widths, activation and parametrisation count.
+        biases: b₁ … b_L, which may change between calls; none without it.
     """
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Experiment, biases: Sequence[Tensor] = ()) -> None:
+        self.biases = biases
         self.activation = find_activation(experiment.activation)
         fan_ins = [experiment.d, *experiment.widths[:-1]]
         ntk = experiment.initialization == "ntk"
@@ -44,13 +46,15 @@ class MultilayerStudent:
         Args:
             weights: W₁ … W_L.
             x: inputs, one a row.
-            readout_scale: further factor on s₁, for the published program's features.
+            readout_scale: further factor on s₁ and b₁, for the published program's features.
         """
         self._values, self._inputs = [], []
         below = x.T
         for layer, (w, scale) in enumerate(zip(weights, self.scales, strict=True)):
             out = self._buffer("values", layer, w, len(x))
-            torch.addmm(out, w, below, beta=0, alpha=scale * (readout_scale if layer == 0 else 1.0), out=out)
+            factor = readout_scale if layer == 0 else 1.0
+            start, kept = (self.biases[layer][:, None], factor) if self.biases else (out, 0)
+            torch.addmm(start, w, below, beta=kept, alpha=scale * factor, out=out)
             if self.activation.slope_from == "input":
                 self._inputs.append(self._buffer("inputs", layer, w, len(x)).copy_(out))
             below = self.activation.value_(out)
@@ -72,7 +76,7 @@ class MultilayerStudent:
         x: Float[Tensor, "n d"],
         out: Sequence[Tensor | None],
     ) -> None:
-        """∇R of R = Σ r²/(2n), into the tensors of `out`: of W₁ … W_L and a, those that are not None.
+        """∇R of R = Σ r²/(2n), into the tensors of `out`: of W₁ … W_L, a, and b₁ … b_L, those that are not None.
 
         Args:
             weights: of the last call of `residual`.
@@ -82,9 +86,11 @@ class MultilayerStudent:
             out: where the gradients go.
         """
         scale = -self.output_scale / len(residual)
-        if out[-1] is not None:
-            torch.mv(self._values[-1], residual, out=out[-1]).mul_(scale)
-        last, from_above = len(weights) - 1, residual
+        count = len(weights)
+        of_weights, of_a, of_biases = out[:count], out[count], out[count + 1 :]
+        if of_a is not None:
+            torch.mv(self._values[-1], residual, out=of_a).mul_(scale)
+        last, from_above = count - 1, residual
         for layer in range(last, -1, -1):
             below = x if layer == 0 else self._values[layer - 1].T
             of_values = self.activation.slope_from == "value"
@@ -92,9 +98,11 @@ class MultilayerStudent:
             slopes *= from_above
             if layer == last:
                 slopes *= a[:, None]
-            gradient = out[layer]
+            gradient = of_weights[layer]
             if gradient is not None:
                 torch.addmm(gradient, slopes, below, beta=0, alpha=scale * self.scales[layer], out=gradient)
+            if of_biases and (of_bias := of_biases[layer]) is not None:
+                torch.sum(slopes, 1, out=of_bias).mul_(scale)
             if layer > 0:
                 w = weights[layer]
                 from_above = self._buffer("above", layer, w.T, len(x))

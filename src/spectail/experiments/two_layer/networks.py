@@ -26,6 +26,7 @@ class FirstLayerNetwork:
         self.a = problem.a
         self.student = Student(problem.a, e.d, e.activation, e.initialization, e.precision)
         self.matrices = self.trained = [_with_room(problem.w0)]
+        self.biases: list[Tensor] = []
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         """R = y − f(X)."""
@@ -41,14 +42,17 @@ class FirstLayerNetwork:
 
 
 class MultilayerNetwork:
-    """Any number of hidden layers; the first, all of them, or these and the last layer are trained."""
+    """Any number of hidden layers, with biases or without; the first, all, or these and the last layer are trained."""
 
     def __init__(self, experiment: Experiment, problem: Problem) -> None:
-        self.student = MultilayerStudent(experiment)
+        self.biases = [_with_room(b) for b in problem.biases]
+        self.student = MultilayerStudent(experiment, self.biases)
         self.matrices = [_with_room(w) for w in (problem.w0, *problem.deeper)]
         self.a = _with_room(problem.a)
         every = [*self.matrices, self.a]
         self.trained = {"first": every[:1], "hidden": every[:-1], "all": every}[experiment.train_layers]
+        if experiment.bias == "trained":
+            self.trained = [*self.trained, *self.biases[: 1 if experiment.train_layers == "first" else None]]
 
     def residual(self, x: Tensor, y: Tensor) -> Tensor:
         """R = y − f(X)."""
@@ -57,7 +61,7 @@ class MultilayerNetwork:
     def put_gradients(self, residual: Tensor, x: Tensor, factor: float) -> None:
         """The gradients of factor · Σ r²/(2n) of all that is trained."""
         trained = {id(one) for one in self.trained}
-        out = [one.grad if id(one) in trained else None for one in (*self.matrices, self.a)]
+        out = [one.grad if id(one) in trained else None for one in (*self.matrices, self.a, *self.biases)]
         self.student.gradients(self.matrices, self.a, residual, x, out)
         for gradient in out:
             if gradient is not None:
@@ -73,7 +77,7 @@ Network = FirstLayerNetwork | MultilayerNetwork
 
 def make_network(experiment: Experiment, problem: Problem) -> Network:
     """The student of an experiment, with the initial weights of its problem."""
-    paper = experiment.train_layers == "first" and not experiment.layers
+    paper = experiment.train_layers == "first" and not experiment.layers and experiment.bias == "none"
     return (FirstLayerNetwork if paper else MultilayerNetwork)(experiment, problem)
 
 

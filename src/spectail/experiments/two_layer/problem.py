@@ -82,6 +82,7 @@ class Problem:
         key: the `problem_key` of every experiment that this problem belongs to.
         directions: of the teacher, orthonormal rows, β* the first, float64.
         deeper: initial weights of further hidden layers.
+        biases: initial ones of each hidden layer; none where the student has none.
         step_zero: what these runs share.
 
     >>> tiny = Experiment(n=40, d=20, h=30, n_test=9, n_test_large=9)
@@ -100,6 +101,7 @@ class Problem:
     key: tuple[Any, ...]
     directions: Float[Tensor, "k d"]
     deeper: tuple[Tensor, ...] = ()
+    biases: tuple[Tensor, ...] = ()
     step_zero: AtStepZero = field(default_factory=AtStepZero, repr=False)
 
     @classmethod
@@ -127,22 +129,28 @@ class Problem:
             scale = 1.0 if e.initialization == "ntk" else 1.0 / math.sqrt(fan_in)
             return (torch.from_numpy(_normal(e.seed, f"layer {layer + 1}", h, fan_in)) * scale).to(dtype).to(device)
 
+        def bias(layer: int) -> Tensor:
+            drawn = torch.from_numpy(_normal(e.seed, f"bias {layer + 1}", e.widths[layer])) * e.bias_scale
+            return drawn.to(dtype).to(device)
+
         a = torch.from_numpy(_normal(e.seed, "second layer", e.widths[-1])) * scale_a
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # a role is a stream, so roles can be drawn side by side
             train, holdout = pool.submit(points, "train", e.n), pool.submit(points, "holdout", e.n)
             test, test_large = pool.submit(points, "test", e.n_test), pool.submit(points, "test_large", e.n_test_large)
             w0 = pool.submit(weights)
+            roles = centered(e, *(role.result() for role in (train, holdout, test, test_large)))
             return cls(
                 beta=_to(torch.from_numpy(directions[0]), device),
-                train=train.result(),
-                holdout=holdout.result(),
-                test=test.result(),
-                test_large=test_large.result(),
+                train=roles[0],
+                holdout=roles[1],
+                test=roles[2],
+                test_large=roles[3],
                 w0=w0.result(),
                 a=a.to(dtype).to(device),
                 key=e.problem_key,
                 directions=_to(torch.from_numpy(np.stack(directions)), device),
                 deeper=tuple(deeper(layer) for layer in range(1, len(e.widths))),
+                biases=() if e.bias == "none" else tuple(bias(layer) for layer in range(len(e.widths))),
             )
 
 
@@ -156,11 +164,28 @@ def teacher_points(experiment: Experiment, role: str, count: int, device: str | 
     x, deviations = _normal(e.seed, f"{role} inputs", count, e.d), _deviations(e)
     if deviations is not None:
         x *= deviations
+    if e.input_mean:
+        x += e.input_mean
     # one vector is another product than a matrix of one column, to the last bit
     projections = np.stack([x @ direction for direction in _directions(e)], axis=1)
     clean = clean_labels(e, torch.from_numpy(projections))
     y = clean + e.label_noise * torch.from_numpy(_normal(e.seed, f"{role} label noise", count))
     return Points(torch.from_numpy(x).to(getattr(torch, e.dtype)).to(device), _to(y, device))
+
+
+def centered(experiment: Experiment, train: Points, *others: Points) -> tuple[Points, ...]:
+    """Points of all roles without the mean of the training labels, where an experiment asks for that; else as they are.
+
+    Args:
+        experiment: whose `center_labels` counts.
+        train: the training points, all of them.
+        others: of further roles.
+    """
+    roles = (train, *others)
+    if not experiment.center_labels:
+        return roles
+    mean = train.y.mean()
+    return tuple(Points(role.x, role.y - mean) for role in roles)
 
 
 def _directions(e: Experiment) -> list[np.ndarray[Any, np.dtype[np.float64]]]:

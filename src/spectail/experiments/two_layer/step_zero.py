@@ -108,6 +108,7 @@ class OneStepRun:
         along = experiment.optimizer in UPDATE_NAMES and "weight_decay" not in experiment.optimizer_options
         plain = not experiment.weight_normalization and experiment.precision == "full"
         plain = plain and experiment.batch is None and not experiment.layers and experiment.train_layers == "first"
+        plain = plain and experiment.bias == "none"
         return experiment.steps == 1 and along and plain
 
     def preactivations(self, role: str, step: int, points: slice = slice(None)) -> Tensor:
