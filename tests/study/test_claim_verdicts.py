@@ -635,12 +635,11 @@ def one_step_theory():
             if e.overlaps or not quantity.startswith("overlap"):
                 world = world.but({"optimizer": e.optimizer, "lr": e.lr, "d": e.d}, **at(quantity, within))
     changes = [
-        # The rule is one of means: with half of the repeats off, they are within.
-        Change({"optimizer": e.optimizer, "lr": e.lr, "d": e.d}, at(quantity, beyond), half=HOLDS)
+        Change({"optimizer": e.optimizer, "lr": e.lr, "d": e.d}, at(quantity, beyond))
         for e in (next(e for e in seen if e.overlaps), [e for e in seen if e.overlaps][-1])
         for quantity, (_, beyond) in limits.items()
     ]
-    return Case(world, changes, alone=HOLDS)
+    return Case(world, changes)
 
 
 def precision():

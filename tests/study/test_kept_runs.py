@@ -91,6 +91,13 @@ def test_with_fewer_repeats_a_claim_is_judged_only_where_it_has_no_verdict_by_to
     assert judge_kept(ARTIFACT, kept, {"b": {"equations"}}).keys() == {"a", "b", "c"}
 
 
+def test_all_repeats_that_are_kept_count_where_there_are_more_than_the_artifact_names(stored, curves, tmp_path):
+    names_two = Artifact(**{**vars(ARTIFACT), "repeats": 2})
+    found = judge_kept(names_two, KeptRuns(curves, files_of(stored, tmp_path, count=3)))
+    assert found["a"]["published"].measured.endswith("over 4")  # of all curves
+    assert found["b"]["published"].measured == "over 3"  # of all files
+
+
 def test_a_claim_whose_runs_nobody_kept_has_no_outcome(curves):
     assert judge_kept(ARTIFACT, KeptRuns(curves, {})).keys() == {"a"}
     assert judge_kept(ARTIFACT, KeptRuns({}, {})) == {}

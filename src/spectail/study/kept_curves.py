@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +54,21 @@ def as_runs(artifact: Artifact, runs: dict[str, xr.Dataset]) -> dict[Protocol, R
     """An artifact's runs under each protocol that has any, with the seeds that all of its experiments have."""
     known = {}
     for protocol in artifact.protocols:
-        seeds: list[int] = []
-        while all(
-            PAPER(in_protocol(e.replace(seed=len(seeds)), protocol, artifact.epsilon)).key in runs
-            for e in artifact.experiments
-        ):
-            seeds.append(len(seeds))
-        if seeds:
-            known[protocol] = Runs(protocol, PAPER, range(len(seeds)), runs, epsilon=artifact.epsilon)
+        if repeats := repeats_of(artifact, protocol, runs):
+            known[protocol] = Runs(protocol, PAPER, range(repeats), runs, epsilon=artifact.epsilon)
     return known
+
+
+def repeats_of(artifact: Artifact, protocol: Protocol, runs: Container[str]) -> int:
+    """How many seeds, from 0 on, all of an artifact's experiments have among the runs of these keys."""
+
+    def has(seed: int) -> bool:
+        return all(
+            PAPER(in_protocol(e.replace(seed=seed), protocol, artifact.epsilon)).key in runs
+            for e in artifact.experiments
+        )
+
+    return next(seed for seed in count() if not (artifact.experiments and has(seed)))
 
 
 def _of_artifact(artifact: Artifact, rows: pd.DataFrame) -> Iterator[tuple[str, xr.Dataset]]:

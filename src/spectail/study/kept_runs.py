@@ -20,6 +20,7 @@ from spectail.recording.netcdf import checksum
 from spectail.recording.reading import load_recording
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Outcome
+from spectail.study.kept_curves import repeats_of
 from spectail.study.making import in_a_family
 from spectail.study.runs import SIDES, NotKeptError, Runs
 from spectail.study.settings import PAPER
@@ -92,7 +93,9 @@ def judge_kept(artifact: Artifact, kept: KeptRuns, old: Mapping[str, Collection[
         artifact: at the paper's scale.
         kept: what is known of its runs.
         old: the protocols under which a claim has a verdict by today's rule, by number: it is judged again only where
-            all of its repeats are kept, and others with as many as are.
+            the artifact's own number of repeats is kept, and others with as many as are.
+
+    Every claim is judged by as many repeats as are kept of the runs it asks for.
 
     Returns:
         nothing of claims whose runs are not kept.
@@ -101,10 +104,11 @@ def judge_kept(artifact: Artifact, kept: KeptRuns, old: Mapping[str, Collection[
     curves_and_whole = [kept.seen_from(artifact.name, whole=whole) for whole in (False, True)]
     for protocol in artifact.protocols:
         outcomes = {}
+        most = max(artifact.repeats, repeats_of(artifact, protocol, {*curves_and_whole[1]}))
         for claim in artifact.claims:
             has_verdict = protocol in (old or {}).get(claim.number, ())
-            fewer = [] if has_verdict else [r for r in (3, 2, 1) if r < artifact.repeats]
-            for repeats, stored in product((artifact.repeats, *fewer), curves_and_whole):
+            least = artifact.repeats if has_verdict else 1
+            for repeats, stored in product(range(most, least - 1, -1), curves_and_whole):
                 try:
                     runs = Runs(protocol, PAPER, range(repeats), stored, epsilon=artifact.epsilon)
                     outcomes[claim.number] = claim.test(runs)
