@@ -245,6 +245,27 @@ def test_what_was_being_written_at_one_look_is_not_left_out_at_the_next(run):
     assert "left_out" not in following.recording().attrs
 
 
+def test_what_was_read_of_a_checkpoint_that_is_removed_meanwhile_is_kept(run, whole, monkeypatch):
+    """A trainer that keeps its newest checkpoints removes the older ones, file by file, while they are read."""
+    for step in STEPS:
+        (run / f"step-{step}.pt").rename(run / "moved")
+        (run / f"step-{step}").mkdir()
+        (run / "moved").rename(run / f"step-{step}" / "model.pt")
+        (run / f"step-{step}" / "notes.json").touch()
+    removed = iter([run / "step-0" / "notes.json", run / "step-2" / "model.pt"])
+
+    def removing(matrix, **options):
+        if matrix.name == "0.weight" and (path := next(removed, None)):
+            path.unlink()
+        return measure(matrix, **options)
+
+    monkeypatch.setattr(pieces, "measure_matrix", removing)
+    with pytest.warns(UserWarning, match="step-2 is left out: .* has no file of weights"):
+        recording = analyze_series(run)
+    assert recording["step"].values.tolist() == [0, 4, 6]
+    assert_same(recording.sel(step=[0]), whole.sel(step=[0]))
+
+
 @pytest.mark.filterwarnings("default")  # as for a user
 def test_the_command_tells_of_each_checkpoint_that_is_left_out_once(run, tmp_path, capsys):
     (run / "step-5.pt").write_bytes(b"no")

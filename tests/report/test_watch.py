@@ -43,6 +43,8 @@ def test_a_file_is_waited_for_and_followed_through_its_journal(tmp_path):
     assert watched.sentence == "run.nc: 2 measurements, the last at step 1"
     assert not watched.look()
     monitor.detach()
+    assert monitor.recording.identical(load_recording(watched.path))
+    assert not watched.look(), "the journal is in the file now: nothing is new"
 
 
 def test_what_is_half_written_or_gone_is_a_sentence_and_the_last_state_stays(tmp_path):
@@ -59,7 +61,7 @@ def test_what_is_half_written_or_gone_is_a_sentence_and_the_last_state_stays(tmp
     assert watched.recording is state
     watched.path.write_bytes(whole)
     assert watched.look()
-    assert watched.version == 2
+    assert watched.version == 1, "there is nothing new"
 
 
 @pytest.mark.parametrize(

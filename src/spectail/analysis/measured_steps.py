@@ -157,6 +157,15 @@ def checkpoint_stamp(source: str) -> str:
     return json.dumps(stamps) if stamps else ""
 
 
+def is_written_to(stamp: str, source: str) -> bool:
+    """Whether a file of a checkpoint is another than when it had this stamp, or new; not where some are gone.
+
+    What was read of files that were removed while others were read, as trainers do that keep their newest checkpoints,
+    is as it was.
+    """
+    return not {*map(tuple, stamps_of(source) or [])} <= {*map(tuple, json.loads(stamp or "[]"))}
+
+
 def checkpoint_age(source: str) -> float:
     """Seconds since a checkpoint of this machine was last written to."""
     if is_remote(source):

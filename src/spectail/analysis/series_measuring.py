@@ -20,7 +20,7 @@ import xarray as xr
 
 from spectail.analysis.alerts import AlertThresholds, AlertWatch, with_alerts
 from spectail.analysis.changes import matrix_changes, names_in_recording
-from spectail.analysis.measured_steps import MeasuredSteps, checkpoint_age, checkpoint_stamp
+from spectail.analysis.measured_steps import MeasuredSteps, checkpoint_age, checkpoint_stamp, is_written_to
 from spectail.analysis.pieces import (
     LastTime,
     OpenRequest,
@@ -210,8 +210,10 @@ class SeriesMeasuring:
         rows: dict[str, Row] = {name: row for name, row in journal.rows.items() if name in names}
         rows |= self._measure_rest(opened, names, rows, step, phases, progress)
         noted = [str(row["note"]) for row, _ in rows.values() if NOT_MEASURED in str(row["note"])]
-        if checkpoint_stamp(checkpoint.source) != stamp:
+        if is_written_to(stamp, checkpoint.source):
             raise _NotReadError("it was written to while it was read")
+        if noted and checkpoint_stamp(checkpoint.source) != stamp:
+            raise _NotReadError("it was removed while it was read")
         if len(noted) == len(names):
             raise _NotReadError(noted[0].partition(NOT_MEASURED)[2])
         if noted:

@@ -43,7 +43,7 @@ class WatchedRecording:
         Returns:
             whether there is something new to show: another state, or another sentence.
         """
-        stamp, before = self._stamp_now(), self.sentence
+        stamp, before = self._stamp_now(), (self.sentence, self.version)
         if stamp == self._stamp:
             return False
         try:
@@ -52,13 +52,15 @@ class WatchedRecording:
                 raise FileNotFoundError(f"{self.path} holds no measurement yet")
         except (SpectailError, OSError) as error:  # half written, or gone between two looks
             self.sentence = f"{first_line(error)}; it is tried again"
-            return self.sentence != before
-        self._stamp, self.recording, self.version = stamp, recording, self.version + 1
+            return self.sentence != before[0]
+        self._stamp = stamp
+        if self.recording is None or not recording.identical(self.recording):  # else its journal became part of it
+            self.recording, self.version = recording, self.version + 1
         steps = recording["step"].values
         self.sentence = (
             f"{self.path.name}: {len(steps)} measurement{'s' * (len(steps) > 1)}, the last at step {steps[-1]}"
         )
-        return True
+        return (self.sentence, self.version) != before
 
     def states(self, stop: Event | None = None) -> Iterator[None]:
         """Look until one is told to stop, and yield whenever there is something new.
