@@ -168,7 +168,9 @@ def small_print() -> float:
     return FontProperties(size=matplotlib.rcParams["legend.fontsize"]).get_size_in_points()
 
 
-def new_figure(rows: int, cols: int, height: float, *, abreast: int = 2, **options: Any) -> tuple[Figure, list[Axes]]:
+def new_figure(
+    rows: int, cols: int, height: float, *, abreast: int = 2, count: int | None = None, **options: Any
+) -> tuple[Figure, list[Axes]]:
     """A figure as wide as the style has it, and its axes in reading order.
 
     In a figure that is as narrow as a column the panels are stacked anew, in the same order. The figure belongs to no
@@ -179,9 +181,10 @@ def new_figure(rows: int, cols: int, height: float, *, abreast: int = 2, **optio
         cols: of axes.
         height: inches, of a figure as wide as a page's text; others grow with their width or their letters.
         abreast: how many panels stand in a row at most, where they are stacked anew.
+        count: panels, where the last row has fewer than the others.
         **options: of `Figure.subplots`.
     """
-    medium, count = _medium.get() or MEDIA["page"], rows * cols
+    medium, count = _medium.get() or MEDIA["page"], count or rows * cols
     width = medium.width
     if width >= _NARROW:
         height *= max(width / TEXT_WIDTH, medium.text / MEDIA["page"].text)

@@ -6,17 +6,22 @@ matrix; the fields of `Experiment` and their defaults say what is done here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 
+import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from spectail.experiments.deep.models import paper_layers
 from spectail.experiments.experiment import Experiment
-from spectail.plots.colours import LAW
-from spectail.plots.look import figure_title, new_figure, panel_title, shared_legend, small_print
+from spectail.plots.bands import draw_null
+from spectail.plots.colours import FINAL, INITIAL, LAW, SERIES
+from spectail.plots.look import figure_title, is_narrow, new_figure, panel_title, shared_legend, small_print
 from spectail.plots.spectrum_plot import draw_spectrum
 from spectail.recording.layout import eigenvalues_at
 from spectail.spectra.nulls import Z_UNLIKELY
@@ -41,6 +46,15 @@ RESNET18 = VGG11.replace(model="resnet18")
 NAMES = {"vgg11": "VGG11", "resnet18": "ResNet18", "mnist": "MNIST", "cifar10": "CIFAR10", "svhn": "SVHN"}
 
 
+CLASSES = 10
+"""Of each data set."""
+
+
+def named(training: Experiment) -> tuple[str, str]:
+    """The network and its data set, as the paper names them."""
+    return NAMES.get(str(training.model), str(training.model)), NAMES.get(training.dataset, training.dataset)
+
+
 @dataclass(frozen=True)
 class Layer:
     """A convolution of a network: the paper's number of it, from 1, shortcuts not counted."""
@@ -51,7 +65,7 @@ class Layer:
     @property
     def title(self) -> str:
         """As the paper names it."""
-        model, dataset = (NAMES.get(str(name), name) for name in (self.training.model, self.training.dataset))
+        model, dataset = named(self.training)
         return f"{model}-L{self.number} ({dataset})"
 
 
@@ -62,24 +76,66 @@ def row(runs: Runs, layer: Layer, seed: int | None = None) -> xr.Dataset:
 
 
 def draw(label: str, layers: Sequence[Layer]) -> Callable[[Runs], Figure]:
-    """The spectra of some layers before and after training, side by side."""
+    """The spectra of some layers before and after, what was learned, and each layer's exponent if of one network."""
+    trainings = list(dict.fromkeys(layer.training for layer in layers))
 
     def drawn(runs: Runs) -> Figure:
-        rows = 2 if len(layers) > 3 else 1
-        figure, axes = new_figure(rows, -(-len(layers) // rows), 2.7 * rows, abreast=1)  # for the numbers in each
-        for index, (ax, layer) in enumerate(zip(axes, layers, strict=True)):
+        count = len(layers) + (2 if len(trainings) > 1 else 3)
+        rows = -(-count // 3)
+        figure, axes = new_figure(rows, 3, 2.5 * rows, abreast=1, count=count)  # for the numbers in each
+        for index, (ax, layer) in enumerate(zip(axes, layers, strict=False)):
             _panel(panel_title(ax, index, layer.title), row(runs, layer))
+        for index, (ax, curve) in enumerate(zip(axes[len(layers) :], CURVES, strict=False), len(layers)):
+            _curves_panel(panel_title(ax, index, CURVES[curve]), runs, trainings, curve)
+        if len(trainings) == 1:
+            _depth_panel(panel_title(axes[-1], count - 1, "Hill exponent of each layer"), runs, trainings[0])
         shared_legend(figure, axes)
-        t = runs.as_run(layers[0].training)
-        count = "all images" if t.images == "all" else f"{t.images} images"
+        t = runs.as_run(trainings[0])
+        images = "all images" if t.images == "all" else f"{t.images} images"
+        repeats = f"{len(runs.seeds)} repeats, spectra of the first" if len(runs.seeds) > 1 else "one repeat"
         figure_title(
             figure,
-            f"{label} – {t.steps} full-batch FB-Adam steps, η = {t.lr:g}, {count}; protocol: {runs.protocol}.\n"
+            f"{label} – {t.steps} full-batch FB-Adam steps, η = {t.lr:g}, {images}, {repeats}; "
+            f"protocol: {runs.protocol}.\n"
             r"Eigenvalues of $W^\top W$ of each kernel position, pooled. In brackets: initial, then untrained Gaussian",
         )
         return figure
 
     return drawn
+
+
+CURVES = {"cross_entropy": "Training loss", "accuracy": "Training accuracy"}
+"""What runs of networks hold of each update, and how panels name it."""
+
+
+def _curves_panel(ax: Axes, runs: Runs, trainings: Sequence[Experiment], name: str) -> None:
+    """What was learned, step by step, in each repeat."""
+    chance = 1 / CLASSES if name == "accuracy" else math.log(CLASSES)
+    ax.axhline(chance, color=LAW, lw=0.7, ls=":", label="chance")
+    for training, (colour, marker) in zip(trainings, cycle(SERIES), strict=False):
+        label = " on ".join(named(training))
+        for run in runs.repeats(training):
+            ax.plot(run["update"], run[name], f"{marker}-", color=colour, lw=0.8, ms=2.5, label=label)
+            label = ""
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel("step")
+    ax.set_ylabel("cross-entropy" if name == "cross_entropy" else name)
+
+
+def _depth_panel(ax: Axes, runs: Runs, training: Experiment) -> None:
+    """The exponents of all convolutions before and after, each repeat, beside those of untrained matrices."""
+    run = runs.repeats(training)[0]
+    places = paper_layers(run.kind.values, run.matrix.values)
+    numbers = np.arange(1, len(places) + 1)
+    mean, spread = (run[name].values[places] for name in ("null_alpha_hill", "null_spread_hill"))
+    draw_null(ax, numbers, (mean - 2 * spread, mean, mean + 2 * spread), label="untrained, ± 2 sd")
+    for which, colour, marker in ((0, INITIAL, "o"), (-1, FINAL, "s")):
+        hills = np.stack([run.pl_alpha_hill.values[which, places] for run in runs.repeats(training)])
+        label = "initial" if which == 0 else f"after {training.steps} steps"
+        ax.plot(np.tile(numbers, len(hills)), hills.ravel(), marker, color=colour, ms=3, mfc="none", label=label)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel("layer")
+    ax.set_ylabel("Hill exponent")
 
 
 def _panel(ax: Axes, layer: xr.Dataset) -> None:
@@ -97,7 +153,7 @@ def _panel(ax: Axes, layer: xr.Dataset) -> None:
         f"KS {ks[-1]:.2f} ({ks[0]:.2f}, {float(layer.null_alpha_ks):.2f})",
     ]
     low, high = ax.get_ylim()
-    ax.set_ylim(low, high * (high / low) ** 0.28)  # room for the numbers
+    ax.set_ylim(low, high * (high / low) ** (0.8 if is_narrow(ax) else 0.28))  # room for the numbers
     ax.text(0.03, 0.97, "\n".join(lines), transform=ax.transAxes, va="top", fontsize=small_print(), color=LAW)
 
 
@@ -152,7 +208,7 @@ def figure(number: int, section: str, title: str, layers: Sequence[Layer]) -> Ar
     return Artifact(
         name=f"fig{number}",
         title=f"Layers of {title} after 10 full-batch steps",
-        repeats=1,
+        repeats=LEAST_REPEATS,
         trainings=list(dict.fromkeys(layer.training for layer in layers)),
         draw=draw(f"Fig. {number}", layers),
         claims=claims(f"40.{number}", f"{section}, Fig. {number}", layers),
