@@ -10,6 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+THREADS |= {"OMP_WAIT_POLICY": "passive"}  # where a test asks for two, they sleep while they wait for each other
 IMPORTED = ["spectail.sweeps.grid", "spectail.sweeps.sweep", "spectail.experiments.run", "netCDF4", "tyro"]
 IMPORTED += ["spectail.study.plan", "torch._dynamo"]  # the latter is what the first step of an optimizer imports
 IMPORTED += ["spectail.analysis.model", "spectail.weights.formats.safetensors"]
