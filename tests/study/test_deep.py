@@ -113,7 +113,7 @@ def test_the_papers_layers_are_in_the_catalogue():
 
 
 def test_figures_that_share_a_training_share_its_file():
-    assert len(Plan(find_deep(), PAPER).trainings()) == 5
+    assert len(Plan(find_deep(), PAPER, repeats=1).trainings()) == 5
 
 
 def test_the_scale_and_the_options_say_how_many_images():
@@ -125,7 +125,7 @@ def test_the_scale_and_the_options_say_how_many_images():
 
 
 def test_the_equations_have_adam_without_bias_correction():
-    trainings = Plan(find(["fig33"]), PAPER, protocols=("published", "equations")).trainings()
+    trainings = Plan(find(["fig33"]), PAPER, repeats=1, protocols=("published", "equations")).trainings()
     assert [t.bias_correction for t in trainings] == [True, False]
 
 

@@ -52,7 +52,8 @@ CLASSES = 10
 
 def named(training: Experiment) -> tuple[str, str]:
     """The network and its data set, as the paper names them."""
-    return NAMES.get(str(training.model), str(training.model)), NAMES.get(training.dataset, training.dataset)
+    model, dataset = (NAMES.get(str(name), str(name)) for name in (training.model, training.dataset))
+    return model, dataset
 
 
 @dataclass(frozen=True)
