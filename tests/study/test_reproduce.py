@@ -160,7 +160,7 @@ def test_the_list_estimates_what_is_missing(tmp_path):
 
 
 def test_the_list_counts_trainings_too_and_says_what_it_cannot_know(tmp_path, monkeypatch):
-    store, plan = Store(tmp_path), paper.Plan(find(["fig33"]), PAPER)
+    store, plan = Store(tmp_path), paper.Plan(find(["fig33"]), PAPER, repeats=1)
     (known,) = paper.costs([plan], store)
     assert (known.runs, known.missing.runs) == (1, 1)
     assert known.missing.seconds > 1
