@@ -137,6 +137,8 @@ BAD = [
     (["series"], "series needs a SOURCE"),
     (["series", "run", "--out", ""], "what follows --out is empty"),  # it would be the current folder
     (["report", "--out="], "--out is empty"),
+    (["reproduce", "fig4", "--repeats", "1e3"], "--repeats is '1e3'; expected a whole number, such as 3"),
+    (["reproduce", "fig4", "--cpus=many"], "--cpus is 'many'; expected a number, such as 0.5"),
 ]
 
 

@@ -1,6 +1,8 @@
 import math
 
-from spectail.experiments.cost import disk_bytes, operations, weight
+import pytest
+
+from spectail.experiments.cost import COUNTED, counted, disk_bytes, operations, weight
 from spectail.experiments.experiment import Experiment
 
 VGG11 = Experiment(model="vgg11", dataset="mnist")
@@ -28,3 +30,9 @@ def test_a_network_that_cannot_be_counted_still_weighs_something():
     assert disk_bytes(VGG11.replace(record=[0, 1])) - disk_bytes(VGG11.replace(record=[0])) == 4 * (
         9 * (3 + 64 + 128 + 256 + 256 + 512 + 512 + 512) + 10
     )
+
+
+@pytest.mark.parametrize("network", COUNTED, ids=lambda network: network[0])
+def test_what_is_known_of_the_networks_of_the_paper_is_what_is_counted(network):
+    model, shape, outputs = network
+    assert counted(model, (), shape, outputs) == COUNTED[network]

@@ -3,8 +3,9 @@ import math
 import pytest
 import torch
 
+from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.optimizers import make_optimizer, make_schedule
+from spectail.experiments.optimizers import OPTIMIZERS, check_optimizer, make_optimizer, make_schedule
 from spectail.experiments.protocols import NO_EPSILON
 from spectail.experiments.two_layer.loop import normalize_
 
@@ -165,3 +166,24 @@ def test_shampoo_begins_with_all_directions_alike():
 def test_optimizers_that_cannot_train_here_say_why(name, reason):
     with pytest.raises(ValueError, match=reason):
         Experiment(optimizer=name)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"betas": (0.9, 1.5)}, {"eps": -1.0}, {"momentum": 2.0}, {"weight_decay": -1},
+     {"fused": True, "foreach": True},
+     {"no_such": 1}, {"nesterov": True}, {"max_iter": 3}],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_check_accepts_and_refuses_what_an_optimizer_does(name, options):
+    # a check goes round what would import torch's compiler, and must miss nothing by that
+    def said(build):
+        try:
+            build()
+        except SettingError as error:
+            return str(error)
+        return "accepted"
+
+    made = said(lambda: make_optimizer(name, [torch.zeros(2, 2)], 0.1, options=options))
+    assert said(lambda: check_optimizer(name, 0.1, options=options)) == made

@@ -29,3 +29,14 @@ def test_help_imports_nothing_heavy(arguments):
 def test_what_computes_nothing_starts_without_torch(modules):
     code = f"import sys, {modules}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_list_of_figures_does_not_wait_for_what_only_training_and_judging_need(tmp_path):
+    code = (
+        "import sys; from spectail.cli import main\n"
+        f"main(['reproduce', '--list', '--out', {str(tmp_path)!r}])\n"
+        "slow = {'torch._dynamo', 'torchvision', 'scipy.stats'} & set(sys.modules)\n"  # 4 s together
+        "assert not slow, slow"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

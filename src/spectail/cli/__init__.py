@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 import tyro
 
 from spectail.cli.imports import own_process
+from spectail.cli.option import NUMBERS, NoNumberError
 from spectail.cli.printing import Printing, with_file
 from spectail.errors import SettingError, SpectailError, naming_the_extra, unknown_name
 from spectail.files import check_folder
@@ -88,7 +89,10 @@ def _main(words: list[str]) -> None:
         except SettingError as error:
             _fail(str(error))
         _refuse_no_path([name, *words])
-        chosen = tyro.cli(_command(name), args=words, prog=f"spectail {name}")
+        try:
+            chosen = tyro.cli(_command(name), args=words, prog=f"spectail {name}", registry=NUMBERS)
+        except NoNumberError as error:
+            _fail(error.sentence(words))
     else:
         commands = {name: _command(name) for name in COMMANDS}
         if not name.startswith("--tyro"):

@@ -1,10 +1,50 @@
-"""How one option looks in a command's help. Not here: options that several commands share (`options`)."""
+"""How one option looks in a command's help, and how a number is read. Not here: options that several commands share
+(`options`)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+NUMBERS = ConstructorRegistry()
+"""How options that are numbers are read."""
+
+
+class NoNumberError(Exception):
+    """What was to be a number is none; no ValueError, which tyro would show with all that it tried."""
+
+    def __init__(self, text: str, expected: str) -> None:
+        super().__init__(text)
+        self.text, self.expected = text, expected
+
+    def sentence(self, words: Sequence[str]) -> str:
+        """Which option of a command line it is, and what it expects."""
+        of = next((one for one, text in pairwise(words) if text == self.text and one.startswith("-")), "")
+        of = of or next((one[: -len(self.text) - 1] for one in words if one.endswith(f"={self.text}")), "an option")
+        return f"{of} is {self.text!r:.80}; expected {self.expected}"
+
+
+@NUMBERS.primitive_rule
+def _number(asked: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    if asked.type not in (int, float):
+        return None
+    kind = asked.type
+    expected = "a whole number, such as 3" if kind is int else "a number, such as 0.5"
+
+    def number(words: list[str]) -> Any:
+        try:
+            return kind(words[0])
+        except ValueError:
+            raise NoNumberError(words[0], expected) from None
+
+    return PrimitiveConstructorSpec(
+        nargs=1, metavar=kind.__name__.upper(), instance_from_str=number, is_instance=lambda one: isinstance(one, kind | int),
+        str_from_instance=lambda one: [str(one)],
+    )  # fmt: skip
 
 
 def option(

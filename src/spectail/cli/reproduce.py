@@ -78,13 +78,15 @@ class Reproduce:
             self.where.prepare()
         with quick_imports():
             from spectail.report.terminal import study as terminal
+            from spectail.study.catalogue import catalogue
+
+            catalogue()
         from spectail.report.terminal.tables import print_paths, print_table
         from spectail.study.plan import plan_of
 
         images = image_count(self.images)
         if self.list or not self.names:
             from spectail.store.store import Store
-            from spectail.study.catalogue import catalogue
             from spectail.study.plan import costs
 
             options = (self.scale, self.repeats, self.protocol, images)

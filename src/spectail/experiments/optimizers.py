@@ -10,7 +10,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from types import MappingProxyType, ModuleType
 from typing import Any, Literal, TypeVar
 
@@ -285,7 +285,21 @@ def make_optimizer(
         ValueError: the name is not known, or the options are not, or are out of range.
     """
     maker = object_by_name(name) if ":" in name else OPTIMIZERS[optimizer_name(name)]
-    correction = {"bias_correction": bias_correction} if maker is FullBatchAdam else {}
+    return _made(maker, name, parameters, lr, bias_correction, options)
+
+
+def _made(
+    maker: Callable[..., Any],
+    name: str,
+    parameters: Iterable[Any],
+    lr: float,
+    bias_correction: bool,
+    options: Mapping[str, Any],
+) -> Optimizer:
+    """What a maker of optimizers makes; arguments and errors as of `make_optimizer`."""
+    correction = (
+        {"bias_correction": bias_correction} if isinstance(maker, type) and issubclass(maker, FullBatchAdam) else {}
+    )
     try:
         optimizer = maker(parameters, lr=lr, **correction, **options)
     except (Exception, SystemExit) as error:  # torch raises a few kinds, a class of a user's own any
@@ -458,7 +472,23 @@ def check_optimizer(
     rates = rates or [lr]
     shapes = [(2,) if vectors and at else (2, 2) for at in range(len(rates))]
     parameters = rate_groups([torch.zeros(shape) for shape in shapes], lr, rates)
-    optimizer = make_optimizer(name, parameters, lr, bias_correction=bias_correction, options=options)
+    maker = object_by_name(name) if ":" in name else _without_compiler(OPTIMIZERS[optimizer_name(name)])
+    optimizer = _made(maker, name, parameters, lr, bias_correction, options)
     advance = make_schedule(schedule, optimizer, schedule_options)
     with warnings.catch_warnings(action="ignore"):  # no update was made before
         advance(1.0)
+
+
+@cache
+def _without_compiler(maker: Callable[..., Optimizer]) -> Callable[..., Optimizer]:
+    """An optimizer with the same options, which torch does not import its compiler for: two seconds, of a check.
+
+    It does where an optimizer gets what it is to update; the options are looked at by each class before and after.
+    """
+    kind = maker.func if isinstance(maker, partial) else maker
+
+    def add_param_group(self: Optimizer, group: dict[str, Any]) -> None:
+        self.param_groups.append({**self.defaults, **group})
+
+    unheld = type(kind.__name__, (kind,), {"add_param_group": add_param_group})  # type: ignore[arg-type, union-attr]
+    return partial(unheld, **maker.keywords) if isinstance(maker, partial) else unheld

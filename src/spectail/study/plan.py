@@ -21,7 +21,7 @@ from spectail.experiments.theory import has_prediction
 from spectail.store.store import Store
 from spectail.study.artifact import Artifact
 from spectail.study.catalogue import find, find_deep
-from spectail.study.runs import Runs, as_trained
+from spectail.study.runs import Runs, as_trained, of_seed
 from spectail.study.settings import SCALES, Scale, in_protocol, vary
 from spectail.study.verdicts import MOST_REPEATS
 from spectail.sweeps.estimate import Estimate, estimate_at, machine_speed
@@ -54,11 +54,11 @@ class Plan:
 
     def experiments(self) -> list[Experiment]:
         """Every experiment, as it is to be run."""
-        scaled = (
-            self.scale(in_protocol(e.replace(seed=seed), p, a.epsilon))
-            for a, seed, p in self.combinations()
-            for e in a.experiments
-        )
+        scaled: list[Experiment] = []
+        for a in self.artifacts:  # seeds last: each experiment is put into its protocol and scale once
+            protocols = self.protocols or a.protocols
+            as_run = [[self.scale(in_protocol(e, p, a.epsilon)) for e in a.experiments] for p in protocols]
+            scaled += [of_seed(e, seed) for seed in self.seeds(a) for of_protocol in as_run for e in of_protocol]
         return list({experiment.key: experiment for experiment in scaled}.values())
 
     def everything(self) -> list[Experiment]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from spectail.study.claims import Claim, Outcome
 from spectail.study.figure_kinds import ten_step_sweep
@@ -69,6 +68,8 @@ def gd_plateau(runs: Runs) -> Outcome:
 
 def _follows(runs: Runs, optimizer: str, variable: str) -> Values:
     """|Spearman's ρ| of the train loss with a variable over the grid of learning rates, for every repeat."""
+    from scipy.stats import spearmanr  # half a second to import, which the list of all figures does not wait for
+
     train, values = (over(runs, v, optimizer, 0.001, 3000) for v in ("train_loss", variable))
     known = np.isfinite(train + values).all(1) & (np.ptp(values, axis=1) > 0) & (np.ptp(train, axis=1) > 0)
     pairs = zip(train, values, known, strict=True)

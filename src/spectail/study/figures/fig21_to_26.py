@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import ks_2samp
 
 from spectail.experiments.experiment import Experiment
 from spectail.plots.look import figure_title, label_outer_panels, new_figure, panel_title, shared_legend
@@ -133,6 +132,8 @@ def _shape_panel(ax: Axes, index: int, runs: Runs, experiment: Experiment, step:
 
 def bulk_distance(spectrum: Values, start: Values) -> float:
     """Kolmogorov–Smirnov distance between two spectra over their medians, without their largest hundredth."""
+    from scipy.stats import ks_2samp  # half a second to import, which the list of all figures does not wait for
+
     bulks = [np.sort(v)[: len(v) - len(v) // 100] / np.median(v) for v in (spectrum, start)]
     return float(ks_2samp(*bulks).statistic)
 

@@ -14,7 +14,6 @@ from functools import lru_cache
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import rankdata, spearmanr
 
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.two_layer.stack import simulate_stack
@@ -95,6 +94,8 @@ def partial_rank_correlation(x: Values, y: Values, given: Values) -> float:
     >>> round(partial_rank_correlation(one, -one, np.cos(one)), 9)
     -1.0
     """
+    from scipy.stats import rankdata  # half a second to import, which the list of all figures does not wait for
+
     ranks = np.stack([rankdata(v) for v in (x, y, given)])
     if not np.isfinite(ranks).all() or not np.ptp(ranks, axis=1).all():
         return math.nan
@@ -103,6 +104,8 @@ def partial_rank_correlation(x: Values, y: Values, given: Values) -> float:
 
 
 def sooner(runs: Runs) -> Outcome:
+    from scipy.stats import spearmanr  # half a second to import, which the list of all figures does not wait for
+
     correlations = []
     for experiments in SHAPES.values():
         gap, steps = gaps(runs, experiments), steps_to_tail(runs, experiments)
@@ -116,6 +119,8 @@ def sooner(runs: Runs) -> Outcome:
 
 
 def given_stability(runs: Runs) -> Outcome:
+    from scipy.stats import spearmanr  # half a second to import, which the list of all figures does not wait for
+
     gap, stability, steps = over_all(runs)
     of_gap = [partial_rank_correlation(g, t, s) for g, s, t in zip(gap, stability, steps, strict=True)]
     of_stability = [partial_rank_correlation(s, t, g) for g, s, t in zip(gap, stability, steps, strict=True)]
