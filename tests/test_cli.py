@@ -3,6 +3,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -201,6 +202,26 @@ def test_a_shell_is_given_its_completion(capsys):
     assert not code
     assert out.count("analyze") > 1
     assert "did you mean 'zsh'?" in spectail(capsys, "--completion", "zhs")[2]
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [("spectail ana", ["analyze"]), ("spectail analyze --nul", ["--nulls"]), ("spectail analyze mo", [])],
+)
+def test_bash_completes_commands_and_options_and_leaves_other_words_to_files(capsys, tmp_path, line, completed):
+    script = tmp_path / "completion.bash"
+    script.write_text(spectail(capsys, "--completion", "bash")[1])
+    words = line.split()
+    ask = (
+        f"source {script}; COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; "
+        f"$(complete -p spectail | sed 's/.*-F \\([^ ]*\\).*/\\1/') spectail {words[-1]} {words[-2]}; "
+        'printf "%s\\n" "${COMPREPLY[@]}"; complete -p spectail'
+    )
+    done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
+    *found, registered = done.stdout.split("\n")[:-1]
+    assert [one for one in found if one] == completed
+    assert "-o default" in registered  # where nothing is found, files are
 
 
 GRID = """

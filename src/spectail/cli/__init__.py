@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 import tyro
 
+from spectail.cli.completion import FILES
 from spectail.cli.imports import own_process
 from spectail.cli.option import NUMBERS, NoNumberError
 from spectail.cli.printing import Printing, with_file
@@ -43,8 +44,6 @@ COMMANDS = {
     "store": "store:StoreCommand",
 }
 """Module and class of each: it parses its options, and does when it is called what they say."""
-
-_SHELLS = ("bash", "zsh", "fish")
 
 _OPTIONS = ("--help", "--version", "--completion")
 
@@ -78,7 +77,11 @@ def _main(words: list[str]) -> None:
         print(f"spectail {__version__}")
         return
     if words[:1] == ["--completion"]:
-        words = ["--tyro-print-completion", _shell(words[1:])]
+        shell = _shell(words[1:])
+        try:
+            _main(["--tyro-print-completion", shell])
+        finally:  # tyro ends when it has printed
+            print(FILES[shell])
     name = words[0] if words else ""
     if name and name not in COMMANDS and not name.startswith(("-h", "--help", "--tyro")):
         of, known = ("option", _OPTIONS) if name.startswith("-") else ("command", COMMANDS)
@@ -134,9 +137,9 @@ def _without_bars() -> AbstractContextManager[None]:
 
 def _shell(words: Sequence[str]) -> str:
     """The shell whose completion is asked for."""
-    if len(words) == 1 and words[0] in _SHELLS:
+    if len(words) == 1 and words[0] in FILES:
         return words[0]
-    _fail(unknown_name("completion", " ".join(words), _SHELLS))
+    _fail(unknown_name("completion", " ".join(words), FILES))
 
 
 def _command(name: str) -> Any:

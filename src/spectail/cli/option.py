@@ -1,5 +1,6 @@
 """How one option looks in a command's help, and how a number is read. Not here: options that several commands share
-(`options`)."""
+(`options`).
+"""
 
 from __future__ import annotations
 
@@ -42,9 +43,12 @@ def _number(asked: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
             raise NoNumberError(words[0], expected) from None
 
     return PrimitiveConstructorSpec(
-        nargs=1, metavar=kind.__name__.upper(), instance_from_str=number, is_instance=lambda one: isinstance(one, kind | int),
+        nargs=1,
+        metavar=kind.__name__.upper(),
+        instance_from_str=number,
+        is_instance=lambda one: isinstance(one, kind | int),
         str_from_instance=lambda one: [str(one)],
-    )  # fmt: skip
+    )
 
 
 def option(
