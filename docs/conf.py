@@ -41,7 +41,8 @@ napoleon_custom_sections = [("Shapes", "params_style")]
 html_theme = "furo"
 html_show_copyright = False
 html_show_sourcelink = False
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 
 
 def setup(app) -> None:

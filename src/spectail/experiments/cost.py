@@ -18,7 +18,7 @@ _FILE_BYTES = 30_000  # of a run's file besides eigenvalues and overlaps: its 22
 _LIKE_A_SMALL_ONE = (1e8, 10_000)  # operations of an image and eigenvalues of a small convolutional network
 _IMAGES = 10_000
 
-COUNTED = {
+COUNTED: dict[tuple[str, tuple[int, ...], int], tuple[float, int]] = {
     ("vgg11", (3, 32, 32), 10): (913_078_272.0, 20_197),
     ("resnet18", (3, 32, 32), 10): (3_328_997_376.0, 31_013),
 }

@@ -490,5 +490,5 @@ def _without_compiler(maker: Callable[..., Optimizer]) -> Callable[..., Optimize
     def add_param_group(self: Optimizer, group: dict[str, Any]) -> None:
         self.param_groups.append({**self.defaults, **group})
 
-    unheld = type(kind.__name__, (kind,), {"add_param_group": add_param_group})  # type: ignore[arg-type, union-attr]
+    unheld = type(kind.__name__, (kind,), {"add_param_group": add_param_group})  # type: ignore[arg-type]
     return partial(unheld, **maker.keywords) if isinstance(maker, partial) else unheld
