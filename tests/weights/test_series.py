@@ -121,6 +121,10 @@ def test_a_step_beside_the_weights_counts_more_than_a_number_in_a_name(tmp_path)
         (["epoch-1.pt", "step-100.pt", "step-200.pt"], [100, 200]),  # epochs and steps are not on one axis
         (["step-99999999999999999999.pt", "step-1.pt"], [1]),
         (["ckpt.100.pt", "ckpt.200.pt"], [100, 200]),
+        (["step-1e3.pt", "step-2.5e3.pt"], [1000, 2500]),
+        (["1e3.pt", "1e4.pt"], [1000, 10_000]),
+        (["2024-01-03_500.pt", "2024-02-03_400.pt"], [400, 500]),  # a date is no step
+        (["20240103-100001_7.pt", "20240103-110000_8.pt"], [7, 8]),
     ],
 )
 def test_numbers_in_names_are_read_as_people_write_them(names, steps, tmp_path):
@@ -180,6 +184,62 @@ def test_duplicates_what_has_no_step_and_gaps_are_named(tmp_path):
         "last.ckpt is left out: epoch=0-step=500.ckpt is of step 500 too",
         "between steps 300 and 500 there is none, though others are 100 apart",
     )
+
+
+def test_when_something_was_made_is_no_step(tmp_path):
+    for name in ("run_2024-01-03_10-00-07", "run_2024-01-03_11-30-05", "run_20240104-101112"):
+        torch_file(tmp_path / f"{name}.pt")
+    with pytest.raises(SourceError, match=r"neither names nor files say the steps of run_2024"):
+        find_series(tmp_path)
+
+
+def test_series_that_lie_side_by_side_are_not_mixed(tmp_path):
+    run = tmp_path / "run"
+    for n in STEPS:
+        for name in (f"step-{n}.pt", f"step-{n}-ema.pt", f"G_{n}.pth", f"D_{n}.pth"):
+            torch_file(run / name)
+    with pytest.raises(
+        SourceError, match=rf"several series .*'{run}/D_\*.pth' and .* name one, as a pattern in quotes"
+    ):
+        find_series(run)
+    for pattern, names in [
+        ("G_*.pth", [f"G_{n}.pth" for n in STEPS]),
+        ("step-*.pt", [f"step-{n}.pt" for n in STEPS]),  # which fits the others too
+        ("step-*-ema.pt", [f"step-{n}-ema.pt" for n in STEPS]),
+    ]:
+        assert [one.name for one in find_series(f"{run}/{pattern}").checkpoints] == names
+
+
+def test_a_state_in_two_formats_is_one_checkpoint(tmp_path):
+    for n in STEPS:
+        torch_file(tmp_path / f"step-{n}.pt")
+        safetensors_file(tmp_path / f"step-{n}.safetensors")
+    assert [one.step for one in find_series(tmp_path).checkpoints] == list(STEPS)
+
+
+def test_a_link_to_a_folder_is_no_other_series(tmp_path):
+    for n in STEPS:
+        torch_file(tmp_path / "run" / "checkpoints" / f"step-{n}.pt")
+    (tmp_path / "latest").symlink_to("run")
+    (tmp_path / "run" / "checkpoints" / "loop").symlink_to(".")
+    linked = tmp_path / "linked"
+    linked.symlink_to(tmp_path)
+    for source in (tmp_path, linked):
+        assert [one.name for one in find_series(source).checkpoints] == [f"run/checkpoints/step-{n}.pt" for n in STEPS]
+
+
+def test_of_checkpoints_with_several_models_the_pattern_of_one_is_told(tmp_path):
+    run = tmp_path / "run1"
+    for n in STEPS:
+        for part in ("unet", "unet_ema"):
+            safetensors_file(run / f"checkpoint-{n}" / part / "diffusion_pytorch_model.safetensors")
+    with pytest.raises(SourceError) as told:
+        find_series(run)
+    assert str(told.value) == (
+        f"{run}/checkpoint-5 has weights in several folders: unet, unet_ema; name one of each, as "
+        f"'{run}/checkpoint-*/unet'"
+    )
+    assert [one.step for one in find_series(f"{run}/checkpoint-*/unet").checkpoints] == list(STEPS)
 
 
 def test_what_is_being_written_and_what_lies_beside_weights_is_no_checkpoint(tmp_path):

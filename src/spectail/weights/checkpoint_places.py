@@ -24,7 +24,7 @@ from spectail.weights.checkpoint_steps import (
     stored_step_in,
 )
 from spectail.weights.distributed import METADATA
-from spectail.weights.folders import Folder, is_beside, is_shard, local_folder, weights_of
+from spectail.weights.folders import Folder, is_beside, is_shard, local_folder, parts_to_choose, weights_of
 from spectail.weights.formats.table import ENDINGS
 from spectail.weights.hub import hub_folder, is_hub, revisions_of
 from spectail.weights.parameter import natural_key
@@ -115,7 +115,7 @@ def _in_folder(
     folder: Folder, source_of: Callable[[str], str], home: str, depth: int = _DEEPEST
 ) -> list[CheckpointPlace]:
     """The places in a folder, or in the only folder below it that has a series; of one model the folder itself."""
-    series = [*_series_below(folder, "", depth)]
+    series = _without_links([*_series_below(folder, "", depth)], home)
     if len(series) > 1:
         shown = ", ".join(series[:6]) + (", …" if len(series) > 6 else "")
         raise SourceError(f"{folder.name} has several series, in {shown}; name one")
@@ -129,7 +129,34 @@ def _in_folder(
         if reason := why_in_parts(folder.names):
             raise SourceError(f"{folder.name} is {reason}")
         return []
+    if parts := parts_to_choose(folder.below(names[0])) if names else []:
+        shown = ", ".join(map(printable, parts[:6])) + (", …" if len(parts) > 6 else "")
+        pattern = source_of(f"{pattern_of(names[0])}/{parts[0]}")
+        raise SourceError(
+            f"{folder.name}/{printable(names[0])} has weights in several folders: {shown}; name one of each"
+            + ("" if is_remote(home) else f", as '{printable(pattern)}'")
+        )
     return [CheckpointPlace(source_of(one), printable(one), partial(stored_step_below, folder, one)) for one in names]
+
+
+def pattern_of(name: str) -> str:
+    """What fits a checkpoint and the others that are called as it is.
+
+    >>> pattern_of("run1/checkpoint-100")
+    'run1/checkpoint-*'
+    """
+    folder, slash, last = name.rpartition("/")
+    return folder + slash + _DIGITS.sub("*", last)
+
+
+def _without_links(series: Sequence[str], home: str) -> list[str]:
+    """Folders without those that are another of them by a link, such as `latest`."""
+    if is_remote(home):
+        return [*series]
+    real = {one: os.path.realpath(os.path.join(home, one)) for one in series}
+    no_links = sorted(series, key=lambda one: real[one] != os.path.join(os.path.realpath(home), one))
+    kept = {real[one]: one for one in reversed(no_links)}.values()
+    return [one for one in series if one in kept]
 
 
 def _series_below(folder: Folder, prefix: str, depth: int) -> Iterator[str]:

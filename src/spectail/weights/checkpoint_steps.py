@@ -22,7 +22,8 @@ from spectail.weights.untrusted import parse_json
 
 # in names
 
-_NUMERAL = r"\d{1,3}(?:,\d{3})+(?!\d)|\d+\.\d+(?=[km](?![a-z]))|\d+"  # 1,000 and 1.5M too
+_POWER = r"\d+(?:\.\d+)?e\d{1,2}(?![a-z\d])"
+_NUMERAL = rf"\d{{1,3}}(?:,\d{{3}})+(?!\d)|{_POWER}|\d+\.\d+(?=[km](?![a-z]))|\d+"  # 1,000, 1e3 and 1.5M too
 
 _STEP = re.compile(
     rf"(?:global[-_.]?steps?|steps?|iter(?:ation)?s?|updates?|train[-_.]?steps?)[-_.=]?(?P<behind>{_NUMERAL})"
@@ -34,7 +35,14 @@ _STEP = re.compile(
 
 _EPOCH = re.compile(r"epochs?[-_.=]?(\d+)(?!\d|\.\d)", re.IGNORECASE)
 
-_NUMBER = re.compile(r"\d+(?:\.\d+)*")
+_NUMBER = re.compile(rf"(?<![a-z\d.])(?P<power>{_POWER})|\d+(?:\.\d+)*", re.IGNORECASE)
+
+_TIME = r"([01]\d|2[0-3])[-_.:h]?[0-5]\d[-_.:m]?[0-5]\d"
+_DATE = re.compile(
+    rf"(?<!\d)(19|20)\d\d([-_.](0[1-9]|1[0-2])[-_.](0[1-9]|[12]\d|3[01])([-_T .]+{_TIME})?|"
+    rf"(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])[-_T ]+{_TIME})(?!\d)"
+)
+# When something was made is no step. Eight digits alone may be one.
 
 LARGEST_STEP = 2**53
 """What is larger is an identifier, or damaged: such a number is not kept to the last digit everywhere."""
@@ -73,9 +81,14 @@ def number_in_name(name: str) -> int | None:
     """What may be a step, of a name without its ending: what it calls a step or an epoch, or its last whole number."""
     said = step_in_name(name)
     said = epoch_in_name(name) if said is None else said
-    stem = re.sub(r"(\.(?!\d+$)[a-z]\w*)+$", "", name, flags=re.IGNORECASE)
-    whole = [number for number in _NUMBER.findall(stem) if "." not in number]  # 0.25 is a loss
-    return said if said is not None else as_step(int(whole[-1])) if whole else None
+    numbers = _NUMBER.finditer(_DATE.sub(" ", without_ending(name)))
+    whole = [number[0] for number in numbers if number["power"] or "." not in number[0]]  # 0.25 is a loss
+    return said if said is not None else as_step(float(Decimal(whole[-1]))) if whole else None
+
+
+def without_ending(name: str) -> str:
+    """A name without its ending, or endings."""
+    return re.sub(r"(\.(?!\d+$)[a-z]\w*)+$", "", name, flags=re.IGNORECASE)
 
 
 def as_step(number: Any) -> int | None:

@@ -121,7 +121,6 @@ def _read_piece(folder: Folder, name: str, key: str | None) -> Source:
 def read_folder(folder: Folder, key: str | None = None) -> Source:
     """The parameters of a folder, as `read_file` gives them."""
     title = folder.title
-    here = _here(folder)
     chosen = weights_of(folder)
     if not chosen:
         snapshot = _snapshot(folder)
@@ -131,12 +130,12 @@ def read_folder(folder: Folder, key: str | None = None) -> Source:
         if step:
             source = _configured(folder, read_folder(folder.below(step), key))
             return replace(source, title=f"{title}/{source.title}")
-        parts = [part for part in _parts(folder) if not is_beside(part) and weights_of(folder.below(part))]
+        parts = _parts_with_weights(folder)
         if not parts:
             raise SourceError(_nothing_in(folder))
         if reason := len(parts) > 1 and why_in_parts(folder.names):
             raise SourceError(f"{folder.name} is {reason}")
-        if len(parts) > 1 and "model_index.json" not in here and "modules.json" not in here:
+        if len(parts) > 1 and not _is_of_parts(folder):
             shown = ", ".join(map(printable, parts[:6]))
             more = ", …" if len(parts) > 6 else ""
             raise SourceError(f"{folder.name} has weights in several folders: {shown}{more}; name one")
@@ -151,6 +150,25 @@ def read_folder(folder: Folder, key: str | None = None) -> Source:
     else:
         source = _configured(folder, _joined([(name, _read_piece(folder, name, key)) for name in chosen]))
     return replace(source, title="/".join(filter(None, (title, source.title))))
+
+
+def parts_to_choose(folder: Folder) -> list[str]:
+    """The folders in a folder of which one must be named, as each has weights of its own; none where it is clear."""
+    try:
+        is_clear = weights_of(folder) or _snapshot(folder) or _last_step(folder) or _is_of_parts(folder)
+        parts = [] if is_clear else _parts_with_weights(folder)
+    except SourceError:  # who opens it says so
+        return []
+    return parts if len(parts) > 1 and not why_in_parts(folder.names) else []
+
+
+def _parts_with_weights(folder: Folder) -> list[str]:
+    return [part for part in _parts(folder) if not is_beside(part) and weights_of(folder.below(part))]
+
+
+def _is_of_parts(folder: Folder) -> bool:
+    """Whether a folder is a pipeline, all parts of which are one model."""
+    return not {"model_index.json", "modules.json"}.isdisjoint(folder.names)
 
 
 def _configured(folder: Folder, source: Source) -> Source:

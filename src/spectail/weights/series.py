@@ -6,15 +6,16 @@ says of which step one is (`checkpoint_steps`), and what is in one (`opening`).
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 from spectail.errors import SettingError, SourceError
-from spectail.weights.checkpoint_places import CheckpointPlace, places_of_checkpoints
-from spectail.weights.checkpoint_steps import as_step, epoch_in_name, number_in_name, step_in_name
+from spectail.weights.checkpoint_places import CheckpointPlace, pattern_of, places_of_checkpoints
+from spectail.weights.checkpoint_steps import as_step, epoch_in_name, number_in_name, step_in_name, without_ending
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ def find_series(source: Any, *, revisions: str | None = None, steps: Sequence[in
             "N.safetensors or the like"
         )
     numbered, remarks = _with_given(places, steps) if steps is not None else _with_steps(places)
+    if steps is None:
+        numbered = _one_of_interleaved(numbered, source, title)
     checkpoints: list[Checkpoint] = []
     for one in sorted(numbered, key=lambda one: (one.step, one.rank)):
         if checkpoints and checkpoints[-1].step == one.step:
@@ -92,6 +95,35 @@ class _Numbered:
     rank: int
     source: str
     name: str
+
+
+def _one_of_interleaved(numbered: list[_Numbered], source: Any, title: str) -> list[_Numbered]:
+    """All places, where they are of one series; of several in one folder that which the source is the pattern of.
+
+    One step twice is a last or a best checkpoint that is called otherwise; one name with two endings is one state.
+
+    Raises:
+        SourceError: there are several, such as G_100.pt, D_100.pt, G_200.pt, D_200.pt, and none is named.
+    """
+    called = [pattern_of(without_ending(one.name)) for one in numbered]
+    steps: dict[str, set[int]] = {}
+    for name, one in zip(called, numbered, strict=True):
+        if number_in_name(one.name) == one.step:
+            steps.setdefault(name, set()).add(one.step)
+    series = [name for name, known in steps.items() if len(known) > 1]
+    both = next((pair for pair in combinations(series, 2) if len(steps[pair[0]] & steps[pair[1]]) > 1), ())
+    if not both:
+        return numbered
+    is_place = isinstance(source, str | os.PathLike)
+    named = pattern_of(without_ending(os.path.basename(source))) if is_place else ""
+    if named in series:
+        return [one for name, one in zip(called, numbered, strict=True) if name == named]
+    home = str(source) if is_place and os.path.isdir(source) else ""
+    patterns = [os.path.join(home, pattern_of(numbered[called.index(name)].name)) for name in both]
+    raise SourceError(
+        f"{title} has several series with the same steps, '{patterns[0]}' and '{patterns[1]}'; "
+        "name one, as a pattern in quotes"
+    )
 
 
 def _with_given(places: Sequence[CheckpointPlace], steps: Sequence[int]) -> tuple[list[_Numbered], list[str]]:
