@@ -250,13 +250,15 @@ def test_the_first_editions_p_value_asks_for_the_kind_of_tail():
     assert "needs 50 positive eigenvalues, got 20" in frame["note"][0]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn])
 def test_orthogonal_weights_have_a_reason_and_no_exponent_in_any_dtype(dtype):
     torch.manual_seed(0)
     row = analyze({"w": torch.nn.init.orthogonal_(torch.empty(120, 80)).to(dtype)}).frame.iloc[0]
     assert math.isnan(row["pl_alpha_hill"])
     assert math.isnan(row["pl_alpha_ks"])
-    assert "all equal but for rounding" in row["note"]
+    assert math.isnan(row["z_hill"])
+    assert "all eigenvalues are alike" in row["note"]
+    assert "KS tail" not in row["note"]
 
 
 def test_a_model_keeps_its_weights_its_mode_and_its_hooks():

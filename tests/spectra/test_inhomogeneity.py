@@ -128,6 +128,16 @@ def test_slices_of_unequal_norm_are_named_and_scaled():
     assert inhomogeneity.slice_spread == pytest.approx(0.35, abs=0.02)  # 0.5 to 2, evenly: a spread of 0.44 over 1.25
 
 
+def test_slices_of_which_one_entry_is_most_have_gaussian_entries_afterwards_each():
+    """Scaled to one mean square, those without such an entry had all of the large ranks: Cauchy kernels had spikes."""
+    cauchy = torch.tan(math.pi * (uniform(9, 64, 64) - 0.5))
+    scaled, inhomogeneity = homogeneous(cauchy)
+    assert inhomogeneity.taken_out == "entries"
+    squares = scaled.double().square()
+    kurtosis = squares.square().mean((1, 2)) / squares.mean((1, 2)).square()
+    assert (kurtosis - 3).abs().max() < 5 * math.sqrt(24 / 64**2)  # five standard errors of a Gaussian one
+
+
 def test_rows_and_columns_have_one_norm_afterwards():
     scaled, inhomogeneity = homogeneous((SCALES["both"] * noise())[None])
     squares = scaled[0].double().square()

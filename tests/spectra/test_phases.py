@@ -190,6 +190,27 @@ def test_an_upper_half_that_is_alike_is_not_called_orthogonal_where_the_lower_is
         assert (evidence.phase, evidence.note) == (Phase.UNKNOWN, "the upper half of the eigenvalues are alike")
 
 
+@pytest.mark.parametrize(("rows", "cols"), [(64, 64), (200, 300), (600, 30)])
+def test_a_matrix_that_is_orthogonal_but_for_rounding_to_eight_bits_or_little_noise_has_no_exponent(rows, cols):
+    """Their Hill exponents would be 18 to 230."""
+    long = torch.linalg.qr(gaussian(0, max(rows, cols), min(rows, cols))).Q
+    basis = long if rows >= cols else long.T
+    kinds = {dtype: basis.to(dtype).double() for dtype in (torch.float8_e4m3fn, torch.float8_e5m2)}
+    noise = gaussian(1, rows, cols)
+    for weights in (
+        *kinds.values(),
+        basis + 0.05 * noise / max(rows, cols) ** 0.5,
+        torch.eye(rows, cols) + 1e-3 * noise,
+    ):
+        evidence = classify(weights)
+        assert (evidence.phase, evidence.equal) == (Phase.UNKNOWN, True)
+        assert "all eigenvalues are alike, to " in evidence.note
+        assert "orthogonal, but for noise or rounding" in evidence.note
+    beside_noise = classify(basis + 0.3 * noise / max(rows, cols) ** 0.5)
+    assert not beside_noise.equal
+    assert "narrower" in beside_noise.note
+
+
 def test_a_spike_beside_eigenvalues_that_are_alike_is_no_broadened_bulk():
     basis = torch.linalg.qr(gaussian(0, 64, 64)).Q
     values = torch.cat([torch.linspace(0.9, 1.1, 63), torch.tensor([5.0])]).double()

@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 from spectail.spectra import bootstrap_p_value, ks_fit, likelihood_ratios, tail_kind
-from spectail.spectra.population_fits import IndependentFit, _with_the_same_limit
+from spectail.spectra.population_fits import IndependentFit
 from spectail.spectra.tail_tests import TailKind, _tested
 from spectail.spectra.tails import hill
 
@@ -62,20 +62,6 @@ def test_the_law_of_independent_eigenvalues_is_told_of_pooled_slices_too():
     stream = np.random.default_rng(2)
     slices = np.concatenate([POPULATIONS["exponential"](64, stream) for _ in range(9)])
     assert tail_kind(slices, 64, 64, slices=9, draws=0).kind == "exponential"
-
-
-def test_few_columns_are_fitted_with_the_limit_that_has_their_second_moment():
-    """With the limit of the shape itself, whose noise is narrower, power laws of kernels were taken for lognormal."""
-    stream = np.random.default_rng(4)
-    for rows, cols in ((64, 3), (3, 64), (40, 8)):
-        drawn = stream.standard_normal((6000, rows, cols)) / math.sqrt(max(rows, cols))
-        gram = drawn @ drawn.transpose(0, 2, 1) if rows < cols else drawn.transpose(0, 2, 1) @ drawn
-        squares = np.square(gram).sum((1, 2)) / min(rows, cols)  # the mean of λ²
-        error = squares.std() / math.sqrt(len(squares))
-        limit = sorted(_with_the_same_limit(rows, cols))
-        assert abs(squares.mean() - (1 + limit[0] / limit[1])) < 4 * error  # that of Marchenko and Pastur's law
-        assert abs(squares.mean() - (1 + min(rows, cols) / max(rows, cols))) > 4 * error
-    assert _with_the_same_limit(300, 200) == (300, 200)  # where the difference is nothing
 
 
 def untailed():

@@ -5,10 +5,10 @@ Not here: how they are found (`spectra/duplicates.py`).
 
 from __future__ import annotations
 
-from spectail.spectra.duplicates import COPY_SPACINGS, count_copies
-from spectail.weights.matrix import WeightMatrix
+import math
 
-_NEARLY = 0.03  # a difference of directions; of 100,000 unrelated rows none are so near to each other
+from spectail.spectra.duplicates import count_copies, count_near_copies
+from spectail.weights.matrix import WeightMatrix
 
 
 def repetition(matrix: WeightMatrix, eps: float | None, *, nearly: bool = False) -> str:
@@ -33,8 +33,10 @@ def repetition(matrix: WeightMatrix, eps: float | None, *, nearly: bool = False)
         copies, zeros = count_copies(across.flatten(1), eps=eps)
         count = len(across)
         parts += [f"{copies} of {count} {what} are multiples of another"] if copies else []
-        if nearly and not copies and (near := count_copies(across.flatten(1), eps=_NEARLY / COPY_SPACINGS)[0]):
-            parts += [f"{near} of {count} {what} are within {_NEARLY:.0%} of a multiple of another"]
+        if nearly and not copies:
+            near, furthest = count_near_copies(across.flatten(1))
+            within = f"within {math.ceil(100 * furthest)}% of a multiple of another"
+            parts += [f"{near} of {count} {what} are {within}"] if near else []
         parts += [f"{zeros} of {count} {what} are zero"] if zeros else []
     nonzero = weights != 0
     if len(weights) == 1 and max(int(nonzero[0].sum(side).max()) for side in (0, 1)) == 1:

@@ -219,6 +219,7 @@ def _phase(
     )  # fmt: skip
     notes.extend(filter(None, [evidence.note] if spectrum[(len(spectrum) - 1) // 2] > 0 else []))
     if evidence.equal:
+        notes[:] = [note for note in notes if not note.startswith(SHORT_TAIL_NOTE)]  # there is no fit
         return dict.fromkeys(_EXPONENTS, math.nan) | _causes(evidence)
     if not evidence.law.variance:
         return _without_bulk(bulk_quantities(evidence)) | _causes(evidence)

@@ -353,6 +353,9 @@ def _ranked(weights: Tensor, planted: Tensor | None, seed: int) -> tuple[Tensor,
     make more directions of a strong one, and a whole rank of a low one. Where pruned, it is not there either.
     """
     rest = weights if planted is None else torch.where(weights != 0, weights - planted, 0.0)
+    if len(rest) > 1:
+        typical = _typical_of_slices(rest)
+        rest, planted = rest / typical, None if planted is None else planted / typical
     scores = _normal_scores(rest, seed)
     norms = _inequality(_without_spikes(scores)).norms
     if norms:
@@ -363,6 +366,16 @@ def _ranked(weights: Tensor, planted: Tensor | None, seed: int) -> tuple[Tensor,
         scores = _scaled(scores, second)
         planted = None if planted is None else _scaled(_scaled(planted, first), second)
     return scores if planted is None else scores + planted / math.sqrt(_mean_square(rest)), norms
+
+
+def _typical_of_slices(weights: Tensor) -> Tensor:
+    """The median size of the entries of each slice that are not zero: one heavy entry decides over the mean square.
+
+    Slices that such an entry has scaled away would have among their ranks those of all others, and stay heavy.
+    """
+    sizes = [one[one != 0].abs() for one in weights]
+    typical = torch.stack([one.median() if len(one) else weights.new_ones(()) for one in sizes])
+    return typical[:, None, None]
 
 
 def _without_spikes(scaled: Tensor) -> Tensor:

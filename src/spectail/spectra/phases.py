@@ -54,8 +54,9 @@ LARGEST_SPIKED_SHARE = 1 / 6
 # Rank collapse: half of the spectrum zero to rounding, or half of the effective rank of an untrained matrix.
 COLLAPSED_SHARE = 0.5
 
-# All eigenvalues alike: log λ above the median spreads by less than this share of an untrained matrix's.
-EQUAL_SHARE = 0.02
+# All eigenvalues alike: log λ above the median spreads by less than this share of an untrained matrix's. An orthogonal
+# matrix that is stored in eight bits has 0.04 to 0.08, one beside noise of a twentieth of its norm 0.07, at any shape.
+EQUAL_SHARE = 0.1
 
 # Null standard deviations by which evidence has to fall below its threshold before a phase that it made is left.
 LEAVES_BELOW = 2.0
@@ -65,10 +66,9 @@ LEAVES_BELOW = 2.0
 _VALLEY_LEFT, _VALLEY_IN_TAIL = 0.1 * MODE_PROMINENCE, 2.0 * MODE_PROMINENCE
 
 
-_ORTHOGONAL, _HALF_ALIKE = (
-    "all eigenvalues are alike: the matrix is orthogonal",
-    "the upper half of the eigenvalues are alike",
-)
+_ORTHOGONAL, _HALF_ALIKE = "the matrix is orthogonal", "the upper half of the eigenvalues are alike"
+
+_ALIKE = 5e-4  # below this spread of log λ nothing is said of it: as rounding to 16 bits leaves it, or more exactly
 
 
 class Phase(StrEnum):
@@ -262,7 +262,7 @@ def judge(
     spread, least = _log_spread(ordered), EQUAL_SHARE * nulls.hill.log_spread
     raw_spread = spread if ordered is raw else _log_spread(raw)
     if not (spread >= least and raw_spread >= least):  # NaN where they are equal but for rounding
-        alike = undecided(unknown, _ORTHOGONAL if _below_largest(ordered) < 4.0 * least else _HALF_ALIKE)
+        alike = undecided(unknown, _how_alike(ordered if spread < least else raw, least))
         return replace(alike, effect=0.0, inhomogeneity=inhomogeneity)
 
     strict = nulls.edge.upper(FALSE_SPIKES)
@@ -369,9 +369,14 @@ def _log_spread(ordered: Tensor) -> float:
     return 1.0 / (hill(ordered) - 1.0)
 
 
-def _below_largest(ordered: Tensor) -> float:
-    """The mean of log λ_max/λ; infinite where an eigenvalue is zero."""
-    return float((ordered[-1] / ordered).log().mean())
+def _how_alike(ordered: Tensor, least: float) -> str:
+    """In words, what eigenvalues are that are alike from the median up: all of them, or not those below it."""
+    if not float((ordered[-1] / ordered).log().mean()) < 4.0 * least:  # infinite where an eigenvalue is zero
+        return _HALF_ALIKE
+    differ = float(ordered.log().std())
+    return f"all eigenvalues are alike{f', to {differ:.1%}' * (differ >= _ALIKE)}: {_ORTHOGONAL}" + (
+        ", but for noise or rounding" * (differ >= _ALIKE)
+    )
 
 
 def _false_broader(n_spikes: int, before: str) -> float:

@@ -36,8 +36,6 @@ _REPELLING, _INDEPENDENT = 0.5307, 0.3863  # mean ratios of neighbouring spacing
 
 _OTHER_SIDE = 3.0  # what a population of the rows is charged for, in units of log likelihood
 
-_FEW = 32  # columns of a slice below which the limit of many is not that of few
-
 _SHIFTS = 0.06 * np.arange(-10.0, 11.0)  # of log λ, about where the medians agree
 
 
@@ -54,25 +52,13 @@ def fits_of_families(logs: _Array, rows: int, cols: int, slices: int) -> list[Fi
     middle = (_REPELLING + _INDEPENDENT) / 2
     repelling, independent = slices > 1 or ratio > middle - wide, slices > 1 or ratio < middle + wide
     families: dict[tuple[str, bool], list[SpectrumLaw]] = {}
-    limit = _with_the_same_limit(rows, cols)
-    for law in spectrum_laws(*limit):
+    for law in spectrum_laws(rows, cols):
         if repelling or law.family.kind == NONE:
             families.setdefault((law.family.name, law.transposed), []).append(law)
-    fits: list[Fit] = [MatrixFit(laws, logs, (rows, cols), limit) for laws in families.values()]
+    fits: list[Fit] = [MatrixFit(laws, logs, rows, cols) for laws in families.values()]
     return fits + (
         [IndependentFit(kind, logs) for kind in (POWER_LAW, TRUNCATED, LOGNORMAL, EXPONENTIAL)] * independent
     )
-
-
-def _with_the_same_limit(rows: int, cols: int) -> tuple[int, int]:
-    """The shape whose law in the limit of many columns has the second moment of a real matrix with few.
-
-    E tr S² = tr Σ² (1 + 1/n) + (tr Σ)²/n of S = WᵀW/n, which for Σ = 1 is b(1 + (b + 1)/n) and not b(1 + b/n).
-    """
-    shorter, longer = min(rows, cols), max(rows, cols)
-    if shorter >= _FEW or shorter + 1 >= longer:
-        return rows, cols
-    return (longer, shorter + 1) if rows > cols else (shorter + 1, longer)
 
 
 def _is_long(family: Family, parameters: Sequence[float], count: int, ratio: float) -> bool:
@@ -95,13 +81,11 @@ def _spacing_ratio(logs: _Array) -> float:
 
 
 class MatrixFit:
-    """The best law of a family for the population of a matrix; draws have its shape, laws that of their limit."""
+    """The best law of a family for the population of a matrix."""
 
-    def __init__(
-        self, laws: Sequence[SpectrumLaw], logs: _Array, shape: tuple[int, int], limit: tuple[int, int]
-    ) -> None:
-        family, (rows, cols) = laws[0].family, shape
-        self._family, self._transposed, self._shape, self._limit = family, laws[0].transposed, shape, limit
+    def __init__(self, laws: Sequence[SpectrumLaw], logs: _Array, rows: int, cols: int) -> None:
+        family = laws[0].family
+        self._family, self._transposed, self._shape = family, laws[0].transposed, (rows, cols)
         self.kind = family.kind
         ratio = rows / cols if self._transposed else cols / rows
         enough = [_is_long(family, law.parameters, len(logs), ratio) for law in laws]
@@ -155,7 +139,7 @@ class MatrixFit:
         moved = [value * math.exp(offset) for value, offset in zip(self._parameters, offsets, strict=True)]
         if self._family.name.endswith("above a bulk"):
             moved[1] = min(moved[1], 0.95)
-        return spectrum_law(self._family, tuple(moved), *self._limit, self._transposed)
+        return spectrum_law(self._family, tuple(moved), *self._shape, self._transposed)
 
     def distance(self, logs: _Array) -> float:
         """Anderson–Darling distance from the law that fits best, of those about the one that was found."""

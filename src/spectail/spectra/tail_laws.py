@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from spectail.spectra.few_columns import FEW_COLUMNS, drawn_density
+
 _Array = NDArray[np.float64]
 
 POWER_LAW, TRUNCATED, LOGNORMAL, EXPONENTIAL, NONE = (
@@ -32,6 +34,8 @@ STEP = 0.1
 """Of the grid of log λ, and of the atoms of a law of log τ."""
 
 GRID: _Array = np.arange(-14.0, 16.0 + STEP / 2, STEP)
+
+_CELLS = np.append(GRID - STEP / 2, GRID[-1] + STEP / 2)
 
 _NEVER = 11.0  # e^-11 = 2e-5 of a law is left out
 
@@ -60,6 +64,14 @@ class Law:
         """Eigenvalues of a population."""
         logs = stream.choice(self.logs, size, p=self.weights)
         return np.asarray(np.exp(logs + STEP * (stream.random(size) - 0.5) * (self.spread & (logs != 0.0))))
+
+    def quantile(self, shares: _Array) -> _Array:
+        """The logs below which so much of the population lies."""
+        above = self.weights.cumsum()
+        at = np.searchsorted(above, shares).clip(max=len(above) - 1)
+        logs = self.logs[at]
+        within = 0.5 - ((above[at] - shares) / self.weights[at]).clip(0.0, 1.0)
+        return np.asarray(logs + STEP * within * (self.spread & (logs != 0.0)))
 
 
 @dataclass(frozen=True)
@@ -297,15 +309,19 @@ def spectrum_laws(rows: int, cols: int) -> tuple[SpectrumLaw, ...]:
     """The laws of log λ that all families give a matrix of a shape, up to a shift: a second or two of work.
 
     Args:
-        rows: of the matrix, independent of each other; only the ratio to cols counts.
+        rows: of the matrix, independent of each other; unless they or the cols are few, only the ratio counts.
         cols: of the matrix, whose covariance has the population.
     """
-    common = math.gcd(rows, cols)
-    return _laws_of_ratio(rows // common, cols // common)
+    if min(rows, cols) >= FEW_COLUMNS:  # the least shape of that ratio with the same laws
+        common = math.gcd(rows, cols)
+        rows, cols = rows // common, cols // common
+        times = -(-FEW_COLUMNS // min(rows, cols))
+        rows, cols = times * rows, times * cols
+    return _laws_of_shape(rows, cols)
 
 
 @lru_cache(maxsize=16)
-def _laws_of_ratio(rows: int, cols: int) -> tuple[SpectrumLaw, ...]:
+def _laws_of_shape(rows: int, cols: int) -> tuple[SpectrumLaw, ...]:
     laws = [
         spectrum_law(family, parameters, rows, cols, transposed)
         for transposed in (False, True)[: 1 if rows == cols else 2]
@@ -323,7 +339,7 @@ def spectrum_law(
 
     The companion Stieltjes transform v(z) of the sample covariance solves z = −1/v + κ ∫ τ/(1 + τv) dH(τ)
     (Silverstein 1995). It is solved by Newton's method at λ(1 + iε) for smaller and smaller ε, and the density
-    extrapolated to ε = 0.
+    extrapolated to ε = 0. That is the limit of many columns; of a matrix with few the law is drawn.
 
     Args:
         family: of the law.
@@ -335,17 +351,8 @@ def spectrum_law(
     law = family.law(*parameters)
     if transposed:
         rows, cols = cols, rows
-    ratio = cols / rows  # of the population's size to the number of independent rows
-    mean = math.log(float(np.exp(law.logs) @ law.weights))
-    narrow = 2 * math.log(max(abs(1 - math.sqrt(ratio)), 1e-4))  # where the bulk of one variance would begin
-    low, high = (
-        min(float(law.logs[0]), mean) + min(narrow - 1.0, -5.0),
-        max(float(law.logs[-1]) + 2.0, mean + 3.0) + 0.5,
-    )
-    some = (low < GRID) & (high + max(math.log(ratio), 0.0) > GRID)
-    density = np.zeros(len(GRID))
-    density[some] = _density(law, ratio, np.exp(GRID[some]))
-    density = density.clip(0.0) / (density.clip(0.0).sum() * STEP)
+    few = min(rows, cols) < FEW_COLUMNS
+    density = drawn_density(law.quantile, rows, cols, _CELLS) / STEP if few else _limit(law, rows, cols)
     share, width = law.beside
     if share:
         edge = GRID[np.searchsorted(density.cumsum() * STEP, 0.995)]
@@ -357,6 +364,21 @@ def spectrum_law(
     cdf /= cdf[-1]
     median = float(np.interp(0.5, cdf, GRID + STEP / 2))
     return SpectrumLaw(family, parameters, transposed, law, np.log(density), cdf, median)
+
+
+def _limit(law: Law, rows: int, cols: int) -> _Array:
+    """The density on `GRID` for as many more rows and columns, of mass one."""
+    ratio = cols / rows  # of the population's size to the number of independent rows
+    mean = math.log(float(np.exp(law.logs) @ law.weights))
+    narrow = 2 * math.log(max(abs(1 - math.sqrt(ratio)), 1e-4))  # where the bulk of one variance would begin
+    low, high = (
+        min(float(law.logs[0]), mean) + min(narrow - 1.0, -5.0),
+        max(float(law.logs[-1]) + 2.0, mean + 3.0) + 0.5,
+    )
+    some = (low < GRID) & (high + max(math.log(ratio), 0.0) > GRID)
+    density = np.zeros(len(GRID))
+    density[some] = _density(law, ratio, np.exp(GRID[some]))
+    return np.asarray(density.clip(0.0) / (density.clip(0.0).sum() * STEP))
 
 
 def _density(law: Law, ratio: float, x: _Array) -> _Array:
