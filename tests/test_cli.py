@@ -163,7 +163,7 @@ def test_an_output_folder_that_cannot_be_written_is_refused_before_anything_is_c
 def test_sizes_beyond_memory_are_one_sentence(capsys, tmp_path):
     code, _, err = spectail(capsys, "run", "--n", "1000000000", "--out", str(tmp_path))
     assert (code, err.count("\n")) == (2, 1)
-    assert "not enough memory" in err
+    assert "n=1000000000 with d=1000 takes at least" in err
     assert not list((tmp_path / "runs").iterdir())
 
 
@@ -417,6 +417,37 @@ def test_a_configuration_file_says_no_path_that_is_none(out, sentence, capsys, t
     code, _, err = spectail(capsys, "analyze", "model.pt", "--config", str(tmp_path / "my.toml"))
     assert code == 2
     assert f"error: what follows --out {sentence}" in err
+
+
+def test_a_configuration_file_says_yes_and_no_of_flags_and_of_fields(capsys, tmp_path):
+    """A field takes true or false after its name, a flag stands for itself."""
+    sizes = "n = 40\nd = 20\nh = 30\nn_test = 5\nn_test_large = 5\nsteps = 1\n"
+    options = f"[run]\n{sizes}weight_normalization = true\ncenter_labels = false\njson = true\nquiet = false\n"
+    (tmp_path / "my.toml").write_text(options)
+    code, out, err = spectail(capsys, "run", "--config", str(tmp_path / "my.toml"), "--out", str(tmp_path))
+    assert code == 0, err
+    experiment = Experiment(n=40, d=20, h=30, n_test=5, n_test_large=5, steps=1, weight_normalization=True)
+    assert experiment.key in out
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"\xff\xfe[", "is not text in UTF-8; expected options in TOML, in a table [run]"),
+        (b"[run]\nlr = = 1", "line 2: invalid value"),
+        (b"[run]\nlr = " + b"[" * 5000, "has tables within tables without end"),
+        (b"[sweep]\nworkers = 2", "has no table [run]; it has sweep"),
+        (b"[run]\nlrx = 1", "option='lrx' is not known; did you mean 'lr'?"),
+        (None, "is a folder; expected options in TOML"),
+    ],
+)
+def test_a_configuration_file_that_says_nothing_is_one_sentence(content, sentence, capsys, tmp_path):
+    path = tmp_path / "my.toml"
+    path.mkdir() if content is None else path.write_bytes(content)
+    code, _, err = spectail(capsys, "run", "--config", str(path))
+    assert code == 2
+    assert sentence in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", ["analyze", "compare", "report"])

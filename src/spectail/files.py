@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
+import re
+import stat
 import tempfile
+import tomllib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 PART = ".part"
 """Ending of a file that is being written; one that nobody writes any more was cut off."""
@@ -46,6 +50,48 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
             error.filename = str(path)  # a full disk names none, others the part
         raise
     return path
+
+
+_MOST_BYTES = 16_000_000  # of a file in TOML
+
+
+def read_toml(path: Path, expected: str) -> tuple[str, dict[str, Any]]:
+    """The text of a file in TOML, and what it says; a mark of UTF-8 at its beginning is passed over.
+
+    Args:
+        path: of the file.
+        expected: what it is to hold, such as "a grid in TOML".
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is no plain file, too large, no text, or no TOML; one sentence says which, and on what line.
+    """
+    try:
+        about = path.stat()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist; expected {expected}") from None
+    except OSError as error:  # a loop of links, a folder that is closed
+        raise ValueError(f"{path} cannot be read: {error.strerror}; expected {expected}") from None
+    if not stat.S_ISREG(about.st_mode):
+        kind = "a folder" if stat.S_ISDIR(about.st_mode) else "no plain file"
+        raise ValueError(f"{path} is {kind}; expected {expected}")
+    if about.st_size > _MOST_BYTES:
+        most = f"{_MOST_BYTES / 1e6:.0f} MB"
+        raise ValueError(f"{path} has {about.st_size / 1e6:.0f} MB; expected {expected}, of at most {most}")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not text in UTF-8; expected {expected}") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}; expected {expected}") from None
+    try:
+        return text, tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        match = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", str(error), re.S)
+        what = (f", line {match[2]}: ", match[1]) if match else (" is not TOML: ", str(error))
+        raise ValueError(f"{path}{what[0]}{what[1][0].lower()}{what[1][1:]}") from None
+    except RecursionError:
+        raise ValueError(f"{path} has tables within tables without end; expected plain values") from None
 
 
 def check_writable(path: Path) -> None:

@@ -15,7 +15,7 @@ ROOMS = {  # what a room may import, beside itself and the plain files at the ro
     "running": "",
     "analysis": "spectra weights recording running",
     "monitor": "spectra weights recording analysis",
-    "experiments": "spectra weights recording analysis",
+    "experiments": "spectra weights recording running analysis",
     "store": "recording experiments",
     "sweeps": "spectra recording running experiments store",
     "plots": "spectra recording analysis experiments store",

@@ -15,7 +15,7 @@ import forked
 from forked import execute, finish, wait_until
 from spectail.errors import SettingError
 from spectail.running.ray import _connect
-from sweeps.sweeping import GRID, results, start, stored, whole
+from sweeps.sweeping import GRID, NETWORKS, results, start, states, stored, undisturbed_networks, whole
 
 pytest.importorskip("ray")
 fcntl = pytest.importorskip("fcntl")
@@ -33,14 +33,19 @@ from spectail.sweeps.sweep import run_missing
 folder = Path(sys.argv[1])
 store = Store(folder / "out", 0.0)
 experiments = Grid.read(folder / "grid.toml").experiments()
-stored = lambda: len(list((store.root / "runs").glob("*.nc")))
+networks = Grid.read(folder / "networks.toml").experiments()
+stored = lambda: len([*store.runs.glob("*.nc"), *store.trainings.glob("*.nc")])
+going_on = lambda: any(store.trainings.glob("*.state"))
 
-def after(count, act):
+def when(so, act):
     def wait():
-        while stored() < count:
+        while not so():
             time.sleep(0.005)
         act()
     threading.Thread(target=wait, daemon=True).start()
+
+def after(count, act):
+    when(lambda: stored() >= count, act)
 """
 
 
@@ -48,9 +53,10 @@ def run(folder, body):
     """A driver in a process of its own; it must succeed."""
     folder.mkdir(exist_ok=True)
     (folder / "grid.toml").write_text(GRID)
+    (folder / "networks.toml").write_text(NETWORKS)
     more = {"PYTHONPATH": os.pathsep.join(sys.path), "RAY_USAGE_STATS_ENABLED": "0"}
     with mock.patch.dict(os.environ, more):
-        code, printed = finish(forked.start(folder, execute, PRELUDE + textwrap.dedent(body), folder), timeout=240)
+        code, printed = finish(forked.start(folder, execute, PRELUDE + textwrap.dedent(body), folder), timeout=400)
     assert code == 0, f"exit code {code}" + printed[-6000:]
     return printed
 
@@ -80,7 +86,8 @@ def undisturbed(tmp_path_factory):
 def cluster(tmp_path_factory):
     """Folder and output of a driver that has a cluster do several things: clusters take long to start.
 
-    At first it has two nodes, of a core each; then a worker is killed, and a node.
+    At first it has two nodes, of a core each; then a worker is killed, and a node. A worker within each sweep of
+    networks is killed too.
     """
     folder = tmp_path_factory.mktemp("several")
     with no_other_cluster(tmp_path_factory):
@@ -147,6 +154,10 @@ def cluster(tmp_path_factory):
             while sum(n["Alive"] for n in ray.nodes()) != 1:
                 time.sleep(0.1)
 
+            when(going_on, kill)
+            summary = run_missing(networks, store, Compute(ray=""))
+            assert summary.computed == 2 and not summary.failures, summary
+
             @dataclass(frozen=True)
             class Elsewhere(Compute):
                 def executor(self, start, held, preload):
@@ -156,6 +167,9 @@ def cluster(tmp_path_factory):
             after(3, kill)
             summary = run_missing(experiments, store, Elsewhere(ray=""))
             assert summary.computed == 24 and not summary.failures, summary
+            when(going_on, kill)
+            summary = run_missing(networks, store, Elsewhere(ray=""))
+            assert summary.computed == 2 and not summary.failures, summary
             """,
         )
     return SimpleNamespace(folder=folder, printed=printed)
@@ -189,14 +203,16 @@ def test_workers_and_nodes_that_are_killed_lose_nothing(cluster, undisturbed):
     assert "killed a worker" in cluster.printed
     assert "a node is gone" in cluster.printed
     assert results(cluster.folder) == undisturbed
+    assert results(cluster.folder, NETWORKS) == undisturbed_networks()
 
 
 def test_a_worker_that_does_not_see_the_folder_and_is_killed_is_replaced(cluster, undisturbed):
-    assert cluster.printed.count("killed a worker") == 2
+    assert (
+        cluster.printed.count("killed a worker") == 4
+    )  # one in each sweep: of students and of networks, here and there
     assert results(cluster.folder / "elsewhere") == undisturbed
-    assert not list(
-        (cluster.folder / "elsewhere" / "out" / "checkpoints").glob("*.ckpt")
-    )  # it was not theirs to keep any
+    assert results(cluster.folder / "elsewhere", NETWORKS) == undisturbed_networks()
+    assert not states(cluster.folder / "elsewhere")
 
 
 @pytest.mark.usefixtures("one_cluster")

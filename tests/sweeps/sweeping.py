@@ -1,11 +1,13 @@
 """A sweep in a process of its own, that the tests can kill."""
 
 import contextlib
+import tomllib
 from pathlib import Path
 
 import forked
 import spectail.store.store as stores
 from forked import finish
+from spectail.experiments.run import simulate
 from spectail.sweeps.grid import Grid
 
 GRID = """
@@ -23,6 +25,19 @@ lr = { log = [0.01, 1], points = 4 }
 seed = [0, 1, 2]
 """
 RUNS = 24
+
+NETWORKS = """
+[fixed]
+dataset = "modular-addition-11"
+images = 100
+h = 16
+steps = 40
+record = [0, 20, 40]
+batch = 50
+
+[axes]
+lr = [0.01, 0.02]
+"""
 
 
 def start(folder, *options, setup="", grid=GRID):
@@ -70,9 +85,19 @@ def results(folder, grid=GRID):
     return {key: run.checksum for key, run in runs.items()}
 
 
+def undisturbed_networks():
+    """Checksums of the runs of `NETWORKS` by key, computed here."""
+    return {e.key: simulate(e).checksum for e in Grid.read(tomllib.loads(NETWORKS)).experiments()}
+
+
 def stored(folder):
-    """How many runs are kept."""
-    return len(list((folder / "out" / "runs").glob("*.nc")))
+    """How many runs are kept, of students and of networks."""
+    return len([*(folder / "out" / "runs").glob("*.nc"), *(folder / "out" / "trainings").glob("*.nc")])
+
+
+def states(folder):
+    """What is kept of runs that go on, of students and of networks."""
+    return [*(folder / "out" / "checkpoints").glob("*.ckpt"), *(folder / "out" / "trainings").glob("*.state")]
 
 
 def children(pid):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from forked import finish, wait_until
-from sweeps.sweeping import RUNS, children, results, start, stored, whole
+from sweeps.sweeping import NETWORKS, RUNS, children, results, start, states, stored, undisturbed_networks, whole
 
 LONG = "[fixed]\nn = 200\nd = 80\nh = 100\nsteps = 500\nrecord = [0, 250, 500]\n"
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and locks of POSIX")
@@ -60,13 +60,13 @@ def test_kill_9_within_a_long_run_goes_on_from_its_state(tmp_path, long_undistur
     folder = tmp_path / "killed"
     for size in (1, 2):
         process = start(folder, grid=LONG)
-        wait_until(lambda: list((folder / "out" / "checkpoints").glob("*.ckpt")))
+        wait_until(lambda: states(folder))
         process.join(0.1 * size)
         kill(process)
         assert stored(folder) == 0
     whole(folder, grid=LONG)
     assert results(folder, LONG) == long_undisturbed
-    assert not list((folder / "out" / "checkpoints").glob("*.ckpt"))
+    assert not states(folder)
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds workers in /proc")
@@ -86,6 +86,19 @@ def test_kill_9_of_a_worker_and_then_of_the_parent(tmp_path, undisturbed):
     wait_until(lambda: not any(alive(pid) for pid in below))  # no worker is left behind
     whole(tmp_path, "--workers", "2")
     assert results(tmp_path) == undisturbed
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds workers in /proc")
+def test_networks_of_a_worker_and_of_a_sweep_that_are_killed_go_on_to_the_same_bits(tmp_path):
+    folder = tmp_path / "killed"
+    process = start(folder, "--workers", "2", grid=NETWORKS)
+    wait_until(lambda: states(folder))
+    os.kill(children(process.pid)[-1], signal.SIGKILL)  # the sweep goes on with a new worker
+    wait_until(lambda: stored(folder))
+    kill(process)
+    whole(folder, "--workers", "2", grid=NETWORKS)
+    assert results(folder, NETWORKS) == undisturbed_networks()
+    assert not states(folder)
 
 
 def alive(pid):
@@ -164,12 +177,12 @@ def test_ctrl_c_once_finishes_the_current_runs_and_twice_stops_now(tmp_path, und
 @pytest.mark.parametrize("options", [(), ("--workers", "2")])
 def test_ctrl_c_leaves_a_long_run_where_it_is(tmp_path, long_undisturbed, options):
     process = start(tmp_path, *options, grid=LONG)
-    wait_until(lambda: list((tmp_path / "out" / "checkpoints").glob("*.ckpt")))
+    wait_until(lambda: states(tmp_path))
     os.killpg(process.pid, signal.SIGINT)
     code, output = finish(process)
     assert code == 130, output
     assert stored(tmp_path) == 0
-    assert list((tmp_path / "out" / "checkpoints").glob("*.ckpt"))
+    assert states(tmp_path)
     whole(tmp_path, grid=LONG)
     assert results(tmp_path, LONG) == long_undisturbed
 

@@ -1,4 +1,5 @@
 import math
+import os
 import textwrap
 from itertools import pairwise
 
@@ -120,6 +121,12 @@ def test_equal_experiments_are_run_once():
         ("[[only_if]]\nlr = 1\n\n[[only_if]]\nlrx = 3", "line 5: field='lrx' is not known"),
         ("[fixed]\nlr = 1\n[axes]\nlr = [2]", "line 4: lr is set twice"),
         ("repeats = 0", "line 1: repeats=0 is not valid"),
+        ("repeats = true", "line 1: repeats=True is not valid; a yes or no is no number"),
+        ("[axes]\nlr = { linear = [true, 2], points = 3 }", "line 2: lr=True .* a yes or no is no number"),
+        ("[fixed]\nlearning_rate = 1", "line 2: field='learning_rate' is not known; did you mean 'lr'"),
+        ("[fixed]\nd = { times = 2, of = 'd' }", "line 2: d is in proportion to itself"),
+        ("[[only_if]]\noptimizer = { min = 1 }", "line 2: optimizer='adam' is no number; expected values, not min"),
+        ("[[only_if]]\nlr = 1\nbatch = { min = 1 }", "line 3: batch=None is no number; expected values, not min"),
         ("repeats = 3\n[axes]\nseed = [1]", "line 1: repeats and seed are both given"),
         ("[axes]\nlr = = 1", "line 2: "),
         (
@@ -170,9 +177,32 @@ def test_a_file_that_is_not_there_or_not_text_is_one_sentence(tmp_path):
         Grid.read(tmp_path / "none.toml")
     with pytest.raises(ValueError, match=r"has tables within tables without end; expected plain values$"):
         Grid.read(write(tmp_path, "a = " + "{a = " * 5000 + "1" + "}" * 5000))
-    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="is not TOML"):
-        Grid.read(tmp_path / "bytes.toml")
+    for name, content, sentence in (
+        ("bytes", b"\xff\xfe\x00", "bytes.toml is not text in UTF-8; expected a grid in TOML$"),
+        ("utf16", "repeats = 2".encode("utf-16"), "utf16.toml is not text in UTF-8"),
+        ("zeros", bytes(10), "zeros.toml, line 1: "),
+        ("large", b"#" * 17_000_000, "large.toml has 17 MB; expected a grid in TOML, of at most 16 MB$"),
+    ):
+        (tmp_path / f"{name}.toml").write_bytes(content)
+        with pytest.raises(ValueError, match=sentence):
+            Grid.read(tmp_path / f"{name}.toml")
+    with pytest.raises(ValueError, match=r" is a folder; expected a grid in TOML$"):
+        Grid.read(tmp_path)
+
+
+def test_a_mark_of_utf_8_before_the_text_is_passed_over(tmp_path):
+    (tmp_path / "marked.toml").write_bytes(b"\xef\xbb\xbf[axes]\r\nlr = [1, 2]\r\n")
+    assert len(Grid.read(tmp_path / "marked.toml").experiments()) == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes of POSIX")
+def test_a_loop_of_links_and_a_pipe_are_one_sentence_and_not_waited_for(tmp_path):
+    (tmp_path / "loop.toml").symlink_to("loop.toml")
+    with pytest.raises(ValueError, match=r"loop\.toml cannot be read: Too many levels of symbolic links"):
+        Grid.read(tmp_path / "loop.toml")
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(ValueError, match=r"pipe\.toml is no plain file; expected a grid in TOML"):
+        Grid.read(tmp_path / "pipe.toml")
 
 
 def test_every_field_of_an_experiment_can_be_an_axis():

@@ -6,8 +6,7 @@ Not here: what is printed (`report/`).
 from __future__ import annotations
 
 import dataclasses
-import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,7 @@ import tyro
 
 from spectail.cli.option import option
 from spectail.errors import SettingError, unknown_name
+from spectail.files import read_toml
 
 if TYPE_CHECKING:
     from spectail.report.row_choice import RowChoice
@@ -95,38 +95,39 @@ def with_file(command: str, words: Sequence[str], options: Any) -> list[str]:
     if at is None:
         return words
     name, length = (words[at].partition("=")[2], 1) if "=" in words[at] else ("".join(words[at + 1 : at + 2]), 2)
-    path = Path(name)
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingError(f"config={name!r} cannot be read: {error.strerror}") from None
-    except ValueError as error:  # of TOML, or of UTF-8
-        raise SettingError(f"config={name!r} is no TOML: {error}") from None
+        _, tables = read_toml(Path(name), f"options in TOML, in a table [{command}]")
+    except (OSError, ValueError) as error:
+        raise SettingError(f"config: {error}") from None
     if not isinstance(tables.get(command), dict):
         raise SettingError(f"config={name!r} has no table [{command}]; it has {', '.join(tables) or 'none'}")
     known = {one.replace("_", "-") for one in _options_of(options)}
     for one in tables[command]:
         if one.replace("_", "-") not in known:
             raise SettingError(f"config={name!r}: {unknown_name(f'[{command}] option', one, sorted(known))}")
-    return [*_as_words(tables[command]), *words[:at], *words[at + length :]]
+    flags = {one.replace("_", "-") for one in _options_of(options, flags=True)}
+    return [*_as_words(tables[command], flags), *words[:at], *words[at + length :]]
 
 
-def _options_of(options: Any) -> Iterator[str]:
-    """The names of the options of a command, with those that it shares with others."""
+def _options_of(options: Any, *, flags: bool = False) -> Iterator[str]:
+    """The names of the options of a command, with those that it shares with others; of its flags alone."""
     for field in dataclasses.fields(options):
         if dataclasses.is_dataclass(field.default_factory):
-            yield from _options_of(field.default_factory)
-        elif "Positional" not in str(field.type):
+            yield from _options_of(field.default_factory, flags=flags)
+        elif "Positional" not in str(field.type) and (not flags or isinstance(field.default, bool)):
             yield field.name
 
 
-def _as_words(options: Mapping[str, Any]) -> list[str]:
+def _as_words(options: Mapping[str, Any], flags: Container[str]) -> list[str]:
+    """What the command line says for options; an option that is no flag takes true or false as its value."""
     words: list[str] = []
     for name, value in options.items():
         flag = f"--{name.replace('_', '-')}"
         match value:
-            case True | False:
+            case True | False if flag[2:] in flags:
                 words.append(flag if value else f"--no-{flag[2:]}")
+            case True | False:
+                words += [flag, str(value).lower()]
             case list():
                 words += [flag, *map(str, value)]
             case dict():

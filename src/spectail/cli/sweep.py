@@ -49,11 +49,14 @@ class Sweep:
 
         store = Store(self.where.out, data=self.data)
         if self.dry_run:
+            from spectail.experiments.memory import check_memory
             from spectail.report.terminal.sweep import print_estimate
             from spectail.sweeps.estimate import estimate
 
             entries = store.manifest.read()
             missing = [experiment for experiment in experiments if experiment not in store]
+            if self.where.ray is None:
+                check_memory(missing)
             known = [entries[e.key] for e in experiments if e.key in entries]
             takes, runs = estimate(missing, known, self.where.workers or 1), len(experiments)
             self.printing.tell(

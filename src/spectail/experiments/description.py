@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from spectail.errors import SettingError, complaint
+from spectail.errors import SettingError, complaint, unknown_name
 
 NUMERICS = 1
 """Version of what is computed for a description: of stored quantities, conventions, effective options of optimizers.
@@ -37,8 +37,17 @@ def _above_rounding(value: float) -> float:
     """A number that is not 0 in float32."""
     if value < 1e-37:
         raise PydanticCustomError("no_more_than_rounding", "less than 1e-37 is 0 in float32")
+    return _in_float32(value)
+
+
+def _in_float32(value: float) -> float:
+    """A number that is finite in float32."""
+    if value > 1e37:
+        raise PydanticCustomError("beyond_float32", "more than 1e37 is beyond float32")
     return value
 
+
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(_in_float32)]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(_above_rounding)]
 
@@ -150,9 +159,8 @@ class Description(BaseModel):
     def _sentence(cls, error: ValidationError) -> str:
         """What is wrong, and what is expected."""
         first = error.errors()[0]
-        meant = _OTHER_WORDS.get(str(first["loc"][0])) if first["type"] == "extra_forbidden" else None
-        if meant in cls.model_fields:
-            return f"field={first['loc'][0]!r} is not known; did you mean {meant!r}?"
+        if first["type"] == "extra_forbidden":
+            return unknown_field(str(first["loc"][0]), cls.model_fields)
         return complaint(error, cls.model_fields)
 
     @classmethod
@@ -238,6 +246,18 @@ class Description(BaseModel):
                 f"numerics={self.numerics} is an earlier spectail's: its runs can be opened, but not computed; "
                 f"say numerics={NUMERICS} to compute anew"
             )
+
+
+def unknown_field(name: str, known: Iterable[str]) -> str:
+    """What is said of a field that is not known, with the one that is meant by a word of others.
+
+    >>> unknown_field("learning_rate", ["n", "lr"])
+    "field='learning_rate' is not known; did you mean 'lr'?"
+    """
+    names, meant = list(known), _OTHER_WORDS.get(name.lower())
+    if meant in names:
+        return f"field={name!r} is not known; did you mean {meant!r}?"
+    return unknown_name("field", name, names)
 
 
 def current_numerics() -> int:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from spectail.errors import SettingError
-from spectail.experiments.description import Description, Positive, Size, current_numerics
+from spectail.experiments.description import Description, NotNegative, Positive, Size, current_numerics
 from spectail.experiments.protocols import DEFAULT, PLAIN, PROTOCOLS
 
 _DEFAULTS = PROTOCOLS[DEFAULT]
@@ -158,7 +158,7 @@ class ExperimentFields(Description):
     module:function takes all projections (n × K) at once."""
     activation: str = "tanh"
     """Activation σ of the student, named likewise; one of your own gets its slope by autograd, which is slow."""
-    label_noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.3
+    label_noise: NotNegative = 0.3
     """Standard deviation ρ_e of the label noise."""
     center_labels: bool = False
     """Whether the mean of the training labels is taken off all labels, training and test."""
@@ -201,7 +201,7 @@ class ExperimentFields(Description):
     """Options of the schedule, such as {"step_size": 1, "gamma": 0.4}."""
     weight_normalization: bool = False
     """Whether W is kept at its expected initial Frobenius norm (App. F.4)."""
-    steps: Annotated[int, Field(ge=0)] = 10
+    steps: Annotated[int, Field(ge=0, le=10**9)] = 10
     """How many updates."""
     record: Literal["log", "ends"] | tuple[Annotated[int, Field(ge=0)], ...] = "log"
     """Steps to measure: a list, "log" for 0, 1, 2, 5, 10, 20, 50, ... and the last, or "ends" for 0 and the last.
@@ -217,7 +217,7 @@ class ExperimentFields(Description):
     """The loss is this over n times the squared error: 0.5 in the equations, 1 in the program."""
     bias_correction: bool = _DEFAULTS["bias_correction"]
     """Whether adam corrects the bias of its moments; eqs. 4-5 do not, the program does."""
-    epsilon: Annotated[float, Field(ge=0, allow_inf_nan=False)] = _DEFAULTS["epsilon"]
+    epsilon: NotNegative = _DEFAULTS["epsilon"]
     """ε of adam, which is added to √V; without bias correction it weighs 30 times more at first. 1e-20 is as none."""
     feature_scale: Literal["model", "extra_sqrt_d"] = _DEFAULTS["feature_scale"]
     """Hidden features in the readout: the network's own (eq. 6), or divided by √d once more."""

@@ -69,7 +69,7 @@ def simulate(
 
     Raises:
         ValueError: the device is not available, the problem is another experiment's, the data or a network are not as
-            expected, or the experiment is of an earlier version's numerics.
+            expected, the experiment is of an earlier version's numerics, or takes more memory than is free.
 
     >>> run = simulate(Experiment(n=40, d=20, h=30, n_test=9, n_test_large=9, steps=3))
     >>> run.step.values.tolist(), run.eigenvalues.sel(step=3).shape

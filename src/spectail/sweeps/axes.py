@@ -6,10 +6,20 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-from spectail.errors import SettingError, unknown_name
-from spectail.experiments.description import MOST_VALUES, Positive
+from spectail.errors import SettingError
+from spectail.experiments.description import MOST_VALUES, Positive, unknown_field
 from spectail.experiments.experiment import Experiment
 
 IntegerField = Literal["n", "n_test", "n_test_large", "d", "h", "steps", "seed"]
@@ -20,15 +30,25 @@ Fields = dict[str, Any]
 
 def _is_field(name: str) -> str:
     if name not in Experiment.model_fields:
-        raise SettingError(unknown_name("field", name, Experiment.model_fields))
+        raise SettingError(unknown_field(name, Experiment.model_fields))
     return name
+
+
+def _not_yes_or_no(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticCustomError("yes_or_no", "a yes or no is no number")
+    return value
+
+
+NotYesOrNo = BeforeValidator(_not_yes_or_no)
+"""Refuses true and false, which are 1 and 0 elsewhere."""
 
 
 FieldName = Annotated[str, AfterValidator(_is_field)]
 
-Count = Annotated[int, Field(ge=2, le=MOST_VALUES)]
+Count = Annotated[int, Field(ge=2, le=MOST_VALUES), NotYesOrNo]
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Number = Annotated[float, Field(allow_inf_nan=False), NotYesOrNo]
 
 
 class _Form(BaseModel):
@@ -38,7 +58,7 @@ class _Form(BaseModel):
 class LogRange(_Form):
     """Values evenly spaced on a logarithmic axis: { log = [0.001, 1000], points = 13 }."""
 
-    log: tuple[Positive, Positive]
+    log: tuple[Annotated[Positive, NotYesOrNo], Annotated[Positive, NotYesOrNo]]
     points: Count
 
     def values(self) -> list[float]:

@@ -6,7 +6,6 @@ import itertools
 import math
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,11 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from spectail.errors import SettingError, unknown_name
 from spectail.experiments.description import MOST_VALUES, check_extent
 from spectail.experiments.experiment import Experiment
+from spectail.files import read_toml
 from spectail.sweeps.axes import (
     Axis,
     FieldName,
     Fields,
     Interval,
+    NotYesOrNo,
     Proportional,
     Rule,
     as_integer,
@@ -51,7 +52,7 @@ class Grid(BaseModel):
     """Fields with one value, or one in proportion to another field."""
     axes: dict[FieldName, Axis] = Field(default_factory=dict)
     """Fields with several, each combined with all others."""
-    repeats: Annotated[int, Field(ge=1, le=MOST_VALUES)] | None = None
+    repeats: Annotated[int, Field(ge=1, le=MOST_VALUES), NotYesOrNo] | None = None
     """How many seeds, from 0; the same as an axis of seeds."""
     zip: list[dict[FieldName, Axis]] = Field(default_factory=list)
     """Groups of fields whose values go in step."""
@@ -74,15 +75,10 @@ class Grid(BaseModel):
         if isinstance(source, Mapping):
             return cls._parse(dict(source))
         path = Path(source)
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} does not exist; expected a grid in TOML")
         try:
-            text = path.read_text(encoding="utf-8")
-            content = tomllib.loads(text)
-        except ValueError as error:  # of TOML, or of UTF-8
-            raise SettingError(_syntax(path, error)) from None
-        except RecursionError:
-            raise SettingError(f"{path} has tables within tables without end; expected plain values") from None
+            text, content = read_toml(path, "a grid in TOML")
+        except ValueError as error:
+            raise SettingError(str(error)) from None
         try:
             grid = cls._parse(content)
             grid.experiments()
@@ -102,7 +98,7 @@ class Grid(BaseModel):
                 experiment = Experiment(**_in_numbers(fields))
             except ValueError as error:
                 raise GridError(str(error), *self._place_of_field(str(error))) from None
-            if all(_keeps(rule, experiment) for rule in self.only_if):
+            if all(self._keeps(number, experiment) for number in range(len(self.only_if))):
                 experiments.setdefault(experiment.key, experiment)
         if not experiments:
             raise GridError("no combination is left, the rules drop every one", "only_if", 0)
@@ -177,6 +173,18 @@ class Grid(BaseModel):
         sections += [(("zip", index), list(group)) for index, group in enumerate(self.zip)]
         return sections + [(("cases", index), list(case)) for index, case in enumerate(self.cases)]
 
+    def _keeps(self, number: int, experiment: Experiment) -> bool:
+        """Whether an experiment keeps to a rule; one of a single field must always be so."""
+        matches = []
+        for name, allowed in self.only_if[number].items():
+            value = getattr(experiment, name)
+            if isinstance(allowed, Interval) and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise GridError(
+                    f"{name}={value!r:.80} is no number; expected values, not min and max", "only_if", number, name
+                )
+            matches.append(_matches(value, allowed))
+        return all(matches) if len(matches) < 2 else not matches[0] or all(matches[1:])
+
     def _place_of_field(self, sentence: str) -> GridPlace:
         """Where the field stands that a sentence of Experiment is about."""
         for word in re.findall(r"\w+", sentence):
@@ -192,15 +200,11 @@ def _in_numbers(fields: Fields) -> Fields:
     while rest := [name for name in fields if name not in done]:
         ready = [name for name in rest if fields[name].of not in rest]
         if not ready:
-            raise SettingError(f"{' and '.join(rest)} are in proportion to each other; expected one to have a value")
+            related = f"{' and '.join(rest)} are in proportion to each other"
+            related = related if len(rest) > 1 else f"{rest[0]} is in proportion to itself"
+            raise SettingError(f"{related}; expected one to have a value")
         done |= {name: as_integer(name, fields[name].value(done)) for name in ready}
     return done
-
-
-def _keeps(rule: Fields, experiment: Experiment) -> bool:
-    """Whether an experiment keeps to a rule; one of a single field must always be so."""
-    matches = [_matches(getattr(experiment, name), allowed) for name, allowed in rule.items()]
-    return all(matches) if len(matches) < 2 else not matches[0] or all(matches[1:])
 
 
 def _matches(value: Any, allowed: Any) -> bool:
@@ -240,13 +244,6 @@ def _explained(error: ValidationError, *place: int | str) -> GridError:
     detail = ".".join(str(part) for part in first["loc"] if part in ("log", "linear", "points", "times", "of", "power"))
     within = f" in its {detail.split('.')[-1]}" if detail else ""
     return GridError(f"{name}={first['input']!r:.80}{within} is not valid; {message[0].lower()}{message[1:]}", *place)
-
-
-def _syntax(path: Path, error: ValueError) -> str:
-    match = re.fullmatch(r"(.*) \(at line (\d+), column \d+\)", str(error), re.S)
-    if match:
-        return f"{path}, line {match[2]}: {match[1][0].lower()}{match[1][1:]}"
-    return f"{path} is not TOML: {error}"
 
 
 def _line(text: str, place: GridPlace) -> str:

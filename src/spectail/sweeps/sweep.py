@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from spectail.errors import SettingError
 from spectail.experiments.cost import weight
 from spectail.experiments.experiment import Experiment
+from spectail.experiments.memory import check_memory
 from spectail.running.queue import Failure, Queue, chunks
 from spectail.running.ray import Resources
 from spectail.running.scheduler import Compute, Scheduler, WorkSummary
@@ -129,6 +130,8 @@ def run_missing(
     store.check_writable(experiments)
     remove_partial_files(store)
     missing = store.check_and_list_missing(experiments)
+    if compute.ray is None:  # nodes of a cluster have memory of their own
+        check_memory(missing)
     check_own_parts(missing, store.data)
     found = len(experiments) - len(missing)
     progress.begin(missing, found)

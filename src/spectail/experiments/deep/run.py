@@ -37,6 +37,7 @@ from spectail.experiments.deep.samples import Samples
 from spectail.experiments.deep.tasks import load_samples
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.machine import computed_on
+from spectail.experiments.memory import check_memory
 from spectail.experiments.optimizers import make_optimizer, make_schedule, switch_mode, take_step, wants_closure
 from spectail.experiments.resume import Resumable, State
 from spectail.progress import TrainingProgress
@@ -69,8 +70,9 @@ def train_network(
         processes.
 
     Raises:
-        ValueError: a name or the data are not as expected.
+        ValueError: a name or the data are not as expected, or it takes more memory than is free.
     """
+    check_memory([experiment])
     samples = load_samples(experiment, data)
     with process_group(torch.device(device)) as where:
         run = FullBatchRun(experiment, samples, where, resume)

@@ -21,6 +21,7 @@ from torch import Tensor
 from spectail.errors import SettingError
 from spectail.experiments.batches import random_stream
 from spectail.experiments.experiment import Experiment
+from spectail.experiments.memory import check_memory
 from spectail.experiments.teachers import clean_labels
 
 
@@ -109,11 +110,12 @@ class Problem:
         """Draw the problem of an experiment, and put it on a device.
 
         Raises:
-            SettingError: it is of a network, which no teacher teaches.
+            SettingError: it is of a network, which no teacher teaches, or takes more memory than is free.
         """
         e = experiment
         if not e.has_closed_form:
             raise SettingError(f"{e.subject} is a network; a problem is of students of a teacher")
+        check_memory([e])
         dtype = getattr(torch, e.dtype)
         directions = _directions(e)
         points = partial(teacher_points, e, device=device)
