@@ -26,6 +26,8 @@ async function unpackedArrays() {
   };
 }
 
+const jsonOf = (array) => JSON.parse(new TextDecoder().decode(array));
+
 function sortable(table) {
   for (const button of table.querySelectorAll("th button")) {
     button.addEventListener("click", () => {

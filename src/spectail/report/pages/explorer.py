@@ -59,7 +59,7 @@ def packed_runs(
         unreadable: gets those that are left out, and why.
 
     Returns:
-        what the script gets as text, and the arrays that its spectra lie in.
+        what the script gets as text, with how many runs there are, and the arrays that these and their spectra lie in.
     """
     places: dict[bytes, int] = {}
     distinct: list[NDArray[Any]] = []
@@ -86,7 +86,8 @@ def packed_runs(
         run["config"] = number_of[run["config"]]
     measured = [name for name in _SERIES if any(name in run["series"] for run in runs)]
     drawn = {"axes": axes, "quantities": described_quantities(measured)}
-    return {"runs": runs, "configs": configs, "spectra": packed.packed(arrays), **drawn}, arrays
+    of_runs = arrays.add_json({"runs": runs, "configs": configs})
+    return {"count": len(configs), "of_runs": of_runs, "spectra": packed.packed(arrays), **drawn}, arrays
 
 
 def _differing(fields: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

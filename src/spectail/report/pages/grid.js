@@ -1,6 +1,6 @@
 // The grid of runs: a map over any two axes, curves over one, a spectrum a cell; and the run under the cursor.
 // Runs that the slices leave, and that differ in further axes, are repeats: their mean, or the phase of most of them.
-const data = JSON.parse(document.getElementById("data").textContent);
+const data = JSON.parse(document.getElementById("data").textContent); // and its runs, once they are unpacked
 let spectrum, run = null; // a spectrum by its number, once they are unpacked; the run that the explorer shows
 const MOST = 12; // rows and columns of small spectra
 const grid = { across: "", up: "", slices: {} };

@@ -102,7 +102,7 @@ function listRuns() {
   choose();
 }
 
-if (data.runs.length) {
+function listen() {
   byId("run-filter").addEventListener("input", listRuns);
   byId("run").addEventListener("change", choose);
   for (const id of ["step", "axis"]) byId(id).addEventListener("input", redraw);
@@ -111,8 +111,11 @@ if (data.runs.length) {
 }
 
 async function start() {
-  if (data.runs.length) {
-    spectrum = spectraOf(data.spectra, await unpackedArrays());
+  if (data.count) {
+    const array = await unpackedArrays();
+    Object.assign(data, jsonOf(array(data.of_runs)));
+    spectrum = spectraOf(data.spectra, array);
+    listen();
     listRuns();
     const longest = data.runs.reduce((best, r, i) => (r.steps.length > data.runs[best].steps.length ? i : best), 0);
     chooseRun(longest, data.runs[longest].steps.length - 1);

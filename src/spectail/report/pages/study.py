@@ -72,7 +72,7 @@ def write_report(root: Path, scale: str = "paper", out: Path | None = None) -> P
         artifacts=artifacts,
         protocols=list(PROTOCOLS),
         claims=[claim for artifact in artifacts for claim in artifact["claims"]],
-        runs=len(data["configs"]),
+        runs=data["count"],
         grid=bool(data["axes"]),
     )
     with shared_lock(store.write_lock) if out is None else nullcontext():
