@@ -35,6 +35,12 @@ def test_axes_are_what_differs_and_says_what_goes_with_it():
         ]
 
 
+def test_layers_are_in_their_order():
+    layers = [f"{number}.weight" for number in (1, 3, 11)]
+    axes, _ = grid_axes([{"lr": 1.0, "matrix": name} for name in reversed(layers)])
+    assert axes[-1]["values"] == layers
+
+
 def test_a_single_run_has_no_grid(tmp_path):
     assert grid_axes([{}]) == ([], [[]])
     sweep({"fixed": {**TINY, "h": 30}, "axes": {"lr": [0.1]}}, tmp_path)
@@ -92,6 +98,13 @@ def test_a_number_has_a_bar_and_curves_have_bands_over_repeats(browser):
     )
     assert mean == pytest.approx(sum(of_runs) / 2)
     assert len(of_runs) == 2
+
+
+def test_values_of_an_axis_are_told_apart_and_whole_ones_are_whole(browser):
+    """h = 2048 was called 2050, and η = 1.47e-4 and 1.9e-4 were 1e−4 and 2e−4."""
+    words = browser.execute_script("return [2048, 123456, 0.1, 1.47e-4, 2.5e6].map(value => worded(value, 3))")
+    assert words == ["2048", "123456", "0.1", "1.47e−4", "2500000"]
+    assert browser.execute_script("return [1e-4, 3 * 1e-4, 1.5e6].map(tidy)") == ["1e−4", "3e−4", "1.5e6"]
 
 
 def test_a_slice_leaves_the_runs_of_one_value(browser):

@@ -1,5 +1,7 @@
 """Numbers and spectra of a page, read back as its script reads them."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,14 @@ def test_whole_numbers_come_back_as_they_were_and_others_to_five_digits():
     back = unpacked(arrays.text(), fractions)
     np.testing.assert_allclose(back[:5], numbers[:5], rtol=2**-16)  # 15 bits of the fraction, rounded
     assert np.isnan(back[5:]).all()
+
+
+def test_many_alike_objects_come_back_as_they_were_in_less_room():
+    runs = [{"label": f"run {at} η=0.1", "series": {"kta": [round(at / 7, 4), None]}} for at in range(1000)]
+    arrays = PackedArrays()
+    place = arrays.add_json(runs)
+    assert json.loads(unpacked(arrays.text(), place).tobytes()) == runs
+    assert len(arrays.text()) < len(json.dumps(runs)) / 3  # where each holds a number of its own
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -27,7 +27,7 @@ function placer(axis, from, to) {
   return Object.assign(place, { from, to });
 }
 
-const tidy = (value) => (value !== 0 && (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3) ? value.toExponential(0).replace("e+", "e") : String(Number(value.toPrecision(6)))).replace("-", "−").replace("e-", "e−");
+const tidy = (value) => (value !== 0 && (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3) ? Number(value.toPrecision(6)).toExponential().replace("e+", "e") : String(Number(value.toPrecision(6)))).replace("-", "−").replace("e-", "e−");
 
 function ticksOf(axis, most) {
   const [low, high] = axis.range;

@@ -35,6 +35,7 @@ from spectail.running.processes import worker_pool
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.store.varying import plain_fields
 from spectail.sweeps.worker import PRELOAD
+from spectail.weights.parameter import natural_key
 
 _FEW = 300  # runs, which are read before a process has started
 
@@ -73,7 +74,7 @@ def packed_runs(
                 distinct.append(spectrum)
                 spikes.append(n_spikes or 0.0)
         runs.append({**run, "spectra": indices})
-    runs.sort(key=lambda run: run["label"])
+    runs.sort(key=lambda run: natural_key(run["label"]))
     packed, arrays = PackedSpectra(cells_a_decade(len(distinct))), PackedArrays()
     numbers = [packed.add(spectrum[None], np.array([n])).item() for spectrum, n in zip(distinct, spikes, strict=True)]
     axes, on_axes = grid_axes(_differing([run.pop("fields") for run in runs]))

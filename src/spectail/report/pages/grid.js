@@ -5,7 +5,13 @@ let spectrum, run = null; // a spectrum by its number, once they are unpacked; t
 const MOST = 12; // rows and columns of small spectra
 const grid = { across: "", up: "", slices: {} };
 const axisNamed = (name) => data.axes.findIndex((axis) => axis.name === name);
-const worded = (value) => (typeof value === "number" ? tidy(Number(value.toPrecision(3))) : value === "" ? "none" : String(value));
+const worded = (value, digits) => (Number.isInteger(value) ? String(value).replace("-", "−") : typeof value === "number" ? tidy(Number(value.toPrecision(digits))) : value === "" ? "none" : String(value));
+for (const axis of data.axes) { // numbers in as few digits as tell them apart, whole ones in all of theirs
+  for (let digits = 3; digits < 7; digits++) {
+    axis.words = axis.values.map((value) => worded(value, digits));
+    if (new Set(axis.words).size === axis.words.length) break;
+  }
+}
 const evenly = (list, most) => (list.length <= most ? list : Array.from({ length: most }, (_, i) => list[Math.round((i * (list.length - 1)) / (most - 1))]));
 
 // the place of a step in a run, or −1: of its last one
@@ -41,7 +47,7 @@ const inWords = (found, name) => (found === null ? "–" : name === "phase" ? fo
 // values of an axis at whole numbers, each with its word
 function categories(axis, title) {
   const count = axis.values.length;
-  return { title, range: [-0.5, count - 0.5], bare: true, fit: true, ticks: evenly(axis.values.map((value, i) => [i, worded(value)]), 24) };
+  return { title, range: [-0.5, count - 0.5], bare: true, fit: true, ticks: evenly(axis.words.map((word, i) => [i, word]), 24) };
 }
 
 function underCursor(members) {
@@ -55,7 +61,7 @@ function underCursor(members) {
 }
 
 function about(members, name, x, y, column, row) {
-  const places = [[x, column], ...(y < 0 ? [] : [[y, row]])].map(([axis, at]) => data.axes[axis].name + " = " + worded(data.axes[axis].values[at])).join(", ");
+  const places = [[x, column], ...(y < 0 ? [] : [[y, row]])].map(([axis, at]) => data.axes[axis].name + " = " + data.axes[axis].words[at]).join(", ");
   if (!members.length) return { text: places + "\nno run" };
   const repeats = members.length > 1 ? members.length + " runs, the first in the explorer by a click" : data.runs[members[0][0]].label;
   const found = summary(members, name), share = name === "phase" && members.length > 1 ? " in " + found[1] + " of " + members.length : "";
@@ -63,7 +69,7 @@ function about(members, name, x, y, column, row) {
 }
 
 function drawMap(q, x, y, of) {
-  const across = data.axes[x], up = data.axes[y] || { values: [""], title: "" }, columns = across.values.length, rows = up.values.length;
+  const across = data.axes[x], up = data.axes[y] || { values: [""], words: [""], title: "" }, columns = across.values.length, rows = up.values.length;
   const found = across.values.map((_, column) => up.values.map((_, row) => { const members = of(column, row); return members.length ? summary(members, q.name) : null; }));
   const numbers = q.name === "phase" ? [] : found.flat().filter(Boolean).map(([mean]) => mean), log = q.log && Math.min(...numbers) > 0, map = log ? Math.log10 : (v) => v;
   const low = map(Math.min(...numbers)), high = map(Math.max(...numbers)), colours = ramp(palette.ramp), share = (v) => (high > low ? (map(v) - low) / (high - low) : 0.5);
@@ -92,7 +98,7 @@ function drawCurvesOver(q, x, y, of) {
     const there = found.map((one, i) => [one, i]).filter(([one]) => one !== null), xs = there.map(([, i]) => place(i)), ys = there.map(([one]) => one[0]);
     if (!there.length) return;
     const look = palette.series[k % palette.series.length], colour = rows.length <= palette.series.length ? look.colour : "rgb(" + between(k / (rows.length - 1)).join(",") + ")";
-    const spread = (sign) => there.map(([one]) => one[0] + sign * one[1]), name = up && rows.length <= palette.series.length ? up.name + " = " + worded(up.values[row]) : undefined;
+    const spread = (sign) => there.map(([one]) => one[0] + sign * one[1]), name = up && rows.length <= palette.series.length ? up.name + " = " + up.words[row] : undefined;
     if (there.some(([one]) => one[2] > 1)) layers.push({ kind: "band", x: xs, low: spread(-1), high: spread(1), colour: colour.startsWith("#") ? colour + "30" : "transparent" });
     layers.push({ kind: "line", x: xs, y: ys, colour, name });
     layers.push({ kind: "points", x: xs, y: ys, colour, symbol: look.symbol, size: 3.5, text: (i) => about(members[there[i][1]], q.name, x, up ? y : -1, there[i][1], row).text, pick: (i) => chooseRun(...members[there[i][1]][0]), enter: (i) => underCursor(members[there[i][1]]) });
@@ -123,7 +129,7 @@ function drawMultiples(x, y, of) {
   list.style.gridTemplateColumns = `minmax(3rem, auto) repeat(${columns.length}, minmax(2.6rem, 9rem))`;
   const cells = [];
   rows.forEach((row, r) => {
-    cells.push(Object.assign(document.createElement("span"), { textContent: up ? up.name + " = " + worded(up.values[row]) : "" }));
+    cells.push(Object.assign(document.createElement("span"), { textContent: up ? up.name + " = " + up.words[row] : "" }));
     columns.forEach((column, c) => {
       const button = Object.assign(document.createElement("button"), { type: "button", disabled: !shown[r][c] || !shown[r][c][1] });
       if (!button.disabled) {
@@ -137,7 +143,7 @@ function drawMultiples(x, y, of) {
       cells.push(button);
     });
   });
-  const foot = [across.name, ...columns.map((column) => worded(across.values[column]))];
+  const foot = [across.name, ...columns.map((column) => across.words[column])];
   list.replaceChildren(...cells, ...foot.map((textContent) => Object.assign(document.createElement("span"), { textContent })));
 }
 
@@ -170,7 +176,7 @@ function startGrid() {
   offer("grid-step", [["last", "last step"], ...steps.map((step) => [step, "step " + step])], "last");
   const slices = data.axes.map((axis, i) => {
     const label = document.createElement("label"), list = document.createElement("select");
-    list.append(new Option("all", ""), ...axis.values.map((value, at) => new Option(worded(value), at)));
+    list.append(new Option("all", ""), ...axis.words.map((word, at) => new Option(word, at)));
     list.addEventListener("input", () => { grid.slices[i] = list.value; drawGrid(); });
     if (axis.name === "matrix") list.value = grid.slices[i] = "0"; // a mean over matrices says little
     label.append(axis.name, list);

@@ -10,6 +10,7 @@ from typing import Any
 
 from spectail.recording.quantities import quantity
 from spectail.store.varying import axes_of
+from spectail.weights.parameter import natural_key
 
 _TITLES = {"lr": "learning rate η", "h": "hidden units h", "d": "dimension d", "n": "training points n"}
 
@@ -35,7 +36,7 @@ def grid_axes(runs: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], 
     names = [name for name in runs[0] if name != LAYER]
     axes, along = axes_of([{name: run[name] for name in names} for run in runs])
     if LAYER in runs[0]:
-        axes[LAYER] = sorted({run[LAYER] for run in runs})
+        axes[LAYER] = sorted({run[LAYER] for run in runs}, key=natural_key)
     places = {name: {value: at for at, value in enumerate(values)} for name, values in axes.items()}
     described = [
         {

@@ -69,7 +69,7 @@ class PackedArrays:
         return {"at": at, "n": len(packed), "type": kind}
 
     def add_json(self, value: Any) -> dict[str, Any]:
-        """Keep what JSON can say: many alike objects take a tenth of their text.
+        """Keep what JSON can say: of many alike objects little is left of the text.
 
         Args:
             value: without NaN.
