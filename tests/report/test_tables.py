@@ -1,6 +1,7 @@
 """Tables on the terminal: numbers have their nulls in brackets, and what has no room is named."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,8 +13,10 @@ from spectail.recording.quantities import quantity
 from spectail.report.row_choice import ALL_ROWS
 from spectail.report.terminal import recording as terminal
 from spectail.report.terminal.models import print_models
+from spectail.report.terminal.study import print_catalogue
 from spectail.report.terminal.tables import print_paths, print_table
 from spectail.report.wording import number_text, with_null
+from spectail.sweeps.estimate import Estimate
 
 
 @pytest.fixture
@@ -107,3 +110,33 @@ def test_what_a_terminal_would_obey_is_shown_and_not_sent(capsys):
     text = capsys.readouterr().out
     assert text.count(r"\x1b[2J\x9b31m a name") == 3
     assert not set(text) & set("\x1b\x9b")
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_the_answer_is_as_wide_as_the_terminal_whatever_the_names(width, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(width))
+    names = [
+        f"model.layers.{i}.{one}.weight" for i in range(4) for one in ("self_attn.q_proj", "mlp.gate_up_of_experts")
+    ]
+    generator = torch.Generator().manual_seed(0)
+    states = [{name: torch.randn(24, 16, generator=generator) for name in names} for _ in range(2)]
+    terminal.print_recording(spectail.analyze(states[0]).recording)
+    print_models(spectail.compare(dict(zip("ab", states, strict=True))), ALL_ROWS)
+    printed = capsys.readouterr().out
+    assert printed.count("least trained") == 2
+    assert "furthest apart" in printed
+    _, *lines = [line for line in printed.splitlines() if " " in line.strip()]  # neither a title nor a name is torn
+    assert max(map(len, lines)) <= width
+
+
+def test_the_list_of_figures_has_room_for_what_they_show(monkeypatch, capsys):
+    title = "Losses, spectrum and overlaps over ten steps of gradient descent"
+    about = SimpleNamespace(name="fig21", title=title, claims=[None], repeats=5)
+    cost = SimpleNamespace(artifact=about, runs=20, missing=Estimate(20, 640.0, 1, False))
+    for width, left_out in ((60, "repeats, claims, runs"), (160, "")):
+        monkeypatch.setenv("COLUMNS", str(width))
+        print_catalogue([cost], "paper")
+        printed = capsys.readouterr().out
+        rows = [line for line in printed.splitlines() if line.startswith("│")]
+        assert len(rows) <= 1 + (width < len(title))
+        assert ("left out for lack of room: " + left_out in printed) == bool(left_out)

@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -265,14 +266,18 @@ def _ranking_lines(ranking: Ranking, names: Sequence[str], width: int, each: int
     if not ranking.least:
         return [f"  {ranking.kind}: {ranking.most[0][0]} {ranking.most[0][1]:.2f}"]
     half = (width - 4) // 2
+    room = half - 7
+    if any(len(shortened(name, names, room)) > room for name, _ in (*ranking.most[:each], *ranking.least[:each])):
+        room = width - 11  # below each other, so that names that are told apart by many letters fit
 
-    def cell(ranked: Sequence[tuple[str, float]], at: int) -> str:
-        return f"{ranked[at][1]:>6.2f} {shortened(ranked[at][0], names, half - 7)}" if at < len(ranked) else ""
+    def cells(ranked: Sequence[tuple[str, float]]) -> list[str]:
+        return [f"{value:>6.2f} {shortened(name, names, room)}" for name, value in ranked[:each]]
 
-    rows = [(cell(ranking.most, at), cell(ranking.least, at)) for at in range(min(each, len(ranking.most)))]
-    heads = (f"{ranking.kind} ({ranking.count}), most trained:", "least trained:")
-    lines = [(heads[0], heads[1]), *rows]
-    return [f"  {left:<{half}}  {right}".rstrip() for left, right in lines]
+    head, most, least = f"{ranking.kind} ({ranking.count}), most trained:", cells(ranking.most), cells(ranking.least)
+    if room > half:
+        return [f"  {head}", *(f"  {one}" for one in most), "  least trained:", *(f"  {one}" for one in least)]
+    pairs = zip_longest([head, *most], ["least trained:", *least], fillvalue="")
+    return [f"  {left:<{half}}  {right}".rstrip() for left, right in pairs]
 
 
 def _wrapped(text: str, width: int, indent: int) -> list[str]:

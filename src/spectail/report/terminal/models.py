@@ -5,6 +5,7 @@ Not here: one model, and what changed from one to another (`recording`).
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ _SHOWN = ("phase", "effect", "distance")  # of each model, the last of all but t
 
 _NAME, _LABEL = 26, 20  # columns that the names of a matrix, where room is short, and of a model take at most
 
+_WHOLE_NAMES: Any = {"break_long_words": False, "break_on_hyphens": False}
+
 _KINDS = {"kind": "kind", "model": "model", "matrices": "n", "effect": "effect", "z_hill": "z", "stable_rank": "rank"}
 """Columns of the table of kinds and their heads, before the phases; the last ones go first where there is no room."""
 
@@ -41,7 +44,8 @@ def print_models(models: SideBySide, choice: RowChoice, paths: Sequence[Path] = 
     """
     out, first = console(), next(iter(models.analyses))
     for line in models.summary().splitlines():
-        out.print(Text(line), soft_wrap=True)
+        for part in textwrap.wrap(line, out.width, subsequent_indent="    ", **_WHOLE_NAMES):
+            out.print(Text(part), soft_wrap=True)
     _print_kinds(out, models.kinds)
     _print_matrices(out, models, _chosen(models, choice))
     out.print(

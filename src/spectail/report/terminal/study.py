@@ -17,19 +17,33 @@ from spectail.study.verdicts import Verdict
 
 _VERDICT_STYLE = {Verdict.HOLDS: "green", Verdict.DOES_NOT_HOLD: "red", Verdict.UNDECIDED: "yellow"}
 
+_TITLE, _ROOM_OF_TITLE = 1, 38  # of the list of artifacts: the column that says what they show, and its width
+
+_LEFT_OUT_FIRST = ("repeats", "claims", "runs", "missing")
+
 
 def print_catalogue(costs: Sequence[Cost], scale: str) -> None:
     """What can be reproduced, and how long each takes here by itself."""
-    rows = [("name", "what it shows", "claims", "repeats", "runs", "missing", "takes")]
+    rows: list[tuple[str, ...]] = [("name", "what it shows", "claims", "repeats", "runs", "missing", "takes")]
     for cost in costs:
         a = cost.artifact
         takes = duration(cost.missing.seconds) if cost.missing.runs else "–"
         takes = "needs torchvision" if math.isnan(cost.missing.seconds) else takes
         figures = (str(len(a.claims)), str(a.repeats), str(cost.runs), str(cost.missing.runs), takes)
         rows.append((a.name, a.title, *figures))
+    out, left_out = console(), list[str]()
+    for name in _LEFT_OUT_FIRST:
+        others = sum(3 + max(map(len, column)) for at, column in enumerate(zip(*rows, strict=True)) if at != _TITLE)
+        if out.width - others - 4 >= _ROOM_OF_TITLE:
+            break
+        at = rows[0].index(name)
+        rows = [(*row[:at], *row[at + 1 :]) for row in rows]
+        left_out.append(name)
     print_table(f"spectail reproduce NAME... --scale {scale}", rows)
+    if left_out:
+        out.print(f"left out for lack of room: {', '.join(left_out)}", style="dim")
     basis = "as the runs in this folder went" if costs[0].missing.measured else "from a quick matrix product"
-    console().print(f"takes: what is missing, on this machine, {basis}; within a factor of 2 or so", style="dim")
+    out.print(f"takes: what is missing, on this machine, {basis}; within a factor of 2 or so", style="dim")
 
 
 def print_verdicts(claims: Sequence[ClaimRecord], scale: str) -> None:
