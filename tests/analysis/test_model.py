@@ -106,6 +106,33 @@ def test_a_quantity_of_ones_own_that_fails_is_nan_with_a_note():
     assert analysis.frame["note"].str.contains("bad: ZeroDivisionError").all()
 
 
+@pytest.mark.parametrize(
+    ("measure", "sentence"),
+    [
+        ({Quantity("n_spikes"): max}, "'n_spikes' is a name that recordings have already"),
+        ({Quantity("step"): max}, "'step' is a name that recordings have already"),
+        ({Quantity("own", "a"): max, Quantity("own", "b"): max}, "'own' is a name that recordings have already"),
+        ({Quantity("a/b"): max}, "'a/b' is no name of a variable"),
+        ({"own": max}, r"the key 'own'; expected spectail.Quantity\(name\)"),
+        ({Quantity("own", dtype=str): max}, "own is of 'spectrum', a str"),
+        ({Quantity("own", of="row"): max}, "own is of 'row'"),
+        ({Quantity("own"): 3.0}, "by 3.0; expected .* a function of the eigenvalues"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_a_quantity_of_ones_own_takes_the_place_of_none(measure, sentence):
+    with pytest.raises(SettingError, match=sentence):
+        analyze(model(), nulls=False, measure=measure)
+
+
+@pytest.mark.parametrize("seed", ["q", 1.5, None])
+@pytest.mark.usefixtures("unchecked")
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(SettingError, match="expected a whole number"):
+        analyze(model(), nulls=False, seed=seed)
+    assert len(analyze(model(), nulls=False, seed=np.int64(3)).frame) == 3
+
+
 def test_exponents_are_those_of_weightwatchers_fit_of_the_same_eigenvalues():
     for matrix in open_weights(model()).matrices:
         row, spectrum = measure_matrix(matrix)
@@ -354,6 +381,10 @@ def test_weights_whose_squares_vanish_are_not_zero_and_have_the_exponents_of_a_m
         (SourceError("m.safetensors has changed since it was opened"), "not measured: m.safetensors has changed"),
         (torch.linalg.LinAlgError("no convergence\nat all"), "not measured: .*LinAlgError: no convergence"),
         (KeyError("w"), "not measured: KeyError: 'w'"),
+        (
+            ValueError("too many values to unpack"),
+            "not measured: ValueError: too many values",
+        ),  # not the user's mistake
     ],
 )
 def test_a_matrix_that_cannot_be_measured_for_any_reason_is_a_row_with_a_note(monkeypatch, error, sentence):

@@ -1,5 +1,8 @@
 """A quantity is added by its entry in the table and the line that computes it; everything else follows from these."""
 
+import runpy
+from pathlib import Path
+
 import pytest
 import xarray as xr
 from matplotlib.figure import Figure
@@ -12,7 +15,9 @@ from spectail.recording import quantities
 from spectail.recording.netcdf import save_recording
 from spectail.report.terminal.recording import print_recording
 
-MADE_UP = spectail.Quantity("made_up", "µ", "something made up of the eigenvalues", unit="w²", head="made", drawn="log")
+MADE_UP = spectail.Quantity(
+    "made_up", "µ", "something made up of the eigenvalues", unit="w²", head="made", drawn="log", formula="2.5 λ₁"
+)
 
 
 def model():
@@ -71,6 +76,21 @@ def test_a_recording_that_lacks_it_is_completed(analysis):
     older = analysis.recording.drop_vars("made_up")
     values = spectail.complete(older)["made_up"].values[0].tolist()
     assert values == pytest.approx(expected(analysis), rel=ROUNDING)
+
+
+@pytest.mark.usefixtures("analysis")
+def test_a_run_of_the_laboratory_has_it_where_it_is_asked_for():
+    run = spectail.simulate(spectail.Experiment(n=40, n_test=9, n_test_large=9, d=20, h=30, steps=1))
+    assert spectail.complete(run)["made_up"].values == pytest.approx(2.5 * run.eigenvalues.values[:, -1], rel=ROUNDING)
+    assert spectail.complete(run)["made_up"].attrs == MADE_UP.attributes
+
+
+@pytest.mark.usefixtures("analysis")
+def test_the_reference_lists_it_and_has_a_page_of_it():
+    reference = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "generated_reference.py"))
+    page = reference["_quantity_page"](MADE_UP)
+    assert all(part in page for part in ("made_up", MADE_UP.symbol, MADE_UP.head, MADE_UP.formula))
+    assert "(quantity-made_up.md)" in reference["_quantities_page"]()
 
 
 def heads(out):

@@ -19,6 +19,7 @@ from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.pooling import SLICE_FACTOR
 from spectail.analysis.row import measure_spectrum, null_quantities, unmeasured_row
 from spectail.analysis.two_layer_nulls import with_chance
+from spectail.recording.argument import as_recording
 from spectail.recording.layout import each_matrix
 from spectail.recording.quantities import OVER, select
 from spectail.spectra.bulk import MarchenkoPastur
@@ -50,13 +51,13 @@ _OF_FITS = {
 """What follows from what is stored of the fits, and from what."""
 
 
-def complete(recording: xr.Dataset) -> xr.Dataset:
+def complete(recording: Any) -> xr.Dataset:
     """Add the quantities that a recording lacks and its eigenvalues and shapes tell; nothing is guessed.
 
     Files of the first edition gain what they did not hold, two-layer runs their nulls, norms and ranks.
 
     Args:
-        recording: of any kind.
+        recording: of any kind, or an analysis.
 
     Returns:
         the same with every quantity of "spectrum" and "null"; NaN where eigenvalues do not tell; a two-layer run also
@@ -68,22 +69,22 @@ def complete(recording: xr.Dataset) -> xr.Dataset:
     >>> "z_hill" in run, complete(run)["z_hill"].dims
     (False, ('step',))
     """
-    recording = with_chance(recording)
-    missing = [q for q in select("null", "spectrum") if q.name not in recording.variables]
-    if not missing or "eigenvalues" not in recording or not {"rows", "cols"} <= set(recording.coords):
-        return recording
-    single, lacking = "matrix" not in recording.dims, {q.name for q in missing}
-    needed = {"eigenvalues", *(name for names in _OF_FITS.values() for name in names)} & {*recording.data_vars}
-    columns = [_column(one, lacking) for one in each_matrix(recording[sorted(needed)])]
+    completed = with_chance(as_recording(recording))
+    missing = [q for q in select("null", "spectrum") if q.name not in completed.variables]
+    if not missing or "eigenvalues" not in completed or not {"rows", "cols"} <= set(completed.coords):
+        return completed
+    single, lacking = "matrix" not in completed.dims, {q.name for q in missing}
+    needed = {"eigenvalues", *(name for names in _OF_FITS.values() for name in names)} & {*completed.data_vars}
+    columns = [_column(one, lacking) for one in each_matrix(completed[sorted(needed)])]
     for q in missing:
         of_matrices = [column[q.name] for column in columns]
         table = np.array(of_matrices) if q.of == "null" else np.stack(of_matrices, 1)
         dims = tuple(dim for dim in OVER[q.of] if not (single and dim == "matrix"))
         variable = (dims, table[..., 0] if single else table, q.attributes)
-        recording = (
-            recording.assign_coords({q.name: variable}) if q.of == "null" else recording.assign({q.name: variable})
+        completed = (
+            completed.assign_coords({q.name: variable}) if q.of == "null" else completed.assign({q.name: variable})
         )
-    return recording
+    return completed
 
 
 def _column(one: xr.Dataset, lacking: set[str]) -> dict[str, Any]:

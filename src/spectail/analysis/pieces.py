@@ -35,7 +35,7 @@ from spectail.analysis.fingerprint import content_hash, stamps_of, weights_diges
 from spectail.analysis.row import measure_matrix, measured_or_noted, not_measured
 from spectail.errors import SettingError, SourceError
 from spectail.recording.layout import as_kept
-from spectail.recording.quantities import Quantity
+from spectail.recording.quantities import QUANTITIES, Quantity
 from spectail.running.memory import MemoryLimit, available_memory
 from spectail.running.queue import Done, PieceReport, Queue
 from spectail.running.scheduler import Compute, Scheduler
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 Measure = Mapping[Quantity, Callable[[NDArray[np.float64], int, int], float]]
 """Quantities beside the table's: each is computed from the eigenvalues, ascending, or, where it is `of="weights"`, from
 slices × rows × cols; and from the rows and columns of the matrix."""
+
+_DIMENSIONS = {"matrix", "step", "index", "eigenvalues"}
 
 Row = tuple[dict[str, Any], NDArray[Any]]
 """A row, and its spectrum as it is kept."""
@@ -91,6 +93,23 @@ class Request:
     device: str | None = None
     measure: Measure = field(default_factory=dict)
     base: Any = None
+
+    def __post_init__(self) -> None:
+        taken = _DIMENSIONS | {q.name for q in QUANTITIES}
+        for q, of in self.measure.items():
+            if not isinstance(q, Quantity):
+                raise SettingError(f"measure has the key {q!r}; expected spectail.Quantity(name)")
+            if q.name in taken or not q.name.isidentifier():
+                reason = "a name that recordings have already" if q.name in taken else "no name of a variable"
+                raise SettingError(f"measure: {q.name!r} is {reason}; expected another, such as 'my_quantity'")
+            if q.of not in ("spectrum", "weights") or q.dtype not in (float, int) or not callable(of):
+                raise SettingError(
+                    f"measure: {q.name} is of {q.of!r}, a {q.dtype.__name__}, by {of!r}; expected of='spectrum' or "
+                    "'weights', numbers, and a function of the eigenvalues, rows and columns"
+                )
+            taken.add(q.name)
+        if not isinstance(self.seed, int | np.integer) or isinstance(self.seed, bool):
+            raise SettingError(f"seed={self.seed!r}; expected a whole number")
 
     @property
     def everything(self) -> tuple[Any, ...]:

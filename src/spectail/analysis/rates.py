@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spectail.errors import SettingError, unknown_name
+from spectail.recording.argument import as_recording
 from spectail.recording.layout import frame
 
 UNREMARKABLE = 3.0
@@ -50,7 +51,7 @@ def layer_rates(
     >>> rates["a.weight"], rates["b.weight"]  # a is as untrained, whatever its exponent
     (1.0, 0.5)
     """
-    table = frame(getattr(x, "recording", x))
+    table = frame(as_recording(x))
     names, alphas = [str(name) for name in table["name"]], table["pl_alpha_hill"].to_numpy(float, na_value=np.nan)
     known = np.isfinite(alphas)
     if not known.any():

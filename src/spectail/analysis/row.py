@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -21,7 +22,7 @@ from spectail.analysis.pooling import SLICE_FACTOR, pooled, slice_spectra
 from spectail.analysis.repetition import repetition
 from spectail.analysis.shuffled import against_shuffles
 from spectail.analysis.spacing import EPS, lost_in_rounding, rounding_level_of, stored_spacing
-from spectail.errors import SourceError
+from spectail.errors import SourceError, SpectailError
 from spectail.recording.events import NOT_MEASURED
 from spectail.recording.layout import MATRIX_LABELS
 from spectail.recording.quantities import of_row, select
@@ -86,7 +87,7 @@ def measure_matrix(
         spectra = slice_spectra(matrix)
     except SourceError:
         raise
-    except ValueError as error:
+    except (SpectailError, np.linalg.LinAlgError) as error:
         return unmeasured_row(matrix, [str(error)]), torch.empty(0, dtype=torch.float64)
     spectrum = pooled(spectra).cpu()
     if (

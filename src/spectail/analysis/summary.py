@@ -18,6 +18,7 @@ import xarray as xr
 
 from spectail.analysis.name_lists import listed, shortened, without_numbers
 from spectail.errors import SettingError, StoreError, unknown_name
+from spectail.recording.argument import as_recording
 from spectail.recording.layout import frame, of_tensor
 from spectail.spectra.nulls import Z_UNLIKELY
 from spectail.spectra.phases import Phase
@@ -155,11 +156,11 @@ class Summary:
         return "\n".join(self.lines())
 
 
-def summarize(recording: xr.Dataset, step: int = -1) -> Summary:
+def summarize(recording: Any, step: int = -1) -> Summary:
     """What a recording says of its matrices at one step, in words and numbers.
 
     Args:
-        recording: of any kind.
+        recording: of any kind, or an analysis.
         step: index of the step, the last by default.
 
     Returns:
@@ -174,8 +175,9 @@ def summarize(recording: xr.Dataset, step: int = -1) -> Summary:
     >>> print(*str(summarize(analysis.recording)).splitlines()[:2], sep="; ")
     state dict: 1 matrix measured, 0 parameters skipped;     1  as if never trained: fc.weight
     """
-    if not {"matrix", "step"} <= set(recording.coords) or "phase" not in recording:
-        raise StoreError("the data set has no matrix, no step or no phase, so it is no recording of spectail")
+    recording = as_recording(recording)
+    if "step" not in recording.coords or "phase" not in recording:
+        raise StoreError("the data set has no step or no phase, so it is no recording of spectail")
     recording = of_tensor(recording, "weights")
     table = frame(recording, step)
     of_change, names = recording.attrs.get("of") == "comparison", table["name"].tolist()

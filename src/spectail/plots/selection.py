@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from spectail.analysis.analysis_objects import Analysis
 from spectail.analysis.completion import complete
 from spectail.errors import SettingError, StoreError, unknown_name
 from spectail.experiments.experiment import experiment_of
 from spectail.experiments.theory import untrained_law
+from spectail.recording.argument import as_recording
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.spikes import visible_edge
 
@@ -30,10 +30,8 @@ def recording_of(x: Any, *names: str) -> xr.Dataset:
     Raises:
         StoreError: it is no recording, or has no such quantity.
     """
-    recording = x.recording if isinstance(x, Analysis) else x
-    if not isinstance(recording, xr.Dataset) or not {"matrix", "step"} <= set(recording.coords):
-        raise StoreError(f"{type(x).__name__} is not a recording; expected one, or what spectail.analyze returned")
-    if not recording.sizes["step"]:
+    recording = as_recording(x)
+    if not recording.sizes.get("step"):
         raise StoreError("the recording has no step")
     recording = recording if set(names) <= set(recording.variables) else complete(recording)
     for name in names:

@@ -16,6 +16,7 @@ import xarray as xr
 
 from spectail.errors import StoreError
 from spectail.notebooks import Answered
+from spectail.recording.argument import as_recording
 from spectail.recording.quantities import select
 from spectail.recording.tensors import tensor_of
 
@@ -120,11 +121,11 @@ def stored_events(recording: xr.Dataset) -> list[Event]:
     return [Event(int(step), str(matrix), str(kind), str(text)) for step, matrix, kind, text in columns]
 
 
-def events(recording: xr.Dataset) -> list[Event]:
+def events(recording: Any) -> list[Event]:
     """What happened to the matrices of a recording: changes of phase, and what was noticed while it grew.
 
     Args:
-        recording: of any kind.
+        recording: of any kind, or an analysis.
 
     Returns:
         in the order of the steps, and of the matrices within a step.
@@ -137,8 +138,9 @@ def events(recording: xr.Dataset) -> list[Event]:
     >>> all(event.before != event.after for event in events(run))
     True
     """
-    if not {"matrix", "step"} <= set(recording.coords):
-        raise StoreError("the data set has no matrix and no step, so it is no recording of spectail")
+    recording = as_recording(recording)
+    if "step" not in recording.coords:
+        raise StoreError("the data set has no step, so it is no recording of spectail")
     names, steps = [str(name) for name in np.atleast_1d(recording["matrix"].values)], np.atleast_1d(recording["step"])
     happened = stored_events(recording)
     if "phase" in recording:

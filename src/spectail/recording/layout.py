@@ -17,6 +17,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from spectail.errors import StoreError
+from spectail.recording.argument import as_recording
 from spectail.recording.events import NOT_THERE, Event, events_between, last_measured, stored_events
 from spectail.recording.quantities import (
     HELD,
@@ -310,11 +311,11 @@ def without_labels(run: xr.Dataset) -> xr.Dataset:
     return bare.assign_attrs({name: value for name, value in bare.attrs.items() if name != "of"})
 
 
-def each_matrix(recording: xr.Dataset) -> Iterator[xr.Dataset]:
+def each_matrix(recording: Any) -> Iterator[xr.Dataset]:
     """The recording of each matrix, with its labels as scalar coordinates.
 
     Args:
-        recording: of any kind.
+        recording: of any kind, or an analysis.
 
     Yields:
         one Dataset a matrix without the dimension `matrix`; of a two-layer run, itself.
@@ -327,8 +328,7 @@ def each_matrix(recording: xr.Dataset) -> Iterator[xr.Dataset]:
     >>> [(str(one["matrix"].item()), int(one["rows"])) for one in each_matrix(analysis.recording)]
     [('a.weight', 20), ('b.weight', 30)]
     """
-    if "matrix" not in recording.coords:
-        raise StoreError("the data set has no matrix, so it is no recording of spectail")
+    recording = as_recording(recording)
     if "matrix" not in recording.dims:
         yield recording
         return

@@ -322,7 +322,7 @@ _TABLE: tuple[Quantity, ...] = (
 )
 # fmt: on
 
-QUANTITIES = tuple(replace(entry, formula=FORMULAS.get(entry.name, "")) for entry in _TABLE)
+QUANTITIES = tuple(replace(entry, formula=FORMULAS.get(entry.name, entry.formula)) for entry in _TABLE)
 """All quantities, in the order in which tables show them. No name stands twice."""
 
 

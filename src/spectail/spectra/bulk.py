@@ -43,6 +43,8 @@ class MarchenkoPastur:
     def __post_init__(self) -> None:
         if self.rows < 1 or self.cols < 1:
             raise SpectailError(f"a matrix has at least one row and column, got {self.rows}×{self.cols}")
+        if self.variance < 0:  # NaN where nothing is known of it
+            raise SpectailError(f"variance={self.variance:g} of entries; expected 0 or more")
 
     @property
     def edges(self) -> tuple[float, float]:

@@ -23,16 +23,14 @@ from spectail.spectra.inhomogeneity import GAUSSIAN_KURTOSIS, SMALL_SLICES, Inho
 from spectail.spectra.norms import effective_rank
 from spectail.spectra.nulls import Z_UNLIKELY, ExponentNull, Nulls, StatisticNull, simulate_nulls
 from spectail.spectra.precision import ZERO_SHARE, check_spectrum, float64, takes_arrays
-from spectail.spectra.spikes import broader_than, fit_bulk, spectral_gap, sphericity
+from spectail.spectra.spikes import FALSE_SPIKES, broader_than, fit_bulk, spectral_gap, sphericity
 from spectail.spectra.tails import hill
 
 FEWEST_EIGENVALUES = 10
 """Below this many eigenvalues a spectrum has no phase, and no null is worth its name."""
 
-# Shares of untrained matrices of the shape that pass a threshold: of a spike; of a bulk that departs; and of one that
+# Shares of untrained matrices of the shape that pass a threshold: of a bulk that departs; and of one that
 # is broader below eigenvalues past its edge, which is how a broadened bulk ends.
-FALSE_SPIKES = 0.002
-
 FALSE_DEPARTURES = 0.001
 
 FALSE_BROADER = 0.01

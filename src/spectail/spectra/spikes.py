@@ -20,6 +20,9 @@ from spectail.spectra.precision import takes_spectrum
 # The largest eigenvalue of an untrained matrix passes this in about 2 of 1,000 draws (P(TW₁ > 3)).
 VISIBLE_TRACY_WIDOM_SCALES = 3.0
 
+FALSE_SPIKES = 0.002
+"""Share of untrained matrices of the shape whose largest eigenvalue passes the edge that phases are judged by."""
+
 _ROUNDS = 100  # of fitting the bulk; five are enough where there are spikes at all
 
 

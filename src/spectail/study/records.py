@@ -286,13 +286,13 @@ def read_verdicts(path: Path) -> dict[str, dict[Protocol, Outcome]]:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no such table.
+        StoreError: it is no such table.
     """
     if not path.exists():
         return {}
     table = pd.read_csv(path, dtype={"claim": str}).astype(object)
     if missing := {"claim", "protocol", "verdict", "measured"} - {*table.columns}:
-        raise ValueError(f"{path} is no table of verdicts: it has no column {' or '.join(sorted(missing))}")
+        raise StoreError(f"{path} is no table of verdicts: it has no column {' or '.join(sorted(missing))}")
     outcomes: dict[str, dict[Protocol, Outcome]] = {}
     for row in table.where(table.notna(), None).to_dict("records"):
         fields = {"verdict": row["verdict"], "measured": row["measured"]}
