@@ -1,6 +1,6 @@
 """What a row says of matrices that are known for what they are: `python -m benchmarks.calibration [PART …]`.
 
-Parts: families, noise, spikes, power, errors, returns, untrained. Each cell of a table is a line of
+Parts: families, noise, spikes, power, edges, errors, returns, untrained. Each cell of a table is a line of
 docs/results/calibration.jsonl as soon as it is measured; the same command after a kill goes on where it was, and
 `--again` measures anew what is there. `--tables` writes the tables into docs/calibration.md, from those lines.
 
@@ -23,6 +23,7 @@ import torch
 
 import spectail
 from benchmarks import watched
+from benchmarks.calibration_tables import BOUND, write
 from benchmarks.families import (
     SHAPES,
     Array,
@@ -39,7 +40,10 @@ from benchmarks.families import (
 from benchmarks.families import between as uniform
 from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.row import measure_matrix
+from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.nulls import gaussian_spectrum
+from spectail.spectra.phases import FALSE_SPIKES
+from spectail.spectra.spikes import critical_strength, spike_eigenvalue
 from spectail.spectra.tails import KS_SPREAD, hill, ks_fit, standard_error
 from spectail.weights.matrix import WeightMatrix
 
@@ -165,6 +169,57 @@ def _spikes(name: str, draw: Callable[[Stream, Shape], Array], shape: str, draws
     return measure
 
 
+def edges(shapes: Iterable[str], _: Iterable[str], draws: int) -> Iterator[tuple[Cell, Callable[[], Cell]]]:
+    """Where several spikes of 1.5 θ_c lie, by theory and in truth, and how often any edge would count them."""
+    for shape in shapes:
+        for percent in (1, 2, 5, 10):
+            if min(SHAPES[shape][1:]) >= 200:
+                count = draws or DRAWS[shape][0]
+                yield (
+                    {"part": "edges", "of": f"{percent} %", "shape": shape, "draws": count},
+                    _places(SHAPES[shape], share_of(percent / 100)(SHAPES[shape]), count),
+                )
+
+
+def _places(shape: Shape, spikes: int, draws: int) -> Callable[[], Cell]:
+    slices, rows, cols = shape
+    law = MarchenkoPastur(rows - spikes, cols - spikes)
+
+    def places(count: int) -> Array:
+        """Eigenvalues of each slice of each draw past the edge of noise below the spikes, in its fluctuations."""
+        draw, stream = planted(lambda _: count, 1.5), np.random.default_rng([count, *shape])
+        matrices = (torch.from_numpy(draw(stream, shape)) for _ in range(draws))
+        spectra = [torch.linalg.eigvalsh(one.mT @ one if rows >= cols else one @ one.mT) for one in matrices]
+        return np.asarray((torch.stack(spectra).numpy() - law.edges[1]) / law.edge_fluctuation)
+
+    def measure() -> Cell:
+        several, alone = places(spikes), places(1)[..., -1]
+        weakest, rest = several[..., -spikes].min(1), several[..., -spikes - 1].max(1)
+        null = nulls_of_shape(rows, cols, slices, normalised=slices > 1).edge
+        edge = null.upper(FALSE_SPIKES)
+        exact = {one: int(((weakest > one) & (rest <= one)).sum()) for one in np.linspace(-8.0, 8.0, 321)}
+        enough = [one for one, count in exact.items() if count >= BOUND * draws]
+        best = max(enough or exact, key=lambda one: one if enough else exact[one])
+        stream = np.random.default_rng(0)  # equal spikes lie as eigenvalues of symmetric matrices do (Bai & Yao 2008)
+        squares = stream.standard_normal((400, slices, spikes, spikes))
+        least = float(np.linalg.eigvalsh((squares + squares.swapaxes(2, 3)) / 2)[..., 0].min(1).mean())
+        expected = spike_eigenvalue(1.5 * critical_strength(rows, cols), rows, cols)
+        theory = (expected - MarchenkoPastur(rows, cols).edges[1]) / law.edge_fluctuation
+        numbers = {
+            "theory": theory,
+            "weakest_theory": theory + least * float(alone.std()),
+            "weakest": float(np.median(weakest)),
+            "rest": float(np.median(rest)),
+            "edge": edge,
+            "best_edge": best,
+            "noise_past": max((q for q in np.geomspace(1e-3, 0.99, 400) if null.upper(q) >= best), default=0.0),
+        }
+        counts = {"spikes": spikes, "exact": int(((weakest > edge) & (rest <= edge)).sum()), "best": exact[best]}
+        return counts | {name: round(float(value), 2) for name, value in numbers.items()}
+
+    return measure
+
+
 def errors(shapes: Iterable[str], _: Iterable[str], draws: int) -> Iterator[tuple[Cell, Callable[[], Cell]]]:
     """How exponents of fresh untrained matrices spread, beside the standard errors that are printed."""
     for shape in shapes:
@@ -233,6 +288,7 @@ PARTS = {
     "noise": noise,
     "spikes": false_spikes,
     "power": power,
+    "edges": edges,
     "errors": errors,
     "returns": returns,
     "untrained": untrained,
@@ -266,8 +322,6 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.tables:
-        from benchmarks.calibration_tables import write
-
         write(read(arguments.out), PAGE)
         return
     there = read(arguments.out)

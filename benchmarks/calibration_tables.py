@@ -66,6 +66,19 @@ def of_power(cells: Mapping[str, Cell]) -> str:
     return _by_shape(cells, "power")
 
 
+def of_edges(cells: Mapping[str, Cell]) -> str:
+    """Where spikes of 1.5 θ_c lie, and how often an edge counts them: a row a shape and number."""
+    rows = [
+        [cell["shape"], f"{cell['spikes']}{', each slice' * (SHAPES[cell['shape']][0] > 1)}"]
+        + [f"{cell[name]:.1f}" for name in ("theory", "weakest_theory", "weakest", "rest", "edge")]
+        + [_figure(cell[name], cell["draws"]) for name in ("exact", "best")]
+        + (["–", "–"] if not cell["best"] else [f"{cell['best_edge']:.1f}", _share(cell["noise_past"])])
+        for cell in _of(cells, "edges")
+    ]
+    head = ["shape", "spikes", "one, by theory", "weakest, by theory", "weakest", "largest of the rest", "our edge"]
+    return _table([*head, "exact", "exact by another edge", "that edge", "noise past it"], rows)
+
+
 def of_errors(cells: Mapping[str, Cell]) -> str:
     """Printed and true, of each exponent."""
     rows = []
@@ -106,6 +119,7 @@ TABLES = {
     "noise": of_noise,
     "spikes": of_spikes,
     "power": of_power,
+    "edges": of_edges,
     "errors": of_errors,
     "returns": of_returns,
     "untrained": of_untrained,
@@ -122,6 +136,10 @@ def _by_shape(cells: Mapping[str, Cell], part: str) -> str:
     at = {(cell["shape"], cell["of"]): _figure(cell["with"], cell["draws"]) for cell in chosen}
     shapes = [name for name in SHAPES if any((name, kind) in at for kind in kinds)]
     return _table(["shape", *kinds], [[name, *(at.get((name, kind), "–") for kind in kinds)] for name in shapes])
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.0f} %" if share else "< 1 %"
 
 
 def _figure(count: int, draws: int) -> str:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from references import naive
 from spectail.errors import SpectailError
 from spectail.spectra.eigen import eigenvalues
-from spectail.spectra.tails import hill, hill_fit, ks_fit, pl_alpha_hill
+from spectail.spectra.nulls import gaussian_spectrum, simulate_nulls
+from spectail.spectra.tails import KS_SPREAD, hill, hill_fit, ks_fit, pl_alpha_hill
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -172,3 +173,41 @@ def test_a_negative_eigenvalue_beyond_rounding_is_refused():
     with pytest.raises(SpectailError, match="not negative"):
         hill(torch.tensor([-1.0, 2.0, 3.0]))
     assert hill(torch.tensor([-1e-14, 1.0, 2.0, 3.0], dtype=torch.float64)) > 1
+
+
+@pytest.mark.parametrize(("rows", "cols", "less", "more"), [(64, 64, 3.9, 2.4), (300, 200, 6.4, 2.7)])
+def test_over_untrained_matrices_exponents_spread_as_the_page_says(rows, cols, less, more):
+    """docs/alpha.md: Hill's less than (α − 1)/√k of independent values, that of the KS fit more, on few eigenvalues."""
+    stream = np.random.default_rng(1)
+    spectra = [gaussian_spectrum(rows, cols, stream) for _ in range(120)]
+    hills, fits = np.array([hill(one) for one in spectra]), [ks_fit(one) for one in spectra]
+    alphas, sizes = np.array([fit.alpha for fit in fits]), np.array([fit.tail_size for fit in fits])
+    # a standard deviation of 120 draws is known to 6.5 %; five of it, as that of the KS fit is skewed
+    textbook = (hills.mean() - 1) / math.sqrt(min(rows, cols) / 2)
+    assert textbook / hills.std() == pytest.approx(less, rel=0.33)
+    spread = np.log(alphas - 1).std() * np.median(alphas - 1)
+    assert spread / np.median((alphas - 1) / np.sqrt(sizes)) == pytest.approx(more, rel=0.33)
+    if rows == 300:
+        error = 4 * math.sqrt(0.9 * 0.1 / 120)
+        assert np.mean((sizes >= 8) & (sizes <= 56)) == pytest.approx(0.9, abs=error)
+        assert np.mean((alphas >= 3.9) & (alphas <= 17.4)) == pytest.approx(0.9, abs=error)
+
+
+@pytest.mark.parametrize(("law", "steadier"), [("power law", 10.0), ("exponential", 1.5)])
+def test_how_exponents_of_a_tail_spread_depends_on_what_is_drawn_anew(law, steadier):
+    """docs/alpha.md: so that no standard error is printed unless the kind of tail is asked for."""
+    stream, rows, cols = np.random.default_rng(2), 300, 200
+
+    def population():
+        return 1.0 / (1.0 - stream.random(cols)) if law == "power law" else stream.exponential(size=cols)
+
+    def spectrum(variances):
+        weights = stream.standard_normal((rows, cols)) * np.sqrt(variances)
+        return np.linalg.eigvalsh(weights.T @ weights)
+
+    same = population()
+    noise_anew = [ks_fit(spectrum(same)).alpha for _ in range(25)]
+    population_anew = [hill(spectrum(population())) for _ in range(25)]
+    null = simulate_nulls(rows, cols, draws=100).hill
+    assert KS_SPREAD / np.log(np.array(noise_anew) - 1).std() > steadier
+    assert 1.5 < np.log(np.array(population_anew) - 1).std() / null.spread < 7  # 2 to 5, each known to 15 %

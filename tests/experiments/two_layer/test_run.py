@@ -256,3 +256,11 @@ def test_runs_made_before_precision_was_an_option_keep_their_keys():
     assert "precision" not in Experiment().canonical_json
     assert Experiment(precision="bfloat16").key != Experiment().key
     assert Experiment(precision="full") == Experiment()
+
+
+def test_one_large_step_of_adam_lowers_hills_exponent_without_a_tail():
+    """docs/alpha.md: to 1.6, where the bulk has two modes; 1.58 here and 1.59 at 2000, 1000 and 1500."""
+    experiment = Experiment(n=400, n_test=20, n_test_large=50, d=200, h=300, optimizer="adam", lr=10.0, steps=1)
+    last = simulate(experiment).isel(step=-1)
+    assert float(last.pl_alpha_hill) == pytest.approx(1.6, abs=0.05)
+    assert str(last.phase.item()) == "bimodal"
