@@ -42,8 +42,7 @@ from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.row import measure_matrix
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.nulls import gaussian_spectrum
-from spectail.spectra.phases import FALSE_SPIKES
-from spectail.spectra.spikes import critical_strength, spike_eigenvalue
+from spectail.spectra.spikes import FALSE_SPIKES, critical_strength, spike_eigenvalue
 from spectail.spectra.tails import KS_SPREAD, hill, ks_fit, standard_error
 from spectail.weights.matrix import WeightMatrix
 
