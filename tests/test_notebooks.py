@@ -1,5 +1,6 @@
 """What a result says of itself at a prompt and in a notebook: the answer first."""
 
+import re
 import sys
 import types
 
@@ -71,6 +72,19 @@ def test_a_printed_table_shows_the_phases_and_the_exponents():
     printed = str(spectail.analyze(model).frame)  # as wide as pandas has it without a terminal
     assert "pl_alpha_hill" in printed
     assert "phase" in printed
+
+
+def test_a_table_in_a_notebook_has_the_columns_of_the_terminal_and_the_phase_beside_the_name():
+    name = f"{'model.' * 12}fc.weight"
+    states = {label: {name: torch.randn(40, 30)} for label in ("one", "two")}
+    for result in (spectail.analyze(states["one"]), spectail.compare(states)):
+        html = result._repr_html_()
+        heads = re.findall(r"<th>([a-z].*?)</th>", html)
+        assert [head.partition(":")[0] for head in heads[:2]] == ["name", "phase"]
+        assert f"<td>{name}</td>" in html
+        assert len(heads) <= 20
+        assert f"and {len(result.frame.columns) - len(heads)} more columns in .frame" in html
+        assert "note" not in heads  # sentences make every row a paragraph
 
 
 def test_tab_shows_what_is_meant():

@@ -20,6 +20,7 @@ from spectail.analysis.name_lists import listed, shortened, without_numbers
 from spectail.errors import SettingError, StoreError, unknown_name
 from spectail.recording.argument import as_recording
 from spectail.recording.layout import frame, of_tensor
+from spectail.recording.quantities import QUANTITIES
 from spectail.spectra.nulls import Z_UNLIKELY
 from spectail.spectra.phases import Phase
 from spectail.weights.matrix import layer_of
@@ -339,5 +340,20 @@ def roll_up(frame: pd.DataFrame, by: str) -> pd.DataFrame:
 
 
 def summary_html(text: str, frame: pd.DataFrame) -> str:
-    """The same for a notebook, with the table below."""
-    return f"<pre>{escape(text)}</pre>{frame.to_html(max_rows=20, notebook=True)}"
+    """The same for a notebook, with a table of what the terminal shows of each matrix, the phase first."""
+    import pandas as pd
+
+    heads = {q.name: q.head for q in QUANTITIES} | {"name": ""}
+    said = (frame.notna() & (frame != "")).any()
+    known = [name for name in frame if heads.get(_quantity_in(name), "a user's own") and said[name]]
+    columns = ["name", *sorted(known, key=lambda name: _quantity_in(name) != "phase")]
+    with pd.option_context("display.max_colwidth", None):  # names that begin alike are told apart at their ends
+        table = frame[columns].to_html(max_rows=20, notebook=True, float_format="{:.4g}".format)
+    rest = len(frame.columns) - len(columns)
+    more = f"<p>and {rest} more columns in .frame</p>" if rest else ""
+    return f'<pre style="white-space: pre-wrap">{escape(text)}</pre>{table}{more}'
+
+
+def _quantity_in(column: str) -> str:
+    """Of a column of one model, or of several: "phase: first model"."""
+    return column.partition(": ")[0]
