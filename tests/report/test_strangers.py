@@ -320,6 +320,28 @@ def test_a_line_of_a_manifest_that_no_run_can_have_is_passed_over(folder, capsys
     assert [one.key for one in runs_of(folder)] == [TINY.key], "its run is read anew"
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+@pytest.mark.parametrize("command", ["report", "show", "list", "store"])
+def test_a_pipe_in_place_of_a_manifest_or_a_state_is_not_waited_for(folder, capsys, command):
+    store = Store(folder)
+    store.manifest.path.unlink()
+    os.mkfifo(store.manifest.path)
+    store.states.mkdir(exist_ok=True)
+    os.mkfifo(store.states / "0123456789abcdef.ckpt")
+    words = ["store", "check", str(folder)] if command == "store" else [command, str(folder)]
+    code = 0
+    try:
+        main(words)
+    except SystemExit as ended:
+        code = ended.code
+    err = capsys.readouterr().err
+    if command == "report":  # runs are read anew
+        assert (code, err) == (0, "")
+    else:
+        assert (code, err.count("\n")) == (2, 1)
+        assert "manifest.jsonl is not a file" in err
+
+
 def test_links_of_runs_lead_nowhere_else(folder, capsys):
     path = Store(folder).path(TINY)
     path.rename(folder.parent / "elsewhere.nc")

@@ -19,7 +19,7 @@ from pydantic import Field, TypeAdapter
 from spectail.errors import StoreError
 from spectail.experiments.description import NUMERICS, key_of_json
 from spectail.experiments.experiment import Experiment, described_in
-from spectail.files import write_content
+from spectail.files import read_strangers, write_content
 from spectail.recording.layout import BESIDE_STEPS, beside
 from spectail.recording.quantities import stored_in_runs, stored_in_some_runs
 
@@ -124,6 +124,9 @@ class Entry:
             return False
 
 
+_MOST_BYTES = 2**32  # of a million runs
+
+
 class Manifest:
     """The entries of a store, one JSON object a line.
 
@@ -139,11 +142,10 @@ class Manifest:
         self.path = path
 
     def read(self) -> dict[str, Entry]:
-        """Every entry by key."""
-        try:
-            lines = self.path.read_bytes().splitlines()
-        except FileNotFoundError:
+        """Every entry by key. Raises OSError where the file is none, or somewhere else."""
+        if not self.path.exists():
             return {}
+        lines = read_strangers(self.path, _MOST_BYTES).splitlines()
         entries = {}
         for line in lines:
             with suppress(ValueError):

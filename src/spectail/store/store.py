@@ -17,7 +17,7 @@ import xarray as xr
 from spectail.errors import NewerVersionError, StoreError
 from spectail.experiments.experiment import Experiment, experiment_of
 from spectail.experiments.resume import SECONDS, ResumeState
-from spectail.files import write_content
+from spectail.files import check_strangers, write_content
 from spectail.recording.netcdf import need_netcdf, save_recording, with_checksum
 from spectail.recording.reading import load_recording
 from spectail.store.locks import shared_lock
@@ -241,7 +241,10 @@ class Store:
     def read_state(self, experiment: Experiment) -> bytes | None:
         """The state of an unfinished run, as bytes, or None."""
         path = self.state_path(experiment)
-        return path.read_bytes() if path.exists() else None
+        if not path.exists():
+            return None
+        check_strangers(path)
+        return path.read_bytes()
 
     def write_state(self, experiment: Experiment, content: bytes) -> None:
         """Keep the state of an unfinished run, whole or not at all. Raises OSError as `save_recording` does."""

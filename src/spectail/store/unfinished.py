@@ -10,6 +10,7 @@ from pathlib import Path
 import xarray as xr
 
 from spectail.errors import StoreError
+from spectail.files import check_strangers
 from spectail.store.store import Store
 
 
@@ -53,6 +54,8 @@ def load_unfinished(run: Path) -> xr.Dataset:
     from spectail.experiments.run import recording_so_far
 
     path = state_beside(run)
+    if path.exists():
+        check_strangers(path)
     state = from_bytes(path.read_bytes())
     recording = None if state is None else recording_so_far(state)
     if recording is None:

@@ -93,7 +93,7 @@ def leftovers(store: Store, beside: Iterable[Path] = ()) -> Iterator[tuple[Path,
     for path, runs in states:
         if (runs / f"{path.stem}.nc").exists():
             yield path, f"{path} is the state of a run that is finished"
-        elif not is_whole(content := path.read_bytes()) and from_bytes(content) is None:
+        elif path.is_file() and not is_whole(content := path.read_bytes()) and from_bytes(content) is None:
             yield path, f"{path} is a damaged state of an unfinished run"
 
 
