@@ -66,10 +66,10 @@ def test_loss(rule: dict[str, Any] | None, seed: int) -> float:
 
 
 def main() -> None:
-    found = {name: np.array([test_loss(rule, seed) for seed in range(5)]) for name, rule in RULES.items()}
+    by_rule = {name: np.array([test_loss(rule, seed) for seed in range(5)]) for name, rule in RULES.items()}
     print("| learning rates | test loss | less than uniform by | p, one side |\n|---|---|---|---|")
-    for name, losses in found.items():
-        gain = found["uniform"] - losses
+    for name, losses in by_rule.items():
+        gain = by_rule["uniform"] - losses
         p = "–" if name == "uniform" else f"{chance_above(gain):.2g}"
         print(f"| {name} | {losses.mean():.4f} ± {losses.std(ddof=1):.4f} | {gain.mean():+.4f} | {p} |")
 

@@ -76,10 +76,10 @@ PROFILES: dict[str, Callable[[Stream, Shape], Array]] = {
 }
 
 
-def row(weights: torch.Tensor, stored: torch.dtype = torch.float32, *, tail: bool = False) -> dict[str, Any]:
+def row(weights: torch.Tensor, dtype: torch.dtype = torch.float32, *, tail: bool = False) -> dict[str, Any]:
     """The row of `analyze` for slices × rows × columns."""
     slices, rows, cols = weights.shape
-    matrix = WeightMatrix("W", "weight", rows, cols, slices, lambda: weights, dtype=str(stored).removeprefix("torch."))
+    matrix = WeightMatrix("W", "weight", rows, cols, slices, lambda: weights, dtype=str(dtype).removeprefix("torch."))
     return measure_matrix(matrix, tail=tail)[0]
 
 
@@ -107,7 +107,7 @@ def confusion(shapes: Iterable[str], names: Iterable[str], draws: int) -> Iterat
 
 def _judged(family: Family, shape: str, draws: int) -> Callable[[], Cell]:
     def measure() -> Cell:
-        rows = [row(family.weights(SHAPES[shape], number), family.stored, tail=family.tail) for number in range(draws)]
+        rows = [row(family.weights(SHAPES[shape], number), family.dtype, tail=family.tail) for number in range(draws)]
         right = [family.right(one, SHAPES[shape]) for one in rows]
         words = Counter(said(one, family) for one in rows)
         wrong = {number: said(one, family) for number, (one, ok) in enumerate(zip(rows, right, strict=True)) if not ok}

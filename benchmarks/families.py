@@ -48,7 +48,7 @@ class Family:
         draw: makes slices × rows × columns.
         right: whether a row says what is so.
         answer: the right answer, in words.
-        stored: the dtype of the weights.
+        dtype: the dtype of the weights.
         tail: whether the kind of tail is asked for.
         excused: whether nobody can tell at a shape, by its boundaries.
     """
@@ -57,14 +57,14 @@ class Family:
     draw: Callable[[Stream, Shape], Array]
     right: Right
     answer: str
-    stored: torch.dtype = torch.float32
+    dtype: torch.dtype = torch.float32
     tail: bool = False
     excused: Callable[[Shape], bool] = lambda shape: min(shape[1:]) < 64
 
     def weights(self, shape: Shape, number: int) -> torch.Tensor:
         """The matrix of this number, the same on every machine."""
         stream = np.random.default_rng([number, *shape, *self.name.encode()])
-        return torch.from_numpy(self.draw(stream, shape)).to(self.stored)
+        return torch.from_numpy(self.draw(stream, shape)).to(self.dtype)
 
 
 # ── what a row has to say ────────────────────────────────────────────────────────────────────────────────────────────

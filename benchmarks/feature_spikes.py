@@ -75,7 +75,7 @@ def first_rate(rates: NDArray[np.float64], ratios: NDArray[np.float64]) -> float
 def main() -> None:
     torch.set_num_threads(1)
     sizes = [int(word) for word in sys.argv[1:]] or SIZES
-    found = np.zeros((len(sizes), len(SEEDS), SPIKES))
+    onsets = np.zeros((len(sizes), len(SEEDS), SPIKES))
     print("| n | most spikes | η/d of spike 1 | 2 | 3 | shift τ there |\n|---|---|---|---|---|---|")
     for i, n in enumerate(sizes):
         law = kernel_law(experiment(n, 0))
@@ -84,13 +84,13 @@ def main() -> None:
         for j, seed in enumerate(SEEDS):
             rates, leading = spectra(experiment(n, seed))
             most = max(most, int((leading > PAST * edge).sum(1).max()))
-            found[i, j] = [first_rate(rates, leading[:, k] / edge) for k in range(SPIKES)]
-            shifts[j] = found[i, j] / rates[0] * SHIFTS[0]
-        cells = [f"{m:.3g} ± {s:.2g}" for m, s in zip(found[i].mean(0), found[i].std(0, ddof=1), strict=True)]
+            onsets[i, j] = [first_rate(rates, leading[:, k] / edge) for k in range(SPIKES)]
+            shifts[j] = onsets[i, j] / rates[0] * SHIFTS[0]
+        cells = [f"{m:.3g} ± {s:.2g}" for m, s in zip(onsets[i].mean(0), onsets[i].std(0, ddof=1), strict=True)]
         words = ", ".join(f"{shift:.2f}" for shift in shifts.mean(0))
         print(f"| {n} | {most} | {' | '.join(cells)} | {words} |", flush=True)
     if len(sizes) > 1:
-        slopes = np.array([np.polyfit(np.log(sizes), np.log(found[:, j]), 1)[0] for j in range(len(SEEDS))])
+        slopes = np.array([np.polyfit(np.log(sizes), np.log(onsets[:, j]), 1)[0] for j in range(len(SEEDS))])
         for k, (mean, std) in enumerate(zip(slopes.mean(0), slopes.std(0, ddof=1), strict=True)):
             print(f"spike {k + 1}: η ∝ n^({mean:.3f} ± {std:.3f}), theory {k / (2 * (k + 1)):.3f}")
 

@@ -99,10 +99,10 @@ def keep(name: str, finish: Callable[[], list[StackedRun]], store: Store) -> Non
     write_netcdf(curves_of(runs), store.root / "curves" / f"{name}.nc")
 
 
-def curves_of(runs: Sequence[StackedRun], kept: int = 2000) -> xr.Dataset:
+def curves_of(runs: Sequence[StackedRun], points: int = 2000) -> xr.Dataset:
     """The objective of runs at the first steps and evenly over the rest, and their curvature."""
     steps = len(runs[0].objective) - 1
-    thin = sorted({*range(min(steps, 200) + 1), *range(0, steps + 1, max(1, steps // kept)), steps})
+    thin = sorted({*range(min(steps, 200) + 1), *range(0, steps + 1, max(1, steps // points)), steps})
     at = sorted(runs[0].stability)
     curvature = np.array([[run.stability[step] for step in at] for run in runs], dtype=np.float32)
     return xr.Dataset(
@@ -184,7 +184,7 @@ def main(arguments: Sequence[str]) -> int:
             os.environ["OMP_NUM_THREADS"] = "1"
             pool = stack.enter_context(ProcessPoolExecutor(options.workers, get_context("spawn")))
         keeper = stack.enter_context(ThreadPoolExecutor(1))  # waits for measurements while the next stack trains
-        kept = []
+        writes = []
         for name, experiments in table5() if options.table5 else stacks():
             scaled = [scale(e) for e in experiments]
             if options.steps is not None:
@@ -197,11 +197,11 @@ def main(arguments: Sequence[str]) -> int:
                 except Exception:  # the time of a GPU is short: the other stacks go on
                     traceback.print_exc()
                     continue
-                kept.append(keeper.submit(keep, name, runs, store))
+                writes.append(keeper.submit(keep, name, runs, store))
                 now, steps = time.perf_counter(), len(lacking) * max(1, lacking[0].steps)
                 each = (now - begun) / steps * 1e3
                 print(f"{now - started:6.1f} s {name}: {len(lacking)} runs, {each:.3f} ms a step of one", flush=True)
-        for one in kept:
+        for one in writes:
             one.result()
     return 0
 

@@ -131,7 +131,7 @@ def step_in_a_training() -> Row:
     taken: list[float] = []
     assert not optimizer._optimizer_step_pre_hooks
     for key, hook in list(hooks.items()):
-        hooks[key] = lambda *given, hook=hook: taken.append(seconds(lambda: hook(*given)))
+        hooks[key] = lambda *arguments, hook=hook: taken.append(seconds(lambda: hook(*arguments)))
     repeat(2000, lambda: step(model, optimizer, x))
     monitor.detach()
     time_of_one = statistics.median(taken) * 1e6

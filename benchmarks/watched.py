@@ -55,25 +55,25 @@ def training(optimizer: Optimizer, seed: int) -> list[State]:
 
 def phases(states: Sequence[State], *, hysteresis: bool) -> dict[str, list[str]]:
     """The phases of each matrix, as a monitor finds them; without hysteresis each by itself."""
-    found: dict[str, list[str]] = {name: [] for name in states[0]}
+    by_matrix: dict[str, list[str]] = {name: [] for name in states[0]}
     rows: list[dict[str, Any]] = []
     for state in states:
         matrices = [_matrix(name, weights) for name, weights in state.items()]
         rows, _ = measure_all(matrices, True, before=rows if hysteresis else ())
         for row in rows:
-            found[row["name"]].append(row["phase"])
-    return found
+            by_matrix[row["name"]].append(row["phase"])
+    return by_matrix
 
 
 def returns(histories: Mapping[str, Sequence[str]]) -> tuple[int, int]:
     """How many changes of phase there are, and how many of them lead to a phase that was left already."""
     changes = returned = 0
     for history in histories.values():
-        seen = {history[0]}
+        former = {history[0]}
         for before, after in pairwise(history):
             changes += before != after
-            returned += before != after and after in seen
-            seen.add(after)
+            returned += before != after and after in former
+            former.add(after)
     return changes, returned
 
 

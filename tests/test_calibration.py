@@ -24,7 +24,7 @@ FEW = 5  # draws of a cell: the first, whose answers the file has one by one
 def test_the_first_draws_of_a_cell_are_answered_as_the_file_says(name, shape):
     family, cell = BY_NAME[name], CELLS[f"families {name}  {shape}"]
     for number in range(FEW):
-        one = row(family.weights(SHAPES[shape], number), family.stored)
+        one = row(family.weights(SHAPES[shape], number), family.dtype)
         right = family.right(one, SHAPES[shape])
         assert cell["wrong"].get(str(number), "right") == ("right" if right else said(one, family))
 

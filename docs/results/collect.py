@@ -79,10 +79,10 @@ def write_times(records: list[Record], path: Path) -> None:
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
-def pack(kept: KeptRuns, files: dict[str, Path], path: Path) -> None:
+def pack(published: KeptRuns, files: dict[str, Path], path: Path) -> None:
     """The runs that claims ask for whole, as an archive of small files."""
     with tempfile.TemporaryDirectory() as name, tarfile.open(path, "w:xz", preset=9) as archive:
-        for key in sorted(kept.asked & files.keys()):
+        for key in sorted(published.asked & files.keys()):
             run = load_recording(files[key])
             if run.nbytes < MOST_BYTES or max(run.sizes.get("i", 0), run.sizes.get("j", 0)) >= 500:
                 small = write_netcdf(compact_run(run), Path(name) / f"{key}.nc")
@@ -102,20 +102,20 @@ def collect(target: Path, sources: list[Path]) -> None:
         with tempfile.TemporaryDirectory() as name:
             fresh = {path.stem: path for source in sources for path in Store(source).runs.glob("*.nc")}
             files = {**unpacked(target, Path(name)), **fresh}
-            kept = KeptRuns(curves, files)
+            published = KeptRuns(curves, files)
             for artifact in artifacts:
-                judge_kept(artifact, kept, by_this_rule)
-            pack(kept, files, target / ARCHIVES[0])
+                judge_kept(artifact, published, by_this_rule)
+            pack(published, files, target / ARCHIVES[0])
     # By what is published alone, so that anybody comes to the same numbers
     rows = []
     with tempfile.TemporaryDirectory() as name:
-        kept = KeptRuns(curves, unpacked(target, Path(name)))
+        published = KeptRuns(curves, unpacked(target, Path(name)))
         for artifact in artifacts:
-            found = judge_kept(artifact, kept, by_this_rule)
+            new = judge_kept(artifact, published, by_this_rule)
             for c in artifact.claims:
-                outcomes = old.get(c.number, {}) | found.get(c.number, {})
+                outcomes = old.get(c.number, {}) | new.get(c.number, {})
                 rows.append(ClaimRecord(artifact.name, c.number, c.where, c.statement, c.criterion, outcomes))
-                left = [p for p in outcomes if p not in found.get(c.number, {})]
+                left = [p for p in outcomes if p not in new.get(c.number, {})]
                 if left:
                     print(f"{c.number}: as it was published under {' and '.join(left)}, since its runs are not kept")
     save_verdicts(rows, target / "claims.csv")

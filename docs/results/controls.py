@@ -115,7 +115,7 @@ def cells(name: str, truth: str, answers: list[tuple[Array, str, float, TailKind
     kinds = [kind for *_, kind in answers]
     columns = (
         name, truth, ", ".join(phase for _, phase, *_ in answers),
-        ", ".join(f"{found:.2f}" for _, _, found, _ in answers),
+        ", ".join(f"{exponent:.2f}" for _, _, exponent, _ in answers),
         ", ".join(kind.kind for kind in kinds),
         ", ".join("–" if np.isnan(kind.alpha) else f"{kind.alpha:.2f}" for kind in kinds),
         ", ".join("–" if np.isnan(kind.p_value) else f"{kind.p_value:.2g}" for kind in kinds),

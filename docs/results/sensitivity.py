@@ -64,20 +64,22 @@ CUTS = [
 ]  # fmt: skip
 
 
-def verdicts(names: tuple[str, ...], kept: KeptRuns) -> dict[tuple[str, str], str]:
+def verdicts(names: tuple[str, ...], published: KeptRuns) -> dict[tuple[str, str], str]:
     """Each claim's verdict where all of its repeats are kept: with the cuts in use it is the published one."""
-    found = [judge_kept(catalogue()[name], kept, PUBLISHED) for name in names]
-    by_number = [of.items() for of in found]
+    outcomes = [judge_kept(catalogue()[name], published, PUBLISHED) for name in names]
+    by_number = [of.items() for of in outcomes]
     return {(n, p): str(outcome.verdict) for of in by_number for n, by in of for p, outcome in by.items()}
 
 
-def varied(constants: list[str], value: object, names: tuple[str, ...], kept: KeptRuns) -> dict[tuple[str, str], str]:
+def varied(
+    constants: list[str], value: object, names: tuple[str, ...], published: KeptRuns
+) -> dict[tuple[str, str], str]:
     with ExitStack() as stack:
         for name in constants:
             module, _, constant = name.rpartition(".")
             new = partial(count_modes, prominence=value) if constant == "count_modes" else value
             stack.enter_context(patch.object(importlib.import_module(module), constant, new))
-        return verdicts(names, kept)
+        return verdicts(names, published)
 
 
 def in_words(value: object) -> str:
@@ -96,14 +98,14 @@ def main(target: Path) -> None:
         vary_all(KeptRuns(curves, unpacked(target, Path(name))))
 
 
-def vary_all(kept: KeptRuns) -> None:
+def vary_all(published: KeptRuns) -> None:
     print("# Which verdicts move where a cut moves?\n")
     print("Each cut of a criterion varied alone, on the runs and curves that are kept.\n", flush=True)
     print("| cut | in use | instead | verdicts that move |\n|---|---|---|---|", flush=True)
     for what, constants, (used, *others), names in CUTS:
-        base = verdicts(names, kept)
+        base = verdicts(names, published)
         for value in others:
-            new = varied(constants, value, names, kept)
+            new = varied(constants, value, names, published)
             moved = [f"{n} ({p}): {base[n, p]} → {new[n, p]}" for n, p in base if new[n, p] != base[n, p]]
             print(f"| {what} | {in_words(used)} | {in_words(value)} | {'; '.join(moved) or '–'} |", flush=True)
 

@@ -1,12 +1,13 @@
-"""A name means one thing: no public name is defined in two files."""
+"""A name means one thing, and says what it is: no public name in two files, no participle for a variable."""
 
 import ast
 from collections import defaultdict
 
 import pytest
 
-from house.sources import ROOT, tree
+from house.sources import HOME, ROOT, tree
 
+SAYS_NOTHING = {"effective", "found", "given", "kept", "lean", "made", "receiver", "seen", "told", "wanted"}
 OF_EACH_FILE = {"FORMAT"}  # what each file format says of itself
 
 
@@ -49,3 +50,29 @@ def test_a_package_that_holds_more_than_its_promise_says_what_of_it_is_public(pa
         node.id for statement in body for node in ast.walk(statement) if isinstance(node, ast.Name)
     }
     assert len(body) == 1 or "__all__" in said  # a docstring alone hands nothing on
+
+
+def variables(path):
+    """What a file calls its variables, arguments and functions, with the line; not fields and methods of classes."""
+    of_classes = {
+        id(inner)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ClassDef)
+        for statement in node.body
+        for inner in (statement, getattr(statement, "target", None))
+    }
+    for node in ast.walk(tree(path)):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name) | ast.FunctionDef(name=name):
+                if id(node) not in of_classes:
+                    yield name, node.lineno
+
+
+@pytest.mark.parametrize("folder", ["src", "examples", "benchmarks", "docs"])
+def test_a_variable_is_called_by_the_noun_that_says_what_it_is(folder):
+    assert [
+        f"{path.relative_to(HOME)}:{line}: {name}"
+        for path in sorted((HOME / folder).rglob("*.py"))
+        for name, line in variables(path)
+        if name.lstrip("_") in SAYS_NOTHING
+    ] == []

@@ -102,12 +102,12 @@ def test_a_claim_whose_runs_nobody_kept_has_no_outcome(curves):
     assert judge_kept(ARTIFACT, KeptRuns(curves, {})).keys() == {"a"}
     assert judge_kept(ARTIFACT, KeptRuns({}, {})) == {}
     with pytest.raises(NotKeptError, match="nothing is kept of run 0123"):
-        KeptRuns({}, {}).seen_from("small", whole=False)["0123"]
+        KeptRuns({}, {}).runs_of("small", whole=False)["0123"]
 
 
 def test_a_run_that_has_no_curves_is_read_from_its_file(stored, tmp_path):
     kept = KeptRuns({}, files_of(stored, tmp_path))
-    assert {*kept.seen_from("small", whole=False)} == stored.keys()
+    assert {*kept.runs_of("small", whole=False)} == stored.keys()
     assert judge_kept(ARTIFACT, kept).keys() == {"a", "b", "c"}
 
 

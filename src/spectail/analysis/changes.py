@@ -30,12 +30,12 @@ def names_in_recording(matrices: Sequence[WeightMatrix], known: Sequence[Mapping
     >>> names_in_recording([matrix], [{"name": "a.weight", "rows": 20, "cols": 30, "slices": 1}], 8)
     ['a.weight (from step 8)']
     """
-    taken = {one["name"] for one in known}
+    known_names = {one["name"] for one in known}
     weights = [one for one in known if tensor_of(one["name"]) == "weights"]
     names = []
     for matrix in matrices:
         fitting = [one["name"] for one in weights if name_in_model(one["name"]) == matrix.name and _alike(one, matrix)]
-        new = f"{matrix.name}{_FROM}{step})" if matrix.name in taken else matrix.name
+        new = f"{matrix.name}{_FROM}{step})" if matrix.name in known_names else matrix.name
         names.append(fitting[-1] if fitting else new)
     return names
 

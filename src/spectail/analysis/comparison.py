@@ -235,12 +235,12 @@ def _top_vectors(weights: Float[Tensor, "rows cols"]) -> tuple[NDArray[np.float6
 
 def _leading_vectors(weights: Float[Tensor, "rows cols"]) -> SingularVectors:
     """The leading pairs of singular vectors of a matrix that is not zero, without those that are rounding."""
-    stored = weights.detach().cpu()
-    largest = float(stored.abs().max())
-    matrix = stored.double() / largest
+    values = weights.detach().cpu()
+    largest = float(values.abs().max())
+    matrix = values.double() / largest
     vectors = strongest_vectors(matrix, leading_count(min(matrix.shape)))
     strengths = (matrix @ vectors.right).norm(dim=0)
-    rank = max(int((strengths > rounding_level(stored) / largest).sum()), 1)
+    rank = max(int((strengths > rounding_level(values) / largest).sum()), 1)
     return SingularVectors(vectors.left[:, :rank], vectors.right[:, :rank], rank)
 
 

@@ -14,7 +14,7 @@ from spectail.recording.quantities import Quantity
 from spectail.spectra.tails import KS_SPREAD
 
 _LOGARITHMIC = {"pl_alpha_hill": 1.0, "pl_alpha_ks": 1.0, "stable_rank": 0.0, "effective_rank": 0.0}
-"""Quantities whose spread is that of log(quantity − origin), by name; that of the others is their own."""
+"""Quantities whose spread is that of log(quantity − reference), by name; that of the others is their own."""
 
 
 def null_band(recording: xr.Dataset, q: Quantity) -> NDArray[np.float64] | None:
@@ -42,8 +42,8 @@ def null_band(recording: xr.Dataset, q: Quantity) -> NDArray[np.float64] | None:
     spread = _values(recording, name) if known else np.asarray(KS_SPREAD if q.name == "pl_alpha_ks" else 0.0)
     deviations = 2.0 * spread * np.array([-1.0, 0.0, 1.0]).reshape(3, *(1 for _ in typical.shape))
     if q.name in _LOGARITHMIC:
-        origin = _LOGARITHMIC[q.name]
-        return np.asarray(origin + (typical - origin) * np.exp(deviations))
+        reference = _LOGARITHMIC[q.name]
+        return np.asarray(reference + (typical - reference) * np.exp(deviations))
     return np.asarray(np.maximum(typical + deviations, 0.0))
 
 

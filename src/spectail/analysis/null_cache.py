@@ -68,9 +68,9 @@ def _nulls_of_shape(
 def _read(path: Path) -> Nulls | None:
     """What a file holds; None where there is none, or it is damaged."""
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        hill, alpha_ks = ExponentNull(**kept.pop("hill")), kept.pop("alpha_ks")
-        others = {name: StatisticNull(**null) for name, null in kept.items()}
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        hill, alpha_ks = ExponentNull(**fields.pop("hill")), fields.pop("alpha_ks")
+        others = {name: StatisticNull(**null) for name, null in fields.items()}
         nulls = Nulls(hill, alpha_ks, **others)
         numbers = [alpha_ks, hill.mean, hill.spread]
         for null in others.values():

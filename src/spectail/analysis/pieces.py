@@ -200,12 +200,12 @@ class OpenRequest:
         return row, as_kept(spectrum.numpy())
 
     def _measured(self, matrix: WeightMatrix, before: str = "") -> tuple[dict[str, Any], Tensor]:
-        asked = self.request
-        if asked.device is not None:
-            matrix = matrix.with_values(partial(_on_device, matrix, asked.device))
+        request = self.request
+        if request.device is not None:
+            matrix = matrix.with_values(partial(_on_device, matrix, request.device))
         rounding = rounding_of_change(*self.pairs[matrix.name]) if matrix.name in self.pairs else None
         row, spectrum = measure_matrix(
-            matrix, nulls=asked.nulls, tail=asked.tail, seed=asked.seed, before=before, rounding=rounding
+            matrix, nulls=request.nulls, tail=request.tail, seed=request.seed, before=before, rounding=rounding
         )
         if matrix.name in self.pairs:
             old, new = self.pairs[matrix.name]
@@ -213,9 +213,9 @@ class OpenRequest:
                 row["note"] = "unchanged"
                 new = old if old.dtype == new.dtype and matrix.factors is None else new  # measured once
             row |= direction_overlaps(old, new) | spectral_moves(old, new)
-            row |= update_overlaps(old, matrix) if asked.of == "update" else {}
+            row |= update_overlaps(old, matrix) if request.of == "update" else {}
         if self.bases is not None and self.has_base(matrix):
-            quantities, note = against_base(matrix, self.bases, asked.device)
+            quantities, note = against_base(matrix, self.bases, request.device)
             row |= quantities | {"note": joined_notes(row["note"], note)}
         return row, spectrum
 
@@ -224,16 +224,16 @@ class OpenRequest:
         last = last or {}
         matrices = self.weights.matrices
         parameters = [self.read_together[one.name] for one in matrices]
-        stored = Counter[Hashable]()
+        sizes = Counter[Hashable]()
         for matrix, parameter in zip(matrices, parameters, strict=True):
-            stored[parameter] += bytes_stored(matrix)
+            sizes[parameter] += bytes_stored(matrix)
         return [
             MatrixPiece(
                 index,
                 one.name,
                 (one.slices, one.rows, one.cols),
                 self.cost(one),
-                self.memory(one) + stored[parameters[index]] - bytes_stored(one),
+                self.memory(one) + sizes[parameters[index]] - bytes_stored(one),
                 parameters[index],
                 last.get(index),
             )

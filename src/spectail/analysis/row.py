@@ -181,8 +181,8 @@ def measure_spectrum(
     measured |= sizes
     if zeros:
         measured["effective_rank"] = effective_rank(spectrum)  # rounding would count, by its square root
-        stored = matrix.dtype if rounding is None else "the stored weights"
-        to_rounding = f" to the rounding of {stored}" if level > ZERO_SHARE * largest else ""
+        dtype = matrix.dtype if rounding is None else "the stored weights"
+        to_rounding = f" to the rounding of {dtype}" if level > ZERO_SHARE * largest else ""
         notes.append(f"{zeros} of {len(spectrum)} eigenvalues are zero{to_rounding}")
     if matrix.factors is not None and len(spectrum) < (shorter := min(matrix.rows, matrix.cols)):
         notes.append(f"the other {shorter - len(spectrum)} eigenvalues are zero")

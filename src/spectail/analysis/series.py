@@ -126,11 +126,11 @@ def analyze_series(
     request = Request("series", (), reading, layers, checked_nulls(nulls), tail, seed, device, dict(measure or {}))
     compute = Compute(device or "cpu", workers, ray, resources, threads=1)
     path = None if out is None else Path(out)
-    given = [str(one) for one in source] if isinstance(source, list | tuple) else str(source)
-    here = given if isinstance(given, list) or is_remote(given) else os.path.abspath(given)
-    asked: dict[str, Any] = {"between": between} | ({"revisions": revisions} if revisions else {})
-    asked |= {} if alerts == DEFAULT_THRESHOLDS else {"alerts": alerts and asdict(alerts)}
-    header = header_of(request, series=here, **asked)
+    sources = [str(one) for one in source] if isinstance(source, list | tuple) else str(source)
+    here = sources if isinstance(sources, list) or is_remote(sources) else os.path.abspath(sources)
+    options: dict[str, Any] = {"between": between} | ({"revisions": revisions} if revisions else {})
+    options |= {} if alerts == DEFAULT_THRESHOLDS else {"alerts": alerts and asdict(alerts)}
+    header = header_of(request, series=here, **options)
     journal = _journal(path, header, existing)
     follower = SeriesMeasuring(request, compute, journal, header, between, progress, alerts)
 

@@ -145,7 +145,7 @@ class SeriesMeasuring:
         sentences = list(series.remarks)
         for one in series.checkpoints:
             stamp = self._stamps.get(one.source)
-            of_source = [kept[one.source] for kept in (self._refused, self._lacking) if one.source in kept]
+            of_source = [remarks[one.source] for remarks in (self._refused, self._lacking) if one.source in remarks]
             sentences += [remark.sentence for remark in of_source if remark.stamp == stamp]
             sentences += [self._no_update[one.step]] if one.step in self._no_update else []
         attributes = self._journal.attributes
@@ -323,8 +323,8 @@ class SeriesMeasuring:
             whole = False
         if not whole:
             path = self._journal.path
-            kept = f"what is measured so far is kept in {path}" if path else ""
-            raise KeyboardInterrupt(kept and f"{kept}, and the same command goes on from there")
+            sentence = f"what is measured so far is kept in {path}" if path else ""
+            raise KeyboardInterrupt(sentence and f"{sentence}, and the same command goes on from there")
 
     def _updates(
         self,

@@ -20,17 +20,17 @@ EPS = {name: torch.finfo(getattr(torch, name)).eps for name in _OWN_SPACING if n
 """The relative spacing of the numbers that a dtype holds."""
 
 
-def rounding_variance(stored: str, mean_square: float) -> float:
+def rounding_variance(dtype: str, mean_square: float) -> float:
     """The largest variance that storing adds to an entry; 0 for a dtype whose spacing is not known.
 
     Args:
-        stored: the dtype.
+        dtype: of the stored weights.
         mean_square: of the entries.
 
     >>> rounding_variance("bfloat16", 1.0) == 2.0**-14 / 12
     True
     """
-    return EPS.get(stored, 0.0) ** 2 / 12.0 * mean_square
+    return EPS.get(dtype, 0.0) ** 2 / 12.0 * mean_square
 
 
 def rounding_level_of(spectrum: Tensor, matrix: WeightMatrix, variance: float | None = None) -> float:
@@ -64,20 +64,20 @@ def lost_in_rounding(spectrum: Tensor, matrix: WeightMatrix, variance: float | N
     """
     if spectrum[0] <= ZERO_SHARE * spectrum[-1] or rounding_level_of(spectrum, matrix, variance):
         return ""
-    lost, stored = int((spectrum <= _rounding_edge(spectrum, matrix, variance)).sum()), matrix.dtype
+    lost, dtype = int((spectrum <= _rounding_edge(spectrum, matrix, variance)).sum()), matrix.dtype
     words = f"{lost} of {len(spectrum)} eigenvalues are no larger than the rounding of"
-    return f"{words} {stored if variance is None else 'the stored weights'}" if lost >= _FEW * len(spectrum) else ""
+    return f"{words} {dtype if variance is None else 'the stored weights'}" if lost >= _FEW * len(spectrum) else ""
 
 
-def spacing_of_few_bits(stored: str) -> float:
+def spacing_of_few_bits(dtype: str) -> float:
     """The relative spacing of weights of 8 bits and less, however they are read: at least that of 16; else 0."""
-    return 0.0 if stored in _OWN_SPACING else torch.finfo(torch.bfloat16).eps
+    return 0.0 if dtype in _OWN_SPACING else torch.finfo(torch.bfloat16).eps
 
 
-def stored_spacing(stored: str) -> float:
+def stored_spacing(dtype: str) -> float:
     """The relative spacing of weights of 16 bits and less; else 0."""
     return (
         torch.finfo(torch.float16).eps
-        if stored == "float16"
-        else spacing_of_few_bits(stored) or (torch.finfo(torch.bfloat16).eps if stored == "bfloat16" else 0.0)
+        if dtype == "float16"
+        else spacing_of_few_bits(dtype) or (torch.finfo(torch.bfloat16).eps if dtype == "bfloat16" else 0.0)
     )

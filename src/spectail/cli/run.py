@@ -63,7 +63,7 @@ def compute(experiment: Experiment, options: Any, command: str) -> None:
     if options.name:
         check_name(store, experiment, options.name)
     with step_progress(experiment.steps) as progress:
-        result, stored = store.get_or_run(
+        result, was_there = store.get_or_run(
             experiment,
             lambda e: simulate(e, device=device, data=store.data, progress=progress, resume=store.resume_state(e)),
         )
@@ -74,7 +74,7 @@ def compute(experiment: Experiment, options: Any, command: str) -> None:
     options.printing.tell(
         command,
         lambda: recording_answer(result, rows, paths),
-        lambda: print_recording(result, paths, stored=stored, choice=rows, everything=options.printing.verbose),
+        lambda: print_recording(result, paths, was_there=was_there, choice=rows, everything=options.printing.verbose),
     )
 
 

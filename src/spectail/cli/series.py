@@ -70,9 +70,9 @@ class SeriesCommand(Measuring):
             **self.arguments(),
         )
         if recording.sizes["step"]:
-            told = recording.assign_attrs(left_out="[]")  # of what is left out there was a warning each
+            without_warnings = recording.assign_attrs(left_out="[]")  # of what is left out there was a warning each
             self.printing.tell(
                 "series",
                 lambda: recording_answer(recording, rows, [self.out]),
-                lambda: print_recording(told, [self.out], choice=rows, everything=self.printing.verbose),
+                lambda: print_recording(without_warnings, [self.out], choice=rows, everything=self.printing.verbose),
             )

@@ -109,11 +109,11 @@ def counted(
     try:
         with torch.device("meta"), FlopCounterMode(display=False) as counter:
             if model is None:  # any activation: none has products
-                made = make_student(widths, "tanh", shape, outputs, seed=0)
+                network = make_student(widths, "tanh", shape, outputs, seed=0)
             else:
-                made = make_model(model, outputs, seed=0)
-            made(torch.empty(2, *shape)).sum().backward()
+                network = make_model(model, outputs, seed=0)
+            network(torch.empty(2, *shape)).sum().backward()
     except Exception:  # a user's own may raise anything; what is wrong is said where it is to be trained
         return None
-    matrices = [p for p in made.parameters() if p.ndim > 1]
+    matrices = [p for p in network.parameters() if p.ndim > 1]
     return float(counter.get_total_flops()) / 2, sum(min(p.shape[:2]) * p[0, 0].numel() for p in matrices)

@@ -174,7 +174,7 @@ class Description(BaseModel):
         """Functions and classes by their names; options without what cannot be stored."""
         if not isinstance(fields, dict):
             return fields
-        stored = dict(fields)
+        storable = dict(fields)
         for name, value in fields.items():
             if isinstance(value, bool) and name in cls.model_fields and cls.model_fields[name].annotation is not bool:
                 raise SettingError(f"{name}={value} is a yes or no; expected another kind of value")
@@ -183,8 +183,8 @@ class Description(BaseModel):
             if isinstance(value, Mapping):
                 check_extent(name, value)
             if isinstance(value, Mapping) or callable(value):
-                stored[name] = _storable(name, value)
-        return stored
+                storable[name] = _storable(name, value)
+        return storable
 
     @field_validator("numerics", mode="after", check_fields=False)
     @classmethod

@@ -182,11 +182,11 @@ class Experiment(ExperimentFields):
         """As of any description; conventions only where no protocol says them, and no number that is as usual."""
         about = {"protocol"} if self.protocol == "custom" else set(CONVENTIONS)
         usual = {} if self.has_closed_form else self.usual_of_network(self.dataset)
-        given = {**super()._given(), **{name: getattr(self, name) for name in usual}}
+        fields = {**super()._given(), **{name: getattr(self, name) for name in usual}}
         return {
-            name: given[name]
+            name: fields[name]
             for name in type(self).model_fields
-            if name in given and name not in about and (name not in usual or given[name] != usual[name])
+            if name in fields and name not in about and (name not in usual or fields[name] != usual[name])
         }
 
     @property
@@ -256,8 +256,8 @@ class Experiment(ExperimentFields):
             left_out = {**left_out, "optimizer_options": {}, "schedule": None, "schedule_options": {}}
             fields |= {"images": None} if self.images == "all" else {}
             fields |= {"record": None} if self.record == "ends" else {}
-        kept = {name: value for name, value in fields.items() if name not in left_out or value != left_out[name]}
-        return json.dumps(kept, sort_keys=True, separators=(",", ":"))
+        key_fields = {name: value for name, value in fields.items() if name not in left_out or value != left_out[name]}
+        return json.dumps(key_fields, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def from_stored(cls, fields: Mapping[str, Any]) -> Experiment:

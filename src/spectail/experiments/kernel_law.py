@@ -108,7 +108,7 @@ def _stieltjes(
     """∫ dμ(λ)/(λ − z) just above the real axis: solved far from it, where iterating does, and followed down."""
     (alpha, zeta), (s, t) = of_unit, added
 
-    def given(g: NDArray[np.complex128], z: NDArray[np.complex128]) -> tuple[NDArray[np.complex128], ...]:
+    def iterated(g: NDArray[np.complex128], z: NDArray[np.complex128]) -> tuple[NDArray[np.complex128], ...]:
         p, q = s + g * zeta, t + g * alpha - z
         m = _of_inputs(-q / p, of_inputs) / p
         return m, 1 / (1 + per_unit * (zeta / p + (alpha - zeta * q / p) * m))
@@ -119,13 +119,13 @@ def _stieltjes(
         z = x + 1j * height
         for _ in range(60 if height == heights[0] else 8):
             if height == heights[0]:
-                g = 0.5 * (g + given(g, z)[1])
+                g = 0.5 * (g + iterated(g, z)[1])
                 continue
-            value, small = given(g, z)[1] - g, 1e-7 * (1 + np.abs(g))
-            slope = (given(g + small, z)[1] - (g + small) - value) / small
+            value, small = iterated(g, z)[1] - g, 1e-7 * (1 + np.abs(g))
+            slope = (iterated(g + small, z)[1] - (g + small) - value) / small
             step = value / slope
             g = g - step * np.minimum(1, 0.5 * np.abs(g) / np.maximum(np.abs(step), 1e-300))
-    return given(g, x + 1j * heights[-1])[0]
+    return iterated(g, x + 1j * heights[-1])[0]
 
 
 def _of_inputs(w: NDArray[np.complex128], ratio: float) -> NDArray[np.complex128]:

@@ -285,10 +285,10 @@ def make_optimizer(
         ValueError: the name is not known, or the options are not, or are out of range.
     """
     maker = object_by_name(name) if ":" in name else OPTIMIZERS[optimizer_name(name)]
-    return _made(maker, name, parameters, lr, bias_correction, options)
+    return _optimizer_from(maker, name, parameters, lr, bias_correction, options)
 
 
-def _made(
+def _optimizer_from(
     maker: Callable[..., Any],
     name: str,
     parameters: Iterable[Any],
@@ -473,7 +473,7 @@ def check_optimizer(
     shapes = [(2,) if vectors and at else (2, 2) for at in range(len(rates))]
     parameters = rate_groups([torch.zeros(shape) for shape in shapes], lr, rates)
     maker = object_by_name(name) if ":" in name else _without_compiler(OPTIMIZERS[optimizer_name(name)])
-    optimizer = _made(maker, name, parameters, lr, bias_correction, options)
+    optimizer = _optimizer_from(maker, name, parameters, lr, bias_correction, options)
     advance = make_schedule(schedule, optimizer, schedule_options)
     with warnings.catch_warnings(action="ignore"):  # no update was made before
         advance(1.0)

@@ -54,8 +54,8 @@ def contents(path: Path) -> tuple[Stored, bytes]:
         UnreadableError: it is damaged, or of another kind; reading it does not end, or ends the process.
         OSError: it cannot be looked at, or no process can be started.
     """
-    stored, content = _ask({"what": "netcdf", "path": str(path.absolute())}, path.stat().st_size)
-    return dict(stored), content
+    header, content = _ask({"what": "netcdf", "path": str(path.absolute())}, path.stat().st_size)
+    return dict(header), content
 
 
 def data_sets(read: Callable[[int, int], bytes | bytearray], size: int, without: str) -> list[Listed]:

@@ -45,13 +45,13 @@ def checked_tensors(tensors: str | Sequence[str], optimizer: Any) -> tuple[str, 
     >>> checked_tensors(["momentum", "weights", "updates"], object())
     ('updates', 'momentum')
     """
-    asked = [tensors] if isinstance(tensors, str) else list(tensors)
-    for tensor in asked:
+    names = [tensors] if isinstance(tensors, str) else list(tensors)
+    for tensor in names:
         if tensor not in NAME_ENDINGS:
             raise SettingError(unknown_name("tensors", tensor, NAME_ENDINGS))
-    if "momentum" in asked and optimizer is None:
+    if "momentum" in names and optimizer is None:
         raise SettingError("tensors='momentum' needs the optimizer, whose state it is")
-    return tuple(tensor for tensor in NAME_ENDINGS if tensor in asked and tensor != "weights")
+    return tuple(tensor for tensor in NAME_ENDINGS if tensor in names and tensor != "weights")
 
 
 class AppliedTensors:
@@ -69,7 +69,7 @@ class AppliedTensors:
         self._tensors, self.is_foreseen = tuple(tensors), False
         several = [] if optimizer is None else list(optimizer) if isinstance(optimizer, list | tuple) else [optimizer]
         self._optimizers = [inner for one in several for inner in optimizers_in(one)]
-        self._before: dict[str, tuple[object, _Kept]] = {}  # of each parameter: what held it, and its values
+        self._before: dict[str, tuple[object, _Copies]] = {}  # of each parameter: what held it, and its values
         self._gradients: dict[int, Tensor] = {}  # as an optimizer left them: a wrapper may let go of them
         self._why = "no step was made yet"
         hooked = [one for one in self._optimizers if hasattr(one, "register_step_post_hook")]
@@ -143,10 +143,10 @@ class AppliedTensors:
         if tensor == "updates":
             if name not in self._before:
                 return self._why
-            owner, kept = self._before[name]
-            if owner is not holder or (isinstance(holder, nn.Parameter) and _shape(kept, name) != holder.shape):
+            owner, before = self._before[name]
+            if owner is not holder or (isinstance(holder, nn.Parameter) and _shape(before, name) != holder.shape):
                 return "another parameter was in its place before the step"
-            return Difference(partial(_as_it_was, matrix.read, kept), matrix.read)
+            return Difference(partial(_as_it_was, matrix.read, before), matrix.read)
         if not isinstance(holder, nn.Parameter):
             return f"it is computed from other parameters, and has no {tensor.removesuffix('s')} of its own"
         if tensor == "gradients":
@@ -173,11 +173,11 @@ class AppliedTensors:
             self._gradients |= {id(one): one.grad for one in parameters if one.grad is not None}
 
 
-_Kept = Tensor | dict[str, ShardedParameter]
+_Copies = Tensor | dict[str, ShardedParameter]
 """A parameter as it was; of one that lies in pieces, or is computed from such, what is here of each, by its name."""
 
 
-def _copy(matrix: WeightMatrix) -> _Kept:
+def _copy(matrix: WeightMatrix) -> _Copies:
     """The parameter that a matrix lies in, as it is now."""
     in_pieces = rows_read_by(matrix.read).values()
     if not in_pieces:
@@ -186,17 +186,17 @@ def _copy(matrix: WeightMatrix) -> _Kept:
     return {name: ShardedParameter(f"{name} (before)", partial(_dense, values)) for name, values in copies.items()}
 
 
-def _as_it_was(read: Callable[[], Tensor], kept: _Kept) -> Tensor:
-    """What was kept, or what a reader reads of it."""
-    if isinstance(kept, Tensor):
-        return kept
-    with read_instead(kept):
+def _as_it_was(read: Callable[[], Tensor], before: _Copies) -> Tensor:
+    """The parameter before the step, or what a reader reads of it."""
+    if isinstance(before, Tensor):
+        return before
+    with read_instead(before):
         return read()
 
 
-def _shape(kept: _Kept, name: str) -> torch.Size:
-    """The shape of a parameter that was kept."""
-    return kept.shape if isinstance(kept, Tensor) else kept[name].tensor().shape
+def _shape(before: _Copies, name: str) -> torch.Size:
+    """The shape of a parameter before the step."""
+    return before.shape if isinstance(before, Tensor) else before[name].tensor().shape
 
 
 def _read_like(matrix: WeightMatrix, name: str, values: Tensor) -> Callable[[], Tensor]:

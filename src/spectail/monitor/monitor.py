@@ -130,7 +130,7 @@ class SpectralMonitor:
         if optimizer is not None:
             optimizers_in(last_of(optimizer))  # is refused before anything is measured
         self._applied: AppliedTensors | None = None
-        asked = checked_tensors(tensors, optimizer)
+        applied_tensors = checked_tensors(tensors, optimizer)
         refuse_flattened(model)
         ranks = join(can_be_alone=not any(map(is_sharded, model.parameters())))
         self._ranks, self._is_watching = ranks or Ranks(), ranks is not None
@@ -141,7 +141,7 @@ class SpectralMonitor:
         self._devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
         try:
             self._watched = self._ranks.all_do(lambda: WatchedMatrices(model, layers, conv))
-            self._applied = AppliedTensors(asked, optimizer) if asked else None
+            self._applied = AppliedTensors(applied_tensors, optimizer) if applied_tensors else None
             with undisturbed():
                 self._growing = self._recording_at(None if path is None else Path(path).absolute(), existing)
             for measurement in self._growing.measurements:  # of a file that is gone on with
@@ -370,9 +370,9 @@ class SpectralMonitor:
         finally:
             if self._applied is not None:
                 self._applied.let_go()
-            taken = time.perf_counter() - start
-            self._last_seconds = taken + self._seconds_ahead
-            self._measuring_seconds += taken
+            seconds = time.perf_counter() - start
+            self._last_seconds = seconds + self._seconds_ahead
+            self._measuring_seconds += seconds
 
     def _wait_for_devices(self) -> None:
         for device in self._devices:
@@ -405,11 +405,11 @@ class SpectralMonitor:
         measurement = replace(measurement, events=(*events, *self._alerts.alerts_of(measurement)))
         return self._growing.add(measurement, spectra=self._keep_spectra)
 
-    def _tell(self, receiver: Callable[[Any], object], what: Measurement | Event) -> None:
+    def _tell(self, logger: Callable[[Any], object], what: Measurement | Event) -> None:
         try:
-            receiver(what)
+            logger(what)
         except Exception as error:
-            self._tell_once(receiver, getattr(receiver, "__qualname__", type(receiver).__name__), error)
+            self._tell_once(logger, getattr(logger, "__qualname__", type(logger).__name__), error)
 
     def _tell_alerts(self, alerts: Sequence[Event]) -> None:
         if self._on_alert is not None:

@@ -28,7 +28,7 @@ from spectail.monitor.plan import Key, Task, Transfer, Unit, block_size, fingerp
 from spectail.monitor.process_group import RankLostError, Ranks
 from spectail.recording.events import Event
 from spectail.weights.matrix import WeightMatrix
-from spectail.weights.sharded import COMBINED, Rows, Shard, ShardedParameter, given, rows_read_by
+from spectail.weights.sharded import COMBINED, Rows, Shard, ShardedParameter, read_from, rows_read_by
 
 AHEAD = 2**28
 """Bytes of copies that wait to be sent; what lies contiguous on the CPU is sent from where it is."""
@@ -146,9 +146,9 @@ class Shares:
         units = []
         for _, group in itertools.groupby(matrices, key=lambda one: id(one.read)):
             members = list(group)
-            asked = rows_read_by(members[0].factors or members[0].read)
-            self._parameters |= asked
-            pieces = tuple((rows, parameter.piece()) for rows, parameter in asked.items())
+            rows_read = rows_read_by(members[0].factors or members[0].read)
+            self._parameters |= rows_read
+            pieces = tuple((rows, parameter.piece()) for rows, parameter in rows_read.items())
             for together in [members] if pieces else [[one] for one in members]:
                 names = tuple(one.name for one in together)
                 self._members[names] = together
@@ -194,7 +194,7 @@ class Shares:
                 spectra += [torch.empty(0, dtype=torch.float64).numpy() for _ in members]
                 continue
             sender.send_until(task)
-            with given(sender.received(task)):
+            with read_from(sender.received(task)):
                 measured = measure_all(members, nulls, before, measure_tensor)
             rows += measured[0]
             spectra += [spectrum.cpu().numpy() for spectrum in measured[1]]

@@ -30,8 +30,8 @@ def append_step(file: JournalFile, measurement: Measurement, matrices: Sequence[
 
 def closing_of(measurement: Measurement, matrices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What closes a step: all of its measurement but the rows, and the matrices that it is the first to have."""
-    stored = [asdict(event) for event in measurement.events if event.kind != "phase"]
-    whole = {"step": measurement.step, "events": stored, "spectra": measurement.spectra is not None}
+    events = [asdict(event) for event in measurement.events if event.kind != "phase"]
+    whole = {"step": measurement.step, "events": events, "spectra": measurement.spectra is not None}
     some = {"lr": list(measurement.lr), "clocks": dict(measurement.clocks), "source": dict(measurement.source)}
     return whole | {name: value for name, value in (some | {"matrices": list(matrices)}).items() if value}
 

@@ -137,9 +137,9 @@ def to_dataset(
         q = quantity("lr")
         rates = pad([np.array(one.lr, dtype=float) for one in measurements], front=False)
         variables["lr"] = (("step", "group"), rates, q.attributes)
-    if stored := [event for one in measurements for event in one.events if event.kind != "phase"]:
+    if happened := [event for one in measurements for event in one.events if event.kind != "phase"]:
         for q in select("event"):
-            values = [getattr(event, q.name.removeprefix("event_")) for event in stored]
+            values = [getattr(event, q.name.removeprefix("event_")) for event in happened]
             variables[q.name] = ("event", _column(values, q, whole=True), q.attributes)
     if measurements and all(one.spectra is not None for one in measurements):
         nothing = np.empty(0, np.float32)
@@ -437,8 +437,8 @@ def measurements_of(recording: xr.Dataset, until: float = math.inf) -> list[Meas
         ticks = {name: float(some[name].values[at]) for name in clocks}
         source = {name: str(some[name].values[at]) for name in sources}
         changes, before = events_between(before, rows, int(step)), last_measured(before, rows)
-        stored = tuple(event for event in happened if event.step == step)
-        measurements.append(Measurement(int(step), rows, spectra, lr, ticks, (*changes, *stored), source))
+        of_step = tuple(event for event in happened if event.step == step)
+        measurements.append(Measurement(int(step), rows, spectra, lr, ticks, (*changes, *of_step), source))
     return measurements
 
 

@@ -138,10 +138,10 @@ def read_netcdf(path: Path) -> xr.Dataset:
             raise StoreError(sentence) from error
 
 
-def _decoded(stored: Mapping[str, Any], content: bytes) -> xr.Dataset:
+def _decoded(header: Mapping[str, Any], content: bytes) -> xr.Dataset:
     """The Dataset that xarray makes of what is in a file."""
     variables, at = {}, 0
-    for one in stored["variables"]:
+    for one in header["variables"]:
         shape, text = tuple(one["shape"]), one.get("text")
         dtype = np.dtype(object if text is not None else one["dtype"])
         if text is None:
@@ -151,14 +151,14 @@ def _decoded(stored: Mapping[str, Any], content: bytes) -> xr.Dataset:
             values = np.array(text, dtype=object).reshape(shape)
         as_stored = {"dtype": dtype if text is None else str}  # which xarray asks for where it decodes text
         variables[one["name"]] = xr.Variable(one["dims"], values, _attributes(one["attributes"]), as_stored)
-    store = InMemoryDataStore(variables, _attributes(stored["attributes"]))  # type: ignore[no-untyped-call]
+    store = InMemoryDataStore(variables, _attributes(header["attributes"]))  # type: ignore[no-untyped-call]
     return xr.decode_cf(store).load()
 
 
-def _attributes(stored: Mapping[str, Any]) -> dict[str, Any]:
+def _attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: np.array(value["values"], dtype=value["dtype"])[()] if isinstance(value, dict) else value
-        for name, value in stored.items()
+        for name, value in attributes.items()
     }
 
 

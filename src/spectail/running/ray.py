@@ -180,8 +180,8 @@ def _connect(ray: Any, address: str) -> bool:
             f"ray={address!r} is the address of a Ray client; run the command on a node of the cluster, "
             "and give the cluster's own address, such as host:6379 or auto"
         )
-    found = _address_that_ray_finds(address)
-    host, _, port = found.rpartition(":")
+    cluster_address = _address_that_ray_finds(address)
+    host, _, port = cluster_address.rpartition(":")
     try:
         if port.isdigit():  # Ray itself would try for minutes
             try:
@@ -192,7 +192,7 @@ def _connect(ray: Any, address: str) -> bool:
                 address = "local"  # nobody named the one that was here last, and it is gone
         ray.init(address=address or None, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
-        named = f"RAY_ADDRESS={found!r}" if os.environ.get("RAY_ADDRESS") else f"ray={found!r}"
+        named = f"RAY_ADDRESS={cluster_address!r}" if os.environ.get("RAY_ADDRESS") else f"ray={cluster_address!r}"
         raise SettingError(f"{named} does not answer: {first_line(error)}") from None
     return True
 

@@ -94,7 +94,7 @@ class Scheduler(Generic[P]):
     Args:
         executor: the workers.
         queue: what they do.
-        kept: called once with each piece that is done, and with its result if it has one.
+        on_done: called once with each piece that is done, and with its result if it has one.
         stopping: called when it is asked to stop.
     """
 
@@ -102,10 +102,10 @@ class Scheduler(Generic[P]):
         self,
         executor: Executor[P],
         queue: Queue[P],
-        kept: Callable[[P, Any], object] = lambda piece, result: None,
+        on_done: Callable[[P, Any], object] = lambda piece, result: None,
         stopping: Callable[[], object] = lambda: None,
     ) -> None:
-        self._executor, self._queue, self._kept, self._tell_stopping = executor, queue, kept, stopping
+        self._executor, self._queue, self._on_done, self._tell_stopping = executor, queue, on_done, stopping
         self._running: dict[Result, Sequence[P]] = {}
         self._pending: dict[str, P] = {}  # handed out, and not yet known to be done or to have failed
         self._deaths: dict[str, int] = {}
@@ -129,7 +129,7 @@ class Scheduler(Generic[P]):
                 else:
                     done = set()
                     time.sleep(_POLL_SECONDS)  # what is left is with somebody else
-                self._collect_kept()
+                self._collect_done()
                 for result in done:
                     self._collect(self._running.pop(result), result)
             return WorkSummary(self._computed, self._failures, interrupt.requested)
@@ -172,7 +172,7 @@ class Scheduler(Generic[P]):
                 failures.append(Failure(piece.key, f"its worker died {deaths} times, perhaps for want of memory"))
         return failures
 
-    def _collect_kept(self) -> None:
+    def _collect_done(self) -> None:
         """Ask which pieces are done by now, also in chunks that are under way."""
         for piece in [piece for piece in self._pending.values() if self._queue.is_done(piece)]:
             self._report(Done(piece.key))
@@ -185,4 +185,4 @@ class Scheduler(Generic[P]):
             self._failures.append(report)
         else:
             self._computed += 1
-            self._kept(piece, report.result)
+            self._on_done(piece, report.result)

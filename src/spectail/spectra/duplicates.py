@@ -84,17 +84,17 @@ def count_near_copies(weights: Float[Tensor, "h d"], *, within: float = 0.2) -> 
     opposite, mirrored = tree.query(-key.numpy(), distance_upper_bound=reach)
     other = torch.from_numpy(np.where(same[:, 1] <= opposite, nearest[:, 1], mirrored))
     near = torch.nonzero(other < count)[:, 0]  # of the others nothing is within reach
-    distances = []
+    parts = []
     for some in torch.split(near, max(_CHUNK // width, 1)):
         first, second = (
             torch.nn.functional.normalize(float64(weights[one.to(weights.device)])).cpu()
             for one in (places[some], places[other[some]])
         )
         signs = (first * second).sum(1, keepdim=True).sign()
-        distances.append(torch.linalg.vector_norm(first - signs * second, dim=1))
-    found = torch.cat([torch.empty(0, dtype=torch.float64), *distances])
-    found = found[found < within]
-    return len(found), float(found.max()) if len(found) else 0.0
+        parts.append(torch.linalg.vector_norm(first - signs * second, dim=1))
+    distances = torch.cat([torch.empty(0, dtype=torch.float64), *parts])
+    distances = distances[distances < within]
+    return len(distances), float(distances.max()) if len(distances) else 0.0
 
 
 def _keys(weights: Tensor) -> Float[Tensor, "h 8"]:

@@ -140,7 +140,7 @@ def homogeneous(
     bound = max(HEAVY_ENTRIES, 6.0 * math.sqrt(24.0 / weights.numel()))
     unequal = _inequality(weights)
     kurtosis = unequal.kurtosis
-    norms, scaled, found, spikes = False, weights, unequal, None
+    norms, scaled, at_first, spikes = False, weights, unequal, None
     if (
         unequal.norms or pruned or kurtosis > GAUSSIAN_KURTOSIS + bound
     ):  # unequal norms make entries heavy, and heavy entries hide such norms
@@ -158,7 +158,7 @@ def homogeneous(
             noise = _scaled(noise, scales)
         kurtosis = _inequality(noise).kurtosis if held else math.nan
         if not math.isfinite(kurtosis):  # no scales make norms equal that float32 cannot hold beside each other
-            spread = (found.rows, found.cols, slice_spread)
+            spread = (at_first.rows, at_first.cols, slice_spread)
             return None, Inhomogeneity(*spread, math.nan, norms=False, slices=slices_unequal, entries=False)
         hidden = unequal.kurtosis - GAUSSIAN_KURTOSIS > max(bound, 2.0 * (kurtosis - GAUSSIAN_KURTOSIS))
         norms = unequal.norms or pruned or hidden

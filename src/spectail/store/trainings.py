@@ -93,8 +93,8 @@ def get_or_train(
     warnings.warn("get_or_train(…) is now Store(…).get_or_run(experiment, simulate)", DeprecationWarning, 2)
     store = Store(folder.parent, data=data)
     store.trainings = folder
-    found = _trained(training, store, device, progress)[1]
-    return store.path(training), found
+    was_there = _trained(training, store, device, progress)[1]
+    return store.path(training), was_there
 
 
 def _trained(

@@ -26,8 +26,8 @@ def unfinished_runs(root: Path) -> dict[Path, float]:
     store = Store(root)
     files = dict.fromkeys(store.states.glob("*.ckpt"), store.runs)
     files |= dict.fromkeys(store.trainings.glob("*.state"), store.trainings)
-    kept = {folder / f"{state.stem}.nc": changed_at(state) for state, folder in files.items()}
-    return dict(sorted(kept.items(), key=lambda one: one[1]))
+    times = {folder / f"{state.stem}.nc": changed_at(state) for state, folder in files.items()}
+    return dict(sorted(times.items(), key=lambda one: one[1]))
 
 
 def state_beside(run: Path) -> Path:

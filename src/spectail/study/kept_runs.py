@@ -54,7 +54,7 @@ class KeptRuns:
             self._open[key] = load_recording(self.files[key])
         return self._open[key]
 
-    def seen_from(self, artifact: str, *, whole: bool) -> Mapping[str, xr.Dataset]:
+    def runs_of(self, artifact: str, *, whole: bool) -> Mapping[str, xr.Dataset]:
         """All runs by key: an artifact's own curves before those that others have of the same run.
 
         Where large steps make rounding grow, an experiment that was run for two figures has two results.
@@ -64,34 +64,34 @@ class KeptRuns:
             whole: runs have their spectra, as far as files are kept.
         """
         others = (self.curves[name] for name in self.curves if name != artifact)
-        return _Seen(self, ChainMap(dict(self.curves.get(artifact, {})), *map(dict, others)), whole)
+        return _RunsOfArtifact(self, ChainMap(dict(self.curves.get(artifact, {})), *map(dict, others)), whole)
 
 
-class _Seen(Mapping[str, xr.Dataset]):
-    def __init__(self, kept: KeptRuns, curves: Mapping[str, xr.Dataset], whole: bool) -> None:
-        self._kept, self._curves, self._whole = kept, curves, whole
+class _RunsOfArtifact(Mapping[str, xr.Dataset]):
+    def __init__(self, published: KeptRuns, curves: Mapping[str, xr.Dataset], whole: bool) -> None:
+        self._published, self._curves, self._whole = published, curves, whole
 
     def __getitem__(self, key: str) -> xr.Dataset:
         # A run of which there are no curves is read from its file in any case
-        if key in self._kept.files and (self._whole or key not in self._curves):
-            return self._kept.opened(key)
+        if key in self._published.files and (self._whole or key not in self._curves):
+            return self._published.opened(key)
         if key not in self._curves:
             raise NotKeptError(f"nothing is kept of run {key}")
         return self._curves[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter({**self._curves, **self._kept.files})
+        return iter({**self._curves, **self._published.files})
 
     def __len__(self) -> int:
-        return len({**self._curves, **self._kept.files})
+        return len({**self._curves, **self._published.files})
 
 
-def judge_kept(artifact: Artifact, kept: KeptRuns, old: Mapping[str, Collection[str]] | None = None) -> Outcomes:
+def judge_kept(artifact: Artifact, published: KeptRuns, old: Mapping[str, Collection[str]] | None = None) -> Outcomes:
     """What an artifact's claims find in the runs that are kept, one family each protocol.
 
     Args:
         artifact: at the paper's scale.
-        kept: what is known of its runs.
+        published: what is known of its runs.
         old: the protocols under which a claim has a verdict by today's rule, by number: it is judged again only where
             the artifact's own number of repeats is kept, and others with as many as are.
 
@@ -100,24 +100,24 @@ def judge_kept(artifact: Artifact, kept: KeptRuns, old: Mapping[str, Collection[
     Returns:
         nothing of claims whose runs are not kept.
     """
-    found: Outcomes = {}
-    curves_and_whole = [kept.seen_from(artifact.name, whole=whole) for whole in (False, True)]
+    by_number: Outcomes = {}
+    curves_and_whole = [published.runs_of(artifact.name, whole=whole) for whole in (False, True)]
     for protocol in artifact.protocols:
         outcomes = {}
         most = max(artifact.repeats, repeats_of(artifact, protocol, {*curves_and_whole[1]}))
         for claim in artifact.claims:
             has_verdict = protocol in (old or {}).get(claim.number, ())
             least = artifact.repeats if has_verdict else 1
-            for repeats, stored in product(range(most, least - 1, -1), curves_and_whole):
+            for repeats, runs_by_key in product(range(most, least - 1, -1), curves_and_whole):
                 try:
-                    runs = Runs(protocol, PAPER, range(repeats), stored, epsilon=artifact.epsilon)
+                    runs = Runs(protocol, PAPER, range(repeats), runs_by_key, epsilon=artifact.epsilon)
                     outcomes[claim.number] = claim.test(runs)
                 except NotKeptError:
                     continue
                 break
         for number, outcome in in_a_family(outcomes).items():
-            found.setdefault(number, {})[protocol] = outcome
-    return found
+            by_number.setdefault(number, {})[protocol] = outcome
+    return by_number
 
 
 def compact_run(run: xr.Dataset) -> xr.Dataset:

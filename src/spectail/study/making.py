@@ -243,7 +243,7 @@ def verify(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> list[ClaimRecor
     return [
         ClaimRecord(
             artifact.name, claim.number, claim.where, claim.statement, claim.criterion,
-            {protocol: found[claim.number] for protocol, found in outcomes.items() if claim.number in found},
+            {protocol: of[claim.number] for protocol, of in outcomes.items() if claim.number in of},
         )
         for claim in artifact.claims
     ]  # fmt: skip

@@ -167,7 +167,7 @@ def all_of(findings: Sequence[Finding]) -> Finding:
     tested = [f for f in findings if f.tested]
     # Holm's first step decides whether there is any, and is Bonferroni's
     contrary = [min(1.0, f.contrary * (len(tested) if f.tested else 1)) for f in findings]
-    least = min(tested, key=_lean, default=None)
+    least = min(tested, key=_signed_effect, default=None)
     reckoned = least and all(f.verdict is not Verdict.UNDECIDED for f in findings if not f.tested)
     return Finding(
         max(f.claimed for f in findings),
@@ -178,7 +178,7 @@ def all_of(findings: Sequence[Finding]) -> Finding:
     )
 
 
-def _lean(finding: Finding) -> float:
+def _signed_effect(finding: Finding) -> float:
     """The effect, infinite where all repeats have the same margin."""
     if finding.effect is not None or finding.margin is None:
         return finding.effect or 0.0

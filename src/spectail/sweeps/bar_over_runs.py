@@ -17,7 +17,7 @@ from spectail.progress import bar, in_notebook
 class SweepProgress:
     """Is told how a sweep goes on; by itself it says nothing."""
 
-    def begin(self, missing: Sequence[Experiment], found: int) -> None:
+    def begin(self, missing: Sequence[Experiment], n_kept: int) -> None:
         """Before the first run: what is to be computed, and how many runs were there."""
 
     def step(self, experiment: Experiment, step: int) -> None:
@@ -35,7 +35,7 @@ class BarOverRuns(SweepProgress):
 
     def __init__(self) -> None:
         self._bar = bar()
-        self._total, self._kept, self._found, self._part = 0, 0, 0, 0.0
+        self._total, self._computed, self._n_kept, self._part = 0, 0, 0, 0.0
 
     def __enter__(self) -> Any:
         self._bar.__enter__()
@@ -44,9 +44,9 @@ class BarOverRuns(SweepProgress):
     def __exit__(self, *error: Any) -> None:
         self._bar.__exit__(*error)
 
-    def begin(self, missing: Sequence[Experiment], found: int) -> None:
+    def begin(self, missing: Sequence[Experiment], n_kept: int) -> None:
         """Show how much there is to do."""
-        self._total, self._found = len(missing), found
+        self._total, self._n_kept = len(missing), n_kept
         self._task = self._bar.add_task("runs", total=max(sum(map(weight, missing)), 1.0), text=self._text())
 
     def step(self, experiment: Experiment, step: int) -> None:
@@ -57,7 +57,7 @@ class BarOverRuns(SweepProgress):
 
     def kept(self, experiment: Experiment) -> None:
         """Move on by a run."""
-        self._kept += 1
+        self._computed += 1
         self._bar.update(self._task, advance=weight(experiment) - self._part, text=self._text())
         self._part = 0.0
 
@@ -68,7 +68,7 @@ class BarOverRuns(SweepProgress):
         )
 
     def _text(self) -> str:
-        return f"{self._kept} of {self._total} runs" + (f" ({self._found} found)" if self._found else "")
+        return f"{self._computed} of {self._total} runs" + (f" ({self._n_kept} found)" if self._n_kept else "")
 
 
 def bar_if_asked(progress: bool | None) -> AbstractContextManager[SweepProgress | None]:

@@ -133,12 +133,12 @@ def run_missing(
     if compute.ray is None:  # nodes of a cluster have memory of their own
         check_memory(missing)
     check_own_parts(missing, store.data)
-    found = len(experiments) - len(missing)
-    progress.begin(missing, found)
+    n_kept = len(experiments) - len(missing)
+    progress.begin(missing, n_kept)
     outcome = _run(missing, store, compute, progress) if missing else WorkSummary()
     by_key = {experiment.key: experiment for experiment in missing}
     failures = [Failure(f.key, f"{_describe(by_key[f.key])}: {f.sentence}") for f in outcome.failures]
-    return SweepSummary(len(experiments), found, outcome.computed, failures, outcome.stopped)
+    return SweepSummary(len(experiments), n_kept, outcome.computed, failures, outcome.stopped)
 
 
 def check_own_parts(experiments: Iterable[Experiment], data: Path | None = None) -> None:

@@ -47,20 +47,21 @@ def adapted_by_name(parameters: Sequence[Parameter], scale_of: _ScaleOf) -> tupl
         the parameters, with ΔW under the name of its base weight, in brackets where there are several or the weight
         itself is there too; and the parameters that it came from.
     """
-    stored = {parameter.name: parameter for parameter in parameters}
-    adapters = {main: found for main in stored if (found := _lora(main, stored) or _lycoris(main, stored)) is not None}
+    by_name = {parameter.name: parameter for parameter in parameters}
+    candidates = {main: _lora(main, by_name) or _lycoris(main, by_name) for main in by_name}
+    adapters = {main: adapter for main, adapter in candidates.items() if adapter is not None}
     if not adapters:
         return list(parameters), []
     used = {part for adapter in adapters.values() for part in adapter.parts.values()}
     names = [adapter.weight for adapter in adapters.values()]
     result, skipped = [], list[Skipped]()
-    for name, parameter in stored.items():
+    for name, parameter in by_name.items():
         if name in adapters:
             adapter = adapters[name]
             label = adapter.label or KIND
-            several = names.count(adapter.weight) > 1 or (adapter.weight in stored and adapter.weight not in used)
+            several = names.count(adapter.weight) > 1 or (adapter.weight in by_name and adapter.weight not in used)
             whole = f"{adapter.weight}[{label}]" if several else adapter.weight
-            result.append(_delta(whole, adapter, stored, scale_of))
+            result.append(_delta(whole, adapter, by_name, scale_of))
         if name in used:
             whole = next(adapter.weight for adapter in adapters.values() if name in adapter.parts.values())
             skipped.append(
@@ -115,7 +116,7 @@ class _Adapter:
         return f"{self.layer}.weight"
 
 
-def _lora(main: str, stored: Mapping[str, Parameter]) -> _Adapter | None:
+def _lora(main: str, by_name: Mapping[str, Parameter]) -> _Adapter | None:
     """The pair of which a parameter is the right factor."""
     for pattern, right, left in _LORA:
         match = re.fullmatch(pattern, main)
@@ -123,7 +124,7 @@ def _lora(main: str, stored: Mapping[str, Parameter]) -> _Adapter | None:
             continue
         layer, label = match["base"], match.groupdict().get("adapter") or ""
         other = left.join(main.rsplit(right, 1))
-        if other not in stored:
+        if other not in by_name:
             continue
         parts = {"right": main, "left": other}
         magnitude = f"{layer}.lora_magnitude_vector" + (f".{label}" if label else "")
@@ -132,14 +133,14 @@ def _lora(main: str, stored: Mapping[str, Parameter]) -> _Adapter | None:
             ("core", f"{layer}.lora_mid.weight"),
             *(("magnitude", name) for name in (magnitude, f"{magnitude}.weight", f"{layer}.dora_scale")),
         ):
-            parts |= {part: name} if name in stored else {}
-        sizes = stored[main].shape, stored[other].shape
+            parts |= {part: name} if name in by_name else {}
+        sizes = by_name[main].shape, by_name[other].shape
         if all(len(size) >= 2 for size in sizes) and sizes[0][0] == sizes[1][1]:
             return _Adapter(layer, label, "embedding" if "embedding" in right else "lora", parts)
     return None
 
 
-def _lycoris(main: str, stored: Mapping[str, Parameter]) -> _Adapter | None:
+def _lycoris(main: str, by_name: Mapping[str, Parameter]) -> _Adapter | None:
     """The LoHa or LoKr adapter of which a parameter is the first part."""
     match = re.fullmatch(r"(?P<base>.+)\.(?P<first>hada_w1_a|lokr_w1|lokr_w1_a)(\.(?P<adapter>[^.]+))?", main)
     if match is None:
@@ -149,21 +150,21 @@ def _lycoris(main: str, stored: Mapping[str, Parameter]) -> _Adapter | None:
     whole = {
         role: name
         for role in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t1", "t2")
-        if (name := f"{layer}.{kind}_{role}" + (f".{label}" if label else "")) in stored
+        if (name := f"{layer}.{kind}_{role}" + (f".{label}" if label else "")) in by_name
     }
     complete = all({f"{w}_a", f"{w}_b"} <= whole.keys() or (kind == "lokr" and w in whole) for w in ("w1", "w2"))
-    if not complete or any(len(stored[name].shape) < 2 for name in whole.values()):
+    if not complete or any(len(by_name[name].shape) < 2 for name in whole.values()):
         return None
-    if "t1" in whole or "t2" in whole or any(len(stored[name].shape) > 2 for name in whole.values()):
+    if "t1" in whole or "t2" in whole or any(len(by_name[name].shape) > 2 for name in whole.values()):
         whole["core"] = main
-    if f"{layer}.alpha" in stored:
+    if f"{layer}.alpha" in by_name:
         whole["alpha"] = f"{layer}.alpha"
     return _Adapter(layer, label, {"hada": "loha", "lokr": "lokr"}[kind], whole)
 
 
-def _delta(name: str, adapter: _Adapter, stored: Mapping[str, Parameter], scale_of: _ScaleOf) -> Parameter:
+def _delta(name: str, adapter: _Adapter, by_name: Mapping[str, Parameter], scale_of: _ScaleOf) -> Parameter:
     """ΔW as a parameter that knows its factors."""
-    parts = {part: stored[name] for part, name in adapter.parts.items()}
+    parts = {part: by_name[name] for part, name in adapter.parts.items()}
     shape: tuple[int, ...]
     rank, shape = _rank_and_shape(adapter.how, {part: parameter.shape for part, parameter in parts.items()})
     notes = [{"lora": "LoRA", "embedding": "LoRA", "loha": "LoHa", "lokr": "LoKr"}[adapter.how]]

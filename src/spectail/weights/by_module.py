@@ -51,10 +51,10 @@ def read_module(module: nn.Module, title: str = "", *, in_pieces: bool = False) 
     config = _configuration(module)
     for path, owner, around in _walk(module, "", None, ()):
         modules[path.removesuffix(".")] = owner, around
-        effective, consumed = reparametrized_of_module(owner, path, in_pieces=in_pieces)
+        reparametrized, consumed = reparametrized_of_module(owner, path, in_pieces=in_pieces)
         dequantized, parts = dequantized_of_module(owner, path, config)
         consumed |= {part.name: part for part in parts}
-        parameters += [*effective, *dequantized]
+        parameters += [*reparametrized, *dequantized]
         parameters += [
             sharded_parameter(path + name, tensor, _reader(owner, name))
             if in_pieces and is_sharded(tensor)
@@ -83,8 +83,8 @@ def _with_adapters(source: Source, scales: Mapping[str, Mapping[str, float]]) ->
 
 def _scales(module: nn.Module) -> dict[str, dict[str, float]]:
     """α/r of each adapter of each layer, as PEFT keeps it."""
-    kept = ((path, getattr(layer, "scaling", None)) for path, layer in module.named_modules())
-    return {path: of for path, of in kept if isinstance(of, dict)}
+    scales = ((path, getattr(layer, "scaling", None)) for path, layer in module.named_modules())
+    return {path: of for path, of in scales if isinstance(of, dict)}
 
 
 def _unwrapped(source: Source) -> Source:

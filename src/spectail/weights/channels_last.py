@@ -39,34 +39,40 @@ def as_in_torch(parameter: Parameter) -> Parameter:
     layer = match["path"].rstrip(".").rpartition(".")[2]
     turn: Callable[[Tensor], Tensor]
     if match["kind"] == "depthwise_" and len(shape) > 2:
-        stored = (shape[-2] * shape[-1], 1, *shape[:-2])
+        turned_shape = (shape[-2] * shape[-1], 1, *shape[:-2])
 
         def turn(values: Tensor) -> Tensor:
             return values.flatten(-2).movedim(-1, 0).unsqueeze(1)
 
     elif len(shape) == 3 and re.fullmatch(r"_?(query|key|value)(_dense)?|[qkv](_proj)?", layer):
-        stored = (shape[1] * shape[2], shape[0])
+        turned_shape = (shape[1] * shape[2], shape[0])
 
         def turn(values: Tensor) -> Tensor:
             return values.flatten(1).T
 
     elif len(shape) == 3 and re.fullmatch(r"out|attention_output|_?output(_dense)?|[ol]_proj", layer):
-        stored = (shape[2], shape[0] * shape[1])
+        turned_shape = (shape[2], shape[0] * shape[1])
 
         def turn(values: Tensor) -> Tensor:
             return values.flatten(0, 1).T
 
     else:
-        stored = (shape[-1], shape[-2], *shape[:-2])
+        turned_shape = (shape[-1], shape[-2], *shape[:-2])
 
         def turn(values: Tensor) -> Tensor:
             return values.movedim((-1, -2), (0, 1))
 
     load = parameter.load
     name = f"{match['path']}{match['kind']}weight"
-    refusal = parameter.refusal or why_not_matrix(stored)
+    refusal = parameter.refusal or why_not_matrix(turned_shape)
     return replace(
-        parameter, name=name, shape=stored, load=lambda: turn(load()), load_rows=None, refusal=refusal, memory=None
+        parameter,
+        name=name,
+        shape=turned_shape,
+        load=lambda: turn(load()),
+        load_rows=None,
+        refusal=refusal,
+        memory=None,
     )
 
 

@@ -53,9 +53,9 @@ def places_of_checkpoints(source: Any, revisions: str | None) -> tuple[str, list
         if revisions is None:
             folder, home = hub_folder(source)
             return folder.title, _in_folder(folder, lambda name: f"{home}/{name}", home)
-        found = revisions_of(source, revisions)
+        names = revisions_of(source, revisions)
         name = source.partition(":")[2].strip("/")
-        return name, [CheckpointPlace(f"hub:{name}@{one}", one) for one in sorted(found, key=natural_key)]
+        return name, [CheckpointPlace(f"hub:{name}@{one}", one) for one in sorted(names, key=natural_key)]
     if revisions is not None:
         raise SettingError(f"revisions={revisions!r} is of a model of the hub; expected hub:owner/name beside it")
     if isinstance(source, str | os.PathLike):
@@ -155,8 +155,8 @@ def _without_links(series: Sequence[str], home: str) -> list[str]:
         return [*series]
     real = {one: os.path.realpath(os.path.join(home, one)) for one in series}
     no_links = sorted(series, key=lambda one: real[one] != os.path.join(os.path.realpath(home), one))
-    kept = {real[one]: one for one in reversed(no_links)}.values()
-    return [one for one in series if one in kept]
+    folders = {real[one]: one for one in reversed(no_links)}.values()
+    return [one for one in series if one in folders]
 
 
 def _series_below(folder: Folder, prefix: str, depth: int) -> Iterator[str]:

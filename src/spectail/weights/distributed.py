@@ -156,8 +156,8 @@ def _parameter(
     if dtype is None:
         return Parameter(name, shape, lambda: torch.empty(0), "values of an unknown dtype", resident=False)
     refusal = why_not_values(dtype) or why_not_matrix(shape)
-    covered, stored = sum(prod(sizes) for _, sizes, _ in pieces), sum(piece.size for *_, piece in pieces)
-    if not refusal and (covered != prod(shape) or not covered * dtype.itemsize <= stored <= most):
+    covered, n_bytes = sum(prod(sizes) for _, sizes, _ in pieces), sum(piece.size for *_, piece in pieces)
+    if not refusal and (covered != prod(shape) or not covered * dtype.itemsize <= n_bytes <= most):
         raise SourceError(f"{metadata.name} is damaged: the pieces of {printable(name):.200} do not make its shape")
     load = partial(_joined, name, shape, dtype, pieces)
     return Parameter(name, shape, load, refusal, resident=False, dtype=dtype_name(dtype))

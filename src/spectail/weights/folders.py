@@ -200,13 +200,13 @@ def _parts(folder: Folder) -> list[str]:
 
 def local_folder(path: Path) -> Folder:
     """A folder of this machine, as deep as weights lie in one: two folders down."""
-    found: list[str] = []
+    entries: list[str] = []
     try:
         for entry in sorted(path.iterdir()):
-            found += [entry.name] if not entry.is_dir() else _names_below(entry, entry.name, 4)
+            entries += [entry.name] if not entry.is_dir() else _names_below(entry, entry.name, 4)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from None
-    names, empty = ([name for name in found if name.endswith("/") == is_empty] for is_empty in (False, True))
+    names, empty = ([name for name in entries if name.endswith("/") == is_empty] for is_empty in (False, True))
     title = path.resolve().name
     return Folder(str(path), title, names, partial(_file_of, path), [name.removesuffix("/") for name in empty])
 
@@ -343,13 +343,13 @@ def _sharded(folder: Folder, index_name: str, key: str | None) -> Source:
         file = folder.file(shard)
         _check_link(index, file)
         source = read_tensors(file, key)
-        stored = {parameter.name: parameter for parameter in source.parameters}
+        by_name = {parameter.name: parameter for parameter in source.parameters}
         for name in names_there:
-            if name not in stored:
+            if name not in by_name:
                 raise SourceError(f"{file.name} does not have {printable(name):.200}, though {index.name} says so")
-            parameters.append(_shared_within(shard, stored.pop(name)))
+            parameters.append(_shared_within(shard, by_name.pop(name)))
         reason = f"in {file.title}, but not in the index"
-        skipped += [Skipped(printable(name), parameter.shape, reason) for name, parameter in stored.items()]
+        skipped += [Skipped(printable(name), parameter.shape, reason) for name, parameter in by_name.items()]
         skipped += source.skipped
     return Source(index.title, sorted(parameters, key=natural_order), skipped)
 

@@ -192,8 +192,8 @@ def _queries(name: str, layer: str, shape: Shape, near: Neighbours) -> int | Non
     if last == "in_proj_weight":
         behind = near.shapes.get(f"{path}{point}out_proj.weight")
         return behind[1] if behind and len(behind) == 2 else None
-    found = (near.renamed(name, layer, other) for other in _OUTPUTS)
-    behind = next((size for size in found if size is not None and len(size) == 2), None)
+    sizes = (near.renamed(name, layer, other) for other in _OUTPUTS)
+    behind = next((size for size in sizes if size is not None and len(size) == 2), None)
     return behind[1] if behind is not None and behind[1] <= shape[0] else None
 
 
@@ -313,9 +313,9 @@ def _pair(name: str, shape: Shape, near: Neighbours) -> tuple[bool, bool, tuple[
         if first is None or second is None or len(first) != len(second) or first[:-2] != second[:-2] or len(first) < 3:
             continue
         (a, b), (c, d) = first[-2:], second[-2:]
-        for turned, (inputs, outputs, taken, given) in ((False, (b, a, d, c)), (True, (a, b, c, d))):
-            if inputs == given and outputs in (taken, 2 * taken):
-                gated = behind is not None and outputs == 2 * taken
+        for turned, (inputs, outputs, next_inputs, next_outputs) in ((False, (b, a, d, c)), (True, (a, b, c, d))):
+            if inputs == next_outputs and outputs in (next_inputs, 2 * next_inputs):
+                gated = behind is not None and outputs == 2 * next_inputs
                 return True, turned, labels if gated else ()
     return None
 

@@ -108,8 +108,8 @@ def from_tensor(
             tensor.dtype,
             layout,
         )
-    stored = dtype_name(tensor.dtype)
-    return Parameter(name, shape, load, refusal, memory, resident, load_rows=load_rows, dtype=stored)
+    name_of_dtype = dtype_name(tensor.dtype)
+    return Parameter(name, shape, load, refusal, memory, resident, load_rows=load_rows, dtype=name_of_dtype)
 
 
 def from_array(array: NDArray[Any], name: str = "") -> Parameter:

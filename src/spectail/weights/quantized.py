@@ -101,17 +101,17 @@ def dequantized_of_module(
     Returns:
         its weights of known schemes; and the parameters and buffers that these are made of, or that are no weights.
     """
-    stored = {**owner._parameters, **owner._buffers}
-    if all(tensor is None or _is_plain(tensor) for tensor in stored.values()):
+    tensors = {**owner._parameters, **owner._buffers}
+    if all(tensor is None or _is_plain(tensor) for tensor in tensors.values()):
         return [], []
     parts = [
         from_tensor(path + inner, part, part.detach)
-        for name, tensor in stored.items()
+        for name, tensor in tensors.items()
         if tensor is not None and not is_lazy(tensor)
         for inner, part in parts_of_tensor(name, tensor).items()
     ]
     parameters, skipped = dequantized_by_name(parts, config)
-    of_owner = {path + name for name in stored}
+    of_owner = {path + name for name in tensors}
     return (
         [parameter for parameter in parameters if parameter.note.startswith("dequantised")],
         [part for part in skipped if part.name in of_owner],

@@ -40,7 +40,7 @@ def reparametrized_of_module(
     Returns:
         the weights it acts with; and, by name, the parameters and buffers that they are made of.
     """
-    effective: list[Parameter] = []
+    weights: list[Parameter] = []
     consumed: dict[str, Skipped] = {}
     for name, compute, sources, how in (*_parametrized(owner, path), *_hooked(owner, path)):
         whole = path + name
@@ -62,8 +62,8 @@ def reparametrized_of_module(
             )
         # what was computed lies in memory that is used again: only the module says what is shared
         memory = (id(owner), name)
-        effective.append(replace(parameter, memory=memory, note=f"{how}: the weight it acts with"))
-    return effective, consumed
+        weights.append(replace(parameter, memory=memory, note=f"{how}: the weight it acts with"))
+    return weights, consumed
 
 
 def _parametrized(owner: nn.Module, path: str) -> list[_Recipe]:
@@ -105,8 +105,8 @@ def _hooked(owner: nn.Module, path: str) -> list[_Recipe]:
                     return _plain(hook.compute_weight(module, do_power_iteration=False))
                 return _plain(hook.compute_weight(module))
 
-        stored = owner._parameters | owner._buffers
-        sources = {name + end: tensor for end in ends if (tensor := stored.get(name + end)) is not None}
+        tensors = owner._parameters | owner._buffers
+        sources = {name + end: tensor for end in ends if (tensor := tensors.get(name + end)) is not None}
         recipes.append((name, compute, sources, _name_of(hook) if kind != "pruned" else kind))
     return recipes
 
@@ -159,17 +159,17 @@ def reparametrized_by_name(parameters: Iterable[Parameter]) -> tuple[list[Parame
         the parameters, with weights under weight_norm, spectral_norm and prune computed; and what they came from.
         Where the weight is stored beside them, it is that one.
     """
-    stored = {parameter.name: parameter for parameter in parameters}
-    near = Neighbours({name: parameter.shape for name, parameter in stored.items()})
+    by_name = {parameter.name: parameter for parameter in parameters}
+    near = Neighbours({name: parameter.shape for name, parameter in by_name.items()})
     result: dict[str, Parameter] = {}
     consumed: dict[str, Skipped] = {}
-    for main in stored.values():
-        match = _matching(main, stored, near)
+    for main in by_name.values():
+        match = _matching(main, by_name, near)
         if match is None:
             result[main.name] = main
             continue
         weight, sources, how = match
-        if weight.name not in stored:
+        if weight.name not in by_name:
             result[main.name] = weight
         for source in (main, *sources):
             reason = f"a part of {weight.name}, analysed as it acts ({how})"
@@ -179,7 +179,7 @@ def reparametrized_by_name(parameters: Iterable[Parameter]) -> tuple[list[Parame
 
 
 def _matching(
-    main: Parameter, stored: Mapping[str, Parameter], near: Neighbours
+    main: Parameter, by_name: Mapping[str, Parameter], near: Neighbours
 ) -> tuple[Parameter, list[Parameter], str] | None:
     """The weight of which a parameter is the main part, if it is one."""
     path, last = _last_steps(main.name)
@@ -188,7 +188,7 @@ def _matching(
         if main.refusal or not (last.startswith(before) and last.endswith(after) and len(last) > len(before + after)):
             continue
         name = last[len(before) : len(last) - len(after)]
-        sources = [source for other in others if (source := stored.get(path + other.format(name))) is not None]
+        sources = [source for other in others if (source := by_name.get(path + other.format(name))) is not None]
         compute = _computation(how, path + name, main, sources, near) if len(sources) == len(others) else None
         if compute is not None:
             note = f"{how}: the weight it acts with"

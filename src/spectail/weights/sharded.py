@@ -93,18 +93,18 @@ class ShardedParameter:
         """The values of rows.
 
         Raises:
-            SourceError: they lie in pieces, and were not given.
+            SourceError: they lie in pieces, and other processes did not send them.
         """
         if (other := _reading.instead.get(self.name)) is not None:
             return other(first, last)
         tensor = self.tensor()
         last = tensor.shape[0] if last is None else last
         rows = Rows(self.name, first, last, (last - first, *tensor.shape[1:]), tensor.dtype)
-        if _reading.asked is not None:
-            _reading.asked[rows] = self
+        if _reading.requests is not None:
+            _reading.requests[rows] = self
             return torch.empty(rows.shape, dtype=rows.dtype, device="meta")
-        if rows in _reading.given:
-            return _reading.given[rows].to(tensor.to_local().device)
+        if rows in _reading.rows:
+            return _reading.rows[rows].to(tensor.to_local().device)
         piece = self.piece()
         if piece.shape == tuple(tensor.shape) and not piece.summand:
             return tensor.to_local().detach()[first:last]
@@ -181,24 +181,27 @@ def sharded_parameter(name: str, value: Tensor, load: Callable[[], DTensor]) -> 
 
 
 class _Reading:
-    """What is given to readers, what they read instead of their own, and what they are asked for instead of reading."""
+    """What readers return instead of what they hold: rows from other processes, other parameters, or shapes only.
 
-    given: Mapping[Rows, Tensor] = {}
+    `requests` is None unless they only note what they would read.
+    """
+
+    rows: Mapping[Rows, Tensor] = {}
     instead: Mapping[str, ShardedParameter] = {}
-    asked: dict[Rows, ShardedParameter] | None = None
+    requests: dict[Rows, ShardedParameter] | None = None
 
 
 _reading = _Reading()
 
 
 @contextmanager
-def given(values: Mapping[Rows, Tensor]) -> Iterator[None]:
-    """Inside, these rows are read as they are given."""
-    _reading.given = values
+def read_from(values: Mapping[Rows, Tensor]) -> Iterator[None]:
+    """Inside, these rows are read from these values: other processes sent them."""
+    _reading.rows = values
     try:
         yield
     finally:
-        _reading.given = {}
+        _reading.rows = {}
 
 
 @contextmanager
@@ -211,22 +214,22 @@ def read_instead(others: Mapping[str, ShardedParameter]) -> Iterator[None]:
         _reading.instead = before
 
 
-def is_asked() -> bool:
-    """Whether readers are only asked what they would read, and give shapes."""
-    return _reading.asked is not None
+def is_dry_run() -> bool:
+    """Whether readers only note what they would read, and return shapes."""
+    return _reading.requests is not None
 
 
 def shape_read_by(read: Callable[[], Tensor]) -> Tensor:
     """What a function reads, on the meta device where it reads a parameter in pieces."""
-    _reading.asked = {}
+    _reading.requests = {}
     try:
         return read()
     finally:
-        _reading.asked = None
+        _reading.requests = None
 
 
 def whole_values(values: Mapping[str, Tensor | None], path: str) -> dict[int, Tensor]:
-    """Stand-ins, by id, for those of several values that lie in pieces; while only asked, for the others as well.
+    """Whole tensors in place of sharded ones, by id; in a dry run, of unsharded ones too.
 
     Args:
         values: parameters and buffers of a module, by name.
@@ -237,7 +240,7 @@ def whole_values(values: Mapping[str, Tensor | None], path: str) -> dict[int, Te
     """
     stand_ins: dict[int, Tensor] = {}
     for name, value in values.items():
-        if value is None or not (is_sharded(value) or is_asked()):
+        if value is None or not (is_sharded(value) or is_dry_run()):
             continue
         whole = ShardedParameter(path + name, partial(_same, value))() if is_sharded(value) else value.to("meta")
         is_parameter = isinstance(value, torch.nn.Parameter)
@@ -259,13 +262,13 @@ def rows_read_by(read: Callable[[], object]) -> dict[Rows, ShardedParameter]:
         the rows, and of which parameter they are; none where all is here.
     """
     function = read.func if isinstance(read, partial) else read
-    asked: dict[Rows, ShardedParameter] = {}
-    _reading.asked = asked
+    requests: dict[Rows, ShardedParameter] = {}
+    _reading.requests = requests
     try:
         read()
     except Exception:  # shapes alone may not be enough: what was asked for until then is known
         if isinstance(function, ShardedParameter):
             raise
     finally:
-        _reading.asked = None
-    return asked
+        _reading.requests = None
+    return requests

@@ -297,9 +297,9 @@ def as_in_the_model(source: Source) -> Source:
     title = source.title + (f" (its names without the prefix {prefixes})" if removed else "")
     named = [replace(parameter, name=name) for parameter, name in zip(source.parameters, names, strict=True)]
     dequantized, parts = dequantized_by_name(named, source.config)
-    effective, sources = reparametrized_by_name(dequantized)
+    reparametrized, sources = reparametrized_by_name(dequantized)
     adapter = source.config.get("adapter_config", {})
-    parameters, factors = adapted_by_name(effective, scale_of_config(adapter if isinstance(adapter, dict) else {}))
+    parameters, factors = adapted_by_name(reparametrized, scale_of_config(adapter if isinstance(adapter, dict) else {}))
     return Source(title, parameters, [*parts, *sources, *factors, *source.skipped], config=source.config)
 
 

@@ -346,11 +346,11 @@ def layers_that_learn(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     >>> list(layers_that_learn(nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))))
     ['0', '2']
     """
-    seen: set[int] = set()
+    ids: set[int] = set()
     layers: dict[str, list[nn.Parameter]] = {}
     for name, module in model.named_modules():
-        own = [p for p in module.parameters(recurse=False) if p.requires_grad and id(p) not in seen]
-        seen |= {id(p) for p in own}
+        own = [p for p in module.parameters(recurse=False) if p.requires_grad and id(p) not in ids]
+        ids |= {id(p) for p in own}
         if own:
             layers[name] = own
     return layers

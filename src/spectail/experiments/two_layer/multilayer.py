@@ -53,8 +53,8 @@ class MultilayerStudent:
         for layer, (w, scale) in enumerate(zip(weights, self.scales, strict=True)):
             out = self._buffer("values", layer, w, len(x))
             factor = readout_scale if layer == 0 else 1.0
-            start, kept = (self.biases[layer][:, None], factor) if self.biases else (out, 0)
-            torch.addmm(start, w, below, beta=kept, alpha=scale * factor, out=out)
+            start, beta = (self.biases[layer][:, None], factor) if self.biases else (out, 0)
+            torch.addmm(start, w, below, beta=beta, alpha=scale * factor, out=out)
             if self.activation.slope_from == "input":
                 self._inputs.append(self._buffer("inputs", layer, w, len(x)).copy_(out))
             below = self.activation.value_(out)

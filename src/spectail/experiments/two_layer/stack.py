@@ -278,10 +278,10 @@ class Stack:
         start = torch.from_numpy(np.random.default_rng(0).standard_normal(slopes.shape[-1])).to(self._labels)
         start = start.expand(count, -1)
         as_it_is = largest_eigenvalues(kernel(False), start) if sharpness or divisor is None else None
-        seen = as_it_is if divisor is None else largest_eigenvalues(kernel(True), start)
-        assert seen is not None
+        preconditioned = as_it_is if divisor is None else largest_eigenvalues(kernel(True), start)
+        assert preconditioned is not None
         for at, optimizer in enumerate(self.optimizers):
-            share = self.experiments[at].lr * float(seen[at]) / bearable(optimizer)
+            share = self.experiments[at].lr * float(preconditioned[at]) / bearable(optimizer)
             self._stability[at][step] = (math.nan if as_it_is is None else float(as_it_is[at]), share)
 
     def _runs(self, objective: Tensor) -> list[StackedRun]:

@@ -145,20 +145,20 @@ class PackedSpectra:
             the number of each; −1 where nothing of it can be drawn.
         """
         numbers = np.full(len(spectra), -1)
-        wanted = np.ones(len(spectra)) if n_spikes is None else np.clip(np.nan_to_num(n_spikes), 1, _SINGLY)
+        n_single = np.ones(len(spectra)) if n_spikes is None else np.clip(np.nan_to_num(n_spikes), 1, _SINGLY)
         top = spectra[:, -1].astype(float) if spectra.shape[1] else np.full(len(spectra), np.nan)
         drawable = np.flatnonzero((top > 10.0 ** (_DECADES - _REACH)) & (top < 10.0**_REACH))
         if not len(drawable):
             return numbers
         numbers[drawable] = self._count + np.arange(len(drawable))
         self._count += len(drawable)
-        values, top, wanted = spectra[drawable], top[drawable], wanted[drawable].astype(int)
+        values, top, n_single = spectra[drawable], top[drawable], n_single[drawable].astype(int)
         missing = np.isnan(values).sum(axis=1)
         sizes = values.shape[1] - missing
         least = np.maximum(values[np.arange(len(values)), missing].astype(float), top * 10.0**-_DECADES)
         first, last = (np.floor(np.log10(one) * self._cells).astype(int) for one in (least, top))
         counts = self._counts(values, missing, first, last + 1)
-        tops, largest = np.minimum(wanted, sizes), values[:, -_SINGLY:]
+        tops, largest = np.minimum(n_single, sizes), values[:, -_SINGLY:]
         singly = largest[np.arange(largest.shape[1]) >= largest.shape[1] - tops[:, None]]
         parts = (first, sizes, last + 1 - first, counts, tops, np.log10(singly.astype(float)))
         for name, part in zip(_PARTS, parts, strict=True):

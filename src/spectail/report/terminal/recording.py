@@ -59,7 +59,7 @@ def print_recording(
     recording: xr.Dataset,
     paths: Sequence[Path] = (),
     *,
-    stored: bool = False,
+    was_there: bool = False,
     choice: RowChoice = ALL_ROWS,
     everything: bool = False,
 ) -> None:
@@ -68,7 +68,7 @@ def print_recording(
     Args:
         recording: of any kind.
         paths: of the files that hold it and its pictures.
-        stored: whether the recording was there already.
+        was_there: whether the recording was there already.
         choice: which rows of the table are shown.
         everything: whether all columns, notes and events are shown, however wide and long that is.
     """
@@ -84,8 +84,8 @@ def print_recording(
         for line in event_lines(events(recording), out.width - 2, 10**6 if everything else _EVENTS):
             out.print(Text(f"  {line}"), soft_wrap=True)
         if "update" in recording.dims:
-            made = recording["update"].values.tolist()
-            _print_table("", "updates", made, recording, _present(recording, "training"))
+            updates = recording["update"].values.tolist()
+            _print_table("", "updates", updates, recording, _present(recording, "training"))
         rows["shape"] = [f"{h}×{d}" for h, d in zip(rows["rows"], rows["cols"], strict=True)] if "rows" in rows else ""
         no_room = {"cols", *(["cause"] if "explained_by" in rows else [])}  # shuffles have a finer word
         shown = [_SHAPE if q.name == "rows" else q for q in shown_quantities(recording) if q.name not in no_room]
@@ -119,7 +119,7 @@ def print_recording(
         out.print(f"It diverged at step {recording.attrs['diverged_at']}; what came before is kept.", style="yellow")
     if "wall_time" in recording.attrs:
         time = duration(float(recording.attrs["wall_time"]))
-        out.print(f"found, not computed again (it took {time})" if stored else f"it took {time}", style="dim")
+        out.print(f"found, not computed again (it took {time})" if was_there else f"it took {time}", style="dim")
     if paths:
         print_paths(paths)
         if paths[0].suffix == ".nc":

@@ -140,13 +140,13 @@ def _late(runs: Runs, experiment: Experiment) -> list[tuple[int, float]]:
 
 def _before_tails(runs: Runs, variable: str) -> Values:
     """The least objective, or the largest stability, before each late tail: after step 100, and not at the first."""
-    found = []
+    extremes = []
     for experiment in LATE:
         steps, values = np.array(measured_steps(runs, experiment)), along(runs, variable, experiment)
         for i, first in _late(runs, experiment):
             part = values[i][(steps <= first) & (steps > (EARLY if variable == "stability" else 0))]
-            found.append(np.nanmin(part) if variable == "objective" else np.nanmax(part))
-    return np.array(found)
+            extremes.append(np.nanmin(part) if variable == "objective" else np.nanmax(part))
+    return np.array(extremes)
 
 
 LATE = TABLE1_RUNS[:2]

@@ -89,15 +89,15 @@ def predicted_top(experiment: Experiment) -> float:
 
 
 def independent(runs: Runs) -> Outcome:
-    found = {name: distances(runs, e, _law) for name, e in FORCES.items()}
-    text = ", ".join(f"{name} {mean_std(values, 2)}" for name, values in found.items())
-    return Outcome(all_of([in_every_repeat(values <= KS) for values in found.values()]), f"KS distances: {text}")
+    by_force = {name: distances(runs, e, _law) for name, e in FORCES.items()}
+    text = ", ".join(f"{name} {mean_std(values, 2)}" for name, values in by_force.items())
+    return Outcome(all_of([in_every_repeat(values <= KS) for values in by_force.values()]), f"KS distances: {text}")
 
 
 def all_alike(runs: Runs) -> Outcome:
-    found = {name: distances(runs, e, _of_equal_values) for name, e in ISOTROPIC.items()}
-    text = ", ".join(f"{name} {mean_std(values, 2)}" for name, values in found.items())
-    return Outcome(all_of([in_every_repeat(values <= KS) for values in found.values()]), f"KS distances: {text}")
+    by_force = {name: distances(runs, e, _of_equal_values) for name, e in ISOTROPIC.items()}
+    text = ", ".join(f"{name} {mean_std(values, 2)}" for name, values in by_force.items())
+    return Outcome(all_of([in_every_repeat(values <= KS) for values in by_force.values()]), f"KS distances: {text}")
 
 
 def spikes_where_one(runs: Runs) -> Outcome:

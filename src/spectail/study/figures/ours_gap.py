@@ -85,7 +85,7 @@ def over_all(runs: Runs) -> tuple[Values, Values, Values]:
     return gap, stability, steps
 
 
-def partial_rank_correlation(x: Values, y: Values, given: Values) -> float:
+def partial_rank_correlation(x: Values, y: Values, control: Values) -> float:
     """Spearman's correlation of x and y with what both owe to a third taken off, linearly in the ranks.
 
     NaN where one is the same everywhere, or not known.
@@ -96,7 +96,7 @@ def partial_rank_correlation(x: Values, y: Values, given: Values) -> float:
     """
     from scipy.stats import rankdata  # half a second to import, which the list of all figures does not wait for
 
-    ranks = np.stack([rankdata(v) for v in (x, y, given)])
+    ranks = np.stack([rankdata(v) for v in (x, y, control)])
     if not np.isfinite(ranks).all() or not np.ptp(ranks, axis=1).all():
         return math.nan
     r = np.corrcoef(ranks)

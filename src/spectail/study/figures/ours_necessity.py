@@ -56,12 +56,12 @@ def critical(runs: Runs, h: int) -> float:
 def onset(runs: Runs, h: int) -> Values:
     """The least learning rate from which on each repeat is broadened at t=10; NaN where the grid does not hold it."""
     broad = broadened(runs, SERIES_OF_RATES[h], 10) > 0
-    found = []
+    onsets = []
     for of_seed in broad:
         below = np.flatnonzero(~of_seed)
         first = int(below[-1]) + 1 if len(below) else 0
-        found.append(RATES[first] if 0 < first < len(RATES) else np.nan)
-    return np.array(found)
+        onsets.append(RATES[first] if 0 < first < len(RATES) else np.nan)
+    return np.array(onsets)
 
 
 def without_spike(runs: Runs) -> Values:

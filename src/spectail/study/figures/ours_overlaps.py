@@ -151,8 +151,8 @@ def draw(runs: Runs) -> Figure:
         "errors off": {"vmin": -5, "vmax": 5, "cmap": "RdBu"},
     }
     for row, (name, experiment) in enumerate(RUNS.items()):
-        found = blocks(runs, experiment, "left")
-        values = (np.log10(found.measured), np.log10(found.theory), found.errors)
+        overlaps = blocks(runs, experiment, "left")
+        values = (np.log10(overlaps.measured), np.log10(overlaps.theory), overlaps.errors)
         for column, ((title, look), shown) in enumerate(zip(maps.items(), values, strict=True)):
             ax = panel_title(axes[4 * row + column], 4 * row + column, f"{name}, {title}" if column == 0 else title)
             image = ax.imshow(shown, aspect="auto", **look)

@@ -87,8 +87,10 @@ def broad_at(runs: Runs, expected: Mapping[tuple[Experiment, int], bool]) -> Out
         hill = runs.values("pl_alpha_hill", [experiment], step)[:, 0]
         findings.append(clear(margins if broad else -margins))
         phases = Counter(runs.phases(experiment, step))
-        found = phases.popitem()[0] if len(phases) == 1 else ", ".join(f"{n} {phase}" for phase, n in phases.items())
-        text.append(f"η={experiment.lr:g}, t={runs.scale.step(step):,}: {found}, Hill {mean_std(hill)}")
+        phase_counts = (
+            phases.popitem()[0] if len(phases) == 1 else ", ".join(f"{n} {phase}" for phase, n in phases.items())
+        )
+        text.append(f"η={experiment.lr:g}, t={runs.scale.step(step):,}: {phase_counts}, Hill {mean_std(hill)}")
     return Outcome(all_of(findings), "; ".join(text))
 
 

@@ -168,7 +168,7 @@ def _parameter(file: StoredFile, name: str, place: _Place) -> Parameter:
         header, values = _bytes(file, place, 0, first), _bytes(file, place, first, place.size - first)
         if place.checksum:
             place.checksum.check(file, place.start, header, values)
-        return _made(values, kind, shape, by_columns)
+        return _member(values, kind, shape, by_columns)
 
     load_rows = None
     if shape and not by_columns and not place.deflated:
@@ -178,13 +178,13 @@ def _parameter(file: StoredFile, name: str, place: _Place) -> Parameter:
             if place.checksum:
                 place.checksum.check(file, place.start)
             values = _bytes(file, place, first + begin * row, (end - begin) * row)
-            return _made(values, kind, (end - begin, *shape[1:]), False)
+            return _member(values, kind, (end - begin, *shape[1:]), False)
 
     refusal = why_not_values(dtype) or why_not_matrix(shape)
     return Parameter(name, shape, load, refusal, resident=False, load_rows=load_rows, dtype=kind.name)
 
 
-def _made(values: bytearray, kind: np.dtype[Any], shape: tuple[int, ...], by_columns: bool) -> Tensor:
+def _member(values: bytearray, kind: np.dtype[Any], shape: tuple[int, ...], by_columns: bool) -> Tensor:
     native = np.frombuffer(values, kind).astype(kind.newbyteorder("="), copy=False)
     return torch.from_numpy(native.reshape(shape, order="F" if by_columns else "C"))
 

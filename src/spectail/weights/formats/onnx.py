@@ -140,7 +140,7 @@ def _parameter(file: StoredFile, onnx: Any, name: str, tensor: Any) -> Parameter
         return Parameter(name, shape, lambda: torch.empty(0), reason, resident=False)
     size = prod(shape) * dtype.itemsize
     refusal = why_not_values(dtype) or why_not_matrix(shape)
-    stored = dtype_name(dtype)
+    name_of_dtype = dtype_name(dtype)
     if tensor.data_location == 1:
         return _external(file, name, tensor, dtype, refusal)
     if tensor.HasField("raw_data"):
@@ -151,9 +151,9 @@ def _parameter(file: StoredFile, onnx: Any, name: str, tensor: Any) -> Parameter
         def load() -> Tensor:
             return torch.frombuffer(bytearray(raw), dtype=dtype).reshape(shape)
 
-        return Parameter(name, shape, load if size else lambda: torch.empty(shape), refusal, dtype=stored)
+        return Parameter(name, shape, load if size else lambda: torch.empty(shape), refusal, dtype=name_of_dtype)
     if refusal:
-        return Parameter(name, shape, lambda: torch.empty(0), refusal, dtype=stored)
+        return Parameter(name, shape, lambda: torch.empty(0), refusal, dtype=name_of_dtype)
     if prod(shape) > 2 * tensor.ByteSize():
         raise SourceError(f"{shown} has fewer values than its shape {shape!s:.80}")
     try:
@@ -199,9 +199,9 @@ def _external(file: StoredFile, name: str, tensor: Any, dtype: torch.dtype, refu
 
     if not shape or not size:
         return Parameter(name, shape, lambda: torch.empty(shape, dtype=dtype), refusal, resident=False)
-    stored = dtype_name(dtype)
+    name_of_dtype = dtype_name(dtype)
     return Parameter(
-        name, shape, partial(load_rows, 0, shape[0]), refusal, resident=False, load_rows=load_rows, dtype=stored
+        name, shape, partial(load_rows, 0, shape[0]), refusal, resident=False, load_rows=load_rows, dtype=name_of_dtype
     )
 
 

@@ -262,12 +262,12 @@ class _Reader:
         place = _storage_of(storage)
         if place is None:
             return _opaque("of a kind of storage that is not read")
-        key, stored, first = place
+        key, values_dtype, first = place
         if isinstance(dtype, StandIn):
             named = getattr(torch, dtype.name.removeprefix("torch."), None) if dtype.name.startswith("torch.") else None
             if not isinstance(named, torch.dtype):
                 return _opaque(f"of the dtype {printable(dtype.name)}, which is not known here")
-            stored = named
+            values_dtype = named
         size, stride = (tuple(one) if isinstance(one, tuple | list) else one for one in (_plain(size), _plain(stride)))
         if not (
             _is_size(offset)
@@ -281,26 +281,26 @@ class _Reader:
         count = prod(size)
         span = 1 + sum((n - 1) * step for n, step in zip(size, stride, strict=True)) if count else 0
         where = self._storages.get(key)
-        if count and (where is None or (offset + span) * stored.itemsize > where.size):
+        if count and (where is None or (offset + span) * values_dtype.itemsize > where.size):
             raise SourceError(f"{self._file.name} is damaged: a tensor of it claims more bytes than the file has")
-        refusal = why_not_values(stored) or why_not_matrix(size)
+        refusal = why_not_values(values_dtype) or why_not_matrix(size)
         if count > span:
             refusal = "expanded: fewer values are stored than its shape has"
         layout = tuple(sorted(zip(size, stride, strict=True)))
 
         def load_rows(start: int, stop: int) -> Tensor:
             rows = (stop - start, *size[1:])
-            return self._values(key, offset + start * stride[0], rows, stride, stored)
+            return self._values(key, offset + start * stride[0], rows, stride, values_dtype)
 
         return Parameter(
             name="",
             shape=size,
-            load=partial(self._values, key, offset, size, stride, stored),
+            load=partial(self._values, key, offset, size, stride, values_dtype),
             refusal=refusal,
-            memory=None if refusal else (key, offset, stored, layout),
+            memory=None if refusal else (key, offset, values_dtype, layout),
             resident=False,
             load_rows=load_rows if size else None,
-            dtype=dtype_name(stored),
+            dtype=dtype_name(values_dtype),
         )
 
     def _values(

@@ -158,8 +158,10 @@ def _parameter(file: StoredFile, name: str, entry: dict[str, Any], start: int) -
         return _values(file, start + first * row, dtype, (last - first, *shape[1:]))
 
     load = partial(load_rows, 0, shape[0]) if shape else partial(_values, file, start, dtype, shape)
-    stored = dtype_name(dtype)
-    return Parameter(name, shape, load, refusal, resident=False, load_rows=load_rows if shape else None, dtype=stored)
+    name_of_dtype = dtype_name(dtype)
+    return Parameter(
+        name, shape, load, refusal, resident=False, load_rows=load_rows if shape else None, dtype=name_of_dtype
+    )
 
 
 def _unreadable() -> Tensor:

@@ -55,11 +55,11 @@ def describe_gptq(parts: Parts, config: Config) -> StoredWeight:
 
     def load() -> Tensor:
         codes = arithmetic.unpack_bits(packed.load().T, bits)
-        stored = arithmetic.unpack_bits(zeros.load(), bits)
+        zero_codes = arithmetic.unpack_bits(zeros.load(), bits)
         group_of = None if order is None else _order(order.load(), groups, size)
         if group_of is None and size is None:
             raise ValueError(f"{width} inputs are not {groups} groups of equal size")
-        points = _zero_points(stored, bits, str(format_))
+        points = _zero_points(zero_codes, bits, str(format_))
         if group_of is None and width != groups * (size or 1):
             group_of = torch.arange(width, device=codes.device) // (size or 1)
         return arithmetic.affine_groups(codes, scales.load().T, points.T, group_of)
@@ -76,9 +76,9 @@ def _group_size(width: int, groups: int, config: Config) -> int | None:
     return width // groups if width % groups == 0 else None
 
 
-def _order(stored: Tensor, groups: int, size: int | None) -> Tensor | None:
+def _order(indices: Tensor, groups: int, size: int | None) -> Tensor | None:
     """The group of each input; None where groups lie side by side."""
-    group_of = stored.long()
+    group_of = indices.long()
     if bool((group_of < 0).any()) or bool((group_of >= groups).any()):
         raise ValueError(f"its g_idx names groups from {group_of.min()} to {group_of.max()}; there are {groups}")
     # files of models without act-order may hold zeros only, which no program reads
@@ -88,15 +88,15 @@ def _order(stored: Tensor, groups: int, size: int | None) -> Tensor | None:
     return None
 
 
-def _zero_points(stored: Tensor, bits: int, format_: str) -> Tensor:
+def _zero_points(codes: Tensor, bits: int, format_: str) -> Tensor:
     """Zero points of GPTQ; its first format stores them less one, which wraps around where it can.
 
     Where no configuration says which format it is, zero points of symmetric values tell: half of the range.
     """
-    second = format_ == "gptq_v2" or (not format_ and bool((stored == 2 ** (bits - 1)).all()))
+    second = format_ == "gptq_v2" or (not format_ and bool((codes == 2 ** (bits - 1)).all()))
     if second:
-        return stored
-    points = stored.to(torch.int16) + 1
+        return codes
+    points = codes.to(torch.int16) + 1
     return points if bits == 3 else points & (2**bits - 1)
 
 
@@ -163,12 +163,12 @@ def describe_pack_quantized(parts: Parts, config: Config) -> StoredWeight:
     packed, scales, zeros, order = (parts.get(role) for role in ("_packed", "_scale", "_zero_point", "_g_idx"))
     assert packed is not None
     assert scales is not None
-    stored = numbers_in(parts["_shape"])
-    if stored is None or len(stored) != 2 or len(packed.shape) != 2 or 0 in packed.shape:
-        return "its shape is not two numbers" if stored is None or len(stored) != 2 else None
-    out, width = stored
+    sizes = numbers_in(parts["_shape"])
+    if sizes is None or len(sizes) != 2 or len(packed.shape) != 2 or 0 in packed.shape:
+        return "its shape is not two numbers" if sizes is None or len(sizes) != 2 else None
+    out, width = sizes
     if out != packed.shape[0] or width < 1:
-        return f"its shape is said to be {shape_text(tuple(stored))}, its packed values are {shape_text(packed.shape)}"
+        return f"its shape is said to be {shape_text(tuple(sizes))}, its packed values are {shape_text(packed.shape)}"
     words = packed.shape[1]
     said = _said_bits(config)
     bits = next((bits for bits in (said, 4, 8, 2, 3, 6, 5, 7, 1) if bits and _words(width, bits) == words), None)
@@ -272,7 +272,7 @@ def describe_hqq(parts: Parts, config: Config) -> StoredWeight:
     if len(packed.shape) != 2 or len(scales.shape) != 2 or 1 not in scales.shape or 0 in packed.shape + scales.shape:
         return None
     count, cols = prod(shape), packed.shape[1]
-    stored = prod(packed.shape) * WIDTHS[packed.dtype]
+    n_bytes = prod(packed.shape) * WIDTHS[packed.dtype]
     # the matrix is as wide as there are groups, or as high; viewed as floats, it was narrower
     groups = prod(scales.shape)
     rows, cols = (count // groups, groups) if scales.shape[0] == 1 else (groups, count // groups)
@@ -282,11 +282,11 @@ def describe_hqq(parts: Parts, config: Config) -> StoredWeight:
         packed.dtype in FLOATS and "nbits" in parts and numbers_in(parts["nbits"]) == [3]
     )
     if in_words:
-        bits = 3 if stored == -(-rows // 10) * cols * 4 else 0
+        bits = 3 if n_bytes == -(-rows // 10) * cols * 4 else 0
     else:
-        bits = next((bits for bits in (8, 4, 2, 1) if stored * 8 == count * bits), 0)
+        bits = next((bits for bits in (8, 4, 2, 1) if n_bytes * 8 == count * bits), 0)
     if not bits:
-        return f"{stored} bytes are not {count} values"
+        return f"{n_bytes} bytes are not {count} values"
 
     def load() -> Tensor:
         values = packed.load().contiguous().view(torch.int32 if bits == 3 else torch.uint8).view(-1, cols)
@@ -326,10 +326,10 @@ _GROUPS_OF_QUANTO = (128, 96, 64, 32)  # values, by precedence
 
 def _shape_of_quanto(parts: Parts, config: Config, groups: int, inner: tuple[int, ...]) -> tuple[int, ...] | None:
     """The shape of a weight of so many groups: as stored in memory, of one group an output, or by one of its sides."""
-    count, stored = groups * prod(inner), numbers_in(parts["._size"]) if "._size" in parts else None
+    count, sizes = groups * prod(inner), numbers_in(parts["._size"]) if "._size" in parts else None
     outputs, inputs = positive_number(config.get("outputs")), positive_number(config.get("inputs"))
-    if stored is not None:
-        shape = tuple(stored)
+    if sizes is not None:
+        shape = tuple(sizes)
     elif outputs == groups or len(inner) > 1 or inner[0] not in _GROUPS_OF_QUANTO:
         shape = (groups, *inner)
     else:
