@@ -1,4 +1,7 @@
-"""How the spectrum of a neural network's weights evolves while it trains."""
+"""How the spectrum of a neural network's weights evolves while it trains.
+
+Not here: definitions; `__init__.pyi` says which file has each public name.
+"""
 
 import sys as _sys
 

@@ -1,4 +1,7 @@
-"""`python -m spectail` is the command `spectail`."""
+"""`python -m spectail` is the command `spectail`.
+
+Not here: commands (`cli/`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a user can mend, in a sentence."""
+"""What a user can mend, in a sentence.
+
+Not here: how they are printed (`cli/__init__.py`), and errors that one file alone raises and catches.
+"""
 
 from __future__ import annotations
 

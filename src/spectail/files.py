@@ -1,4 +1,8 @@
-"""Files that appear whole or not at all, and of which a reader says in a sentence what is wrong with them."""
+"""Files that appear whole or not at all, and of which a reader says in a sentence what is wrong with them.
+
+Not here: what is in a file: recordings (`recording/netcdf.py`), weights (`weights/formats/`), pictures
+(`plots/picture_files.py`).
+"""
 
 from __future__ import annotations
 

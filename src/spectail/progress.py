@@ -1,4 +1,7 @@
-"""How far something is: a bar on the standard error of a terminal, a line below the cell of a notebook."""
+"""How far something is: a bar on the standard error of a terminal, a line below the cell of a notebook.
+
+Not here: bars over the runs of a sweep (`sweeps/bar_over_runs.py`), and how it ended (`report/terminal/sweep.py`).
+"""
 
 from __future__ import annotations
 

@@ -74,9 +74,41 @@ def test_a_public_name_has_arguments_answers_errors_and_an_example(name):
     assert lacks(PUBLIC[name]) == set()
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_a_file_says_what_belongs_in_it(path):
+def not_here(path):
+    """What a file says does not belong in it, to the end of the paragraph; "" where its docstring does not say."""
+    paragraphs = (ast.get_docstring(tree(path)) or "").split("\n\n")
+    return next(filter(None, (" ".join(one.split()).partition("Not here:")[2] for one in paragraphs)), "")
+
+
+def speaks_for(path):
+    """The file that says it: the folder's own for figures, and for commands whose docstring is a line."""
+    one_of_many = path.parent.name == "figures" or (
+        path.parent.name == "cli" and "\n" not in tree(path).body[0].value.value
+    )
+    return path.with_name("__init__.py") if one_of_many else path
+
+
+def is_there(path, name):
+    """Whether a name in a docstring is that of a file or folder, here, in the room or in any, or of what a file has."""
+    folders = [path.parent, ROOT / path.relative_to(ROOT).parts[0], ROOT]
+    places = [folder / form for folder in folders for form in (name, f"{name}.py", f"{name.replace('.', '/')}.py")]
+    module, _, attribute = name.rpartition(".")
+    files = [folder / f"{module.replace('.', '/')}.py" for folder in folders] if attribute != "py" else []
+    defined = (getattr(node, "name", "") for file in files if file.is_file() for node in tree(file).body)
+    return any(place.exists() for place in places) or attribute in defined
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_file_says_what_belongs_in_it_and_where_the_rest_is(path):
     assert ast.get_docstring(tree(path))
+    neighbours = not_here(speaks_for(path))
+    assert neighbours, "its docstring has a sentence that begins with 'Not here:'"
+    names = [name for name in re.findall(r"`([\w./]+)`", neighbours) if not name[0].isupper()]
+    names += re.findall(r"[\w/]+\.py\b|\w+/[\w/]*", re.sub(r"`[^`]+`", "", neighbours))
+    assert [name for name in names if not is_there(path, name)] == [], "files that it names are there"
 
 
 @pytest.mark.parametrize("room", sorted({path.parent.name for path in ROOT.glob("*/__init__.py")}))

@@ -1,7 +1,8 @@
 """What a user is warned of while a network trains: a rank that collapses, a norm that explodes, and the like.
 
 An alert is an event of kind "alert". It depends on the rows of a recording so far and on nothing else, so a monitor,
-one that is resumed, and a series of checkpoints at the same steps have the same ones. Not here: whom it is told.
+one that is resumed, and a series of checkpoints at the same steps have the same ones. Not here: changes of phase
+(`recording/events.py`), matrices that come or go (`changes`), and who is told (`monitor/loggers.py`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Matrices that come, go, or get another shape while a model is watched: what they are called, and what is told.
 
-Here: what a recording says of one step and the one before. Not here: how a matrix is measured (`row`).
+Here: what a recording says of one step and the one before. Not here: changes of phase (`recording/events.py`), warnings
+(`alerts`), and how a matrix is measured (`row`).
 """
 
 from __future__ import annotations

@@ -36,22 +36,22 @@ class EventGroup:
 
     @property
     def kind(self) -> str:
-        """That of its events."""
+        """Kind of the group's events."""
         return self.events[0].kind
 
     @property
     def step(self) -> int:
-        """That of the first."""
+        """Step of the first event."""
         return self.events[0].step
 
     @property
     def text(self) -> str:
-        """That of the first."""
+        """Text of the first event."""
         return self.events[0].text
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of its matrices."""
+        """Names of the group's matrices."""
         return tuple(dict.fromkeys(event.matrix for event in self.events))
 
     def line(self, width: int = 1000) -> str:

@@ -1,4 +1,7 @@
-"""Nulls of shapes that were met before, on disk."""
+"""Nulls of shapes that were met before, on disk.
+
+Not here: how nulls are simulated (`spectra/nulls.py`), and where their bands lie (`null_bands`).
+"""
 
 from __future__ import annotations
 

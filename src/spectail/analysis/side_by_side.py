@@ -1,6 +1,6 @@
 """Models side by side, of one past or of none: which matrix of which says what, and how far apart spectra are.
 
-Not here: what changed from one to another (`pair`, `model.compare`).
+Not here: what changed from one to another (`comparison`, `model.compare`).
 """
 
 from __future__ import annotations

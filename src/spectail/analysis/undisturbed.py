@@ -1,4 +1,7 @@
-"""Measuring leaves gradients, random states and autocast as they were."""
+"""Measuring leaves gradients, random states and autocast as they were.
+
+Not here: what is measured meanwhile (`row`).
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What was added to a matrix between two states of one model in memory, and its row.
 
-Here: updates of a training that is watched. Not here: changes between two models or files (`pair`, `pieces`).
+Here: updates of a training that is watched. Not here: changes between two models or files (`comparison`, `pieces`).
 """
 
 from __future__ import annotations

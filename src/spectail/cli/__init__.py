@@ -1,6 +1,7 @@
 """The command line: parses, calls, prints. Nothing heavy is imported before it is needed.
 
-Here: a file a command. Not here: what a command does, and how anything looks.
+Here: a file a command. Not here: how anything is measured or run (`analysis/`, `experiments/`, `sweeps/`), and how it
+looks (`report/`, `plots/`). This holds for each file of the folder.
 """
 
 from __future__ import annotations

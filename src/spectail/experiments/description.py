@@ -1,6 +1,6 @@
 """What any description of a run has: frozen, validated fields with one spelling and one key.
 
-Not here: the fields of the two-layer experiment (`experiment`) and of a deep network's training (`deep/training`).
+Not here: the fields themselves (`fields`), and how they suit each other (`experiment`).
 """
 
 from __future__ import annotations

@@ -191,7 +191,7 @@ class Experiment(ExperimentFields):
 
     @property
     def title(self) -> str:
-        """What it is, in a line: optimizer and effective options, sizes, and what is not as by default.
+        """What it is, in a line: optimizer and effective options, sizes, and every field that differs from its default.
 
         >>> Experiment(optimizer="gd", lr=2000, teacher="relu").title
         'gd, η=2000, n=2000, d=1000, h=1500, teacher=relu, equations, seed 0'

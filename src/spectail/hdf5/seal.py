@@ -6,6 +6,8 @@ opens a sealed file elsewhere sees no difference, and one that was changed elsew
 **Layout.** The last 1,152 bytes are 24 times the same 48: the mark `SPECTAIL`, the size of what comes before the seal
 (8 bytes, little-endian), and its SHA-256 (32 bytes). It is repeated so that no damaged block of a disk can hide that
 there was one: a file with no mark at all was never sealed.
+
+Not here: how a file without a seal is read (`reader`), and the checksum of a run (`recording/netcdf.py`).
 """
 
 from __future__ import annotations

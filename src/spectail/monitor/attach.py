@@ -1,4 +1,7 @@
-"""What a monitor finds out before it is attached: step, who measures, what was measured, and old names of options."""
+"""What a monitor finds out before it is attached: step, who measures, what was measured, and old names of options.
+
+Not here: what follows while it is attached (`monitor`), and which matrices there are (`layers`).
+"""
 
 from __future__ import annotations
 

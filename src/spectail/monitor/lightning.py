@@ -1,4 +1,7 @@
-"""The monitor as a callback of Lightning."""
+"""The monitor as a callback of Lightning.
+
+Not here: what a monitor does (`monitor`), and which file a second run has (`runs`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a monitor can hand its measurements to."""
+"""What a monitor can hand its measurements to.
+
+Not here: when they are called (`monitor`), and what a measurement is (`recording/layout.py`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Watches the spectra of a model while it trains."""
+"""Watches the spectra of a model while it trains.
+
+Not here: when it measures (`when`), which matrices (`layers`), whom it tells (`loggers`), and how a row is made
+(`analysis/row.py`).
+"""
 
 from __future__ import annotations
 
@@ -163,7 +167,7 @@ class SpectralMonitor:
         self._foresee()
 
     def _recording_at(self, path: Path | None, existing: str) -> GrowingRecording:
-        """The recording to add to: a new one, or that which is there. That of the first process has the file."""
+        """The recording to add to: a new one, or the one in the file. Only the first process writes a file."""
         assert self._watched is not None
         watched = self._watched
 

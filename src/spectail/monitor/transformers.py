@@ -1,4 +1,7 @@
-"""The monitor as a callback of the Hugging Face Trainer."""
+"""The monitor as a callback of the Hugging Face Trainer.
+
+Not here: what a monitor does (`monitor`), and which file a second run has (`runs`).
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,7 @@ class SpectralTrainerCallback(TrainerCallback):
         self._log(_callbacks(), args, state, control, kwargs)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Hand on what was measured, as the trainer counts the step now; the last step while its reports are open.
+        """Hand on measurements with the trainer's step; the last step before the trainer closes its loggers.
 
         Training may be stopped by another callback, at an evaluation or at the end of an epoch too, and the best
         weights may be put back before it ends: so each time that may be the last before that is looked at.

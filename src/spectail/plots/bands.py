@@ -1,4 +1,7 @@
-"""Curves with bands over repeats."""
+"""Curves with bands over repeats.
+
+Not here: where the band of a null lies (`analysis/null_bands.py`).
+"""
 
 from __future__ import annotations
 

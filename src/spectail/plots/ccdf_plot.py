@@ -1,4 +1,7 @@
-"""How many eigenvalues are larger: a power law is a line there, whatever the bins of a density would be."""
+"""How many eigenvalues are larger: a power law is a line there, whatever the bins of a density would be.
+
+Not here: how power laws are fitted (`spectra/tails.py`), and densities (`spectrum_plot`).
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 All colours stand here, but those of a page's text and paper (`report/pages/base.css`). No matplotlib: pages and
 the terminal have it too.
+
+Not here: sizes, fonts and labels (`look`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The whole evolution of a spectrum in one image."""
+"""The whole evolution of a spectrum in one image.
+
+Not here: one spectrum (`spectrum_plot`), and one quantity over steps (`quantities_plot`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One quantity of several models over depth, matrix by matrix."""
+"""One quantity of several models over depth, matrix by matrix.
+
+Not here: one model over depth (`quantities_plot`), and which matrices correspond (`analysis/side_by_side.py`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Overlap matrices as pictures."""
+"""Overlap matrices as pictures.
+
+Not here: how overlaps are computed (`spectra/overlaps.py`), and what they are by chance
+(`analysis/two_layer_nulls.py`).
+"""
 
 from __future__ import annotations
 

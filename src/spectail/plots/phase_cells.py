@@ -1,4 +1,7 @@
-"""Cells in the colours of their phases: of matrices over steps, of results over two axes."""
+"""Cells in the colours of their phases: of matrices over steps, of results over two axes.
+
+Not here: which colours these are (`colours`), and the axes that cells lie on (`recording_plot`, `results_plot`).
+"""
 
 from __future__ import annotations
 

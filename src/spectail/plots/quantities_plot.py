@@ -1,4 +1,8 @@
-"""One quantity over depth or over steps, beside what untrained matrices have."""
+"""One quantity over depth or over steps, beside what untrained matrices have.
+
+Not here: several models (`models_plot`), several runs (`results_plot`), and where a null lies
+(`analysis/null_bands.py`).
+"""
 
 from __future__ import annotations
 

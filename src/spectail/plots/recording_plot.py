@@ -1,4 +1,8 @@
-"""Every picture that a recording can fill, whatever kind it is."""
+"""Every picture that a recording can fill, whatever kind it is.
+
+Not here: how one picture is drawn (`spectrum_plot`, `quantities_plot`, `evolution_plot`), and many runs
+(`results_plot`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Drawings of many runs: any variable against any axis, and phase diagrams."""
+"""Drawings of many runs: any variable against any axis, and phase diagrams.
+
+Not here: one recording (`recording_plot`), and how runs become one Dataset (`store/results.py`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What of a recording a picture shows: one matrix, one step, the laws beside it. Nothing is drawn here."""
+"""What of a recording a picture shows: one matrix, one step, the laws beside it.
+
+Not here: anything that is drawn (`spectrum_plot`, `quantities_plot`).
+"""
 
 from __future__ import annotations
 

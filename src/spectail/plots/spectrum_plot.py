@@ -1,4 +1,7 @@
-"""Empirical spectral densities beside the law of the untrained matrix."""
+"""Empirical spectral densities beside the law of the untrained matrix.
+
+Not here: how a law is fitted (`spectra/bulk.py`), and spectra over steps (`evolution_plot`).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What happened to a matrix: it changed its phase, or something was noticed while it was watched.
 
-A change of phase is a function of the phases and is not stored; `events` puts both together. Not here: what is done
-about an event.
+A change of phase is a function of the phases and is not stored; `events` puts both together. Not here: when a matrix
+comes or goes (`analysis/changes.py`), when a user is warned (`analysis/alerts.py`), and many events in few lines
+(`analysis/event_groups.py`).
 """
 
 from __future__ import annotations

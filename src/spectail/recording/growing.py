@@ -118,7 +118,7 @@ class GrowingRecording:
             file.close()
 
     def write(self) -> None:
-        """Put what is new beside the file; and into it where that is due.
+        """Append new rows to the journal; fold it into the file when due.
 
         Raises:
             OSError: it cannot be written; what was written before is as it was.

@@ -2,7 +2,7 @@
 
 `run.nc` is whole, always. What came since is appended to `run.nc.journal`, and folded into a new `run.nc`
 from time to time. Here: two files, and who may write. Not here: reading (`journal_reading`), the bytes of a record
-(`journal_records`), what is in a row (`journal_steps`), and what `run.nc` holds.
+(`journal_records`), what is in a row (`journal_steps`), and what is in the file (`layout`).
 
 **Layout.** Records, one after another (`journal_records`), each with JSON and perhaps a spectrum:
 

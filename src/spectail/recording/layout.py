@@ -337,7 +337,7 @@ def each_matrix(recording: Any) -> Iterator[xr.Dataset]:
 
 
 def of_tensor(recording: xr.Dataset, tensor: str) -> xr.Dataset:
-    """The matrices of a recording that are weights, or what belongs to them.
+    """The matrices of a recording that are weights, or of their gradients, updates, momentum.
 
     Args:
         recording: of any kind; one that does not say it holds weights only.

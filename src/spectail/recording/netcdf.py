@@ -1,4 +1,8 @@
-"""Recordings as netCDF, whole or not at all, and the checksum of a run."""
+"""Recordings as netCDF, whole or not at all, and the checksum of a run.
+
+Not here: what a recording has in it (`layout`), how its variables are checked (`reading`), and damaged files
+(`hdf5/reader.py`).
+"""
 
 from __future__ import annotations
 

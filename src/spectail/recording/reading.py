@@ -218,7 +218,10 @@ def _check_variables(recording: xr.Dataset, path: Path, kind: str, over: Mapping
     words = {"matrix", *(q.name for q in QUANTITIES if q.dtype is str)}
     wrong = [name for name in over if (recording[name].dtype.kind not in "biuf") != (name in words)]
     if wrong:
-        raise StoreError(f"{path} is not the file of {kind}: {', '.join(wrong)} with words for numbers, or the reverse")
+        raise StoreError(
+            f"{path} is not the file of {kind}: {', '.join(wrong)} has text where numbers are expected, "
+            "or numbers where text is"
+        )
 
 
 def _check_values(recording: xr.Dataset, path: Path) -> None:

@@ -1,4 +1,7 @@
-"""Tables for spreadsheets: CSV in which no text is taken for a formula."""
+"""Tables for spreadsheets: CSV in which no text is taken for a formula.
+
+Not here: what is in a table (`layout`), and how it is shown in a notebook (`printed_table`).
+"""
 
 from __future__ import annotations
 

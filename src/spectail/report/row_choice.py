@@ -1,4 +1,7 @@
-"""Which rows of a table are shown, and in which order."""
+"""Which rows of a table are shown, and in which order.
+
+Not here: options that say so (`cli/printing.py`), and which columns a table has (`wording`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Numbers, times and lists in words, for the terminal and for pages."""
+"""Numbers, times and lists in words, for the terminal and for pages.
+
+Not here: what is said of matrices (`analysis/summary.py`), and how tables are printed (`report/terminal/tables.py`).
+"""
 
 from __future__ import annotations
 

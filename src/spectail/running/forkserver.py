@@ -1,4 +1,7 @@
-"""Where worker processes come from: one process that has imported what they need, and that they are forks of."""
+"""Where worker processes come from: one process that has imported what they need, and that they are forks of.
+
+Not here: what workers do (`processes`), and Ctrl-C (`signals`).
+"""
 
 from __future__ import annotations
 

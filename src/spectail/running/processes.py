@@ -1,4 +1,7 @@
-"""Where chunks of work are done: in this process, or in several beside each other."""
+"""Where chunks of work are done: in this process, or in several beside each other.
+
+Not here: which chunk is next (`queue`), who counts deaths (`scheduler`), and other machines (`ray`).
+"""
 
 from __future__ import annotations
 

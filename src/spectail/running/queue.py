@@ -1,4 +1,7 @@
-"""What is left to do, handed out in chunks of what belongs together."""
+"""What is left to do, handed out in chunks of what belongs together.
+
+Not here: who does it (`processes`, `ray`), and what is done about failures (`scheduler`).
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """Chunks of work on a Ray cluster. Scheduling and transport are Ray's, and the first retries; what
 dies with them, the `scheduler` begins again.
+
+Not here: workers of this machine (`processes`), and what is next (`queue`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Keeps workers busy, counts their deaths, and stops."""
+"""Keeps workers busy, counts their deaths, and stops.
+
+Not here: the workers (`processes`, `ray`), what is next (`queue`), and what Ctrl-C does (`signals`).
+"""
 
 from __future__ import annotations
 

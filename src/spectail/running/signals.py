@@ -2,6 +2,8 @@
 
 Once: finish what is under way, or keep where it is if it is long, and stop. Twice: stop now. Workers leave it to the
 process that started them.
+
+Not here: how workers are stopped (`processes`, `scheduler`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What WeightWatcher reads off one spectrum or one vector, by its definitions.
 
-Here: what no other file of this room computes. Not here: its table (`spectail.analysis.weightwatcher`), and what it
-shares with us: the power-law fit (`tails`), its truncation (`truncated_power_law`), stable rank (`norms`).
+Here: what no other file of this room computes. Not here: its table (`analysis/weightwatcher.py`), and what it shares
+with us: the power-law fit (`tails`), its truncation (`truncated_power_law`), stable rank (`norms`).
 """
 
 from __future__ import annotations

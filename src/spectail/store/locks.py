@@ -2,6 +2,8 @@
 
 Locks of the operating system: a process that dies, however it dies, holds none. Where the file
 system has no locks every claim is granted: two sweeps then compute some runs twice, to equal bits.
+
+Not here: how a file appears whole (`files.py`), and who writes a journal (`recording/journal_file.py`).
 """
 
 from __future__ import annotations

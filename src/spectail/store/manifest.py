@@ -1,4 +1,7 @@
-"""What a store holds, in one file that is quick to read and can always be made again from the runs."""
+"""What a store holds, in one file that is quick to read and can always be made again from the runs.
+
+Not here: the runs themselves (`store`), and labelled results (`results`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Every run of a folder at once: labelled arrays over what varies between them, or a tidy table."""
+"""Every run of a folder at once: labelled arrays over what varies between them, or a tidy table.
+
+Not here: what is known of each run without opening it (`manifest`), and runs of networks (`network_results`).
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Last release's names for runs of networks: each works for one release, with a warning that names the new one.
 
-To be deleted after the release. Not here: what they are now, `Experiment(model=…, dataset=…)` and `simulate`.
+To be deleted after the release. Not here: what they are now, `Experiment(model=…, dataset=…)`
+(`experiments/experiment.py`) and `experiments/run.py:simulate`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Verify a store, and remove what is provably incomplete; also in folders beside it that are handed over."""
+"""Verify a store, and remove what is provably incomplete; also in folders beside it that are handed over.
+
+Not here: how a run is put or found (`store`), and locks (`locks`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A figure or table of the paper: what it runs, draws and claims."""
+"""A figure or table of the paper: what it runs, draws and claims.
+
+Not here: how it is made (`making.py`), what is kept of it (`records.py`), and each artifact itself (`figures/`).
+"""
 
 from __future__ import annotations
 

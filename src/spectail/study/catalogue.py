@@ -1,4 +1,7 @@
-"""Every figure and table that can be reproduced, listed from `figures/`."""
+"""Every figure and table that can be reproduced, listed from `figures/`.
+
+Not here: which of them are chosen, and what they cost (`plan.py`).
+"""
 
 from __future__ import annotations
 

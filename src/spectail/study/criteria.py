@@ -1,7 +1,7 @@
 """Criteria that several claims share: spikes, modes, outliers of overlaps, broadened spectra.
 
-Not here: one that a single claim has, which stands beside it in `figures/`; and the rules that make a verdict of
-repeats (`verdicts.py`).
+Not here: what a claim is (`claims.py`); a criterion of a single claim, which stands beside it in `figures/`; and the
+rules that make a verdict of repeats (`verdicts.py`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""What the paper proves of the first gradient (App. B), measured: rank-one part, signs and zeros."""
+"""What the paper proves of the first gradient (App. B), measured: rank-one part, signs and zeros.
+
+Not here: the figure and claims about it (`figures/fig08_table2.py`), and gradients of a student
+(`experiments/two_layer/student.py`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How the values of one field of a grid are written down: lists, ranges, and in proportion to another."""
+"""How the values of one field of a grid are written down: lists, ranges, and in proportion to another.
+
+Not here: how axes are combined (`grid`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How long a sweep will take, and how much disk."""
+"""How long a sweep will take, and how much disk.
+
+Not here: what one run costs (`experiments/cost.py`), and how an estimate is printed (`report/terminal/sweep.py`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The grid: which experiments a sweep runs, as written down in TOML or as a dictionary."""
+"""The grid: which experiments a sweep runs, as written down in TOML or as a dictionary.
+
+Not here: values of a single field (`axes`), and what an experiment may be (`experiments/experiment.py`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Run a grid: what is missing is computed and kept, whatever happens on the way."""
+"""Run a grid: what is missing is computed and kept, whatever happens on the way.
+
+Not here: which experiments (`grid`), what a worker does (`worker`), and who keeps workers busy
+(`running/scheduler.py`).
+"""
 
 from __future__ import annotations
 

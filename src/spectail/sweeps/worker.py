@@ -1,6 +1,8 @@
 """What a worker does: runs of one problem after the other, each kept as soon as it is there.
 
 Nothing is imported at the top that takes long: `PRELOAD` is asked for before anything else is.
+
+Not here: how one run is computed (`experiments/run.py`), and who hands runs out (`running/scheduler.py`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The parameters of a module, and which splitting each gets by the class of its module.
 
-Here: what classes tell. Not here: what names tell (`by_name`, which is asked where the class tells nothing).
+Here: what classes tell. Not here: what names tell (`by_name`, which is asked where the class tells nothing), what fused
+layers consist of (`fused`), how a splitting is made (`splitting`), and the circuits of heads (`heads`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Which splitting a parameter gets by its name, its shape and its neighbours: all that a state dict knows.
 
-Here: what models call their layers. Not here: how a splitting is made (`splitting`), and what wrappers and
+Here: what models call their layers. Not here: what classes of modules tell (`by_module`), what fused layers consist of
+(`fused`), how a splitting is made (`splitting`), the circuits of heads (`heads`), and what wrappers and
 parametrizations did to the names (`state_dict`, `reparametrized`).
 """
 

@@ -1,7 +1,7 @@
 """Layers that are several in one, and stacks of experts: what models call them, and what they consist of.
 
-Here: query, key and value; gate and up; experts; the projections of Mamba. Not here: how a splitting is made
-(`splitting`).
+Here: query, key and value; gate and up; experts; the projections of Mamba. Not here: who asks (`by_name`, for modules
+`by_module`), how rows of a weight become matrices (`splitting`), and the circuits of each attention head (`heads`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The two circuits of each attention head: which positions it looks at (QK), and what it writes from there (OV).
 
-Here: from the matrices of a layer to those of its heads. Not here: which parameters are queries, keys, values and
-outputs of a fused layer (`fused`).
+Here: from the matrices of a layer to those of its heads. Not here: which rows of a fused layer are queries, keys and
+values (`fused`), how they become matrices (`splitting`), and which parameter is split how (`by_module`, `by_name`).
 """
 
 from __future__ import annotations

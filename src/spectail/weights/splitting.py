@@ -1,6 +1,7 @@
 """How a parameter becomes matrices: whole, transposed, by gate, by query, key and value, by kernel position.
 
-Here: the ways. Not here: which parameter goes which way (`by_module`, `by_name`).
+Here: the ways. Not here: which way a parameter goes by the class of its module (`by_module`) or its name (`by_name`),
+what a fused layer consists of (`fused`), and products of the matrices of a head (`heads`).
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""Pages of HTML that stand alone."""
+"""Pages of HTML that stand alone.
+
+Not here: the terminal (`report/terminal/`), and pictures of matplotlib (`plots/`).
+"""

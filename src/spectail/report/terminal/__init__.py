@@ -1,1 +1,4 @@
-"""Tables on the terminal."""
+"""Tables on the terminal.
+
+Not here: pages (`report/pages/`), and options of commands (`cli/`).
+"""

@@ -1,4 +1,7 @@
-"""What theory says of a first step, on the terminal."""
+"""What theory says of a first step, on the terminal.
+
+Not here: the theory itself (`experiments/theory.py`).
+"""
 
 from __future__ import annotations
 

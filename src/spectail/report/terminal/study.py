@@ -1,4 +1,7 @@
-"""Runs, artifacts and verdicts on the terminal."""
+"""Runs, artifacts and verdicts on the terminal.
+
+Not here: what a record holds (`study/records.py`), and the same on a page (`report/pages/study.py`).
+"""
 
 from __future__ import annotations
 

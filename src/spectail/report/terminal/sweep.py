@@ -1,6 +1,8 @@
 """Progress, estimates and defects on the terminal, for commands that may have nothing to compute.
 
 Nothing here waits for torch.
+
+Not here: the bar over runs (`sweeps/bar_over_runs.py`), and how time is estimated (`sweeps/estimate.py`).
 """
 
 from __future__ import annotations

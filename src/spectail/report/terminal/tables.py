@@ -1,4 +1,7 @@
-"""Tables and lists of files on the terminal."""
+"""Tables and lists of files on the terminal.
+
+Not here: what stands in a table (`recording`, `runs`, `models`), and how numbers are worded (`report/wording.py`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a format of files is to the rest of the room: each file of this folder but `table.py` makes one of these."""
+"""What a format of files is to the rest of the room: each file of this folder but `table.py` makes one of these.
+
+Not here: which formats there are (`table`).
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@ A pickle is a program for a machine with a stack. Here it is taken step by step,
 a function, calls it, or hands it a state, there is a `StandIn` that notes what was asked for. What a stand-in means,
 such as a tensor, is for others to say.
 
-Here: the steps. Not here: what `torch.save` writes (`pickles`), where in it the weights lie (`state_dict`).
+Here: the steps. Not here: which files have pickles (`pickles`), what one says of tensors (`pickled_tensors`), where in
+it the weights lie (`state_dict`).
 
 Source: https://github.com/python/cpython/blob/main/Lib/pickletools.py, which describes every step.
 """

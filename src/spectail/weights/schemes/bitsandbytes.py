@@ -1,6 +1,8 @@
 """What bitsandbytes stores: NF4 and FP4 in blocks, and the 8-bit integers of LLM.int8().
 
 Here: its parts, and the JSON in which it says how a weight was quantised.
+
+Not here: the arithmetic (`weights/dequantization.py`), and what the parts are called (`weights/quantized_names.py`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """8-bit and 4-bit floats, and 8-bit integers, with scales of tensors, channels, experts, groups or blocks.
 
 Here: FP8, INT8, MXFP4, NVFP4, as transformers, compressed-tensors, TensorRT Model Optimizer and torchao store them.
+
+Not here: the arithmetic (`weights/dequantization.py`), and what the parts are called (`weights/quantized_names.py`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Whole numbers of 1 to 8 bits, packed, with scales and zero points of groups.
 
 Here: GPTQ, AWQ, compressed-tensors' pack-quantized, torchao's INT4, HQQ, quanto, MLX.
+
+Not here: the arithmetic (`weights/dequantization.py`), and what the parts are called (`weights/quantized_names.py`).
 """
 
 from __future__ import annotations
