@@ -32,7 +32,7 @@ def __getattr__(name):
 
 
 class _Moved:
-    """Python asks it last, for a module that has no file: one of the last release, maybe."""
+    """Finds modules of the last release; Python asks it last, for a module that has no file."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):

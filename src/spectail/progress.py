@@ -169,7 +169,7 @@ class WorkProgress:
         self._show()
 
     def finish(self, share: float) -> None:
-        """A matrix is done, which was so much of the work."""
+        """A matrix is done, which was this share of the work."""
         self._done += 1
         self.advance(share)
 
@@ -184,7 +184,7 @@ class WorkProgress:
         return PartProgress(self, count, prefix, passes)
 
     def advance(self, share: float) -> None:
-        """So much of the work more is done."""
+        """A further share of the work is done."""
         self._share = min(self._share + share, 1.0)
         if not self._bar.disable:
             self._show()
@@ -220,13 +220,13 @@ class PartProgress:
         self._whole.begin(f"{self._prefix}{name}")
 
     def finish(self, share: float) -> None:
-        """A matrix is done, which was so much of a pass."""
+        """A matrix is done, which was this share of a pass."""
         done = share * self._share / self._passes
         self._left -= done
         self._whole.advance(done)
 
     def end(self) -> None:
-        """The part is done, whatever of it there was to do."""
+        """The part is done, even if less of it was to do."""
         self._whole.finish(self._left)
 
     def say(self, sentence: str) -> None:

@@ -72,7 +72,7 @@ class _History:
 
 
 class AlertWatch:
-    """Gives the alerts of one measurement after the other.
+    """Finds the alerts of each measurement; measurements come in the order of their steps.
 
     Args:
         thresholds: from which values on; None for no alert.
@@ -110,7 +110,7 @@ class AlertWatch:
         return tuple(alerts)
 
     def _texts(self, row: Mapping[str, Any], step: int, thresholds: AlertThresholds) -> Iterator[str]:
-        """What is told now of a matrix: not again while it stands."""
+        """The new alerts of a matrix; one that still stands is not repeated."""
         history = self._histories.setdefault(str(row["name"]), _History(step))
         for rule in (_rank, _norm, _untrained, _finite):
             excess, text = rule(row, step, history, thresholds)

@@ -85,7 +85,7 @@ class _Change:
         return change
 
     def factors(self) -> Factors:
-        """Those of the change of a product, B′A′ − BA, which is a product of twice the rank."""
+        """Factors of the change of a product, B′A′ − BA, which is a product of twice the rank."""
         assert self.before.factors is not None
         assert self.after.factors is not None
         old, new = self.before.factors(), self.after.factors()
@@ -195,7 +195,7 @@ class _Directions(NamedTuple):
 
 
 def _directions(matrix: WeightMatrix, with_top: bool) -> Iterator[_Directions | None]:
-    """Those of each slice; None for one that has none."""
+    """The strongest directions of each slice; None for a slice without any."""
     if matrix.factors is not None:
         factors = matrix.factors()
         of = vectors_of_kronecker if factors.kronecker else vectors_of_product

@@ -159,7 +159,7 @@ def _of_fits(one: xr.Dataset, matrix: WeightMatrix) -> dict[str, NDArray[np.floa
 
 
 def _from_spectrum(values: NDArray[np.float64], matrix: WeightMatrix) -> dict[str, Any]:
-    """The row that a stored spectrum tells of."""
+    """The row that follows from a stored spectrum."""
     if not len(values):
         return unmeasured_row(matrix, ["no spectrum was kept"])
     return measure_spectrum(torch.from_numpy(values), matrix)

@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"\d[\d.]*(?:e[+-]?\d+)?")
 
 @dataclass(frozen=True)
 class EventGroup:
-    """Events of which the same is told, but for numbers.
+    """Events whose texts differ in numbers only.
 
     Attributes:
         events: in the order of their steps; a matrix may have several.
@@ -71,7 +71,7 @@ class EventGroup:
 
 
 def group_events(events: Iterable[Event]) -> list[EventGroup]:
-    """Events of all steps of which the same is told but for numbers, together.
+    """Events of all steps in groups whose texts differ in numbers only.
 
     Args:
         events: in the order of their steps.
@@ -90,7 +90,7 @@ def group_events(events: Iterable[Event]) -> list[EventGroup]:
 
 
 def events_by_step(events: Iterable[Event]) -> list[EventGroup]:
-    """Events of one step and one text, together.
+    """Events in groups of one step and one text.
 
     Args:
         events: in the order of their steps.
@@ -107,7 +107,7 @@ def events_by_step(events: Iterable[Event]) -> list[EventGroup]:
 
 
 def _alike(events: Iterable[Event], what: Callable[[Event], object]) -> list[EventGroup]:
-    """Events of which the same is said, in one, in the order of their first."""
+    """Groups of events whose texts are alike, in the order of their first events."""
     groups: dict[object, list[Event]] = {}
     for event in events:
         groups.setdefault(what(event), []).append(event)

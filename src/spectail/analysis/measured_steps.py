@@ -89,11 +89,11 @@ class MeasuredSteps:
         self._steps[step] = MeasuredStep(measured, phases, stamp, source, lacking)
 
     def number_before(self, step: int) -> int | None:
-        """The last step before another."""
+        """The number of the last step before this one."""
         return max((one for one in self._steps if one < step), default=None)
 
     def before(self, step: int) -> MeasuredStep | None:
-        """What is known of the last step before another."""
+        """What is known of the last step before this one."""
         number = self.number_before(step)
         return None if number is None else self._steps[number]
 
@@ -113,7 +113,7 @@ class MeasuredSteps:
         return phases
 
     def is_up_to_date(self, step: int, stamp: str) -> bool:
-        """Whether a step is measured as its checkpoint, of a stamp, is now; one that is not there is left as it is."""
+        """Whether a step was measured of its checkpoint as it is now, by its stamp; "" stands for one that is gone."""
         known = self._steps.get(step)
         if known is None or (stamp and known.stamp != stamp):
             return not stamp
@@ -158,7 +158,7 @@ def checkpoint_stamp(source: str) -> str:
 
 
 def is_written_to(stamp: str, source: str) -> bool:
-    """Whether a file of a checkpoint is another than when it had this stamp, or new; not where some are gone.
+    """Whether files of a checkpoint changed or came since it had this stamp; files that went do not count.
 
     What was read of files that were removed while others were read, as trainers do that keep their newest checkpoints,
     is as it was.

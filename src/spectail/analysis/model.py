@@ -249,7 +249,7 @@ def _record(
     existing: str,
     progress: MatrixProgress | None,
 ) -> tuple[xr.Dataset, tuple[Skipped, ...]]:
-    """The recording of what was asked, and what was left out; what is kept already is not measured again."""
+    """Measure what was asked for, and label it; rows that are kept already are not measured again."""
     check_existing(existing)
     if out is not None:
         check_folder(Path(out))

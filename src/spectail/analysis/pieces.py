@@ -113,7 +113,7 @@ class Request:
 
     @property
     def everything(self) -> tuple[Any, ...]:
-        """All that is opened."""
+        """Every source that is opened."""
         return self.sources if self.base is None else (*self.sources, self.base)
 
     def open(self) -> OpenRequest:

@@ -296,7 +296,7 @@ class SeriesMeasuring:
         return measured
 
     def _kept(self, values: Mapping[str, Any], spectrum: Spectrum, name: str) -> Row:
-        """A row under its name in the recording; what was in the way of one that was not measured may be gone later."""
+        """A row under its name in the recording. One that was not measured is not kept: it may be possible later."""
         row = {**values, "name": name}
         if NOT_MEASURED not in str(row["note"]):
             self._journal.keep(row, spectrum)

@@ -80,7 +80,7 @@ QUALITY_OF_CHANGE = "Not told: whether the change is for the better."
 
 @dataclass(frozen=True)
 class Group:
-    """Matrices of which the same is said.
+    """Matrices that have the same answer.
 
     Attributes:
         answer: a key of `ANSWERS`.

@@ -44,7 +44,7 @@ def operations(experiment: Experiment) -> float:
 
 
 def weight(experiment: Experiment) -> float:
-    """What a run weighs beside others: its operations; a network that cannot be counted is taken for a small one."""
+    """A run's cost for dividing work: its operations; a network that cannot be counted counts as a small one."""
     e, known = experiment, operations(experiment)
     return e.steps * (e.batch or _samples(e) or _IMAGES) * _LIKE_A_SMALL_ONE[0] if math.isnan(known) else known
 

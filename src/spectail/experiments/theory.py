@@ -125,7 +125,7 @@ def predict_one_step(experiment: Experiment) -> OneStepPrediction:
 
 
 def _first_update(experiment: Experiment) -> Experiment:
-    """What counts of an experiment in its first update: the rate of the first layer, as many points as a batch has."""
+    """The experiment as its first update sees it: the first layer's learning rate, and one batch of points."""
     if not has_prediction(experiment):
         raise SettingError(
             "networks, deeper students, biases, several directions and inputs with a covariance or a mean have no "

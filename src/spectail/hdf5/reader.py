@@ -165,7 +165,7 @@ class _Child:
             os.killpg(self._process.pid, signal.SIGKILL) if hasattr(os, "killpg") else self._process.kill()
 
     def end(self) -> str:
-        """End it, whatever it does; what had ended it before, as a sentence says."""
+        """End the process; returns, as part of a sentence, why it gave no answer."""
         self._kill()
         self._process.wait()
         self._close()
@@ -187,7 +187,7 @@ _child: _Child | None = None
 
 
 def _taken_by(request: dict[str, Any]) -> _Child:
-    """The process, which has taken a request; a new one where there is none, or it has just ended."""
+    """Send a request, and return the process that took it: a new one where there is none, or it has just ended."""
     global _child
     if _child is not None:
         with suppress(EOFError, OSError):
@@ -207,7 +207,7 @@ def _handed(request: dict[str, Any], child: _Child) -> _Child:
 
 
 def _end() -> str:
-    """End the process, if there is one; what had ended it before."""
+    """End the process, if there is one; returns why it gave no answer."""
     global _child
     child, _child = _child, None
     return "" if child is None else child.end()

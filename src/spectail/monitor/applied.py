@@ -105,7 +105,7 @@ class AppliedTensors:
         self._hooks, self._optimizers = [], []
 
     def named(self, watched: WatchedMatrices) -> list[WeightMatrix]:
-        """The matrices that are watched, once for each tensor, under its name; only their shapes are right."""
+        """A matrix for each watched one and each tensor, under its name; only its shape is right, values come later."""
         return [
             replace(matrix, name=matrix.name + NAME_ENDINGS[tensor])
             for tensor in self._tensors
@@ -113,7 +113,7 @@ class AppliedTensors:
         ]
 
     def matrices(self, watched: WatchedMatrices) -> tuple[list[WeightMatrix], list[dict[str, Any]]]:
-        """What belongs to the weights that are watched, at the step that was just made.
+        """Gradients, updates and momentum of the watched weights, at the step that was just made.
 
         Returns:
             matrices that can be read now; and the rows of the others, which say why not.

@@ -20,7 +20,7 @@ _HEIGHT = 24  # lines of a screen
 
 
 def line_of(growing: GrowingRecording) -> str:
-    """How many matrices were measured, when, and what that took.
+    """How many matrices were measured, when, and how long that took.
 
     Args:
         growing: what was measured so far.

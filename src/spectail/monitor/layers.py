@@ -121,13 +121,13 @@ def name_of_parameter(name: str) -> str:
 
 
 def _with_reason(event: Event, reasons: Mapping[str, str]) -> Event:
-    """An event, and of a matrix that is still there, but not measured, why."""
+    """An event, with the reason where a matrix is still in the model but not measured."""
     reason = reasons.get(name_of_parameter(event.matrix)) if event.kind == "removed" else None
     return event if reason is None else replace(event, text=f"it is not measured any more: {reason}")
 
 
 def _selected(weights: Weights, layers: str | Sequence[str] | None) -> tuple[WeightMatrix, ...]:
-    """Those that were chosen, as far as they are there."""
+    """The chosen matrices, as far as the model has them."""
     if layers is None:
         return weights.matrices
     chosen: set[str] = set()
@@ -140,7 +140,7 @@ def _selected(weights: Weights, layers: str | Sequence[str] | None) -> tuple[Wei
 
 
 def _difference(old: WeightMatrix, new: WeightMatrix, *, is_same: bool) -> str:
-    """What became of a matrix that has its name and shape still; empty if nothing did."""
+    """What changed of a matrix that still has its name and shape; empty if nothing did."""
     if old.note != new.note:
         return f"it is now {new.note}" if new.note else f"it is no longer {old.note}"
     if old.dtype != new.dtype:

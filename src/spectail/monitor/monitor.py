@@ -299,11 +299,11 @@ class SpectralMonitor:
         self._ranks = Ranks()
 
     def _named(self, watched: WatchedMatrices) -> list[WeightMatrix]:
-        """The matrices that are watched, and under their names what belongs to them."""
+        """The weights that are watched, then their gradients, updates and momentum, each under its name."""
         return [*watched.matrices, *(self._applied.named(watched) if self._applied else ())]
 
     def _foresee(self) -> None:
-        """Where what an optimizer applies is asked for, it is asked after a step whether the next is to be measured."""
+        """Decide now whether the next step is measured: updates need the weights before it."""
         if self._applied is None or not self._ranks.together or not self._due(self._steps + 1):
             return
         assert self._watched is not None

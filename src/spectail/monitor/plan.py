@@ -68,12 +68,12 @@ Key = tuple[Any, ...]
 
 
 def keys_of(unit: Unit) -> tuple[Key, ...]:
-    """What is here of a unit, by names that other processes have for the same values."""
+    """Names of the pieces of a unit that are here; other processes call the same values the same."""
     return unit.pieces or ((unit.names,),)
 
 
 def replicated(said: Sequence[Sequence[Unit]]) -> set[Key]:
-    """What more than one process has.
+    """The units that more than one process has.
 
     >>> one, other = Unit(("a",), 1.0), Unit(("b",), 1.0)
     >>> replicated([[one, other], [one]])

@@ -77,7 +77,7 @@ class GrowingSeries(GrowingRecording):
         self.rows[row["name"]] = (dict(row), spectrum)
 
     def finish(self, measurement: Measurement) -> None:
-        """Take the step that was begun among the measurements, in the place of one of the same number.
+        """Add the step that was begun to the measurements; it replaces one of the same number.
 
         Args:
             measurement: of it; rows that were not kept yet are written now.
@@ -104,7 +104,7 @@ class GrowingSeries(GrowingRecording):
             self._append_row(row, spectrum)
 
     def dataset(self) -> xr.Dataset:
-        """All measurements so far as a recording; in one order of attributes, whenever they came."""
+        """All measurements so far as a recording; the order of its attributes does not depend on when they came."""
         self.attributes = dict(sorted(self.attributes.items()))
         return super().dataset()
 

@@ -83,7 +83,7 @@ class Measurement:
         return self.clocks.get("measuring_seconds", math.nan)
 
     def to_keep(self, *, spectra: bool = True) -> Measurement:
-        """The same with spectra as a file keeps them, or without."""
+        """The measurement with spectra as a file keeps them, or without spectra."""
         arrays = None if self.spectra is None or not spectra else {k: as_kept(v) for k, v in self.spectra.items()}
         return replace(self, spectra=arrays)
 
@@ -465,7 +465,7 @@ def appended(recording: xr.Dataset, later: xr.Dataset) -> xr.Dataset:
 
 
 def _widened(part: xr.Variable, width: int, *, front: bool) -> xr.Variable:
-    """The same with NaN before or behind along its last dimension."""
+    """A variable made longer by NaN, before or behind, along its last dimension."""
     more = width - part.shape[-1]
     around = [(0, 0)] * (part.ndim - 1) + [(more, 0) if front else (0, more)]
     return xr.Variable(part.dims, np.pad(part.values, around, constant_values=math.nan), part.attrs)

@@ -42,7 +42,7 @@ def print_answer(command: str, answer: Mapping[str, Any]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """What JSON can hold.
+    """A value as JSON can hold it.
 
     >>> plain({"a": (float("nan"), Path("b")), "c": 1.5})
     {'a': [None, 'b'], 'c': 1.5}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words that fit them.
+    """A duration in words, with a unit that fits.
 
     >>> duration(0.4), duration(75), duration(7500), duration(198000)
     ('0.4 s', '1 min 15 s', '2 h 5 min', '2 d 7 h')
@@ -58,7 +58,7 @@ def number_text(value: Any, digits: int = 4) -> str:
 
 
 def with_null(text: str, null: Any, digits: int = 4) -> str:
-    """The text of a number with what it would be by chance behind it, where that is known.
+    """The text of a number, and in brackets what it would be by chance, where that is known.
 
     >>> with_null("2.449", 2.736), with_null("0.91", 0.00067), with_null("–", 2.736)
     ('2.449 (2.736)', '0.91 (0.00067)', '–')

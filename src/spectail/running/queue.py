@@ -73,7 +73,7 @@ class Queue(Generic[P]):
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is left, here or with somebody else."""
+        """Whether nothing is left to do, by this queue or by somebody else who claimed it."""
         return not self._chunks and not self._elsewhere
 
     def next(self) -> tuple[list[P], list[P]]:

@@ -59,7 +59,7 @@ class Compute:
         return "cuda" if has_gpu and self.device == "cpu" else self.device
 
     def executor(self, start: Start[P], held: object = None, preload: Sequence[str] = ()) -> Executor[P]:
-        """What computes there.
+        """The executor: this process, worker processes or a cluster.
 
         Args:
             start: starts each worker.

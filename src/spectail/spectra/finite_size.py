@@ -33,7 +33,7 @@ class Moments:
 
     @classmethod
     def of(cls, values: NDArray[np.float64]) -> Moments:
-        """Those of a sample; no skewness where all are equal."""
+        """The moments of a sample; no skewness where all values are equal."""
         centred = values - values.mean()
         second = float(np.mean(centred**2))
         skewness = float(np.mean(centred**3)) / second**1.5 if second > 0 else math.nan
@@ -78,7 +78,7 @@ class Ensemble:
 
     @cached_property
     def law(self) -> MarchenkoPastur:
-        """Of one, with entries of variance one."""
+        """The limit law of one matrix whose entries have variance one."""
         return MarchenkoPastur(self.longer, self.shorter)
 
     @cached_property
@@ -99,7 +99,7 @@ class Ensemble:
 
     @cached_property
     def edge(self) -> Moments:
-        """Of the limit law of the largest eigenvalue, in Tracy–Widom scales past λ₊: the largest of several."""
+        """Moments of the largest eigenvalue of all, in Tracy–Widom scales past λ₊, by its limit law."""
         shares = (np.arange(20_000) + 0.5) / 20_000
         return Moments.of(_SHIFT + _SCALE * gammaincinv(_SHAPE, shares ** (1.0 / self.slices)))
 

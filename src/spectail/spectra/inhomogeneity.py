@@ -94,7 +94,7 @@ class Inhomogeneity:
 
     @property
     def taken_out(self) -> str:
-        """What was, in words: "norms", "entries", "norms and entries"; "" where nothing was."""
+        """What was taken out, in words: "norms", "entries", "norms and entries"; "" where nothing was."""
         return " and ".join(["norms"] * (self.norms or self.slices) + ["entries"] * self.entries)
 
 

@@ -423,7 +423,7 @@ def _heavy_from(nulls: Nulls, before: str) -> float:
 
 
 def _taken_out(inhomogeneity: Inhomogeneity | None) -> str:
-    """The cause that `homogeneous` found; where it took out both, the norms, which make entries heavy."""
+    """The cause that `homogeneous` took out; where it took out both, norms: they make entries heavy."""
     if inhomogeneity is None:
         return ""
     return "norms" if inhomogeneity.norms or inhomogeneity.slices else "entries" if inhomogeneity.entries else ""

@@ -144,7 +144,7 @@ def tail_kind(
 def _tested(
     answer: TailKind, best: Fit, logs: _Array, slices: int, draws: int, stream: np.random.Generator
 ) -> TailKind:
-    """The answer, with what is drawn with the law says of it."""
+    """The answer, with the p-value from spectra that are drawn with the law."""
     size = min(len(logs), max(_SMALL, min(len(logs) // 2, _LARGE)))
     if draws:
         best.refine(logs, size)

@@ -55,7 +55,7 @@ class KeptRuns:
         return self._open[key]
 
     def runs_of(self, artifact: str, *, whole: bool) -> Mapping[str, xr.Dataset]:
-        """All runs by key: an artifact's own curves before those that others have of the same run.
+        """All runs by key, as one artifact uses them: its own curves come before those of other artifacts.
 
         Where large steps make rounding grow, an experiment that was run for two figures has two results.
 

@@ -109,7 +109,7 @@ class Record:
 
     @classmethod
     def read(cls, path: Path) -> Record:
-        """From its file, with the files beside it.
+        """Read a record from its file and the files beside it.
 
         Raises:
             StoreError: it is no record.

@@ -15,7 +15,7 @@ from spectail.progress import bar, in_notebook
 
 
 class SweepProgress:
-    """Is told how a sweep goes on; by itself it says nothing."""
+    """Methods that a sweep calls as it goes on; these do nothing."""
 
     def begin(self, missing: Sequence[Experiment], n_kept: int) -> None:
         """Before the first run: what is to be computed, and how many runs were there."""
@@ -72,5 +72,5 @@ class BarOverRuns(SweepProgress):
 
 
 def bar_if_asked(progress: bool | None) -> AbstractContextManager[SweepProgress | None]:
-    """A bar, or none; where nothing is said of it, in a notebook only."""
+    """A bar, or none; by default a bar in a notebook only."""
     return BarOverRuns() if progress or (progress is None and in_notebook()) else nullcontext()

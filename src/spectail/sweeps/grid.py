@@ -124,7 +124,7 @@ class Grid(BaseModel):
         return grid
 
     def _factors(self) -> list[list[Fields]]:
-        """What is multiplied: alternatives of a few fields each."""
+        """The factors of the product: each a list of alternatives for some fields."""
         factors = [[{**self.fixed_values()}]]
         factors += [[{name: value} for value in axis_values(name, axis)] for name, axis in self.axes.items()]
         if self.repeats:

@@ -37,7 +37,7 @@ _ScaleOf = Callable[[str, str, int], float | None]
 
 
 def adapted_by_name(parameters: Sequence[Parameter], scale_of: _ScaleOf) -> tuple[list[Parameter], list[Skipped]]:
-    """Put what an adapter adds to a weight in the place of what it is stored as.
+    """Replace the stored parameters of each adapter by the matrix that it adds to a weight.
 
     Args:
         parameters: of a state dict or a module.

@@ -71,7 +71,7 @@ def read_module(module: nn.Module, title: str = "", *, in_pieces: bool = False) 
 
 
 def _with_adapters(source: Source, scales: Mapping[str, Mapping[str, float]]) -> Source:
-    """The same with what adapters add, whose modules know α/r."""
+    """The source with what adapters add; their modules know α/r."""
 
     def scale(layer: str, adapter: str, _: int) -> float | None:
         return next(
@@ -89,7 +89,7 @@ def _scales(module: nn.Module) -> dict[str, dict[str, float]]:
 
 
 def _unwrapped(source: Source) -> Source:
-    """The same under the names that the model has without wrappers inside it."""
+    """The source with the names that its parameters would have without wrappers."""
     assert source.modules is not None
     names = [parameter.name for parameter in source.parameters] + [left_out.name for left_out in source.skipped]
     shorter = iter(without_wrappers(names)[0])

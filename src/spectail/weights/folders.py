@@ -311,7 +311,7 @@ def _of_parts(folder: Folder, parts: Sequence[str], key: str | None) -> Source:
 
 
 def _shared_within(part: str, parameter: Parameter) -> Parameter:
-    """Places in two files may look the same: what is shared is shared within one."""
+    """Mark a parameter's memory as that of its file: equal places in two files are not shared."""
     return replace(parameter, memory=(part, parameter.memory) if parameter.memory else None)
 
 

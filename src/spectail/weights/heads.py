@@ -36,7 +36,7 @@ _WHOLE = re.compile(
 
 
 def with_heads(weights: Weights, source: Source) -> Weights:
-    """The same with the circuits of each attention head, whose number a module or a configuration tells.
+    """Add the circuits of each attention head; a module or a configuration tells how many heads there are.
 
     Of head h with queries Q, keys K, values V, each size × inputs, and outputs O, outputs × size: QᵀK and OV, known by
     their factors, of which the rank is at most the size. Rotary positions are not in it: it is the circuit of a

@@ -234,7 +234,7 @@ def _why_refused(name: str, endpoint: str, status: int, code: str, message: str)
 
 
 def _listed_in_cache(name: str, revision: str) -> tuple[str, tuple[str, ...]]:
-    """The same of what is in the cache, without asking anybody."""
+    """The commit of a revision and its files, by what is in the cache, without asking the hub."""
     home = _home_in_cache(name)
     reference = home / "refs" / revision
     commit, paths = revision, list[Path]()

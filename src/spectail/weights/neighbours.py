@@ -80,7 +80,7 @@ class Neighbours:
 
 
 def _shortened(name: str) -> Iterator[str]:
-    """Its endings without points, or with underscores in their place."""
+    """A name's endings, without points or with underscores for them."""
     steps = name.split(".")
     for first in range(len(steps) - 1):
         yield "".join(steps[first:])

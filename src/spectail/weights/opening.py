@@ -119,7 +119,7 @@ def _split(source: Source, conv: ConvMatrix) -> list[Splitting | str]:
 
 
 def _read(source: Any, key: str | None) -> Source:
-    """What a source holds, whatever it is."""
+    """Read a source, whatever kind it is."""
     title = ""
     if isinstance(source, str) and not source.strip():  # a variable of the shell that is not set; Path("") is here
         raise SourceError(f"source={source!r} is empty; expected a path, hub:owner/name, or package.module:factory")

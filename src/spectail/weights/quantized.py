@@ -39,7 +39,7 @@ _OF_ACTIVATIONS = re.compile(
 def dequantized_by_name(
     parameters: Sequence[Parameter], config: Mapping[str, Any]
 ) -> tuple[list[Parameter], list[Skipped]]:
-    """Put the weights that are meant in the place of what they are stored as, quantised.
+    """Replace the stored parts of each quantised weight by the weight that they mean.
 
     Args:
         parameters: of a state dict.

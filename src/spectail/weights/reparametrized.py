@@ -112,7 +112,7 @@ def _hooked(owner: nn.Module, path: str) -> list[_Recipe]:
 
 
 def _with_whole_values(owner: nn.Module, path: str) -> nn.Module:
-    """A module, or one that is like it but has whole values where it has pieces."""
+    """The module; where it is sharded, a copy of it with whole tensors."""
     whole = whole_values(owner._parameters | owner._buffers, path)
     if not whole:
         return owner
@@ -150,7 +150,7 @@ _PATTERNS = (
 
 
 def reparametrized_by_name(parameters: Iterable[Parameter]) -> tuple[list[Parameter], list[Skipped]]:
-    """Put the weight that a layer acts with in the place of what it is stored as.
+    """Replace the stored parts of each weight by the weight that its layer acts with.
 
     Args:
         parameters: of a state dict.

@@ -127,7 +127,7 @@ def _one_of_interleaved(numbered: list[_Numbered], source: Any, title: str) -> l
 
 
 def _with_given(places: Sequence[CheckpointPlace], steps: Sequence[int]) -> tuple[list[_Numbered], list[str]]:
-    """The places with steps that were given for them in turn."""
+    """The places, each with its step of those that the user gave, in turn."""
     names = ", ".join(place.name for place in places[:6]) + (", …" if len(places) > 6 else "")
     if isinstance(steps, str) or not isinstance(steps, Collection):
         raise SettingError(f"steps={steps!r:.200} are no steps; expected a whole number for each checkpoint")

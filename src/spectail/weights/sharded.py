@@ -74,12 +74,12 @@ class Rows:
 
     @property
     def nbytes(self) -> int:
-        """How much memory they take."""
+        """How many bytes the rows take."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 class ShardedParameter:
-    """Reads a parameter, or some of its rows, from what was given; from here, where all of it is here.
+    """Reads a parameter, or some of its rows: from this process where it has all of them, else as `read_from` says.
 
     Args:
         name: of the parameter.
@@ -111,7 +111,7 @@ class ShardedParameter:
         raise SourceError(f"{self.name} lies in pieces on {tensor.device_mesh.size()} processes; gather it first")
 
     def piece(self) -> Shard:
-        """What is here of it.
+        """The shard of the parameter that this process has.
 
         Raises:
             SourceError: it is not one block of the parameter.
@@ -140,7 +140,7 @@ class ShardedParameter:
         return Shard(tuple(chunks[0].offsets), tuple(chunks[0].sizes), summand, combined)
 
     def local(self, first: int, last: int) -> Tensor:
-        """Of the piece that is here, what lies among some rows."""
+        """The part of this process's shard that lies among some rows."""
         at = self.piece().rows(first, last)[0]
         start = self.piece().start[0] - first
         return self.tensor().to_local().detach()[at.start - start : at.stop - start]
@@ -206,7 +206,7 @@ def read_from(values: Mapping[Rows, Tensor]) -> Iterator[None]:
 
 @contextmanager
 def read_instead(others: Mapping[str, ShardedParameter]) -> Iterator[None]:
-    """Inside, others are read instead of the parameters of these names: what these were at another time, say."""
+    """Inside, these parameters are read instead of those of the same names: as they were at another step, say."""
     before, _reading.instead = _reading.instead, others
     try:
         yield

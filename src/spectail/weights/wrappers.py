@@ -20,7 +20,7 @@ WRAPPERS = (
 
 
 def without_wrappers(names: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Names without what wrappers put into them, anywhere and any number of times.
+    """Names without the steps that wrappers put into them, wherever and however often these occur.
 
     A part of a model may be called `module` too. It loses that step in every name, wrapped or not, so that names
     stay comparable; unless two names would become equal: then only what is before all of them goes.

@@ -45,12 +45,12 @@ class Samples:
         return self.classes or (1 if self.targets.ndim == 1 else self.targets.shape[1])
 
     def some(self, chosen: Tensor) -> Samples:
-        """Those with the given numbers; images with the standardisation of all."""
+        """The samples of these numbers; images keep the standardisation of all."""
         at = chosen.to(self.inputs.device)
         return replace(self, inputs=self.inputs[at], targets=self.targets[at])
 
     def to(self, device: str | torch.device, dtype: torch.dtype) -> Samples:
-        """The same on a device, with numbers of a type."""
+        """The samples on a device, with numbers of a dtype."""
         test = None if self.test is None else self.test.to(device, dtype)
         targets = self.targets.to(device, dtype if self.classes is None else None)
         return replace(self, inputs=self.inputs.to(device, dtype), targets=targets, test=test)

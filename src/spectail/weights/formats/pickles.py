@@ -161,7 +161,7 @@ def _read(file: StoredFile, stream: Any) -> tuple[Any, dict[str, bool]]:
 
 
 def _bare(file: StoredFile) -> tuple[Any, dict[str, Storage], dict[str, bool]]:
-    """The same of a file that is a pickle; in the format of torch.save before 1.6, the values follow it."""
+    """As `_zipped`, of a file that is a bare pickle; in the format of torch.save before 1.6, the values follow it."""
     start = file.start(4)
     if start[:1] not in _BARE:
         what = f"no checkpoint: it starts with {start!r}" if start else "empty"

@@ -52,7 +52,7 @@ def unread(reason: str) -> Callable[[Parts, Config], StoredWeight]:
 
 
 def reader_of_rows(part: Parameter) -> Callable[[int, int], Tensor] | None:
-    """What reads some of a part's first dimension and no more of it, where there is such a thing."""
+    """Reads rows of a part alone, where its file can do that; else None."""
     if part.load_rows is None and part.resident:
         return lambda first, last: part.load()[first:last]
     return part.load_rows

@@ -60,7 +60,7 @@ class Scheme:
     describe: Callable[[Parts, Config], StoredWeight] = field(repr=False)
 
     def missing(self, parts: Parts) -> str:
-        """The parts that are not there, by name; empty if there are all."""
+        """The names of the parts that are missing; empty if all are there."""
         missing = [names for names in self.needs if not any(name in parts for name in names)]
         return " and ".join(" or ".join(name.lstrip("._") for name in names) for names in missing)
 
