@@ -10,6 +10,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 
 from spectail import Experiment, SpectralMonitor, every, load_recording, simulate
@@ -183,9 +184,22 @@ def test_ctrl_c_ends_it_with_130(tmp_path, monkeypatch, capsys, options):
         assert json.loads(output.out)["file"] == str(tmp_path / "run.nc")
 
 
-def test_the_terminal_shows_the_answer_and_the_events(tmp_path):
-    from rich.console import Console
+def test_what_a_terminal_would_obey_in_the_name_of_a_file_or_a_matrix_is_shown_and_not_sent(tmp_path):
+    monitor_of(tmp_path / "\x1b[31mred\n.nc").detach()
+    watched = WatchedRecording(tmp_path / "\x1b[31mred\n.nc")
+    watched.look()
+    watched.recording = watched.recording.assign_coords(matrix=["\x1b]0;first", "\u202esecond"])
+    out = Console(width=100, file=io.StringIO())
+    out.print(screen(watched, 100))
+    watched.recording = None
+    out.print(screen(watched, 100))
+    shown = out.file.getvalue()
+    assert "red" in shown
+    assert "second" in shown
+    assert not {"\x1b", "\u202e"} & set(shown)
 
+
+def test_the_terminal_shows_the_answer_and_the_events(tmp_path):
     monitor_of(tmp_path / "run.nc").detach()
     watched = WatchedRecording(tmp_path / "run.nc")
     watched.look()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
@@ -13,6 +15,7 @@ from spectail.recording.events import events
 from spectail.recording.layout import of_tensor
 from spectail.report.terminal.tables import console
 from spectail.report.watching import WatchedRecording
+from spectail.weights.untrusted import printable
 
 _EVENTS = 8  # that are shown, the latest
 
@@ -30,7 +33,7 @@ def show_live(watched: WatchedRecording) -> None:
         for _ in watched.states():
             out.print(screen(watched, out.width), end="\n\n")
         return
-    with Live(Text(watched.sentence), console=out, auto_refresh=False, vertical_overflow="ellipsis") as live:
+    with Live(_shown(watched.sentence), console=out, auto_refresh=False, vertical_overflow="ellipsis") as live:
         for _ in watched.states():
             live.update(screen(watched, out.width), refresh=True)
 
@@ -43,17 +46,22 @@ def screen(watched: WatchedRecording, width: int) -> RenderableType:
         width: of the terminal.
     """
     if watched.recording is None:
-        return Text(watched.sentence, style="yellow")
+        return _shown(watched.sentence, style="yellow")
     weights = of_tensor(complete(watched.recording), "weights")
     first, *further = summarize(weights).lines(width)
     happened = [_line(group) for group in events_by_step(events(watched.recording))[:_EVENTS]]
     return Group(
-        Text(first, style="bold"),
-        *(Text(line) for line in further),
+        _shown(first, style="bold"),
+        *(_shown(line) for line in further),
         Text("events, the latest first" if happened else "no matrix changed its phase", style="bold"),
-        *(Text(f"  {line}", overflow="ellipsis", no_wrap=True) for line in happened),
-        Text(f"{watched.sentence}; Ctrl-C ends this", style="dim"),
+        *(_shown(f"  {line}", overflow="ellipsis", no_wrap=True) for line in happened),
+        _shown(f"{watched.sentence}; Ctrl-C ends this", style="dim"),
     )
+
+
+def _shown(text: str, **options: Any) -> Text:
+    """Text, of which what a terminal would obey is shown: names may be those of somebody else."""
+    return Text(printable(text), **options)
 
 
 def _line(group: EventGroup) -> str:
