@@ -411,6 +411,9 @@ def test_nothing_to_measure_is_a_sentence(run, tmp_path):
         analyze_series(tmp_path / "no")
     with pytest.raises(SettingError, match=r"layers='decoder\.\*' fits no matrix"):
         analyze_series(run, layers="decoder.*")
+    (tmp_path / "step-1.nc").write_bytes(b"no")
+    with pytest.warns(UserWarning, match="it is no file that weights are read from"), pytest.raises(SourceError):
+        analyze_series(tmp_path / "step-1.nc")
     for path in run.iterdir():
         path.write_bytes(b"no")
     with (

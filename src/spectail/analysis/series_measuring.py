@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -166,7 +167,9 @@ class SeriesMeasuring:
         stamp, source = checkpoint_stamp(checkpoint.source), checkpoint.source
         before, self._stamps[source] = self._stamps.get(source), stamp
         if not stamp:  # a link to nothing, a pipe, or gone since it was found
-            self._refuse(checkpoint, stamp, "there is no file of it to read")
+            of_another_kind = os.path.isfile(source)
+            why = "it is no file that weights are read from" if of_another_kind else "there is no file of it to read"
+            self._refuse(checkpoint, stamp, why)
             return False
         if _is_of(self._refused.get(source), stamp) or self._is_measured(checkpoint, stamp):
             return False
