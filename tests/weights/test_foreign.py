@@ -29,6 +29,9 @@ FILES = [
     ("model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git lfs pull"),
     ("model.bin", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git lfs pull"),
     ("model.gguf", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    ("model.pt", b"/annex/objects/SHA256E-s1048576--0a1b.pt\n", "git annex get"),
+    ("model.pt", b'{"error":"Access to this model is restricted"}', "the answer of a server"),
+    ("model.pt", b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>NoSuchKey</Code>', "the answer of a server"),
     ("model.safetensors", b"../../blobs/0a1b2c", "cp -rL"),  # a hub's cache, copied by what does not keep links
     ("model.safetensors.index.json", b"../../blobs/0a1b2c", "cp -rL"),
     ("model.safetensors.index.json", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
@@ -61,6 +64,15 @@ FILES = [
     ("net.mat", b"MATLAB 5.0 MAT-file", "scipy.io.loadmat"),
     ("yolov4.weights", bytes(20), "Darknet"),
 ]
+
+
+def test_a_link_to_nothing_is_told_and_what_fetches_it(tmp_path):
+    (tmp_path / "a.pt").symlink_to("gone.pt")
+    (tmp_path / "b.pt").symlink_to(".git/annex/objects/0a/SHA256E-s9--0a.pt")
+    with pytest.raises(SourceError, match=r"a\.pt is a link to gone\.pt, which does not exist$"):
+        open_weights(tmp_path / "a.pt")
+    with pytest.raises(SourceError, match=r"which does not exist: git annex get fetches it"):
+        open_weights(tmp_path / "b.pt")
 
 
 @pytest.mark.parametrize(("name", "content", "what"), FILES, ids=[one[0] for one in FILES])

@@ -472,6 +472,11 @@ def test_a_tensor_that_the_index_does_not_name_is_listed(tmp_path):
 
 def test_a_folder_is_clear_or_refused(tmp_path):
     assert "has no file of weights" in refusal(tmp_path)
+    (tmp_path / "logs" / "version_0" / "checkpoints").mkdir(parents=True)
+    deep = tmp_path / "logs" / "version_0" / "checkpoints" / "last.ckpt"
+    deep.touch()
+    assert "has files of weights further down only, in logs/version_0/checkpoints; name one" in refusal(tmp_path)
+    deep.unlink()
     (tmp_path / "config.json").write_text("{}")
     save_file({"a": torch.ones(2, 2)}, tmp_path / "adapter.safetensors")
     assert open_weights(tmp_path).title == f"{tmp_path.name}/adapter.safetensors"

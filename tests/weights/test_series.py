@@ -242,6 +242,23 @@ def test_of_checkpoints_with_several_models_the_pattern_of_one_is_told(tmp_path)
     assert [one.step for one in find_series(f"{run}/checkpoint-*/unet").checkpoints] == list(STEPS)
 
 
+@pytest.mark.parametrize(
+    ("files", "what"),
+    [
+        (["model.ckpt-{n}.index", "model.ckpt-{n}.data-00000-of-00001"], "a checkpoint of TensorFlow"),
+        (["{n}/_CHECKPOINT_METADATA", "{n}/default/manifest.ocdbt"], "Orbax"),
+    ],
+)
+def test_a_series_of_a_format_that_is_not_read_is_named(files, what, tmp_path):
+    for n in STEPS:
+        for file in files:
+            path = tmp_path / file.format(n=n)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+    with pytest.raises(SourceError, match=what):
+        find_series(tmp_path)
+
+
 def test_what_is_being_written_and_what_lies_beside_weights_is_no_checkpoint(tmp_path):
     torch_file(tmp_path / "step-1.pt")
     torch_file(tmp_path / "tmp-checkpoint-2" / "model.pt")

@@ -25,6 +25,7 @@ from spectail.weights.checkpoint_steps import (
 )
 from spectail.weights.distributed import METADATA
 from spectail.weights.folders import Folder, is_beside, is_shard, local_folder, parts_to_choose, weights_of
+from spectail.weights.formats.foreign import what_folder
 from spectail.weights.formats.table import ENDINGS
 from spectail.weights.hub import hub_folder, is_hub, revisions_of
 from spectail.weights.parameter import natural_key
@@ -126,7 +127,9 @@ def _in_folder(
     if not series and (len(names) < 2 or _is_model(folder)):
         if _holds_weights(folder):
             return [CheckpointPlace(home, folder.title, partial(stored_step_in, folder))]
-        if reason := why_in_parts(folder.names):
+        below = {name.partition("/")[0] for name in folder.names if "/" in name}
+        every = [folder, *(folder.below(name) for name in sorted(below, key=natural_key))]
+        if reason := why_in_parts(folder.names) or next(filter(None, (what_folder(one.names) for one in every)), ""):
             raise SourceError(f"{folder.name} is {reason}")
         return []
     if parts := parts_to_choose(folder.below(names[0])) if names else []:

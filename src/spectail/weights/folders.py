@@ -278,6 +278,10 @@ def _nothing_in(folder: Folder) -> str:
         return f"{folder.name} is of torch.distributed.checkpoint, but its {METADATA} is missing: copy that, too"
     if reason := why_in_parts(folder.names) or what_folder(folder.names):
         return f"{folder.name} is {reason}"
+    below = sorted({name.rpartition("/")[0] for name in folder.names if "/" in name and name.lower().endswith(ENDINGS)})
+    if below:
+        shown = ", ".join(map(printable, below[:6])) + (", …" if len(below) > 6 else "")
+        return f"{folder.name} has files of weights further down only, in {shown}; name one"
     expected = f"{', '.join(USUAL[:2])}, or one file that ends in {', '.join(ENDINGS)}"
     return f"{folder.name} has no file of weights; expected {expected}"
 

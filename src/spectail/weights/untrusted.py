@@ -52,6 +52,13 @@ def stamp_of(path: Path) -> FileStamp:
     """
     try:
         status = path.stat()
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            fetch = ": git annex get fetches it" if "annex/objects/" in str(path.readlink()) else ""
+            raise SourceError(
+                f"{path} is a link to {printable(str(path.readlink())):.200}, which does not exist{fetch}"
+            ) from None
+        raise SourceError(f"{path} cannot be read: {_reason(error)}") from None
     except (OSError, ValueError) as error:
         raise SourceError(f"{path} cannot be read: {_reason(error)}") from None
     if not stat.S_ISREG(status.st_mode):

@@ -27,11 +27,17 @@ _COREML = "of Core ML: name the model that it was converted from"
 _OPENVINO = "of OpenVINO: name the model that it was converted from"
 _GGML = "of llama.cpp before GGUF: python convert_llama_ggml_to_gguf.py --input IN --output OUT.gguf converts it"
 
+_REFUSED = "the answer of a server that did not have or give it, not the file itself: download it again"
+
 _BY_START: tuple[tuple[int, bytes, str], ...] = (
     (0, b"version https://git-lfs", "a git-lfs pointer, not the file itself: git lfs pull fetches it"),
+    (0, b"/annex/objects/", "a git-annex pointer, not the file itself: git annex get fetches it"),
     (0, b"../", "the text of a symbolic link, not the file itself: copy the folder anew with cp -rL"),
     (0, b"<!doctype html", "a page of a web site, not the file itself: download it again"),
     (0, b"<html", "a page of a web site, not the file itself: download it again"),
+    (0, b'{"error', _REFUSED),
+    (38, b"<error>", _REFUSED),
+    (39, b"<error>", _REFUSED),
     (0, b"\x1f\x8b", "compressed: tar xf unpacks a .tar.gz, gunzip any other"),
     (0, b"bzh", "compressed: tar xf unpacks a .tar.bz2, bunzip2 any other"),
     (0, b"\xfd7zxz", "compressed: tar xf unpacks a .tar.xz, unxz any other"),
