@@ -1,7 +1,9 @@
 """What matters is told: by name, soon, once, and nothing else."""
 
+import re
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -104,11 +106,24 @@ def test_a_layer_that_stays_untrained_is_told_after_a_thousand_steps():
 
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
-    ("option", "value"), [("effective_rank", 0), ("effective_rank", 2), ("spectral_norm", 1), ("untrained_steps", "k")]
-)
+    ("option", "value"),
+    [("effective_rank", 0), ("effective_rank", 2), ("effective_rank", True), ("spectral_norm", 1),
+     ("spectral_norm", [5]), ("untrained_steps", "k"), ("untrained_steps", 1.5), ("not_finite", "no")],
+)  # fmt: skip
 def test_a_threshold_that_is_none_is_refused(option, value):
-    with pytest.raises(SettingError, match=f"{option}={value!r} is no threshold"):
+    with pytest.raises(
+        SettingError, match=f"{re.escape(f'{option}={value!r}')} is (no threshold|neither True nor False)"
+    ):
         AlertThresholds(**{option: value})
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_thresholds_of_numpy_are_those_of_python_in_files_too(tmp_path):
+    thresholds = AlertThresholds(np.float32(0.5), np.float64(5), np.int64(7), np.bool_(False))
+    assert thresholds == AlertThresholds(0.5, 5.0, 7, False)
+    torch.save({"a.weight": torch.ones(3, 2)}, tmp_path / "step-0.pt")
+    for out in (tmp_path / "run.nc", tmp_path / "run.nc"):  # the second goes on with what the first has begun
+        analyze_series(tmp_path, nulls=False, alerts=thresholds, out=out)
 
 
 def explode(model):

@@ -10,7 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from numbers import Integral, Real
 from typing import Any
+
+import numpy as np
 
 from spectail.errors import SettingError
 from spectail.recording.events import Event, is_measured
@@ -50,10 +53,20 @@ class AlertThresholds:
     def __post_init__(self) -> None:
         ranges = {"effective_rank": (0.0, 1.0), "spectral_norm": (1.0, math.inf), "untrained_steps": (0, math.inf)}
         for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if value is not None and not (not isinstance(value, str) and low < value <= high):
+            value: Any = getattr(self, name)
+            number: Any = Integral if name == "untrained_steps" else Real
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, number) or not low < value <= high:
                 upper = f", at most {high:g}" * math.isfinite(high)
-                raise SettingError(f"{name}={value!r} is no threshold; expected more than {low:g}{upper}, or None")
+                whole = "a whole number, " * (number is Integral)
+                raise SettingError(
+                    f"{name}={value!r} is no threshold; expected {whole}more than {low:g}{upper}, or None"
+                )
+            object.__setattr__(self, name, int(value) if number is Integral else float(value))  # plain, of numpy's too
+        if not isinstance(self.not_finite, bool | np.bool_):
+            raise SettingError(f"not_finite={self.not_finite!r} is neither True nor False")
+        object.__setattr__(self, "not_finite", bool(self.not_finite))
 
 
 DEFAULT_THRESHOLDS = AlertThresholds()
