@@ -132,7 +132,7 @@ def draw(runs: Runs) -> Figure:
 NECESSITY = Artifact(
     name="necessity",
     title="Is a spike necessary? GD over 10 η and 3 widths, n=400, d=200 (not in the paper)",
-    repeats=3,
+    repeats=5,
     experiments=[e for series in SERIES_OF_RATES.values() for e in series],
     draw=draw,
     protocols=("published",),
