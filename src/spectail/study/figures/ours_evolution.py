@@ -109,7 +109,7 @@ def harmless(runs: Runs) -> Outcome:
 PRECISION = Artifact(
     name="precision",
     title="bfloat16 against float32 products: spectrum and time, FB-Adam η=0.2, 50 steps (not in the paper)",
-    repeats=3,
+    repeats=5,
     experiments=[FULL, LOW],
     draw=draw_precision,
     claims=(
