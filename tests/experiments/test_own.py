@@ -45,6 +45,34 @@ class Growing(SGD):
         for p in self.param_groups[0]["params"]:
             p.data = torch.zeros(2, 2)
 
+class Noisy(SGD):
+    def step(self, closure=None):
+        for p in self.param_groups[0]["params"]:
+            p.grad.add_(torch.randn_like(p))
+        super().step()
+
+class Seeded(SGD):
+    def __init__(self, params, lr):
+        super().__init__(params, lr=lr)
+        self.noise = torch.Generator().manual_seed(0)
+
+    def step(self, closure=None):
+        for p in self.param_groups[0]["params"]:
+            p.grad.add_(torch.randn(p.shape, generator=self.noise))
+        super().step()
+
+def detached(x):
+    return x.detach().tanh()
+
+def in_float32(x):
+    return x.float().tanh()
+
+def undefined(x):
+    return (x + 4.1).log()
+
+def enormous(x):
+    return (100 * x).exp()
+
 def ends(x):
     raise SystemExit
 
@@ -211,6 +239,13 @@ def test_a_description_imports_nothing(monkeypatch):
                schedule_options={"step_size": 1})  # fmt: skip
 
 
+def test_what_draws_from_a_seed_of_its_own_or_computes_in_float32_is_taken():
+    for fields in ({"optimizer": "mine:Seeded"}, {"activation": "mine:in_float32"}, {"teacher": "mine:detached"}):
+        runs = [simulate(SMALL.replace(**fields)) for _ in range(2)]
+        assert runs[0].checksum == runs[1].checksum
+        assert runs[0].objective[0] != runs[0].objective[3]
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
@@ -236,6 +271,13 @@ def test_a_description_imports_nothing(monkeypatch):
         ({"teacher": "mine:of_the_largest"}, "mine:of_the_largest gives a number other values beside other numbers"),
         ({"teacher": "mine:counting"}, "mine:counting gives other values when it is called again"),
         ({"activation": "math:pi"}, "math:pi failed: TypeError"),
+        ({"activation": "mine:detached"}, "^mine:detached has no slope that autograd finds, but changes by .* detach$"),
+        ({"optimizer": "mine:Noisy"}, "^optimizer='mine:Noisy' makes other updates of the same gradients when it is"),
+        ({"teacher": "mine:undefined", "n": 60_000, "d": 1}, "^teacher='mine:undefined' gives nan at -4"),
+        (
+            {"teacher": "mine:enormous"},
+            r"^teacher='mine:enormous' gives \d[\d.]*e\+\d+ at \d.*; expected numbers within 1e37",
+        ),
     ],
 )
 def test_what_does_not_fit_is_said_in_a_sentence(fields, sentence):

@@ -119,6 +119,31 @@ def _check_function(name: str, function: Callable[[Tensor], Tensor]) -> None:
         raise SettingError(f"{name} gives a number other values beside other numbers; expected each by itself")
 
 
+def _check_slope(name: str, value: Callable[[Tensor], Tensor], slope_: Callable[[Tensor], Tensor]) -> None:
+    """See that autograd finds a slope where values change: not of what is detached from its input.
+
+    Raises:
+        SettingError: it finds none.
+    """
+    import torch
+
+    x = torch.linspace(-4, 4, 64, dtype=torch.float64)  # not 0, where many have a kink
+    if bool(slope_(x.clone()).any()):
+        return
+    by_difference = (value(x + _NEAR) - value(x - _NEAR)) / (2 * _NEAR)
+    changing = by_difference.abs() > _CHANGES
+    if float(changing.double().mean()) > 0.5:  # what jumps has a slope nowhere else
+        at = int(changing.nonzero()[0])
+        by, where = f"{float(by_difference[at]):.3g}", f"{float(x[at]):.3g}"
+        raise SettingError(
+            f"{name} has no slope that autograd finds, but changes by {by} at {where}; "
+            "expected a function of torch's operations, without detach"
+        )
+
+
+_NEAR, _CHANGES = 1e-4, 1e-2  # a difference of float32 numbers about 1 is right to 1e-3
+
+
 def find_activation(name: str) -> Activation:
     """An activation or link by name.
 
@@ -157,7 +182,12 @@ def find_activation(name: str) -> Activation:
             raise SettingError(f"{name} made complex numbers; expected real ones")
         return result
 
+    checked: list[bool] = []
+
     def slope_(x: Tensor) -> Tensor:
+        if not checked:  # once, and only of what is to be trained
+            checked.append(True)
+            _check_slope(name, value, slope_)
         with torch.enable_grad():
             inputs = x.detach().requires_grad_()
             result = value(inputs.clone())

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
+from spectail.analysis.undisturbed import undisturbed
 from spectail.errors import SettingError, SpectailError, first_line, kind_and_first_line, unknown_name
 from spectail.weights.opening import object_by_name
 
@@ -307,7 +308,38 @@ def _optimizer_from(
         raise SettingError(f"{what} optimizer={name!r}: {first_line(error)}") from error
     if not isinstance(optimizer, Optimizer):
         raise SettingError(f"optimizer={name!r} made a {type(optimizer).__name__}; expected a torch.optim.Optimizer")
+    if ":" in name:
+        _check_repeats(name, partial(maker, lr=lr, **options))
     return optimizer
+
+
+def _check_repeats(name: str, maker: Callable[[list[Tensor]], Any]) -> None:
+    """See that a class of a user's own makes the same updates of the same gradients whenever it is made.
+
+    Else a run that is killed could not go on to the same bits.
+
+    Raises:
+        SettingError: it does not.
+    """
+
+    def updated() -> Tensor:
+        weights = torch.linspace(-1, 1, 12).reshape(4, 3)
+        optimizer = maker([weights])
+        for _ in range(2):
+            weights.grad = weights.flip(0).clone()
+            optimizer.step()
+        return weights.nan_to_num()
+
+    try:
+        with undisturbed():
+            same = torch.equal(updated(), updated())
+    except (Exception, SystemExit):  # whatever a user's own class raises is said at its first update
+        return
+    if not same:
+        raise SettingError(
+            f"optimizer={name!r} makes other updates of the same gradients when it is made again; expected no random "
+            "numbers, or those of a generator with a seed of its own"
+        )
 
 
 def take_step(name: str, optimizer: Optimizer, closure: Callable[[], Any] | None = None) -> None:

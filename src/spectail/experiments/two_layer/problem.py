@@ -33,6 +33,8 @@ class Points:
     y: Float[Tensor, " n"]
 
 
+_LARGEST = 1e37  # of a label: beyond, its square is none in float64, and it none in float32
+
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
@@ -171,6 +173,13 @@ def teacher_points(experiment: Experiment, role: str, count: int, device: str | 
     # one vector is another product than a matrix of one column, to the last bit
     projections = np.stack([x @ direction for direction in _directions(e)], axis=1)
     clean = clean_labels(e, torch.from_numpy(projections))
+    unfit = ~(clean.abs() <= _LARGEST)
+    if bool(unfit.any()):
+        at = int(unfit.nonzero()[0])
+        where = ", ".join(f"{z:.4g}" for z in projections[at])
+        raise SettingError(
+            f"teacher={e.teacher!r} gives {float(clean[at]):.3g} at {where}; expected numbers within 1e37"
+        )
     y = clean + e.label_noise * torch.from_numpy(_normal(e.seed, f"{role} label noise", count))
     return Points(torch.from_numpy(x).to(getattr(torch, e.dtype)).to(device), _to(y, device))
 
