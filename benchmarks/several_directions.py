@@ -38,7 +38,9 @@ def spikes(experiment: Experiment, without: str) -> int:
     if "l" in without:
         residual -= x @ torch.linalg.lstsq(x, y[:, None]).solution[:, 0]
     network.put_gradients(residual, x, 2 * experiment.loss_factor)
-    weights = network.matrices[0].detach() - experiment.lr * network.matrices[0].grad
+    gradient = network.matrices[0].grad
+    assert gradient is not None
+    weights = network.matrices[0].detach() - experiment.lr * gradient
     eigenvalues = torch.linalg.svdvals(weights.double()).square().flip(0)
     return classify_by_fixed_thresholds(eigenvalues, *weights.shape).n_spikes
 

@@ -6,11 +6,12 @@ python -m benchmarks.widths 256 512 1024 2048 4096
 from __future__ import annotations
 
 import sys
+from typing import Literal
 
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.run import simulate
 
-RATES = {"mup": 3.0, "ntk": 30.0}
+RATES: dict[Literal["mup", "ntk"], float] = {"mup": 3.0, "ntk": 30.0}
 STEPS = 10
 
 
@@ -22,7 +23,7 @@ def main() -> None:
         for initialization, lr in RATES.items():
             experiment = Experiment(
                 n=500, n_test=5, n_test_large=5, d=100, layers=(h, h), initialization=initialization, optimizer="gd",
-                lr=lr, steps=STEPS, record=(0, STEPS),
+                lr=lr, steps=STEPS, record=(0, STEPS), protocol="published",
             )  # fmt: skip
             run = simulate(experiment)
             top = run.eigenvalues.isel(matrix=1).max("index") / (h if initialization == "ntk" else 1)

@@ -420,6 +420,17 @@ def test_a_configuration_file_says_no_path_that_is_none(out, sentence, capsys, t
     assert f"error: what follows --out {sentence}" in err
 
 
+@pytest.mark.parametrize("command", [["run"], ["reproduce", "fig4"]])
+def test_a_word_that_others_have_for_an_option_is_asked_about(command, capsys):
+    code, _, err = spectail(capsys, *command, "--learning-rate=0.1")
+    assert (code, err) == (2, "error: option --learning-rate is not known; did you mean --lr?\n")
+
+
+def test_a_size_that_a_scale_makes_none_of_is_named_as_it_was_given(capsys, tmp_path):
+    code, _, err = spectail(capsys, "reproduce", "fig4", "--scale", "small", "--d", "2", "--out", str(tmp_path))
+    assert (code, err) == (2, "error: d=2 at the small scale is a 5th of it; expected at least 5\n")
+
+
 def test_a_configuration_file_says_yes_and_no_of_flags_and_of_fields(capsys, tmp_path):
     """A field takes true or false after its name, a flag stands for itself."""
     sizes = "n = 40\nd = 20\nh = 30\nn_test = 5\nn_test_large = 5\nsteps = 1\n"

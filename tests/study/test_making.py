@@ -79,7 +79,7 @@ def test_a_figure_with_other_settings_stands_beside_the_papers_and_says_so(store
     run_missing(plan.experiments(), store)
     (record,) = made(store, scale.folder_name, 1, plan)
     assert scale.folder_name == "tiny-teacher=relu-optimizer=SGD-lr=0.5"
-    assert record.title.endswith("; with teacher=relu, optimizer=SGD, lr=0.5")
+    assert record.title.endswith("; here instead teacher=relu, optimizer=SGD, lr=0.5")
     assert "fig4 --scale tiny --teacher relu --optimizer SGD --lr 0.5 --repeats 1" in record.command
     assert PLAN.scale.folder_name == "tiny"
 

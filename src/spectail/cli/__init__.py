@@ -93,6 +93,7 @@ def _main(words: list[str]) -> None:
         except SettingError as error:
             _fail(str(error))
         _refuse_no_path([name, *words])
+        _refuse_other_words(words, _command(name))
         try:
             chosen = tyro.cli(_command(name), args=words, prog=f"spectail {name}", registry=NUMBERS)
         except NoNumberError as error:
@@ -170,6 +171,19 @@ def _refuse_no_path(words: Sequence[str]) -> None:
             _fail(f"{where} is empty; expected a value, or is a variable of the shell not set?")
         if "\0" in word:  # of a configuration file; no path may have it
             _fail(f"what follows {before} is {word!r}; expected text without the character 0")
+
+
+def _refuse_other_words(words: Sequence[str], command: Any) -> None:
+    """Words of others for an option, which are not spelled like it: --learning-rate for --lr."""
+    options = {field.name for field in dataclasses.fields(command)}
+    if "lr" not in options:  # not of experiments
+        return
+    from spectail.experiments.description import OTHER_WORDS
+
+    for word in words:
+        name = word.partition("=")[0].removeprefix("--").replace("-", "_")
+        if word.startswith("--") and name not in options and OTHER_WORDS.get(name.lower()) in options:
+            _fail(f"option {word.partition('=')[0]} is not known; did you mean --{OTHER_WORDS[name.lower()]}?")
 
 
 def _with_address(arguments: Sequence[str]) -> list[str]:

@@ -52,11 +52,11 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(_above_rounding)]
 
 
-# Words that others have for a field, and that are not spelled like it.
-_OTHER_WORDS = {
+OTHER_WORDS = {
     "learning_rate": "lr", "eta": "lr", "samples": "n", "dimension": "d", "width": "h", "hidden": "h",
     "link": "teacher", "noise": "label_noise", "init": "initialization", "epochs": "steps", "iterations": "steps",
 }  # fmt: skip
+"""Words that others have for a field, and that are not spelled like it."""
 
 _Kind = TypeVar("_Kind", bound="Description")
 
@@ -254,7 +254,7 @@ def unknown_field(name: str, known: Iterable[str]) -> str:
     >>> unknown_field("learning_rate", ["n", "lr"])
     "field='learning_rate' is not known; did you mean 'lr'?"
     """
-    names, meant = list(known), _OTHER_WORDS.get(name.lower())
+    names, meant = list(known), OTHER_WORDS.get(name.lower())
     if meant in names:
         return f"field={name!r} is not known; did you mean {meant!r}?"
     return unknown_name("field", name, names)

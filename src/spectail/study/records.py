@@ -144,7 +144,7 @@ def record_of(
         parameters = _values_of(names, [plan.scale(experiment) for experiment in artifact.experiments])
     return Record(
         name=artifact.name,
-        title=f"{artifact.title}; with {plan.scale.variation}" if plan.scale.settings else artifact.title,
+        title=f"{artifact.title}; here instead {plan.scale.variation}" if plan.scale.settings else artifact.title,
         scale=plan.scale.name,
         repeats=len(plan.seeds(artifact)),
         command=_command(artifact, plan),

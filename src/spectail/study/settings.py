@@ -89,6 +89,10 @@ class Scale:
         factor = gd if e.optimizer == "gd" else adaptive
         record = e.record if isinstance(e.record, str) else [self.step(t) for t in e.record]
         sizes = {"n": e.n // k, "d": e.d // k, "h": e.h // k}
+        if none := next((name for name, size in sizes.items() if size < 1), None):
+            raise SettingError(
+                f"{none}={getattr(e, none)} at the {self.name} scale is a {k}th of it; expected at least {k}"
+            )
         return e.replace(**sizes, lr=e.lr * factor, steps=self.step(e.steps), record=record)
 
 
