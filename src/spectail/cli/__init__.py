@@ -23,7 +23,7 @@ import tyro
 from spectail.cli.completion import FILES
 from spectail.cli.imports import own_process
 from spectail.cli.option import NUMBERS, NoNumberError
-from spectail.cli.printing import Printing, with_file
+from spectail.cli.printing import Printing, option_names, with_file
 from spectail.errors import SettingError, SpectailError, naming_the_extra, unknown_name
 from spectail.files import check_folder
 
@@ -175,7 +175,7 @@ def _refuse_no_path(words: Sequence[str]) -> None:
 
 def _refuse_other_words(words: Sequence[str], command: Any) -> None:
     """Words of others for an option, which are not spelled like it: --learning-rate for --lr."""
-    options = {field.name for field in dataclasses.fields(command)}
+    options = set(option_names(command))
     if "lr" not in options:  # not of experiments
         return
     from spectail.experiments.description import OTHER_WORDS

@@ -101,19 +101,24 @@ def with_file(command: str, words: Sequence[str], options: Any) -> list[str]:
         raise SettingError(f"config: {error}") from None
     if not isinstance(tables.get(command), dict):
         raise SettingError(f"config={name!r} has no table [{command}]; it has {', '.join(tables) or 'none'}")
-    known = {one.replace("_", "-") for one in _options_of(options)}
+    known = {one.replace("_", "-") for one in option_names(options)}
     for one in tables[command]:
         if one.replace("_", "-") not in known:
             raise SettingError(f"config={name!r}: {unknown_name(f'[{command}] option', one, sorted(known))}")
-    flags = {one.replace("_", "-") for one in _options_of(options, flags=True)}
+    flags = {one.replace("_", "-") for one in option_names(options, flags=True)}
     return [*_as_words(tables[command], flags), *words[:at], *words[at + length :]]
 
 
-def _options_of(options: Any, *, flags: bool = False) -> Iterator[str]:
-    """The names of the options of a command, with those that it shares with others; of its flags alone."""
+def option_names(options: Any, *, flags: bool = False) -> Iterator[str]:
+    """The names of the options of a command, with those that it shares with others.
+
+    Args:
+        options: the class of the command.
+        flags: of its flags alone, which take no value.
+    """
     for field in dataclasses.fields(options):
         if dataclasses.is_dataclass(field.default_factory):
-            yield from _options_of(field.default_factory, flags=flags)
+            yield from option_names(field.default_factory, flags=flags)
         elif "Positional" not in str(field.type) and (not flags or isinstance(field.default, bool)):
             yield field.name
 
