@@ -7,6 +7,7 @@ import pytest
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.run import simulate
 from spectail.plots.ccdf_plot import ccdf
+from spectail.plots.results_plot import phase_diagram
 from spectail.plots.selection import initial_law
 from spectail.recording.layout import each_matrix
 
@@ -39,3 +40,12 @@ def test_a_layer_of_several_is_chosen_by_name():
     assert ccdf(run, matrix="W2").get_title("left").startswith("W2: ")
     with pytest.raises(ValueError, match="step=5 was not recorded"):
         ccdf(run, matrix="W1", step=5)
+
+
+def test_a_step_is_a_whole_number_and_a_map_is_of_a_sweep():
+    run = simulate(RUN.replace(steps=1))
+    for no_step in ("last", 1.5, -1.0, True):
+        with pytest.raises(ValueError, match=rf"^step={no_step!r} was not recorded; there are 0, 1$"):
+            ccdf(run, step=no_step)
+    with pytest.raises(ValueError, match=r"^phase has no axis, as of one run; expected results of a sweep over lr$"):
+        phase_diagram(run)

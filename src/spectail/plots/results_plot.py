@@ -235,6 +235,8 @@ def _selected(results: xr.Dataset, variable: str, at: dict[str, Any]) -> xr.Data
 
 def _need(values: xr.DataArray, axes: Sequence[str]) -> None:
     for name in axes:
+        if not values.dims:
+            raise SettingError(f"{values.name} has no axis, as of one run; expected results of a sweep over {name}")
         if name not in values.dims:
             raise SettingError(unknown_name("axis", name, map(str, values.dims)))
     if left := [str(name) for name in values.dims if name not in axes]:

@@ -6,6 +6,7 @@ Not here: anything that is drawn (`spectrum_plot`, `quantities_plot`).
 from __future__ import annotations
 
 import math
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -74,8 +75,10 @@ def at_step(recording: xr.Dataset, step: int) -> xr.Dataset:
         SettingError: it was not recorded.
     """
     steps = recording["step"].values.tolist()
-    if step not in steps and not -len(steps) <= step < 0:
-        raise SettingError(f"step={step} was not recorded; there are {', '.join(map(str, steps))}")
+    whole = isinstance(step, Integral) and not isinstance(step, bool)
+    if not whole or (step not in steps and not -len(steps) <= step < 0):
+        shown = step if whole else repr(step)
+        raise SettingError(f"step={shown} was not recorded; there are {', '.join(map(str, steps))}")
     return recording.isel(step=steps.index(step) if step in steps else step)
 
 
