@@ -52,8 +52,8 @@ def main() -> None:
     for k in DIRECTIONS:
         for lr in RATES:
             runs = [BASE.replace(directions=k, lr=lr, seed=seed) for seed in SEEDS]
-            found = [", ".join(str(spikes(e, without)) for e in runs) for without in WITHOUT.values()]
-            print(f"| {k} | {lr:g} | " + " | ".join(found) + " |", flush=True)
+            counts = [", ".join(str(spikes(e, without)) for e in runs) for without in WITHOUT.values()]
+            print(f"| {k} | {lr:g} | " + " | ".join(counts) + " |", flush=True)
 
 
 if __name__ == "__main__":
