@@ -148,9 +148,9 @@ def test_options_come_from_a_file_and_those_of_the_command_line_win(answer, fold
     assert [(row["name"], row.get("null_alpha_hill")) for row in rows] == [("b.weight", None)]
     for words, sentence in (
         (["predict", "--config", "options.toml"], "has no table [predict]; it has analyze, series"),
-        (["predict", "--config", "nowhere.toml"], "cannot be read"),
-        (["predict", "--config", "model.pt"], "is no TOML"),
-        (["predict", "--config"], "cannot be read"),
+        (["predict", "--config", "nowhere.toml"], "nowhere.toml does not exist"),
+        (["predict", "--config", "model.pt"], "model.pt is not text in UTF-8"),
+        (["predict", "--config"], "--config names no file; expected options in TOML"),
         (["series", "run", "--config", "wrong.toml"], "[series] option='folow' is not known; did you mean 'follow'"),
     ):
         with pytest.raises(SystemExit, match="2"):

@@ -165,7 +165,7 @@ def test_the_list_counts_trainings_too_and_says_what_it_cannot_know(tmp_path, mo
     assert (known.runs, known.missing.runs) == (1, 1)
     assert known.missing.seconds > 1
     monkeypatch.setitem(sys.modules, "torchvision", None)
-    cost._counted.cache_clear()
+    cost.counted.cache_clear()
     (unknown,) = paper.costs([plan], store)
     assert math.isnan(unknown.missing.seconds)
 

@@ -95,8 +95,11 @@ def with_file(command: str, words: Sequence[str], options: Any) -> list[str]:
     if at is None:
         return words
     name, length = (words[at].partition("=")[2], 1) if "=" in words[at] else ("".join(words[at + 1 : at + 2]), 2)
+    expected = f"options in TOML, in a table [{command}]"
+    if not name:
+        raise SettingError(f"--config names no file; expected {expected}")
     try:
-        _, tables = read_toml(Path(name), f"options in TOML, in a table [{command}]")
+        _, tables = read_toml(Path(name), expected)
     except (OSError, ValueError) as error:
         raise SettingError(f"config: {error}") from None
     if not isinstance(tables.get(command), dict):

@@ -44,9 +44,9 @@ def least_memory(experiment: Experiment) -> dict[tuple[str, ...], int]:
     Points, weights with their gradients, hidden units of the readout's points, Gram matrices, and the spectra that are
     kept; not what comes and goes. Of a network of one's own, or data of one's own, what is known.
 
-    >>> needs = least_memory(Experiment(n=1000, d=10**9))
+    >>> needs = least_memory(Experiment(n=10_000, n_test=200, n_test_large=800, d=10**9))
     >>> round(needs["n", "d"] / 1e12), round(needs["h", "d"] / 1e12)  # terabytes
-    (28, 12)
+    (84, 12)
     """
     e, size = experiment, 8 if experiment.dtype == "float64" else 4
     if e.dataset is None:
