@@ -10,13 +10,6 @@ from pathlib import Path
 
 from forked import THREADS
 
-# What is kept safely is flushed to the disk, and the tests would wait for it a thousand times a minute.
-MEMORY, ROOM = Path("/dev/shm"), 4e9
-if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
-    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)  # where what failing tests wrote is kept
-    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="spectail-tests-", dir=MEMORY)
-    atexit.register(shutil.rmtree, os.environ["TMPDIR"], ignore_errors=True)
-
 # Workers inherit it: in these pytest's plugins import numpy before this file is read, which then keeps its threads.
 os.environ.update(THREADS)
 
@@ -36,6 +29,13 @@ os.environ.setdefault("RAY_worker_niceness", "0")
 
 CHECKED = ["spectra", "weights", "analysis", "monitor", "experiments"]
 jaxtyping.install_import_hook([f"spectail.{room}" for room in CHECKED], "typechecker.check")
+
+# What is kept safely is flushed to the disk, and the tests would wait for it a thousand times a minute.
+MEMORY, ROOM = Path("/dev/shm"), 4e9
+if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)  # where what failing tests wrote is kept
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="spectail-tests-", dir=MEMORY)
+    atexit.register(shutil.rmtree, os.environ["TMPDIR"], ignore_errors=True)
 
 if "PYTEST_XDIST_WORKER" not in os.environ:
     # Nulls that an earlier version has kept may differ in the last bit. Workers of tests inherit this folder.
