@@ -1,9 +1,11 @@
 """One table says what everything is called and means; rows and files have no other names."""
 
 import math
+import re
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -37,6 +39,26 @@ def test_every_quantity_has_a_formula_but_names_and_sentences():
     assert set(FORMULAS) <= set(NAMES)
     said = {"note", "source", "source_stamp", "event_matrix", "event_kind", "event_text"}
     assert {q.name for q in QUANTITIES if not q.formula} == said
+
+
+def test_names_of_weightwatcher_are_of_columns_with_the_same_numbers():
+    layer = nn.Linear(40, 60, bias=False)
+    layer.weight.data = torch.randn(60, 40, generator=torch.Generator().manual_seed(1)).exp()
+    analysis = spectail.analyze(layer, nulls=False)
+    theirs, ours = analysis.to_weightwatcher().iloc[0], analysis.frame.iloc[0]
+    named = {q.weightwatcher: q.name for q in QUANTITIES if q.weightwatcher}
+    assert {name: float(theirs[name]) for name in named} == pytest.approx(
+        {name: float(ours[mine]) for name, mine in named.items()}, rel=1e-6
+    )  # spectra are kept in float32
+
+
+def test_the_quantities_that_the_guide_explains_are_in_the_table():
+    guide = (Path(spectail.__file__).parents[2] / "docs" / "analyze.md").read_text(encoding="utf-8")
+    rows = guide.partition("| quantity | what it is |")[2].partition("\n\n")[0].splitlines()[2:]
+    cells = [row.split("|")[1] for row in rows]
+    named = [name.strip() for cell in cells for code in re.findall("`(.*?)`", cell) for name in code.split(",")]
+    assert len(named) > 20
+    assert [name for name in named if name not in [*NAMES, "name"] and "…" not in name] == []  # of the row itself
 
 
 def test_formulas_that_are_of_other_columns_give_what_a_row_has():

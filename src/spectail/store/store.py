@@ -168,12 +168,12 @@ class Store:
         """
         if experiment.dataset is None:
             return True
-        from spectail.experiments.deep.run import samples_digest
+        from spectail.experiments.deep.tasks import load_samples
 
         e = experiment
         known = (e.dataset, e.images, None if e.images == "all" else e.seed)
         if known not in self._digests:
-            self._digests[known] = samples_digest(e, self.data)
+            self._digests[known] = load_samples(e, self.data).sha256
         return self._digests[known] == digest
 
     def _get_of_these_images(self, experiment: Experiment) -> xr.Dataset | None:

@@ -80,15 +80,6 @@ def train_network(
         return same_everywhere(run.dataset() if processes()[0] == 0 else None)
 
 
-def samples_digest(experiment: Experiment, data: Path | None) -> str:
-    """What tells the samples of an experiment from others of the same name.
-
-    Raises:
-        ValueError: as `load_samples`.
-    """
-    return load_samples(experiment, data).sha256
-
-
 def check_network(experiment: Experiment, data: Path | None) -> None:
     """See that a network, its data and its optimizer are there and suit each other, before a sweep begins.
 
