@@ -1,5 +1,4 @@
-"""What changed between two models: the difference of each matrix, and how far its strongest directions turned and
-its spectrum moved.
+"""What changed between two models: the difference of each matrix, of its directions and of its spectrum.
 
 Not here: how a row is made (`row`).
 """

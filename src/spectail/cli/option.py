@@ -1,5 +1,6 @@
-"""How one option looks in a command's help, and how a number is read. Not here: options that several commands share
-(`options`).
+"""How one option looks in a command's help, and how a number is read.
+
+Not here: options that several commands share (`options`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""What happened to a matrix: it changed its phase, or something was noticed while it was watched.
+"""An event of a matrix, and when a change of phase is one.
 
-A change of phase is a function of the phases and is not stored; `events` puts both together. Not here: when a matrix
+A change of phase is a function of the phases and is not stored; `events` puts these beside what was noticed while
+the matrix was watched. Not here: when a matrix
 comes or goes (`analysis/changes.py`), when a user is warned (`analysis/alerts.py`), and many events in few lines
 (`analysis/event_groups.py`).
 """

@@ -1,5 +1,6 @@
-"""Chunks of work on a Ray cluster. Scheduling and transport are Ray's, and the first retries; what
-dies with them, the `scheduler` begins again.
+"""Chunks of work on a Ray cluster, and how often Ray tries them again.
+
+Scheduling and transport are Ray's; what dies with its last try, the `scheduler` begins again.
 
 Not here: workers of this machine (`processes`), and what is next (`queue`).
 """

@@ -1,6 +1,6 @@
-"""Pages that stand alone.
+"""One page out of its template, scripts and numbers; what all share, their head too, is in `base.html`.
 
-What all pages share is in `base.html`, `base.css` and `base.js`; they draw with `draw.js` and `spectra.js`. Not here:
+Styles and scripts of all are in `base.css` and `base.js`; pages draw with `draw.js` and `spectra.js`. Not here:
 what a page of one kind shows (files of their names), and how numbers become few bytes (`packing`).
 """
 

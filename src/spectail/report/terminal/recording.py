@@ -1,4 +1,4 @@
-"""A recording of any kind on the terminal: its answer, its numbers, what to know before trusting them.
+"""How a recording of any kind is printed: its answer first, its numbers, what to know before trusting them.
 
 Not here: how numbers are worded, and what the answer is (`analysis/summary.py`).
 """
