@@ -58,7 +58,7 @@ def weights(rows: int, cols: int) -> torch.Tensor:
 
 
 def cpu_seconds(do: Callable[[], object]) -> float:
-    """Of this process, on all its threads."""
+    """Seconds of the processor that this process takes, on all its threads."""
     start = time.process_time()
     do()
     return time.process_time() - start
@@ -94,7 +94,7 @@ def measured() -> tuple[list[Row], float]:
 
 
 def layer_work(shapes: Shapes) -> float:
-    """In units of `spectail.analysis.pieces.work`."""
+    """The work of a layer, in the unit of `spectail.analysis.cost.work`."""
     return sum(count * work(described(*shape)) for count, shape in shapes.values())
 
 

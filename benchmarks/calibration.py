@@ -51,7 +51,8 @@ CELLS, PAGE = DOCS / "results" / "calibration.jsonl", DOCS / "calibration.md"
 
 Cell = dict[str, Any]
 
-# Of each shape; where the kind of tail is asked for, which takes a hundred spectra; and of what takes the norms out.
+# Draws of each shape: for families, power and edges; for families whose kind of tail is asked for, where each draw
+# takes a hundred spectra; for noise and false spikes.
 DRAWS = {
     "16×16": (200, 10, 1000),
     "64×64": (200, 20, 1000),
@@ -295,7 +296,7 @@ PARTS = {
 
 
 def read(path: Path = CELLS) -> dict[str, Cell]:
-    """Every cell, the newest of each."""
+    """The newest line of every cell."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return {_key(cell): cell for cell in map(json.loads, lines)}
 

@@ -50,7 +50,7 @@ class Family:
         answer: the right answer, in words.
         dtype: the dtype of the weights.
         tail: whether the kind of tail is asked for.
-        excused: whether nobody can tell at a shape, by its boundaries.
+        excused: whether a shape lies past a boundary of docs/calibration.md, so that nobody can tell.
     """
 
     name: str
@@ -79,7 +79,7 @@ def untrained_of_light_entries(row: Row, _: Shape) -> bool:
 
 
 def only(cause: str) -> Right:
-    """Neither spikes nor a broader bulk, once this is taken out."""
+    """Neither spikes nor a broader bulk, once this cause is taken out."""
     return lambda row, _: bool(row["phase"] == "random-like" and row["n_spikes"] == 0 and row["cause"] == cause)
 
 
@@ -101,7 +101,7 @@ def spiked(count: Callable[[Shape], int]) -> Right:
 
 
 def collapsed(row: Row, _: Shape) -> bool:
-    """So, or with its reason in words."""
+    """Rank-collapse, or its reason in words."""
     return row["phase"] == "rank-collapse" or "are zero" in row["note"] or "multiples of another" in row["note"]
 
 
@@ -131,13 +131,13 @@ def frame(stream: Stream, size: int, count: int) -> Array:
 
 
 def tail_size(shape: Shape, exponent: float) -> float:
-    """How long the tail of a slice is: half of the eigenvalues; of a power law, what noise leaves visible if less."""
+    """Eigenvalues in the tail of a slice: half of all; of a power law, as many as noise leaves visible, if fewer."""
     b, longer = min(shape[1:]), max(shape[1:])
     return b * min(0.5, math.exp(-exponent * math.log1p(math.sqrt(b / longer))))
 
 
 def share_of(share: float) -> Callable[[Shape], int]:
-    """How many directions a share of a slice's are, but at least one."""
+    """How many directions make up a share of those of a slice, but at least one."""
     return lambda shape: max(1, round(share * min(shape[1:])))
 
 
@@ -259,7 +259,7 @@ def of_three(stream: Stream, shape: Shape) -> Array:
 
 
 def product(stream: Stream, shape: Shape, rank: int | None = None) -> Array:
-    """Of two Gaussian matrices, entries of variance one."""
+    """A product of two Gaussian matrices, its entries of variance one."""
     slices, rows, cols = shape
     rank = rank or min(rows, cols)
     left, right = stream.standard_normal((slices, rows, rank)), stream.standard_normal((slices, rank, cols))

@@ -26,7 +26,7 @@ from spectail.spectra.gram import lower_gram
 SIZES, SEEDS, SPIKES, PAST = (500, 1000, 2000), range(5), 3, 1.3
 
 SHIFTS = np.geomspace(0.02, 1.6, 16)
-"""Of a unit's pre-activation by the step, standard deviations τ = η c₁ |β| / (d √h), β = Xᵀy/n."""
+"""By how much the step shifts a unit's pre-activation, as standard deviation τ = η c₁ |β| / (d √h), β = Xᵀy/n."""
 
 
 def centred_sine(x: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ def spectra(e: Experiment) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def first_rate(rates: NDArray[np.float64], ratios: NDArray[np.float64]) -> float:
-    """The rate from which on a ratio to the edge stays above `PAST`, between those of the grid; NaN where none does."""
+    """The rate from which on a ratio to the edge stays above `PAST`, interpolated; NaN where the grid lacks it."""
     below = np.flatnonzero(ratios < PAST)
     if not len(below) or below[-1] == len(rates) - 1:
         return math.nan

@@ -42,7 +42,8 @@ def repeat(times: int, work: Callable[[], None]) -> None:
 def overhead() -> list[Row]:
     """Blocks of steps with the monitor and without it, in turn, so that a drift of the machine hits both.
 
-    All are of one training: two of their own, bare both, differ by up to 3 % for where their tensors lie in memory.
+    All blocks are of one training: two trainings, both without a monitor, differ by up to 3 % for where their tensors
+    lie in memory.
     """
     x = torch.randn(BATCH, 256)
     blocks: list[tuple[tuple[float, float], tuple[float, float]]] = []
@@ -95,7 +96,7 @@ def without_hooks(optimizer: torch.optim.Optimizer) -> Iterator[None]:
 
 
 def both_clocks(work: Callable[[], None]) -> tuple[float, float]:
-    """Seconds that it took, and that this process computed meanwhile."""
+    """Seconds that some work took, and that this process computed meanwhile."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - wall, time.process_time() - cpu

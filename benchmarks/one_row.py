@@ -1,7 +1,8 @@
 """One row beside the bare eigenvalue call, and beside a row that does not look at norms, by the processor's time.
 
-Of an untrained matrix, whose norms a cheap test finds to be an untrained one's, and of one with unequal rows and a
-spike, which is solved a second time; with shuffles, with the kind of its tail; a comparison; and what a new null costs.
+There are rows of untrained matrices, whose norms a cheap test finds to be an untrained one's, and of matrices with
+unequal rows and a spike, which are solved a second time; rows with shuffles, and with the kind of the tail;
+comparisons; and what a new null costs.
 """
 
 from __future__ import annotations

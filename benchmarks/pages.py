@@ -1,8 +1,8 @@
 """The page of a large recording: how long it takes to make and to open, how far it scrolls, how large it is.
 
-Of 200 matrices at 200 steps with 1,024 eigenvalues each, of an analysis of 40, and of a sweep of 1,000 runs. Opening is
-measured in a headless Chromium that runs already, from asking for the page until everything on it is drawn; without one
-that is left out.
+The recording has 200 matrices at 200 steps, with 1,024 eigenvalues each. The same is asked of the page of an analysis
+of 40 matrices, and of a sweep of 1,000 runs. Opening is measured in a headless Chromium that runs already, from asking
+for the page until everything on it is drawn; where there is no Chromium, opening is left out.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ SHOWN = ("pl_alpha_hill", "n_spikes", "bulk_edge", "stable_rank", "spectral_norm
 
 
 def nearest(values: Tensor, table: Tensor) -> Tensor:
-    """Of each value the nearest of a table in ascending order."""
+    """For each value, the nearest one of a table in ascending order."""
     result: Tensor = table[torch.bucketize(values, (table[1:] + table[:-1]) / 2)]
     return result
 

@@ -47,7 +47,7 @@ def large() -> xr.Dataset:
 
 
 def cpu_seconds(do: Callable[[], object]) -> float:
-    """Of this process, so that what else the machine does counts little."""
+    """Seconds of the processor that this process takes, so that what else the machine does counts little."""
     start = time.process_time()
     do()
     return time.process_time() - start
@@ -74,7 +74,7 @@ def looking(recording: xr.Dataset) -> Row:
 
 
 def completing(recording: xr.Dataset) -> Row:
-    """What an older recording lacks, and of how many spectra that took a fit each before."""
+    """Completing what an older recording lacks, beside the time that a fit of each spectrum would take."""
     older = recording.drop_vars([*LACKING, *(name for name in recording.coords if str(name).startswith("null"))])
     taken = cpu_seconds(lambda: complete(older))
     one = next(each_matrix(older.isel(step=slice(20)).drop_vars("pl_alpha_ks")))

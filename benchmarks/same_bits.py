@@ -65,14 +65,15 @@ NOT_COMPARED = ("measuring_seconds", "training_seconds", "event_step", "event_la
 STATISTICS = ("null_alpha_hill", "null_alpha_ks", "null_spread_hill", "null_spread_ks", "z_hill", "z_ks", "note",
               "alpha_stderr", "p_value", "bulk_edge", "bulk_variance", "bulk_distance", "n_spikes", "spectral_gap",
               "phase", "effective_rank")  # fmt: skip
-"""Which rest on draws of Gaussian matrices: another edition of the nulls is other draws, and a note quotes z. Standard
-errors and goodness were those of independent values; phases, spikes and the bulk of networks are judged by such draws
-since, and the effective rank is that without rounding. The checksum of a run of the laboratory holds all of them."""
+"""What rests on draws of Gaussian matrices: another edition of the nulls has other draws, and a note quotes z. Standard
+errors and goodness of fit were once those of independent values; phases, spikes and the bulk of networks have been
+judged by such draws since, and the effective rank has been that without rounding. The checksum of a run of the
+laboratory holds all of them."""
 SPECTRA = "eigenvalues"
 
 
 def digest(values: Any) -> str:
-    """Of numbers or words, with their shape; all whole numbers and floats as float64, which holds them exactly."""
+    """The hash of numbers or words, with their shape; all numbers as float64, which holds them exactly."""
     array = np.asarray(values)
     if array.dtype.kind in "OSUT":
         content = json.dumps([None if word != word else str(word) for word in array.ravel().tolist()]).encode()
@@ -83,20 +84,20 @@ def digest(values: Any) -> str:
 
 
 def spectrum_digest(values: Any) -> str:
-    """Of one spectrum, however it is padded, as float32."""
+    """The hash of one spectrum as float32, however it is padded."""
     spectrum = np.asarray(values, dtype=np.float32)
     return digest(np.sort(spectrum[~np.isnan(spectrum)]))
 
 
 def run_hashes(run: Any) -> dict[str, str]:
-    """Of a run of the laboratory: what its file holds."""
+    """The hashes of what the file of a run of the laboratory holds, by name."""
     whole = {"checksum": str(run.attrs["checksum"])[:16]}
     names = [str(name) for name in (*run.data_vars, *run.coords) if run[name].dims]
     return whole | {name: digest(run[name].values) for name in sorted(names)}
 
 
 def recording_hashes(recording: Any) -> dict[str, str]:
-    """Of what was measured of a network over steps."""
+    """The hashes of what was measured of a network over steps, by name."""
     names = {RENAMED.get(str(name), str(name)): str(name) for name in recording.variables}
     hashes = {
         new: digest(recording[old].values)

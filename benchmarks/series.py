@@ -35,7 +35,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
-    """Of this process: other work on the machine does not count."""
+    """Seconds of the processor that this process takes: other work on the machine does not count."""
     start = time.process_time()
     work()
     return time.process_time() - start

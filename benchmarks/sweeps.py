@@ -70,9 +70,10 @@ def two_workers() -> Row:
 
 
 def side_by_side() -> Row:
-    """Small runs as one large matrix, without the curvature that these have else, over the same one after the other.
+    """Small runs as one large matrix, over the same runs one after the other; stacks would measure the curvature, too.
 
-    A second detail is how long their products and factorisations take by themselves, of which stacking saves none.
+    It is left out here. A second detail is how long the products and factorisations of the runs take by themselves:
+    stacking saves none of these.
     """
     experiments = [Experiment(**SMALL, steps=20, lr=2.0**-k) for k in range(8)]
     problem, e = Problem.draw(experiments[0]), experiments[0]

@@ -43,7 +43,7 @@ def in_turn(a: Callable[[], object], b: Callable[[], object], rounds: int) -> tu
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """In torch, and in the libraries of numpy and scipy that WeightWatcher uses."""
+    """One thread in torch, and in the libraries of numpy and scipy that WeightWatcher uses."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with threadpool_limits(1), warnings.catch_warnings():

@@ -37,7 +37,7 @@ def vision(name: str) -> nn.Module:
 
 
 def language(name: str) -> nn.Module:
-    """Small ones, by the configuration's defaults but for their size."""
+    """A small model of transformers, by the defaults of its configuration but for its size."""
     transformers = importlib.import_module("transformers")
     sides = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 1024}
     configurations = {

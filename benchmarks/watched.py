@@ -18,7 +18,7 @@ from spectail.weights.matrix import WeightMatrix
 State = dict[str, Tensor]
 
 COUNTS = ("changes", "returns", "changes_large", "returns_large", "changes_without", "returns_without")
-"""What is counted of a training: with hysteresis, of its layers of 64 eigenvalues or more, and without hysteresis."""
+"""What is counted of a training: with hysteresis, the same of layers of 64 eigenvalues or more, without hysteresis."""
 
 SIDES = (100, 128, 128, 64, 10)
 STEPS, EVERY = 240, 4

@@ -31,7 +31,7 @@ class StoreError(SpectailError):
 
 
 class MissingPackageError(SpectailError, ImportError):
-    """A package is not installed that not everybody needs; the text says what brings it."""
+    """A package that not everybody needs is not installed; the text says what brings it."""
 
 
 _EXTRAS = {
@@ -58,10 +58,10 @@ def naming_the_extra(who: str) -> Iterator[None]:
     """Say which extra brings a package, where one is imported that is not installed.
 
     Args:
-        who: needs it.
+        who: what needs the package.
 
     Raises:
-        MissingPackageError: it is not installed.
+        MissingPackageError: a package that an extra brings is not installed.
 
     >>> with naming_the_extra("a picture"):
     ...     raise ModuleNotFoundError(name="matplotlib.figure")
@@ -78,7 +78,7 @@ def naming_the_extra(who: str) -> Iterator[None]:
         raise MissingPackageError(sentence) from None
 
 
-_MOST, _SHOWN = 60, 8  # names that are told: all, or those that are alike
+_MOST, _SHOWN = 60, 8  # up to so many known names are all told; of more, so many that are alike
 
 
 class NewerVersionError(StoreError):

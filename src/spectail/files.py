@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and of which a reader says in a sentence what is wrong with them.
+"""Files that appear whole or not at all, and readers that say in a sentence what is wrong with a file.
 
 Not here: what is in a file: recordings (`recording/netcdf.py`), weights (`weights/formats/`), pictures
 (`plots/picture_files.py`).
@@ -119,7 +119,7 @@ def check_writable(path: Path) -> None:
 
 
 OF_FILES = frozenset({".nc", ".csv", ".json", ".txt", ".xlsx", ".parquet", ".html", ".png", ".pdf", ".svg"})
-"""Endings of names that are of no folder."""
+"""Endings that only names of files have."""
 
 
 def check_folder(path: Path) -> None:
@@ -129,7 +129,7 @@ def check_folder(path: Path) -> None:
         path: of the folder.
 
     Raises:
-        NotADirectoryError: it is.
+        NotADirectoryError: it has the name of a file, and there is no such folder.
     """
     if path.suffix.lower() in OF_FILES and not path.is_dir():
         raise NotADirectoryError(
@@ -142,7 +142,7 @@ def read_strangers(path: Path, most: int) -> bytes:
 
     Args:
         path: of the file.
-        most: bytes that such a file has.
+        most: bytes that such a file has at most.
 
     Raises:
         OSError: it is no plain file (a pipe would never end), a link leads from it out of its folder, it is larger, or
@@ -159,7 +159,14 @@ def read_strangers(path: Path, most: int) -> bytes:
 
 
 def check_strangers(path: Path) -> None:
-    """See that a file in a folder that somebody else may have filled lies there itself. Raises OSError as above."""
+    """See that a file in a folder that somebody else may have filled lies there itself.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        OSError: it is no plain file, or a link leads from it out of its folder, or nowhere.
+    """
     try:
         leads = path.resolve()
     except (OSError, RuntimeError):  # links in a circle

@@ -70,7 +70,7 @@ TODAY: dict[str, dict[str, str]] = {
     },
     "teacher_student.theory": {"*": "experiments.theory"},
 }
-"""Old module: its names, and what is now called what they meant; "*" is a module that still has the rest of them."""
+"""By old module: its names, each with where it is today; "*" is a module that has the rest under the old names."""
 
 
 def find_spec(name: str) -> ModuleSpec | None:

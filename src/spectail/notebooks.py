@@ -40,7 +40,7 @@ class Answered:
 
 
 def _text(value: object) -> str:
-    """Of a value; empty where it says nothing."""
+    """A value as text; empty where it says nothing."""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.4g}"
     if isinstance(value, dict):

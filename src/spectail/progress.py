@@ -39,7 +39,7 @@ def bar(*left: ProgressColumn, line: Callable[[], str] | None = None, seconds: f
     Args:
         left: what says how long the rest takes; by default it goes by the last half minute.
         line: says how far it is; by default the text of its first task, with its share and what is left at this pace.
-        seconds: between two lines. Nothing is shown where the work ends sooner.
+        seconds: between two lines. No line is shown where the work ends sooner.
     """
     rest = left or (TextColumn("left"), TimeRemainingColumn())
     return Bar(line, seconds, TextColumn("{task.fields[text]}"), BarColumn(), TimeElapsedColumn(), *rest)
@@ -127,7 +127,7 @@ def _left(share: float, began: float, before: float = 0.0) -> str:
 class WorkProgress:
     """How far the matrices of a model are, weighed by their work: a bar on a terminal, else a line a minute.
 
-    Nothing is shown where it ends sooner.
+    No line is shown where the work ends sooner.
 
     Args:
         total: how many matrices.
@@ -179,7 +179,7 @@ class WorkProgress:
         Args:
             count: of parts.
             prefix: of the names of its matrices.
-            passes: over its matrices that there may be.
+            passes: how often its matrices may be gone through.
         """
         return PartProgress(self, count, prefix, passes)
 

@@ -1,8 +1,8 @@
 """The program of the process that reads files which may be damaged; started by its path, so nothing of ours is here.
 
-It waits for a request, has a copy of itself read and answer, and ends when nobody asks for some seconds. What the copy
-may take, of its processor and of memory, is said with each request, and the system ends it where it takes more. A
-message is two lengths, JSON, and bytes. Not here: what the answers mean to whom (`reader`).
+It waits for a request, has a copy of itself read and answer, and ends when nobody asks for some seconds. Each request
+says how long the copy may compute and how much memory it may take: the system ends it past that time, and gives it no
+more memory. A message is two lengths, JSON, and bytes. Not here: what the answers mean to whom (`reader`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MOST = 500_000
 _DEEPEST = 60
 
 MOST_TIMES = 1_100
-"""How many times smaller deflating makes anything at most."""
+"""The largest factor by which deflating makes anything smaller."""
 
 Stored = dict[str, Any]
 """What is in a file of netCDF."""
@@ -60,7 +60,7 @@ def receive(pipe: BinaryIO) -> tuple[Any, bytes]:
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer until nobody asks any more; each time in a copy of this process, where that can be made.
 
-    What libhdf5 makes of a damaged file may be wrong in the next, and end the copy.
+    A damaged file may end the copy, or leave libhdf5 in a state that is wrong for the next file.
     """
     while os.name == "nt" or select.select([requests], [], [], _PATIENCE)[0]:
         try:
@@ -108,7 +108,7 @@ def _answer(request: dict[str, Any], requests: BinaryIO, answers: BinaryIO) -> b
 
 
 def _limit(seconds: int | None, memory: int | None) -> None:
-    """What this process may take from now on, in seconds of its processor and in bytes; None: whatever it likes."""
+    """Limit what this process may take: seconds of its processor, and bytes on top of what it has; None: no limit."""
     with suppress(ImportError, ValueError, OSError):  # not everywhere; there the one who asks has a clock
         import resource
 
@@ -176,7 +176,7 @@ def data_sets_of(file: BinaryIO, without: str) -> Iterator[Listed]:
         without: a pattern; what lies at the top under such a name is not looked at.
 
     Yields:
-        data sets; of what is passed over, as links to elsewhere, no dtype, and which of the two it is.
+        each data set; of what is passed over its place, no dtype, and why: "link" for a link, "without" for its name.
     """
     import h5py
 

@@ -19,7 +19,7 @@ from typing import Any
 from spectail.hdf5.child import ENDLESS, MOST_TIMES, Listed, Stored, receive, send
 
 _SECONDS = 5
-"""Of its processor that a small file may take; a large one has a second more for each ten megabytes."""
+"""Seconds of the processor that a small file may take; a large one has a second more for each ten megabytes."""
 
 _WAITING = 12
 """How many times as long it may take by the clock, where the machine has other work or a disk is slow."""
@@ -172,7 +172,7 @@ class _Child:
         return ENDLESS if self._was_stopped else "the process that reads it was ended"
 
     def let_go(self) -> None:
-        """In a copy of this process, where it is nobody's child."""
+        """Forget the process, in a copy of this one, whose child it is not."""
         self._process.returncode = 0
         self._close()
 

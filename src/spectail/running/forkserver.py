@@ -32,7 +32,7 @@ def worker_context(preload: Sequence[str] = ()) -> Any:
 
 
 def start_early(threads: int, preload: Sequence[str] = ()) -> None:
-    """Let that process import what workers need, while this one goes on with something else.
+    """Let the process that workers are forked from import what they need, while this one goes on with something else.
 
     It takes seconds, in which Ctrl-C is left to this process. Where workers are not forks, nothing happens.
 

@@ -38,7 +38,7 @@ class Start(Protocol[_P_contra]):
 
         Args:
             stopping: whether no further piece is to be begun, and a long one is to be left where it is.
-            call: of a worker on a cluster. It calls a method of the object that is held beside the driver, by its name.
+            call: on a cluster, calls a method of the object that is held beside the driver, by the method's name.
         """
 
 
@@ -168,6 +168,7 @@ def worker_pool(
         the pool; work that is still under way when the context is left is cut off.
 
     Raises:
+        SettingError: worker processes cannot start.
         OSError: a process was killed while it worked.
     """
     threads = threads_each(workers)
@@ -237,7 +238,7 @@ def _do_chunk(chunk: Sequence[Any]) -> list[PieceReport]:
 
 
 def with_own_errors(future: Result, own: Callable[[BaseException], BaseException]) -> Result:
-    """The same result, with an error of ours in the place of what went wrong; one that was cancelled died."""
+    """The same result, with an error of ours in the place of what went wrong: `WorkerDied` where it was cancelled."""
     result: Result = Future()
 
     def pass_on(done: Result) -> None:

@@ -1,6 +1,6 @@
 """Chunks of work on a Ray cluster, and how often Ray tries them again.
 
-Scheduling and transport are Ray's; what dies with its last try, the `scheduler` begins again.
+Scheduling and transport are Ray's; a chunk whose worker dies in Ray's last try is begun again by the `scheduler`.
 
 Not here: workers of this machine (`processes`), and what is next (`queue`).
 """

@@ -51,7 +51,10 @@ class Interrupt:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """SIGINT and SIGTERM raise KeyboardInterrupt, also in what a shell has begun in the background, deaf to SIGINT."""
+    """SIGINT and SIGTERM raise KeyboardInterrupt, also where a shell began this process in the background.
+
+    Such a process ignores SIGINT otherwise.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -71,7 +74,7 @@ def left_to_parent() -> None:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """SIGINT waits: this process gets it afterwards, and one that is started within when it calls `let_through`."""
+    """SIGINT waits: this process gets it afterwards; one that is started within gets none before `let_through`."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -80,7 +83,10 @@ def held_back() -> Iterator[None]:
 
 
 def let_through() -> None:
-    """Let SIGINT reach a process that was started with it `held_back`; one that waits was meant for the parent."""
+    """Let SIGINT reach this process, which was started with it `held_back`.
+
+    One that came meanwhile is dropped: it was meant for the parent.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # drops one that waits
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -18,7 +18,7 @@ from spectail.weights.matrix import Factors, Skipped
 from spectail.weights.parameter import Parameter
 
 KIND = "lora"
-"""Of what an adapter adds to a weight."""
+"""The kind of the matrix that an adapter adds to a weight."""
 
 _LORA = (
     (r"(?P<base>.+)\.lora_A(\.(?P<adapter>[^.]+))?\.weight", "lora_A", "lora_B"),
@@ -27,7 +27,7 @@ _LORA = (
     (r"(?P<base>.+)\.lora_down\.weight", "lora_down", "lora_up"),
     (r"(?P<base>.+)[._]lora\.down\.weight", "lora.down", "lora.up"),
 )
-"""What the right factor is called, and the step of its name in the place of which the left factor has another."""
+"""How the right factor is named, what its name has for that, and what the left factor's name has in its place."""
 
 PREFIX = "base_model.model."
 """What PEFT puts before the names of the model."""
@@ -44,8 +44,8 @@ def adapted_by_name(parameters: Sequence[Parameter], scale_of: _ScaleOf) -> tupl
         scale_of: tells α/r where no parameter says it.
 
     Returns:
-        the parameters, with ΔW under the name of its base weight, in brackets where there are several or the weight
-        itself is there too; and the parameters that it came from.
+        the parameters, with ΔW under the name of its base weight, where there are several or the weight itself is
+        there too followed in brackets by the adapter's name, or "lora"; and the parameters that ΔW came from.
     """
     by_name = {parameter.name: parameter for parameter in parameters}
     candidates = {main: _lora(main, by_name) or _lycoris(main, by_name) for main in by_name}
@@ -94,7 +94,7 @@ def scale_of_config(config: Mapping[str, Any]) -> _ScaleOf:
 
 
 def _fits(pattern: str, layer: str) -> bool:
-    """As PEFT matches a pattern of its configuration, which is a regular expression; nothing fits one that is none."""
+    """Whether a layer fits a pattern of PEFT's configuration, a regular expression; one that is not valid fits none."""
     if len(pattern) > 200:
         return False
     try:

@@ -12,11 +12,11 @@ from spectail.weights.adapters import PREFIX
 from spectail.weights.matrix import WeightMatrix, Weights
 
 _KOHYA = re.compile(r"lora_(unet|te\d?|transformer|prior)_")
-"""Before names in which underscores stand for dots."""
+"""What stands before names in which underscores stand for dots."""
 
 
 class Bases:
-    """The matrices of a model by their names, for those of its adapters.
+    """The matrices of a model by their names, in which the base of each adapter is found.
 
     Args:
         weights: of the model, each parameter one matrix.
@@ -43,7 +43,7 @@ class Bases:
         """The matrix that ΔW is added to, or why there is none.
 
         Args:
-            delta: of an adapter. The name of its base is the same, or one of both has more steps before it.
+            delta: of an adapter. Its base has the same name, or one of the two names has more steps before it.
         """
         name, *shorter = _endings(_KOHYA.sub("", delta.name))
         candidates = self._whole.get(name) or self._ending.get(name, [])
@@ -61,7 +61,7 @@ class Bases:
 
 
 def _endings(name: str) -> list[str]:
-    """A name without what adapters put into it, and what it ends in, step by step shorter; dots as underscores."""
+    """The whole name and its endings, step by step shorter, without what adapters put into it; dots as underscores."""
     plain = name.partition("[")[0].removeprefix(PREFIX).replace(".base_layer.", ".")
     steps = plain.split(".")
     return ["_".join(steps[at:]) for at in range(len(steps))]

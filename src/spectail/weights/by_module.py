@@ -36,7 +36,7 @@ def read_module(module: nn.Module, title: str = "", *, in_pieces: bool = False) 
         module: any; wrappers for devices, sharding, averages or compilation are seen through, around it and inside.
         title: what it is called; its class, if empty.
         in_pieces: whether parameters may lie in pieces on several processes; they can then be read only where their
-            pieces are given (`sharded`). Else such are refused.
+            pieces are given (`sharded`). Else such parameters are refused.
 
     Returns:
         its parameters, each as it is when it is read, and matrices that it holds otherwise as skipped.

@@ -143,7 +143,7 @@ def recurrent_splitting(kind: str, role: str) -> Splitting:
 
 
 def _gates_of_keras(path: str, shape: Shape, near: Neighbours) -> Splitting | None:
-    """Those of a layer of Keras, which calls its hidden-to-hidden weight so; of a GRU in another order than PyTorch."""
+    """The gates of a layer of Keras, known by its `recurrent_weight`; a GRU's are in another order than PyTorch's."""
     hidden = near.shapes.get(f"{path}.recurrent_weight".lstrip("."), ())
     if len(hidden) != 2 or len(shape) != 2 or hidden[0] != shape[0] or not hidden[1] or hidden[0] % hidden[1]:
         return None
@@ -154,7 +154,7 @@ def _gates_of_keras(path: str, shape: Shape, near: Neighbours) -> Splitting | No
 
 
 def _recurrent(path: str, name: re.Match[str], shapes: Mapping[str, Shape]) -> Splitting:
-    """Gates told by how many times taller the hidden-to-hidden weight is than the hidden state is wide."""
+    """The gates, whose number is the height of the hidden-to-hidden weight over the width of the hidden state."""
     role, layer, direction = (group or "" for group in name.groups())
     prefix = f"{path}." if path else ""
     hidden = shapes.get(f"{prefix}weight_hh{layer}{direction}", (0, 0))

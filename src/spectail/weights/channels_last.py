@@ -105,7 +105,7 @@ def of_tensorflow(parameter: Parameter) -> Parameter:
     """A variable of TensorFlow as PyTorch would name and store it.
 
     Args:
-        parameter: of which `is_of_tensorflow` the name.
+        parameter: of a graph of TensorFlow, or of Haiku, under the name that it has there.
 
     Returns:
         it, with points for slashes, its kernel out × in as a `weight`; what an optimizer keeps of a variable is
@@ -139,7 +139,7 @@ _EMBEDDING = re.compile(r"(.*\.)?\w*emb\w*\.weight")
 
 
 def of_paddle(parameter: Parameter) -> Parameter:
-    """A parameter of Paddle as PyTorch would store it: only linear layers have inputs before outputs there.
+    """A parameter of Paddle as PyTorch would store it: in Paddle, only linear layers have inputs before outputs.
 
     >>> import numpy as np
     >>> from spectail.weights.parameter import from_array

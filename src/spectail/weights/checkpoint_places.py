@@ -143,7 +143,7 @@ def _in_folder(
 
 
 def pattern_of(name: str) -> str:
-    """What fits a checkpoint and the others that are called as it is.
+    """The pattern that fits the name of a checkpoint, and those beside it that differ in their numbers alone.
 
     >>> pattern_of("run1/checkpoint-100")
     'run1/checkpoint-*'
@@ -153,7 +153,7 @@ def pattern_of(name: str) -> str:
 
 
 def _without_links(series: Sequence[str], home: str) -> list[str]:
-    """Folders without those that are another of them by a link, such as `latest`."""
+    """The folders, without links to another of them, such as `latest`."""
     if is_remote(home):
         return [*series]
     real = {one: os.path.realpath(os.path.join(home, one)) for one in series}
@@ -203,7 +203,7 @@ def _is_weights(name: str) -> bool:
 
 
 _PIECE = ".distcp"
-"""Of torch.distributed.checkpoint, also where its metadata is missing: that is told where it is read."""
+"""Ending of the pieces of torch.distributed.checkpoint; that their metadata is missing is told where they are read."""
 
 
 def _holds_weights(folder: Folder) -> bool:

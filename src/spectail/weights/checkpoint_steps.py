@@ -125,7 +125,7 @@ _PATHS: tuple[tuple[str | int, ...], ...] = (
 """The keys that lead to a step, by precedence."""
 
 _NOTES = ("trainer_state.json", "training_state.json", "train_state.json", "state.json", "metadata.json")
-"""Files of a folder that may say so."""
+"""Files of a folder that may say its step."""
 
 
 def stored_step_at(source: str) -> int | None:

@@ -80,7 +80,7 @@ def unpack_rows(packed: Shaped[Tensor, "rows cols"], bits: int) -> UInt8[Tensor,
 
 
 def unpack_halves(packed: UInt8[Tensor, "*packed"], bits: int) -> UInt8[Tensor, "*values"]:
-    """The same, the first in the low bits.
+    """Whole numbers of which a byte holds several, as `unpack_rows` has them, but with the first in the low bits.
 
     Source: quanto, `unpack`.
 
@@ -225,7 +225,7 @@ def scaled(
     """(q − z) · s in float32, for scales that broadcast: one a tensor, an output channel, an expert.
 
     Source: compressed-tensors, `dequantize`; transformers, `Fp8Dequantize`. Both round the product once, to the dtype
-    that they give it in, which the caller does: float32 holds what is multiplied exactly.
+    of their result. Here the caller does that: float32 holds both factors exactly.
     """
     result = values.float()
     if zeros is not None:
@@ -361,7 +361,7 @@ def table_bytes(
 ) -> Float[Tensor, " count"]:
     """8-bit codes of a table, with a scale for each block of values in a row, in float32.
 
-    Source: bitsandbytes, `dequantize_blockwise`: how it keeps the scales of 4-bit blocks a second time quantised.
+    Source: bitsandbytes, `dequantize_blockwise`: the scales of 4-bit blocks may be quantised once more in this way.
     """
     return _scaled_in_a_row(table.float()[codes.int()], absmax, size)
 
@@ -376,7 +376,7 @@ def _scaled_in_a_row(
 
 
 def int8_rows(codes: Int[Tensor, "rows cols"], absmax: Float[Tensor, " rows"]) -> Float[Tensor, "rows cols"]:
-    """The products q · absmax / 127 in float32, the division by its reciprocal.
+    """The products q · absmax / 127 in float32, the division as a product with 1/127.
 
     Source: LLM.int8() (Dettmers et al., 2022); bitsandbytes, `int8_vectorwise_dequant`.
     """

@@ -38,7 +38,7 @@ def read_distributed(file: Callable[[str], StoredFile], title: str, key: str | N
     """The tensors of a folder of torch.distributed.checkpoint, unread.
 
     Args:
-        file: opens one of the folder.
+        file: opens a file of the folder.
         title: what the folder is called.
         key: of the state dict that is meant, where there are several.
 

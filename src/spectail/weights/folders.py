@@ -58,7 +58,7 @@ def is_shard(name: str) -> bool:
 
 
 LARGEST_INDEX = 100_000_000
-"""Bytes."""
+"""Bytes of an index of shards, at most."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ def _parts(folder: Folder) -> list[str]:
 
 
 def local_folder(path: Path) -> Folder:
-    """A folder of this machine, as deep as weights lie in one: two folders down."""
+    """A folder of this machine, with the files up to five folders down."""
     entries: list[str] = []
     try:
         for entry in sorted(path.iterdir()):

@@ -283,7 +283,7 @@ def _expert_path(name: str) -> bool:
 
 
 def experts(name: str, shape: Shape, near: Neighbours) -> Splitting:
-    """A matrix an expert, and one a half of it where its outputs are gate and up.
+    """A matrix for each expert, or one for each half of it where its outputs are gate and up.
 
     Args:
         name: of the parameter.
@@ -291,7 +291,8 @@ def experts(name: str, shape: Shape, near: Neighbours) -> Splitting:
         near: what is beside it.
 
     Returns:
-        the matrices; halves are split where the layer behind shows that they are halves, and which axis is out.
+        the matrices; halves are split where it is known which axis is out: by the layer behind, or else by the bias,
+        the router or the configuration.
     """
     pair = _pair(name, shape, near) or _alone(name, shape, near)
     if pair is None:

@@ -39,7 +39,7 @@ def with_heads(weights: Weights, source: Source) -> Weights:
     """Add the circuits of each attention head; a module or a configuration tells how many heads there are.
 
     Of head h with queries Q, keys K, values V, each size × inputs, and outputs O, outputs × size: QᵀK and OV, known by
-    their factors, of which the rank is at most the size. Rotary positions are not in it: it is the circuit of a
+    their factors, so that their rank is at most the size. Rotary positions are not in QᵀK: it is the circuit of a
     position with itself.
 
     Args:

@@ -34,7 +34,7 @@ PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds before each further try, where the connection was cut, nobody answered, or the server was busy."""
 
 PROXY = "the proxy wants a login, as in http://name:password@host:port"
-"""Of an answer 407."""
+"""What is said where the answer is 407."""
 
 LARGEST_JSON = 100_000_000
 """Bytes of a file of JSON that is taken whole where a server gives no ranges of it."""
@@ -185,7 +185,7 @@ class _Ranges:
         self._address, self._place, self._opener = address, address.url, _opener()
         self._versions: dict[str, str] = {}
         self._whole: bytes | None = None
-        self._at = 0  # how much of what is read now is there
+        self._at = 0  # bytes of the present read that have come
         self.size = -1
 
     @property
@@ -208,7 +208,7 @@ class _Ranges:
                 continue
             except SourceError:
                 raise
-            except (OSError, HTTPException, ValueError) as error:  # the last of an address that is none
+            except (OSError, HTTPException, ValueError) as error:  # a ValueError where the address is none
                 reason: Exception = error
             if self._at - since >= 2**20:  # it comes, if in pieces
                 tries, since = 0, self._at

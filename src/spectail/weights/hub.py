@@ -83,7 +83,7 @@ def hub_model(source: str) -> HubModel:
     """The model that a source names, and which files it has.
 
     Args:
-        source: of which `is_hub`.
+        source: one that `is_hub`.
 
     Raises:
         SourceError: there is no such model, or no connection.
@@ -107,7 +107,7 @@ def hub_folder(source: str) -> tuple[Folder, str]:
     """The files of a model of the hub, or of a folder in it, and how `open_weights` takes this folder.
 
     Args:
-        source: of which `is_hub`.
+        source: one that `is_hub`.
 
     Raises:
         SourceError: there is no such model or folder, or no connection.

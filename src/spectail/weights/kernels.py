@@ -17,7 +17,7 @@ _TRANSPOSED = re.compile(r"transpose|deconv|upconv|up_?conv|(^|\.)ups\.\d+(\.|$)
 _POSITIONAL = re.compile(r"pos_?conv|conv_?pos", re.IGNORECASE)
 
 _WIDEST = 8
-"""Positions along an axis of a kernel beyond which a fifth dimension rather counts channels."""
+"""Positions that an axis of a kernel has at most, as a rule; where there are many more, the axis counts channels."""
 
 
 def kernel_by_name(name: str, shape: Shape, near: Neighbours, conv: ConvMatrix) -> Splitting:
@@ -83,7 +83,7 @@ def is_transposed(name: str, shape: Shape, near: Neighbours) -> bool:
 
 
 def _is_modulated(layer: str | None, shape: Shape, near: Neighbours) -> bool:
-    """Of a StyleGAN: 1 × out × in × height × width. A kernel of three dimensions has no such depth."""
+    """Whether a kernel is of a StyleGAN, 1 × out × in × height × width: no 3-D kernel is as deep as it has inputs."""
     beside = layer is not None and f"{layer}.modulation.weight" in near.shapes
     if len(shape) != 5:
         return beside and len(shape) == 4 and shape[0] == 1

@@ -55,8 +55,8 @@ class WeightMatrix:
     """One matrix of a model, or the slices of one kernel; read when asked for.
 
     Attributes:
-        name: the parameter's full name; with what the matrix is in it in brackets where it was split, as in
-            "rnn.weight_ih_l0[input gate]" or "attn.in_proj_weight[q]".
+        name: the parameter's full name; where the parameter was split, followed in brackets by which part this is, as
+            in "rnn.weight_ih_l0[input gate]" or "attn.in_proj_weight[q]".
         kind: "linear", "conv2d", "conv-transpose1d", "embedding", "lstm", "attention", …; "weight" where only
             a state dict is known and names and shapes do not tell.
         rows: of each slice.
@@ -66,8 +66,8 @@ class WeightMatrix:
         note: what a reader of the row should know, such as "tied to decoder.weight".
         view: turns what `read` gives into slices × rows × cols.
         dtype: how the weights are stored; "" where they are computed from others.
-        product: whether it is a product of weights, of which Gaussian matrices of its shape are no null.
-        rank: of one that is known by its factors, at most; 0 where every matrix of the shape is possible.
+        product: whether it is a product of weights, for which Gaussian matrices of its shape are no null.
+        rank: the largest that it can have, where it is known by its factors; 0 where every rank is possible.
         factors: reads them, where its spectrum is known by them; `read` multiplies them.
     """
 
@@ -111,7 +111,7 @@ class WeightMatrix:
 
 
 _PARTS_OF_STAGES = frozenset({"blocks", "resnets", "attentions", "transformer_blocks"})
-"""What is counted inside what is counted: a stage's blocks, not a block's layers."""
+"""What holds the numbered blocks of a numbered stage. The numbered layers of a block are no blocks."""
 
 
 def joined_notes(*notes: str) -> str:
@@ -271,5 +271,5 @@ class Weights:
 
 
 def _fits(name: str, pattern: str) -> bool:
-    """Whether a name is the one that is meant, or a part of it, or fits the pattern."""
+    """Whether a matrix's name fits a pattern, or is that name, or the name of the parameter that it is a part of."""
     return pattern in (name, name.partition("[")[0]) or fnmatchcase(name, pattern)

@@ -37,7 +37,7 @@ class Parameter:
         load_rows: reads from one index of its first dimension up to another, and no more; None where that costs
             as much as to read it whole.
         dtype: how its values are stored, such as "bfloat16"; "" where they are computed.
-        rank: of a matrix that is known by its factors, at most.
+        rank: the largest that its matrix can have, where that is known by its factors.
         factors: reads them.
     """
 
@@ -181,7 +181,7 @@ def _why_overlapping(tensor: Tensor) -> str:
 
 
 def make_weights(source: Source, splittings: Sequence[Splitting | str]) -> Weights:
-    """The matrices of the parameters of a source; of those that share their values once.
+    """The matrices of the parameters of a source; parameters that share their values give theirs once.
 
     Args:
         source: what was read.

@@ -33,7 +33,7 @@ AFTER_WEIGHT = (
     ),
     *(".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4"),
 )
-"""What is put behind the name of a weight, to name a part of it: the longer ending before one that ends as it does."""
+"""What is put behind the name of a weight, to name a part of it; `_global_scale` before `_scale`, in which it ends."""
 
 _OF_HQQ = (
     *("nbits", "group_size", "shape", "axis", "packing", "unpack_view_dtype", "view_as_float", "quant_scale"),
@@ -62,7 +62,7 @@ _OF_QUANTO = {
     "._shift": "._shift",
     "._size": "._size",
 }
-"""What a tensor of quanto is made of, behind the weight's name, and what these are here."""
+"""What a tensor of quanto is made of, as endings of the weight's name, and what each is called here."""
 
 _OF_OTHERS = frozenset(
     {
@@ -73,7 +73,7 @@ _OF_OTHERS = frozenset(
         *("dqweight", "forward_hadamard_matrix", "backward_hadamard_matrix"),
     }
 )
-"""… in schemes that give them names which others have, too: what is alone of these is no part."""
+"""… in schemes whose names of parts other layers have, too: what has such a name and is alone is no part."""
 
 SURELY_PARTS = frozenset({"qweight", "qzeros", "W_q", "SCB", "_packed", "_blocks", "_qdata"})
 """What no layer has as a weight of its own."""

@@ -88,7 +88,7 @@ def remote_stamps(source: str) -> list[list[Any]]:
     """What tells whether a source that lies elsewhere has changed.
 
     Args:
-        source: of which `is_remote`.
+        source: one that `is_remote`.
 
     Returns:
         of each file: its name, its bytes, and what its server calls its version; of a model of the hub its commit.
@@ -108,7 +108,7 @@ def remote_stamps(source: str) -> list[list[Any]]:
 
 
 def _read_below(folder: Folder, path: str, key: str | None) -> Source:
-    """What is meant by a path in a folder: a file or another folder; the folder itself without."""
+    """What is meant by a path in a folder: a file or another folder; without a path, the folder itself."""
     if not path:
         return read_folder(folder, key)
     if path in folder.names:
@@ -125,7 +125,7 @@ def _read_below(folder: Folder, path: str, key: str | None) -> Source:
 
 
 def _web_folder(url: str) -> tuple[Folder, str]:
-    """Where a file lies, of which it is known what it is called: others there are opened by their names."""
+    """The folder that a file lies in, and the file's name. The web lists no folder: its files are opened by name."""
     address = web_address(url)
     steps = PurePosixPath(unquote(urlsplit(address.url).path))
     if not steps.name or address.url.endswith("/"):

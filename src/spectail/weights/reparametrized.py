@@ -138,7 +138,7 @@ def _name_of(step: object) -> str:
     )
 
 
-# the ending of a weight's main part, and of what it is computed with; which way, in the order in which they are tried
+# the name of a weight's main part, and of what it is computed with, {} for the weight's own; how. The first that fits
 _PATTERNS = (
     ("parametrizations.{}.original1", ("parametrizations.{}.original0",), "weight_norm"),
     ("{}_v", ("{}_g",), "weight_norm"),
@@ -157,7 +157,7 @@ def reparametrized_by_name(parameters: Iterable[Parameter]) -> tuple[list[Parame
 
     Returns:
         the parameters, with weights under weight_norm, spectral_norm and prune computed; and what they came from.
-        Where the weight is stored beside them, it is that one.
+        A weight that is stored beside its parts is taken as it is stored.
     """
     by_name = {parameter.name: parameter for parameter in parameters}
     near = Neighbours({name: parameter.shape for name, parameter in by_name.items()})
@@ -197,7 +197,7 @@ def _matching(
 
 
 def _last_steps(name: str) -> tuple[str, str]:
-    """A name before and after the module that the weight belongs to."""
+    """A name in two: the path of the module that the weight belongs to, and what the module calls it."""
     path, point, last = name.rpartition("parametrizations.")
     if point:
         return path, point + last
@@ -227,7 +227,7 @@ def _computation(
 
 
 def _weight_norm(v: Float[Tensor, "*shape"], g: Float[Tensor, "*scales"]) -> Float[Tensor, "*shape"]:
-    """Of g · v / ‖v‖, the norm over every dimension that g does not have; as PyTorch computes it, to the last bit."""
+    """The weight g · v / ‖v‖, the norm over every dimension that g lacks; as PyTorch computes it, to the last bit."""
     over = [axis for axis in range(v.ndim) if g.ndim == 0 or g.shape[axis] == 1]
     if len(over) == v.ndim - 1:
         by_torch: Tensor = torch._weight_norm(v, g, next(axis for axis in range(v.ndim) if axis not in over))
@@ -239,10 +239,10 @@ def _weight_norm(v: Float[Tensor, "*shape"], g: Float[Tensor, "*scales"]) -> Flo
 def _spectral_norm(
     weight: Float[Tensor, "*shape"], u: Float[Tensor, " a"], v: Float[Tensor, " b"], axes: Sequence[int]
 ) -> Float[Tensor, "*shape"]:
-    """Divided by σ = uᵀWv, with the singular vectors that training has left.
+    """W divided by σ = uᵀWv, with the singular vectors that training has left.
 
-    Of several axes that W may be unfolded along, the one along which u is the direction of Wv, as the power iteration
-    leaves it; the first, where u and v are no singular vectors of any, as before a first step of training.
+    Where W may be unfolded along several axes, the one is taken along which u is the direction of Wv, as the power
+    iteration leaves it; the first, where there is no such axis, as before a first step of training.
     """
     half = weight.dtype in (torch.float16, torch.bfloat16)
     exact, u, v = (tensor.float() if half else tensor for tensor in (weight, u, v))

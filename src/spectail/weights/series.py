@@ -54,7 +54,7 @@ def find_series(source: Any, *, revisions: str | None = None, steps: Sequence[in
     Args:
         source: a folder that they lie in, or one above it; a pattern such as "run/step-*.pt"; "hub:owner/name" of the
             hub; or a list of sources.
-        revisions: of a model of the hub: a pattern that the branches and tags fit whose states are meant.
+        revisions: of a model of the hub: a pattern; the branches and tags that fit it are the checkpoints.
         steps: of each checkpoint, in the order of their names, where neither these nor the files say it.
 
     Returns:
@@ -89,7 +89,7 @@ def find_series(source: Any, *, revisions: str | None = None, steps: Sequence[in
 
 @dataclass(frozen=True)
 class _Numbered:
-    """A place and its step; of two of one step that with the lower rank counts."""
+    """A place and its step; of two places with the same step, the one with the lower rank counts."""
 
     step: int
     rank: int
@@ -98,7 +98,7 @@ class _Numbered:
 
 
 def _one_of_interleaved(numbered: list[_Numbered], source: Any, title: str) -> list[_Numbered]:
-    """All places, where they are of one series; of several in one folder that which the source is the pattern of.
+    """All places, where they are of one series; of several series in one folder, the one whose pattern the source is.
 
     One step twice is a last or a best checkpoint that is called otherwise; one name with two endings is one state.
 

@@ -37,9 +37,9 @@ class Shard:
     Attributes:
         start: its first index along each dimension.
         shape: of it.
-        summand: which one it is of several that only together are the values, along each dimension of the mesh over
-            which they are; empty where it is the values.
-        combined: how such are put together: "sum", "avg", "max", "min" or "product".
+        summand: where the values must be combined from several partial ones, which of these it is, along each
+            dimension of the mesh that they lie over; empty where it is the values themselves.
+        combined: how partial values are combined: "sum", "avg", "max", "min" or "product"; empty likewise.
     """
 
     start: tuple[int, ...]

@@ -73,7 +73,7 @@ def transposed(kind: str, note: str = "") -> Splitting:
 
 
 def in_one(splitting: Splitting, shape: Sequence[int]) -> Splitting:
-    """Puts a split parameter together again: one matrix, out × in. One that was not split, or is not 2-D, is returned.
+    """Puts a split parameter together again: one matrix, out × in. One that is not split, or not 2-D, stays as it is.
 
     Args:
         splitting: of a parameter.
@@ -87,7 +87,7 @@ def in_one(splitting: Splitting, shape: Sequence[int]) -> Splitting:
 
 
 def squeezed(kind: str, note: str = "") -> Splitting:
-    """The parameter is one matrix, with dimensions that are broadcasting only; further ones before the last are rows.
+    """The parameter is one matrix: dimensions of size 1 do not count, and all others before the last are its rows.
 
     A table of positions, 1 × positions × channels, or 1 × height × width × channels.
     """
@@ -122,7 +122,7 @@ def stack(
         shape: of the parameter.
         kind: of each matrix.
         stored_transposed: each is in × out.
-        parts: of the outputs of each, what they are called where several layers are in one.
+        parts: what the parts of each matrix's outputs are called, where several layers are in one.
         interleaved: the parts alternate, such as even and odd outputs, instead of following one another.
         note: for each row.
 
@@ -254,8 +254,8 @@ def kernel(
     """The matrices of a convolution: of each group, as groups do not see one another.
 
     Filters of one channel, those of a depthwise convolution or of one that has one input, are one matrix, filters ×
-    positions, and so is the kernel of one output, channels × positions: slices of it would be vectors. Where the
-    channels of a group are one, that is the same for all groups, so that nobody needs to know how many there are.
+    positions, and so is the kernel of one output, channels × positions: slices of it would be vectors. Filters of one
+    channel make this matrix whatever the number of groups is, so that nobody needs to know it.
 
     Args:
         shape: out × in/groups × positions…, or in × out/groups × positions… of a transposed one.
@@ -290,7 +290,7 @@ def kernel(
 
 
 def modulated(shape: Sequence[int], conv: ConvMatrix) -> Splitting:
-    """The kernel of a modulated convolution (StyleGAN 2), 1 × out × in × positions…; each of several has a row."""
+    """The kernel of a modulated convolution (StyleGAN 2), 1 × out × in × positions…; of several, each has a row."""
     one = kernel(shape[1:], conv)
     view = one.places[0].view
     places = (

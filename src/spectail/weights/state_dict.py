@@ -139,7 +139,7 @@ def source_of_tree(tree: Tree, where: str, title: str, key: str | None = None) -
 
 
 def check_placeholders(parameters: Sequence[Parameter], where: str, partitioned: Collection[Any] = ()) -> None:
-    """Refuse what holds the names of weights alone.
+    """Refuse a checkpoint that holds the names of weights, but not their values.
 
     Args:
         parameters: of a checkpoint.
@@ -147,7 +147,7 @@ def check_placeholders(parameters: Sequence[Parameter], where: str, partitioned:
         partitioned: names of parameters of which it is known that they are not empty.
 
     Raises:
-        SourceError: all are empty, or some that are not.
+        SourceError: all of several parameters are empty, or one is empty that is known not to be.
     """
     empty = sum(0 in one.shape for one in parameters)
     if len(parameters) == empty > 1 or any(0 in one.shape and one.name in partitioned for one in parameters):

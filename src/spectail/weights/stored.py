@@ -89,7 +89,7 @@ _LITTLE = 2**12  # bytes
 
 
 class _Stream(io.RawIOBase):
-    """Gives little where it was sought to, and more as it is read on: what is not wanted may be far away."""
+    """Reads little after each seek, and twice as much each time that it is read on: few bytes are fetched in vain."""
 
     def __init__(self, file: StoredFile) -> None:
         self._file, self._at, self._most = file, 0, _LITTLE

@@ -20,7 +20,7 @@ MOST_JSON_ENTRIES = 4_000_000
 """Commas and brackets in JSON: enough for 500 000 tensors, few enough for a quarter of a gigabyte as objects."""
 
 FileStamp = tuple[int, int, int]
-"""Of a file at a time: which it is, its bytes, and when it was last written."""
+"""Which file it is (its inode), how many bytes it has, and when it was last written."""
 
 
 def size_of(path: Path) -> int:
@@ -67,7 +67,7 @@ def stamp_of(path: Path) -> FileStamp:
 
 
 def check_unchanged(path: Path, before: FileStamp) -> None:
-    """What was learnt of a file holds for that file only.
+    """See that a file is still the one that was opened: what was learnt of it holds for that one only.
 
     Args:
         path: of the file.
@@ -105,7 +105,7 @@ def parse_json(path: object, text: bytes, what: str) -> dict[str, Any]:
     Args:
         path: where it is from.
         text: the JSON.
-        what: it is, for the message.
+        what: what it is, for the message.
 
     Returns:
         the object.

@@ -50,7 +50,7 @@ def without_wrappers(names: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
 
 
 def _without(name: str, wrapper: str) -> str:
-    """The last step is the tensor's own name."""
+    """A name without the steps of a wrapper; the last step stays, as it is the tensor's own name."""
     if f"{wrapper}." not in name:
         return name
     *steps, last = name.split(".")

@@ -59,7 +59,7 @@ _BY_START: tuple[tuple[int, bytes, str], ...] = (
     (0, b"<?xml", "XML, as OpenVINO writes beside a .bin: name the model that it was converted from"),
     (0, b"pk\x03\x04", "a zip archive, but no checkpoint: unzip it, and name what is in it"),
 )
-"""How files start, letters as small ones, from which byte on."""
+"""From which byte on, what stands there at the start of a file, in lower case, and what such a file is."""
 
 _BY_NAME = {
     r"openvino_\w*\.bin": _OPENVINO,

@@ -25,7 +25,7 @@ from spectail.weights.stored import StoredFile
 from spectail.weights.untrusted import printable
 
 _LARGEST_HEADER = 2**30
-"""Bytes: that of a model has a vocabulary in it."""
+"""Bytes of a header, which has the model's vocabulary in it."""
 
 _SIZES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 """Types of values in the metadata, as `struct` calls them; 8 is a string, 9 an array."""

@@ -36,7 +36,7 @@ _WEIGHTS = "model.weights.h5"
 _DEEPEST = 60
 
 _MOST_TIMES = 1_100
-"""How many times smaller deflating makes anything at most."""
+"""The largest factor by which deflating makes anything smaller."""
 
 _LARGEST_CONFIGURATION = 2**28  # bytes
 
@@ -122,7 +122,7 @@ def _unzipped(file: StoredFile) -> tuple[StoredFile, dict[str, tuple[str, str]],
 
 
 def _layers(config: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """By the path in the file of weights, which numbers layers by their classes: their names and classes."""
+    """Names and classes of layers, by their paths in the file of weights, which numbers the layers of each class."""
     layers: dict[str, tuple[str, str]] = {}
     todo: list[tuple[str, Any, int]] = [("", config, 0)]
     while todo:

@@ -34,7 +34,7 @@ _LONGEST_HEADER = 10_000
 """Bytes: numpy's own limit."""
 
 _MOST_TIMES = 1_100
-"""How many times smaller deflating makes anything at most."""
+"""The largest factor by which deflating makes anything smaller."""
 
 _NUMBERS = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16)")
 

@@ -51,7 +51,7 @@ _HOW_TO_CONVERT = "onnx.save(onnx.load(path), path) writes external data into th
 
 
 def _recognises(file: StoredFile) -> bool:
-    """A protocol buffer does not say what it is of; one that begins as a text is none."""
+    """A protocol buffer does not say what it holds; a file that begins as text is none."""
     return file.ending == ".onnx" and not file.start(16).decode("latin1").isprintable()
 
 

@@ -26,7 +26,7 @@ MOST_STEPS = 12_000_000
 _AT_A_TIME = 2**24  # bytes
 
 LARGEST_KEY = 16
-"""Entries of a tuple that may be a key; one nested deeper than any model's would end the process when it is hashed."""
+"""Entries that a tuple may have as a key, none of them a tuple: hashing one nested deep would end the process."""
 
 
 @dataclass(eq=False, slots=True)
@@ -150,7 +150,7 @@ class _Machine:
 
     def pop_to_mark(self) -> list[Any]:
         at = len(self.stack) - 1
-        while self.stack[at] is not _Mark:  # an IndexError past the beginning would come from −1 only
+        while self.stack[at] is not _Mark:  # an index below 0 would count from the top again
             at -= 1
             if at < 0:
                 raise ValueError("no mark")

@@ -55,7 +55,7 @@ class Storage:
 
 
 def behind_header(file: StoredFile, start: int) -> int:
-    """Where the bytes of an entry begin whose header in the archive begins at a byte."""
+    """Where the bytes of an entry of an archive begin, by where its header does."""
     header = bytes(file.read(start, 30)) if 0 <= start <= file.size - 30 else b""
     if header[:4] != b"PK\x03\x04":
         raise SourceError(f"{file.name} is a damaged zip archive: an entry is not where it should be")

@@ -60,7 +60,7 @@ DTYPES: dict[str, tuple[int, torch.dtype | None]] = {
 """Bits of a value, and its dtype where PyTorch has one."""
 
 _NEWER = re.compile(r"(F|BF|I|U|C)(?P<bits>\d{1,3})(_\w{1,20})?", re.ASCII)
-"""What dtypes are called that the format may come to have: their names begin with their bits."""
+"""What dtypes are called that the format may come to have: letters for the kind, then the bits of a value."""
 
 _HOW_TO_CONVERT = "save the model in a floating dtype, where you have it"
 

@@ -150,7 +150,7 @@ def describe_mxfp4_experts(parts: Parts, config: Config) -> StoredWeight:
 
 
 def describe_mxfp4(parts: Parts, config: Config) -> StoredWeight:
-    """FP4 with a scale for a group of a row: a power of two of 32 (MXFP4)."""
+    """FP4 with a power of two as the scale of each 32 values of a row (MXFP4)."""
     main = parts["_packed" if "_packed" in parts else ""]
     scale = next(parts[role] for role in SCALE_NAMES if role in parts)
     shape = _width_of_fp4(main, scale)
@@ -164,7 +164,7 @@ def describe_mxfp4(parts: Parts, config: Config) -> StoredWeight:
 
 
 def describe_mxfp4_of_mlx(parts: Parts, config: Config) -> StoredWeight:
-    """The same in words of eight values."""
+    """MXFP4 in words of eight values."""
     main, scale = parts[""], parts["scales"]
     shape = (*main.shape[:-1], 8 * main.shape[-1]) if main.shape else ()
     if scale.dtype != "uint8" or len(shape) < 2 or scale.shape != (*shape[:-1], shape[-1] // 32) or 0 in shape:
@@ -177,7 +177,7 @@ def describe_mxfp4_of_mlx(parts: Parts, config: Config) -> StoredWeight:
 
 
 def _width_of_fp4(main: Parameter, scale: Parameter) -> Shape | None:
-    """The shape of 4-bit floats, two a byte; None where the scales are not some a row, for equal groups."""
+    """The shape of 4-bit floats, two a byte; None where the scales are not those of equal groups of each row."""
     if len(main.shape) < 2 or 0 in main.shape or 0 in scale.shape or len(scale.shape) != len(main.shape):
         return None
     width = 2 * main.shape[-1]
@@ -186,7 +186,7 @@ def _width_of_fp4(main: Parameter, scale: Parameter) -> Shape | None:
 
 
 def describe_nvfp4(parts: Parts, config: Config) -> StoredWeight:
-    """FP4 with an 8-bit float for 16 values of a row, and one scale for all: by which it multiplies, or divides."""
+    """FP4 with an 8-bit float as the scale of each 16 values of a row; one number for all multiplies or divides it."""
     divided = "_packed" in parts
     main, scale = parts["_packed" if divided else ""], parts["_scale"]
     common = parts["_global_scale" if divided else "_scale_2"]

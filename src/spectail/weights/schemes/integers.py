@@ -227,7 +227,7 @@ def _words(values: int, bits: int) -> int:
 
 
 def _common(bits: int) -> int:
-    """The largest power of two in a number of bits: of 32 it is what both have in common."""
+    """The largest power of two that divides a number of bits below 32: its greatest common divisor with 32."""
     return bits & -bits
 
 
@@ -263,7 +263,7 @@ def describe_int4_of_torchao(parts: Parts, config: Config) -> StoredWeight:
 
 
 def describe_hqq(parts: Parts, config: Config) -> StoredWeight:
-    """Groups down the columns or along the rows of a matrix that holds the weight's values in a row."""
+    """The groups are the columns, or the rows, of a matrix that holds the weight's values in their order."""
     packed, scales, zeros = parts["W_q"], parts["scale"], parts["zero"]
     shape = tuple(numbers_in(parts["shape"]) or ())
     if len(shape) < 2 or min(shape) < 1:
@@ -300,7 +300,7 @@ def describe_hqq(parts: Parts, config: Config) -> StoredWeight:
 
 
 def describe_quanto_bits(parts: Parts, config: Config) -> StoredWeight:
-    """2 and 4 bits of groups, one a row, of which a byte holds some as far apart as there are bytes."""
+    """2 or 4 bits, a group a row; a byte holds values of rows that lie as far apart as there are rows of bytes."""
     packed, scales, shift = parts["._data"], parts["_scale"], parts["._shift"]
     if len(packed.shape) < 2 or not scales.shape or scales.shape != shift.shape or 0 in packed.shape + scales.shape:
         return None
