@@ -22,8 +22,8 @@ class Activation:
 
     Attributes:
         value_: overwrites x with σ(x).
-        slope_: overwrites with σ'(x) what `slope_from` names: σ(x) itself, which saves the hot loop
-            a buffer, or the input x.
+        slope_: takes σ(x) or x, whichever `slope_from` names, and overwrites it with σ'(x); where it is σ(x),
+            the hot loop needs one buffer less.
     """
 
     value_: Callable[[Tensor], Tensor]
@@ -101,7 +101,7 @@ ACTIVATIONS: dict[str, Activation] = {
 
 
 def _check_function(name: str, function: Callable[[Tensor], Tensor]) -> None:
-    """See that a function of a user's own is one of each number by itself, the same whenever it is called.
+    """See that a user's own function maps each number by itself, to the same value whenever it is called.
 
     Raises:
         SettingError: it is not.
@@ -120,7 +120,7 @@ def _check_function(name: str, function: Callable[[Tensor], Tensor]) -> None:
 
 
 def _check_slope(name: str, value: Callable[[Tensor], Tensor], slope_: Callable[[Tensor], Tensor]) -> None:
-    """See that autograd finds a slope where values change: not of what is detached from its input.
+    """See that autograd finds a slope where values change; it finds none where the result is detached from its input.
 
     Raises:
         SettingError: it finds none.
@@ -132,7 +132,7 @@ def _check_slope(name: str, value: Callable[[Tensor], Tensor], slope_: Callable[
         return
     by_difference = (value(x + _NEAR) - value(x - _NEAR)) / (2 * _NEAR)
     changing = by_difference.abs() > _CHANGES
-    if float(changing.double().mean()) > 0.5:  # what jumps has a slope nowhere else
+    if float(changing.double().mean()) > 0.5:  # a function that only jumps changes at few points
         at = int(changing.nonzero()[0])
         by, where = f"{float(by_difference[at]):.3g}", f"{float(x[at]):.3g}"
         raise SettingError(

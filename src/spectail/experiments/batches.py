@@ -20,9 +20,9 @@ def random_stream(seed: int, role: str) -> np.random.Generator:
 
 
 class Batches:
-    """Which points an update uses: drawn without replacement until all were used, then anew.
+    """Which points an update uses: drawn without replacement until fewer than a batch are left, then anew from all.
 
-    What an update uses depends on its step and the seed alone, so that a run that goes on needs no state of this.
+    The points of an update depend on its step and the seed alone, so that a resumed run needs no state of this.
 
     Args:
         n: points.

@@ -1,7 +1,7 @@
 """What a run costs, before it is run.
 
 Not here: how fast a machine is (sweeps/estimate.py). torch is imported for networks only: a sweep whose runs are all
-there does not wait for it.
+stored does not wait for it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ COUNTED: dict[tuple[str, tuple[int, ...], int], tuple[float, int]] = {
     ("vgg11", (3, 32, 32), 10): (913_078_272.0, 20_197),
     ("resnet18", (3, 32, 32), 10): (3_328_997_376.0, 31_013),
 }
-"""What `counted` finds of the paper's networks: torchvision, and what it imports of torch, take seconds."""
+"""What `counted` finds for the paper's networks, kept since torchvision and what it imports of torch take seconds."""
 
 
 def operations(experiment: Experiment) -> float:
-    """Floating-point operations of a run, near enough: products of steps and measurements; of a network, of its steps.
+    """Floating-point operations of a run, near enough: matrix products and decompositions of steps and measurements.
 
-    NaN of a network that cannot be counted: torchvision may be missing, and a user's own may do anything.
+    Of a network, its steps alone; NaN where it cannot be counted: torchvision may be missing, and a user's own network
+    may do anything.
     """
     e = experiment
     if not e.has_closed_form:
@@ -61,7 +62,7 @@ def disk_bytes(experiment: Experiment) -> int:
 
 
 def _samples(e: Experiment) -> int | None:
-    """How many; None where that is all of a data set that is not known by name."""
+    """How many samples are trained on; None for all of a data set that is not known by name."""
     from spectail.experiments.deep.images import DATASETS
 
     if e.dataset is None:

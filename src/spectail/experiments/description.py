@@ -165,13 +165,13 @@ class Description(BaseModel):
 
     @classmethod
     def from_stored(cls: type[_Kind], fields: Mapping[str, Any]) -> _Kind:
-        """The description with the fields of a stored JSON: those that it leaves out had no other value then."""
+        """The description that a stored JSON holds; a field that it leaves out gets the only value that it then had."""
         return cls(**{**cls.added_later, **fields})
 
     @model_validator(mode="before")
     @classmethod
     def _as_stored(cls, fields: Any) -> Any:
-        """Functions and classes by their names; options without what cannot be stored."""
+        """Functions and classes by their names; options that cannot be stored are refused."""
         if not isinstance(fields, dict):
             return fields
         storable = dict(fields)
@@ -195,7 +195,7 @@ class Description(BaseModel):
         return hash(self.canonical_json)  # pydantic's own cannot hash options and lists
 
     def _given(self) -> dict[str, Any]:
-        """The fields that are not as by default; what has these alone is equal to it."""
+        """The fields that differ from their defaults; a description made of these alone is equal to this one."""
         fields = type(self).model_fields.items()
         usual = {name: field.get_default(call_default_factory=True) for name, field in fields}
         return {name: getattr(self, name) for name, value in usual.items() if getattr(self, name) != value}
@@ -249,7 +249,7 @@ class Description(BaseModel):
 
 
 def unknown_field(name: str, known: Iterable[str]) -> str:
-    """What is said of a field that is not known, with the one that is meant by a word of others.
+    """The message about a field that is not known; it suggests the field that the name stands for elsewhere.
 
     >>> unknown_field("learning_rate", ["n", "lr"])
     "field='learning_rate' is not known; did you mean 'lr'?"
@@ -261,7 +261,7 @@ def unknown_field(name: str, known: Iterable[str]) -> str:
 
 
 def current_numerics() -> int:
-    """What a description that says nothing of it gets: this spectail's."""
+    """The numerics of a description that states none: this spectail's."""
     return NUMERICS
 
 

@@ -179,7 +179,7 @@ class Experiment(ExperimentFields):
         return tuple(name for name in type(self).model_fields if name not in of_others)
 
     def _given(self) -> dict[str, Any]:
-        """As of any description; conventions only where no protocol says them, and no number that is as usual."""
+        """The fields that differ from their defaults, of conventions those of a custom protocol; no usual number."""
         about = {"protocol"} if self.protocol == "custom" else set(CONVENTIONS)
         usual = {} if self.has_closed_form else self.usual_of_network(self.dataset)
         fields = {**super()._given(), **{name: getattr(self, name) for name in usual}}
@@ -234,7 +234,7 @@ class Experiment(ExperimentFields):
 
     @property
     def effective_options(self) -> dict[str, Any]:
-        """The options of the optimizer with those that it has by default; a class of one's own is not asked."""
+        """The options of the optimizer with those that it has by default; of a user's own class, only those given."""
         if ":" in self.optimizer:
             return self.optimizer_options
         from spectail.experiments.optimizers import options_by_default
@@ -243,7 +243,7 @@ class Experiment(ExperimentFields):
 
     @cached_property
     def canonical_json(self) -> str:
-        """As of any description, of its kind's fields; from the second numerics on with the optimizer's options."""
+        """The fields of its kind in one fixed spelling; from the second numerics on with all effective options."""
         if self.numerics > 1 and self.optimizer_options != self.effective_options:
             values = {name: getattr(self, name) for name in type(self).model_fields}
             object_fields = {**values, "optimizer_options": self.effective_options}
@@ -261,7 +261,7 @@ class Experiment(ExperimentFields):
 
     @classmethod
     def from_stored(cls, fields: Mapping[str, Any]) -> Experiment:
-        """As of any description; of a network, `null` stands for all images, and for the first and the last step."""
+        """The experiment of a stored JSON; in a network's, `null` stands for all images, or for both ends."""
         if fields.get("model") is None and fields.get("dataset") is None:
             return super().from_stored(fields)
         words = {"images": "all", "record": "ends"}
@@ -270,7 +270,7 @@ class Experiment(ExperimentFields):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Of all hidden layers."""
+        """The widths of all hidden layers."""
         return self.layers or (self.h,)
 
     @property
@@ -348,7 +348,7 @@ def _acting(model: object, dataset: object) -> tuple[str, ...]:
 
 
 def _with_layers(fields: dict[str, Any], trained: bool) -> dict[str, Any]:
-    """Fields of which `layers` decides: h is its first width, and all hidden layers are trained; one layer is none."""
+    """The fields with what `layers` implies: h is its first width, all hidden layers are trained; of one width, h."""
     layers = fields.get("layers")
     if not isinstance(layers, list | tuple) or not layers:
         return fields
@@ -361,7 +361,7 @@ def _with_layers(fields: dict[str, Any], trained: bool) -> dict[str, Any]:
 
 
 def _check_kind(e: Experiment) -> None:
-    """See that no field is given that says nothing of an experiment of this kind, and that a network suits its task."""
+    """See that each field given belongs to this kind of experiment, and that a network suits its task."""
     for name in said_of_others(e.model, e.dataset):
         value = getattr(e, name)
         if value == type(e).model_fields[name].default:

@@ -30,10 +30,10 @@ OF_BOTH = (
     "ridge", "weight_normalization", "overlaps", "kernels", "loss_factor", "feature_scale", "normalize_when",
     "precision",
 )  # fmt: skip
-"""What is said of a student on a teacher's data alone, whose gradients have a closed form."""
+"""What only a student on a teacher's data has, whose gradients have a closed form."""
 
 OF_NETWORK = ("model", "dataset", "images", "micro_batch", "batch_norm", "conv")
-"""What is said of networks alone, whose gradients autograd finds: a model, or a student on a data set."""
+"""What only networks have, whose gradients autograd finds: a model, or a student on a data set."""
 
 _SUMS = "modular-addition-"
 
@@ -87,7 +87,7 @@ def image_count(value: Any) -> Any:
 
 
 def is_made(dataset: object) -> bool:
-    """Whether samples are made by a function, none of which is left out unless that is said."""
+    """Whether a function makes the samples; all of them are then used unless `images` says otherwise."""
     return isinstance(dataset, str) and (":" in dataset or dataset.startswith(_SUMS))
 
 
@@ -114,7 +114,7 @@ class ExperimentFields(Description):
 
     @staticmethod
     def usual_of_network(dataset: object) -> Mapping[str, Any]:
-        """The values of fields of a network where nothing is said of them."""
+        """The values that a network's fields have where none is given."""
         images = {} if dataset is None else {"images": "all" if is_made(dataset) else 512}
         return {
             **images,
@@ -191,7 +191,7 @@ class ExperimentFields(Description):
     """Factors of the learning rate, one for each layer that is trained; 1 without it. Of a network, its modules with
     parameters of their own are layers, in the order of their definition."""
     batch: Size | None = None
-    """Points of each update, drawn without replacement until all were used; all of them without it."""
+    """Points of each update, drawn without replacement until fewer than a batch are left; all of them without it."""
     optimizer_options: dict[str, Any] = Field(default_factory=dict)
     """Further options of the optimizer, such as {"betas": [0.9, 0.999]}."""
     schedule: str | None = None

@@ -105,7 +105,7 @@ def _stieltjes(
     x: NDArray[np.float64], scale: float, of_unit: tuple[float, float], added: tuple[float, float], of_inputs: float,
     per_unit: float,
 ) -> NDArray[np.complex128]:  # fmt: skip
-    """∫ dμ(λ)/(λ − z) just above the real axis: solved far from it, where iterating does, and followed down."""
+    """∫ dμ(λ)/(λ − z) just above the real axis: iterated far from it, where that converges, and followed down to it."""
     (alpha, zeta), (s, t) = of_unit, added
 
     def iterated(g: NDArray[np.complex128], z: NDArray[np.complex128]) -> tuple[NDArray[np.complex128], ...]:

@@ -1,4 +1,4 @@
-"""On what a run was computed: what its bits depend on beside its experiment.
+"""The machine that a run was computed on: what its bits depend on besides its experiment.
 
 Not here: the versions of packages, and the device (run.py).
 """
@@ -37,7 +37,7 @@ def _machine() -> dict[str, str]:
 
 
 def _processor() -> str:
-    """Its model, as far as the system says."""
+    """The model of the processor, as far as the system says."""
     try:
         names = re.findall(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M)
     except OSError:

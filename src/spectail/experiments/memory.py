@@ -42,7 +42,7 @@ def least_memory(experiment: Experiment) -> dict[tuple[str, ...], int]:
     """Bytes that a run holds at once at the least, by the fields that they grow with.
 
     Points, weights with their gradients, hidden units of the readout's points, Gram matrices, and the spectra that are
-    kept; not what comes and goes. Of a network of one's own, or data of one's own, what is known.
+    kept; not what comes and goes. Of a user's own network or data, only what is known beforehand.
 
     >>> needs = least_memory(Experiment(n=10_000, n_test=200, n_test_large=800, d=10**9))
     >>> round(needs["n", "d"] / 1e12), round(needs["h", "d"] / 1e12)  # terabytes
@@ -71,11 +71,11 @@ def least_memory(experiment: Experiment) -> dict[tuple[str, ...], int]:
     return needs
 
 
-_ALWAYS = 2**27  # bytes that are not worth asking how much is free
+_ALWAYS = 2**27  # bytes; for no more than these, nobody asks how much memory is free
 
 
 def _of_points(e: Experiment) -> tuple[str, ...]:
-    """The field that says of which points there are most, and d."""
+    """The name of the field that counts the most points, and "d"."""
     counts = ("n", "n_test", "n_test_large") if e.has_closed_form else ("n", "n_test_large")
     return max(counts, key=lambda name: getattr(e, name)), "d"
 

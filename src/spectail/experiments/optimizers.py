@@ -161,7 +161,7 @@ class Shampoo(Optimizer):
 
 
 def _inverse_fourth_root(matrix: Tensor, rounding: float) -> Tensor:
-    """Of a positive matrix; eigenvalues that are rounding alone, as where ε is tiny, count as what that is."""
+    """M^(-1/4) of a positive matrix M; eigenvalues below rounding, as where ε is tiny, count as the rounding."""
     values, vectors = torch.linalg.eigh(matrix)
     least = max(float(values[-1]) * rounding, torch.finfo(values.dtype).tiny)
     root: Tensor = (vectors * values.clamp(min=least).pow(-0.25)) @ vectors.T
@@ -215,7 +215,7 @@ def optimizer_name(name: str) -> str:
     raise SettingError(unknown_name("optimizer", name, OPTIMIZERS))
 
 
-# Of torch's optimizers, how they compute and not what.
+# Arguments of optimizers that are no options here: given elsewhere, or how torch computes and not what.
 _NO_OPTIONS = ("params", "lr", "foreach", "maximize", "capturable", "differentiable", "fused", "bias_correction")
 
 
@@ -255,7 +255,7 @@ def rate_groups(parameters: Sequence[Tensor], lr: float, rates: Sequence[float])
 
 
 def switch_mode(optimizer: Optimizer, mode: Literal["train", "eval"]) -> None:
-    """Let an optimizer without a schedule give the weights that are to be measured, or trained on."""
+    """Let a schedule-free optimizer put the weights in place that are to be measured, or trained on."""
     if callable(switch := getattr(optimizer, mode, None)):
         switch()
 
@@ -351,7 +351,7 @@ def take_step(name: str, optimizer: Optimizer, closure: Callable[[], Any] | None
         closure: puts gradients, and gives the loss.
 
     Raises:
-        SettingError: a class of a user's own fails, or changes what a parameter's shape is.
+        SettingError: a class of a user's own fails, or changes a parameter's shape.
     """
     if ":" not in name:
         optimizer.step(closure) if closure else optimizer.step()
@@ -391,7 +391,7 @@ class LearningRate:
         self._check()
 
     def __call__(self, objective: float) -> None:
-        """Set the learning rate of the update after the one that had this objective before it.
+        """Set the learning rate of the next update, after one that had this objective before it.
 
         Raises:
             SettingError: the schedule fails, or sets one below 0, or one that is not finite.
@@ -486,7 +486,7 @@ def check_optimizer(
     rates: Sequence[float] = (),
     vectors: bool = False,
 ) -> None:
-    """Build an optimizer and its schedule on tiny parameters, to see that they exist and take such.
+    """Build an optimizer and its schedule on tiny parameters, to see that both exist and take their options.
 
     Args:
         name: as for `make_optimizer`.
@@ -513,9 +513,9 @@ def check_optimizer(
 
 @cache
 def _without_compiler(maker: Callable[..., Optimizer]) -> Callable[..., Optimizer]:
-    """An optimizer with the same options, which torch does not import its compiler for: two seconds, of a check.
+    """An optimizer with the same options that does not make torch import its compiler, which takes two seconds.
 
-    It does where an optimizer gets what it is to update; the options are looked at by each class before and after.
+    torch imports it where an optimizer gets its parameters; each class checks its options before or after that.
     """
     kind = maker.func if isinstance(maker, partial) else maker
 

@@ -37,7 +37,7 @@ DEFAULT: Protocol = "equations"
 """The protocol of an experiment that names none."""
 
 PLAIN: Protocol = "published"
-"""The one whose pictures have plain names, and whose settings the paper's figures were made under."""
+"""The protocol whose pictures have plain names; the paper's figures were made under it."""
 
 CONVENTIONS = tuple(PROTOCOLS[DEFAULT])
 """The fields that a protocol sets."""

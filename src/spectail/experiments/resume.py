@@ -108,7 +108,7 @@ def is_whole(content: bytes) -> bool:
 def from_bytes(content: bytes) -> State | None:
     """The state in the content of its file, or None where it is damaged, of another edition or of another kind.
 
-    Those of networks that the first edition trained had no hash; they are read for one release.
+    States of networks that the first edition trained had no hash; they are read for one release.
     """
     if content.startswith(b"PK"):
         return _load(content)

@@ -12,7 +12,7 @@ strength θ² = ‖u‖² − d: a spike appears where θ > θ_c = (hd)^{1/4}, a
 
 so that the overlap with the update's own right direction q, and with β*, is the right one times
 (u·q)²/‖u‖² and (u·β*)²/‖u‖². With entries of variance v instead of one, h and d become vh and vd.
-What is left is u, one section a kind of update: `_predict_gd` and `_predict_sign`.
+What is left is to find u for each kind of update: `_predict_gd` and `_predict_sign`.
 
 Not here: the scale of spikes in general (spectra/spikes.py), and tests of all this against runs (study/).
 """
@@ -40,7 +40,7 @@ class OneStepPrediction(Answered):
 
     Attributes:
         theta: effective strength θ of the perturbation, in units of the entries of W₀.
-        critical_theta: (hd)^{1/4}, times what the update adds to the bulk's noise.
+        critical_theta: (hd)^{1/4}, times the standard deviation of the bulk's entries after the update.
         top_eigenvalue: λ₁ of W₁ᵀW₁, in the units of W₁ᵀW₁ itself; the bulk's edge without a spike.
         alignment: |v₁·β*|, 0 without a spike.
         left_overlap: (u₁·p₁)² of the top left singular vectors of W₁ and of the update M₀; 0 without a spike.
@@ -109,12 +109,11 @@ def predict_one_step(experiment: Experiment) -> OneStepPrediction:
     then no constant part. `caveat` says what is known of others.
 
     Args:
-        experiment: with optimizer "gd", "adam" or "sign"; its first learning rate counts, options of
-            the optimizer are taken into account only through adam's betas.
+        experiment: with optimizer "gd", "adam" or "sign"; its first learning rate counts, and the size of its first
+            batch. Options of the optimizer are taken into account only through adam's betas.
 
     Raises:
-        ValueError: the optimizer is another, or the experiment is not of the paper's kind (`Experiment.is_the_papers`),
-            but for the learning rates of µP, and mini-batches, whose first update is as of so many points.
+        ValueError: the optimizer is another, or the experiment has no prediction (`has_prediction`).
 
     >>> prediction = predict_one_step(Experiment(optimizer="gd", lr=2000, protocol="published"))
     >>> prediction.has_spike, round(prediction.alignment, 2)
@@ -185,7 +184,7 @@ _MOVED = {
 }
 """Where λ₁ was measured without a linear part, docs/theory.md: the mean of three seeds."""
 
-_NO_PART = 1e-9  # of a function's square, which quadrature leaves
+_NO_PART = 1e-9  # below this, a part of a function is an error of quadrature
 
 
 @lru_cache(maxsize=64)
@@ -201,7 +200,7 @@ def predicted_spike(experiment: Experiment) -> float | None:
     """λ₁ after the first update, where a spike is expected.
 
     Returns:
-        None where no spike is expected, or where theory says nothing: of other optimizers, without a
+        None where no spike is expected, or where theory says nothing: of other experiments, without a
         step, and with weight normalisation. Also where the teacher or the activation is a user's own:
         whoever looks at a stranger's file imports nothing that it names.
     """

@@ -49,10 +49,10 @@ class Entry:
         checksum: of the result (`spectail.recording.netcdf.checksum`).
         experiment: its fields, as they are stored.
         steps: that were measured. eigenvalues: how many each has.
-        scalars: a value a step, by name, or a list of one a layer; with the nulls of KTA, which older runs lack.
+        scalars: by name, a value for each step, or a list with one for each layer; older runs lack the nulls of KTA.
         wall_time: of the run, seconds.
         diverged_at: the step at which it stopped being finite, or None.
-        matrices: names of a network's, whose phases alone are summed up.
+        matrices: names of a network's matrices; none for a student. Of a network, `scalars` has phases alone.
         images_sha256: of its images.
     """
 
@@ -107,7 +107,7 @@ class Entry:
 
     @cached_property
     def fields(self) -> dict[str, Any]:
-        """All fields of the experiment, by name; those that its file leaves out had no other value then."""
+        """All fields of the experiment, by name; one that its file leaves out has the only value that it then had."""
         if not self.matrices or self.numerics > NUMERICS:
             return dict(sorted({**Experiment.added_later, **self.experiment}.items()))
         experiment = Experiment.from_stored(self.experiment)
@@ -145,7 +145,7 @@ class Manifest:
         self.path = path
 
     def read(self) -> dict[str, Entry]:
-        """Every entry by key. Raises OSError where the file is none, or somewhere else."""
+        """Every entry by key. Raises OSError where the file is no plain file, lies elsewhere, or cannot be read."""
         if not self.path.exists():
             return {}
         lines = read_strangers(self.path, _MOST_BYTES).splitlines()

@@ -34,7 +34,7 @@ def give_name(store: Store, experiment: Experiment, name: str) -> Path:
     """Let a run be found by a name too, as ROOT/NAME.nc: a link to its file, or a copy where there are no links.
 
     Args:
-        store: that has it.
+        store: that has the run.
         experiment: whose run it is.
         name: what it is to be called.
 

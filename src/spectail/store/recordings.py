@@ -1,4 +1,4 @@
-"""Many recordings of models as one: of monitors, series, trainings, analyses, each along a dimension of its file.
+"""Many recordings of models as one: of monitors, series, trainings, analyses, along a dimension of their names.
 
 Not here: runs of the laboratory, which are known by their experiments (`results`).
 """
@@ -22,7 +22,7 @@ def recordings_in_one(folder: Path) -> xr.Dataset | None:
     """All recordings in a folder, and in those below it, along the dimension `recording`; None where there is none.
 
     Args:
-        folder: that they lie in. Of files that cannot be read a warning says which they are.
+        folder: that they lie in; a warning names the files that cannot be read.
 
     Raises:
         StoreError: some are of two-layer runs, which have no matrices with names.
@@ -52,7 +52,7 @@ def concatenated(recordings: Mapping[str, xr.Dataset], dimension: str) -> xr.Dat
         dimension: what it is called.
 
     Returns:
-        with the labels of matrices over `matrix`; over both where a name is of matrices that differ.
+        one Dataset; labels of matrices stand over `matrix`, or over both dimensions where recordings differ in them.
     """
     names = xr.Variable(dimension, list(recordings))
     places = {str(dim) for one in recordings.values() for dim in one.dims if dim not in one.coords}
@@ -81,7 +81,7 @@ def _label_in_one(name: str, recordings: Sequence[xr.Dataset], matrices: xr.Data
     merged = merged[~merged.index.duplicated()]
     if all(
         merged.loc[column.index].equals(column.astype(merged.dtype)) for column in columns
-    ):  # NaN is a value: too small for a null
+    ):  # NaN is a value too: the matrix is too small for a null
         return xr.Variable("matrix", merged.reindex(matrices.values).to_numpy(), having[0].attrs)
     lacking = pd.Series(index=matrices.values, dtype=object)
     of_each = [one[name].to_series() if name in one.coords else lacking for one in recordings]
@@ -93,7 +93,7 @@ def warn_of_unreadable(files: Mapping[Path, Exception]) -> None:
     """Say in one sentence which files were left out, and why.
 
     Args:
-        files: with what was raised where each was read; of none nothing is said.
+        files: those that cannot be read, with the error of each; where there are none, nothing is said.
     """
     if not files:
         return

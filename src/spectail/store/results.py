@@ -70,9 +70,9 @@ def load_results(path: str | os.PathLike[str], select: Selection = None) -> xr.D
 def lazy_results(path: str | os.PathLike[str], select: Selection = None) -> xr.Dataset:
     """Every run of a folder in one Dataset, with what varies between them as dimensions.
 
-    Scalars are there at once, from the folder's manifest; `eigenvalues` are read from the files when
-    they are used, those that are asked for. Runs of networks are read whole. A field that goes with another, as n with
-    d where n = 2d, is a coordinate along it. Cells without a run hold NaN, 0 (whole numbers: then NaN), or "".
+    Scalars are there at once, from the folder's manifest; `eigenvalues` are read when they are used, from the files
+    that are asked for. Runs of networks are read whole. A field that goes with another, as n with d where n = 2d, is a
+    coordinate along it. Cells without a run hold NaN (whole numbers are then floating-point ones), −1 or "".
 
     Args:
         path: the folder; it has a folder `runs`, or `trainings` of networks.
@@ -355,7 +355,7 @@ def _scalars(
     entries: Sequence[Entry], places: Sequence[tuple[int, ...]], shape: tuple[int, ...], steps: Sequence[int],
     axes: tuple[str, ...],
 ) -> dict[str, Any]:  # fmt: skip
-    """Every scalar over the axes and steps, and what each run is known by over the axes."""
+    """Every scalar over the axes and steps; wall time, `diverged_at` and key of each run over the axes."""
     row = {step: i for i, step in enumerate(steps)}
     cells = [[row[step] for step in entry.steps] for entry in entries]
     layers = max(entry.layers for entry in entries)

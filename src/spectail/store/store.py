@@ -39,15 +39,15 @@ _RENAMED = {
 class Store:
     """A folder of runs, each found again by its experiment.
 
-    The runs of students lie in `root/runs`, those of networks in `root/trainings`, the states of unfinished long ones
-    in `root/checkpoints` and beside the networks', and
-    `root/manifest.jsonl` sums up the runs; it can be removed, and is made again from them.
+    Runs of students lie in `root/runs`, runs of networks in `root/trainings`. States of unfinished long runs lie in
+    `root/checkpoints`, those of networks beside their runs. `root/manifest.jsonl` sums up the runs; it can be removed,
+    and is made again from them.
 
     Args:
         root: the folder.
         state_seconds: between two times that the state of a run is kept.
         data: where the images of networks are, as for `simulate`.
-        checkpoint_seconds: the old name of it, for one release.
+        checkpoint_seconds: the old name of `state_seconds`, for one release.
 
     >>> from spectail import simulate
     >>> experiment = Experiment(n=40, d=20, h=30, n_test=9, n_test_large=9, steps=1)
@@ -202,7 +202,7 @@ class Store:
         return path
 
     def check_and_list_missing(self, experiments: Iterable[Experiment]) -> list[Experiment]:
-        """Those whose runs are not here, whole; each stored file is compared with its checksum.
+        """The experiments whose runs are not here whole; each stored file is compared with its checksum.
 
         Damaged files are set aside, as `get` does. Runs that the manifest does not know are added.
 

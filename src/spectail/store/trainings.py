@@ -86,7 +86,7 @@ def get_or_train(
     device: str = "cpu",
     progress: TrainingProgress | None = None,
 ) -> tuple[Path, bool]:
-    """As `train`, with the folder of the file itself.
+    """As `train`, but with the folder that the file itself lies in, and its path as the result.
 
     Returns:
         the file, and whether it was found.

@@ -37,7 +37,7 @@ class Defect:
 def check(store: Store, beside: Iterable[Path] = ()) -> list[Defect]:
     """Read every run of a store, compare it with its checksum, its name and the manifest.
 
-    Afterwards the manifest is made anew, if it was not right, from the runs that are.
+    If the manifest was not right, it is then written anew from the runs that are in order.
 
     Args:
         store: of which no file is changed but the manifest.
@@ -88,7 +88,7 @@ def check(store: Store, beside: Iterable[Path] = ()) -> list[Defect]:
 
 
 def leftovers(store: Store, beside: Iterable[Path] = ()) -> Iterator[tuple[Path, str]]:
-    """Files that are provably of no use: cut off while written, or the state of a finished run."""
+    """Files that are provably of no use: cut off while written, the state of a finished run, or a damaged state."""
     for path in _parts(store, beside):
         yield path, f"{path} was cut off while it was written"
     states = [(path, store.runs) for path in sorted(store.states.glob("*.ckpt"))]

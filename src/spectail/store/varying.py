@@ -26,11 +26,11 @@ def axes_of(varying: Sequence[Mapping[str, Any]]) -> tuple[dict[str, list[Any]],
     """The axes of a grid, out of the fields that differ between its runs.
 
     Args:
-        varying: of each run, those that are not the same in all, as `plain_fields` has them.
+        varying: of each run, the fields that are not the same in all, as `plain_fields` has them.
 
     Returns:
-        the fields that are axes with their values, ascending; and those that go with one, where each value of the axis
-        has one value of theirs: the axis, and their values along it.
+        the axes, each with its values, ascending; and the fields that go with an axis, having one value for each of its
+        values: their axis, and their values along it.
 
     >>> axes_of([{"n": 20, "d": 10, "lr": 1.0}, {"n": 40, "d": 20, "lr": 1.0}, {"n": 20, "d": 10, "lr": 0.1}])
     ({'d': [10, 20], 'lr': [0.1, 1.0]}, {'n': ('d', [20, 40])})

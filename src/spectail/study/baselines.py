@@ -14,7 +14,7 @@ from spectail.experiments.activations import find_activation
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import gaussian_moments
 
-_ODD = 1e-9  # of a student's even part, which quadrature leaves
+_ODD = 1e-9  # below this, a student's even part is an error of quadrature
 
 
 def baselines(experiment: Experiment) -> dict[str, float]:
@@ -24,9 +24,9 @@ def baselines(experiment: Experiment) -> dict[str, float]:
         experiment: whose teacher, noise, activation, n and d count.
 
     Returns:
-        "linear ridge": without a constant, on n points, with the best ridge, as n and d are large; "any odd student":
-        of an odd activation without biases, the teacher's even part and the noise, else the noise alone ("any
-        student"); "a constant": the variance of the labels.
+        test losses by name. "linear ridge": ridge regression on n points without a constant, with the best ridge, for
+        large n and d. "any odd student", for an odd activation: the teacher's even part and the noise; "any student",
+        for others: the noise alone. "a constant": the variance of the labels.
 
     >>> {name: round(loss, 3) for name, loss in baselines(Experiment(n=8000)).items()}
     {'linear ridge': 0.835, 'any odd student': 0.761, 'a constant': 0.362}
@@ -55,7 +55,7 @@ def odd_and_even_squares(name: str) -> tuple[float, float]:
 def best_ridge_risk(signal: float, noise: float, ratio: float) -> float:
     """The test loss of ridge regression with the best ridge, isotropic Gaussian inputs, as n and d grow.
 
-    What of the labels is not linear in the inputs acts as noise.
+    The part of the labels that is not linear in the inputs acts as noise.
 
     Args:
         signal: squared norm of the coefficients.

@@ -25,7 +25,7 @@ class Outcome:
 
     @property
     def verdict(self) -> Verdict:
-        """Of the finding."""
+        """The verdict of the finding."""
         return self.finding.verdict
 
     @property

@@ -37,10 +37,10 @@ BROADENED = (
 
 ORDER = (10**0.5, 10**1.5)
 AN_ORDER = "an order of magnitude is a factor whose logarithm is nearer to that of 10 than to that of 1 or 100"
-"""Of singular values, of which both places speak that say so; between λ it would be their squares."""
+"""A factor between singular values, as in both places of the paper that say so; between λ it would be its square."""
 
 EARLY = 100
-"""A broadening up to this step is of the first large steps, and so is their instability."""
+"""Up to this step, the first large steps are what broadens a spectrum, and what is unstable."""
 
 _OUTLIER_FACTOR = 3.0
 

@@ -1,6 +1,6 @@
-"""Runs out of the curves that are kept of them (`records.artifact_curves`): all numbers of each step, and no spectrum.
+"""Runs made from the curves that are kept of them (`records.artifact_curves`): all numbers of each step, no spectrum.
 
-Enough to test again most claims, and to draw all panels over learning rates and steps, from what is published.
+Enough to test most claims again, and to draw all panels over learning rates and steps, from what is published.
 Not here: runs that are stored whole (`runs.py`).
 """
 

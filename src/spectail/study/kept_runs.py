@@ -1,6 +1,6 @@
 """Claims judged by what is published of their runs: curves of all, and small files of those whose spectra count.
 
-Not here: runs out of curves alone (`kept_curves.py`), and the rules that make a verdict of repeats (`verdicts.py`).
+Not here: runs made from curves alone (`kept_curves.py`), and the rules that make a verdict of repeats (`verdicts.py`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class KeptRuns:
     """What is published of runs: tables of curves, and whole runs.
 
     Args:
-        curves: runs without spectra by key, as of `runs_of_curves`, of each artifact by its name.
+        curves: by the name of an artifact, its runs without spectra by key, as `runs_of_curves` gives them.
         files: the runs that are kept with spectra and overlaps, by key.
 
     Attributes:
@@ -89,16 +89,16 @@ class _RunsOfArtifact(Mapping[str, xr.Dataset]):
 def judge_kept(artifact: Artifact, published: KeptRuns, old: Mapping[str, Collection[str]] | None = None) -> Outcomes:
     """What an artifact's claims find in the runs that are kept, one family each protocol.
 
+    Every claim is judged by as many repeats as are kept of the runs it asks for.
+
     Args:
         artifact: at the paper's scale.
         published: what is known of its runs.
-        old: the protocols under which a claim has a verdict by today's rule, by number: it is judged again only where
-            the artifact's own number of repeats is kept, and others with as many as are.
-
-    Every claim is judged by as many repeats as are kept of the runs it asks for.
+        old: by a claim's number, the protocols under which it has a verdict by today's rule. Under these it is judged
+            again only where the artifact's own number of repeats is kept.
 
     Returns:
-        nothing of claims whose runs are not kept.
+        outcomes by claim and protocol; none of claims whose runs are not kept.
     """
     by_number: Outcomes = {}
     curves_and_whole = [published.runs_of(artifact.name, whole=whole) for whole in (False, True)]

@@ -222,7 +222,7 @@ def draw(
 
 
 def without_other_values(title: str, scale: Scale) -> str:
-    """A title of the paper's without the optimizer and the learning rate that settings take the place of.
+    """A title of the paper's with the optimizer of the settings, and without the learning rate where they have one.
 
     >>> from spectail.study.settings import PAPER, vary
     >>> without_other_values("Fig. 4 – FB-Adam, η = 0.2. n = 400", vary(PAPER, {"optimizer": "muon", "lr": 0.1}))
@@ -237,7 +237,7 @@ def without_other_values(title: str, scale: Scale) -> str:
 def verify(artifact: Artifact, runs: Mapping[Protocol, Runs]) -> list[ClaimRecord]:
     """Test an artifact's claims under each protocol, where they are a family: see `verdicts.as_a_family`.
 
-    Of runs without spectra, as their curves have them, those are tested that need none.
+    Where runs have no spectra, as those made from curves, only claims that need none are tested.
     """
     outcomes = {protocol: _tested(artifact, of) for protocol, of in runs.items()}
     return [

@@ -33,10 +33,10 @@ _BY_CHANCE = "by chance, ± 2 sd"
 def esd_panel(
     ax: Axes, index: int, runs: Runs, experiment: Experiment, step: int, axis: AxisScale, *, initial: bool = True
 ) -> Axes:  # fmt: skip
-    """The spectrum of one run at a step, with its initial one and the law of that.
+    """The spectrum of one run at a step, with the initial one and its Marchenko–Pastur law.
 
-    After one step, the spike that theory predicts is drawn in. A run that diverged before the step is
-    said to have done so, in its panel.
+    After one step, the spike that theory predicts is drawn in. The panel of a run that diverged before the step
+    says so.
     """
     run, lr, step = runs[experiment], runs.scale(experiment).lr, runs.scale.step(step)
     name = OPTIMIZER_LOOKS[runs.as_run(experiment).optimizer][2]

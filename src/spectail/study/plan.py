@@ -27,7 +27,7 @@ from spectail.study.verdicts import MOST_REPEATS
 from spectail.sweeps.estimate import Estimate, estimate_at, machine_speed
 
 MOST_RUNS = 100_000
-"""In one plan, which describes each of them before the first is run: in about 45 s and 0.7 GB."""
+"""The most runs in one plan, which describes all of them before the first is run: in about 45 s and 0.7 GB."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def plan_of(
 
 
 def _check_variable(artifact: Artifact, settings: Mapping[str, Any]) -> None:
-    """See that an artifact has one value of each setting, which another may take the place of."""
+    """See that an artifact has a single value of each setting, so that another can take its place."""
     if not artifact.experiments:
         raise SettingError(f"{artifact.name} has no two-layer experiment whose settings could be others")
     optimizer = settings.get("optimizer", UPDATE_NAMES[0])

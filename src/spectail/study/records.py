@@ -83,7 +83,7 @@ class Record:
         scale: at which it was run.
         repeats: how many seeds.
         command: that makes it again.
-        parameters: fields of its runs; those that vary with all their values.
+        parameters: fields of its runs; of a field that varies, all values.
         claims: with their verdicts.
         tables: lines by protocol, headers first; none where it has no table.
         runs: keys of its runs by protocol.
@@ -169,7 +169,7 @@ def save_record(record: Record, rows: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 def read_records(folder: Path) -> list[Record]:
-    """The records of a folder in the paper's order; a warning names files that are none, which are left out."""
+    """The records of a folder in the paper's order; files that are no records are left out, and named in a warning."""
     records, unreadable = [], dict[Path, Exception]()
     for path in sorted(folder.glob("*.json")):
         try:
@@ -244,7 +244,7 @@ def _as_word(value: object) -> str:
 
 
 def _values_of(names: Iterable[str], described: Sequence[Experiment]) -> dict[str, str]:
-    """Fields as they were run; those that vary with all their values."""
+    """Fields as they were run; of a field that varies, all values."""
     dumped = [one.model_dump(mode="json") for one in described]
     texts = [{name: f"{v:g}" if isinstance(v, float) else str(v) for name, v in fields.items()} for fields in dumped]
     return {name: ", ".join(dict.fromkeys(fields[name] for fields in texts)) for name in names}
@@ -305,7 +305,7 @@ def read_verdicts(path: Path) -> dict[str, dict[Protocol, Outcome]]:
 
 
 def is_extrapolated(name: str) -> bool:
-    """Whether the published program can run no experiment or training of an artifact, or not all; False if unknown."""
+    """Whether the published program cannot run all that an artifact needs; False if the artifact is unknown."""
     artifact = catalogue().get(name)
     return artifact is not None and (bool(artifact.trainings) or any(map(extrapolates, artifact.experiments)))
 

@@ -215,7 +215,7 @@ def of_seed(experiment: Experiment, seed: int) -> Experiment:
 def as_trained(
     training: Experiment, protocol: Protocol, scale: Scale, images: int | Literal["all"] | None
 ) -> Experiment:  # fmt: skip
-    """A training of the paper in a protocol's Adam, on so many images, 64 where the scale is small."""
+    """A training of the paper in a protocol's Adam, on so many images; None for its own number, at lesser scales 64."""
     count = images or (64 if scale.divisor > 1 else training.images)
     return training.replace(protocol=protocol, images=count)
 

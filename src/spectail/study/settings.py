@@ -37,7 +37,7 @@ class Scale:
     """How an experiment of the paper is run: at its own size, or with n, d and h divided.
 
     Learning rates follow the critical one (`theory.critical_lr`), whose dependence on d at fixed h/d
-    and n/d is a power: GD's is ∝ d (ntk) or √d (mean_field); of FB-Adam and sign descent ∝ d^(-1/2)
+    and n/d is a power: GD's is ∝ d (ntk) or √d (mean_field), that of FB-Adam and sign descent ∝ d^(-1/2)
     or d^(-1). Both keep the spike where it is relative to the bulk's edge.
 
     Attributes:
@@ -128,9 +128,10 @@ _OF_THE_PROGRAM = (
 
 
 def extrapolates(experiment: Experiment) -> bool:
-    """Whether an experiment is none that the paper's published program can run, whatever its configuration.
+    """Whether the paper's published program cannot run an experiment, whatever the program's configuration.
 
-    Under "published" it is then what the program would do if it could: docs/evidence.md says what it is fixed to.
+    Under "published" it is then what the program would do if it could; what the program is fixed to stands in
+    docs/evidence.md.
 
     >>> extrapolates(S8), extrapolates(S8.replace(teacher="tanh"))
     (False, True)
@@ -175,7 +176,7 @@ def picture_stem(name: str, protocol: str) -> str:
 
 
 def figure_folders(root: Path) -> list[Path]:
-    """Those of all scales: figures, figures-small."""
+    """The folders of pictures and records of all scales and settings: figures, figures-small."""
     return sorted(root.glob("figures*"))
 
 

@@ -1,8 +1,8 @@
 """The rules by which repeats decide a claim, and how numbers over repeats are written.
 
-One rule for numbers: what is claimed is a margin, above zero where it is so, and a t-test over repeats says whether its
-mean is. What is only yes or no must be so in each repeat. Not here: what a claim is (`claims.py`), and what claims
-measure (`figures/`, `criteria.py`).
+One rule for numbers: a claim is written as a margin that is above zero where it holds, and a t-test over repeats says
+whether the margin's mean is. What is only yes or no must be so in each repeat. Not here: what a claim is (`claims.py`),
+and what claims measure (`figures/`, `criteria.py`).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
 LEVEL = 0.05
-"""What is "clear": a t-test over repeats, of paired differences where two runs of each are compared, with one degree of
-freedom less than there are repeats, would be as far by chance in less than 5 of 100, both sides together. Where any of
-several comparisons would decide, Holm's correction is for their number; where all must be clear, none is needed; and
-Holm's correction is for the number of claims about one figure.
+"""What is "clear": p < 0.05 in a two-sided t-test over repeats. Where two runs of each repeat are compared, the test is
+of their differences, with one degree of freedom less than there are repeats. Where any of several comparisons would
+decide, their p-values have Holm's correction for their number; where all must be clear, they need none. The claims
+about one figure have Holm's correction for the number of claims.
 """
 
 LEAST_REPEATS = 3
-"""So many repeats at least must agree on what is yes or no: of three, five, ten that do, 37, 55, 74 % or more of all
-would, in 95 of 100 cases."""
+"""The fewest repeats that must agree on what is yes or no. Where 3, 5 or 10 repeats agree, at least 37, 55 or 74 % of
+all repeats would, with 95 % confidence."""
 
 MOST_REPEATS = 1000
-"""No more are reckoned with, and more than these are not made."""
+"""The most repeats that are made, and that a claim is said to need."""
 
 
 class Verdict(StrEnum):
@@ -46,9 +46,9 @@ class Finding:
     Attributes:
         claimed: how often repeats would be as much in favour by chance, if it were not so: a one-sided p-value.
         contrary: how often they would be as much against it, if it were so.
-        effect: of the margin that decides, its mean over its standard deviation; None where there is none.
-        comparisons: beside how many others it stands; see `as_a_family`.
-        margin: the mean of that margin and the ends of its t interval, by `LEVEL` and alone: (mean, low, high).
+        effect: mean over standard deviation of the margin that decides; None where there is none.
+        comparisons: what Holm's correction multiplies its p-value by; see `as_a_family`.
+        margin: the mean of that margin and the ends of its t interval, by `LEVEL`, not corrected: (mean, low, high).
         tested: whether there is a p-value; yes and no have none, and 0 and 1 stand for it.
     """
 
@@ -61,7 +61,7 @@ class Finding:
 
     @property
     def verdict(self) -> Verdict:
-        """By `LEVEL`, both sides together."""
+        """The verdict by `LEVEL`, both sides together."""
         if self.claimed < LEVEL / 2:
             return Verdict.HOLDS
         return Verdict.DOES_NOT_HOLD if self.contrary < LEVEL / 2 else Verdict.UNDECIDED
@@ -208,7 +208,7 @@ def as_a_family(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def chance_above(differences: ArrayLike) -> float:
-    """How often repeats whose mean is zero would have one as far above as this: the one-sided p-value of their t-test.
+    """How often repeats of mean zero would have a sample mean as far above it as this: the one-sided p of their t-test.
 
     1, which decides nothing, for fewer than two repeats; also where one is NaN or infinite, as of a run that diverged.
 
@@ -234,7 +234,7 @@ def repeats_to_decide(effect: float, comparisons: int = 1) -> int:
 
     Args:
         effect: mean over standard deviation.
-        comparisons: beside how many others, by Bonferroni's correction.
+        comparisons: how many p-values Bonferroni's correction is for.
 
     >>> repeats_to_decide(2.0), repeats_to_decide(2.0, 5), repeats_to_decide(0.01)
     (4, 6, 1000)

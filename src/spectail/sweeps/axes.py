@@ -92,7 +92,7 @@ class Scaled(_Form):
     power: Number = 1.0
 
     def values(self) -> list[Proportional]:
-        """One for each factor."""
+        """One value for each factor, to be worked out later."""
         factors = self.times if isinstance(self.times, float | list) else self.times.values()
         return [Proportional(f, self.of, self.power) for f in (factors if isinstance(factors, list) else [factors])]
 

@@ -27,7 +27,7 @@ class SweepProgress:
         """A run is kept."""
 
     def stopping(self) -> None:
-        """It was asked to stop; runs that are not long are finished first."""
+        """The sweep was asked to stop; runs that are not long are finished first."""
 
 
 class BarOverRuns(SweepProgress):

@@ -70,7 +70,7 @@ def estimate_at(speed: MachineSpeed, missing: Sequence[Experiment], workers: int
 
 
 def _operations_per_second() -> float:
-    """Of float32 matrix products here, times the share that whole runs reach."""
+    """Operations per second of float32 matrix products here, times the share that whole runs reach."""
     import torch
 
     a = torch.ones(1024, 1024)

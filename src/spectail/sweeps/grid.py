@@ -62,7 +62,7 @@ class Grid(BaseModel):
     cases: list[dict[FieldName, Any]] = Field(default_factory=list)
     """Alternatives, each a product of its own, combined with the rest."""
     only_if: list[dict[FieldName, Rule]] = Field(default_factory=list)
-    """Rules. Where the first field of one is as it says, the others must be as they say."""
+    """Rules: where the first field of a rule has a value that it allows, its other fields must have such values too."""
 
     @classmethod
     def read(cls, source: Mapping[str, Any] | str | os.PathLike[str]) -> Grid:
@@ -177,7 +177,7 @@ class Grid(BaseModel):
         return sections + [(("cases", index), list(case)) for index, case in enumerate(self.cases)]
 
     def _keeps(self, number: int, experiment: Experiment) -> bool:
-        """Whether an experiment keeps to a rule; one of a single field must always be so."""
+        """Whether an experiment keeps to a rule; a rule of a single field always applies."""
         matches = []
         for name, allowed in self.only_if[number].items():
             value = getattr(experiment, name)

@@ -39,7 +39,7 @@ class SweepSummary:
         found: how many were there before.
         computed: how many were added, by this sweep or by another on the same store.
         failures: runs that could not be computed.
-        stopped: whether it was asked to stop, be it in the last run: what would come next is not to begin.
+        stopped: whether it was asked to stop, even in the last run: whatever follows the sweep is not to begin.
     """
 
     runs: int = 0
@@ -154,7 +154,7 @@ def check_own_parts(experiments: Iterable[Experiment], data: Path | None = None)
 
     Raises:
         SettingError: one is not there, or not as it should be.
-        SourceError: images are not.
+        SourceError: images are not there.
     """
     checked: set[object] = set()
     for e in experiments:

@@ -47,7 +47,7 @@ class RunStore(Protocol):
         """Keep a run."""
 
     def resume_state(self, experiment: Experiment, stopping: Callable[[], bool]) -> ResumeState:
-        """Keeps the state of a long run, and leaves it where it is to stop."""
+        """Keeps the state of a long run, and leaves the run where it is asked to stop."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from spectail.experiments.deep.samples import Samples
 
 @dataclass(frozen=True)
 class FullBatchLoss:
-    """Of one pass over all samples.
+    """Loss and accuracy of one pass over all samples.
 
     Attributes:
         loss: the mean cross-entropy, or the mean squared error, over all samples.
@@ -76,7 +76,7 @@ _Result = TypeVar("_Result")
 def same_everywhere(result: _Result | None) -> _Result:
     """The result of the first process, on all of them.
 
-    It waits for all: one that ends while another still works can be aborted by its own threads.
+    It waits for all: a process that ends while another still works can be aborted by its own threads.
 
     Args:
         result: of the first process; None on the others.
@@ -125,7 +125,7 @@ def set_full_batch_mode(model: nn.Module, batch_norm: str) -> None:
 
 
 def full_batch(model: nn.Module, data: Samples, micro_batch: int, *, gradients: bool = True) -> FullBatchLoss:
-    """Loss and accuracy over all samples; and with gradients, p.grad of every parameter becomes the loss's.
+    """Loss and accuracy over all samples; and with gradients, p.grad of every parameter, of loss × `data.loss_factor`.
 
     Args:
         model: after `set_full_batch_mode`, the same on every process.
@@ -202,7 +202,7 @@ def _sum_over_processes(tensors: list[Tensor]) -> None:
 
 
 def _average_statistics(norms: list[_BatchNorm], mine: int, chunks: int) -> None:
-    """Running statistics over the chunks of all processes; each holds the average over its own."""
+    """Running statistics over the chunks of all processes, out of each process's average over its own."""
     if processes()[1] == 1:
         return
     for norm in norms:

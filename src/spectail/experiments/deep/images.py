@@ -23,7 +23,7 @@ from spectail.errors import SourceError, first_line, naming_the_extra, unknown_n
 from spectail.experiments.deep.samples import Samples, chosen_samples, digest_of
 
 SIDE = 32
-"""Of an image; smaller ones are enlarged by a whole factor, and padded with black."""
+"""Height and width of an image; smaller ones are enlarged by a whole factor, and padded with black."""
 
 _NAMES = (("train_images", "train_labels"), ("images", "labels"))
 
@@ -77,7 +77,7 @@ def download_folder() -> Path:
 
 
 def _digits(folder: Path) -> _Arrays:
-    """Those that come with scikit-learn; the folder is not used."""
+    """The digits that come with scikit-learn; the folder is not used."""
     with naming_the_extra("dataset='digits'"):
         from sklearn.datasets import load_digits
     images, labels = load_digits().images, load_digits().target

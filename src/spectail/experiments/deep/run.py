@@ -269,7 +269,7 @@ def recording_of_state(state: State) -> xr.Dataset:
     """What was measured up to the step of a state, as `FullBatchRun.dataset` labels all of it.
 
     Raises:
-        KeyError: the state is of an earlier release, which did not say of which matrices it is.
+        KeyError: the state is of an earlier release, which did not name its matrices.
     """
     experiment, matrices = Experiment.from_stored(json.loads(state["training"])), state["matrices"]
     names = [matrix["name"] for matrix in matrices]
@@ -364,7 +364,7 @@ def _to_state(one: Measurement) -> dict[str, Any]:
 
 
 def _from_state(state: dict[str, Any], names: Sequence[str]) -> Measurement:
-    """A measurement of a kept state; those of the first edition call the smallest eigenvalue of the KS tail xmin."""
+    """A measurement of a kept state; states of the first edition call the smallest eigenvalue of the KS tail xmin."""
     rows = [{"ks_xmin" if name == "xmin" else name: value for name, value in row.items()} for row in state["rows"]]
     spectra = {name: values.numpy() for name, values in zip(names, state["spectra"], strict=True)}
     return Measurement(state["step"], rows, spectra, tuple(state["lr"]), state["clocks"])

@@ -45,7 +45,7 @@ class Samples:
         return self.classes or (1 if self.targets.ndim == 1 else self.targets.shape[1])
 
     def some(self, chosen: Tensor) -> Samples:
-        """The samples of these numbers; images keep the standardisation of all."""
+        """The samples at these places; images keep the standardisation of all."""
         at = chosen.to(self.inputs.device)
         return replace(self, inputs=self.inputs[at], targets=self.targets[at])
 
@@ -70,7 +70,7 @@ def chosen_samples(count: int | None, of: int, seed: int, name: str) -> NDArray[
 
 
 def digest_of(arrays: Iterable[NDArray[Any]], about: object) -> str:
-    """What tells arrays from others."""
+    """SHA-256 of arrays, and of what is said about them."""
     digest = hashlib.sha256(repr(about).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -115,7 +115,7 @@ def _own(name: str) -> tuple[Tensor, Tensor, int | None]:
 
 
 def _answer(name: str, function: Any) -> tuple[Tensor, Tensor]:
-    """What it gives, as tensors of numbers on the CPU."""
+    """What a user's function gives, as tensors of numbers on the CPU."""
     if not callable(function):
         raise SourceError(f"{name} is a {type(function).__name__}; expected a function that gives inputs and targets")
     answer = call_by_name(name, function)

@@ -19,9 +19,8 @@ from spectail.spectra.gram import lower_gram
 def kernel_eigenvalues(experiment: Experiment, problem: Problem, network: Network) -> dict[str, NDArray[np.float64]]:
     """The eigenvalues of each kernel that an experiment asks for, ascending, by the name of the variable.
 
-    But for those that the readout gives on the way (`has_gram_of_kernel`).
-
-    Of n points and h units of the last hidden layer, the conjugate kernel has the min(n, h) that need not be 0.
+    Those that the readout gives on the way are left out (`has_gram_of_kernel`). For n points and h units of the last
+    hidden layer, the conjugate kernel has the min(n, h) eigenvalues that need not be 0.
     """
     e, x, spectra = experiment, problem.holdout.x, {}
     if e.kernels == ("ck",) and has_gram_of_kernel(e):
@@ -52,6 +51,6 @@ def has_gram_of_kernel(experiment: Experiment) -> bool:
 
 
 def eigenvalues_of_gram(gram: torch.Tensor) -> NDArray[np.float64]:
-    """The eigenvalues of a Gram matrix of which the lower half is there, ascending, none below 0."""
+    """The eigenvalues of a Gram matrix that is given by its lower half, ascending, none below 0."""
     values: NDArray[np.float64] = torch.linalg.eigvalsh(gram).clamp_(min=0).cpu().numpy()
     return values

@@ -141,8 +141,8 @@ class TwoLayerRun:
         """Everything that the rest of the run depends on, before a step, in plain types and tensors.
 
         Args:
-            step: that comes next.
-            seconds: that the run took so far.
+            step: the step that comes next.
+            seconds: how long the run took so far.
         """
         return {
             "experiment": self.experiment.canonical_json,
@@ -182,7 +182,7 @@ class TwoLayerRun:
     def overlaps(self) -> dict[tuple[int, int], dict[str, NDArray[Any]]]:
         """O(U_W, U_M), O(V_W, V_M) and the spread of their rows, of each pair (s, t) that the run reached.
 
-        And the numerical ranks of both, past which directions are arbitrary.
+        Each pair has the numerical ranks of both matrices too, past which directions are arbitrary.
         """
         pairs = {}
         for s, t in self.experiment.overlaps:
@@ -281,7 +281,7 @@ class TwoLayerRun:
             normalize_(self.weights, e)
 
     def _first_gradient(self) -> Tensor:
-        """Of the loss that is minimised; the closed form is of R, with 1/(2n)."""
+        """The gradient of the loss that is minimised; the closed form is of R, with 1/(2n)."""
         return self._at_start()[1] * (2 * self.experiment.loss_factor)
 
     def _at_start(self) -> tuple[float, Tensor]:

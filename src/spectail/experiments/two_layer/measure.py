@@ -110,7 +110,7 @@ def measure_layers(problem: Problem, matrices: Sequence[Tensor], learned: FirstL
         learned: what `measure_readout` gave.
 
     Returns:
-        what is of each matrix as a list; the note of each has that of the readout.
+        quantities of each matrix as lists; the note of each matrix includes that of the readout.
     """
     first = measure_first_layer(problem, matrices[0])
     rows = [first, *(_measure_matrix(w)[0] for w in matrices[1:])]

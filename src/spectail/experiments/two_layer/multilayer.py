@@ -1,6 +1,6 @@
 """A student with any number of hidden layers, and its gradients in closed form.
 
-Not here: the student with one hidden layer of which that layer is trained, which shares more (student.py).
+Not here: the student with one hidden layer, which alone is trained; its runs share more (student.py).
 """
 
 from __future__ import annotations
@@ -76,13 +76,13 @@ class MultilayerStudent:
         x: Float[Tensor, "n d"],
         out: Sequence[Tensor | None],
     ) -> None:
-        """∇R of R = Σ r²/(2n), into the tensors of `out`: of W₁ … W_L, a, and b₁ … b_L, those that are not None.
+        """The gradients of R = Σ r²/(2n) by W₁ … W_L, a, and b₁ … b_L, into the tensors of `out` that are not None.
 
         Args:
             weights: of the last call of `residual`.
             a: likewise.
-            residual: what it returned.
-            x: likewise.
+            residual: what that call returned.
+            x: the inputs of that call.
             out: where the gradients go.
         """
         scale = -self.output_scale / len(residual)
@@ -109,7 +109,7 @@ class MultilayerStudent:
                 torch.addmm(from_above, w.T, slopes, beta=0, alpha=self.scales[layer], out=from_above)
 
     def _buffer(self, role: str, layer: int, weights: Tensor, n: int) -> Tensor:
-        """Room for a layer of n points; that of fewer points is the front of that of most."""
+        """Room for a layer at n points: the front of a buffer that grows to the most points asked for."""
         size = len(weights) * n
         buffer = self._buffers.get((role, layer))
         if buffer is None or buffer.numel() < size:

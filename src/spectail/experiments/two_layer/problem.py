@@ -1,4 +1,4 @@
-"""What a seed fixes: the teacher, the data and the initial weights; and what its runs share at step zero.
+"""What a seed fixes: the teacher, the data and the initial weights; and what runs of one problem share at step zero.
 
 Not here: how that is computed (step_zero.py).
 """
@@ -33,7 +33,7 @@ class Points:
     y: Float[Tensor, " n"]
 
 
-_LARGEST = 1e37  # of a label: beyond, its square is none in float64, and it none in float32
+_LARGEST = 1e37  # of a label: not far beyond, it is not finite in float32
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -86,7 +86,7 @@ class Problem:
         directions: of the teacher, orthonormal rows, β* the first, float64.
         deeper: initial weights of further hidden layers.
         biases: initial ones of each hidden layer; none where the student has none.
-        step_zero: what these runs share.
+        step_zero: what runs of this problem share at step 0.
 
     >>> tiny = Experiment(n=40, d=20, h=30, n_test=9, n_test_large=9)
     >>> problem, larger = Problem.draw(tiny), Problem.draw(tiny.replace(n=50))
@@ -112,7 +112,7 @@ class Problem:
         """Draw the problem of an experiment, and put it on a device.
 
         Raises:
-            SettingError: it is of a network, which no teacher teaches, or takes more memory than is free.
+            SettingError: it is of a network, which has no problem, or takes more memory than is free.
         """
         e = experiment
         if not e.has_closed_form:
@@ -170,7 +170,7 @@ def teacher_points(experiment: Experiment, role: str, count: int, device: str | 
         x *= deviations
     if e.input_mean:
         x += e.input_mean
-    # one vector is another product than a matrix of one column, to the last bit
+    # x @ a vector and x @ a matrix of one column differ in their last bits
     projections = np.stack([x @ direction for direction in _directions(e)], axis=1)
     clean = clean_labels(e, torch.from_numpy(projections))
     unfit = ~(clean.abs() <= _LARGEST)
@@ -200,11 +200,11 @@ def centered(experiment: Experiment, train: Points, *others: Points) -> tuple[Po
 
 
 def _directions(e: Experiment) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
-    """The teacher's, each orthogonal to those before it."""
+    """The teacher's directions, unit vectors (d), each orthogonal to those before it."""
     directions: list[np.ndarray[Any, np.dtype[np.float64]]] = []
     for number in range(1, e.directions + 1):
         direction = _normal(e.seed, "teacher" if number == 1 else f"teacher {number}", e.d)
-        for _ in range(2):  # once is not enough where rounding is to be all that is left
+        for _ in range(2):  # after one pass, more than rounding is left
             for other in directions:
                 direction -= (other @ direction) * other
         direction /= np.linalg.norm(direction)
@@ -227,5 +227,5 @@ def _normal(seed: int, role: str, *shape: int) -> np.ndarray[Any, np.dtype[np.fl
 
 
 def _to(values: Tensor, device: str | torch.device) -> Tensor:
-    """Labels and β* stay in float64, on the device where it has that type."""
+    """Labels or β* in float64: on the device where it has that type, else on the CPU."""
     return values if torch.device(device).type == "mps" else values.to(device)

@@ -28,8 +28,8 @@ class Readout:
         a_hat: â, the new second layer (h), float64.
         train_loss: (1/n)‖ȳ − Z̄ᵀâ‖², without penalty and without ½.
         kta: kernel–target alignment of the conjugate kernel K = Z̄ᵀZ̄ (eq. 7).
-        null_kta: its mean with the labels in any other order, so that features tell nothing of them.
-        null_spread_kta: its standard deviation there.
+        null_kta: mean KTA over all orders of the labels, in which features tell nothing of them.
+        null_spread_kta: standard deviation of KTA over these orders.
     """
 
     a_hat: Float[Tensor, " h"]
@@ -55,7 +55,7 @@ def fit_readout(
         features: Z̄ (h × n), 1/√h included, any floating dtype.
         y: labels (n).
         ridge: λ > 0.
-        on_gram: is given the lower half of Z̄Z̄ᵀ, if it is finite, while it is there.
+        on_gram: called with the lower half of Z̄Z̄ᵀ, if that is finite, before it is overwritten.
 
     Returns:
         the readout; its numbers are NaN where the features hold NaN or inf.
@@ -95,7 +95,7 @@ def _kta_of_shuffled_labels(gram: Tensor, total: Tensor, y: Tensor) -> tuple[flo
     """Mean and standard deviation of the alignment over all orders of the labels.
 
     With mean label μ and v its variance (ddof 1), Z̄y has the mean μZ̄1 and the covariance vC of a sample without
-    replacement, C = Z̄Z̄ᵀ − Z̄1(Z̄1)ᵀ/n. The mean of ‖Z̄y‖² follows exactly, its variance as of a Gaussian vector.
+    replacement, C = Z̄Z̄ᵀ − Z̄1(Z̄1)ᵀ/n. The mean of ‖Z̄y‖² follows exactly, its variance as if Z̄y were Gaussian.
 
     Args:
         gram: Z̄Z̄ᵀ, its lower half.

@@ -1,4 +1,4 @@
-"""How near a step is to what it can bear: the largest curvature of the objective, as it is and as the update sees it.
+"""How near a step is to instability: the largest curvature of the objective, as it is and as the update sees it.
 
 Not here: when it is measured (stack.py).
 """
@@ -31,7 +31,7 @@ def largest_eigenvalues(
         iterations: how many products.
 
     Returns:
-        float64; from below, and right to a percent where it stands apart.
+        (k) in float64, from below; right to a percent where the largest eigenvalue stands apart.
 
     >>> matrix = torch.diag(torch.tensor([1.0, 3.0, 9.0]))
     >>> round(largest_eigenvalues(lambda v: v @ matrix, torch.ones(1, 3)).item(), 6)
@@ -74,7 +74,7 @@ def preconditioner(optimizer: Optimizer) -> Tensor | None:
 def growth(step: float, beta2: float = 0.999, *, corrected: bool) -> float:
     """How η·λ_max(P⁻¹H) of Adam grows with the step while the labels are fitted, up to a factor.
 
-    There is next to no gradient then, so that V decays by β₂ a step, and P = √V with it; ε, where it is not, ends that.
+    There is next to no gradient then, so that V decays by β₂ a step, and P with √V, until P comes down to ε.
 
     Args:
         step: t.
@@ -105,7 +105,9 @@ def step_of_instability(stability: float, step: float, beta2: float = 0.999, *, 
 
 
 def bearable(optimizer: Optimizer) -> float:
-    """What η·λ_max(P⁻¹H) a quadratic bears before its steps grow: 2 for descent, (2 + 2β₁)/(1 − β₁) for Adam.
+    """What η·λ_max(P⁻¹H) a quadratic bears before its steps grow.
+
+    2 for descent, 2 + 2β with momentum β, and (2 + 2β₁)/(1 − β₁) for Adam.
 
     Source: Cohen et al. (2022), Adaptive gradient methods at the edge of stability, eq. 2.
     """

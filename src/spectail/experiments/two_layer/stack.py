@@ -1,4 +1,4 @@
-"""Runs of one problem side by side, as one large matrix: what keeps a GPU busy that a run by itself does not.
+"""Runs of one problem side by side, as one large matrix: they keep a GPU busy, which one run by itself does not.
 
 Not here: the same for one run, with everything that an experiment can ask for (loop.py, run.py).
 """
@@ -45,7 +45,7 @@ from spectail.spectra.precision import check_device, like
 
 _SAME = ("steps", "record", "optimizer", "activation", "ridge")
 _OPTIONS = ("betas", "momentum")
-"""Of optimizers, of which it is known what step they bear."""
+"""Options of optimizers that `bearable` takes into account."""
 
 _PLAIN: dict[str, Any] = {
     "schedule": None,
@@ -73,7 +73,7 @@ class StackedRun:
 
 
 OnRecorded = Callable[[int, "Callable[[], list[StackedRun]]"], None]
-"""Called after each recorded step with what gives the runs up to it."""
+"""Called after each recorded step, with the step and a function that gives the runs up to it."""
 
 
 def simulate_stack(
@@ -91,12 +91,13 @@ def simulate_stack(
     The numbers are those of `simulate` up to the order of sums, which a long run magnifies.
 
     Args:
-        experiments: of equal problem, steps, recorded steps, optimizer and activation; without schedules, normalisation
-            and overlaps, and options but for betas and momentum. Learning rate, these and conventions are their own.
+        experiments: of equal problem, steps, recorded steps, optimizer, activation and ridge; in full precision,
+            without schedules, normalisation and overlaps. Learning rates, conventions, betas and momentum may differ;
+            other options of the optimizer are refused.
         device: where to train.
         problem: the problem of all of them, drawn on the device; drawn anew without it.
         pool: processes that measure meanwhile, on a thread each; without it, everything is measured on the device.
-        stability_at: steps at which to measure sharpness and stability, which takes 20 updates; recorded
+        stability_at: steps at which to measure sharpness and stability, which takes as long as 20 updates; recorded
             steps have both.
         progress: called after each step.
         on_recorded: see `OnRecorded`.
@@ -160,7 +161,7 @@ class Stack:
         self._labels = like(problem.train.y, x)
         factors = [e.loss_factor for e in experiments]
         self._factor = torch.tensor(factors, dtype=x.dtype, device=x.device)
-        # 2c/n, the loss' own, and s/√h a, that of the output
+        # 2c/n is the factor of the loss, s/√h a that of the output
         rows = 2 * self._factor[:, None] / first.n * (student.input_scale * student.output_scale) * problem.a
         self._row_scale = rows.neg().view(-1, 1)
         self.optimizers = []
@@ -181,7 +182,7 @@ class Stack:
         """All steps; see `simulate_stack`.
 
         Returns:
-            what waits for the last measurements and gives the runs, so that another stack can begin meanwhile.
+            a function that waits for the last measurements and gives the runs; another stack can begin meanwhile.
         """
         first = self.experiments[0]
         recorded, steps = set(first.recorded_steps), first.steps
@@ -234,7 +235,7 @@ class Stack:
         return of
 
     def _measure(self, step: int, update: Tensor | None) -> None:
-        """Everything but curvature, of each run that is still finite; at step 0 once a convention."""
+        """Everything but curvature, of each run that is still finite; at step 0 once for each `feature_scale`."""
         alive = [bool(w.isfinite().all()) for w in self._each(self.weights)]
         updates = [None] * len(self.experiments) if update is None else self._each(update)
         at_start: dict[str, FirstLayerRow | Future[FirstLayerRow]] = {}

@@ -60,7 +60,7 @@ class StepZero:
         self._latest: tuple[str, Tensor] | None = None
 
     def preactivations(self, role: str, step: int, points: slice = slice(None)) -> Tensor:
-        """S W₀ Xᵀ of some points of a role, at step 0, in a buffer that the next call overwrites."""
+        """P of some points of a role, at step 0, in a buffer that the next call overwrites."""
         assert step == 0
         start = self.of_role(role)[:, points]
         return self._student.workspace(start.shape[1]).copy_(start)
@@ -79,7 +79,7 @@ class StepZero:
 
 
 def preactivations_of_role(problem: Problem, student: Student, weights: Tensor, role: str) -> Tensor:
-    """S W Xᵀ of all points of a role."""
+    """Pre-activations s W Xᵀ of all points of a role."""
     x = getattr(problem, role).x
     return student.preactivations(weights, x, out=weights.new_empty(len(weights), len(x)))
 
@@ -112,7 +112,7 @@ class OneStepRun:
         return experiment.steps == 1 and along and plain
 
     def preactivations(self, role: str, step: int, points: slice = slice(None)) -> Tensor:
-        """S W_t Xᵀ of some points of a role, at step 0 or 1, in a buffer that the next call overwrites."""
+        """Pre-activations s W_t Xᵀ of some points of a role, t = 0 or 1, in a buffer that the next call overwrites."""
         if step == 0:
             return self._start.preactivations(role, step, points)
         start, slope = self._start.of_role(role)[:, points], self._slope(role)[:, points]

@@ -110,7 +110,7 @@ class Student:
         readout_scale: float = 1.0,
         out: Float[Tensor, "h n"] | None = None,
     ) -> Float[Tensor, "h n"]:
-        """S W Xᵀ, in `out` or in the `workspace`; arguments as for `hidden`."""
+        """Pre-activations s W Xᵀ, in `out` or in the `workspace`; arguments as for `hidden`."""
         # W @ Xᵀ, not X @ Wᵀ: each unit's row then lies together for the products that follow
         out = self.workspace(len(x)) if out is None else out
         return torch.addmm(out, weights, x.T, beta=0, alpha=self.input_scale * readout_scale, out=out)

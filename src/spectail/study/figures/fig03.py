@@ -43,7 +43,7 @@ MOST_OF_IT = 0.5
 """A threshold lies where more than half of a change comes."""
 
 NOTHING = 0.1
-"""What is below a tenth of the largest improvement is none."""
+"""An improvement below this share of the largest counts as none."""
 
 
 def by_theory(runs: Runs) -> str:

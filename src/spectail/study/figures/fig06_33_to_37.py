@@ -77,7 +77,7 @@ def row(runs: Runs, layer: Layer, seed: int | None = None) -> xr.Dataset:
 
 
 def draw(label: str, layers: Sequence[Layer]) -> Callable[[Runs], Figure]:
-    """The spectra of some layers before and after, what was learned, and each layer's exponent if of one network."""
+    """The spectra of some layers before and after, what was learned, and, of one network, each layer's exponent."""
     trainings = list(dict.fromkeys(layer.training for layer in layers))
 
     def drawn(runs: Runs) -> Figure:
@@ -183,7 +183,7 @@ def claims(number: str, where: str, layers: Sequence[Layer]) -> tuple[Claim, Cla
 def all_layers(
     runs: Runs, layers: Iterable[Layer], test: Callable[[xr.Dataset], tuple[bool, str]], least: int
 ) -> Outcome:  # fmt: skip
-    """A test of each layer in each repeat: it holds if every layer passes in every one, of so many at least."""
+    """A test of each layer in each repeat: it holds if every layer passes in every one, of at least `least`."""
     findings, sentences = [], []
     for layer in layers:
         passed, texts = zip(*(test(row(runs, layer, seed)) for seed in runs.seeds), strict=True)

@@ -22,7 +22,7 @@ from spectail.study.runs import Runs, Values
 from spectail.study.settings import S2
 from spectail.study.verdicts import all_of, clear, each_clear, in_every_repeat, mean_std, means, yes_or_no
 
-# ε = 0: eq. 9 is the limit ε → 0, and entries of G₀ fall with the size. d divides small scales.
+# ε = 0: eq. 9 is the limit ε → 0, and entries of G₀ fall with the size. d is a multiple of the scales' divisors.
 SIZES = [
     S2.replace(
         n=1000 * k, h=750 * k, d=500 * k, optimizer="adam", optimizer_options={"eps": 0.0}, lr=1.0, steps=1, record=(1,)

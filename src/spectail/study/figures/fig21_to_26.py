@@ -98,7 +98,7 @@ FIG23 = ten_step_sweep(23, TEN_STEPS.replace(n=4000))
 # Figure 24
 
 DISTORTED = 0.1
-"""As far from its start, of 1, the shape of a bulk is distorted."""
+"""At this distance from its start (KS, at most 1), the shape of a bulk counts as distorted."""
 
 FIG24_RUNS = [TEN_STEPS.replace(optimizer="adam", lr=lr) for lr in (1.0, 10.0, 100.0, 1000.0)]
 
@@ -119,7 +119,7 @@ def draw(runs: Runs) -> Figure:
 
 
 def _shape_panel(ax: Axes, index: int, runs: Runs, experiment: Experiment, step: int, axis: AxisScale) -> Axes:
-    """The spectrum over its median, with the initial one and its law over theirs."""
+    """The spectrum over its median, with the initial spectrum and its law, each over its own median."""
     run, at = runs[experiment], runs.scale.step(step)
     if not panel_reaches(ax, index, rf"$\eta$ = {runs.scale(experiment).lr:.4g}", run, at):
         return ax

@@ -171,7 +171,7 @@ def either_way(repeats: Values) -> Finding:
     """Whether a quantity rises or falls along a series; it does neither where both are ruled out."""
     up, down = rises(repeats), falls(repeats)
     likelier = up if up.claimed <= down.claimed else down
-    # One of two would do, so its chance counts twice; and against it is what is against both
+    # One of the two would do, so its p-value is doubled; against the claim counts only what is against both
     contrary = max(up.contrary, down.contrary)
     return replace(likelier, claimed=min(1.0, 2 * likelier.claimed), contrary=contrary)
 

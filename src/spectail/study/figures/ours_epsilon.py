@@ -36,7 +36,7 @@ INTERPOLATED = 1e-6
 """An objective below which the labels are fitted, noise and all: 1e-5 of that at the start."""
 
 AT_THE_EDGE = 0.95
-"""Of what the update bears: measured from below, and at the edge it hovers around 1."""
+"""From this share of what the update bears on, it is at the edge: it is measured from below, and hovers around 1."""
 
 ROWS = {
     "pl_alpha_hill": "PL_Alpha_Hill",
@@ -67,12 +67,12 @@ def along(runs: Runs, variable: str, experiment: Experiment) -> Values:
 
 
 def _at(values: xr.DataArray, step: int) -> float:
-    """NaN where the run diverged before."""
+    """The value at a step; NaN where the run diverged before."""
     return float(values.sel(step=step)) if step in values.step else math.nan
 
 
 def draw_growth(ax: Axes, runs: Runs, experiment: Experiment) -> None:
-    """What the closed form makes of the stability where the labels are just fitted, up to where it says 1."""
+    """The closed form of the stability, from the step where the labels are just fitted up to where it reaches 1."""
     e, values = runs.as_run(experiment), along(runs, "stability", experiment).mean(0)
     fitted = along(runs, "objective", experiment).mean(0) < INTERPOLATED
     if not (fitted & np.isfinite(values)).any():
@@ -134,12 +134,12 @@ def later(runs: Runs) -> Outcome:
 
 
 def _late(runs: Runs, experiment: Experiment) -> list[tuple[int, float]]:
-    """The repeats that broaden after step 100, by place, and the first measured step at which they are."""
+    """The repeats that broaden after step 100, by place, and the first measured step at which they are broadened."""
     return [(i, t) for i, t in enumerate(first_broadened(runs, experiment)) if np.isfinite(t) and t > EARLY]
 
 
 def _before_tails(runs: Runs, variable: str) -> Values:
-    """The least objective, or the largest stability, before each late tail: after step 100, and not at the first."""
+    """Up to each late tail, the least objective after step 0, or the largest stability after step 100."""
     extremes = []
     for experiment in LATE:
         steps, values = np.array(measured_steps(runs, experiment)), along(runs, variable, experiment)

@@ -65,7 +65,7 @@ def _law(experiment: Experiment) -> SumLaw:
 
 @lru_cache(maxsize=64)
 def _of_equal_values(experiment: Experiment) -> SumLaw:
-    """The law where the first update is c UVᵀ: Muon's scale of it is √(h/d)."""
+    """The law where the first update is c UVᵀ, with c = η, and for Muon c = η√(h/d)."""
     e = experiment
     strength = e.lr * (math.sqrt(max(1.0, e.h / e.d)) if e.optimizer == "Muon" else 1.0)
     return sum_law(np.full(min(e.h, e.d), strength), e.h, e.d)
@@ -159,7 +159,7 @@ def _panel(ax: Axes, runs: Runs, experiment: Experiment) -> None:
 
 
 def table(runs: Runs) -> list[tuple[str, ...]]:
-    """What each has after one step and after the last."""
+    """What each optimizer has after one step and after the last."""
     steps = BASE.steps
     rows: list[tuple[str, ...]] = [
         ("optimizer", "η", "KS, t=1", "λ₁/λ₊, t=1", f"λ₁/λ₊, t={steps}", "Hill, t=1", f"Hill, t={steps}",

@@ -60,7 +60,7 @@ def gaps(runs: Runs, experiments: Sequence[Experiment]) -> Values:
 
 
 def steps_to_tail(runs: Runs, experiments: Sequence[Experiment]) -> Values:
-    """The first measured step that is broadened; inf where none is: (seeds × experiments)."""
+    """The first measured step at which a run is broadened; inf where it never is: (seeds × experiments)."""
     return np.stack([first_broadened(runs, e) for e in experiments], axis=1)
 
 
@@ -180,7 +180,7 @@ def draw(runs: Runs) -> Figure:
 
 
 def _points(ax: Axes, x: Values, steps: Values, colour: str, marker: str, size: float, label: str) -> None:
-    """A point a run; those that never have a tail above the line."""
+    """One point for each run; runs that never have a tail stand above the line."""
     y = np.where(np.isfinite(steps), steps, 2 * STEPS[-1])
     ax.plot(x.ravel(), y.ravel(), marker, ms=size, color=colour, mew=0, alpha=0.7, label=label)
 

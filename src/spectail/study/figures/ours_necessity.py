@@ -43,7 +43,7 @@ def catapult_lr(experiment: Experiment) -> float:
 
 
 def catapults(runs: Runs, h: int) -> Values:
-    """Of each repeat of a width."""
+    """2/λ_max(H₀) of each repeat of a width: (seeds)."""
     first = runs.as_run(SERIES_OF_RATES[h][0])
     return np.array([catapult_lr(first.replace(seed=seed)) for seed in runs.seeds])
 

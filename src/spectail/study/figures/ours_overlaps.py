@@ -44,11 +44,11 @@ BLOCKS = 10
 ERRORS = 3.0
 
 BEYOND = 0.01
-"""Of all blocks may lie further off than three standard errors; by chance it is 0.27 % of them."""
+"""The largest share of blocks that may lie more than three standard errors off; by chance 0.27 % of them do."""
 
 
 class Blocks(NamedTuple):
-    """Mean overlaps in blocks of ranks: the mean over repeats, what theory says, and the difference in errors."""
+    """Mean overlaps in blocks of ranks: mean over repeats, what theory says, and the difference in standard errors."""
 
     measured: Values
     theory: Values
@@ -69,8 +69,8 @@ def _law(experiment: Experiment) -> SumLaw:
 def blocks(runs: Runs, experiment: Experiment, side: Side) -> Blocks:
     """The overlaps of W₁ with M₀, in blocks.
 
-    The error of a block is that of so many χ²; of the strongest direction with the strongest, which does not fluctuate
-    so, that of the mean of repeats.
+    The standard error of a block is that of a mean of so many χ². The overlap of the two strongest directions does not
+    fluctuate so: its error is that of the mean over repeats.
     """
     measured, theory = [], []
     for seed in runs.seeds:
@@ -90,9 +90,10 @@ def blocks(runs: Runs, experiment: Experiment, side: Side) -> Blocks:
 
 
 def over_time(runs: Runs, experiment: Experiment, side: Side) -> tuple[Values, Values]:
-    """Over how many directions the strongest one of W_t spreads, and how much of the ten strongest M_t spans of W_t's.
+    """How W lies to the update M in each pair; both (seeds × pairs).
 
-    Each (seeds × pairs).
+    First, over how many directions of M the strongest one of W spreads; then, how much of the ten strongest directions
+    of W the ten strongest of M span.
     """
     spread, leading = [], []
     for seed in runs.seeds:

@@ -117,7 +117,7 @@ LIMITS = {"λ₁ (relative)": 0.10, "left overlap": 0.05, "right overlap": 0.05,
 
 
 def deviations(runs: Runs, column: int) -> Values:
-    """Measured from predicted above 1.3 times the critical learning rate: (seeds × experiments of every series)."""
+    """Measured minus predicted values, relative for λ₁, above 1.3 η_c: (seeds × experiments of every series)."""
     of_series = []
     name, measure = list(MEASURED.items())[column]
     for chosen in ONE_STEP_RUNS.values():
