@@ -44,7 +44,7 @@ COMMANDS = {
     "train": "train:Train",
     "store": "store:StoreCommand",
 }
-"""Module and class of each: it parses its options, and does when it is called what they say."""
+"""Module and class of each command. Its fields are the options; an instance, when called, does what they say."""
 
 _OPTIONS = ("--help", "--version", "--completion")
 
@@ -58,7 +58,11 @@ GO_ON = {"sweep", "reproduce"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point. Exit codes: 0 done, 1 a fault of ours, 2 bad input or a disk that refuses, 130 interrupted."""
+    """Entry point.
+
+    Exit codes: 0 done; 1 runs that failed, a damaged store, or a fault of ours; 2 bad input or a disk that refuses; 130
+    interrupted.
+    """
     if arguments is None:
         own_process()
     try:
@@ -174,7 +178,7 @@ def _refuse_no_path(words: Sequence[str]) -> None:
 
 
 def _refuse_other_words(words: Sequence[str], command: Any) -> None:
-    """Words of others for an option, which are not spelled like it: --learning-rate for --lr."""
+    """Refuse what others call an option, if it is not spelled like ours: --learning-rate for --lr."""
     options = set(option_names(command))
     if "lr" not in options:  # not of experiments
         return

@@ -106,7 +106,7 @@ class Analyze(Measuring):
 def finish_analysis(
     command: str, analysis: Analysis, out: Path | None, again: str, printing: PrintingRows, by: str | None = None
 ) -> None:
-    """Write the files of an analysis, answer, and say what was not measured; exits where nothing was.
+    """Write the files of an analysis, answer, and say what was not measured; exits where nothing was measured.
 
     Args:
         command: that was called.
@@ -139,7 +139,7 @@ def finish_analysis(
 
 
 def _report_unmeasured(notes: Iterable[str], *, again: bool) -> None:
-    """Say how many matrices were not measured for a reason beside their weights; exits where none was."""
+    """Say how many matrices were not measured for a reason beside their weights; exits where none was measured."""
     from spectail.recording.events import NOT_MEASURED
 
     notes = list(notes)
@@ -158,7 +158,7 @@ def save_analysis(analysis: Analysis, folder: Path, command: str) -> list[Path]:
     Args:
         analysis: what to write.
         folder: where to; made if need be.
-        command: that the page says it was made by.
+        command: by which, as the page says, it was made.
 
     Returns:
         the paths.

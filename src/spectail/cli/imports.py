@@ -22,8 +22,9 @@ def own_process() -> None:
 def quick_imports() -> Iterator[None]:
     """Import without the collector of garbage, which finds none among modules.
 
-    It would go through all that torch, pandas and scipy make again and again, and once more when the process ends: a
-    third of the time of `spectail analyze` of a small model. In a process of its own it leaves them out from then on.
+    The collector would go again and again through all that torch, pandas and scipy make, and once more when the process
+    ends: a third of the time of `spectail analyze` of a small model. In a process of a command's own, the collector
+    leaves modules out from then on.
 
     >>> with quick_imports():
     ...     import json

@@ -1,4 +1,4 @@
-"""Options of the commands that measure matrices, `analyze` and `series`: which, how, beside what, and where.
+"""Options of the commands that measure matrices, `analyze`, `compare` and `series`: which, how, beside what, where.
 
 Not here: what one of them alone asks, and options of runs of the laboratory (`options`).
 """
@@ -70,7 +70,7 @@ class Measuring:
             start_early(1, ["spectail.analysis.pieces"])
 
     def arguments(self) -> dict[str, Any]:
-        """Of the functions `analyze`, `compare` and `analyze_series`."""
+        """Arguments of the functions `analyze`, `compare` and `analyze_series`."""
         from spectail.running.ray import Resources
 
         as_they_are = ("existing", "key", "conv", "heads", "tail", "seed", "device", "workers", "ray", "nulls")

@@ -17,7 +17,7 @@ NUMBERS = ConstructorRegistry()
 
 
 class NoNumberError(Exception):
-    """What was to be a number is none; no ValueError, which tyro would show with all that it tried."""
+    """What was to be a number is none. It is not a ValueError: tyro would show that with all that it tried."""
 
     def __init__(self, text: str, expected: str) -> None:
         super().__init__(text)

@@ -80,10 +80,10 @@ AnsweringRows = Annotated[PrintingRows, tyro.conf.OmitArgPrefixes]
 
 
 def with_file(command: str, words: Sequence[str], options: Any) -> list[str]:
-    """The words of a command line after those that its `--config FILE` stands for; the last of an option holds.
+    """The words of a command line after those that its `--config FILE` stands for; of an option twice the last holds.
 
     Args:
-        command: whose table of the file holds.
+        command: whose table of the file is read.
         words: of the command line, without the command.
         options: the class of the command, whose fields are its options.
 

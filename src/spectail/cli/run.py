@@ -144,4 +144,4 @@ Run = make_command(
     ],
     _run,
 )
-"""The options of `run`: the fields of Experiment."""
+"""The command `run`: its options are the fields of Experiment, and where to keep, how to draw and print."""

@@ -13,14 +13,14 @@ from spectail.monitor.when import Clocks, When
 _FARTHEST = 2**20  # steps that are looked ahead
 _FARTHEST_ALONE = 16  # to ask costs a process that trains alone microseconds, and its steps may become longer
 
-_STOPPED = Clocks()  # for rules that do not look
+_STOPPED = Clocks()  # for rules that do not look at the clocks
 
 
 class AgreedWhen:
     """Asks a rule on each process, where it knows no more than the step; else only on the first, for all.
 
     A rule that goes by the clock is not asked after each step: the first process says when it is asked next, about
-    half as many steps on as it expects to be due; where it trains alone, at most 16 steps on.
+    halfway to the step at which a measurement should be due; where it trains alone, at most 16 steps on.
 
     Args:
         rule: of a monitor.

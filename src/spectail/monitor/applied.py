@@ -3,8 +3,9 @@
 Here: where they are read, and what is kept of the state before a step. Not here: when it is measured (`monitor`), and
 how an update becomes a row (analysis/updates).
 
-An update is known only by the weights before it: where the next step is to be measured, these are copied, to the
-memory of the host, and the copies are let go of once that is done.
+An update is known only by the weights before it. Where the next step is to be measured, these are copied: to the memory
+of the host, or, of a parameter that lies in pieces, each piece on its device. The copies are let go of once the step is
+measured.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def checked_tensors(tensors: str | Sequence[str], optimizer: Any) -> tuple[str, 
 
 
 class AppliedTensors:
-    """Reads what is asked for at the step that was just made, if it was told before that it will be measured.
+    """Reads the tensors that are asked for, at the step that was just made, if `foresee` was called before that step.
 
     Args:
         tensors: what is asked for beside the weights.
@@ -187,7 +188,7 @@ def _copy(matrix: WeightMatrix) -> _Copies:
 
 
 def _as_it_was(read: Callable[[], Tensor], before: _Copies) -> Tensor:
-    """The parameter before the step, or what a reader reads of it."""
+    """The parameter before the step; where it lies in pieces, what the reader reads of the copied pieces."""
     if isinstance(before, Tensor):
         return before
     with read_instead(before):
@@ -200,7 +201,7 @@ def _shape(before: _Copies, name: str) -> torch.Size:
 
 
 def _read_like(matrix: WeightMatrix, name: str, values: Tensor) -> Callable[[], Tensor]:
-    """Reads other values of the parameter that a matrix lies in: in pieces, and of the same rows, where it is."""
+    """What reads other values in place of a matrix's parameter: the same rows of them, in pieces if it lies in such."""
     read = matrix.read
     function = read.func if isinstance(read, partial) else read
     if not isinstance(function, ShardedParameter):

@@ -1,4 +1,4 @@
-"""What a monitor finds out before it is attached: step, who measures, what was measured, and old names of options.
+"""What a monitor checks and finds out before it is attached: options, step, what was measured, old names of options.
 
 Not here: what follows while it is attached (`monitor`), and which matrices there are (`layers`).
 """
@@ -133,7 +133,7 @@ def go_on_with(
 
 
 def _difference_of_matrices(labels: Sequence[Mapping[str, Any]], matrices: Sequence[WeightMatrix]) -> str:
-    """Where the matrices of a file and those of a model differ, in words; their order may."""
+    """Where the matrices of a file and those of a model differ, in words; another order is no difference."""
     by_name = {one["name"]: one for one in labels}
     if by_name.keys() == {one.name for one in matrices}:  # what was replaced stands last in the file
         labels = [by_name[one.name] for one in matrices]
@@ -157,7 +157,7 @@ def options_of_first_edition(old: Mapping[str, Any], options: Mapping[str, Any])
 
     Args:
         old: by their old names.
-        options: today's, as far as they concern these.
+        options: by today's names; `nulls=True` among them is the first edition's too.
 
     Raises:
         TypeError: a name is not known.

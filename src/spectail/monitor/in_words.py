@@ -39,7 +39,7 @@ def line_of(growing: GrowingRecording) -> str:
 
 
 def screen_of(growing: GrowingRecording, width: int = 80) -> str:
-    """The line above, events since the monitor was attached, and what the last spectra say; at most one screen.
+    """The line of `line_of`, what happened so far, and what the last spectra say; at most one screen.
 
     Args:
         growing: what was measured so far.

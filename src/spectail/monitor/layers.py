@@ -23,8 +23,8 @@ from spectail.weights.opening import open_module
 class WatchedMatrices:
     """The matrices of a model, by the names that they have in a recording.
 
-    A module that is replaced, a parameter that is, a weight that is pruned, tied or computed from others, is noticed
-    when the model is looked at again. A look at a model that is as it was reads nothing.
+    A module or parameter that was replaced, and a weight that was pruned, tied or computed from others, is noticed when
+    the model is looked at again. A look at a model that is as it was reads nothing.
 
     Args:
         model: that is watched.
@@ -32,7 +32,7 @@ class WatchedMatrices:
         conv: how a convolution's kernel becomes matrices.
 
     Attributes:
-        matrices: of the model now; under the names that they have in a recording, once they were looked at.
+        matrices: of the model now; by the names of the model until `rename`, or a change, gives them the recording's.
         title: of the model.
 
     Raises:
@@ -149,7 +149,7 @@ def _difference(old: WeightMatrix, new: WeightMatrix, *, is_same: bool) -> str:
 
 
 def _put_back_in_pieces(model: nn.Module) -> None:
-    """FSDP2 leaves some modules gathered after a forward pass; its own parameters are those that are trained."""
+    """Shard what FSDP2 left gathered after a forward pass: the parameters that are trained are the sharded ones."""
     for module in model.modules():
         if "FSDPModule" in (kind.__name__ for kind in type(module).__mro__):
             module.reshard()  # type: ignore[operator]
@@ -175,13 +175,13 @@ def _outline(model: nn.Module) -> list[tuple[Any, ...]]:
 
 def _address(parameter: nn.Parameter) -> int:
     try:
-        return parameter.data_ptr() or id(parameter)  # 0 is that of all that hold nothing
+        return parameter.data_ptr() or id(parameter)  # 0 is the address of each that holds nothing
     except RuntimeError:  # of a kind without one
         return id(parameter)
 
 
 class _Identity:
-    """Equal to a reference to the same object, as long as there is one; an id is given anew."""
+    """Equal to another identity of the same object while it lives; its `id` may later be that of a new object."""
 
     def __init__(self, value: object) -> None:
         self._reference = weakref.ref(value)

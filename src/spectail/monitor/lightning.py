@@ -54,7 +54,7 @@ class SpectralCallback(Callback):
 
     @property
     def monitor(self) -> SpectralMonitor | None:
-        """Of the last run; None before the first."""
+        """The monitor of the last run; None before the first run."""
         return self._runs.monitor
 
     @property
@@ -64,7 +64,7 @@ class SpectralCallback(Callback):
         return str(self._generate_state_key(optimizer=int(self._which), **names))
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps: how many steps were made, which the trainer counts over all optimizers."""
+        """What a checkpoint keeps: how many steps the optimizer made; the trainer counts those of all optimizers."""
         return {} if self.monitor is None else {"steps": self.monitor.steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -73,7 +73,7 @@ def scalars_of(measurement: Measurement) -> dict[str, float]:
 
 
 def spectra_of(measurement: Measurement) -> dict[str, NDArray[np.float64]]:
-    """The decimal logarithms of the eigenvalues of each matrix that are not zero, for histograms.
+    """The decimal logarithms of each matrix's eigenvalues, without those that are zero, for histograms.
 
     Args:
         measurement: any.
@@ -90,7 +90,7 @@ def spectra_of(measurement: Measurement) -> dict[str, NDArray[np.float64]]:
 
 
 _SMALLEST = 1e-12
-"""Of the largest eigenvalue; a histogram would show little but the rounding of those below it."""
+"""Share of the largest eigenvalue: of what lies below it, a histogram would show little but rounding."""
 
 
 def _tag(name: str) -> str:
@@ -122,8 +122,8 @@ def _write_summary(writer: Any, measurement: Measurement) -> None:
 def to_wandb(run: Any) -> Logger:
     """A logger for `SpectralMonitor` that writes numbers and spectra to Weights & Biases.
 
-    Everything has `spectail/step` as its axis. W&B's own step goes on as without it, as the numbers leave with the next
-    row of the user's own; only where none came between two measurements the first has a row of its own.
+    Everything has `spectail/step` as its axis. W&B's own step goes on as without the monitor: the numbers wait for the
+    next row that the user logs. Only if the user logs none between two measurements, the first gets a row of its own.
 
     Args:
         run: of `wandb.init`; it is not finished.
@@ -177,7 +177,7 @@ def _tell_each(loggers: Sequence[Logger], measurement: Measurement) -> None:
 
 
 def own_logger(tracker: Any) -> Logger | None:
-    """The logger for what a trainer's logger writes to, where there is one that can more than numbers.
+    """Our logger for what a trainer's logger writes to, where that takes more than numbers.
 
     Args:
         tracker: a `SummaryWriter`, a run of W&B, or anything else.
@@ -196,7 +196,7 @@ def warn_at_users_line(what: str, error: BaseException) -> None:
     """Warn of an error in a user's own code, and where in it: the innermost line that is of no installed package.
 
     Args:
-        what: failed.
+        what: failed, as the beginning of a sentence.
         error: what was raised.
     """
     sentence = f"{what}: {type(error).__name__}: {error}"

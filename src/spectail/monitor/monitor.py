@@ -60,8 +60,8 @@ class SpectralMonitor:
             call `step` after each step yourself.
         layers: names of matrices, or patterns such as "encoder.*"; None takes all.
         conv: how a convolution's kernel becomes matrices.
-        tensors: what is measured: "weights", always, and of "gradients", "updates" and "momentum" those that are
-            named, each as a matrix of its own, such as "fc.weight (update)".
+        tensors: what is measured: always the weights, and "gradients", "updates" and "momentum" where they are named,
+            each as a matrix of its own, such as "fc.weight (update)".
         nulls: "gaussian" to compare with Gaussian matrices, False not to. Each shape is simulated once on a machine,
             when the monitor is attached; that time is in no budget. A shape that comes later counts as measuring.
         when: `every(k)`, `at(steps)`, `log_spaced()`, `budget(share)`, or anything that is called as
@@ -73,17 +73,17 @@ class SpectralMonitor:
         initial_step: how many steps the model has made before.
         on_measurement: a logger, called with each `Measurement`, or several. The first exception in one becomes a
             warning.
-        alerts: from which values on a matrix is told of: a rank that collapses, a norm that explodes and the like; None
-            for none of them.
-        on_alert: called with each alert, an `Event`. By default those of a measurement are a warning.
+        alerts: thresholds from which on an alert is given: a rank that collapses, a norm that explodes and the like;
+            None for no alerts.
+        on_alert: called with each alert, an `Event`. By default all alerts of a measurement become one warning.
         summary: whether `close` prints what was measured, and what happened, on the standard error.
         **first_edition: options by the names of the first edition; each warns, and names today's.
 
     Raises:
-        SettingError: an option is out of range, the model has no such matrices, or the file is of others.
+        SettingError: an option is out of range, the model has no such matrices, or the file holds others.
         FileExistsError: there is a file at `path` already, and `existing` does not say what is done with it.
         OSError: the file cannot be written.
-        StoreError: another monitor writes it, or it is damaged.
+        StoreError: another monitor writes the file, or it is damaged.
 
     >>> from spectail import every
     >>> model = nn.Linear(30, 20)
@@ -192,7 +192,7 @@ class SpectralMonitor:
 
     @property
     def first_step(self) -> int:
-        """How many it had made when it was attached."""
+        """How many steps the model had made when the monitor was attached."""
         return self._first_step
 
     @property
@@ -207,7 +207,7 @@ class SpectralMonitor:
 
     @property
     def latest(self) -> Measurement | None:
-        """The last measurement; its spectra as they are kept."""
+        """The last measurement, with its spectra if they are kept; None before the first."""
         return self._growing.measurements[-1] if self._growing.measurements else None
 
     @property
@@ -383,7 +383,7 @@ class SpectralMonitor:
             torch.cuda.synchronize(device)  # what is still running is training
 
     def _record(self, start: float) -> Measurement | None:
-        """Make the measurement; the first process has it, whoever measured what of it."""
+        """Make the measurement, to which each process adds its share; only the first gets it, the others get None."""
         assert self._watched is not None
         events = self._watched.changes_since(self._growing.matrices, self._steps)
         names = {one["name"] for one in self._growing.matrices}

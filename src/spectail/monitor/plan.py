@@ -1,4 +1,4 @@
-"""Who measures which matrix, where several processes train one model: a plan that each makes for itself, all the same.
+"""Who measures which matrix, where several processes train one model: a plan that each makes, and all make the same.
 
 Here: what follows from what all have said. Not here: how it is carried out (`sharing`).
 """
@@ -23,8 +23,8 @@ class Unit:
     Attributes:
         names: of the matrices.
         cost: of measuring them, in some unit.
-        pieces: of the parameters in pieces that they are read from, which rows, and what is here of each; none where
-            all of it is here.
+        pieces: for each parameter that lies in pieces and that they are read from, which rows of it, and its shard that
+            is here; none where no parameter lies in pieces.
     """
 
     names: tuple[str, ...]
@@ -49,7 +49,7 @@ class Task:
         names: of the matrices.
         owner: the process that measures them.
         transfers: the pieces that it needs; empty where it has all.
-        missing: the rows of which pieces are nowhere.
+        missing: rows that are not whole even with the pieces of all processes.
     """
 
     names: tuple[str, ...]
@@ -68,12 +68,12 @@ Key = tuple[Any, ...]
 
 
 def keys_of(unit: Unit) -> tuple[Key, ...]:
-    """Names of the pieces of a unit that are here; other processes call the same values the same."""
+    """The keys of a unit's values that are here; the same values have the same key on every process."""
     return unit.pieces or ((unit.names,),)
 
 
 def replicated(said: Sequence[Sequence[Unit]]) -> set[Key]:
-    """The units that more than one process has.
+    """The keys of values that more than one process has.
 
     >>> one, other = Unit(("a",), 1.0), Unit(("b",), 1.0)
     >>> replicated([[one, other], [one]])
@@ -91,8 +91,8 @@ def planned(said: Sequence[Sequence[Unit]], prints: Sequence[Mapping[Key, int]])
         prints: of each process, fingerprints of the values that several have.
 
     Returns:
-        the tasks, in the order in which they are done; and what is not the same on all processes that have it, so that
-        only the first one's counts.
+        the tasks, in the order in which they are done; and the keys of values that are not the same on all processes
+        that have them: of these only the first process's count.
 
     >>> units = [Unit(("a",), 4.0), Unit(("b",), 3.0), Unit(("c",), 2.0)]
     >>> tasks, _ = planned([units, units], [{}, {}])

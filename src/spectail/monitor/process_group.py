@@ -152,7 +152,7 @@ class Ranks:
         """Call a function on each process; what it raises on one is raised on all.
 
         Raises:
-            SettingError: it raised something else on another process.
+            SettingError: it raised something that is neither a SpectailError nor an OSError.
             RankLostError: one is gone.
         """
         value, error = _tried(function)
@@ -191,7 +191,7 @@ class Ranks:
             pass
         raise RankLostError(
             "another process has ended or let go of its monitor"
-        )  # not from one whose frames hold the group
+        )  # not from the exception, whose frames hold the group
 
 
 def _tried(function: Callable[[], Value]) -> tuple[Value | None, Exception | None]:

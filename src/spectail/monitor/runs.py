@@ -1,6 +1,6 @@
 """The monitors of a callback, which is told of one run of the trainer after the other.
 
-Here: which file a run after the first has. Not here: when a library says that one begins.
+Here: which file a run after the first has. Not here: when a library says that a run begins.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class MonitoredRuns:
         tell: is handed each measurement, besides those whom the options name.
 
     Attributes:
-        options: these.
-        monitor: of the last run; None before the first, and of one that could not be watched.
+        options: of each `SpectralMonitor`.
+        monitor: of the last run; None before the first run, and for a run that could not be watched.
     """
 
     def __init__(self, options: Mapping[str, Any], tell: Logger | None = None) -> None:
@@ -47,8 +47,8 @@ class MonitoredRuns:
             step: how many updates it has made, as far as its trainer knows.
 
         Raises:
-            SettingError: an option is out of range; of the first run.
-            OSError: the file exists, or cannot be written; of the first run.
+            SettingError: an option is out of range; only for the first run.
+            OSError: the file exists, or cannot be written; only for the first run.
         """
         is_same = self._model() is model
         self._model = weakref.ref(model)
@@ -71,7 +71,7 @@ class MonitoredRuns:
             is_resumed = options.pop("resume", False) or options.get("existing") == "resume"
             options.pop("overwrite", None)
             if before is not None and before.steps == before.first_step:
-                options["existing"] = "replace"  # by a run that makes more than its first measurement
+                options["existing"] = "replace"  # the run before made no step
             elif is_resumed and (step or (is_same and before is not None)):
                 step = step or (
                     before.steps if before else 0

@@ -59,7 +59,7 @@ class Shares:
             nulls: whether to compare with Gaussian matrices.
 
         Returns:
-            of all processes, on each.
+            those of the matrices of all processes, on each process.
 
         Raises:
             RankLostError: a process is gone.
@@ -116,7 +116,7 @@ class Shares:
             unread: rows of what cannot be read now, which have no spectrum.
 
         Returns:
-            of all processes, on the first; nothing on the others.
+            those of the matrices of all processes, on the first process; nothing on the others.
 
         Raises:
             RankLostError: a process is gone.
@@ -219,7 +219,7 @@ class _Sender:
         self._under_way: deque[tuple[Any, Tensor, int]] = deque()
 
     def send_until(self, task: Task) -> None:
-        """Begin to send what tasks before this one need, and this one; and more, as far as memory for copies goes."""
+        """Begin to send what this task and those before it need; and more, as far as memory for copies goes."""
         place = self._order[task.names]
         while self._waiting:
             needed = self._order[self._waiting[0][0].names] <= place
@@ -249,7 +249,7 @@ class _Sender:
         self._ranks.wait(work)
 
     def received(self, task: Task) -> dict[Rows, Tensor]:
-        """The rows that a task needs, on the CPU; what is here already as it is."""
+        """The rows that a task needs, on the CPU; those that this process has whole stay where they are."""
         result: dict[Rows, Tensor] = {}
         summands: dict[tuple[Rows, Shard], list[Tensor]] = {}
         direct: list[Any] = []
@@ -291,7 +291,7 @@ def _bytes(values: Tensor) -> Tensor:
 
 
 def _room(sizes: Sequence[int]) -> float:
-    """The largest of several sizes that there is memory for; any, if there is for all."""
+    """The largest of several sizes, bytes, that there is memory for: infinity if all fit, −1 if none does."""
     for tried in sorted({*sizes}, reverse=True):
         try:
             torch.empty(tried, dtype=torch.uint8, device="cpu")

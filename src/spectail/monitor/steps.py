@@ -75,7 +75,7 @@ class StepWatch:
             let_go()
         self._let_go.clear()
         self._innermost.clear()
-        self._ended = _nothing  # for what somebody has put his own around
+        self._ended = _nothing  # a method of ours that somebody has wrapped is still called
 
     @_disable_dynamo
     def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
@@ -88,7 +88,7 @@ class StepWatch:
         self._leave(ended_at, is_innermost and not _was_skipped(optimizer) and not _only_makes_state(optimizer))
 
     def _wrap(self, owner: Any, name: str, innermost: bool) -> None:
-        """Put a method of an object around its own, which is put back at the end."""
+        """Wrap a method of an object; its own is put back at the end."""
         own = getattr(owner, name, None)
         if not callable(own):
             return
@@ -128,7 +128,7 @@ class StepWatch:
             self._ended(ended_at)
 
     def _forget_what_raised(self) -> None:
-        """Calls that are no longer on the stack, as an exception has ended them."""
+        """Forget the calls that are no longer on the stack, as an exception has ended them."""
         frame: types.FrameType | None = sys._getframe()
         stack: set[int] = set()
         while frame is not None:
@@ -218,7 +218,7 @@ def _was_skipped(optimizer: Any) -> bool:
 
 
 def _only_makes_state(optimizer: Any) -> bool:
-    """Whether this is torch.distributed.checkpoint, whose step at a rate of 0 makes a state to load into."""
+    """Whether torch.distributed.checkpoint makes this step, at a rate of 0, only to have a state to load into."""
     groups = getattr(optimizer, "param_groups", None)
     rate = groups[0].get("lr") if groups else None
     if isinstance(rate, float) and rate:  # most steps: to look at who calls takes longer

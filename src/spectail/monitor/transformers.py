@@ -66,7 +66,7 @@ class SpectralTrainerCallback(TrainerCallback):
 
     @property
     def monitor(self) -> SpectralMonitor | None:
-        """Of the last run; None before the first."""
+        """The monitor of the last run; None before the first run."""
         return self._runs.monitor
 
     def on_train_begin(
@@ -77,10 +77,10 @@ class SpectralTrainerCallback(TrainerCallback):
         self._log(_callbacks(), args, state, control, kwargs)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Hand on measurements with the trainer's step; the last step before the trainer closes its loggers.
+        """Hand on measurements with the trainer's step; measure the last step before the trainer closes its loggers.
 
-        Training may be stopped by another callback, at an evaluation or at the end of an epoch too, and the best
-        weights may be put back before it ends: so each time that may be the last before that is looked at.
+        Another callback may stop the training at an evaluation or at the end of an epoch too, and the best weights may
+        be put back before it ends: so each of the calls that may be the last before that looks whether it was stopped.
         """
         if control.should_training_stop:
             self._runs.end()
@@ -124,7 +124,7 @@ class SpectralTrainerCallback(TrainerCallback):
 
 
 def _callbacks() -> list[TrainerCallback]:
-    """All callbacks of the trainer: it does not tell one of the others, but what calls them all has them."""
+    """All callbacks of the trainer: it tells none of the others, but the handler that calls them all has them."""
     frame = sys._getframe()
     while (frame := frame.f_back) is not None:  # type: ignore[assignment]
         if isinstance(handler := frame.f_locals.get("self"), CallbackHandler):

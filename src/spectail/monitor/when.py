@@ -35,7 +35,7 @@ class When:
     Attributes:
         text: how it was asked for.
         rule: answers for a step and the clocks.
-        saves_time: whether no measurement is made beside it, not even a last one.
+        saves_time: whether it limits time, so that no measurement is made that it does not allow, not even a last one.
     """
 
     text: str

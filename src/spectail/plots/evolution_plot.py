@@ -22,7 +22,7 @@ from spectail.spectra.bulk import MarchenkoPastur
 
 
 def step_positions(steps: np.ndarray) -> np.ndarray:
-    """Where recorded steps lie on an axis: log(1 + step), or the step itself where they are about even."""
+    """Where recorded steps lie on an axis: log(1 + step), or the step itself where they are about evenly spaced."""
     gaps = np.diff(steps)
     even = len(gaps) > 2 and gaps.max() <= 4 * gaps.min()
     return steps.astype(float) if even else np.log1p(steps.astype(float))
@@ -76,7 +76,7 @@ def draw_evolution(ax: Axes, run: xr.Dataset, law: MarchenkoPastur | None, *, le
         run: a recording of one matrix; at each step its `n_spikes` largest eigenvalues are marked, and the edge λ₊ of
             the bulk fitted to the spectrum is a line.
         law: of the initial weights, where it is known; its two edges are dotted lines.
-        legend: whether to put one inside, above the picture.
+        legend: whether to put one into the axes, above the picture.
 
     Returns:
         the image, for a colour bar.

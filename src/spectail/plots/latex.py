@@ -21,7 +21,7 @@ PREAMBLE = r"\usepackage{amsmath,amssymb}" + "".join(
 
 
 def in_commands(text: str) -> str:
-    r"""LaTeX that needs no such preamble: with commands for the letters.
+    r"""A text for a LaTeX without `PREAMBLE`: with commands for the letters.
 
     >>> in_commands("λ₁ at η")
     '\\ensuremath{\\lambda}\\ensuremath{_1} at \\ensuremath{\\eta}'

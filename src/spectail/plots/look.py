@@ -67,8 +67,8 @@ _WIDEST = 30.0  # inches
 
 _NARROW = 5.0  # inches, below which panels are stacked anew
 
-# Inches, where panels are stacked anew: what all of them have at most, and each row at least, or at the very least
-# where they would not fit.
+# Inches, where panels are stacked anew: the greatest height of all rows together, the least of a row, and the least of
+# one where so many would not fit otherwise.
 _STACK_HEIGHT, _PANEL_HEIGHT, _LOWEST_PANEL = 8.0, 1.5, 0.95
 
 _WORD = r"(?:\$[^$]*\$|\S)+(?: = (?:\$[^$]*\$|\S)+)*"
@@ -80,7 +80,7 @@ def medium_of(width: str | float) -> Medium:
     """What a figure of a width is drawn with.
 
     Args:
-        width: "column", "page" or "talk"; or inches, with the text of a page.
+        width: "column", "page" or "talk"; or inches, with the text of a page, below 5 inches of a column.
 
     Raises:
         SettingError: it is none of these, or beyond reason.
@@ -105,8 +105,8 @@ def style(medium: str | float = "page", *, font: str | None = None, usetex: bool
 
     Args:
         medium: "column" of a two-column page, "page" for the width of its text, "talk" for a slide; or inches.
-        font: "serif", "sans-serif", or the name of a font that matplotlib finds; its own by default.
-        usetex: whether LaTeX sets all text, which must be installed.
+        font: "serif", "sans-serif", or the name of a font that matplotlib finds; matplotlib's own by default.
+        usetex: whether LaTeX, which must be installed, sets all text.
 
     Raises:
         SettingError: the medium or the font is not known, or there is no LaTeX.

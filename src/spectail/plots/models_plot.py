@@ -52,7 +52,7 @@ def side_by_side(x: SideBySide, name: str = "effect", *, ax: Axes | None = None)
     aside = 0.12 * (np.arange(len(columns)) - (len(columns) - 1) / 2)  # equal ones would hide each other
     for (colour, marker), label, values, shift in zip(cycle(SERIES), x.analyses, columns, aside, strict=False):
         ax.plot(places + shift, values, marker, color=colour, ms=4.0, ls="none", label=label)
-    if name in ("effect", "z_hill"):  # as untrained matrices
+    if name in ("effect", "z_hill"):  # where untrained matrices lie
         ax.axhline(1.0 if name == "effect" else 0.0, color=FRAME, ls=":", lw=0.8)
     if len(frame) <= _NAMED:
         ax.set_xticks(places, list(frame["name"]), rotation=30, ha="right", rotation_mode="anchor")

@@ -115,7 +115,7 @@ def draw_overlaps(ax: Axes, overlaps: ArrayLike, size: int | None = 50) -> QuadM
 
 
 def _cells(n: int) -> NDArray[np.int64]:
-    """Where cells of n directions begin, growing as a power, and where the last one ends."""
+    """Where cells of n directions begin, growing geometrically, and where the last one ends."""
     return np.unique(np.geomspace(1, n + 1, _MOST_CELLS).round().astype(np.int64)) - 1
 
 
@@ -156,7 +156,7 @@ def draw_overlap_bar(
 
     Args:
         image: one of the pictures beside it.
-        axes: of all of them.
+        axes: of all pictures.
         chances: of each picture: the mean entry, and the largest on average.
         **options: as `figure.colorbar` takes.
     """

@@ -114,7 +114,7 @@ def save_figure(figure: Figure, path: Path, formats: tuple[str, ...] = PAGE.form
 
 
 def _save_pgf(figure: Figure, path: Path) -> list[Path]:
-    """PGF has what is no line or text, such as a picture of overlaps, in further files beside it."""
+    """PGF puts what is no line or text, such as a picture of overlaps, into further files beside it."""
     with TemporaryDirectory(dir=path.parent) as folder, matplotlib.rc_context(_PGF):
         figure.savefig(Path(folder) / path.name, format="pgf")
         images = [

@@ -26,7 +26,7 @@ from spectail.recording.layout import each_matrix
 from spectail.recording.quantities import Quantity, quantity
 
 _NAMED = 12  # matrices whose names fit below an axis
-_SIGNED_REACH = 100.0  # of z, past which a linear axis would hide the small
+_SIGNED_REACH = 100.0  # of z, past which a linear axis would hide small values
 
 
 @in_style

@@ -56,8 +56,7 @@ def draw_recording(x: Any) -> dict[str, Figure]:
 
     Returns:
         figures by name. Of one matrix: its spectrum (esd), evolution, overlaps; of several: what is measured over
-        depth, over steps, and the spectra furthest from untrained. None for a run that diverged before anything was
-        measured.
+        depth, over steps, and the spectra with the lowest z. Empty for a run that diverged before it measured anything.
     """
     if isinstance(x, xr.Dataset) and x.sizes.get("step") == 0:
         return {}
@@ -93,7 +92,7 @@ def _draw_depth(recording: xr.Dataset) -> Figure:
 
 
 def _draw_steps(recording: xr.Dataset) -> Figure:
-    """The phase of every matrix over steps, then the exponent, z, and the loss where there is one."""
+    """The phase of every matrix over steps, then quantities of the training, the loss first, and of spectra."""
     names = [
         q.name
         for q in (*select("training"), *select("spectrum"))
@@ -139,7 +138,7 @@ def _draw_ribbon(ax: Axes, recording: xr.Dataset) -> Axes:
 
 
 def _draw_many_spectra(recording: xr.Dataset) -> Figure:
-    """The spectra that are furthest from untrained by z, or the first where that is not known."""
+    """The spectra whose z is lowest, with tails the heaviest beside untrained ones; the first where z is not known."""
     last = recording.isel(step=-1)
     known = [i for i, one in enumerate(each_matrix(last)) if np.nanmax(one["eigenvalues"].values, initial=0) > 0]
     z = last["z_hill"].values if "z_hill" in last else np.full(last.sizes["matrix"], np.nan)

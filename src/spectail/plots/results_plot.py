@@ -154,7 +154,7 @@ def phase_diagram(
         **at: the values of the other axes, such as optimizer="adam"; by default the last step.
 
     Returns:
-        the axes drawn on; a mappable for a colour bar, for a variable, is its last image.
+        the axes drawn on; where a variable colours the cells, with a colour bar beside them.
 
     Raises:
         ValueError: a name is not known, or an axis is left without a value.
@@ -244,7 +244,7 @@ def _need(values: xr.DataArray, axes: Sequence[str]) -> None:
 
 
 def _label(results: xr.Dataset, name: str) -> str:
-    """Of an axis: a field of an experiment, or a quantity."""
+    """The label of an axis: of a field of an experiment, or of a quantity."""
     return _FIELDS.get(name) or quantity_label(quantity(name, results[name].attrs))
 
 

@@ -21,7 +21,7 @@ from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.spikes import visible_edge
 
 NO_BULK = 1e-9
-"""Of the largest eigenvalue: below it lies the edge of a collapsed spectrum, whose median is rounding."""
+"""Share of the largest eigenvalue: an edge below it is that of a collapsed spectrum, whose median is rounding."""
 
 
 def recording_of(x: Any, *names: str) -> xr.Dataset:
@@ -32,7 +32,8 @@ def recording_of(x: Any, *names: str) -> xr.Dataset:
         *names: of quantities that it is to have; those that it lacks are completed from its spectra.
 
     Raises:
-        StoreError: it is no recording, or has no such quantity.
+        StoreError: it is no recording, or has no step.
+        SettingError: it has no such quantity.
     """
     recording = as_recording(x)
     if not recording.sizes.get("step"):
@@ -115,7 +116,8 @@ def edge_of_spikes(at: xr.Dataset) -> tuple[float, str]:
         at: one step of one matrix.
 
     Returns:
-        NaN where there is no bulk. Runs, and files of the first edition, counted past three scales of their law.
+        the edge, squared units of the weights, NaN where there is no bulk; and the words. Where the recording holds no
+        visible edge (runs, files of the first edition), it is that of the fitted law: λ₊ plus three Tracy–Widom scales.
     """
     if "visible_edge" in at:
         return float(at["visible_edge"]), str(at["taken_out"].item()) if "taken_out" in at else ""

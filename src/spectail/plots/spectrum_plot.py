@@ -50,7 +50,7 @@ MOST_SPIKES = 10
 def spectrum(
     x: Any, *, step: int = -1, matrix: str | None = None, scale: AxisScale = "log10", ax: Axes | None = None
 ) -> Axes:
-    """The spectrum of one matrix at one step, before it that of the first step, with the law of the bulk.
+    """The spectrum of one matrix at one step, in front of that of the first step, with the law of the bulk.
 
     Args:
         x: a recording of any kind, or an `Analysis`.
@@ -113,11 +113,11 @@ def draw_spectrum(
         law: of the initial weights, whose density is drawn in; without it the density of `bulk` is.
         bulk: the law fitted to `final`; the visible edge, past which eigenvalues are spikes, is drawn in.
         n_spikes: how many of the largest eigenvalues are spikes, as the row of the spectrum says; each is marked.
-        edge: past which they were counted, and what was taken out before, as `edge_of_spikes` gives it; by default
+        edge: past which spikes were counted, and what was taken out before, as `edge_of_spikes` gives it; by default
             the `visible_edge` of `bulk`.
         axis: "linear" for λ on linear axes, "log10" for log₁₀ λ with a logarithmic density.
         final_label: legend entry of the final spectrum.
-        initial_label: of that at the start.
+        initial_label: legend entry of the initial spectrum.
         bins: bars over the range of each spectrum ("log10"), or of the axis ("linear"); by default 100
             as in the paper, fewer for fewer than 800 eigenvalues.
         predicted: where theory puts λ₁; a diamond on the axis.

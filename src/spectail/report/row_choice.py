@@ -17,7 +17,7 @@ from spectail.recording.quantities import QUANTITIES
 
 @dataclass(frozen=True)
 class RowChoice:
-    """Rows by a column, and the first of them.
+    """An order of rows, by a column, and how many of the first are shown.
 
     Attributes:
         sort: name or head of a quantity, or "name": numbers from the largest, words from A; with ":up" numbers from the

@@ -1,9 +1,9 @@
 """The page of a recording on loopback, as the file grows.
 
-It is the server of the standard library: it answers three addresses to one reader on the same machine, from texts that
-lie in memory, and takes nothing in. No file is read for a request, so that a request can name none; only GET and HEAD
-are answered; a request that names another host is refused, so that no page of another site can reach it by a name that
-it points here (DNS rebinding). Not here: what the page shows (`pages/recording`).
+The server is that of the standard library: it answers two addresses, the page and its state, to one reader on the same
+machine, from texts that lie in memory, and takes nothing in. No file is read for a request, so that a request can name
+none; only GET and HEAD are answered; a request that names another host is refused, so that no page of another site can
+reach the server by a name that the site points here (DNS rebinding). Not here: what the page shows (`pages/recording`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PATIENCE = 10  # seconds that a connection may be silent
 
 
 class PageServer:
-    """Serves the page of a recording while it is entered.
+    """Serves the page of a recording inside a `with` statement.
 
     Args:
         watched: the recording.

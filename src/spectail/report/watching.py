@@ -27,7 +27,7 @@ class WatchedRecording:
     Attributes:
         path: of the file.
         recording: as it was read last; None until it could be read once.
-        sentence: how the last look went, without a point.
+        sentence: how the last look went, without a full stop.
         version: counts the states that were read.
     """
 
@@ -63,7 +63,7 @@ class WatchedRecording:
         return (self.sentence, self.version) != before
 
     def states(self, stop: Event | None = None) -> Iterator[None]:
-        """Look until one is told to stop, and yield whenever there is something new.
+        """Look until told to stop, and yield whenever there is something new.
 
         Args:
             stop: ends it; without it only Ctrl-C does.

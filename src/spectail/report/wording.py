@@ -35,7 +35,7 @@ def duration(seconds: float) -> str:
 
 
 def number_text(value: Any, digits: int = 4) -> str:
-    """A number as a table shows it: some digits, of a small one two, a whole number whole, nothing as a dash.
+    """A number as a table shows it: so many digits, two of one below 0.1; an integer whole; NaN or None as a dash.
 
     >>> number_text(2.44912), number_text(0.01234), number_text(12345.6), number_text(-7.1), number_text(float("nan"))
     ('2.449', '0.012', '12346', '−7.100', '–')

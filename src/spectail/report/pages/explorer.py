@@ -60,7 +60,7 @@ def packed_runs(
         unreadable: gets those that are left out, and why.
 
     Returns:
-        what the script gets as text, with how many runs there are, and the arrays that these and their spectra lie in.
+        what the script gets as JSON, with the count of runs; and the arrays that the runs and their spectra lie in.
     """
     places: dict[bytes, int] = {}
     distinct: list[NDArray[Any]] = []
@@ -92,7 +92,7 @@ def packed_runs(
 
 
 def _differing(fields: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The fields that are not the same in all runs, of each; "" where they say nothing of a run of its kind."""
+    """Of each run the fields that are not the same in all; "" for a field that runs of its kind do not have."""
     names = dict.fromkeys(name for one in fields for name in one)
     whole = [{name: one.get(name, "") for name in names} for one in fields]
     differing = [name for name in names if any(one[name] != whole[0][name] for one in whole)]
@@ -168,7 +168,7 @@ def _law_of_first(run: xr.Dataset) -> MarchenkoPastur | None:
 
 
 def _over_steps(run: xr.Dataset, name: str) -> list[float | None]:
-    """A quantity at each recorded step; of one that is known after each update, after as many."""
+    """A quantity at each recorded step; one that is known after each update, after as many updates."""
     values = run[name].values.tolist()
     if run[name].dims == ("update",):
         of_update = dict(zip(run["update"].values.tolist(), values, strict=True))

@@ -15,14 +15,14 @@ from spectail.weights.parameter import natural_key
 _TITLES = {"lr": "learning rate η", "h": "hidden units h", "d": "dimension d", "n": "training points n"}
 
 LAYER = "matrix"
-"""The name of the axis of layers, which students with several have."""
+"""The name of the axis of matrices, which runs with several have."""
 
 
 def grid_axes(runs: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[list[int]]]:
     """The axes of some runs, and the place of each run on each.
 
     Args:
-        runs: the fields of each run that are not the same in all, with `LAYER` where runs have several.
+        runs: the fields of each run that are not the same in all, with `LAYER` where these have several matrices.
 
     Returns:
         each axis as the script has it: name, title, values; and for each run its place on each axis.

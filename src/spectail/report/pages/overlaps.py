@@ -23,7 +23,7 @@ PAST_RANK = 255
 
 
 def packed_overlaps(run: xr.Dataset) -> list[dict[str, Any]]:
-    """The leading overlaps of each pair and side, in 254 levels of their logarithm.
+    """The leading overlaps of each pair and side, in 255 levels of their logarithm, from 0 to 254.
 
     Args:
         run: a two-layer run; other recordings have none.

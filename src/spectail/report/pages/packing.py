@@ -69,7 +69,7 @@ class PackedArrays:
         return {"at": at, "n": len(packed), "type": kind}
 
     def add_json(self, value: Any) -> dict[str, Any]:
-        """Keep what JSON can say: of many alike objects little is left of the text.
+        """Keep what JSON can say; the text of many alike objects is deflated to little.
 
         Args:
             value: without NaN.
@@ -139,7 +139,7 @@ class PackedSpectra:
 
         Args:
             spectra: one a row, ascending, with NaN before the eigenvalues of a shorter one.
-            n_spikes: how many of the largest are wanted singly, if they are not too many; one is in any case.
+            n_spikes: how many of the largest are wanted singly; at least one and at most `_SINGLY` are kept so.
 
         Returns:
             the number of each; −1 where nothing of it can be drawn.
@@ -186,7 +186,7 @@ class PackedSpectra:
         return self._bounds[dtype]
 
     def packed(self, arrays: PackedArrays) -> dict[str, Any]:
-        """Where the script finds them.
+        """Where the script finds the spectra.
 
         Args:
             arrays: that they are added to.

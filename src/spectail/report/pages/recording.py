@@ -152,8 +152,8 @@ def page_of(shown: Any, *, command: str = "", version: str = "") -> str:
 def recordings_in(folder: Path) -> Iterator[tuple[Path, xr.Dataset]]:
     """The recordings of a folder that have a page of their own, by name.
 
-    Other files are passed over, which a warning names, and so are two-layer runs: there may be thousands, which the
-    study's page explores.
+    Files that cannot be read are passed over, and a warning names them. So are two-layer runs, without a warning: there
+    may be thousands, which the study's page explores.
     """
     unreadable: dict[Path, Exception] = {}
     for path in sorted(folder.glob("*.nc")):
@@ -198,7 +198,7 @@ def _change_in_words(recording: xr.Dataset, phases: NDArray[Any], at: int) -> st
 
 
 def _notes(table: pd.DataFrame) -> tuple[list[dict[str, Any]], dict[str, list[int]]]:
-    """What the rows note, each once though its numbers may differ; and by name the numbers of its notes."""
+    """The notes of the rows, each once even if figures in it differ; and, by matrix, which it has, by their numbers."""
     alike: dict[str, list[tuple[str, str]]] = {}
     for name, note in zip(table["name"], table["note"], strict=True):
         for part in filter(None, str(note).split("; ")):
@@ -268,7 +268,7 @@ def _skipped(recording: xr.Dataset) -> dict[str, list[str]]:
 
 
 def _event_groups(recording: xr.Dataset) -> list[dict[str, Any]]:
-    """What happened, alike of several matrices in one, with where its first matrix stands; what is latest first."""
+    """Groups of alike events, the latest first, each with the positions of its step and of its matrices."""
     steps = {step: at for at, step in enumerate(recording["step"].values.tolist())}
     names = {str(name): at for at, name in enumerate(np.atleast_1d(recording["matrix"].values))}
     known = [event for event in events(recording) if event.step in steps and event.matrix in names]

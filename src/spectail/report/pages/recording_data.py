@@ -112,7 +112,7 @@ def _spectra(recording: xr.Dataset, shown_steps: list[int]) -> tuple[PackedSpect
 
 
 def _words(table: NDArray[Any], arrays: PackedArrays) -> dict[str, Any]:
-    """Texts of each matrix at each step: the different ones, and which of them it is."""
+    """Texts of each matrix at each step: the distinct ones, and which of them each is."""
     texts, places = np.unique(table.T.astype(str), return_inverse=True)
     return {"texts": texts.tolist(), "of": arrays.add(places)}
 
@@ -175,9 +175,9 @@ def _nulls(recording: xr.Dataset, q: Quantity) -> list[list[float | None] | None
 def changes_of(recording: xr.Dataset) -> NDArray[np.float64]:
     """How far each matrix changed from first to last, in factors of two.
 
-    The larger of two: by what factor the spread of log λ above its median grew or shrank (`effect`, or 1/(α_H − 1)
-    where that is not known), and the effective rank. What is not known at both ends counts nothing; gradients, updates
-    and momentum do not count.
+    The larger of two: by what factor the spread of log λ above its median grew or shrank (`effect_homogeneous`, or
+    `effect`, or 1/(α_H − 1), the first that the recording has), and by what factor the effective rank did. Each counts
+    from the first to the last step at which it is known; gradients, updates and momentum do not count.
 
     Args:
         recording: of any kind.

@@ -41,7 +41,7 @@ def write_report(root: Path, scale: str = "paper", out: Path | None = None) -> P
     Args:
         root: the folder, with `runs` and, if something was reproduced, `figures`.
         scale: which reproductions it shows: those at the "paper"'s sizes, at a "quarter" of them, or the "small" ones.
-        out: folder of the page; by default the same, which is then written to.
+        out: folder of the page; by default `root`, which is then written to.
 
     Returns:
         the path of the page: report.html, or report-SCALE.html.
@@ -98,7 +98,7 @@ def _artifact(record: Record, folder: Path, unreadable: dict[Path, Exception]) -
 
 
 def _link(to: Path, folder: Path) -> str:
-    """The address of a folder in a page of another."""
+    """The address of a folder, as a page in another folder has it."""
     try:
         return quote(os.path.relpath(to, folder).replace(os.sep, "/"))
     except ValueError:  # another drive of Windows
@@ -114,7 +114,7 @@ def _picture_or_none(path: Path, unreadable: dict[Path, Exception]) -> dict[str,
 
 
 def _picture(path: Path) -> dict[str, Any]:
-    """A picture at the width of the page, as a data URI: in few colours, which figures have.
+    """A picture no wider than the page, as a data URI in WebP, with its width and height in pixels.
 
     Raises:
         StoreError: it is no PNG, or larger than any figure.

@@ -1,7 +1,7 @@
 """One page out of its template, scripts and numbers; what all share, their head too, is in `base.html`.
 
 Styles and scripts of all are in `base.css` and `base.js`; pages draw with `draw.js` and `spectra.js`. Not here:
-what a page of one kind shows (files of their names), and how numbers become few bytes (`packing`).
+what a page of one kind shows (the file named after the kind), and how numbers become few bytes (`packing`).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def waiting_page(sentence: str) -> str:
     """A page that says why there is nothing yet, and loads itself anew.
 
     Args:
-        sentence: why, without its point.
+        sentence: why, without a full stop.
     """
     return plain_page("waiting.html", sentence=sentence)
 

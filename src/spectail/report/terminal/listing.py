@@ -25,7 +25,7 @@ def print_matrices(sources: Iterable[Weights]) -> None:
     """Print what each source holds, and about what it takes to analyse it.
 
     Args:
-        sources: their weights, not read.
+        sources: the weights of each, not read.
     """
     for weights in sources:
         _print_matrices_of(weights)
@@ -50,7 +50,7 @@ def _print_matrices_of(weights: Weights) -> None:
 
 
 def matrices_answer(weights: Weights) -> dict[str, Any]:
-    """The same for JSON."""
+    """What `print_matrices` says of one source, for JSON."""
     fields = ("name", "kind", "slices", "rows", "cols", "dtype", "note")
     rows = [{name: getattr(one, name) for name in fields} for one in weights.matrices]
     costs = _costs(weights) if weights.matrices else {}

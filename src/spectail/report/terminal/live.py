@@ -21,7 +21,7 @@ _EVENTS = 8  # that are shown, the latest
 
 
 def show_live(watched: WatchedRecording) -> None:
-    """Show what a recording says until Ctrl-C: its answer, the latest events, how the last look went.
+    """Show, until Ctrl-C, what a recording says: its answer, the latest events, how the last look went.
 
     Where it is no terminal, as in a pipe or a log, each state comes below the one before.
 
@@ -60,7 +60,7 @@ def screen(watched: WatchedRecording, width: int) -> RenderableType:
 
 
 def _shown(text: str, **options: Any) -> Text:
-    """Text, of which what a terminal would obey is shown: names may be those of somebody else."""
+    """Text in which what a terminal would obey is shown instead: names may be a stranger's."""
     return Text(printable(text), **options)
 
 

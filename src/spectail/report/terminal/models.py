@@ -31,7 +31,7 @@ _NAME, _LABEL = 26, 20  # columns that the names of a matrix, where room is shor
 _WHOLE_NAMES: Any = {"break_long_words": False, "break_on_hyphens": False}
 
 _KINDS = {"kind": "kind", "model": "model", "matrices": "n", "effect": "effect", "z_hill": "z", "stable_rank": "rank"}
-"""Columns of the table of kinds and their heads, before the phases; the last ones go first where there is no room."""
+"""Columns of the table of kinds and their heads, before the phases; the last ones are left out first."""
 
 
 def print_models(models: SideBySide, choice: RowChoice, paths: Sequence[Path] = ()) -> None:
@@ -39,7 +39,7 @@ def print_models(models: SideBySide, choice: RowChoice, paths: Sequence[Path] = 
 
     Args:
         models: side by side.
-        choice: which rows are shown; a column is that of the first model.
+        choice: which rows are shown, by a column of the first model.
         paths: of the files that were written.
     """
     out, first = console(), next(iter(models.analyses))
@@ -56,7 +56,7 @@ def print_models(models: SideBySide, choice: RowChoice, paths: Sequence[Path] = 
 
 
 def models_answer(models: SideBySide, choice: RowChoice, paths: Sequence[Path] = ()) -> dict[str, Any]:
-    """The same for JSON."""
+    """What `print_models` says, for JSON."""
     return {
         "models": list(models.analyses),
         "summary": models.summary().splitlines(),

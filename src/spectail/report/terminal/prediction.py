@@ -19,7 +19,7 @@ _AROUND = (0.5, 1.0, 1.5, 2.0, 5.0, 20.0)  # of the critical learning rate
 
 
 def prediction_answer(experiment: Experiment, rates: Sequence[float]) -> dict[str, Any]:
-    """The same for JSON: a row a learning rate, with what `predict_one_step` gives.
+    """What `print_prediction` says, for JSON: a row a learning rate, with what `predict_one_step` gives.
 
     Raises:
         ValueError: the optimizer has no prediction.

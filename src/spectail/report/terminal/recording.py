@@ -138,11 +138,11 @@ _OF_APPLIED = {
     **{f"update_overlap_{side}": "" for side in ("left", "right")},
     **{f"leading_overlap_{side}": "" for side in ("left", "right")},
 }
-"""What such a table shows, with heads where these are not usual."""
+"""Quantities that such a table shows: the head of each, with {} for the symbol; "" for the usual head."""
 
 
 def _print_applied(applied: xr.Dataset, tensor: str) -> list[Quantity]:
-    """What was applied last: of a series, what changed from a checkpoint to the next. Returns what has a column."""
+    """What was applied last: of a series, what changed from a checkpoint to the next. Returns the columns."""
     heads = {name: head.format(_SYMBOLS[tensor]) for name, head in _OF_APPLIED.items()}
     shown = [replace(quantity(name), head=head or quantity(name).head) for name, head in heads.items()]
     steps = applied["step"].values.tolist()
@@ -157,7 +157,7 @@ def _print_applied(applied: xr.Dataset, tensor: str) -> list[Quantity]:
 
 
 def _untrained(run: xr.Dataset) -> str:
-    """What does not change over the steps of a two-layer run."""
+    """What an untrained matrix of a two-layer run's shape has, in words: its Hill exponent and stable rank."""
     rows, cols = int(run["rows"]), int(run["cols"])
     untrained = f"Hill of an untrained matrix of this shape: {MarchenkoPastur(rows, cols).hill():.3f}"
     if min(rows, cols) < FEWEST_EIGENVALUES:
@@ -241,7 +241,7 @@ def _print_meanings(shown: Sequence[Quantity]) -> None:
 
 
 def _print_notes(notes: Iterable[tuple[str, Any]], tails: Any, most: int) -> None:
-    """What the rows say, at most so many of them; short tails, of which the table tells, as a count."""
+    """The notes of the rows, `most` at most; of notes on short tails, which the table shows, only their count."""
     out = console()
     short = int((pd.Series(tails, dtype=float) < SHORT_TAIL).sum())
     if short:

@@ -51,7 +51,7 @@ def print_folder(folder: Path) -> None:
 
 
 def _others_in(store: Store) -> Iterator[tuple[Path, xr.Dataset]]:
-    """The recordings in a folder and below it that are not runs of its store, nor names of them."""
+    """The recordings in a folder and below it that are not runs of its store, nor links that name a run."""
     for path in sorted(store.root.rglob("*.nc")):
         if not path.is_symlink() and path.parent not in (store.runs, store.trainings):
             with suppress(ValueError, OSError):

@@ -68,7 +68,7 @@ def print_verdicts(claims: Sequence[ClaimRecord], scale: str) -> None:
             if outcome is None:
                 cells.append(Text("not run", style="dim"))
                 continue
-            colour = "" if small else _VERDICT_STYLE[outcome.verdict]  # of what is no evidence
+            colour = "" if small else _VERDICT_STYLE[outcome.verdict]  # none where it is no evidence
             cell = Text(str(outcome.verdict), style=f"bold {colour}")
             cell.append(f" {outcome.clarity}\n{outcome.measured}", style="not bold default")
             cells.append(cell)

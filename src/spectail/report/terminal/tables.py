@@ -18,7 +18,7 @@ from spectail.weights.untrusted import printable
 
 
 class _Output(Console):
-    """Standard output; who no longer reads it ends the command as anything else that is written does.
+    """Standard output. If its reader has gone, the command ends as it does when it writes by other means.
 
     What a terminal would obey, in a name of a file or in a recording of somebody else, is shown and not sent.
     """
@@ -48,8 +48,8 @@ def console(least: int = 0) -> Console:
     """Standard output.
 
     Args:
-        least: columns that are needed, and there where it is no terminal and COLUMNS does not say how wide it is: at
-            least 120, so that tables are not torn.
+        least: columns that are needed. Where it is no terminal and COLUMNS does not say how wide it is, it has so many,
+            and at least 120, so that tables are not torn.
     """
     out = _Output(highlight=False)
     known = out.is_terminal or os.environ.get("COLUMNS", "").isdigit()
