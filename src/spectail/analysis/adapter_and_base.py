@@ -29,7 +29,7 @@ def against_base(delta: WeightMatrix, bases: Bases, device: str | None = None) -
         device: where to compute; None: where W₀ is.
 
     Returns:
-        them, NaN where there is nothing to say, and then a note that says why.
+        the quantities, NaN where there is nothing to say; and a note that says why, or "".
     """
     unknown = {q.name: math.nan for q in select("base")}
     base = bases.find(delta)
@@ -62,12 +62,15 @@ def _strongest(factors: Factors) -> SingularVectors:
 
 
 def work_beside_base(delta: WeightMatrix) -> float:
-    """About how long that takes, in the unit of `cost.work`."""
+    """About how long `against_base` takes, in the unit of `cost.work`."""
     shorter, longer = sorted((delta.rows, delta.cols))
     return 2.0 * shorter**2 * (longer + 4.0 * shorter)
 
 
 def bytes_beside_base(delta: WeightMatrix) -> int:
-    """About how much memory that takes at most: W₀ as stored and in float64 twice, its Gram matrix and eigenvectors."""
+    """About how much memory `against_base` takes at most, in bytes.
+
+    For W₀ as stored and in float64 twice, its Gram matrix and eigenvectors.
+    """
     shorter, longer = sorted((delta.rows, delta.cols))
     return 8 * (4 * longer + 4 * shorter) * shorter

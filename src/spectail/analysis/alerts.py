@@ -30,12 +30,12 @@ _BACK = 1.2
 class AlertThresholds:
     """From which values on a user is warned of a matrix. None leaves an alert out.
 
-    The defaults warn of none of what trainings that go well do to their layers.
+    The defaults give no alert for what happens to layers in trainings that go well.
 
     Attributes:
         effective_rank: the share of its largest effective rank so far below which a matrix collapses.
         spectral_norm: how many times its first spectral norm makes an explosion; a first one below 1 counts as 1.
-        untrained_steps: after so many steps a spectrum that is random-like as at first is told.
+        untrained_steps: after so many steps a spectrum that has been random-like all the time is told.
         not_finite: whether NaN or infinite weights are told.
 
     Raises:

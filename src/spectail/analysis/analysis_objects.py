@@ -63,7 +63,7 @@ class Analysis:
         return str(summarize(self.recording))
 
     def roll_up(self, by: str = "layer") -> pd.DataFrame:
-        """One row a layer of the model, or a kind of matrix: medians, the furthest z, and the phases.
+        """One row a layer of the model, or a kind of matrix: medians, the smallest z, and the phases.
 
         Args:
             by: "layer" or "kind".

@@ -21,11 +21,11 @@ def names_in_recording(matrices: Sequence[WeightMatrix], known: Sequence[Mapping
 
     Args:
         matrices: of the model at a step.
-        known: name, rows, cols and slices of those of the recording.
-        step: that they are of.
+        known: name, rows, cols and slices of the matrices of the recording.
+        step: of the model.
 
     Returns:
-        the name of each: of one that is known by name and shape, that one's.
+        the name of each; a matrix that is known by name and shape keeps the name that it has in the recording.
 
     >>> matrix = WeightMatrix("a.weight", "linear", 20, 40, 1, lambda: None)
     >>> names_in_recording([matrix], [{"name": "a.weight", "rows": 20, "cols": 30, "slices": 1}], 8)
@@ -62,9 +62,9 @@ def matrix_changes(
     Args:
         matrices: of the model at a step.
         names: of each in the recording.
-        there: names in the recording of those of the step before.
-        known: name, rows, cols and slices of those of the recording.
-        step: that they are of.
+        there: names in the recording of the matrices of the step before.
+        known: name, rows, cols and slices of the matrices of the recording.
+        step: of the model.
     """
     shapes = {one["name"]: _words(one["rows"], one["cols"]) for one in known}
     events = []

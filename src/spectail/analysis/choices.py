@@ -39,7 +39,7 @@ def checked_nulls(nulls: object, known: Sequence[str] = NULLS) -> str | bool:
 
 
 def check_existing(existing: object) -> None:
-    """Refuse a word for what is done with what is there already.
+    """Refuse an unknown word for what is done with what is there already.
 
     Raises:
         SettingError: it is not known.

@@ -102,7 +102,8 @@ def rounding_of_change(before: WeightMatrix, after: WeightMatrix) -> float | Non
         after: another of the same shape.
 
     Returns:
-        the larger of both, times the convention for slices; None where they are known by their factors, or hold NaN.
+        the larger of both, times `SLICE_FACTOR` for slices of a kernel; None where the matrices are known by their
+        factors, or hold NaN.
     """
     if before.factors is not None or after.factors is not None:
         return None
@@ -115,9 +116,9 @@ def rounding_of_change(before: WeightMatrix, after: WeightMatrix) -> float | Non
 def direction_overlaps(before: WeightMatrix, after: WeightMatrix, *, top: bool = True) -> dict[str, float]:
     """How far the strongest directions of a matrix turned, over slices averaged.
 
-    The squared cosine between the strongest singular vectors, and how much the spans of the leading ones share, which
-    does not change where two of them change places: 1 where nothing turned; 1/n, and k/n for k of them, where they
-    turned to independent directions of n dimensions, which are the nulls.
+    The squared cosine between the strongest singular vectors, and how much the spans of the leading k share, which
+    does not change where two of these change places. Both are 1 where nothing turned; their nulls, for directions that
+    turned to independent ones of n dimensions, are 1/n and k/n.
 
     Args:
         before: one matrix, or the slices of a kernel.
@@ -125,7 +126,8 @@ def direction_overlaps(before: WeightMatrix, after: WeightMatrix, *, top: bool =
         top: whether to look at the strongest direction by itself, which takes as long again.
 
     Returns:
-        the quantities of a comparison that are called so; NaN where a slice is zero, or holds NaN or inf.
+        `top_overlap_…` and `leading_overlap_…` of both sides with their nulls; NaN where a slice is zero, or holds NaN
+        or inf.
     """
     sides = {"left": before.rows, "right": before.cols}
     overlaps: dict[str, list[tuple[float, int]]] = {}  # by the name of the quantity, of each slice; of how many
@@ -168,7 +170,7 @@ def update_overlaps(before: WeightMatrix, change: WeightMatrix) -> dict[str, flo
 
 
 def spectral_moves(before: WeightMatrix, after: WeightMatrix) -> dict[str, float]:
-    """How far the spectrum of a matrix moved, in the quantities of a comparison that are called so.
+    """How far the spectrum of a matrix moved: W₁ and Jensen–Shannon distance, each also of the shape alone.
 
     Args:
         before: one matrix, or the slices of a kernel.

@@ -48,7 +48,7 @@ _OF_FITS = {
     "alpha_stderr": ("pl_alpha_hill", "pl_alpha_ks"),
     "visible_edge": ("n_spikes", "bulk_edge"),  # spikes were counted past it before thresholds came from draws
 }
-"""What follows from what is stored of the fits, and from what."""
+"""Quantities that follow from what is stored of the fits, and what each of them needs."""
 
 
 def complete(recording: Any) -> xr.Dataset:
@@ -60,9 +60,9 @@ def complete(recording: Any) -> xr.Dataset:
         recording: of any kind, or an analysis.
 
     Returns:
-        the same with every quantity of "spectrum" and "null"; NaN where eigenvalues do not tell; a two-layer run also
-        with what it would have by chance (`two_layer_nulls`). As it is where
-        spectra were not kept, or shapes are not known.
+        the same with every quantity of "spectrum" and "null", NaN where eigenvalues do not tell; a two-layer run also
+        with what it would have by chance (`two_layer_nulls`). A recording without spectra or shapes gains no more than
+        that.
 
     >>> import spectail
     >>> run = spectail.simulate(spectail.Experiment(n=40, n_test=9, n_test_large=9, d=20, h=30, steps=1))
@@ -88,7 +88,7 @@ def complete(recording: Any) -> xr.Dataset:
 
 
 def _column(one: xr.Dataset, lacking: set[str]) -> dict[str, Any]:
-    """What is lacking of one matrix over steps: a number where it is the same at all."""
+    """What is lacking of one matrix over steps; a single number where it is the same at all steps."""
     matrix, steps = _matrix_of(one), one.sizes["step"]
     nulls = {q.name for q in select("null")}
     column: dict[str, Any] = dict.fromkeys(nulls, math.nan)

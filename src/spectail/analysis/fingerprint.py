@@ -24,7 +24,7 @@ from spectail.weights.remote import is_remote, remote_stamps
 _OURS = (".nc", ".journal", ".part", ".csv", ".html")  # what an analysis writes, perhaps beside its source
 
 Stamps = list[list[Any]]
-"""Of each file: its name, its bytes, and when it was last written, in nanoseconds; of one elsewhere its version."""
+"""Of each file: its name, its size in bytes, and when it was last written, in nanoseconds; elsewhere, its version."""
 
 
 def stamps_of(source: Any) -> Stamps | None:
@@ -72,8 +72,8 @@ def weights_digest(weights: Weights) -> str:
 def content_hash(*tensors: Tensor) -> str:
     """What tells whether weights are the same, bit for bit, in a third of the time of a cryptographic hash.
 
-    A CRC, and the sum of the bytes as numbers of 64 bits: of two states of a training both are equal by chance once in
-    2⁹⁶. It is no proof against somebody who wants them equal.
+    A CRC, and the sum of the bytes as numbers of 64 bits: two different states of a training have both in common by
+    chance once in 2⁹⁶. It is no proof against somebody who wants them equal.
 
     Args:
         tensors: that they are made of.
@@ -121,7 +121,7 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def _of_files(before: Any, now: Any) -> str:
-    """Which file is another."""
+    """Which file is not the same, in words."""
     if not (isinstance(before, list) and isinstance(now, list) and len(before) == len(now)):
         return "it was of another source"
     for old, new in zip(before, now, strict=True):

@@ -27,7 +27,7 @@ class MeasuredStep:
 
     Attributes:
         rows: of its matrices, by their names in the recording; without those that could not be measured.
-        phases: of the step before, after which these were judged.
+        phases: of the matrices at the step before, after which these rows were judged.
         stamp: of its checkpoint.
         source: its checkpoint, as it is opened.
         not_measured: its matrices that could not be measured.
@@ -45,10 +45,10 @@ class MeasuredStep:
         return [name for name in (*self.rows, *self.not_measured) if not is_update(name)]
 
     def phases_after(self, before: Mapping[str, str]) -> dict[str, str]:
-        """The phase of each matrix, after which it is judged at the next step, as a monitor does; of updates none.
+        """The phase after which each matrix is judged at the next step, as a monitor does; none for updates.
 
         Args:
-            before: what this gave for the step before: the phases of those that could not be measured.
+            before: what this gave for the step before; it holds the phases of matrices that could not be measured now.
         """
         known = {name: row for name, (row, _) in self.rows.items() if not is_update(name)}
         known = {n: row for n, row in known.items() if row["phase"] != Phase.UNKNOWN or math.isfinite(row["z_hill"])}
@@ -129,7 +129,7 @@ class MeasuredSteps:
         return all(alike) and all(from_there)
 
     def usable_rows(self, name: str, step: int, phase: str) -> dict[str, Row]:
-        """The rows that a matrix of a step has if it did not change, judged after a phase; by their contents."""
+        """By content, the known rows that a matrix has at a step if it did not change and is judged after a phase."""
         return {str(row[0]["content"]): row for row in self._rows_about(name, step, phase)}
 
     def _rows_about(self, name: str, step: int, phase: str) -> Iterator[Row]:
@@ -160,8 +160,8 @@ def checkpoint_stamp(source: str) -> str:
 def is_written_to(stamp: str, source: str) -> bool:
     """Whether files of a checkpoint changed or came since it had this stamp; files that went do not count.
 
-    What was read of files that were removed while others were read, as trainers do that keep their newest checkpoints,
-    is as it was.
+    A trainer that keeps only its newest checkpoints may remove files while others are read; what was read of them is
+    as it was.
     """
     return not {*map(tuple, stamps_of(source) or [])} <= {*map(tuple, json.loads(stamp or "[]"))}
 

@@ -27,7 +27,7 @@ def without_numbers(name: str) -> str:
 
 
 def together(names: Sequence[str]) -> list[tuple[str, int]]:
-    """Names that differ in the numbers of their layers only, in one each, with how many they are.
+    """Names that differ only in the numbers of their layers, as one name with how many it stands for.
 
     Args:
         names: of matrices.

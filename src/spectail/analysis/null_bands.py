@@ -14,7 +14,9 @@ from spectail.recording.quantities import Quantity
 from spectail.spectra.tails import KS_SPREAD
 
 _LOGARITHMIC = {"pl_alpha_hill": 1.0, "pl_alpha_ks": 1.0, "stable_rank": 0.0, "effective_rank": 0.0}
-"""Quantities whose spread is that of log(quantity − reference), by name; that of the others is their own."""
+"""By name, the reference of each quantity whose null's spread is that of log(quantity − reference).
+
+For any other quantity the spread is that of the quantity itself."""
 
 
 def null_band(recording: xr.Dataset, q: Quantity) -> NDArray[np.float64] | None:
@@ -25,8 +27,9 @@ def null_band(recording: xr.Dataset, q: Quantity) -> NDArray[np.float64] | None:
         q: the quantity.
 
     Returns:
-        (3, …) with the dimensions of its null; two standard deviations below the typical value, that, and two above;
-        thrice the typical value where no spread is known, NaN where no null is. None where the recording has none.
+        (3, …) with the dimensions of its null: two standard deviations below the typical value, the typical value, and
+        two above; three times the typical value itself where no spread is known, NaN where no null is known. None where
+        the recording has no such null.
 
     >>> import spectail
     >>> from spectail.recording.quantities import quantity

@@ -18,7 +18,7 @@ from spectail.spectra.tails import hill
 
 
 def _farms(weights: NDArray[np.float64], rows: int, cols: int) -> float:
-    """Of the windows of all slices together."""
+    """The Hill exponent of the windows of all slices together."""
     return hill(torch.cat([windowed_eigenvalues(one) for one in weights]))
 
 
@@ -31,7 +31,7 @@ def _excess_right(weights: NDArray[np.float64], rows: int, cols: int) -> float:
 
 
 def _mean_excess(weights: NDArray[np.float64], side: str) -> float:
-    """Of the strongest vector of each slice; slices of zeros have none."""
+    """The excess of the strongest vector of each slice, on average; slices of zeros have none."""
     excess = [getattr(vector_localisation(one, top=1), side)[0] for one in weights if one.any()]
     return math.fsum(excess) / len(excess) if excess else math.nan
 

@@ -242,7 +242,7 @@ class OpenRequest:
 
 
 def _hashed(matrix: WeightMatrix) -> tuple[WeightMatrix, str]:
-    """A matrix whose values are read, and their hash; of one that is known by its factors, theirs."""
+    """A matrix whose values are read, and their hash; for one that is known by its factors, the hash of these."""
     if matrix.factors is not None:
         factors = matrix.factors()
         return replace(matrix, factors=lambda: factors), content_hash(factors.left, factors.right)
@@ -276,9 +276,9 @@ class MatrixPiece:
         name: of the matrix.
         shape: slices, rows, columns.
         cost: about how long it takes, in some unit.
-        memory: bytes that it needs, or its chunk.
+        memory: bytes that it needs, or that its chunk needs.
         chunk: equal for matrices that are read together.
-        last: of one of a series.
+        last: what is known of it before it is measured, where it is one of a series.
     """
 
     index: int

@@ -75,8 +75,8 @@ def measure_matrix(
         seed: of what is drawn for that, and of shuffles.
         before: the phase that the matrix was in when it was last measured, which it leaves more slowly than it enters
             another.
-        rounding: variance of the rounding of an entry, of a difference of stored weights; by default what storing the
-            matrix makes.
+        rounding: variance of the rounding of an entry, where the matrix is a difference of stored weights; by default
+            that of storing the matrix itself.
 
     Returns:
         the row, keyed by name and `quantities.of_row`: NaN where there is nothing to say, and then `note` says why;
@@ -239,7 +239,7 @@ def _phase(
 
 
 def _without_bulk(bulk: dict[str, Any]) -> dict[str, Any]:
-    """The same without a bulk where it holds next to nothing: half of the spectrum, or all of it below the spikes."""
+    """The same without a bulk where half of the spectrum, or all of it below the spikes, is next to nothing."""
     none = ("bulk_edge", "bulk_variance", "bulk_distance", "n_spikes", "spectral_gap", "visible_edge")
     empty = bulk["phase"] == Phase.RANK_COLLAPSE or bulk["bulk_variance"] == 0.0
     return bulk | dict.fromkeys(none, math.nan) if empty else bulk
@@ -266,7 +266,7 @@ def _causes(evidence: PhaseEvidence) -> dict[str, Any]:
 
 
 def tail_quantities(hill: PowerLawFit, ks: PowerLawFit) -> dict[str, Any]:
-    """What the fits of both exponents are called in a row."""
+    """The fits of both exponents, by the names of their quantities."""
     return {
         "pl_alpha_hill": hill.alpha,
         "pl_alpha_ks": ks.alpha,
@@ -277,7 +277,7 @@ def tail_quantities(hill: PowerLawFit, ks: PowerLawFit) -> dict[str, Any]:
 
 
 def bulk_quantities(evidence: PhaseEvidence) -> dict[str, Any]:
-    """What a phase and its evidence are called in a row."""
+    """A phase and its evidence, by the names of their quantities."""
     return {
         "bulk_edge": evidence.law.edges[1],
         "bulk_variance": evidence.law.variance,
@@ -398,7 +398,8 @@ def measure_all(
     Args:
         matrices: of one model.
         nulls: whether to compare with Gaussian matrices.
-        before: rows of the measurement before, whose phases, of weights, are left more slowly than others are entered.
+        before: rows of the measurement before; a phase that weights had there is left more slowly than another is
+            entered.
         measure: called with a matrix, and with `nulls` and `before` by name.
     """
     weights = [row for row in before if tensor_of(str(row["name"])) == "weights"]

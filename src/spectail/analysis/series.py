@@ -78,7 +78,7 @@ def analyze_series(
         follow: whether to wait for checkpoints to come, until it is interrupted. One that is being written is read
             when it is whole.
         between: whether each change from checkpoint to checkpoint is measured too: matrices with the label "updates",
-            their spectra, and how they lie to the weights.
+            their spectra, and how far their leading directions are those of the weights.
         key: of the state dict that is meant, in checkpoints that hold several.
         layers: names of matrices, or patterns; as for `analyze`, as are the others.
         conv: how a convolution's kernel becomes matrices.
@@ -86,7 +86,7 @@ def analyze_series(
         nulls: what to compare with: "gaussian", "full" or False.
         tail: whether to ask what kind of tail each spectrum has.
         measure: quantities of your own.
-        seed: of what `tail` draws.
+        seed: of what `tail` and `nulls="full"` draw.
         device: where spectra are computed.
         workers: processes beside each other.
         ray: address of a Ray cluster.

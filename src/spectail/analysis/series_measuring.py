@@ -109,7 +109,8 @@ class SeriesMeasuring:
 
         Args:
             series: as it is found now.
-            waiting: seconds to the next time, for which one that is being written is left; 0 where there is none.
+            waiting: seconds to the next look, to which a checkpoint that is being written is left; 0 where there is
+                none.
 
         Raises:
             SourceError: none can be read, and none was before.
@@ -132,7 +133,7 @@ class SeriesMeasuring:
         rest = [one for one in series.checkpoints if self._is_due(one, waiting)]
         progress = WorkProgress(len(rest), tell=self._tell, unit="checkpoints")
         with progress if rest else nullcontext():
-            for one in series.checkpoints:  # a phase that changed may be that which the next is judged after
+            for one in series.checkpoints:  # phases may change after which those of the next step are judged
                 if one in rest or (
                     self._steps.get(one.step) and not self._is_measured(one, checkpoint_stamp(one.source))
                 ):
@@ -176,7 +177,7 @@ class SeriesMeasuring:
         return not waiting or before == stamp or checkpoint_age(source) > waiting
 
     def _is_measured(self, checkpoint: Checkpoint, stamp: str) -> bool:
-        """Whether a step is as its checkpoint is; what could not be measured of it is tried once."""
+        """Whether a step is up to date with its checkpoint; what could not be measured of it is tried once."""
         known = self._steps.get(checkpoint.step)
         is_tried = known is None or not known.not_measured or _is_of(self._lacking.get(checkpoint.source), stamp)
         return self._steps.is_up_to_date(checkpoint.step, stamp) and (is_tried or not stamp)
@@ -259,7 +260,7 @@ class SeriesMeasuring:
         """What the matrices of a checkpoint are called in the recording; one of another shape has a name of its own.
 
         Raises:
-            _NotReadError: none is known, though others are.
+            _NotReadError: the recording has matrices, and none of these is among them.
         """
         known = [one for one in self._journal.matrices if one["tensor"] == "weights"]
         names = names_in_recording(matrices, known, step)

@@ -25,7 +25,7 @@ _EXPLANATIONS = {
 
 
 def against_shuffles(matrix: WeightMatrix, row: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """The quantities of a row that are called so in the table; the same for the same matrix whenever it is asked.
+    """The quantities of a row that come from shuffles; the same for the same matrix whenever it is asked.
 
     Args:
         matrix: as it was measured.
@@ -33,7 +33,8 @@ def against_shuffles(matrix: WeightMatrix, row: Mapping[str, Any], seed: int) ->
         seed: of the shuffles, with the name and the shape of the matrix.
 
     Returns:
-        NaN where there is no null to compare with, which the row's note says, and of factors, which have no order.
+        NaN where there is no null to compare with, which the row's note says, and for a matrix that is known by its
+        factors, whose entries have no order.
     """
     lacking = {"n_shuffles": math.nan, "explained_by": ""}
     lacking |= {f"{what}_{name}": math.nan for what in ("z", "effect") for name in _EXPLANATIONS}
@@ -49,9 +50,9 @@ def against_shuffles(matrix: WeightMatrix, row: Mapping[str, Any], seed: int) ->
 
 
 def _explanation(row: Mapping[str, Any], nulls: Mapping[str, ShuffledNull]) -> str:
-    """What the first shuffle keeps, of those that keep least first, that leaves nothing to explain.
+    """What explains the departure: what is kept by the shuffle that keeps least of those that leave nothing to explain.
 
-    "norms" where only those of rows and columns together do, and "dependence" where nothing does that is kept.
+    "norms" where only the norms of rows and columns together leave nothing, "dependence" where no shuffle does.
     """
     if abs(row["z_hill"]) < Z_UNLIKELY:
         return ""

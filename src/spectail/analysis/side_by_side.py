@@ -1,4 +1,4 @@
-"""Models side by side, of one past or of none: which matrix of which says what, and how far apart spectra are.
+"""Models side by side, with a past in common or not: what each matrix says, and how far apart spectra are.
 
 Not here: what changed from one to another (`comparison`, `model.compare`).
 """

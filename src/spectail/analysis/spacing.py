@@ -34,7 +34,9 @@ def rounding_variance(dtype: str, mean_square: float) -> float:
 
 
 def rounding_level_of(spectrum: Tensor, matrix: WeightMatrix, variance: float | None = None) -> float:
-    """The size of an eigenvalue that storing the weights makes by itself; 0 unless half of the spectrum lies below it.
+    """The size of an eigenvalue that storing the weights makes by itself.
+
+    It is 0 unless half of the spectrum lies below it, and where all of the spectrum does.
 
     Args:
         spectrum: eigenvalues, ascending.
@@ -70,7 +72,7 @@ def lost_in_rounding(spectrum: Tensor, matrix: WeightMatrix, variance: float | N
 
 
 def spacing_of_few_bits(dtype: str) -> float:
-    """The relative spacing of weights of 8 bits and less, however they are read: at least that of 16; else 0."""
+    """The relative spacing that weights of 8 bits and less have at least, that of bfloat16; 0 for other dtypes."""
     return 0.0 if dtype in _OWN_SPACING else torch.finfo(torch.bfloat16).eps
 
 

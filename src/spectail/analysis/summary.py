@@ -132,7 +132,7 @@ class Summary:
 
     @property
     def absent(self) -> str:
-        """What is amiss with no matrix of a model, in a line; "" where there is nothing to say."""
+        """The faults that no matrix of a model has, in a line; "" where there is nothing to say."""
         missing = [group for group in self.groups if not group.names and group.words == ANSWERS[group.answer][0]]
         words = [group.words.partition(":")[0] for group in missing if group.answer in _AMISS]
         return f"none: {', '.join(words)}" if words else ""
@@ -304,7 +304,8 @@ def roll_up(frame: pd.DataFrame, by: str) -> pd.DataFrame:
 
     Returns:
         one row a layer or kind, in the order of the first of its matrices: how many matrices and weights, medians of
-        the exponents and ranks, the z that is furthest from untrained, the sum of the spikes, and the phases.
+        the exponents and ranks, the smallest z, which is that of the heaviest tail, the sum of the spikes, and the
+        phases.
 
     Raises:
         SettingError: by is neither.
@@ -340,7 +341,7 @@ def roll_up(frame: pd.DataFrame, by: str) -> pd.DataFrame:
 
 
 def summary_html(text: str, frame: pd.DataFrame) -> str:
-    """The same for a notebook, with a table of what the terminal shows of each matrix, the phase first."""
+    """A text for a notebook, with a table of what the terminal shows of each matrix, the phase first."""
     import pandas as pd
 
     heads = {q.name: q.head for q in QUANTITIES} | {"name": ""}
@@ -355,5 +356,5 @@ def summary_html(text: str, frame: pd.DataFrame) -> str:
 
 
 def _quantity_in(column: str) -> str:
-    """Of a column of one model, or of several: "phase: first model"."""
+    """The quantity in a column of one model, or of several: "phase" of "phase: first model"."""
     return column.partition(": ")[0]

@@ -57,7 +57,7 @@ def update_of(matrix: WeightMatrix, before: Callable[[], Tensor], difference: Di
 
     Args:
         matrix: as it is now.
-        before: reads the parameter, or its rows, that it lies in, as they were.
+        before: reads the parameter that the matrix lies in, or its rows there, as they were.
         difference: reads what was added to these; one for all matrices that are read together.
 
     >>> weight = torch.eye(3)

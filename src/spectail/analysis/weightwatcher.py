@@ -81,7 +81,8 @@ def to_weightwatcher(
     Args:
         analysis: what `spectail.analyze` gives.
         source: what was analysed, for `vectors` and `randomize`; None where neither is asked for.
-        fit: "PL", a power law; "TPL", one that an exponential cuts off; "E_TPL", such a one about the peak of log λ.
+        fit: "PL", a power law; "TPL", one that an exponential cuts off; "E_TPL", the same with a tail that begins about
+            the peak of log λ.
         fix_fingers: None; "clip_xmax" leaves out the largest eigenvalues, as few as lower α by `finger_thresh`;
             "xmin_peak" begins the tail about the peak of log λ.
         max_fingers: how many may be left out.
@@ -329,7 +330,7 @@ def _vectors(weights: _Array, num_pl_spikes: int) -> dict[str, float]:
     return columns
 
 
-_FEW, _REPLICAS = 100, 5  # fewer eigenvalues than this are drawn so many times for the largest and for the traps
+_FEW, _REPLICAS = 100, 5  # with fewer eigenvalues than this, so many shuffles give the largest one and the traps
 
 
 def _randomized(

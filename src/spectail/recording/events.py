@@ -1,9 +1,8 @@
 """An event of a matrix, and when a change of phase is one.
 
-A change of phase is a function of the phases and is not stored; `events` puts these beside what was noticed while
-the matrix was watched. Not here: when a matrix
-comes or goes (`analysis/changes.py`), when a user is warned (`analysis/alerts.py`), and many events in few lines
-(`analysis/event_groups.py`).
+Changes of phase follow from the phases and are not stored; `events` puts them beside what was noticed while the matrix
+was watched. Not here: when a matrix comes or goes (`analysis/changes.py`), when a user is warned
+(`analysis/alerts.py`), and many events in few lines (`analysis/event_groups.py`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A recording that grows: in memory, and in a file with a journal beside it of what came since that was written.
+"""A recording that grows: in memory, and in a file, with a journal beside it of what came since it was written.
 
 Not here: the file of the journal (`journal_file`), its steps (`journal_steps`), and the labels of a recording
 (`layout`).

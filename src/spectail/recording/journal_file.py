@@ -55,10 +55,10 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 SYNC_SECONDS = 10.0
-"""Between two syncs: what a machine that loses its power may lose. A process that is killed loses nothing."""
+"""Between two syncs: a machine that loses its power may lose so much. A process that is killed loses nothing."""
 
 FOLD_SHARE = 0.02
-"""Of the time, at most, is spent on writing the file anew."""
+"""The share of the time that is spent on writing the file anew, at most."""
 
 
 class JournalFile:
@@ -82,7 +82,7 @@ class JournalFile:
 
         Args:
             path: of the file, which need not exist; its folder is made if need be.
-            header: a JSON object; only who says the same may go on with a journal. It goes with the journal, so
+            header: a JSON object; only who says the same may go on with a journal. It is removed with the journal, so
                 the file should hold it too.
             open_rows: what is done with rows behind the last whole step.
             replace: whether to empty the journal, whatever it holds, as the file is to be replaced.

@@ -143,7 +143,7 @@ def writer_here(path: Path) -> Writer | None:
 
 
 def _opened(path: Path) -> BinaryIO:
-    """The journal of a file, to be read; by the handle of who writes it here: another's end would end its lock."""
+    """The journal of a file, to be read: by its handle where this process writes it; closing another ends the lock."""
     if (writer := writer_here(path)) is None or writer.is_gone:
         return journal_path(path).open("rb")
     file = os.fdopen(writer.handle, "rb", closefd=False)

@@ -11,8 +11,8 @@ JSON is strict: NaN and None are null, and come back as NaN; infinity is 1e999. 
 
 **Torn ends.** A record is one `write`, so a process that is killed leaves a beginning of one at most, and a
 machine that loses its power a hole at the end: a last record that is not whole counts as never written. A bad
-record with records behind it is damage, and refused. As each sum goes on from the one before, so is a record
-that was lost, doubled or written by somebody else.
+record with records behind it is damage, and refused. Each sum goes on from the one before, so a record that was
+lost, doubled or written by somebody else is refused too.
 """
 
 from __future__ import annotations

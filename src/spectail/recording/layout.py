@@ -184,7 +184,7 @@ def run_to_dataset(
     overlaps: Mapping[tuple[int, int], Mapping[str, NDArray[Any]]],
     attributes: Mapping[str, Any],
 ) -> xr.Dataset:
-    """A two-layer run as a recording: one matrix, so no dimension `matrix`.
+    """A run of the laboratory as a recording; one of a single hidden layer has no dimension `matrix`.
 
     Args:
         records: what was measured at each recorded step, with `eigenvalues` and `step`.
@@ -246,7 +246,7 @@ BESIDE_STEPS = ("null_kta", "null_spread_kta", "sharpness", "stability")
 
 
 def beside(run: xr.Dataset, name: str) -> NDArray[Any] | None:
-    """What a two-layer run holds beside its variables, which are those of the first edition, as its checksum is.
+    """What a two-layer run holds beside its variables; these, and so its checksum, are as in the first edition.
 
     Args:
         run: a two-layer run.
@@ -263,14 +263,14 @@ def dims_in_run(q: Quantity, *, several: bool) -> tuple[str, ...]:
 
     Args:
         q: one that such a file stores over `step`.
-        several: whether the student has several hidden layers; the norms of updates are then of each.
+        several: whether the student has several hidden layers; norms and learning rates of updates are then of each.
     """
     of_each = q.of == "spectrum" or q.name in ("update_norm_2", "update_norm_fro", "update_lr")
     return ("step", "matrix") if several and of_each else ("step",)
 
 
 def _shapes_of_run(experiment: Mapping[str, Any]) -> list[tuple[int, int]]:
-    """Of the matrices that a run of the laboratory measures, by the fields of its experiment as they are stored."""
+    """The shapes of the matrices that a run of the laboratory measures, by the stored fields of its experiment."""
     widths = experiment.get("layers") or [experiment["h"]]
     shapes = list(zip(widths, [experiment["d"], *widths[:-1]], strict=True))
     if not all(isinstance(size, int) and 0 < size <= MOST_ROWS for shape in shapes for size in shape):

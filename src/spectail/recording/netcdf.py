@@ -46,8 +46,8 @@ def write_netcdf(dataset: xr.Dataset, path: Path) -> Path:
 def write_part(dataset: xr.Dataset, part: Path) -> None:
     """Write the file that will take the place of another. Raises OSError as `write_netcdf`.
 
-    Eigenvalues are compressed where most of them are NaN, before the first of shorter spectra: else it would make the
-    file smaller by a third only, and writing it ten times slower.
+    Eigenvalues are compressed where most of the array is NaN, which stands before the first of shorter spectra.
+    Elsewhere compression would make the file smaller by a third only, and writing it ten times slower.
     """
     need_netcdf(part)
     spectra = dataset.variables.get("eigenvalues")
@@ -114,7 +114,7 @@ def _why_not(part: Path) -> str | None:
 def read_netcdf(path: Path) -> xr.Dataset:
     """Read a Dataset back, whole, into memory. Nothing in the file is executed: it is HDF5 with numbers and strings.
 
-    A file without a seal is read by another process, which a damaged one may end.
+    A file without a seal is read by another process, which may crash if the file is damaged.
 
     Args:
         path: of the file.

@@ -1,4 +1,4 @@
-"""A table of matrices that shows exponents and phases where it is printed, whose middle pandas leaves out.
+"""A table of matrices that shows exponents and phases when it is printed and pandas leaves out its middle.
 
 Not here: what is in it (`layout.frame`).
 """

@@ -35,7 +35,7 @@ class Quantity:
         null: the quantity that holds its value by chance, which tables show behind it in brackets.
         run: 2 where each two-layer file stores it, 3 where those do in which there is something to measure; 0 where it
             is completed when asked for.
-        weightwatcher: its name there.
+        weightwatcher: its name in WeightWatcher's table; "" where that has no such column.
         formula: how it is computed; "" where it only says where something comes from.
 
     >>> Quantity("n_small", "k₀", "eigenvalues below 1e-4 of the largest", dtype=int).attributes

@@ -225,7 +225,7 @@ def _check_variables(recording: xr.Dataset, path: Path, kind: str, over: Mapping
 
 
 def _check_values(recording: xr.Dataset, path: Path) -> None:
-    """See that steps rise, and that eigenvalues and how many are spikes can be what they are called."""
+    """See that steps rise, that no eigenvalue is infinite, and that numbers of spikes are possible."""
     steps = recording["step"].values
     wrong = [] if steps.dtype.kind in "iu" and (np.diff(steps) > 0).all() else ["step"]
     if "eigenvalues" in recording:

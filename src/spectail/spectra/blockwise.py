@@ -54,13 +54,13 @@ Inverse = tuple[Callable[[Matrix], Matrix], ...]
 def blockwise_eigenvalues(weights: Float[Tensor, "h d"]) -> Float[Tensor, " b"] | None:
     """The eigenvalues that `eigenvalues` gives, as sharp as the dtype of W, in less memory and time.
 
-    Each above 1e-10 of the largest is right to 1e-6 of itself, or to what the rounding of W to its dtype leaves
-    of it, where that is less: the smallest of a square matrix in float32 are known to five digits or so.
+    Each above 1e-10 of the largest is right to 1e-6 of itself; or, where the rounding of W to its dtype leaves it
+    less certain than that, to that rounding: the smallest of a square matrix in float32 are known to five digits or so.
 
     No float64 copy of W is made: its Gram matrix is summed up from a few columns at a time, only below the
     diagonal. Where the smallest eigenvalues drown in its rounding, only those are computed again: as the singular
-    values of W itself on the directions that belong to them, which inverse iteration finds. The eigenvalues of a
-    small W overwrite the Gram matrix; a copy of a large one is faster.
+    values of W itself on the directions that belong to them, which inverse iteration finds. The Gram matrix of a
+    small W is overwritten when it is solved; for a large W a solver that copies it is faster.
 
     Args:
         weights: W, any floating dtype.
@@ -105,7 +105,7 @@ def batch_of_spectra(matrices: Float[Tensor, "s h d"]) -> Float[Tensor, "s b"] |
 
 
 def squares_are_safe(weights: Tensor) -> bool:
-    """Not where all are zero, one is NaN or inf, or a square would overflow or vanish."""
+    """Whether squares of the weights neither overflow nor vanish; False where all are zero, or one is NaN or inf."""
     low, high = (float(value) for value in torch.aminmax(weights.detach()))
     return 1e-100 < max(-low, high) < 1e100
 
@@ -114,8 +114,8 @@ def sharp_above(largest: float, total: float, matrix: Tensor) -> float:
     """The eigenvalue down to which those of the Gram matrix are as sharp as promised.
 
     Args:
-        largest: eigenvalue.
-        total: of all eigenvalues.
+        largest: the largest eigenvalue.
+        total: the sum of all eigenvalues.
         matrix: W.
 
     Rounding to unit u moves each entry of W by u times itself at most, and a singular value σ by about u times the
@@ -141,10 +141,11 @@ def _lower_gram(matrix: Tensor) -> Matrix:
 
 
 def _inverse(matrix: Tensor, gram: Matrix | None, largest: float) -> Inverse:
-    """The two solves that multiply a block with (AᵀA)⁻¹, the Gram matrix of the shorter side; `gram` is used up.
+    """The two solves that multiply a block with (AᵀA)⁻¹, A the taller of W and Wᵀ; `gram`, AᵀA, is used up.
 
-    By the Cholesky factor of that matrix where it is still there. Its rounding turns the directions of eigenvalue λ
-    by no more than that rounding over the gap to the others, whose square is nothing beside λ above `NEGLIGIBLE`.
+    By the Cholesky factor of the Gram matrix where that is still there, else by the LU factors of A or of its
+    triangular factor. The rounding of the Gram matrix turns the directions of an eigenvalue λ by no more than that
+    rounding over the gap to the others; the square of this angle is nothing beside a λ above `NEGLIGIBLE`.
     """
     if gram is not None:
         np.einsum("ii->i", gram)[:] += SHIFT * largest  # positive in spite of rounding
@@ -163,7 +164,7 @@ def _inverse(matrix: Tensor, gram: Matrix | None, largest: float) -> Inverse:
 
 
 def _solve(solve: Callable[..., tuple[Matrix, int]], *arrays: NDArray[Any], **options: int) -> Matrix:
-    """One of them, of the arrays of a factorisation and then the block."""
+    """One of the two solves; `arrays` are those of a factorisation, and then the block."""
     solution, _ = solve(*arrays, **options)
     return solution
 

@@ -42,8 +42,8 @@ def bootstrap_p_value(
 ) -> GoodnessOfFit:
     """Deprecated: goodness of the fit of `ks_fit`, against resamples of independent values.
 
-    Eigenvalues repel each other and scatter less about a law than those: nearly every spectrum passes. `tail_kind`
-    draws matrices instead.
+    Eigenvalues repel each other and scatter less about a law than independent values do: nearly every spectrum passes.
+    `tail_kind` draws matrices instead.
 
     Args:
         eigenvalues: the spectrum that was fitted, any order.

@@ -26,7 +26,7 @@ class MarchenkoPastur:
     WᵀW and WWᵀ share it, so rows and cols may be exchanged.
 
     Attributes:
-        rows, cols: the shape of W; no whole numbers where a law is that of several matrices.
+        rows, cols: the shape of W; they need not be whole where the law is fitted to several matrices.
         variance: of one entry of W, squared units of the weights.
 
     Source: Marchenko & Pastur (1967); paper §4 (the untrained ESD).
@@ -152,7 +152,7 @@ def fit_marchenko_pastur(spectrum: Float[Tensor, " b"], rows: float, cols: float
         cols: of W.
 
     Returns:
-        a law with `variance` fitted; 0 where at least half of the spectrum is zero, and NaN where it
+        a law with `variance` fitted; 0 where more than half of the spectrum is zero, and NaN where it
         holds a NaN.
 
     Raises:

@@ -15,7 +15,8 @@ from torch import Tensor
 from spectail.errors import SpectailError
 from spectail.spectra.precision import ZERO_SHARE, float64, takes_spectrum
 
-# Two maxima of the density of log λ count as two modes if the valley between them is this share of the peak deep.
+# Two maxima of the density of log λ count as two modes if the valley between them is deeper than this share of the
+# highest peak.
 MODE_PROMINENCE = 0.1
 
 

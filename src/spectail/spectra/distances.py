@@ -23,11 +23,12 @@ class SpectralDistances:
     """How far two spectra lie apart on the axis of log λ. Eigenvalues that are zero are left out.
 
     Attributes:
-        wasserstein: mean distance by which log λ has to be moved, W₁; log c between λ and c·λ.
+        wasserstein: mean distance by which log λ has to be moved, W₁; |log c| between λ and c·λ.
         wasserstein_shape: the least of it over all scales of one of the two: 0 between λ and c·λ.
         jensen_shannon: root of the Jensen–Shannon divergence, in bits, of the two smoothed densities: 0 alike, 1 apart.
         jensen_shannon_shape: the same with one spectrum on the scale that makes `wasserstein_shape` least.
-        scale: log of the factor on the first that this is: where all of log λ moved alike, by how much.
+        scale: log of the factor on the first spectrum that makes `wasserstein_shape` least: where all log λ moved
+            alike, by how much.
 
     >>> import torch
     >>> far = spectral_distances(torch.arange(1.0, 9.0), 3 * torch.arange(1.0, 9.0))
@@ -95,7 +96,7 @@ def _weighted_median(values: NDArray[np.float64], shares: NDArray[np.float64]) -
 
 
 def _jensen_shannon(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Between Gaussian kernel estimates of one bandwidth, Silverman's of the wider spread and the shorter spectrum."""
+    """Between Gaussian kernel estimates of one bandwidth: Silverman's, by the larger spread and the smaller count."""
     bandwidth = 1.06 * max(one.std(), other.std()) * min(len(one), len(other)) ** -0.2
     if bandwidth == 0.0:
         return 0.0 if one[0] == other[0] else 1.0
@@ -109,7 +110,7 @@ def _jensen_shannon(one: NDArray[np.float64], other: NDArray[np.float64]) -> flo
 
 
 def _shares_of_cells(values: NDArray[np.float64], low: float, width: float, bandwidth: float) -> NDArray[np.float64]:
-    """What share of a kernel estimate lies in each cell; points are in the middle of theirs."""
+    """What share of a kernel estimate lies in each cell; each value counts as in the middle of its cell."""
     counts = np.bincount(np.clip(((values - low) / width).astype(int), 0, _CELLS - 1), minlength=_CELLS)
     frequencies = np.fft.rfftfreq(2 * _CELLS, width)  # twice as long, so that nothing wraps around
     kernel = np.exp(-0.5 * (2 * np.pi * bandwidth * frequencies) ** 2)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from spectail.spectra.precision import float64, takes_arrays
 
-_DIRECTIONS = 8  # that rows are compared along: unrelated ones agree along all of them in no model
+_DIRECTIONS = 8  # random ones, along which rows are compared: no unrelated rows agree along all of them
 
 COPY_SPACINGS = 4.0
 """Directions of two rows that differ by at most so many spacings of their entries are the same."""
@@ -59,10 +59,11 @@ def count_near_copies(weights: Float[Tensor, "h d"], *, within: float = 0.2) -> 
 
     Args:
         weights: of the matrix; of its transpose for columns.
-        within: distance of directions, vectors of norm one; less, where so near ones occur among independent rows.
+        within: the largest distance between the directions of two rows, as vectors of norm one; it is lowered where
+            independent rows come so near by chance.
 
     Returns:
-        the count, and the largest distance of these from the row that is nearest.
+        the count, and the largest distance of one of them from its nearest row.
 
     >>> one = torch.randn(100, 50, generator=torch.Generator().manual_seed(0))
     >>> count_near_copies(torch.cat([one, 0.98 * one + 0.02]))[0]

@@ -119,8 +119,8 @@ def eigenvalues_of_slices(matrices: Float[Tensor, "s h d"], *, eps: float = 0.0)
             weights that were quantised.
 
     Returns:
-        float64, squared units of the weights. Each above 1e-10 of its largest is right to 1e-6 of itself, or to what
-        the rounding of W to its dtype leaves of it, where that is less.
+        float64, squared units of the weights. Each above 1e-10 of its matrix's largest is right to 1e-6 of itself; or,
+        where the rounding of W to its dtype leaves it less certain than that, to that rounding.
 
     Raises:
         SpectailError: there is none, or one is no matrix, is empty, or holds NaN, inf, or numbers whose squares are.
@@ -147,7 +147,7 @@ def _of_one_slice(matrix: Tensor, eps: float) -> Tensor:
 
 
 def _scaled_float64(weights: Tensor) -> tuple[Tensor, float]:
-    """W in float64, divided by a power of two near its largest entry, and that power."""
+    """W in float64 over a power of two, and that power: 1, but near the largest entry where that is huge or tiny."""
     matrix = float64(weights)
     largest = float(matrix.abs().max())
     if not largest < float("inf"):

@@ -1,4 +1,4 @@
-"""The law of log λ of matrices with few columns, of which the limit of many is too far: as draws have it.
+"""The law of log λ of matrices with few columns, which are too far from the limit of many: by draws.
 
 Of a power law of exponent 3.5 in slices of 64 × 3 the limit keeps half of what tells it from lognormal eigenvalues.
 Not here: laws of populations, and the limit (`tail_laws`).
@@ -15,27 +15,27 @@ from numpy.typing import NDArray
 _Array = NDArray[np.float64]
 
 FEW_COLUMNS = 32
-"""A matrix with fewer has them few: its law is drawn."""
+"""The law of a matrix with fewer columns, or rows, is drawn."""
 
 _VALUES = 16_000  # eigenvalues that are drawn for a law
 
 _MOST_ENTRIES = 4_000_000  # of all matrices that are drawn, where the population is of the longer side
 
-# What lies in cells of about so few is spread over its neighbours, by so many averages over three cells.
+# Where a cell has about so few eigenvalues, they are spread over its neighbours, by so many averages over three cells.
 _FEW_COUNTS, _PASSES, _THREE = 10.0, 16, (0.25, 0.5, 0.25)
 
 
 def drawn_density(quantile: Callable[[_Array], _Array], rows: int, cols: int, edges: _Array) -> _Array:
     """Shares of log λ between the edges, of WᵀW/rows with W = G·Σ^{1/2}, over matrices with a population.
 
-    All laws of a shape have the same draws, and each eigenvalue of the population all its quantiles evenly, so that the
-    shares change smoothly with the law.
+    All laws of a shape share the same draws, in which the eigenvalues of the population take its quantiles evenly, so
+    that the shares change smoothly with the law.
 
     Args:
         quantile: log τ of the population by the share below it.
         rows: of W, independent of each other.
         cols: of W, whose covariance has the population.
-        edges: of the cells, evenly.
+        edges: of the cells, evenly spaced.
     """
     shares, factors = _draws(rows, cols)
     scaled = factors * np.exp(quantile(shares) / 2)[:, None, :]
@@ -52,9 +52,9 @@ def drawn_density(quantile: Callable[[_Array], _Array], rows: int, cols: int, ed
 
 @lru_cache(maxsize=2)
 def _draws(rows: int, cols: int) -> tuple[_Array, NDArray[np.floating]]:
-    """Shares of the population below each of its eigenvalues, and Gaussian factors whose rows these scale.
+    """Shares of the population below each of its eigenvalues, and Gaussian factors whose columns these scale.
 
-    Where columns are fewer, they are those of Bartlett (1933), LᵀL of the law of GᵀG.
+    Where columns are fewer, the factors are the upper triangles of Bartlett (1933): RᵀR has the law of GᵀG.
     """
     stream, fewer = np.random.default_rng(0), min(rows, cols)
     count = max(min(_VALUES // fewer, _MOST_ENTRIES // (fewer * cols)), 1)

@@ -15,12 +15,12 @@ from spectail.spectra.precision import ZERO_SHARE, float64, takes_spectrum
 from spectail.spectra.spikes import count_spikes, spectral_gap, visible_edge
 from spectail.spectra.tails import hill
 
-# Heavy-tailed: log λ above the median spreads by this factor more than in the Marchenko–Pastur law.
+# Heavy-tailed: log λ above the median spreads so many times as far as in the Marchenko–Pastur law.
 # For 1500 × 1000 that is Hill α ≤ 2.25, where the law has 2.449; stated for every shape alike.
 HEAVY_TAIL_SPREAD = 1.16
 
-# The bulk no longer follows the law of its own median: the Kolmogorov–Smirnov distance is this, or
-# this many eigenvalues where b is small. Eigenvalues of a Gaussian matrix are rigid: in 150 draws of
+# The bulk no longer follows the law of its own median: the Kolmogorov–Smirnov distance exceeds this, or
+# the count below over b where b is small. Eigenvalues of a Gaussian matrix are rigid: in 150 draws of
 # five shapes, 100 to 1000 eigenvalues, their distance stayed below 5/b.
 DECAYED_BULK_DISTANCE = 0.0075
 

@@ -31,7 +31,7 @@ FAST_IN_TORCH = 2048  # columns from which on torch's eigenvalues are a third fa
 
 _SMALL = 64  # rows up to which a call of SciPy costs more than it gains
 
-_MANY_THREADS = 1024  # columns from which on more than one is faster
+_MANY_THREADS = 1024  # columns from which on more than one thread is faster
 
 # The error of an eigenvalue from a float64 Gram matrix is a few units of rounding of the largest one: measured, at
 # most 4e-15 λ_max up to 4096 columns of noise, and 1e-14 λ_max where nearly all eigenvalues are equal. Below
@@ -119,7 +119,7 @@ def scipy_eigenvalues(matrix: NDArray[np.floating], *, overwrite: bool = False) 
 
 
 def _needs_no_scaling(matrix: NDArray[np.floating]) -> bool:
-    """Whether nothing over- or underflows between the steps: where not, LAPACK scales the matrix before."""
+    """Whether nothing over- or underflows between the steps; else LAPACK scales the matrix first."""
     tiny = np.finfo(matrix.dtype)
     least = float(np.sqrt(tiny.smallest_normal / tiny.eps))
     return bool(2.0 * least < max(float(matrix.max()), -float(matrix.min())) < 0.5 / least)

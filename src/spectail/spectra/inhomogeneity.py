@@ -1,8 +1,8 @@
 """What a matrix is without the norms of its rows, columns and slices, and without the law of its entries.
 
 Unequal norms and heavy or sparse entries broaden the spectrum of a matrix whose entries are independent, and make
-eigenvalues that look like spikes. Taken out, it has the spectrum of a Gaussian matrix; correlations and planted
-directions stay.
+eigenvalues that look like spikes. Once both are taken out, such a matrix has the spectrum of a Gaussian one;
+correlations and planted directions stay.
 
 Not here: what the spectrum then says (`phases`).
 """
@@ -26,14 +26,14 @@ from spectail.spectra.spikes import visible_edge
 # before they are taken out.
 UNEQUAL_NORMS = 4.0
 
-# Of fewer rows, or columns, than this: by as much as only this share of shuffles do. Four standard deviations would
-# leave norms in that make false spikes.
+# Norms of fewer rows, or columns, than `_FEW` are taken out where they vary more than in all but this share of
+# shuffles. Four standard deviations would leave some in that make false spikes.
 _FEW, _FALSE_NORMS = 20, 0.005
 
 GAUSSIAN_KURTOSIS = 3.0
-"""Of the entries of noise."""
+"""Kurtosis of Gaussian entries."""
 
-# By how much the kurtosis of the entries has to exceed it before their law is taken out.
+# By how much the kurtosis of the entries has to exceed `GAUSSIAN_KURTOSIS` before their law is taken out.
 HEAVY_ENTRIES = 0.3
 
 # In slices with shorter sides up to this, light entries are felt too, and spikes cannot be told from unequal norms.
@@ -49,14 +49,15 @@ _CHUNK = 2**20  # entries at a time
 
 _IN_CACHE = 2**17  # entries at a time of a large matrix, where little is done with each
 
-# Eigenvalues of what is left without zeros: of fewer there is no null, and one a slice says nothing once it is scaled.
+# Eigenvalues that have to be left without zeros: fewer have no null, and one a slice says nothing once it is scaled.
 _LEAST_LEFT = 3
 
 _NOTHING_LEFT = 1e-6  # of a matrix of mean square one, below its spikes: it is of low rank, and has no noise
 
-_POWER = 3  # of the iteration that finds spikes: those near the edge are missed by less, and matter little
+_POWER = 3  # rounds of the iteration that finds spikes: it may miss some near the edge, which matter little
 
-# In small slices only spikes so many times the edge, in singular values, are told from unequal norms; in smaller, none.
+# In small slices only spikes past `_FAR_OUT` times the edge, in singular values, are told from unequal norms; with a
+# shorter side below `_LEAST_TOLD`, none.
 _FAR_OUT, _LEAST_TOLD = 1.2, 10
 
 _DEAD = 0.01  # of the root mean square norm: rows below it are left over from what died
@@ -72,9 +73,10 @@ class Inhomogeneity:
         row_spread: standard deviation of the norms of rows over their mean, beyond that of shuffled entries.
         col_spread: of the columns.
         slice_spread: of the slices; 0 where there is one.
-        kurtosis: of the entries, slices scaled to one norm, and rows and columns where they were; 3 if Gaussian.
-        norms: whether those of rows and columns were taken out.
-        slices: whether those of slices, which always are, were more unequal than chance.
+        kurtosis: of the entries, after slices, and where it was done rows and columns, were scaled to one norm; 3 if
+            Gaussian.
+        norms: whether norms of rows and columns were taken out.
+        slices: whether norms of slices, which are always taken out, were more unequal than by chance.
         entries: whether the law of the entries was taken out.
         alive: where norms were taken out, and not entries, rows with at least a hundredth of the root mean square norm,
             or columns where those are fewer; else all of them.
@@ -104,10 +106,11 @@ def homogeneous(
 ) -> tuple[Float[Tensor, "s2 h2 d2"] | None, Inhomogeneity]:
     """A matrix with rows and columns of one norm, and Gaussian entries, where it did not have them already.
 
-    Those of zeros are left out. Rows and columns are scaled until all have one mean square over all slices, and so is
-    each slice (biwhitening). Where entries then are heavier than Gaussian ones, each becomes the normal score of its
-    rank, but for directions that stand out of the ranks, too, which stay. Independent entries, whatever their law and
-    norms, thus become those of a Gaussian matrix; most of a planted direction is left.
+    Slices, rows and columns of zeros are left out. Rows and columns are scaled until all have one mean square over all
+    slices, and so is each slice (biwhitening). Where entries then are heavier than Gaussian ones, or lighter in small
+    slices, each becomes the normal score of its rank; directions that stand out among these ranks too are kept as they
+    are. Independent entries, whatever their law and norms, thus become those of a Gaussian matrix; most of a planted
+    direction is left.
 
     Args:
         slices: W, one after the other.
@@ -339,7 +342,10 @@ def _product(left: Tensor, values: Tensor, right: Tensor) -> Tensor:
 
 
 def _in_ranks(spikes: tuple[Tensor, Tensor, Tensor], scores: Tensor) -> Tensor | None:
-    """What is planted: spikes as strong in the ranks of the entries. A few heavy entries make others; None if all."""
+    """What is planted: the spikes that stand out among the ranks of the entries too; None where there is none.
+
+    A few heavy entries make spikes that do not.
+    """
     left, values, right = spikes
     strengths = torch.einsum("shk,shd,skd->sk", left, scores, right)
     there = strengths > math.sqrt(visible_edge(MarchenkoPastur(*scores.shape[1:])))
@@ -347,10 +353,13 @@ def _in_ranks(spikes: tuple[Tensor, Tensor, Tensor], scores: Tensor) -> Tensor |
 
 
 def _ranked(weights: Tensor, planted: Tensor | None, seed: int) -> tuple[Tensor, bool]:
-    """Normal scores of all but what is planted, with it, rows and columns of one norm; whether norms were unequal.
+    """Normal scores of all but what is planted, which is then added; rows and columns of one norm where they were not.
 
-    A few heavy entries make norms unequal, but not those of ranks. What is planted is no matter of ranks: they would
-    make more directions of a strong one, and a whole rank of a low one. Where pruned, it is not there either.
+    A few heavy entries make norms unequal, but not those of ranks. What is planted is kept from the ranks: they would
+    make several directions of one that is strong, and a full rank of a low one. It is not taken from pruned entries.
+
+    Returns:
+        the scores, and whether norms were unequal.
     """
     rest = weights if planted is None else torch.where(weights != 0, weights - planted, 0.0)
     if len(rest) > 1:
@@ -371,7 +380,7 @@ def _ranked(weights: Tensor, planted: Tensor | None, seed: int) -> tuple[Tensor,
 def _typical_of_slices(weights: Tensor) -> Tensor:
     """The median size of the entries of each slice that are not zero: one heavy entry decides over the mean square.
 
-    Slices that such an entry has scaled away would have among their ranks those of all others, and stay heavy.
+    Divided by it, the other entries of such a slice would crowd in the middle of all ranks, and the scores stay heavy.
     """
     sizes = [one[one != 0].abs() for one in weights]
     typical = torch.stack([one.median() if len(one) else weights.new_ones(()) for one in sizes])

@@ -59,9 +59,9 @@ def intruder_dimensions(
 ) -> IntruderDimensions:
     """Which of the strongest directions of a tuned matrix its base has nothing like.
 
-    Of the tuned matrix only the strongest vectors are found. Of the base all cosines are needed but few vectors: they
-    are taken in the basis in which its Gram matrix is tridiagonal, where eigenvectors cost no n³. Singular vectors of
-    one strength have no directions of their own, and their cosines mean nothing, here as in the paper.
+    Of the tuned matrix only the strongest vectors are found. Of the base few vectors are needed, but the cosines with
+    all: these are taken in the basis in which its Gram matrix is tridiagonal, where eigenvectors cost no n³. Singular
+    vectors of one strength have no directions of their own, and their cosines mean nothing, here as in the paper.
 
     Args:
         base: W₀, any floating dtype, on any device; an array or a list of rows will do.
@@ -149,7 +149,8 @@ def subspace_overlap(j: Float[Tensor, "m b"], q: Float[Tensor, "m b2"]) -> float
 def _last_eigenvectors(gram: NDArray[np.float64], k: int) -> tuple[Tensor, Tensor]:
     """The k largest eigenvalues of a Gram matrix, of which only the lower half is read, and their vectors.
 
-    By Lanczos, which at 4096 rows takes a third of a reduction even where all lie in the bulk; by that where it fails.
+    By Lanczos iteration, which at 4096 rows takes a third of the time of a reduction to three diagonals even where all
+    lie in the bulk; by such a reduction where Lanczos fails.
     """
     size = len(gram)
     start = 2.0 + np.sin(np.arange(1, size + 1))  # orthogonal to no vector of any structure

@@ -33,7 +33,7 @@ class Localisation:
         participation_right: the same of each right vector, over columns.
         excess_left: Σu⁴ over its mean for random directions, 3/(n + 2): 1 for a random one, (n + 2)/3 at most.
         excess_right: the same of each right vector.
-        z_left: standard deviations of Σu⁴ of random directions that it lies above their mean.
+        z_left: how many standard deviations Σu⁴ lies above its mean for random directions.
         z_right: the same of each right vector.
 
     >>> import torch

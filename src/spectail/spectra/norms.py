@@ -20,7 +20,7 @@ def spectral_norm(matrix: Float[Tensor, "h d"], *, rtol: float = 1e-7, max_itera
     """‖M‖₂ by Golub–Kahan–Lanczos bidiagonalisation with full reorthogonalisation.
 
     For an update, whose largest singular value stands apart, a dozen products with M and Mᵀ
-    suffice, which is a small part of all singular values.
+    suffice, which takes a small part of the time of all singular values.
 
     Args:
         matrix: M, any floating dtype.

@@ -25,14 +25,14 @@ from spectail.spectra.tails import ks_fit
 _DRAWS = 3000  # a change needs a new `_EDITION` in analysis/null_cache.py
 """Spectra that a null comes from: its mean is known to 1/√3000 = 0.02 of its spread, and the spread to 0.013 of itself.
 
-That makes 4.6 ± 0.3 % of |z| > 2."""
+Thus 4.6 ± 0.3 % of untrained matrices have |z| > 2."""
 
 _WORK = 5e7  # of all slices together, in b²: about a second. A larger matrix is drawn smaller, and carried over
 
 _SLICES = 200_000  # small ones: two seconds
 
-# Where several are pooled, fewer slices are drawn, and 3000 combinations of them. Their mean is known as that of so
-# many independent spectra; where a spectrum pools thousands, at least of so few.
+# Where slices are pooled, they are drawn for fewer spectra, and combined anew to 3000. The mean is then known as from
+# so many independent spectra; where a spectrum pools thousands of slices, as from so few at least.
 _INDEPENDENT, _FEWEST_INDEPENDENT = 400, 100
 
 # Entries of one balanced matrix and of all, which are drawn whole: two seconds.
@@ -43,12 +43,13 @@ _EIGENVALUES = 2e7  # of all slices together, in memory
 _REDUCED = 96  # to which b is reduced if more slices can be drawn then
 
 _SMALLEST = (
-    24  # to which b is reduced for whatever number of slices, and the powers of b that are left out do not count
+    24  # below which b is not reduced, however many slices there are: there, powers of b that are left out would count
 )
 
 _VALUES = 5e6  # pooled eigenvalues of all spectra together: a second of sorting and comparing
 
-# KS fits, of whose exponent only the typical value is asked: at most so many, of so many values together, but some.
+# KS fits, of whose exponent only the typical value is asked: at most so many, of so many values together, but at least
+# so few.
 _MOST_FITS, _FITTED_VALUES, _FEWEST_FITS = 300, 4e5, 16
 
 _BALANCING = 8  # rounds of scaling rows and columns (Sinkhorn's iteration), to 1e-3 and better
@@ -64,7 +65,7 @@ Z_UNLIKELY = 3.0
 class ExponentNull:
     """How an exponent α spreads over Gaussian matrices of one shape.
 
-    Of log(α − 1), which is close to normal: α − 1 is a reciprocal of a mean, and in the KS fit skewed.
+    The moments are those of log(α − 1), which is close to normal: α − 1 itself is the reciprocal of a mean, and skewed.
 
     Attributes:
         mean: of log(α − 1).
@@ -196,8 +197,8 @@ def simulate_nulls(
         normalised: whether the eigenvalues of each slice are divided by their mean before they are pooled.
         balanced: whether rows and columns are scaled to one norm before eigenvalues are taken, as they are of a
             matrix whose unequal norms are taken out: log(α_H − 1) then lies about a standard deviation higher,
-            and the largest eigenvalue one lower, at 16×16 as at 1000×500. Of a single matrix; over many slices
-            it makes no difference.
+            and the largest eigenvalue one lower, at 16×16 as at 1000×500. Ignored where several slices are pooled:
+            over many it makes no difference.
         draws: how many spectra to draw; by default 3000, of fewer slices in several combinations where many
             are pooled, which takes two seconds or less.
         seed: with the shape, it fixes the draws. The global random state is neither read nor moved.

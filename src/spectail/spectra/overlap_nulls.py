@@ -46,7 +46,7 @@ def overlap_null(n: int, entries: int = 1) -> OverlapNull:
     """The sum of some squared overlaps of a direction with orthonormal ones: Beta(m/2, (n−m)/2), of mean m/n.
 
     Args:
-        n: dimensions; of the share of a row, how many entries it has.
+        n: dimensions; or, for the share of a row, how many entries the row has.
         entries: m, how many are summed: 1 for an entry, 2w + 1 for a window.
 
     Raises:

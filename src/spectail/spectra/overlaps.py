@@ -83,8 +83,8 @@ def singular_vectors(matrix: Float[Tensor, "h d"], *, rounding: float | None = N
 def rounding_level(matrix: Float[Tensor, "h d"]) -> float:
     """The spectral norm that the rounding of a matrix to its dtype has at most.
 
-    That of independent errors of half a unit in the last place, (ε/2)‖M‖_F (1/√h + 1/√d); two to three times what
-    rounding leaves of entries of about one size.
+    It is the norm of independent errors of half a unit in the last place, (ε/2)‖M‖_F (1/√h + 1/√d), two to three times
+    what rounding makes of entries of about one size.
 
     Args:
         matrix: as it is stored.
@@ -150,7 +150,8 @@ def singular_overlaps(weights: Float[Tensor, "h d"], update: Float[Tensor, "h2 d
     Returns:
         left and right overlaps, float64; entry (i, j) pairs direction i of W with j of M. NaN past the numerical
         rank of either, whose directions are arbitrary; `note` says so. Rows on the shorter side of the matrices sum
-        to 1, those on the longer to b/h on average for independent directions: shares are to be taken of the sum.
+        to 1, those on the longer side, of n entries, to b/n on average for independent directions: take shares of the
+        sum.
 
     Raises:
         SpectailError: the shapes differ, or a matrix is empty, or holds NaN or inf.

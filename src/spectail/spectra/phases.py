@@ -29,14 +29,14 @@ from spectail.spectra.tails import hill
 FEWEST_EIGENVALUES = 10
 """Below this many eigenvalues a spectrum has no phase, and no null is worth its name."""
 
-# Shares of untrained matrices of the shape that pass a threshold: of a bulk that departs; and of one that
-# is broader below eigenvalues past its edge, which is how a broadened bulk ends.
+# Shares of untrained matrices of the shape that pass a threshold: for a bulk that departs; and for one that is broader
+# while eigenvalues lie past its edge, which is how a broadened bulk ends.
 FALSE_DEPARTURES = 0.001
 
 FALSE_BROADER = 0.01
 
-# And of a bulk that is narrower than theirs: fewer, as entries of bounded size make any bulk a little narrower. Over
-# pooled slices that adds up, so this is not asked of them.
+# And for a bulk that is narrower than theirs: a smaller share, as entries of bounded size make any bulk a little
+# narrower. Over pooled slices that adds up, so this is not asked of them.
 FALSE_NARROWER = 1e-5
 
 # Heavy-tailed: log λ above the median spreads as if the variances of the columns spread by this (a standard deviation
@@ -46,7 +46,7 @@ HEAVY_SPREAD = 0.406
 # A largest eigenvalue past the edge by more than this is detached. Those between it and the edge may fill the gap.
 DETACHED_RATIO = 1.1
 
-# More eigenvalues than this share of a slice's, but one a slice always, are no spikes beside a bulk.
+# At most this share of the eigenvalues of each slice, but one a slice always, can be spikes beside a bulk.
 LARGEST_SPIKED_SHARE = 1 / 6
 
 # Rank collapse: half of the spectrum zero to rounding, or half of the effective rank of an untrained matrix.
@@ -60,13 +60,14 @@ EQUAL_SHARE = 0.1
 LEAVES_BELOW = 2.0
 
 # The density of a few hundred values is itself uncertain by about the prominence that a mode has to have. So two modes
-# become one where next to nothing is left of the valley between them, and a heavy tail two by one twice as deep.
+# become one where next to nothing is left of the valley between them, and a heavy tail is split by a valley twice as
+# deep.
 _VALLEY_LEFT, _VALLEY_IN_TAIL = 0.1 * MODE_PROMINENCE, 2.0 * MODE_PROMINENCE
 
 
 _ORTHOGONAL, _HALF_ALIKE = "the matrix is orthogonal", "the upper half of the eigenvalues are alike"
 
-_ALIKE = 5e-4  # below this spread of log λ nothing is said of it: as rounding to 16 bits leaves it, or more exactly
+_ALIKE = 5e-4  # a spread of log λ below this is not told: rounding to 16 bits leaves as much
 
 
 class Phase(StrEnum):
@@ -104,10 +105,11 @@ class PhaseEvidence(Answered):
         spectral_gap: λ₁/λ₊.
         bulk_distance: Kolmogorov–Smirnov distance between the eigenvalues below the spikes and the law.
         effect: the spread of log λ above the median, 1/(α − 1), over that of untrained matrices of the shape: 1 as
-            untrained, larger for heavier tails. By fixed thresholds it is that over the law's.
+            untrained, larger for heavier tails. By fixed thresholds it is the spread over that of the fitted law.
         note: why the phase is unknown; empty otherwise.
-        z_hill: of the spectrum that was judged, in standard deviations of untrained matrices; negative: heavier.
-        z_bulk: the `sphericity` of the bulk below the spikes, in the same; positive: broader.
+        z_hill: how far log(α − 1) of the spectrum that was judged lies from that of untrained matrices, in their
+            standard deviations; negative: heavier.
+        z_bulk: the `sphericity` of the bulk below the spikes, in standard deviations; positive: broader.
         cause: what the departure from an untrained matrix comes from, the largest part of it: "entries", "norms",
             "spikes" or "correlation"; "" where there is none.
         parts: what each cause adds to the logarithm of the spread of log λ over that of untrained matrices.
@@ -166,7 +168,7 @@ def classify(
     """The phase of a matrix W or of its spectrum, beside what untrained matrices of the shape would be.
 
     Args:
-        spectrum: W; or the min(rows, cols) eigenvalues of WᵀW, any order, and then its shape:
+        spectrum: W; or the min(rows, cols) eigenvalues of WᵀW, any order, and then with `rows` and `cols`.
         rows: of W.
         cols: of W.
         nulls: of the shape; they are simulated where they are not given.
@@ -177,16 +179,17 @@ def classify(
         the phase and its evidence. Of a matrix, unequal norms and heavy entries are taken out first (`homogeneous`).
         Then, in order:
 
-        - rank-collapse: half of the eigenvalues are zero to rounding, or the effective rank is half of that of an
-          untrained matrix, with norms and entries taken out too, or half of the rows or columns have next to no norm;
+        - rank-collapse: half of the eigenvalues are zero to rounding; or the effective rank is less than half of that
+          of an untrained matrix, and either it is so too once norms and entries are taken out, or half of the rows or
+          columns have next to no norm;
         - the eigenvalues past the edge are set aside as spikes, the law is fitted anew to the rest, until their
           number stays;
-        - where more than a sixth is past the edge, or the rest departs from its law – its distance or its sphericity
-          passes all but 1 in 1,000 untrained matrices; the sphericity beside spikes all but 1 in 100; or it is below
-          that of all but 1 in 100,000, of one matrix without spikes –: bimodal, if
-          the density of log λ has two modes; heavy-tailed, if log λ above the median spreads beyond `HEAVY_SPREAD`;
-          bulk-decay, if it spreads more than the law or an eigenvalue is past the edge; else, and where it is narrower,
-          unknown;
+        - where more than a sixth is past the edge, or the rest departs from its law: bimodal, if the density of log λ
+          has two modes; heavy-tailed, if log λ above the median spreads beyond `HEAVY_SPREAD`; bulk-decay, if it
+          spreads more than that of untrained matrices or an eigenvalue is past the edge; else, and where the bulk is
+          narrower, unknown. The rest departs where its distance or its sphericity exceeds that of all but 1 in 1,000
+          untrained matrices, or, beside spikes, its sphericity that of all but 1 in 100; the bulk of one matrix without
+          spikes also where it is narrower: its sphericity is below that of all but 1 in 100,000;
         - where it does not: bulk+spike, if the largest is a tenth past the edge; bleeding-out, if it is past it by
           less; random-like, if none is.
 
@@ -322,13 +325,13 @@ def undecided(law: MarchenkoPastur, note: str, phase: Phase = Phase.UNKNOWN) -> 
     Args:
         law: of the shape.
         note: why.
-        phase: where that makes one.
+        phase: the phase that this reason makes, such as rank collapse.
     """
     return PhaseEvidence(phase, law, 0, math.nan, math.nan, math.nan, note)
 
 
 def _hides(raw: Tensor, rows: int, cols: int, slices: int, nulls: Nulls, inhomogeneity: Inhomogeneity | None) -> bool:
-    """Whether a spectrum is lighter or narrower than heavy entries make any, as an identity among noise is."""
+    """Whether a spectrum is lighter or narrower than heavy entries can make one, as that of an identity in noise is."""
     if inhomogeneity is None or not inhomogeneity.entries or inhomogeneity.kurtosis < GAUSSIAN_KURTOSIS:
         return False
     narrower = sphericity(raw, rows, cols, slices=slices) < broader_than(
@@ -368,7 +371,7 @@ def _log_spread(ordered: Tensor) -> float:
 
 
 def _how_alike(ordered: Tensor, least: float) -> str:
-    """In words, what eigenvalues are that are alike from the median up: all of them, or not those below it."""
+    """Which eigenvalues are alike, in words, where those above the median are: all of them, or only these."""
     if not float((ordered[-1] / ordered).log().mean()) < 4.0 * least:  # infinite where an eigenvalue is zero
         return _HALF_ALIKE
     differ = float(ordered.log().std())
@@ -378,7 +381,10 @@ def _how_alike(ordered: Tensor, least: float) -> str:
 
 
 def _false_broader(n_spikes: int, before: str) -> float:
-    """The share of untrained matrices that may be called broader: less where nothing is past the edge, or was broad."""
+    """The share of untrained matrices that may be called broader.
+
+    Less where nothing is past the edge, and where the bulk did not depart in the phase before.
+    """
     return FALSE_BROADER if n_spikes and (before in _DEPARTED or not before) else FALSE_DEPARTURES
 
 
@@ -386,11 +392,11 @@ def _departs(distance: float, broader_by: float, nulls: Nulls, before: str) -> b
     """Whether a bulk is broader than its law, or otherwise further from it, than untrained ones are."""
     leaves = LEAVES_BELOW if before in _DEPARTED else 0.0
     further = math.log(nulls.distance.upper(FALSE_DEPARTURES)) - leaves * nulls.distance.spread
-    return broader_by > -leaves or math.log(distance) > further  # of a few per cent fewer, no further by more
+    return broader_by > -leaves or math.log(distance) > further  # a few per cent fewer eigenvalues change it no more
 
 
 def _narrower_than(law: MarchenkoPastur, balanced: bool, before: str) -> float:
-    """Below which sphericity a bulk is narrower than those of untrained matrices."""
+    """The sphericity below which a bulk is narrower than those of untrained matrices."""
     least = broader_than(1.0 - FALSE_NARROWER, law.rows, law.cols, balanced=balanced)
     return least + LEAVES_BELOW * (before == Phase.UNKNOWN)
 
@@ -443,7 +449,7 @@ def _cause(parts: dict[str, float], taken_out: str, *, spiked: bool, departs: bo
 def _parts(
     raw: float, spread: float, below: float | None, law: MarchenkoPastur, whole: MarchenkoPastur, nulls: Nulls
 ) -> dict[str, float]:
-    """What each cause adds to the log of the spread of log λ; nothing `below` where spikes explain nothing."""
+    """What each cause adds to the log of the spread of log λ; `below` is None where spikes explain nothing."""
     outside, rest = math.log(raw / spread), math.log(spread / nulls.hill.log_spread)
     left = rest
     if below is not None:  # the spikes, where the law is that of a smaller matrix

@@ -34,7 +34,7 @@ _FEWEST_VISIBLE = 40  # eigenvalues of a power law past the threshold of Baik, B
 
 _REPELLING, _INDEPENDENT = 0.5307, 0.3863  # mean ratios of neighbouring spacings (Atas et al. 2013)
 
-_OTHER_SIDE = 3.0  # what a population of the rows is charged for, in units of log likelihood
+_OTHER_SIDE = 3.0  # what a population of the rows is charged, in units of log likelihood
 
 _SHIFTS = 0.06 * np.arange(-10.0, 11.0)  # of log λ, about where the medians agree
 
@@ -228,7 +228,7 @@ Fit = MatrixFit | IndependentFit
 
 
 def _peak(law: SpectrumLaw, logs: _Array) -> tuple[float, float]:
-    """The largest log likelihood over the scale, and the shift of the logs where it is."""
+    """The largest log likelihood over all scales, and the shift of the logs where it is."""
     totals = law.log_likelihood(logs + law.median + _SHIFTS[:, None]).sum(1)
     at = int(totals.argmax())
     peak, offset = _vertex(totals, at)

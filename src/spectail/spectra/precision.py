@@ -20,7 +20,7 @@ from torch import Tensor
 from spectail.errors import SpectailError
 
 NOT_FINITE = "weights hold NaN or inf, so they have no spectrum"
-"""The note of such a matrix."""
+"""The note of a matrix whose weights are not finite."""
 
 # Eigenvalues at or below this share of the largest are rounding, not spectrum: they count as zero.
 ZERO_SHARE = 1e-14

@@ -1,7 +1,7 @@
 """What a spectrum would be if the entries of its matrix stood in another order: nulls by shuffling.
 
-Of all entries, within slices, within rows, within columns. All keep the law of the entries, the narrower ones also the
-norms of slices, rows or columns; none keeps a dependence between entries.
+Entries are shuffled all together, within slices, within rows, or within columns. Every kind keeps the law of the
+entries, the narrower ones also the norms of slices, rows or columns; none keeps a dependence between entries.
 
 Not here: Gaussian matrices (`nulls`), and norms and entries taken out of a matrix itself (`inhomogeneity`).
 """
@@ -30,7 +30,7 @@ _WORK = 2e12  # of the draws of a kind, in products of two numbers: 6 draws of 4
 
 _KEYS = 2**18  # in memory at a time
 
-_AT_ONCE = 2**20  # entries of shuffles that are solved in one call: of small matrices it costs as much as they do
+_AT_ONCE = 2**20  # entries of shuffles that are solved in one call, which costs as much as small matrices themselves
 
 _HUGE = 2.0**40  # weights above it, or all below its inverse, are scaled before they are squared
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.gram import FAST_IN_TORCH, blas_threads, scipy_eigenvalues
 
-# What float32 does to an eigenvalue, over that of the root mean square of all. Measured, at most 0.35 of this over
+# How far float32 moves an eigenvalue, as a share of the root mean square of all. Measured, at most 0.35 of this over
 # noise, heavy tails, spikes, power laws and graded spectra (which depends on the processor: 0.25 on others), and four
 # fifths where half of the eigenvalues are zero, for which there is no certificate. What is certified is right to a
 # sixth of what storage leaves, or better.
@@ -60,8 +60,8 @@ def certified_eigenvalues(weights: Float[Tensor, "h d"], eps: float) -> Float[Te
     3. The eigenvalues of the band, in float64. (The float32 iteration for these would lose a hundred times more.)
 
     Roundings are of independent sign, so that one direction in b feels ‖ΔG‖_F/√b: what moves an eigenvalue is a small
-    multiple of the root mean square ‖G‖_F/√b of all, for which `FLOAT32_ERROR` stands. Those whose storage error is
-    more are certified. The few smallest for which it is not are computed from W in float64, by Rayleigh–Ritz on the
+    multiple of the root mean square ‖G‖_F/√b of all; `FLOAT32_ERROR` is that multiple. Eigenvalues whose storage error
+    exceeds it are certified. The few smallest that are not are computed from W in float64, by Rayleigh–Ritz on the
     directions that inverse iteration on the band finds, with bounds of their own: with Ritz values Θ on a basis X,
     R = WᵀWX − XΘ, and γ below all that is orthogonal to X, the smallest eigenvalues lie between those of
     Θ − RᵀR/(γ − θ) and Θ. (For γ stands the middle between θ and the next in the float32 spectrum.)
@@ -184,7 +184,7 @@ def _root_mean_square(gram: Tensor) -> float:
 
 
 def _blocks(first: int, size: int) -> list[tuple[int, int]]:
-    """From where to where each block of columns goes; they begin at the same places, wherever the first does."""
+    """Where each block of columns begins and ends; all but the first begin at multiples of `_BLOCK`."""
     return list(pairwise([first, *range((first // _BLOCK + 1) * _BLOCK, size, _BLOCK), size]))
 
 
@@ -240,7 +240,7 @@ class _Reduction:
         return values
 
     def smallest_directions(self, count: int, shift: float) -> Tensor:
-        """An orthonormal basis of about the eigenvectors of G of its smallest eigenvalues.
+        """An orthonormal basis that nearly spans the eigenvectors of the smallest eigenvalues of G.
 
         Args:
             count: how many.

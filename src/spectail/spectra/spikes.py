@@ -30,8 +30,8 @@ def visible_edge(law: MarchenkoPastur) -> float:
     """The value that an eigenvalue has to pass to count as outside the bulk.
 
     The edge λ₊ plus three Tracy–Widom scales, since the largest eigenvalue of an untrained matrix fluctuates about λ₊
-    by one. It is that of a law alone: of two-layer runs, of rows without nulls, of a bulk that is fitted (`fit_bulk`),
-    and of what is set aside before norms are judged (`inhomogeneity`). Beside nulls of the shape the edge is
+    by one. This edge needs no more than a law: it serves two-layer runs, rows without nulls, a bulk that is fitted
+    (`fit_bulk`), and what is set aside before norms are judged (`inhomogeneity`). With nulls of the shape the edge is
     `PhaseEvidence.visible_edge`.
 
     Args:
@@ -96,7 +96,7 @@ def sphericity(
     """John's statistic: how much broader a spectrum is than that of independent entries of one variance.
 
     b·p·(mean λ²/(mean λ)² − 1)/2 with b the shorter and p the longer side follows χ² with b(b + 1)/2 − 1 degrees of
-    freedom; several slices add up. Norms of rows and columns that were made equal take 2b − 1 of them.
+    freedom; several slices add up. Where norms of rows and columns were made equal, there are 2b − 1 degrees fewer.
 
     Args:
         spectrum: eigenvalues, any order; of slices each scaled to one mean.
@@ -189,7 +189,7 @@ def spectral_gap(spectrum: Float[Tensor, " b"], law: MarchenkoPastur) -> float:
         law: the bulk, as `fit_marchenko_pastur` finds it.
 
     Returns:
-        NaN where the bulk has no width (at least half of the eigenvalues are zero).
+        NaN where the bulk has no width (more than half of the eigenvalues are zero).
 
     Raises:
         SpectailError: there is no eigenvalue, or they are not in one dimension.

@@ -73,7 +73,7 @@ def _starts(length: int, window: int) -> list[int]:
 
 @takes_matrix
 def farms_hill(weights: Float[Tensor, "h d"], *, aspect: float = 1.0, side: int | None = None) -> float:
-    """The Hill exponent of the pooled `windowed_eigenvalues`, which shapes do not change for want of training.
+    """The Hill exponent of the pooled `windowed_eigenvalues`, which hardly depends on the shape of a matrix.
 
     An untrained matrix of any shape has about the exponent of a window, `MarchenkoPastur(aspect * side, side).hill()`.
 

@@ -1,14 +1,14 @@
 """The spectrum of a fixed matrix plus Gaussian noise, W = M + X, and how its singular vectors overlap with M's.
 
-For M with singular values s_i and X (h × d) with independent entries of variance v, as h and d go to infinity at a
-fixed ratio. With b = min(h, d), B = max(h, d) and S(w) = Σ 1/(s_i² − w), the resolvent of WᵀW at z follows from the w
-in the upper half plane with
+M has singular values s_i, X (h × d) independent entries of variance v, and h and d go to infinity at a fixed ratio.
+With b = min(h, d), B = max(h, d) and S(w) = Σ 1/(s_i² − w), each z has a w in the upper half plane with
 
     z = w (1 − vS)² + v (B − b)(1 − vS),
 
-as that of M at w: direction i has 1/((1 − vS)(s_i² − w)) on W's short side and w(1 − vS)/(z(s_i² − w)) on its long one.
-The imaginary part over π is how much of that direction lies where WᵀW has the eigenvalue z. Where all s_i are one c, z
-is a rational function of w of degree three, and the density the root of a cubic.
+and the resolvent of WᵀW at z follows from that of M at w: direction i has 1/((1 − vS)(s_i² − w)) on W's short side and
+w(1 − vS)/(z(s_i² − w)) on its long one. The imaginary part over π is how much of that direction lies where WᵀW has the
+eigenvalue z. Where all s_i are one c, z is a rational function of w of degree three, and the density the root of a
+cubic.
 
 Not here: a single spike, which has formulas (`spikes`), and the law of X alone (`bulk`).
 
@@ -47,9 +47,9 @@ class SumLaw:
         cols: of W.
         variance: v, of an entry of X.
         points: eigenvalues λ of WᵀW, ascending, at which the law is known.
-        density: there.
-        cumulative: the share of eigenvalues up to each.
-        shifted: the w of each.
+        density: of eigenvalues at each point, per unit of λ.
+        cumulative: the share of eigenvalues up to each point.
+        shifted: the w of each point.
     """
 
     strengths: _Values
@@ -141,7 +141,7 @@ def sum_law(singular_values: ArrayLike, rows: int, cols: int, variance: float = 
 
 
 def _integral(x: _Values, values: _Values) -> _Values:
-    """From 0 to each x, by trapezia, of what is nearly constant below the first."""
+    """The integral of the values from 0 to each x, by trapezia; below the first x they count as constant."""
     steps = np.diff(x) * (values[1:] + values[:-1]) / 2
     cumulated: _Values = np.concatenate([[0.0], np.cumsum(steps)]) + values[0] * x[0]
     return cumulated

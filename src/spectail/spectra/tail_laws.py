@@ -31,7 +31,7 @@ POWER_LAW, TRUNCATED, LOGNORMAL, EXPONENTIAL, NONE = (
 """What a tail may be; `NONE`: the population ends at an edge."""
 
 STEP = 0.1
-"""Of the grid of log λ, and of the atoms of a law of log τ."""
+"""Spacing of the grid of log λ, and of the values that make up a law of log τ."""
 
 GRID: _Array = np.arange(-14.0, 16.0 + STEP / 2, STEP)
 
@@ -51,7 +51,7 @@ class Law:
     Attributes:
         logs: of the population's eigenvalues.
         weights: of each, which sum to one.
-        spread: whether values lie around the logs.
+        spread: whether values lie around the logs; at a log of exactly 0, a bulk of one variance, they never do.
         beside: share and width, in log λ, of eigenvalues that lie evenly above the spectrum: spikes of no law.
     """
 
@@ -83,10 +83,10 @@ class Family:
         name: of the family, unique.
         law: by the parameters.
         grid: values of each parameter that are tried; those of tails are in geometric progression.
-        cost: what a fit is charged for, beside half the log of the number of eigenvalues for each free parameter
-            (Schwarz 1978): what is unlikely beforehand.
+        cost: what is taken from the log likelihood of a fit for being unlikely beforehand, beside half the log of the
+            number of eigenvalues for each free parameter (Schwarz 1978).
         either_side: whether both sides of a matrix may have it; else the shorter one.
-        free: parameters that are charged.
+        free: how many parameters are charged for.
     """
 
     kind: str
@@ -197,7 +197,7 @@ def _steps(low: float, high: float, count: int) -> tuple[float, ...]:
 
 
 _SHARES = _steps(0.05, 0.8, 5)
-_SOME, _ABOVE = 0.5, 3.5  # what a tail is charged for, and one above a bulk that it does not explain
+_SOME, _ABOVE = 0.5, 3.5  # what a tail is charged, and one above a bulk that it does not explain
 
 FAMILIES = (
     Family(POWER_LAW, "power law", power_law, (_steps(0.4, 5.5, 14),), _SOME, True, 1),
@@ -271,7 +271,7 @@ FAMILIES = (
         2,
     ),
 )
-"""Of each tail, the laws that have it; of none, those that a spectrum may be broadened by."""
+"""The families of each kind of tail; of `NONE`, those that may broaden a spectrum without giving it a tail."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -367,7 +367,7 @@ def spectrum_law(
 
 
 def _limit(law: Law, rows: int, cols: int) -> _Array:
-    """The density on `GRID` for as many more rows and columns, of mass one."""
+    """The density on `GRID`, of mass one, in the limit of many rows and columns at their ratio."""
     ratio = cols / rows  # of the population's size to the number of independent rows
     mean = math.log(float(np.exp(law.logs) @ law.weights))
     narrow = 2 * math.log(max(abs(1 - math.sqrt(ratio)), 1e-4))  # where the bulk of one variance would begin
@@ -382,7 +382,7 @@ def _limit(law: Law, rows: int, cols: int) -> _Array:
 
 
 def _density(law: Law, ratio: float, x: _Array) -> _Array:
-    """X · Im v/π, which is proportional to the density of log λ."""
+    """The density of log λ at log x, up to a factor: x · Im v/π."""
     population, weights = np.exp(law.logs), law.weights
     z = x * (1 + 1j * _SMOOTHING[0])
     v = -1 / z

@@ -27,13 +27,13 @@ UNDECIDED = "undecided"
 """The kind of a tail that cannot be told, and then there is a note."""
 
 DRAWS = 40
-"""Matrices that are drawn with the fitted law. Where none of them lies as far from it, more are, until one does."""
+"""Matrices that are drawn with the fitted law; where none lies as far from it as the spectrum, more, until one does."""
 
-# So many times as many at most; if none of all lies as far, the law is ruled out. One in 40 would rule out one in 41 of
-# the laws that hold.
+# At most so many times as many are drawn; if none of them lies as far, the law is ruled out. By 40 draws alone one in
+# 41 of the laws that hold would be.
 _MOST_DRAWS = 3
 
-_SMALL, _LARGE = 256, 1024  # eigenvalues of a drawn matrix: half as many between these, of the same shape
+_SMALL, _LARGE = 256, 1024  # eigenvalues of a drawn matrix: half of the spectrum's, but no fewer or more than these
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,12 +88,12 @@ def tail_kind(
 
     A law with a tail must then be a plausible one: matrices are drawn with it, the law is fitted anew to each, and
     their Anderson–Darling distances compared with that of the spectrum. Where none of them is as far, more are drawn,
-    until one is. A law that none of three times as many is as far from is ruled out, and the kind is "none".
+    until one is. If none of three times as many is as far, the law is ruled out, and the kind is "none".
 
     Args:
         eigenvalues: of WᵀW, any order; zeros are left out.
         rows: of W.
-        cols: of W; the population is rather that of the columns, W = G·Σ^{1/2}, but that of the rows is tried.
+        cols: of W; the population is taken for that of the columns, W = G·Σ^{1/2}, but that of the rows is tried too.
         slices: how many matrices are pooled.
         draws: how many matrices are drawn, three times as many at most; 0 for no test.
         seed: of the draws; the global random state is neither read nor moved.

@@ -86,8 +86,8 @@ def hill(spectrum: Float[Tensor, " k"] | Float[Tensor, "h d"]) -> float:
         spectrum: a matrix W; or the eigenvalues of WᵀW, any order.
 
     Returns:
-        α > 1; NaN where fewer than two distinct positive values lie in the upper half, those of an orthogonal
-        matrix among them, which differ by rounding only; or where an eigenvalue is NaN or inf.
+        α > 1; NaN where the upper half holds a zero, or only values that are equal but for rounding, as those of an
+        orthogonal matrix are; or where an eigenvalue is NaN or inf.
 
     Raises:
         SpectailError: an eigenvalue is negative beyond rounding, there is none, or W has no spectrum
@@ -106,7 +106,7 @@ def hill(spectrum: Float[Tensor, " k"] | Float[Tensor, "h d"]) -> float:
 
 @takes_arrays
 def pl_alpha_hill(eigenvalues: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch"]:
-    """Deprecated: `hill` of each spectrum, the last dimension of many."""
+    """Deprecated: `hill` of each of many spectra, which lie along the last dimension."""
     warnings.warn("pl_alpha_hill is now called hill, and gives a float", DeprecationWarning, stacklevel=3)
     return _hill(_sorted_float64(eigenvalues))
 
@@ -130,7 +130,8 @@ def hill_fit(eigenvalues: Float[Tensor, " k"], *, rounding: float = ROUNDING) ->
             exponent. By default that of float32; weights stored in 16 bits leave more.
 
     Returns:
-        the fit; with α = NaN and a note where fewer than two distinct positive values are in the upper half.
+        the fit; with α = NaN and a note where the upper half holds a zero, or only values that are equal but for
+        rounding; or where an eigenvalue is NaN or inf.
 
     Raises:
         SpectailError: an eigenvalue is negative beyond rounding, there is none, or they are not in one dimension.
@@ -173,7 +174,8 @@ def ks_fit(eigenvalues: Float[Tensor, " k"], min_tail: int = 2, *, rounding: flo
         rounding: as for `hill_fit`; no tail has less.
 
     Returns:
-        the fit; with α = NaN and a note where fewer than two distinct positive values are there.
+        the fit; with α = NaN and a note where no tail has `min_tail` positive values that are not all equal; or
+        where an eigenvalue is NaN or inf.
 
     Raises:
         SpectailError: an eigenvalue is negative beyond rounding, there is none, or they are not in one dimension.
@@ -249,12 +251,12 @@ def _why_no_fit(ordered: Tensor) -> str:
 
 
 def standard_error(alpha: float, spread: float) -> float:
-    """Of an exponent whose log(α − 1) has a spread: (α − 1)·√(exp(spread²) − 1), as α − 1 is close to lognormal.
+    """The standard error of an exponent: (α − 1)·√(exp(spread²) − 1), as α − 1 is close to lognormal.
 
     Args:
         alpha: the exponent.
-        spread: over untrained matrices `nulls.ExponentNull.spread` for `hill` and `KS_SPREAD` for `ks_fit`; that of a
-            spectrum with a tail is another, see `tail_tests`.
+        spread: standard deviation of log(α − 1). Over untrained matrices it is `nulls.ExponentNull.spread` for `hill`
+            and `KS_SPREAD` for `ks_fit`; for a spectrum with a tail it is another, see `tail_tests`.
 
     >>> round(standard_error(3.0, KS_SPREAD), 2)
     1.14

@@ -75,7 +75,8 @@ def truncated_power_law_fit(
         highest: where it may start at most.
 
     Returns:
-        the fit; with α = NaN and a note where fewer than three distinct positive values are there.
+        the fit; with α = NaN and a note where no tail of three positive values, not all equal, starts in the range; or
+        where an eigenvalue is NaN or inf.
 
     Raises:
         SpectailError: there is no eigenvalue, or they are not in one dimension.
@@ -127,7 +128,7 @@ def _tail_sums(values: _Array) -> _Array:
 
 
 # With u = log(λ/xmin) and t = λ/xmin the law is an exponential family, exp(−α u − z (t − 1)), z = rate · xmin, whose
-# statistics are the means of u and of t − 1. Where the likelihood is greatest, those of the law are those of the tail.
+# statistics are the means of u and of t − 1. Where the likelihood is greatest, the law has the means of the tail.
 
 
 def _likeliest(mean_log: _Array, mean_excess: _Array) -> tuple[_Array, _Array]:

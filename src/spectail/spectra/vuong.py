@@ -44,8 +44,8 @@ class LikelihoodRatio:
 def likelihood_ratios(eigenvalues: Float[Tensor, " k"], xmin: float) -> tuple[LikelihoodRatio, ...]:
     """A power law against the three other laws, on the eigenvalues from xmin up, each conditioned on λ ≥ xmin.
 
-    They take eigenvalues for independent, which they are not: a ratio says which law is closer, and its p-value is
-    that of the field, not one of spectra; `tail_kind` has one.
+    The ratios take eigenvalues for independent, which they are not: a ratio says which law is closer, but its p-value,
+    as the field computes it, does not hold for spectra; that of `tail_kind` does.
 
     Args:
         eigenvalues: of WᵀW, any order.
@@ -85,7 +85,7 @@ def _vuong(alternative: str, gains: _Array) -> LikelihoodRatio:
 
 
 def _log_density(kind: str, y: _Array, rate: float) -> _Array:
-    """Of y = log(λ/xmin), by the law that fits best."""
+    """The log density at each y = log(λ/xmin), by the law of the kind that fits best."""
     from scipy.optimize import minimize
 
     if kind == EXPONENTIAL:

@@ -105,7 +105,7 @@ def share_distance(one: _Array, other: _Array) -> float:
 
 
 def clipped_fit(spectrum: _Array, whole: PowerLawFit, most: int, drop: float) -> tuple[PowerLawFit, int]:
-    """The KS fit without the fewest largest eigenvalues, the fingers, that lower its exponent by more than `drop`.
+    """The KS fit without the largest eigenvalues, the fingers: as few as lower its exponent by more than `drop`.
 
     Args:
         spectrum: eigenvalues, ascending.
@@ -186,7 +186,7 @@ class DensityFit:
     Attributes:
         sigma: root of the mean of the law, where the mean of the spectrum is one.
         edges: the ends of the bulk, units of the eigenvalues.
-        spikes: how many eigenvalues lie past it by WeightWatcher's margin.
+        spikes: how many eigenvalues lie past the upper end by WeightWatcher's margin.
         soft_rank: the upper edge over the largest eigenvalue.
     """
 
