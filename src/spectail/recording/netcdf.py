@@ -132,6 +132,8 @@ def read_netcdf(path: Path) -> xr.Dataset:
         raise StoreError(f"{path} is no file")  # a pipe would be waited for
     with HDF5_LOCK:
         sealed = is_sealed(path)
+        if not sealed and not _begins_as_netcdf(path):  # no process for each of a stranger's thousands
+            raise StoreError(sentence)
         try:
             return xr.load_dataset(path, engine="netcdf4") if sealed else _decoded(*contents(path))
         except UnreadableError as error:
@@ -140,6 +142,11 @@ def read_netcdf(path: Path) -> xr.Dataset:
             raise
         except Exception as error:  # netCDF4 and xarray raise a dozen kinds for files of others
             raise StoreError(sentence) from error
+
+
+def _begins_as_netcdf(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8).startswith((b"\x89HDF\r\n\x1a\n", b"CDF"))
 
 
 def _decoded(header: Mapping[str, Any], content: bytes) -> xr.Dataset:
