@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spectail.experiments.experiment import Experiment
-from spectail.sweeps.grid import Grid
+from spectail.sweeps.grid import Grid, GridError
 
 EXAMPLE = """
 [fixed]
@@ -30,6 +30,13 @@ def write(tmp_path, text):
     path = tmp_path / "grid.toml"
     path.write_text(textwrap.dedent(text), encoding="utf-8")
     return path
+
+
+@pytest.mark.parametrize("fields", [{"axes": {"lr": []}}, {"axes": {"lrr": [1]}}, {"repeats": 0}, {"fixed": 3}])
+def test_a_grid_that_is_made_of_fields_tells_the_same_sentences(fields):
+    with pytest.raises(GridError, match=r"is not valid|is not known") as error:
+        Grid(**fields)
+    assert "\n" not in str(error.value)
 
 
 def test_a_grid_is_the_product_of_its_axes_less_what_the_rules_drop(tmp_path):

@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -63,6 +63,14 @@ class Grid(BaseModel):
     """Alternatives, each a product of its own, combined with the rest."""
     only_if: list[dict[FieldName, Rule]] = Field(default_factory=list)
     """Rules: where the first field of a rule has a value that it allows, its other fields must have such values too."""
+
+    if not TYPE_CHECKING:  # which knows each field by itself
+
+        def __init__(self, **fields: Any) -> None:
+            try:
+                super().__init__(**fields)
+            except ValidationError as error:
+                raise _explained(error) from None
 
     @classmethod
     def read(cls, source: Mapping[str, Any] | str | os.PathLike[str]) -> Grid:
@@ -116,10 +124,7 @@ class Grid(BaseModel):
                 check_extent(section, content[section])
             except SettingError as error:
                 raise GridError(str(error), section) from None
-        try:
-            grid = cls(**content)
-        except ValidationError as error:
-            raise _explained(error) from None
+        grid = cls(**content)
         grid._check()
         return grid
 
