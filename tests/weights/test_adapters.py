@@ -49,7 +49,7 @@ STATES = {
     "loralib": (pair(".lora_B", ".lora_A"), B @ A),
     "kohya": (pair(".lora_up.weight", ".lora_down.weight", alpha=3.0), 3 / R * B @ A),
     "diffusers": (pair(".lora.up.weight", ".lora.down.weight"), B @ A),
-    "diffusers of old": (pair("_lora.up.weight", "_lora.down.weight"), B @ A),
+    "older diffusers": (pair("_lora.up.weight", "_lora.down.weight"), B @ A),
     "a convolution of one": (
         pair(".lora_up.weight", ".lora_down.weight", A[:, :, None, None], B[:, :, None, None], alpha=float(R)),
         B @ A,

@@ -81,11 +81,13 @@ def refuse_flattened(model: nn.Module) -> None:
     for module in model.modules():
         if type(module).__name__ == "FullyShardedDataParallel":
             raise SettingError(
-                "the model is sharded by FSDP of old, which flattens parameters; use fully_shard (FSDP2)"
+                "the model is sharded by FullyShardedDataParallel, which flattens parameters; use fully_shard (FSDP2)"
             )
     for name, parameter in model.named_parameters():
         if any(kind.__name__ == "FlatParameter" for kind in type(parameter).__mro__):
-            raise SettingError(f"{name} holds several parameters, flattened (FSDP of old); use fully_shard (FSDP2)")
+            raise SettingError(
+                f"{name} holds several parameters, flattened by FullyShardedDataParallel; use fully_shard (FSDP2)"
+            )
         if hasattr(parameter, "ds_id"):
             raise SettingError(f"{name} is emptied by DeepSpeed ZeRO-3; use its stage 2, or fully_shard (FSDP2)")
 

@@ -12,7 +12,7 @@ WRAPPERS = (
     "_module",  # Opacus, PyTorch's trace wrappers
     "_orig_mod",  # torch.compile
     "_fsdp_wrapped_module",
-    "_fpw_module",  # FSDP of old, and FairScale's
+    "_fpw_module",  # of FullyShardedDataParallel, the older FSDP, and FairScale's
     "_checkpoint_wrapped_module",
     "_forward_module",  # Lightning Fabric, DeepSpeed
 )
