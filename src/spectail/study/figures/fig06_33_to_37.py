@@ -56,6 +56,11 @@ def named(training: Experiment) -> tuple[str, str]:
     return model, dataset
 
 
+def training_title(training: Experiment) -> str:
+    """Network and data set, as VGG11 on MNIST."""
+    return " on ".join(named(training))
+
+
 @dataclass(frozen=True)
 class Layer:
     """A convolution of a network: the paper's number of it, from 1, shortcuts not counted."""
@@ -114,7 +119,7 @@ def _curves_panel(ax: Axes, runs: Runs, trainings: Sequence[Experiment], name: s
     chance = 1 / CLASSES if name == "accuracy" else math.log(CLASSES)
     ax.axhline(chance, color=LAW, lw=0.7, ls=":", label="chance")
     for training, (colour, marker) in zip(trainings, cycle(SERIES), strict=False):
-        label = " on ".join(named(training))
+        label = training_title(training)
         for run in runs.repeats(training):
             ax.plot(run["update"], run[name], f"{marker}-", color=colour, lw=0.8, ms=2.5, label=label)
             label = ""
@@ -125,13 +130,14 @@ def _curves_panel(ax: Axes, runs: Runs, trainings: Sequence[Experiment], name: s
 
 def _depth_panel(ax: Axes, runs: Runs, training: Experiment) -> None:
     """The exponents of all convolutions before and after, each repeat, beside those of untrained matrices."""
-    run = runs.repeats(training)[0]
+    repeats = runs.repeats(training)
+    run = repeats[0]
     places = paper_layers(run.kind.values, run.matrix.values)
     numbers = np.arange(1, len(places) + 1)
     mean, spread = (run[name].values[places] for name in ("null_alpha_hill", "null_spread_hill"))
     draw_null(ax, numbers, (mean - 2 * spread, mean, mean + 2 * spread), label="untrained, ± 2 sd")
     for which, colour, marker in ((0, INITIAL, "o"), (-1, FINAL, "s")):
-        hills = np.stack([run.pl_alpha_hill.values[which, places] for run in runs.repeats(training)])
+        hills = np.stack([run.pl_alpha_hill.values[which, places] for run in repeats])
         label = "initial" if which == 0 else f"after {training.steps} steps"
         ax.plot(np.tile(numbers, len(hills)), hills.ravel(), marker, color=colour, ms=3, mfc="none", label=label)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -219,8 +225,8 @@ def figure(number: int, section: str, title: str, layers: Sequence[Layer]) -> Ar
 
 def figure_of_network(number: int, network: Experiment, dataset: str, numbers: Sequence[int]) -> Artifact:
     """The figure of some layers of one network on one data set."""
-    layers = [Layer(network.replace(dataset=dataset), n) for n in numbers]
-    return figure(number, "App. F.6", f"{NAMES[str(network.model)]} on {NAMES[dataset]}", layers)
+    training = network.replace(dataset=dataset)
+    return figure(number, "App. F.6", training_title(training), [Layer(training, n) for n in numbers])
 
 
 FIG6_LAYERS = [
