@@ -81,18 +81,20 @@ def draw_precision(runs: Runs) -> Figure:
     )  # fmt: skip
     for patch in axes[0].patches:
         patch.set_label("float32" if patch.get_label() == "initial" else patch.get_label())
-    panel_title(axes[0], 0, "spectrum, $t$ = 50").legend()
+    panel_title(axes[0], 0, "spectrum, $t$ = 50")
     for step, (colour, _) in zip(FIG4_STEPS, SERIES, strict=False):
         a, b = spectrum_at(full, step), spectrum_at(low, step)
-        axes[1].plot(np.linspace(0, 1, len(a)), np.maximum(np.abs(b / a - 1), 1e-9), color=colour, label=f"t = {step}")
+        change = np.maximum(np.abs(b / a - 1), 1e-9)
+        axes[1].plot(np.linspace(0, 1, len(a)), change, color=colour, lw=0.6, label=f"$t$ = {step}")
     axes[1].set_yscale("log")
     axes[1].set_xlabel("quantile of the spectrum")
-    panel_title(axes[1], 1, "relative change of λ").legend()
+    panel_title(axes[1], 1, "relative change of λ")
     seconds = [[run.attrs["wall_time"] for run in runs.repeats(e)] for e in (FULL, LOW)]
     axes[2].bar(["float32", "bfloat16"], [np.median(s) for s in seconds], color=[LAW, FINAL])
     axes[2].set_ylabel("seconds a run")
     gain = np.median(seconds[0]) / np.median(seconds[1])
     panel_title(axes[2], 2, f"{gain:.2f} times as fast here")
+    shared_legend(figure, axes)
     figure_title(figure, f"bfloat16 products, FB-Adam, η = 0.2, 50 steps. {settings_line(runs, FULL)}")
     return figure
 
