@@ -6,6 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -355,14 +357,16 @@ def test_in_the_c_locale_too(checkpoint, monkeypatch):
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="needs root, to be somebody without a home")
-def test_somebody_without_a_home_gets_an_analysis(checkpoint, tmp_path):
+def test_somebody_without_a_home_gets_an_analysis(checkpoint):
     env = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")}
-    for folder in (tmp_path, *tmp_path.parents[:-1]):
-        folder.chmod(folder.stat().st_mode | 0o055)
     command = ["setpriv", "--reuid", "34567", "--regid", "34567", "--clear-groups"]
-    done = subprocess.run(
-        [*command, sys.executable, "-m", "spectail", "analyze", checkpoint], capture_output=True, env=env, text=True
-    )
+    with tempfile.TemporaryDirectory() as name:  # pytest closes its own folders to others whenever another one starts
+        for folder in (Path(name), *Path(name).parents[:-1]):
+            folder.chmod(folder.stat().st_mode | 0o055)
+        readable = shutil.copy(checkpoint, name)
+        done = subprocess.run(
+            [*command, sys.executable, "-m", "spectail", "analyze", readable], capture_output=True, env=env, text=True
+        )
     assert done.returncode == 0, done.stderr
 
 
