@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from safetensors.torch import save_file
 from torch import nn
 
 import spectail
@@ -181,6 +182,27 @@ def test_a_checkpoint_that_appears_in_the_middle_is_judged_and_judges_in_its_pla
     middle.rename(run / "step-2.pt")
     assert_same(analyze_series(run, out=tmp_path / "run.nc"), whole)
     assert_same(load_recording(tmp_path / "run.nc"), whole)
+
+
+@pytest.mark.parametrize("index", [False, True])
+def test_of_shards_in_one_folder_only_those_that_came_are_measured(index, tmp_path, monkeypatch):
+    def write(step):
+        names = [f"model-{step}-0000{at}-of-00002.safetensors" for at in (1, 2)]
+        for at, name in enumerate(names):
+            save_file({f"{at}.weight": torch.eye(20) * (step + at)}, tmp_path / name)
+        places = {f"{at}.weight": name for at, name in enumerate(names)}
+        if index:
+            (tmp_path / f"model-{step}.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+
+    for step in (100, 200):
+        write(step)
+    analyze_series(tmp_path, nulls=False, out=tmp_path / "series.nc")
+    write(300)
+    opened = []
+    monkeypatch.setattr(series_measuring, "pinned", lambda source: opened.append(source) or source)
+    recording = analyze_series(tmp_path, nulls=False, out=tmp_path / "series.nc")
+    assert recording.spectral_norm.sel(matrix="1.weight").values.tolist() == [101.0, 201.0, 301.0]
+    assert len(opened) == 1
 
 
 def test_a_checkpoint_that_was_written_anew_is_measured_anew(run, tmp_path):

@@ -224,6 +224,17 @@ def test_what_a_monitor_of_the_first_edition_measured_opens():
     check_selection(recording)
 
 
+@pytest.mark.parametrize("name", ["eigenvalues", "spectral_norm", "frobenius_norm"])
+def test_a_flipped_bit_in_eigenvalues_or_norms_of_a_monitor_file_is_noticed(name, tmp_path):
+    """These files have no checksum."""
+    damaged = xr.load_dataset(FILES / "monitor.nc")
+    place = (1, 0, -1) if name == "eigenvalues" else (1, 0)
+    damaged[name].values[place] *= 2.0  # a bit of its exponent
+    damaged.to_netcdf(tmp_path / "damaged.nc")
+    with pytest.raises(spectail.StoreError, match="_norm is not that of its eigenvalues"):
+        spectail.load_recording(tmp_path / "damaged.nc")
+
+
 def test_a_monitor_file_has_the_names_of_today():
     recording = spectail.load_recording(FILES / "monitor.nc")
     assert not {"layer", "xmin", "event_layer", "event_before", "event_after"} & {*recording.variables, *recording.dims}

@@ -33,14 +33,14 @@ def distributed(path):
     dcp.save(dict(STATE), checkpoint_id=path, no_dist=True)
 
 
-def shards(path, *, index):
-    names = [f"model-0000{at}-of-00002.safetensors" for at in (1, 2)]
-    for at, name in enumerate(names):
+def shards(path, *, index, name="model"):
+    names = [f"{name}-0000{at}-of-00002.safetensors" for at in (1, 2)]
+    for at, shard in enumerate(names):
         path.mkdir(parents=True, exist_ok=True)
-        save_file({f"fc{at}.weight": torch.eye(4)}, path / name)
+        save_file({f"fc{at}.weight": torch.eye(4)}, path / shard)
     if index:
-        places = {f"fc{at}.weight": name for at, name in enumerate(names)}
-        (path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+        places = {f"fc{at}.weight": shard for at, shard in enumerate(names)}
+        (path / f"{name}.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
 
 
 def trainer(path, step):
@@ -67,6 +67,16 @@ LAYOUTS = {
     ],
     "shards with an index": lambda run: [shards(run / f"step{n}", index=True) for n in STEPS],
     "shards without one": lambda run: [shards(run / f"step{n}", index=False) for n in STEPS],
+    "shards of all steps in one folder": lambda run: [shards(run, index=False, name=f"model-{n}") for n in STEPS],
+    "the same with indices": lambda run: [shards(run, index=True, name=f"model-step{n}") for n in STEPS],
+    "a folder with a number": lambda run: [torch_file(run / "llama-7b" / f"step-{n}.pt") for n in STEPS],
+    "Megatron": lambda run: [
+        *(
+            torch_file(run / f"iter_{n:07}" / "mp_rank_00" / "model_optim_rng.pt", model=STATE, iteration=n)
+            for n in STEPS
+        ),
+        (run / "latest_checkpointed_iteration.txt").write_text("100"),
+    ],
     "Lightning": lambda run: [
         *(torch_file(run / "version_0" / "checkpoints" / f"epoch={n}-step={n}.ckpt", global_step=n) for n in STEPS),
         (run / "version_0" / "hparams.yaml").write_text("{}"),
@@ -125,6 +135,9 @@ def test_a_step_beside_the_weights_counts_more_than_a_number_in_a_name(tmp_path)
         (["1e3.pt", "1e4.pt"], [1000, 10_000]),
         (["2024-01-03_500.pt", "2024-02-03_400.pt"], [400, 500]),  # a date is no step
         (["20240103-100001_7.pt", "20240103-110000_8.pt"], [7, 8]),
+        (["step_-1.pt", "step_0.pt", "step_1.pt"], [0, 1]),  # no step is negative
+        ([f"step-{2**31 + n}.pt" for n in (0, 100)], [2**31, 2**31 + 100]),
+        (["step-١٠٠.pt", "step-٢٠٠.pt"], [100, 200]),
     ],
 )
 def test_numbers_in_names_are_read_as_people_write_them(names, steps, tmp_path):
@@ -208,6 +221,94 @@ def test_series_that_lie_side_by_side_are_not_mixed(tmp_path):
         ("step-*-ema.pt", [f"step-{n}-ema.pt" for n in STEPS]),
     ]:
         assert [one.name for one in find_series(f"{run}/{pattern}").checkpoints] == names
+
+
+OTHER = {"fc.weight": torch.eye(4), "head.weight": torch.ones(1, 4)}
+
+
+@pytest.mark.parametrize(
+    ("names", "others", "sentence"),
+    [
+        (["G-100", "G-200"], ["D-150", "D-250"], "'{run}/D-*.pt' and '{run}/G-*.pt'"),
+        (["G-100"], ["D-150"], "'{run}/D-*.pt' and '{run}/G-*.pt'"),
+        (["step-100-G", "step-200-G"], ["step-150-D", "step-250-D"], "'{run}/step-*-G.pt' and '{run}/step-*-D.pt'"),
+        (["G-100/model", "G-200/model"], ["D-150/model", "D-250/model"], "'{run}/D-*' and '{run}/G-*'"),
+    ],
+)
+def test_networks_that_were_kept_at_other_steps_are_not_taken_for_one(names, others, sentence, tmp_path):
+    run = tmp_path / "run"
+    for name in (*names, *others):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        torch.save(OTHER if name in others else STATE, run / f"{name}.pt")
+    with pytest.raises(SourceError) as told:
+        find_series(run)
+    named = f"{sentence.format(run=run)}; name one, as a pattern in quotes"
+    assert str(told.value) == f"run has series of several networks, {named}"
+    pattern = sentence.format(run=run).split("'")[1]
+    assert len(find_series(pattern).checkpoints) == len(others if "D" in pattern else names)
+
+
+def test_one_file_of_each_checkpoint_is_named_where_all_have_several(tmp_path):
+    for n in STEPS:
+        torch_file(tmp_path / f"step-{n}" / "generator.pt")
+        torch.save(OTHER, tmp_path / f"step-{n}" / "critic.pt")
+    sentence = r"each checkpoint of .* has several files of weights: critic\.pt, generator\.pt; name one of each, as '"
+    with pytest.raises(SourceError, match=sentence) as told:
+        find_series(tmp_path)
+    assert [one.step for one in find_series(str(told.value).split("'")[1]).checkpoints] == list(STEPS)
+
+
+def test_what_is_of_another_network_than_all_others_is_left_out(tmp_path):
+    for n in (100, 200):
+        torch_file(tmp_path / f"step-{n}.pt")
+    torch.save(OTHER, tmp_path / "vae-150.pt")
+    torch_file(tmp_path / "ema-250.pt")
+    series = find_series(tmp_path)
+    assert [one.step for one in series.checkpoints] == [100, 200]
+    assert series.remarks == (
+        "ema-250.pt is left out: of it and step-100.pt one is called an average of weights",
+        "vae-150.pt is left out: its matrices have other names or shapes than those of step-100.pt",
+    )
+    torch_file(tmp_path / "ema-150.pt")
+    with pytest.raises(SourceError, match="has series of several networks"):
+        find_series(tmp_path)
+
+
+def test_names_of_one_network_are_taken_together_and_that_is_said(tmp_path):
+    for name in ("ckpt-100", "ckpt-200", "best-150", "best-250"):
+        torch_file(tmp_path / f"{name}.pt")
+    series = find_series(tmp_path)
+    assert [one.step for one in series.checkpoints] == [100, 150, 200, 250]
+    assert series.remarks == (
+        f"'{tmp_path}/best-*.pt' and '{tmp_path}/ckpt-*.pt' are taken for one series: "
+        "their matrices have the same names and shapes",
+    )
+
+
+def test_states_of_optimizers_and_counts_beside_each_checkpoint_are_no_series(tmp_path):
+    optimizer = {"state": {0: {"exp_avg": torch.eye(4)}}, "param_groups": [{"lr": 0.1}]}
+    for n in STEPS:
+        torch_file(tmp_path / f"weights_{n}.pt")
+        torch.save(optimizer, tmp_path / f"opt_{n}.pt")
+        torch.save({"step": n}, tmp_path / f"a_count_{n}.pt")
+    series = find_series(tmp_path)
+    assert [one.name for one in series.checkpoints] == [f"weights_{n}.pt" for n in STEPS]
+    assert series.remarks == (
+        "a_count_*.pt is left out: no matrix of a model can be read in it",
+        "opt_*.pt is left out: no matrix of a model can be read in it",
+    )
+
+
+def test_shards_that_are_named_one_by_one_are_one_checkpoint_a_step(tmp_path):
+    for index in (False, True):
+        for n in STEPS:
+            shards(tmp_path, index=index, name=f"{n}")
+        for pattern in ("*", "*.safetensors"):
+            assert [one.step for one in find_series(f"{tmp_path}/{pattern}").checkpoints] == list(STEPS)
+    (tmp_path / "5.safetensors.index.json").unlink()
+    (tmp_path / "5-00001-of-00002.safetensors").unlink()
+    with pytest.raises(SourceError, match="has 1 of the 2 shards of 5"):
+        open_weights(find_series(tmp_path).checkpoints[0].source)
 
 
 def test_a_state_in_two_formats_is_one_checkpoint(tmp_path):

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spectail.weights.folders import files_meant
 from spectail.weights.matrix import Weights, read_once
 from spectail.weights.remote import is_remote, remote_stamps
 
@@ -38,11 +39,14 @@ def stamps_of(source: Any) -> Stamps | None:
     """
     if is_remote(source):
         return remote_stamps(source)
-    if not isinstance(source, str | os.PathLike) or not os.path.exists(source):
+    if not isinstance(source, str | os.PathLike):
         return None
     path = Path(source)
-    folder = path.parent if path.suffix == ".json" else path  # an index: its shards lie beside it
-    files = sorted(folder.rglob("*")) if folder.is_dir() else [path]
+    shards = [*map(Path, files_meant(str(path)))]  # beside which those of other checkpoints may lie
+    if not shards and not path.exists():
+        return None
+    folder = path.parent if shards else path
+    files = shards or (sorted(folder.rglob("*")) if folder.is_dir() else [path])
     files = [file for file in files if file.is_file() and file.suffix not in _OURS and not file.name.startswith(".")]
     states = [(file, file.stat()) for file in files]
     return [[file.relative_to(folder.parent).as_posix(), at.st_size, at.st_mtime_ns] for file, at in states]

@@ -135,7 +135,7 @@ def analyze_series(
     follower = SeriesMeasuring(request, compute, journal, header, between, progress, alerts)
 
     def look() -> Series:
-        return find_series(source, revisions=revisions, steps=steps)
+        return find_series(source, revisions=revisions, steps=steps, key=key)
 
     with closing(journal), nullcontext() if ray is None else connection(ray):
         try:

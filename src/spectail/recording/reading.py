@@ -47,8 +47,9 @@ _COMPUTED = ("event_step", "event_layer", "event_before", "event_after")  # the 
 def load_recording(path: str | os.PathLike[str]) -> xr.Dataset:
     """Read a recording, whole, into memory: a run, what a monitor measured, a training, an analysis, a comparison.
 
-    Files of the first edition are read too, and get today's names. Nothing in a file is executed: it is HDF5 with
-    numbers, strings and JSON.
+    Files of the first edition are read too, and get today's names. Those of its monitors have no checksum: of damage in
+    them only what makes the file unreadable is noticed, values that cannot be, and norms that are not those of the
+    eigenvalues. Nothing in a file is executed: it is HDF5 with numbers, strings and JSON.
 
     Args:
         path: of the file.
@@ -175,11 +176,24 @@ def _of_first_edition(recording: xr.Dataset, path: Path) -> xr.Dataset:
     if "eigenvalues" in renamed:
         _check_variables(renamed, path, what, {"eigenvalues": ("step", "matrix", "index")})
         renamed["eigenvalues"] = _sorted_by(~renamed["eigenvalues"].isnull(), renamed["eigenvalues"])
+        _check_norms(renamed, path)
     for q in held:
         if q.name in renamed:
             renamed[q.name].attrs = q.attributes
     labels = [q.name for q in select("matrix", "null") if q.name in renamed]
     return renamed.set_coords(labels).assign_attrs(of="training" if training else "monitor")
+
+
+def _check_norms(recording: xr.Dataset, path: Path) -> None:
+    """See that norms are those of the eigenvalues: these files have no checksum, and most of one are eigenvalues."""
+    spectra, slices = recording["eigenvalues"], recording["slices"] if "slices" in recording else 1
+    is_measured = spectra.notnull().any("index") & (slices == 1)
+    known = {"spectral_norm": spectra.max("index"), "frobenius_norm": spectra.sum("index")}
+    for name, squared in known.items():
+        if name in recording:
+            is_other = ~np.isclose(recording[name] ** 2, squared, rtol=1e-4, atol=1e-30)  # of float32, and its sums
+            if bool((is_other & is_measured & recording[name].notnull()).any()):
+                raise StoreError(f"{path} is damaged: its {name} is not that of its eigenvalues")
 
 
 def _sorted_by(last: xr.DataArray, spectra: xr.DataArray) -> xr.DataArray:

@@ -22,9 +22,19 @@ from spectail.weights.checkpoint_steps import (
     stored_step_at,
     stored_step_below,
     stored_step_in,
+    without_ending,
 )
 from spectail.weights.distributed import METADATA
-from spectail.weights.folders import Folder, is_beside, is_shard, local_folder, parts_to_choose, weights_of
+from spectail.weights.folders import (
+    Folder,
+    files_meant,
+    index_of_shards,
+    is_beside,
+    local_folder,
+    parts_to_choose,
+    pattern_of_shards,
+    weights_of,
+)
 from spectail.weights.formats.foreign import what_folder
 from spectail.weights.formats.table import ENDINGS
 from spectail.weights.hub import hub_folder, is_hub, revisions_of
@@ -45,7 +55,7 @@ class CheckpointPlace:
     @property
     def is_there(self) -> bool:
         """Whether there is such a file or folder; elsewhere nobody knows before it is read."""
-        return is_remote(self.source) or os.path.lexists(self.source)
+        return is_remote(self.source) or os.path.lexists(self.source) or bool(files_meant(self.source))
 
 
 def places_of_checkpoints(source: Any, revisions: str | None) -> tuple[str, list[CheckpointPlace]]:
@@ -79,6 +89,7 @@ def places_of_checkpoints(source: Any, revisions: str | None) -> tuple[str, list
 
 def _listed(sources: Sequence[str]) -> list[CheckpointPlace]:
     """Sources that are named one by one; of several, those that can be checkpoints."""
+    sources = _checkpoints_among(sources)
     parents = [one.split("/")[:-1] for one in sources]
     shared = sum(1 for _ in takewhile(lambda steps: len({*steps}) == 1, zip(*parents, strict=False)))
     places = [_place_of(one, "/".join(one.split("/")[shared:])) for one in sources]
@@ -87,6 +98,18 @@ def _listed(sources: Sequence[str]) -> list[CheckpointPlace]:
     taken = {place.name for place in places if _can_be_checkpoint(place.source) or not place.is_there}
     taken |= _like(taken, [place.name for place in places if Path(place.source).is_dir()])
     return [place for place in places if place.name in taken]
+
+
+def _checkpoints_among(names: Sequence[str]) -> list[str]:
+    """Names of files, with one for all shards of a checkpoint: that of their index, or else their pattern."""
+    known: dict[str, None] = {}
+    for name in names:
+        above, slash, last = name.rpartition("/")
+        index, pattern = (
+            above + slash + one if one else name for one in (index_of_shards(last), pattern_of_shards(last))
+        )
+        known[index if index in names else pattern] = None
+    return [*known]
 
 
 def _place_of(source: str, name: str) -> CheckpointPlace:
@@ -139,7 +162,25 @@ def _in_folder(
             f"{folder.name}/{printable(names[0])} has weights in several folders: {shown}; name one of each"
             + ("" if is_remote(home) else f", as '{printable(pattern)}'")
         )
+    _check_one_file_each(folder, names, home)
     return [CheckpointPlace(source_of(one), printable(one), partial(stored_step_below, folder, one)) for one in names]
+
+
+def _check_one_file_each(folder: Folder, names: Sequence[str], home: str) -> None:
+    """See that it is clear which file of each checkpoint is meant. Raises SourceError where all have several."""
+    files: set[str] = set()
+    for name in names:
+        below = folder.below(name)
+        beside = {one for one in _candidates(below) if one in below.names}
+        if len(beside) < 2 or _is_model(below) or why_in_parts(below.names):
+            return
+        files = files & beside or beside
+    shown = ", ".join(map(printable, sorted(files)[:6])) + (", …" if len(files) > 6 else "")
+    example = f"{home}/{pattern_of(names[0])}/{min(files)}"
+    raise SourceError(
+        f"each checkpoint of {folder.name} has several files of weights: {shown}; name one of each"
+        + ("" if is_remote(home) else f", as '{printable(example)}'")
+    )
 
 
 def pattern_of(name: str) -> str:
@@ -150,6 +191,16 @@ def pattern_of(name: str) -> str:
     """
     folder, slash, last = name.rpartition("/")
     return folder + slash + _DIGITS.sub("*", last)
+
+
+def name_without_numbers(name: str) -> str:
+    """What the checkpoints of one series have in common in their names.
+
+    >>> name_without_numbers("run1/checkpoint-100.pt"), name_without_numbers("a/ckpt.pt")
+    ('run*/checkpoint-*', 'ckpt')
+    """
+    without = _DIGITS.sub("*", without_ending(name))
+    return without if "*" in without else without.rpartition("/")[2]
 
 
 def _without_links(series: Sequence[str], home: str) -> list[str]:
@@ -177,7 +228,8 @@ def _candidates(folder: Folder) -> list[str]:
     """The files and folders in a folder that can be a checkpoint each."""
     names: list[str] = []
     without: list[str] = []
-    for name in sorted({name.partition("/")[0] for name in (*folder.names, *folder.empty)}, key=natural_key):
+    here = {name.partition("/")[0] for name in (*folder.names, *folder.empty)}
+    for name in sorted(_checkpoints_among([*here]), key=natural_key):
         below = folder.below(name)
         if _UNFINISHED.search(name) or is_beside(name):
             continue
@@ -199,7 +251,7 @@ _DIGITS = re.compile(r"\d+")
 
 
 def _is_weights(name: str) -> bool:
-    return name.lower().endswith(ENDINGS) and not is_beside(name) and not is_shard(name)
+    return name.lower().endswith((*ENDINGS, ".index.json")) and not is_beside(name)
 
 
 _PIECE = ".distcp"
@@ -220,6 +272,8 @@ def _is_checkpoint(name: str, folder: Folder) -> bool:
     inner = {inner.partition("/")[0] for inner in folder.names if "/" in inner}
     if any(_CONTAINER.fullmatch(one) and any(map(says_which, _candidates(folder.below(one)))) for one in inner):
         return False
+    if not says_which(name) and not _is_model(folder) and any(map(says_which, _candidates(folder))):
+        return False  # such as llama-7b/step-100.pt
     return name_has_number(name) or (_is_model(folder) and not any(map(says_which, _candidates(folder))))
 
 

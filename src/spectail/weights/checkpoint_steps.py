@@ -35,7 +35,8 @@ _STEP = re.compile(
 
 _EPOCH = re.compile(r"epochs?[-_.=]?(\d+)(?!\d|\.\d)", re.IGNORECASE)
 
-_NUMBER = re.compile(rf"(?<![a-z\d.])(?P<power>{_POWER})|\d+(?:\.\d+)*", re.IGNORECASE)
+_NUMBER = re.compile(rf"(?<![a-z\d.])(?P<power>{_POWER})|(?<![-_.=]-)(?<!\d)\d+(?:\.\d+)*", re.IGNORECASE)
+"""A number; with a sign before it, as in step_-1 and step=-1, it is none."""
 
 _TIME = r"([01]\d|2[0-3])[-_.:h]?[0-5]\d[-_.:m]?[0-5]\d"
 _DATE = re.compile(
@@ -87,8 +88,13 @@ def number_in_name(name: str) -> int | None:
 
 
 def without_ending(name: str) -> str:
-    """A name without its ending, or endings."""
-    return re.sub(r"(\.(?!\d+$)[a-z]\w*)+$", "", name, flags=re.IGNORECASE)
+    """A name without its ending, or endings, and without what says which of several shards it is.
+
+    >>> without_ending("model-100-*-of-00002.safetensors"), without_ending("model-100.safetensors.index.json")
+    ('model-100', 'model-100')
+    """
+    without = re.sub(r"(\.(?!\d+$)[a-z]\w*)+$", "", name, flags=re.IGNORECASE)
+    return re.sub(r"[-_.]\*[-_]of[-_]\d+$", "", without)
 
 
 def as_step(number: Any) -> int | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -52,9 +52,47 @@ def is_beside(name: str) -> bool:
     return _BESIDE.fullmatch(name) is not None
 
 
-def is_shard(name: str) -> bool:
-    """Whether a file is one of several that together hold the weights."""
-    return _SHARD.fullmatch(name) is not None
+def pattern_of_shards(name: str) -> str:
+    """The pattern that fits a shard and those that it belongs to; "" for what is no shard.
+
+    >>> pattern_of_shards("model-step100-00001-of-00002.safetensors")
+    'model-step100-*-of-00002.safetensors'
+    """
+    match = _SHARD.fullmatch(name)
+    return f"{name[: match.start('at')]}*{name[match.end('at') :]}" if match else ""
+
+
+def index_of_shards(name: str) -> str:
+    """What the index that lists a shard is called, beside it; "" for what is no shard.
+
+    >>> index_of_shards("model-step100-00001-of-00002.safetensors")
+    'model-step100.safetensors.index.json'
+    """
+    match = _SHARD.fullmatch(name)
+    return f"{match['name']}{match['ending']}.index.json" if match else ""
+
+
+def shards_like(pattern: str, names: Iterable[str]) -> list[str]:
+    """The shards that a pattern means, without those of other checkpoints beside them.
+
+    Args:
+        pattern: as `pattern_of_shards` gives it.
+        names: of the files of the folder.
+    """
+    return sorted(name for name in names if "*" in pattern and pattern_of_shards(name) == pattern)
+
+
+def files_meant(path: str) -> list[str]:
+    """The files of this machine that are the shards of a pattern, or of an index, with it; none for another path."""
+    above, name = os.path.split(path)
+    if "*" not in name and not name.endswith(".index.json"):
+        return []
+    try:
+        here = os.listdir(above or ".")
+        names = shards_like(name, here) or ([name, *shards_of(_around(Path(path)), name)] if name in here else [])
+    except (OSError, SourceError):  # who reads it says what is wrong
+        return []
+    return [os.path.join(above, one) for one in names]
 
 
 LARGEST_INDEX = 100_000_000
@@ -103,15 +141,33 @@ def read_file(path: Path, key: str | None = None) -> Source:
     """
     if os.path.isdir(path):
         return read_folder(local_folder(path), key)
-    local_file(path)  # says what is wrong with it in words of its own
-    names = [name for name in ("config.json", _ADAPTER) if (path.parent / name).is_file()]
-    return read_one(Folder(str(path.parent), path.parent.name, names, partial(_file_of, path.parent)), path.name, key)
+    shards = [] if path.exists() else [os.path.basename(one) for one in files_meant(str(path))]
+    if not shards:
+        local_file(path)  # says what is wrong with it in words of its own
+    return read_one(_around(path, shards), path.name, key)
+
+
+def _around(path: Path, names: Sequence[str] = ()) -> Folder:
+    """The folder of a file, of which no more is known than these files and configurations."""
+    names = [*names, *(name for name in ("config.json", _ADAPTER) if (path.parent / name).is_file())]
+    return Folder(str(path.parent), path.parent.name, names, partial(_file_of, path.parent))
 
 
 def read_one(folder: Folder, name: str, key: str | None = None) -> Source:
-    """The parameters of a file of a folder, or of the shards that it lists, with the configuration beside it."""
-    source = _sharded(folder, name, key) if name.endswith(".json") else _read_piece(folder, name, key)
-    return _configured(folder, source)
+    """The parameters of a file of a folder, or of the shards that it lists or fits, with the configuration beside."""
+    if name.endswith(".json"):
+        return _configured(folder, _sharded(folder, name, key))
+    if shards := shards_like(name, _here(folder)):
+        _check_count(folder, shards)
+        return _configured(folder, _joined([(one, _read_piece(folder, one, key)) for one in shards]))
+    return _configured(folder, _read_piece(folder, name, key))
+
+
+def _check_count(folder: Folder, shards: Sequence[str]) -> None:
+    """See that all shards are there. Raises SourceError where one is missing."""
+    match = _SHARD.fullmatch(shards[0])
+    if match and len(shards) != int(match["count"]):
+        raise SourceError(f"{folder.name} has {len(shards)} of the {int(match['count'])} shards of {match['name']}")
 
 
 def _read_piece(folder: Folder, name: str, key: str | None) -> Source:
@@ -257,9 +313,7 @@ def weights_of(folder: Folder) -> list[str]:
         files = [match.string for match in shards]
         sets = {(match["name"], match["count"], match["ending"]) for match in shards}
         if len(sets) == 1:
-            count = int(shards[0]["count"])
-            if len(shards) != count:
-                raise SourceError(f"{folder.name} has {len(shards)} of the {count} shards of {shards[0]['name']}")
+            _check_count(folder, files)
             return files
     fitting = indices or files
     if reason := len(fitting) > 1 and why_in_parts(here):

@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 from urllib.request import url2pathname
 
 from spectail.errors import SourceError, first_line, kind_and_first_line
-from spectail.weights.folders import Folder, read_file, read_folder, read_one, shards_of
+from spectail.weights.folders import Folder, read_file, read_folder, read_one, shards_like, shards_of
 from spectail.weights.http_ranges import (
     Remembered,
     web_address,
@@ -111,9 +111,10 @@ def _read_below(folder: Folder, path: str, key: str | None) -> Source:
     """What is meant by a path in a folder: a file or another folder; without a path, the folder itself."""
     if not path:
         return read_folder(folder, key)
-    if path in folder.names:
-        above = path.rpartition("/")[0]
-        return read_one(folder.below(above) if above else folder, path.rpartition("/")[2], key)
+    above, _, name = path.rpartition("/")
+    around = folder.below(above) if above else folder
+    if path in folder.names or shards_like(name, around.names):
+        return read_one(around, name, key)
     below = folder.below(path)
     if not below.names:
         some = ", ".join(map(printable, folder.names[:8])) + (", …" if len(folder.names) > 8 else "")

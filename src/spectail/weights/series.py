@@ -1,21 +1,22 @@
 """The checkpoints of a training, in the order of their steps.
 
 Here: of several places and several answers, which count. Not here: where checkpoints may be (`checkpoint_places`), what
-says of which step one is (`checkpoint_steps`), and what is in one (`opening`).
+says of which step one is (`checkpoint_steps`), which are of one network (`checkpoint_networks`), and what is in one
+(`opening`).
 """
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import Any
 
 from spectail.errors import SettingError, SourceError
-from spectail.weights.checkpoint_places import CheckpointPlace, pattern_of, places_of_checkpoints
-from spectail.weights.checkpoint_steps import as_step, epoch_in_name, number_in_name, step_in_name, without_ending
+from spectail.weights.checkpoint_networks import NumberedPlace, of_one_network
+from spectail.weights.checkpoint_places import CheckpointPlace, places_of_checkpoints
+from spectail.weights.checkpoint_steps import as_step, epoch_in_name, number_in_name, step_in_name
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,9 @@ class Series:
     remarks: tuple[str, ...] = ()
 
 
-def find_series(source: Any, *, revisions: str | None = None, steps: Sequence[int] | None = None) -> Series:
+def find_series(
+    source: Any, *, revisions: str | None = None, steps: Sequence[int] | None = None, key: str | None = None
+) -> Series:
     """The checkpoints that a training has left.
 
     Args:
@@ -56,6 +59,7 @@ def find_series(source: Any, *, revisions: str | None = None, steps: Sequence[in
             hub; or a list of sources.
         revisions: of a model of the hub: a pattern; the branches and tags that fit it are the checkpoints.
         steps: of each checkpoint, in the order of their names, where neither these nor the files say it.
+        key: of the state dict that is meant, in checkpoints that hold several.
 
     Returns:
         one checkpoint a step; what was left out is told in sentences.
@@ -72,7 +76,8 @@ def find_series(source: Any, *, revisions: str | None = None, steps: Sequence[in
         )
     numbered, remarks = _with_given(places, steps) if steps is not None else _with_steps(places)
     if steps is None:
-        numbered = _one_of_interleaved(numbered, source, title)
+        numbered, others = of_one_network(numbered, source, title, key)
+        remarks += others
     checkpoints: list[Checkpoint] = []
     for one in sorted(numbered, key=lambda one: (one.step, one.rank)):
         if checkpoints and checkpoints[-1].step == one.step:
@@ -87,46 +92,7 @@ def find_series(source: Any, *, revisions: str | None = None, steps: Sequence[in
     return Series(title, tuple(checkpoints), (*remarks, *_gaps([one.step for one in checkpoints])))
 
 
-@dataclass(frozen=True)
-class _Numbered:
-    """A place and its step; of two places with the same step, the one with the lower rank counts."""
-
-    step: int
-    rank: int
-    source: str
-    name: str
-
-
-def _one_of_interleaved(numbered: list[_Numbered], source: Any, title: str) -> list[_Numbered]:
-    """All places, where they are of one series; of several series in one folder, the one whose pattern the source is.
-
-    One step twice is a last or a best checkpoint that is called otherwise; one name with two endings is one state.
-
-    Raises:
-        SourceError: there are several, such as G_100.pt, D_100.pt, G_200.pt, D_200.pt, and none is named.
-    """
-    called = [pattern_of(without_ending(one.name)) for one in numbered]
-    steps: dict[str, set[int]] = {}
-    for name, one in zip(called, numbered, strict=True):
-        if number_in_name(one.name) == one.step:
-            steps.setdefault(name, set()).add(one.step)
-    series = [name for name, known in steps.items() if len(known) > 1]
-    both = next((pair for pair in combinations(series, 2) if len(steps[pair[0]] & steps[pair[1]]) > 1), ())
-    if not both:
-        return numbered
-    is_place = isinstance(source, str | os.PathLike)
-    named = pattern_of(without_ending(os.path.basename(source))) if is_place else ""
-    if named in series:
-        return [one for name, one in zip(called, numbered, strict=True) if name == named]
-    home = str(source) if is_place and os.path.isdir(source) else ""
-    patterns = [os.path.join(home, pattern_of(numbered[called.index(name)].name)) for name in both]
-    raise SourceError(
-        f"{title} has several series with the same steps, '{patterns[0]}' and '{patterns[1]}'; "
-        "name one, as a pattern in quotes"
-    )
-
-
-def _with_given(places: Sequence[CheckpointPlace], steps: Sequence[int]) -> tuple[list[_Numbered], list[str]]:
+def _with_given(places: Sequence[CheckpointPlace], steps: Sequence[int]) -> tuple[list[NumberedPlace], list[str]]:
     """The places, each with its step of those that the user gave, in turn."""
     names = ", ".join(place.name for place in places[:6]) + (", …" if len(places) > 6 else "")
     if isinstance(steps, str) or not isinstance(steps, Collection):
@@ -141,11 +107,11 @@ def _with_given(places: Sequence[CheckpointPlace], steps: Sequence[int]) -> tupl
     back = [later for earlier, later in pairwise(known) if later < earlier]
     remarks = [f"steps run back to {back[0]}; checkpoints are in the order of their steps"] if back else []
     return [
-        _Numbered(step, at, one.source, one.name) for at, (step, one) in enumerate(zip(known, places, strict=True))
+        NumberedPlace(step, at, one.source, one.name) for at, (step, one) in enumerate(zip(known, places, strict=True))
     ], remarks
 
 
-def _with_steps(places: Sequence[CheckpointPlace]) -> tuple[list[_Numbered], list[str]]:
+def _with_steps(places: Sequence[CheckpointPlace]) -> tuple[list[NumberedPlace], list[str]]:
     """The places whose step is known: a name that says "step" counts most, then what is stored, then a number."""
     numbered, remarks = [], []
     several = len(places) > 1
@@ -164,7 +130,7 @@ def _with_steps(places: Sequence[CheckpointPlace]) -> tuple[list[_Numbered], lis
             why = "it says its epoch, and others their step" if is_of_epoch else why
             remarks.append(f"{place.name} is left out: {why}")
         else:
-            numbered.append(_Numbered(step, rank, place.source, place.name))
+            numbered.append(NumberedPlace(step, rank, place.source, place.name))
     return numbered, remarks
 
 

@@ -113,7 +113,7 @@ def source_of_tree(tree: Tree, where: str, title: str, key: str | None = None) -
             if chosen is None:
                 break
             skipped += [finder.beside(name, value, chosen) for name, value in tree.items() if name != chosen]
-            tree, keys = tree[chosen], [*keys, chosen]
+            tree, keys = tree[chosen], [*keys, str(chosen)]
     parameters: list[Parameter] = []
     leaves = [(".".join(path) or "tensor", value) for path, value in finder.leaves(tree, ())]  # one alone has no name
     graph = any(is_of_tensorflow(name) for name, _ in leaves)
