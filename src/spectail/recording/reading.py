@@ -186,7 +186,7 @@ def _of_first_edition(recording: xr.Dataset, path: Path) -> xr.Dataset:
 
 def _check_norms(recording: xr.Dataset, path: Path) -> None:
     """See that norms are those of the eigenvalues: these files have no checksum, and most of one are eigenvalues."""
-    spectra, slices = recording["eigenvalues"], recording["slices"] if "slices" in recording else 1
+    spectra, slices = recording["eigenvalues"], recording.get("slices", 1)
     is_measured = spectra.notnull().any("index") & (slices == 1)
     known = {"spectral_norm": spectra.max("index"), "frobenius_norm": spectra.sum("index")}
     for name, squared in known.items():

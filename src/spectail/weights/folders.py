@@ -141,7 +141,7 @@ def read_file(path: Path, key: str | None = None) -> Source:
     """
     if os.path.isdir(path):
         return read_folder(local_folder(path), key)
-    shards = [] if path.exists() else [os.path.basename(one) for one in files_meant(str(path))]
+    shards = [] if os.path.exists(path) else [os.path.basename(one) for one in files_meant(str(path))]
     if not shards:
         local_file(path)  # says what is wrong with it in words of its own
     return read_one(_around(path, shards), path.name, key)
