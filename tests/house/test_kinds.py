@@ -167,7 +167,7 @@ def test_what_is_not_there_is_told_in_a_sentence():
     }.items():
         with pytest.raises(SettingError, match=sentence):
             draw()
-    with pytest.raises(StoreError, match="is not a recording"):
+    with pytest.raises(StoreError, match=r"^list is neither a recording nor results"):
         plots.spectrum([1.0, 2.0])
 
 

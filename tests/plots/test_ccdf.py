@@ -47,5 +47,7 @@ def test_a_step_is_a_whole_number_and_a_map_is_of_a_sweep():
     for no_step in ("last", 1.5, -1.0, True):
         with pytest.raises(ValueError, match=rf"^step={no_step!r} was not recorded; there are 0, 1$"):
             ccdf(run, step=no_step)
-    with pytest.raises(ValueError, match=r"^phase has no axis, as of one run; expected results of a sweep over lr$"):
+    with pytest.raises(
+        ValueError, match=r"^a phase diagram has two axes; phase has only step here, expected results of a sweep$"
+    ):
         phase_diagram(run)

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 
-from spectail import lazy_results, plots
+from spectail import Experiment, analyze, lazy_results, load_recording, plots, simulate
 from spectail.experiments.theory import critical_lr
 from spectail.spectra.overlap_nulls import alignment_null
 from spectail.store.results import experiment_at
@@ -102,7 +103,15 @@ def test_a_diagram_may_show_a_variable(results):
     ("call", "sentence"),
     [
         (lambda r: plots.curves(r, "kat", optimizer="gd", h=20), "variable='kat' is not known; did you mean 'kta'"),
-        (lambda r: plots.curves(r, "kta", h=20), "optimizer needs a value, such as optimizer='adam'"),
+        (lambda r: plots.curves(r, "kta"), "(h and optimizer|optimizer and h) need values, such as"),
+        (
+            lambda r: plots.curves(r, "phase", optimizer="gd", h=20),
+            "variable='phase' is words; expected one of numbers",
+        ),
+        (lambda r: plots.phase_diagram(r.isel(lr=0, optimizer=0, h=0, step=0)), "is a single number here"),
+        (lambda r: plots.phase_diagram(r.isel(lr=0, optimizer=0, h=0)), "has two axes; phase has only step here"),
+        (lambda r: plots.spectrum(r), r"expected one of the results, such as .sel\("),
+        (lambda r: plots.curves([1, 2]), "^list is neither a recording nor results; expected one, or its path"),
         (lambda r: plots.curves(r, "kta", optimiser="gd"), "axis='optimiser' is not known; did you mean 'optimizer'"),
         (lambda r: plots.phase_diagram(r, x="d", optimizer="gd"), "axis='d' is not known"),
         (lambda r: plots.curves(r, "kta", optimizer="sgd", h=20), "there is no run at optimizer='sgd'; there are"),
@@ -125,3 +134,56 @@ def test_the_example_of_a_phase_diagram_draws_a_folder(folder, tmp_path):
     example = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "phase_diagram.py"))
     example["draw"](folder, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"phase-diagram.png", "phase-diagram.pdf"}
+
+
+TINY = {"n": 40, "n_test": 9, "n_test_large": 9, "d": 20, "steps": 2}
+
+
+def test_one_run_is_drawn_over_its_steps_and_its_layers():
+    run = simulate(Experiment(**TINY, h=30))
+    ax = plots.curves(run, "kta")
+    np.testing.assert_array_equal(ax.get_lines()[0].get_ydata(), run.kta)
+    assert ax.get_xlabel() == "step $t$"
+    assert len(bands(ax)) == 1
+    deeper = simulate(Experiment(**TINY, layers=(30, 25)))
+    ax = plots.curves(deeper)
+    np.testing.assert_array_equal(ax.get_lines()[1].get_ydata(), deeper.pl_alpha_hill.sel(matrix="W2"))
+    assert [text.get_text() for text in ax.get_legend().get_texts()][:2] == ["W1", "W2"]
+    diagram = plots.phase_diagram(deeper)
+    assert [label.get_text() for label in diagram.get_yticklabels()] == ["W1", "W2"]
+
+
+def test_an_analysis_is_drawn_over_its_matrices():
+    analysis = analyze({"a": torch.randn(30, 20), "b": torch.randn(20, 10)}, nulls=False)
+    ax = plots.curves(analysis, "stable_rank")
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b"]
+    np.testing.assert_allclose(ax.get_lines()[0].get_ydata(), analysis.recording.stable_rank.isel(step=-1))
+
+
+def test_what_is_left_has_a_curve_for_each_value_and_steps_stand_in_for_a_second_axis(results):
+    ax = plots.curves(results, "test_loss", optimizer="gd")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["h = 20", "h = 40", "h = 80"]
+    assert plots.curves(results, "kta", "step", optimizer="gd", lr=10.0).get_xlabel() == "step $t$"
+    words = plots.curves(results, "kta", "optimizer", h=20, lr=10.0)
+    assert [label.get_text() for label in words.get_xticklabels()] == results.optimizer.values.tolist()
+    only_rates = results.sel(optimizer="gd", h=20)
+    ax = plots.phase_diagram(only_rates)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("step $t$", r"learning rate $\eta$")
+
+
+def test_a_folder_and_a_file_are_drawn_by_their_paths(results, folder):
+    key = results.key.sel(optimizer="gd", lr=10, h=40, seed=0).item()
+    run = load_recording(folder / "runs" / f"{key}.nc")
+    np.testing.assert_array_equal(plots.curves(folder / "runs" / f"{key}.nc").lines[0].get_ydata(), run.pl_alpha_hill)
+    assert len(plots.curves(str(folder), "kta", optimizer="gd").get_lines()) >= 3
+
+
+@pytest.mark.parametrize("draw", [plots.spectrum, plots.evolution, plots.ccdf, plots.over_steps])
+def test_a_run_that_is_chosen_of_results_is_drawn_as_the_run_itself(results, folder, draw):
+    cell = results.sel(optimizer="gd", lr=10, h=40, seed=0)
+    run = load_recording(folder / "runs" / f"{cell.key.item()}.nc")
+    one, other = draw(cell), draw(run)
+    assert one.get_title("left") == other.get_title("left")
+    assert one.get_legend_handles_labels()[1] == other.get_legend_handles_labels()[1]
+    for mine, its in zip(one.get_lines(), other.get_lines(), strict=True):
+        np.testing.assert_array_equal(mine.get_xydata(), its.get_xydata())

@@ -1,6 +1,6 @@
-"""Drawings of many runs: any variable against any axis, and phase diagrams.
+"""Drawings of what has axes, many runs or one: any variable against any axis, and phase diagrams.
 
-Not here: one recording (`recording_plot`), and how runs become one Dataset (`store/results.py`).
+Not here: all pictures of one recording (`recording_plot`), and how runs become one Dataset (`store/results.py`).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -16,12 +17,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from spectail.analysis.completion import complete
 from spectail.analysis.null_bands import null_band
 from spectail.errors import SettingError, unknown_name
 from spectail.plots.bands import draw_band, draw_null
 from spectail.plots.colours import FRAME, LAW, PHASES, SERIES
+from spectail.plots.evolution_plot import step_axis, step_edges, step_positions
 from spectail.plots.look import in_style, new_axes, quantity_label
 from spectail.plots.phase_cells import draw_phase_cells, phase_numbers
+from spectail.plots.selection import dataset_of, recording_of
 from spectail.recording.quantities import quantity
 from spectail.spectra.overlap_nulls import alignment_null
 from spectail.store.results import experiment_at
@@ -34,9 +38,9 @@ _FIELDS = {
 
 @in_style
 def curves(
-    results: xr.Dataset,
-    variable: str,
-    against: str = "lr",
+    results: Any,
+    variable: str = "pl_alpha_hill",
+    against: str | None = None,
     *,
     by: str | None = None,
     over: str | Sequence[str] = "seed",
@@ -48,10 +52,11 @@ def curves(
     Of sim and KTA also what they are by chance, the mean over repeats: typical value and two standard deviations.
 
     Args:
-        results: of `spectail.lazy_results`.
+        results: of `spectail.lazy_results`; a recording of any kind; or the path of either.
         variable: such as "test_loss_large".
-        against: the axis below; logarithmic if its values are spread so.
-        by: an axis with a curve for each of its values.
+        against: the axis below; logarithmic if its values are spread so. By default lr, or the first that runs differ
+            in; of one run its steps, or its matrices.
+        by: an axis with a curve for each of its values; by default the one that is left, if a single one is.
         over: the axes that are repeats.
         ax: where to draw; a new figure without it.
         **at: the values of the other axes, such as step=10; by default the last step.
@@ -71,26 +76,35 @@ def curves(
     >>> ax.get_ylabel(), len(ax.lines)
     ('test loss', 1)
     """
-    values = _selected(results, variable, at)
+    results = _with(results, variable)
+    values = _at(results, variable, at)
+    if values.dtype.kind in "OSUT":
+        raise SettingError(f"variable={variable!r} is words; expected one of numbers, or a phase diagram of it")
     repeats = [name for name in ([over] if isinstance(over, str) else over) if name in values.dims]
+    against = against or _default_axes(values, [by, *repeats], ["lr"])[0]
+    values = _last_step(values, against, by, *repeats)
+    left = [str(dim) for dim in values.dims if dim not in (against, by, *repeats)]
+    by = left[0] if by is None and len(left) == 1 and against in values.dims else by
     _need(values, [against, *([by] if by else []), *repeats])
     ax = ax or new_axes()
     groups = values[by].values if by else [None]
-    chance = _chance(results, variable, at)
+    places = step_positions(values[against].values) if against == "step" else _places(values[against].values)
+    chance = _chance(results, variable, at, against, by)
     bands = []
     for number, group in enumerate(groups):
-        one = values.sel({by: group}) if by else values
-        rows = one.transpose(*repeats, against).values.reshape(-1, values.sizes[against])
-        measured = np.isfinite(rows).any(0)
-        label = "" if group is None else _entry(by, group)
-        colour, marker = SERIES[number % len(SERIES)]
-        draw_band(ax, values[against].values[measured], rows[:, measured], color=colour, marker=marker, label=label)
+        one = values.isel({by: number}) if by else values
+        rows = one.transpose(*repeats, against).values.reshape(-1, values.sizes[against]).astype(np.float64)
+        measured = np.asarray(np.isfinite(rows).any(0))
+        colour, marker = _look(number, len(groups))
+        named = by and (len(groups) <= len(SERIES) or number in (0, len(groups) - 1))
+        label = _entry(by, group) if named else "_"
+        draw_band(ax, places[measured], rows[:, measured], color=colour, marker=marker, label=label)
         if chance is not None:
-            band = (chance.sel({by: group}) if by in chance.dims else chance).broadcast_like(one[against])
+            band = (chance.isel({by: number}) if by in chance.dims else chance).broadcast_like(one[against])
             others = [dim for dim in band.dims if dim not in ("bound", against)]
             bands.append((band.mean(others).transpose("bound", against).values[:, measured], measured, colour))
-    _draw_chance(ax, values[against].values, bands)
-    _scale(ax, "x", values[against].values)
+    _draw_chance(ax, places, bands)
+    _name_axis(ax, "x", values[against])
     ax.set_xlabel(_label(results, against))
     ax.set_ylabel(_label(results, variable))
     if by or bands:
@@ -98,7 +112,14 @@ def curves(
     return ax
 
 
-def _chance(results: xr.Dataset, variable: str, at: dict[str, Any]) -> xr.DataArray | None:
+def _look(number: int, count: int) -> tuple[str, str]:
+    """Colour and marker of a curve; of too many to be told apart, from first to last in the colours of a scale."""
+    if count <= len(SERIES):
+        return SERIES[number]
+    return matplotlib.colors.to_hex(matplotlib.colormaps["cividis"](number / (count - 1))), ""
+
+
+def _chance(results: xr.Dataset, variable: str, at: dict[str, Any], *axes: str | None) -> xr.DataArray | None:
     """What sim or KTA is by chance, over `bound` (low, typical, high) and the axes that it depends on."""
     if variable == "alignment" and ("d" in results.attrs or "d" in results.coords):
         d = results.coords["d"] if "d" in results.coords else xr.DataArray(results.attrs["d"])
@@ -111,9 +132,7 @@ def _chance(results: xr.Dataset, variable: str, at: dict[str, Any]) -> xr.DataAr
     if band is None or not np.isfinite(band).any():
         return None
     whole = xr.concat([results[q.null].copy(data=bound) for bound in band], "bound")
-    at = {name: value for name, value in at.items() if name in whole.dims}
-    whole = whole.sel(at)
-    return whole.isel(step=-1) if "step" in whole.dims and "step" not in at else whole
+    return _last_step(whole.sel({name: value for name, value in at.items() if name in whole.dims}), *axes)
 
 
 def _draw_chance(ax: Axes, x: NDArray[Any], bands: list[tuple[NDArray[Any], NDArray[Any], str]]) -> None:
@@ -128,9 +147,9 @@ def _draw_chance(ax: Axes, x: NDArray[Any], bands: list[tuple[NDArray[Any], NDAr
 
 @in_style
 def phase_diagram(
-    results: xr.Dataset,
-    x: str = "lr",
-    y: str = "h",
+    results: Any,
+    x: str | None = None,
+    y: str | None = None,
     *,
     colour: str = "phase",
     over: str = "seed",
@@ -144,9 +163,9 @@ def phase_diagram(
     learning rate of the first step that theory predicts for each y.
 
     Args:
-        results: of `spectail.lazy_results`.
-        x: the axis below.
-        y: the axis beside.
+        results: of `spectail.lazy_results`; a recording of several matrices; or the path of either.
+        x: the axis below. By default lr, or the first that runs differ in; the step where there is a single one.
+        y: the axis beside; by default h, or the next one.
         colour: "phase", or a variable such as "pl_alpha_hill".
         over: the axis of repeats.
         critical: whether to draw the predicted curve, where x is lr.
@@ -168,14 +187,25 @@ def phase_diagram(
     >>> ax.get_ylabel(), ax.get_xscale()
     ('hidden units $h$', 'linear')
     """
-    values = _selected(results, colour, at)
-    _need(values, [x, y, *([over] if over in values.dims else [])])
+    results = _with(results, colour)
+    values = _at(results, colour, at)
+    if colour != "phase" and values.dtype.kind in "OSUT":
+        raise SettingError(f"colour={colour!r} is words; expected 'phase', or a variable of numbers")
+    repeats = [over] if over in values.dims else []
+    if x is None or y is None:
+        preferred = {"lr": x, "h": y}
+        defaults = _default_axes(values, [x, y, *repeats], *([name] for name in preferred if preferred[name] is None))
+        x, y = x or defaults.pop(0), y or (defaults[0] if defaults else None)
+    if y is None:
+        raise SettingError(f"a phase diagram has two axes; {colour} has only {x} here, expected results of a sweep")
+    values = _last_step(values, x, y)
+    _need(values, [x, y, *repeats])
     values = values.transpose(y, x, ...)
     empty = (values == "").values if colour == "phase" else np.isnan(values.values)
     keep = np.asarray(~empty.reshape(values.sizes[y], values.sizes[x], -1).all(2))
     values = values.isel({x: keep.any(0), y: keep.any(1)})
     ax = ax or new_axes()
-    columns, rows = _edges(_places(values[x].values)), _edges(_places(values[y].values))
+    columns, rows = _cell_edges(values[x]), _cell_edges(values[y])
     if colour == "phase":
         _draw_phases(ax, columns, rows, values.values.reshape(*values.shape[:2], -1))
     else:
@@ -183,12 +213,10 @@ def phase_diagram(
         image = ax.pcolormesh(columns, rows, mean.values, cmap="cividis", norm=_norm(mean.values), rasterized=True)
         ax.figure.colorbar(image, ax=ax, label=_label(results, colour))
     for name, axis in ((x, "x"), (y, "y")):
-        if _are_words(values[name].values):
-            getattr(ax, f"set_{axis}ticks")(_places(values[name].values), values[name].values.tolist())
-        _scale(ax, axis, values[name].values)
+        _name_axis(ax, axis, values[name])
     ax.set_xlim(columns[0], columns[-1])
     ax.set_ylim(rows[0], rows[-1])
-    if critical and x == "lr":
+    if critical and x == "lr" and y != "step":
         _draw_critical(ax, results, values, y, at)
     ax.set_xlabel(_label(results, x))
     ax.set_ylabel(_label(results, y))
@@ -219,7 +247,18 @@ def phase_legend(figure: Figure, results: xr.Dataset, **where: Any) -> None:
     figure.legend(handles=[*patches, *lines[:1]], **options)
 
 
-def _selected(results: xr.Dataset, variable: str, at: dict[str, Any]) -> xr.DataArray:
+def _with(x: Any, variable: str) -> xr.Dataset:
+    """The Dataset behind what a user has; a recording with a variable that it lacks, if its spectra say it."""
+    dataset = dataset_of(x)
+    if "matrix" not in dataset.coords or {"key", "recording"} & {*map(str, dataset.variables)}:
+        return dataset
+    recording = recording_of(dataset, variable)
+    null = quantity(variable, recording[variable].attrs).null
+    return complete(recording) if null and null not in recording.variables else recording
+
+
+def _at(results: xr.Dataset, variable: str, at: dict[str, Any]) -> xr.DataArray:
+    """A variable at some values of its axes."""
     if variable not in results:
         raise SettingError(unknown_name("variable", variable, map(str, results.data_vars)))
     for name in at:
@@ -230,7 +269,26 @@ def _selected(results: xr.Dataset, variable: str, at: dict[str, Any]) -> xr.Data
         if value not in results[name].values.tolist():
             raise SettingError(f"there is no run at {name}={value!r}; there are {results[name].values.tolist()}")
         values = values.sel({name: value}) if name in values.dims else values
-    return values.isel(step=-1) if "step" in values.dims and "step" not in at else values
+    return values
+
+
+def _last_step(values: xr.DataArray, *axes: str | None) -> xr.DataArray:
+    """The last step, unless steps are one of the axes."""
+    return values.isel(step=-1) if "step" in values.dims and "step" not in axes else values
+
+
+def _default_axes(values: xr.DataArray, taken: Sequence[str | None], *preferred: Sequence[str]) -> list[str]:
+    """Axes to draw along, as far as there are any: those preferred, others in which runs differ, the step, matrices."""
+    free = [str(dim) for dim in values.dims if dim not in taken]
+    first = [name for names in preferred for name in names if name in free]
+    runs = [name for name in free if name not in ("step", "update", "matrix")]
+    steps = [name for name in ("step", "update") if name in free and values.sizes[name] > 1]
+    chosen = list(dict.fromkeys([*first, *runs]))
+    if len(chosen) < len(preferred):
+        chosen = [*steps[:1], *chosen, *(["matrix"] if "matrix" in free else [])]
+    if not chosen:
+        raise SettingError(f"{values.name} is a single number here; expected several steps, matrices or runs of it")
+    return chosen
 
 
 def _need(values: xr.DataArray, axes: Sequence[str]) -> None:
@@ -240,7 +298,8 @@ def _need(values: xr.DataArray, axes: Sequence[str]) -> None:
         if name not in values.dims:
             raise SettingError(unknown_name("axis", name, map(str, values.dims)))
     if left := [str(name) for name in values.dims if name not in axes]:
-        raise SettingError(f"{', '.join(left)} needs a value, such as {left[0]}={values[left[0]].values.tolist()[0]!r}")
+        needs = f"{left[0]} needs a value" if len(left) == 1 else f"{' and '.join(left)} need values"
+        raise SettingError(f"{needs}, such as {left[0]}={values[left[0]].values.tolist()[0]!r}")
 
 
 def _label(results: xr.Dataset, name: str) -> str:
@@ -259,6 +318,26 @@ def _are_words(values: np.ndarray[Any, Any]) -> bool:
 def _places(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Where values lie on an axis: numbers where they are, words one after the other."""
     return np.arange(len(values)) if _are_words(values) else values
+
+
+def _cell_edges(axis: xr.DataArray) -> np.ndarray[Any, Any]:
+    """Boundaries of the cells along an axis."""
+    return step_edges(axis.values) if axis.name == "step" else _edges(_places(axis.values))
+
+
+def _name_axis(ax: Axes, which: str, axis: xr.DataArray) -> None:
+    """Numbers, words or steps along one of the two axes."""
+    values = axis.values
+    if axis.name == "step" and which == "x":
+        step_axis(ax, values)
+    elif axis.name == "step":
+        shown = range(0, len(values), len(values) // 8 + 1)
+        ax.set_yticks(step_positions(values)[shown], [str(values[at]) for at in shown])
+    elif _are_words(values):
+        turned: dict[str, Any] = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if which == "x" else {}
+        getattr(ax, f"set_{which}ticks")(_places(values), [str(value) for value in values], **turned)
+    else:
+        _scale(ax, which, values)
 
 
 def _spread(values: np.ndarray[Any, Any]) -> bool:

@@ -6,7 +6,9 @@ Not here: anything that is drawn (`spectrum_plot`, `quantities_plot`).
 from __future__ import annotations
 
 import math
+import os
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,28 +16,50 @@ import xarray as xr
 
 from spectail.analysis.completion import complete
 from spectail.errors import SettingError, StoreError, unknown_name
-from spectail.experiments.experiment import experiment_of
+from spectail.experiments.experiment import Experiment, experiment_of
 from spectail.experiments.theory import untrained_law
 from spectail.recording.argument import as_recording
+from spectail.recording.layout import with_labels
+from spectail.recording.reading import load_recording
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.spikes import visible_edge
+from spectail.store.results import experiment_at, load_results
 
 NO_BULK = 1e-9
 """Share of the largest eigenvalue: an edge below it is that of a collapsed spectrum, whose median is rounding."""
+
+
+def dataset_of(x: Any) -> xr.Dataset:
+    """The Dataset behind what a user has: a recording, or results of many runs.
+
+    Args:
+        x: a Dataset; what has a recording, as an `Analysis` or a monitor; or the path of a recording or of a folder.
+
+    Raises:
+        StoreError: it is none of these.
+        OSError: there is no such file or folder.
+    """
+    if isinstance(x, str | os.PathLike):
+        return load_results(x) if Path(x).is_dir() else load_recording(x)
+    dataset = x if isinstance(x, xr.Dataset) else getattr(x, "recording", x)
+    if not isinstance(dataset, xr.Dataset):
+        raise StoreError(f"{type(x).__name__} is neither a recording nor results; expected one, or its path")
+    return dataset
 
 
 def recording_of(x: Any, *names: str) -> xr.Dataset:
     """The recording behind what a user has, with some quantities.
 
     Args:
-        x: a recording, or an `Analysis`.
+        x: as for `dataset_of`; of results a single run, as `results.sel(lr=0.1, seed=0)` gives it.
         *names: of quantities that it is to have; those that it lacks are completed from its spectra.
 
     Raises:
         StoreError: it is no recording, or has no step.
         SettingError: it has no such quantity.
     """
-    recording = as_recording(x)
+    dataset = dataset_of(x)
+    recording = as_recording(_run_of(dataset) if {"key", "recording"} & {*map(str, dataset.variables)} else dataset)
     if not recording.sizes.get("step"):
         raise StoreError("the recording has no step")
     recording = recording if set(names) <= set(recording.variables) else complete(recording)
@@ -43,6 +67,22 @@ def recording_of(x: Any, *names: str) -> xr.Dataset:
         if name not in recording.variables:
             raise SettingError(unknown_name("quantity", name, map(str, recording.variables)))
     return recording
+
+
+def _run_of(results: xr.Dataset) -> xr.Dataset:
+    """The one run of results as a recording."""
+    axes = results["key"].dims if "key" in results else ("recording",) * ("recording" in results.dims)
+    if several := [str(axis) for axis in axes if results.sizes[axis] > 1]:
+        chosen = ", ".join(f"{axis}={results[axis].values.tolist()[0]!r}" for axis in several)
+        raise SettingError(f"a picture of one run is asked for; expected one of the results, such as .sel({chosen})")
+    run = results.squeeze(list(axes))
+    if "key" not in results or "rows" in run.coords:
+        return run
+    e = experiment_at(run)
+    run = run.isel(step=np.flatnonzero((run["phase"] != "").values.reshape(run.sizes["step"], -1).any(1)))
+    run = run.drop_vars([name for name in run.coords if name in Experiment.model_fields])
+    about = {"experiment": e.canonical_json, "key": e.key}
+    return with_labels(run.drop_vars("key").assign_attrs(about))
 
 
 def one_matrix(recording: xr.Dataset, matrix: str | None) -> xr.Dataset:
