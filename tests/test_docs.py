@@ -1,8 +1,11 @@
 """Every block of Python in the documents, and every example, runs."""
 
+import ast
+import io
 import re
 import runpy
 import shlex
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -26,7 +29,21 @@ def test_the_code_of_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch)
     assert len(blocks) == text.count("```python")
     namespace = {"__name__": "page"}
     for block in blocks:
-        exec(compile(block, str(page), "exec"), namespace)
+        for statement in ast.parse(block).body:
+            out = io.StringIO()
+            with redirect_stdout(out):
+                exec(compile(ast.Module([statement], []), str(page), "exec"), namespace)
+            _, _, said = block.splitlines()[statement.end_lineno - 1].partition("  # ")
+            if out.getvalue():
+                assert_printed(said, out.getvalue())
+
+
+def assert_printed(said, printed):
+    """Numbers of a comment behind what prints are those that it prints, to one unit of their last digit."""
+    found = [float(number) for number in re.findall(r"-?\d+\.?\d*(?:e[+-]?\d+)?", printed)]
+    for number in re.findall(r"-?\d+\.\d+", said):
+        unit = 10.0 ** -len(number.partition(".")[2])
+        assert any(abs(float(number) - one) <= unit for one in found), f"{number} is said, and printed: {printed}"
 
 
 def test_commands_that_the_documents_show_can_be_given(monkeypatch):

@@ -123,7 +123,7 @@ def test_the_answer_is_as_wide_as_the_terminal_whatever_the_names(width, monkeyp
     terminal.print_recording(spectail.analyze(states[0]).recording)
     print_models(spectail.compare(dict(zip("ab", states, strict=True))), ALL_ROWS)
     printed = capsys.readouterr().out
-    assert printed.count("least trained") == 2
+    assert printed.count("smallest effect") == 2
     assert "furthest apart" in printed
     _, *lines = [line for line in printed.splitlines() if " " in line.strip()]  # neither a title nor a name is torn
     assert max(map(len, lines)) <= width

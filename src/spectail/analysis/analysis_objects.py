@@ -59,7 +59,7 @@ class Analysis:
         return {str(one["matrix"].item()): eigenvalues_at(one) for one in each_matrix(self.recording)}
 
     def summary(self) -> str:
-        """The answer on a screen: what is said of how many matrices, and the most and least trained of each kind."""
+        """The answer on a screen: what is said of how many matrices, and the largest effects of each kind."""
         return str(summarize(self.recording))
 
     def roll_up(self, by: str = "layer") -> pd.DataFrame:

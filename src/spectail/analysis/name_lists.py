@@ -1,4 +1,4 @@
-"""Names of matrices in little room, so that they can still be told apart.
+"""Names of matrices in little room, so that they can still be told apart, and how many there are of something.
 
 Not here: what is said of the matrices (`summary`).
 """
@@ -12,6 +12,19 @@ from itertools import groupby
 _NUMBER = re.compile(r"(?<=[.\[])\d+(?=[.\]])|^\d+(?=\.)|(?<= )\d+(?=\])")
 
 _LONGEST = 12  # letters that list numbers
+
+
+def counted(count: int, noun: str) -> str:
+    """How many there are of something.
+
+    Args:
+        count: of it.
+        noun: for one.
+
+    >>> counted(1, "matrix"), counted(2, "matrix"), counted(0, "run")
+    ('1 matrix', '2 matrices', '0 runs')
+    """
+    return f"{count:,} {noun if count == 1 else 'matrices' if noun == 'matrix' else noun + 's'}"
 
 
 def without_numbers(name: str) -> str:

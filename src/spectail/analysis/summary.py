@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from spectail.analysis.name_lists import listed, shortened, without_numbers
+from spectail.analysis.name_lists import counted, listed, shortened, without_numbers
 from spectail.errors import SettingError, StoreError, unknown_name
 from spectail.recording.argument import as_recording
 from spectail.recording.layout import frame, of_tensor
@@ -28,7 +28,7 @@ from spectail.weights.matrix import layer_of
 if TYPE_CHECKING:
     import pandas as pd
 
-_MOST = 5  # of the most trained of a kind, and of the least
+_MOST = 5  # of the largest effects of a kind, and of the smallest
 
 _LINES = 24  # of a screen
 
@@ -95,7 +95,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The matrices of one kind that training shaped most, and least; none is in both.
+    """The matrices of one kind that are least like untrained ones, and most; none is in both.
 
     Attributes:
         kind: of the layer: linear, conv2d, embedding, …
@@ -201,13 +201,11 @@ def summarize(recording: Any, step: int = -1) -> Summary:
 
 def _title(recording: xr.Dataset, step: int, count: int) -> str:
     title = str(recording.attrs.get("title") or "recording")
-    measured = f"{count} matri{'x' if count == 1 else 'ces'} measured"
+    measured = f"{counted(count, 'matrix')} measured"
     at = f" at step {int(recording['step'].values[step])}" if recording.sizes.get("step", 1) > 1 else ""
     skipped = recording.attrs.get("skipped")
     left_out = 0 if skipped is None else len(json.loads(skipped))
-    return f"{title}: {measured}{at}" + (f", {left_out} parameter{'' if left_out == 1 else 's'} skipped") * (
-        skipped is not None
-    )
+    return f"{title}: {measured}{at}" + f", {counted(left_out, 'parameter')} skipped" * (skipped is not None)
 
 
 def _answer(row: dict[Any, Any]) -> str:
@@ -223,7 +221,7 @@ def _answer(row: dict[Any, Any]) -> str:
 
 
 def _rankings(table: pd.DataFrame) -> list[Ranking]:
-    """The most and least trained of each kind, the most frequent kind first."""
+    """The largest and smallest effects of each kind, the most frequent kind first."""
     name = next((one for one in ("effect_homogeneous", "effect") if one in table and table[one].notna().any()), "")
     if not name or "kind" not in table:
         return []
@@ -265,7 +263,7 @@ def _group_lines(group: Group, width: int) -> list[str]:
 
 
 def _ranking_lines(ranking: Ranking, names: Sequence[str], width: int, each: int) -> list[str]:
-    """The most trained on the left, the least on the right."""
+    """The largest effects on the left, the smallest on the right."""
     if not ranking.least:
         return [f"  {ranking.kind}: {ranking.most[0][0]} {ranking.most[0][1]:.2f}"]
     half = (width - 4) // 2
@@ -276,10 +274,10 @@ def _ranking_lines(ranking: Ranking, names: Sequence[str], width: int, each: int
     def cells(ranked: Sequence[tuple[str, float]]) -> list[str]:
         return [f"{value:>6.2f} {shortened(name, names, room)}" for name, value in ranked[:each]]
 
-    head, most, least = f"{ranking.kind} ({ranking.count}), most trained:", cells(ranking.most), cells(ranking.least)
+    head, most, least = f"{ranking.kind} ({ranking.count}), largest effect:", cells(ranking.most), cells(ranking.least)
     if room > half:
-        return [f"  {head}", *(f"  {one}" for one in most), "  least trained:", *(f"  {one}" for one in least)]
-    pairs = zip_longest([head, *most], ["least trained:", *least], fillvalue="")
+        return [f"  {head}", *(f"  {one}" for one in most), "  smallest effect:", *(f"  {one}" for one in least)]
+    pairs = zip_longest([head, *most], ["smallest effect:", *least], fillvalue="")
     return [f"  {left:<{half}}  {right}".rstrip() for left, right in pairs]
 
 

@@ -14,13 +14,13 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout, suppress
 from itertools import pairwise
 from typing import Any, NoReturn
 
 import tyro
 
-from spectail.cli.completion import FILES
+from spectail.cli.completion import FILES, completion_script
 from spectail.cli.imports import own_process
 from spectail.cli.option import NUMBERS, NoNumberError
 from spectail.cli.printing import Printing, option_names, with_file
@@ -82,11 +82,11 @@ def _main(words: list[str]) -> None:
         print(f"spectail {__version__}")
         return
     if words[:1] == ["--completion"]:
-        shell = _shell(words[1:])
-        try:
+        shell, script = _shell(words[1:]), io.StringIO()
+        with suppress(SystemExit), redirect_stdout(script):  # tyro ends when it has printed
             _main(["--tyro-print-completion", shell])
-        finally:  # tyro ends when it has printed
-            print(FILES[shell])
+        print(completion_script(script.getvalue(), shell))
+        return
     name = words[0] if words else ""
     if name and name not in COMMANDS and not name.startswith(("-h", "--help", "--tyro")):
         of, known = ("option", _OPTIONS) if name.startswith("-") else ("command", COMMANDS)

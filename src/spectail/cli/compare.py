@@ -73,7 +73,7 @@ class Compare(Measuring):
                 save_analysis(
                     analysis, self.out / label, shlex.join(["spectail", "analyze", without_secrets(models[label])])
                 )
-            paths = save_models(both, self.out)
+            paths = [*save_models(both, self.out), *(self.out / label for label in both.analyses)]
         self.printing.tell(
             "compare",
             lambda: models_answer(both, rows, paths),

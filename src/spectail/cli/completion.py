@@ -22,3 +22,21 @@ complete --command spectail --force-files --condition \\
 """,
 }
 """By shell, what follows tyro's script, which knows commands and options: words that begin no option are files."""
+
+
+def completion_script(of_tyro: str, shell: str) -> str:
+    r"""What a shell reads to complete the command line.
+
+    Args:
+        of_tyro: the script that tyro prints. It takes a line of its answer for a word, and a description may have more
+            lines than one: they are joined.
+        shell: a key of `FILES`.
+
+    Returns:
+        the whole script.
+
+    >>> completion_script("SPEC = {'description': 'an optimizer,\\nor your own'}", "zsh").splitlines()[0]
+    "SPEC = {'description': 'an optimizer, or your own'}"
+    """
+    lines = of_tyro.splitlines()
+    return "\n".join(line.replace("\\n", " ") if "SPEC = " in line else line for line in lines) + FILES[shell]

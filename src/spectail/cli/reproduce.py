@@ -103,7 +103,7 @@ class Reproduce:
         with quick_imports():
             from spectail.study.making import reproduce
 
-        pictures = self.drawing.pictures()
+        pictures, fields = self.drawing.pictures(), experiment_fields(self.settings)
 
         def print_tables(record: Any) -> None:
             for protocol, lines in record.tables.items():
@@ -119,7 +119,7 @@ class Reproduce:
             data=self.data, images=images, formats=pictures.formats, width=pictures.width, font=pictures.font,
             usetex=pictures.usetex, device=self.where.device, workers=self.where.workers,
             compute=compute, on_record=print_tables, on_note=lambda note: print(note, file=sys.stderr),
-            **experiment_fields(self.settings),
+            **fields,
         )  # fmt: skip
         folder = records[0].paths[0].parent
         paths = [path for record in records for path in record.paths]
@@ -127,7 +127,8 @@ class Reproduce:
 
         def print_words() -> None:
             terminal.print_verdicts([claim for record in records for claim in record.claims], self.scale)
-            print_paths(paths)
+            of_scale = "" if self.scale == "paper" else f" --scale {self.scale}"
+            print_paths(paths, see="" if fields else f"{self.where.out}{of_scale}")  # it shows the paper's settings
 
         self.printing.tell(
             "reproduce", lambda: {"records": [record.json() for record in records], "written": paths}, print_words

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from spectail.analysis.analysis_objects import skipped_of
 from spectail.analysis.event_groups import event_lines
-from spectail.analysis.name_lists import shortened
+from spectail.analysis.name_lists import counted, shortened
 from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.row import SHORT_TAIL_NOTE
 from spectail.analysis.summary import summarize
@@ -121,9 +121,7 @@ def print_recording(
         time = duration(float(recording.attrs["wall_time"]))
         out.print(f"found, not computed again (it took {time})" if was_there else f"it took {time}", style="dim")
     if paths:
-        print_paths(paths)
-        if paths[0].suffix == ".nc":
-            out.print(f"see it: spectail report {paths[0]}", style="dim", soft_wrap=True)
+        print_paths(paths, see=paths[0] if paths[0].suffix == ".nc" else "")
 
 
 def _how_many(shown: int, count: int, noun: str) -> list[str]:
@@ -259,7 +257,7 @@ def _print_notes(notes: Iterable[tuple[str, Any]], tails: Any, most: int) -> Non
 
 def _print_skipped(skipped: Sequence[Skipped]) -> None:
     out = console()
-    out.print(f"skipped {len(skipped)} parameters:" if skipped else "nothing was skipped")
+    out.print(f"skipped {counted(len(skipped), 'parameter')}:" if skipped else "nothing was skipped")
     for reason, names in skipped_by_reason(skipped):
         out.print(Text(f"  {reason} – {names}"), soft_wrap=True)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from spectail.analysis.name_lists import counted
 from spectail.report.terminal.tables import console, print_paths, print_table
 from spectail.report.wording import duration
 from spectail.store.store import Store
@@ -34,12 +35,14 @@ class RunProgress(BarOverRuns):
         """What was found and computed, each run that failed, and where the runs are."""
         taken = time.perf_counter() - self._started
         out = console()
-        sentence = f"{summary.runs} runs: {summary.found} found, {summary.computed} computed in {taken:.1f} s"
+        sentence = (
+            f"{counted(summary.runs, 'run')}: {summary.found} found, {summary.computed} computed in {taken:.1f} s"
+        )
         out.print(sentence + self._workers, style="dim")
         for failure in summary.failures:
             out.print(Text(f"failed: {failure.sentence}", style="red"))
         if paths and not (summary.stopped or summary.failures):
-            print_paths(paths)
+            print_paths(paths, see=paths[0].parent)
 
 
 def print_estimate(estimate: Estimate, runs: int, store: Store) -> None:
@@ -61,7 +64,7 @@ def print_defects(defects: Sequence[Defect], runs: int) -> None:
     for defect in defects:
         out.print(Text(("damaged: " if defect.harmful else "note: ") + defect.what), soft_wrap=True)
     harmful = sum(defect.harmful for defect in defects)
-    out.print(f"{runs} runs are whole; {harmful} are not" if harmful else f"{runs} runs, all whole")
+    out.print(f"{counted(runs, 'run')} whole, {harmful} not" if harmful else f"{counted(runs, 'run')}, all whole")
 
 
 def print_removed(paths: Sequence[Path]) -> None:
@@ -69,4 +72,4 @@ def print_removed(paths: Sequence[Path]) -> None:
     out = console()
     for path in paths:
         out.print(f"removed {path}", soft_wrap=True)
-    out.print(f"{len(paths)} files removed")
+    out.print(f"{counted(len(paths), 'file')} removed")

@@ -66,9 +66,16 @@ def print_table(title: str, rows: Sequence[tuple[str, ...]]) -> None:
     console().print(table)
 
 
-def print_paths(paths: Sequence[Path]) -> None:
-    """Where the files are, one a line, so that a terminal can open them."""
+def print_paths(paths: Sequence[Path], see: Path | str = "") -> None:
+    """Where the files are, one a line, so that a terminal can open them.
+
+    Args:
+        paths: of the files, and of folders of many.
+        see: what `spectail report` makes a page of.
+    """
     out = console()
     out.print("written:")
     for path in paths:
         out.print(f"  {path}", soft_wrap=True)
+    if see:
+        out.print(f"see it: spectail report {see}", style="dim", soft_wrap=True)
