@@ -2,9 +2,10 @@
 
 import re
 import threading
+from pathlib import Path
 
 from spectail import progress
-from spectail.progress import WorkProgress
+from spectail.progress import WorkProgress, over_files
 
 
 def test_the_rest_is_estimated_by_work_and_not_by_count(monkeypatch):
@@ -27,6 +28,16 @@ def test_without_a_terminal_there_is_a_line_from_time_to_time_and_none_if_it_end
         shown.finish(0.5)
         assert written.wait(10)
     assert re.fullmatch(r"[01] of 2 matrices, (0|50) % of the work(, about a minute left)?", lines[0])
+
+
+def test_a_folder_of_many_files_says_at_which_it_is(monkeypatch):
+    lines, written = [], threading.Event()
+    monkeypatch.setattr("builtins.print", lambda line, **_: lines.append(line) or written.set())
+    files = over_files([Path("a.nc"), Path("b.nc")], seconds=0.001)
+    assert next(files) == Path("a.nc")
+    assert written.wait(10)
+    assert lines[0] == "file 1 of 2, 0 %"
+    assert list(files) == [Path("b.nc")]
 
 
 def test_who_is_told_hears_the_share_before_each_matrix_and_sees_no_line(capsys):

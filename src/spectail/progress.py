@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -31,6 +32,23 @@ def step_progress(steps: int) -> Iterator[StepProgress]:
     with bar() as progress:
         task = progress.add_task("steps", total=max(steps, 1), text="step 0")
         yield lambda step, steps: progress.update(task, completed=step, text=f"step {step} of {steps}")
+
+
+def over_files(paths: Sequence[Path], seconds: float = 60.0) -> Iterator[Path]:
+    """Each path, with a bar over all.
+
+    Args:
+        paths: of files, of which there may be thousands.
+        seconds: between two lines, where standard error is no terminal.
+
+    >>> list(over_files([Path("run.nc")])) == [Path("run.nc")]
+    True
+    """
+    with bar(seconds=seconds) as progress:
+        task = progress.add_task("files", total=len(paths), text="file 0")
+        for at, path in enumerate(paths):
+            progress.update(task, completed=at, text=f"file {at + 1} of {len(paths)}")
+            yield path
 
 
 def bar(*left: ProgressColumn, line: Callable[[], str] | None = None, seconds: float = 60.0) -> Bar:

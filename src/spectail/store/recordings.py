@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from spectail.errors import StoreError, first_line
+from spectail.progress import over_files
 from spectail.recording.reading import load_recording
 from spectail.store.store import hint_above
 
@@ -29,7 +30,7 @@ def recordings_in_one(folder: Path) -> xr.Dataset | None:
     """
     recordings: dict[str, xr.Dataset] = {}
     unreadable: dict[Path, Exception] = {}
-    for path in sorted(folder.rglob("*.nc")):
+    for path in over_files(sorted(folder.rglob("*.nc"))):
         try:
             recordings[path.relative_to(folder).with_suffix("").as_posix()] = load_recording(path)
         except (StoreError, OSError) as error:

@@ -25,6 +25,7 @@ from spectail.experiments.experiment import Experiment, experiment_of
 from spectail.experiments.theory import predicted_spike
 from spectail.files import check_strangers
 from spectail.plots.selection import initial_law
+from spectail.progress import over_files
 from spectail.recording.layout import each_matrix
 from spectail.recording.reading import load_recording
 from spectail.report.pages.grid import LAYER, described_quantities, grid_axes
@@ -109,7 +110,7 @@ def _read_all(
     workers = min(os.cpu_count() or 1, 1 + len(paths) // _FEW)
     with worker_pool(workers, gc.freeze, PRELOAD) if workers > 1 else nullcontext() as pool:
         readings = pool.map(_read, paths, chunksize=16) if pool else map(_read, paths)
-        for path, of_file in zip(paths, readings, strict=True):
+        for path, of_file in zip(over_files(paths), readings, strict=True):
             if isinstance(of_file, Exception):
                 unreadable[path] = of_file
             else:

@@ -26,6 +26,7 @@ from spectail.analysis.name_lists import counted
 from spectail.analysis.summary import EFFECT, summarize
 from spectail.errors import SettingError, SpectailError, StoreError
 from spectail.files import check_strangers, write_content
+from spectail.progress import over_files
 from spectail.recording.events import events
 from spectail.recording.layout import frame, of_tensor
 from spectail.recording.quantities import Quantity
@@ -157,7 +158,7 @@ def recordings_in(folder: Path) -> Iterator[tuple[Path, xr.Dataset]]:
     may be thousands, which the study's page explores.
     """
     unreadable: dict[Path, Exception] = {}
-    for path in sorted(folder.glob("*.nc")):
+    for path in over_files(sorted(folder.glob("*.nc"))):
         try:
             check_strangers(path)
             recording = load_recording(path)
