@@ -59,11 +59,14 @@ def without_empty_outputs(app, doctree, page) -> None:
 
 
 def escape_symbols(app, what, name, thing, options, lines: list[str]) -> None:
-    """Outside of code, `|x|` of a docstring is an absolute value and `*` a product; the site has its own."""
+    """Outside of code, `|x|` of a docstring is an absolute value and `*` a product; the site has its own.
+
+    The stars of `**options` among the arguments were escaped before.
+    """
     example = False
     for at, line in enumerate(lines):
         example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
         if not example:
             parts = line.split("`")
-            parts[::2] = [re.sub(r"([|*])", r"\\\1", part) for part in parts[::2]]
+            parts[::2] = [re.sub(r"(?<!\\)([|*])", r"\\\1", part) for part in parts[::2]]
             lines[at] = "`".join(parts)

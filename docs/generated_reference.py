@@ -90,7 +90,7 @@ def _quantity_page(quantity: Quantity) -> str:
     unit = {"1": "–", "w": "of the weights", "w²": "of the weights, squared", "s": "seconds"}[quantity.unit]
     lines = {
         "symbol": quantity.symbol,
-        "formula": "`" + quantity.formula.replace("|", "\\|") + "`" if quantity.formula else "",
+        "formula": f"`{quantity.formula}`" if quantity.formula else "",
         "unit": unit,
         "kind": {float: "number", int: "whole number", str: "text"}[quantity.dtype],
         "along": " × ".join(OVER[quantity.of]),
@@ -99,13 +99,13 @@ def _quantity_page(quantity: Quantity) -> str:
         "head in tables": quantity.head,
         "in WeightWatcher": f"`{quantity.weightwatcher}`" if quantity.weightwatcher else "",
     }
-    table = "".join(f"| {what} | {value} |\n" for what, value in lines.items() if value)
+    table = "".join(f"| {what} | {_cell(value)} |\n" for what, value in lines.items() if value)
     return f"# `{quantity.name}`\n\n{_sentence(quantity.text)}\n\n| | |\n|---|---|\n{table}"
 
 
 def _quantities_page() -> str:
     rows = "".join(
-        f"| [`{q.name}`](quantity-{q.name}.md) | {q.symbol} | {_sentence(q.text)} |\n"
+        f"| [`{q.name}`](quantity-{q.name}.md) | {_cell(q.symbol)} | {_cell(_sentence(q.text))} |\n"
         for q in sorted(QUANTITIES, key=lambda quantity: quantity.name)
     )
     listed = "\n".join(f"quantity-{quantity.name}" for quantity in QUANTITIES)
@@ -117,8 +117,13 @@ def _quantities_page() -> str:
     )
 
 
+def _cell(text: str) -> str:
+    """In a table, where a | that is an absolute value would end the cell."""
+    return text.replace("|", "\\|")
+
+
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "…")) else ".")
 
 
 def _command_page(name: str) -> str:

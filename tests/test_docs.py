@@ -46,6 +46,11 @@ def assert_printed(said, printed):
         assert any(abs(float(number) - one) <= unit for one in found), f"{number} is said, and printed: {printed}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_line_begins_with_a_sign_that_the_site_takes_for_a_comment(page):
+    assert not re.findall(r"^ *%.*", page.read_text(encoding="utf-8"), re.M), "such as a per cent that was wrapped"
+
+
 def test_commands_that_the_documents_show_can_be_given(monkeypatch):
     """They are parsed, and not run: what they name need not be there."""
     asked = []
@@ -83,6 +88,13 @@ def test_an_example_runs_where_its_library_is_installed(script, tmp_path, monkey
 def test_the_reference_has_every_public_name():
     reference = runpy.run_path(str(ROOT / "docs" / "generated_reference.py"))
     assert reference["unlisted"]() == set()
+
+
+def test_rows_of_the_tables_of_quantities_have_as_many_cells_as_the_head(tmp_path):
+    runpy.run_path(str(ROOT / "docs" / "generated_reference.py"))["write_reference"](tmp_path)
+    for page in tmp_path.glob("quantit*.md"):
+        rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1, page.name
 
 
 def test_every_page_is_in_the_contents_of_the_site():
