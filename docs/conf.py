@@ -29,6 +29,7 @@ nb_execution_timeout = 300
 nb_output_stderr = "remove"  # of libraries; what raises ends the build
 nb_execution_cache_path = str(Path(__file__).parent.parent / "build" / "notebooks")
 
+smartquotes_action = "qe"  # dashes are written as such, and -- is an option
 default_role = "literal"  # docstrings quote code as `Markdown` does
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
