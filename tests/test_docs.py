@@ -94,7 +94,7 @@ def test_the_reference_has_every_public_name():
 def test_rows_of_the_tables_of_quantities_have_as_many_cells_as_the_head():
     reference = runpy.run_path(str(ROOT / "docs" / "generated_reference.py"))
     for page in (reference["_quantities_page"](), *map(reference["_quantity_page"], QUANTITIES)):
-        rows = [line for line in page.splitlines() if line.startswith("|")]
+        rows = [line for line in page.splitlines() if line.startswith(("| ", "|-"))]
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) == 1, page
 
 
