@@ -14,14 +14,14 @@ _NUMBER = re.compile(r"(?<=[.\[])\d+(?=[.\]])|^\d+(?=\.)|(?<= )\d+(?=\])")
 _LONGEST = 12  # letters that list numbers
 
 
-def counted(count: int, noun: str) -> str:
+def how_many(count: int, noun: str) -> str:
     """How many there are of something.
 
     Args:
         count: of it.
         noun: for one.
 
-    >>> counted(1, "matrix"), counted(2, "matrix"), counted(0, "run")
+    >>> how_many(1, "matrix"), how_many(2, "matrix"), how_many(0, "run")
     ('1 matrix', '2 matrices', '0 runs')
     """
     return f"{count:,} {noun if count == 1 else 'matrices' if noun == 'matrix' else noun + 's'}"

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from spectail.analysis.analysis_objects import Analysis
-from spectail.analysis.name_lists import counted, listed
+from spectail.analysis.name_lists import how_many, listed
 from spectail.analysis.summary import summary_html
 from spectail.spectra.distances import spectral_distances
 
@@ -100,12 +100,12 @@ class SideBySide:
         for label, analysis in self.analyses.items():
             phases = Counter(analysis.frame["phase"]).most_common()
             said = ", ".join(f"{count} {phase or 'without an answer'}" for phase, count in phases)
-            yield f"{label:<{width}}  {counted(len(analysis.frame), 'matrix')}: {said}"
+            yield f"{label:<{width}}  {how_many(len(analysis.frame), 'matrix')}: {said}"
         first, *others = self.analyses
         for label in others:
             both = self.frame.dropna(subset=[f"phase: {first}", f"phase: {label}"])
             changed = both[both[f"phase: {first}"] != both[f"phase: {label}"]]
-            named = f"{counted(len(both), 'matrix')} of one name"
+            named = f"{how_many(len(both), 'matrix')} of one name"
             yield f"{label} beside {first}: {named}, {len(changed)} of them in another phase"
             if len(changed):
                 yield f"  another phase: {listed(list(changed['name']), 100)}"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from spectail.analysis.name_lists import counted, listed, shortened, without_numbers
+from spectail.analysis.name_lists import how_many, listed, shortened, without_numbers
 from spectail.errors import SettingError, StoreError, unknown_name
 from spectail.recording.argument import as_recording
 from spectail.recording.layout import frame, of_tensor
@@ -201,11 +201,11 @@ def summarize(recording: Any, step: int = -1) -> Summary:
 
 def _title(recording: xr.Dataset, step: int, count: int) -> str:
     title = str(recording.attrs.get("title") or "recording")
-    measured = f"{counted(count, 'matrix')} measured"
+    measured = f"{how_many(count, 'matrix')} measured"
     at = f" at step {int(recording['step'].values[step])}" if recording.sizes.get("step", 1) > 1 else ""
     skipped = recording.attrs.get("skipped")
     left_out = 0 if skipped is None else len(json.loads(skipped))
-    return f"{title}: {measured}{at}" + f", {counted(left_out, 'parameter')} skipped" * (skipped is not None)
+    return f"{title}: {measured}{at}" + f", {how_many(left_out, 'parameter')} skipped" * (skipped is not None)
 
 
 def _answer(row: dict[Any, Any]) -> str:

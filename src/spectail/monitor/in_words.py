@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from html import escape
 
 from spectail.analysis.event_groups import event_lines
-from spectail.analysis.name_lists import counted
+from spectail.analysis.name_lists import how_many
 from spectail.analysis.summary import summarize, summary_html
 from spectail.recording.events import Event
 from spectail.recording.growing import GrowingRecording
@@ -36,7 +36,7 @@ def line_of(growing: GrowingRecording) -> str:
     times = f"{len(measured)} times, from step {measured[0].step} to {last.step}"
     times = times if len(measured) > 1 else f"at step {last.step}"
     where = f", kept in {growing.elsewhere or growing.path.name}" if growing.path else ""
-    return f"{title}: {counted(count, 'matrix')} measured {times}, in {seconds:.2g} s{where}"
+    return f"{title}: {how_many(count, 'matrix')} measured {times}, in {seconds:.2g} s{where}"
 
 
 def screen_of(growing: GrowingRecording, width: int = 80) -> str:

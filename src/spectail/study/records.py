@@ -319,9 +319,9 @@ def save_verdicts_as_markdown(claims: Sequence[ClaimRecord], path: Path) -> Path
         "|---|---|---|---|---|",
     ]
     for claim in claims:
-        words = words_of(claim.number)
-        statement = f"{claim.statement} *“{words}”*" if words else claim.statement
-        cells = [f"{claim.number} ({claim.where})", statement, claim.criterion]
+        words, statement = _plain(words_of(claim.number)), _plain(claim.statement)
+        statement = f"{statement} *“{words}”*" if words else statement
+        cells = [f"{claim.number} ({claim.where})", statement, _plain(claim.criterion)]
         for protocol in PROTOCOLS:
             outcome = claim.outcomes.get(protocol)
             if outcome is None:
@@ -330,6 +330,11 @@ def save_verdicts_as_markdown(claims: Sequence[ClaimRecord], path: Path) -> Path
             beside = ["extrapolated"] if protocol == PLAIN and is_extrapolated(claim.artifact) else []
             beside += [outcome.clarity] if outcome.clarity else []
             said = f" ({'; '.join(beside)})" if beside else ""
-            cells.append(f"**{outcome.verdict}**{said} – {outcome.measured}")
+            cells.append(f"**{outcome.verdict}**{said} – {_plain(outcome.measured)}")
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return write_content(path, "\n".join(lines) + "\n")
+
+
+def _plain(text: str) -> str:
+    """Text for Markdown; the star of β* is not where emphasis ends."""
+    return text.replace("*", "\\*")

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from spectail.analysis.analysis_objects import Analysis, skipped_of
 from spectail.analysis.completion import complete
 from spectail.analysis.event_groups import events_by_step
-from spectail.analysis.name_lists import counted
+from spectail.analysis.name_lists import how_many
 from spectail.analysis.summary import EFFECT, summarize
 from spectail.errors import SettingError, SpectailError, StoreError
 from spectail.files import check_strangers, write_content
@@ -245,7 +245,7 @@ def _shape_in_words(labels: list[str], key: tuple[Any, ...], count: int) -> str:
     of = {"kind": "", "slices": 1, **dict(zip(labels, key, strict=True))}
     shape = f"{of['rows']}×{of['cols']}" if "rows" in of else ""
     pooled = f", {of['slices']} slices" if of["slices"] != 1 else ""
-    return f"{of['kind']} {shape}{pooled} – {counted(count, 'matrix')}".strip()
+    return f"{of['kind']} {shape}{pooled} – {how_many(count, 'matrix')}".strip()
 
 
 def _cell(row: Mapping[str, Any], q: Quantity) -> dict[str, Any]:

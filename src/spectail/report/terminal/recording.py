@@ -22,7 +22,7 @@ from rich.text import Text
 
 from spectail.analysis.analysis_objects import skipped_of
 from spectail.analysis.event_groups import event_lines
-from spectail.analysis.name_lists import counted, shortened
+from spectail.analysis.name_lists import how_many, shortened
 from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.row import SHORT_TAIL_NOTE
 from spectail.analysis.summary import summarize
@@ -94,7 +94,7 @@ def print_recording(
             instead = {"kind": (), _HILL.name: (_HILL, _FIRST)}
             shown = [one for q in shown for one in instead.get(q.name, (q,))]
         rows, count = rows.iloc[choice.of(rows, len(rows))], len(rows)
-        title = ", ".join([f"at step {steps[-1]}"] * (len(steps) > 1) + _how_many(len(rows), count, "matrices"))
+        title = ", ".join([f"at step {steps[-1]}"] * (len(steps) > 1) + _shown_of(len(rows), count, "matrices"))
         shown = _print_table(title, "matrix", rows["name"], rows, shown, everything)
         for tensor in _SYMBOLS:
             if (applied := of_tensor(whole, tensor)).sizes["matrix"]:
@@ -105,7 +105,7 @@ def print_recording(
         recording = with_null_alignments(recording)
         shown = _present(recording, "teacher", "readout", "update", "spectrum")
         of_steps = recording.isel(step=choice.of(recording, len(steps)))
-        title = ", ".join([title, *_how_many(of_steps.sizes["step"], len(steps), "steps")])
+        title = ", ".join([title, *_shown_of(of_steps.sizes["step"], len(steps), "steps")])
         shown = _print_table(title, "step", of_steps["step"].values.tolist(), of_steps, shown, everything)
         notes, tails = zip((f"step {step}" for step in steps), recording["note"].values, strict=True), ()
         out.print(_untrained(recording), style="dim")
@@ -124,7 +124,7 @@ def print_recording(
         print_paths(paths, see=paths[0] if paths[0].suffix == ".nc" else "")
 
 
-def _how_many(shown: int, count: int, noun: str) -> list[str]:
+def _shown_of(shown: int, count: int, noun: str) -> list[str]:
     return [f"{shown} of {count} {noun}"] if shown < count else []
 
 
@@ -257,7 +257,7 @@ def _print_notes(notes: Iterable[tuple[str, Any]], tails: Any, most: int) -> Non
 
 def _print_skipped(skipped: Sequence[Skipped]) -> None:
     out = console()
-    out.print(f"skipped {counted(len(skipped), 'parameter')}:" if skipped else "nothing was skipped")
+    out.print(f"skipped {how_many(len(skipped), 'parameter')}:" if skipped else "nothing was skipped")
     for reason, names in skipped_by_reason(skipped):
         out.print(Text(f"  {reason} – {names}"), soft_wrap=True)
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import xarray as xr
 
-from spectail.analysis.name_lists import counted
+from spectail.analysis.name_lists import how_many
 from spectail.experiments.protocols import CONVENTIONS
 from spectail.recording.reading import load_recording
 from spectail.report.terminal.tables import print_table
@@ -84,7 +84,7 @@ def print_runs(title: str, entries: Sequence[Entry], names: Mapping[str, str] = 
         rows.append(
             (entry.key, *named, *(_text(entry.fields[name]) for name in varying), end, f"{entry.size / 1000:.0f}")
         )
-    print_table(f"{title}: {counted(len(entries), 'run')}; {same}", rows)
+    print_table(f"{title}: {how_many(len(entries), 'run')}; {same}", rows)
 
 
 def _text(value: object) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from spectail.analysis.name_lists import counted
+from spectail.analysis.name_lists import how_many
 from spectail.report.terminal.tables import console, print_paths, print_table
 from spectail.report.wording import duration
 from spectail.store.store import Store
@@ -36,7 +36,7 @@ class RunProgress(BarOverRuns):
         taken = time.perf_counter() - self._started
         out = console()
         sentence = (
-            f"{counted(summary.runs, 'run')}: {summary.found} found, {summary.computed} computed in {taken:.1f} s"
+            f"{how_many(summary.runs, 'run')}: {summary.found} found, {summary.computed} computed in {taken:.1f} s"
         )
         out.print(sentence + self._workers, style="dim")
         for failure in summary.failures:
@@ -64,7 +64,7 @@ def print_defects(defects: Sequence[Defect], runs: int) -> None:
     for defect in defects:
         out.print(Text(("damaged: " if defect.harmful else "note: ") + defect.what), soft_wrap=True)
     harmful = sum(defect.harmful for defect in defects)
-    out.print(f"{counted(runs, 'run')} whole, {harmful} not" if harmful else f"{counted(runs, 'run')}, all whole")
+    out.print(f"{how_many(runs, 'run')} whole, {harmful} not" if harmful else f"{how_many(runs, 'run')}, all whole")
 
 
 def print_removed(paths: Sequence[Path]) -> None:
@@ -72,4 +72,4 @@ def print_removed(paths: Sequence[Path]) -> None:
     out = console()
     for path in paths:
         out.print(f"removed {path}", soft_wrap=True)
-    out.print(f"{counted(len(paths), 'file')} removed")
+    out.print(f"{how_many(len(paths), 'file')} removed")
