@@ -104,6 +104,7 @@ def test_runs_sweeps_and_the_paper_answer(answer, folder):
     run = answer("run", *SMALL, "--out", "store")
     assert [row["step"] for row in run["rows"]] == run["steps"] == [0, 1]
     assert "phase" in run["rows"][0]
+    assert (list(run["groups"].values()), run["overlaps"]) == ([["W"]], [])
     key = Experiment(n=60, d=30, h=40, steps=1, lr=1).key
     for command in ("show", "list"):
         assert [row["key"] for row in answer(command, "store")["rows"]] == [key]

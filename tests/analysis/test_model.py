@@ -234,6 +234,17 @@ def test_what_cannot_be_measured_is_nan_with_a_note_and_never_minus_one(name, ta
     assert list(row) == COLUMNS
 
 
+@pytest.mark.parametrize("options", [{}, {"nulls": False}, {"nulls": "full"}, {"tail": True}])
+def test_slices_that_are_vectors_have_a_reason_and_no_phase(options):
+    """Each has one eigenvalue, and all are equal once slices are scaled to one norm."""
+    model = nn.Sequential(nn.Conv2d(64, 32, 3, groups=32))
+    row = analyze(model, **options).frame.iloc[0]
+    assert (row["rows"], row["cols"], row["slices"]) == (1, 2, 288)
+    assert "each slice is a vector" in row["note"]
+    assert row["phase"] == "unknown"
+    assert math.isnan(row["null_alpha_hill"])
+
+
 def test_a_short_tail_is_noted_and_so_is_what_the_matrix_itself_says():
     row, _ = measure_matrix(
         matrix_of(torch.randn(40, 30, generator=torch.Generator().manual_seed(6)), note="tied to x")

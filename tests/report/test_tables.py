@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 
 import spectail
+from spectail.analysis.two_layer_nulls import overlaps_in_numbers
 from spectail.plots.colours import PHASES
 from spectail.recording.quantities import quantity
 from spectail.report.row_choice import ALL_ROWS
@@ -64,9 +65,13 @@ def test_where_there_is_no_terminal_nothing_is_left_out(comparison, capsys):
 
 
 def test_a_two_layer_run_has_sim_and_kta_beside_chance(monkeypatch, capsys):
-    e = spectail.Experiment(n=200, n_test=20, n_test_large=20, d=30, h=40, steps=1)
+    e = spectail.Experiment(n=200, n_test=20, n_test_large=20, d=30, h=40, steps=1, overlaps=((1, 0),))
     run = spectail.simulate(e)
     text = printed(run, 120, monkeypatch, capsys)
+    assert run["phase"].values[1] == "heavy-tailed"
+    assert text.splitlines()[0].endswith("seed 0: heavy-tailed at step 1"), "the answer comes first"
+    left, _ = overlaps_in_numbers(run)
+    assert f"O(U_W1, U_M0)  {left['largest']:.2f} ({left['null_largest']:.2f})" in text
     whole = spectail.complete(run)
     assert f"{whole['alignment'][0].item():.2f} ({whole['null_alignment'][0].item():.2f})" in text
     assert f"{whole['kta'][1].item():.2f} ({whole['null_kta'][1].item():.2g})" in text

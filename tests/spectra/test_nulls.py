@@ -59,22 +59,27 @@ def test_a_null_that_is_carried_over_from_smaller_matrices_is_that_of_the_shape(
         assert abs(np.log(values.std(ddof=1))) < 4 * np.sqrt(1 / (2 * draws) + 1 / 800)
 
 
-@pytest.mark.parametrize(("rows", "cols"), [(20, 30), (150, 75)])
-def test_matrices_with_rows_and_columns_of_one_norm_have_a_null_of_their_own(rows, cols):
+@pytest.mark.parametrize(("rows", "cols", "draws"), [(20, 30, 200), (150, 75, 200), (16_000, 10, 50)])
+def test_matrices_with_rows_and_columns_of_one_norm_have_a_null_of_their_own(rows, cols, draws):
+    """That of a long one, such as an embedding, comes from the sums of products of its columns."""
+
     def of_a_balanced_matrix(rows, cols, stream):
         weights = stream.standard_normal((rows, cols))
-        for _ in range(30):
+        for _ in range(8):
             weights /= np.sqrt((weights**2).mean(0))
             weights /= np.sqrt((weights**2).mean(1, keepdims=True))
         return eigenvalues(torch.from_numpy(weights))
 
-    draws = 200
     z, nulls = z_of_fresh_matrices(rows, cols, 1, draws, of=of_a_balanced_matrix, balanced=True)
     for values in z.values():  # 4 standard errors, as above
         assert abs(values.mean()) < 4 * np.sqrt(1 / draws + 1 / 400)
         assert abs(np.log(values.std(ddof=1))) < 4 * np.sqrt(1 / (2 * draws) + 1 / 800)
     plain = simulate_nulls(rows, cols)
     assert plain.hill.z(nulls.hill.alpha) > 0.5  # beside the plain null they would all look lighter than untrained
+
+
+def test_a_null_of_ten_million_rows_is_drawn_without_them():
+    assert simulate_nulls(10**7, 64, balanced=True).hill.draws == 3000
 
 
 @pytest.mark.paper
@@ -140,6 +145,11 @@ def test_z_counts_standard_deviations_of_the_logarithm():
 def test_a_spectrum_of_two_has_no_null():
     with pytest.raises(SpectailError, match="three eigenvalues"):
         simulate_nulls(2, 5)
+
+
+def test_normalised_slices_of_one_row_have_no_null():
+    with pytest.raises(SpectailError, match="one eigenvalue each"):
+        simulate_nulls(1, 2, 50, normalised=True)
 
 
 def test_a_share_of_untrained_matrices_passes_the_upper_quantile():

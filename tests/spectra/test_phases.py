@@ -99,6 +99,7 @@ def test_two_modes_are_bimodal_and_not_heavy_tailed_however_low_hill_is():
     evidence = classify(values, 900, 600)
     assert evidence.phase is Phase.BIMODAL
     assert evidence.effect > 1.16
+    assert evidence.in_words().startswith("bimodal, the density of log λ has two modes, effect ")
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -17,14 +17,13 @@ from torch import Tensor
 
 from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.pooling import SLICE_FACTOR
-from spectail.analysis.row import measure_spectrum, null_quantities, unmeasured_row
+from spectail.analysis.row import has_null, measure_spectrum, null_quantities, unmeasured_row
 from spectail.analysis.two_layer_nulls import with_chance
 from spectail.recording.argument import as_recording
 from spectail.recording.layout import each_matrix
 from spectail.recording.quantities import OVER, select
 from spectail.spectra.bulk import MarchenkoPastur
 from spectail.spectra.nulls import Z_UNLIKELY
-from spectail.spectra.phases import FEWEST_EIGENVALUES
 from spectail.spectra.precision import ZERO_SHARE
 from spectail.spectra.spikes import visible_edge
 from spectail.spectra.tails import KS_SPREAD, standard_error
@@ -92,7 +91,7 @@ def _column(one: xr.Dataset, lacking: set[str]) -> dict[str, Any]:
     matrix, steps = _matrix_of(one), one.sizes["step"]
     nulls = {q.name for q in select("null")}
     column: dict[str, Any] = dict.fromkeys(nulls, math.nan)
-    if matrix.slices * min(matrix.rows, matrix.cols) >= FEWEST_EIGENVALUES and lacking & nulls:
+    if has_null(matrix, matrix.slices * min(matrix.rows, matrix.cols)) and lacking & nulls:
         column |= null_quantities(matrix)
     words = {q.name for q in select("spectrum") if q.dtype is str}
     column |= {name: np.full(steps, "", object) if name in words else np.full(steps, math.nan) for name in _OF_WEIGHTS}
@@ -144,7 +143,7 @@ def _of_fits(one: xr.Dataset, matrix: WeightMatrix) -> dict[str, NDArray[np.floa
         known = {
             name: nothing for name, needed in _OF_FITS.items() if "pl_alpha_hill" in needed and {*needed} <= {*fits}
         }
-        if matrix.slices * min(matrix.rows, matrix.cols) >= FEWEST_EIGENVALUES:
+        if has_null(matrix, matrix.slices * min(matrix.rows, matrix.cols)):
             null = nulls_of_shape(matrix.rows, matrix.cols, matrix.slices).hill
             alpha = fits["pl_alpha_hill"].astype(np.float64)
             known["z_hill"] = z = np.array([null.z(float(value)) for value in alpha])

@@ -45,6 +45,8 @@ from spectail.weights.matrix import WeightMatrix, joined_notes, read_once
 SHORT_TAIL_NOTE = "KS tail of "
 """What the note of a KS fit on few eigenvalues begins with."""
 
+_VECTORS = "each slice is a vector, and its one eigenvalue the square of its norm: no phase and no null"
+
 _VANISHING = 1e-280  # an eigenvalue below which squares are no longer exact in float64
 
 _SHARES = ("share_norms_and_entries", "share_spikes", "share_correlation")
@@ -192,6 +194,8 @@ def measure_spectrum(
         )
     if len(spectrum) < FEWEST_EIGENVALUES:
         return unmeasured_row(matrix, [too_few(len(spectrum)), *notes], measured)
+    if min(matrix.rows, matrix.cols) == 1:
+        return unmeasured_row(matrix, [_VECTORS, *notes], measured)
     if not nulls:
         evidence = classify_by_fixed_thresholds(spectrum, matrix.rows, matrix.cols)
         measured |= _without_bulk(bulk_quantities(evidence) | {"visible_edge": evidence.visible_edge})
@@ -370,7 +374,7 @@ def has_null(matrix: WeightMatrix, n_eigenvalues: int) -> bool:
         matrix: not read.
         n_eigenvalues: of its spectrum.
     """
-    return not matrix.product and n_eigenvalues >= FEWEST_EIGENVALUES
+    return not matrix.product and n_eigenvalues >= FEWEST_EIGENVALUES and min(matrix.rows, matrix.cols) > 1
 
 
 def labels(matrix: WeightMatrix) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from spectail.recording.layout import BESIDE_STEPS, beside
-from spectail.recording.quantities import OVER, quantity
+from spectail.recording.quantities import OVER, Quantity, quantity
 from spectail.spectra.overlap_nulls import (
     OverlapNull,
     alignment_null,
@@ -26,7 +26,14 @@ from spectail.spectra.overlap_nulls import (
     overlap_null,
     participation_ratio_null,
 )
-from spectail.spectra.overlaps import WINDOW, leading_count, leading_overlap, overlap_entropy, window_overlap
+from spectail.spectra.overlaps import (
+    WINDOW,
+    leading_count,
+    leading_overlap,
+    overlap_entropy,
+    participation_ratio,
+    window_overlap,
+)
 
 
 def with_chance(run: xr.Dataset) -> xr.Dataset:
@@ -136,6 +143,53 @@ def chance_of_overlaps(overlaps: ArrayLike, n: int) -> ChanceOfOverlaps:
     """
     known = int(np.isfinite(overlaps).sum())
     return ChanceOfOverlaps(overlap_null(n).mean, largest_overlap_null(n, known).mean if known else math.nan)
+
+
+OF_OVERLAPS = tuple(
+    Quantity(name, head, text, null=f"null_{name}", head=head)
+    for name, head, text in (
+        ("largest", "largest", "largest overlap"),
+        ("diagonal", "O_ii", "mean of the diagonal"),
+        ("window", "± 5 ranks", "mean share of a row within ± 5 ranks"),
+        ("subspace", "first 10", "share of the span of the ten strongest directions of W, or of half of them, within "
+         "that of as many of M"),
+        ("spread", "spread", "mean participation ratio of a row: over how many directions it spreads"),
+        ("entropy", "entropy", "mean entropy of a row, in nats"),
+    )
+)  # fmt: skip
+"""What `overlaps_in_numbers` says of each pair and side."""
+
+
+def overlaps_in_numbers(run: xr.Dataset) -> list[dict[str, Any]]:
+    """What the overlaps of each pair of steps say, left and right, with what independent directions would have.
+
+    Args:
+        run: a two-layer run; other recordings have none.
+
+    Returns:
+        a row a pair and side: its name and `OF_OVERLAPS`, over the directions that are known.
+    """
+    if not run.sizes.get("pair", 0):
+        return []
+    whole, rows = with_chance(run), []
+    for pair, (s, t) in enumerate(zip(whole["w_step"].values.tolist(), whole["m_step"].values.tolist(), strict=True)):
+        for side, role in (("left", "U"), ("right", "V")):
+            matrix, chance = overlaps_of_pair(whole, pair, side)
+            row: dict[str, Any] = {"name": f"O({role}_W{s}, {role}_M{t})"}
+            row |= {"largest": largest_overlap(matrix), "null_largest": chance.largest}
+            row |= {"diagonal": _mean(matrix.diagonal()), "null_diagonal": chance.mean}
+            for end in ("window", "subspace", "spread", "entropy"):
+                name = f"overlap_{side}_{end}"
+                row |= {of + end: _mean(whole[of + name].values[pair]) for of in ("", "null_")}
+            rows.append(row | {"spread": _mean(participation_ratio(matrix))})  # files hold it past the rank, too
+    return rows
+
+
+def _mean(values: ArrayLike) -> float:
+    """Of what is known; NaN where nothing is."""
+    there = np.asarray(values, dtype=np.float64)
+    there = there[np.isfinite(there)]
+    return float(there.mean()) if there.size else math.nan
 
 
 def largest_overlap(overlaps: ArrayLike) -> float:

@@ -72,26 +72,28 @@ def recording_answer(recording: xr.Dataset, rows: RowChoice, paths: Sequence[Pat
     """
     from spectail.analysis.analysis_objects import skipped_of
     from spectail.analysis.summary import summarize
+    from spectail.analysis.two_layer_nulls import overlaps_in_numbers
     from spectail.recording.events import events
     from spectail.recording.layout import frame, of_tensor
     from spectail.report.wording import recording_title
 
     steps = recording["step"].values.tolist()
     answer: dict[str, Any] = {"of": recording.attrs["of"], "title": recording_title(recording), "steps": steps}
+    weights = of_tensor(recording, "weights") if "matrix" in recording.dims else recording
+    summary = summarize(weights)
+    answer |= {
+        "summary": summary.lines(),
+        "groups": {group.answer: group.names for group in summary.groups if group.names},
+    }
     if "matrix" in recording.dims:
-        weights = of_tensor(recording, "weights")
-        summary = summarize(weights)
         table = frame(weights)
-        answer |= {
-            "summary": summary.lines(),
-            "groups": {group.answer: group.names for group in summary.groups if group.names},
-        }
         for tensor in ("updates", "gradients", "momentum"):
             if (applied := of_tensor(recording, tensor)).sizes["matrix"]:
                 answer[tensor] = frame(applied).to_dict("records")
     else:
         names = [str(n) for n, v in recording.data_vars.items() if v.dims == ("step",)]
         table = recording[names].to_dataframe().reset_index()[["step", *names]]
+        answer["overlaps"] = overlaps_in_numbers(recording)
     shown = table.iloc[rows.of(table, len(table))]
     answer |= {"rows_in_all": len(table), "rows": shown.to_dict("records")}
     skipped = skipped_of(recording)

@@ -35,7 +35,8 @@ _SLICES = 200_000  # small ones: two seconds
 # so many independent spectra; where a spectrum pools thousands of slices, as from so few at least.
 _INDEPENDENT, _FEWEST_INDEPENDENT = 400, 100
 
-# Entries of one balanced matrix and of all, which are drawn whole: two seconds.
+# Entries of one balanced matrix and of all, which are drawn whole: two seconds. Where `_INDEPENDENT` matrices have
+# more, the sums of products of their rows are drawn instead.
 _ENTRIES, _ALL_ENTRIES = 6e4, 6e7
 
 _EIGENVALUES = 2e7  # of all slices together, in memory
@@ -204,7 +205,8 @@ def simulate_nulls(
         seed: with the shape, it fixes the draws. The global random state is neither read nor moved.
 
     Raises:
-        SpectailError: the spectra have fewer than three eigenvalues, whose exponents do not spread.
+        SpectailError: the spectra have fewer than three eigenvalues, whose exponents do not spread; or slices of one
+            row or column are normalised.
 
     >>> 2.0 < simulate_nulls(30, 20, draws=20).hill.alpha < 3.0
     True
@@ -212,17 +214,22 @@ def simulate_nulls(
     shape = Ensemble(max(rows, cols), min(rows, cols), slices)
     if shape.shorter < 1 or slices * shape.shorter < 3:
         raise SpectailError(f"a null needs three eigenvalues, got {slices} × {shape.shorter}")
+    if normalised and shape.shorter == 1:
+        raise SpectailError("slices of one row or column have one eigenvalue each, which is 1 once it is normalised")
     balanced = balanced and slices == 1
     if balanced:
         small = shape.reduced(max(min(int(math.sqrt(_ENTRIES * shape.shorter / shape.longer)), _REDUCED), _SMALLEST))
-        groups = draws or min(max(int(_ALL_ENTRIES / (small.longer * small.shorter)), _INDEPENDENT), _DRAWS)
+        affordable = int(_ALL_ENTRIES / (small.longer * small.shorter))
+        groups = draws or (min(affordable, _DRAWS) if affordable >= _INDEPENDENT else _DRAWS)
     else:
         groups = draws or _independent(shape)
         small = shape.reduced(max(int(math.sqrt(_WORK / (groups * slices))), _SMALLEST))
     most = groups if slices == 1 else min(_DRAWS, int(_VALUES / (slices * small.shorter)))
     spectra = draws or max(groups, most)
     stream = np.random.default_rng([seed, shape.longer, shape.shorter, slices])
-    draw = _spectra_of_balanced if balanced else _spectra_of_slices
+    draw = _spectra_of_slices
+    if balanced:
+        draw = _spectra_of_balanced if affordable >= _INDEPENDENT else _spectra_of_long_balanced
     pool = draw(small.longer, small.shorter, groups * slices, stream)
     if normalised:
         pool /= pool.mean(1, keepdims=True)
@@ -324,6 +331,23 @@ def _spectra_of_balanced(longer: int, b: int, count: int, stream: np.random.Gene
         matrices *= np.sqrt(rows) * np.sqrt(columns).transpose(0, 2, 1)
         spectra.append(np.linalg.eigvalsh(matrices @ matrices.transpose(0, 2, 1)))
     return np.maximum(np.concatenate(spectra), 0.0)
+
+
+def _spectra_of_long_balanced(longer: int, b: int, count: int, stream: np.random.Generator) -> NDArray[np.float64]:
+    """The same of matrices with hundreds of columns for each row.
+
+    Their columns are independent vectors of one norm, in random directions, so that Σ xxᵀ is a sum of very many
+    independent terms: once it has ones on its diagonal, it is the correlation matrix of Gaussian columns. There are
+    (b + 2)/b times as many of those, as E[(xᵢxⱼ)²] = b/(b + 2) of a vector of norm √b says. That matrix is drawn by
+    its Cholesky factor (Bartlett 1933).
+    """
+    factors = np.tril(stream.standard_normal((count, b, b)), -1)
+    diagonal = np.arange(b)
+    factors[:, diagonal, diagonal] = np.sqrt(stream.chisquare(longer * (b + 2) / b - diagonal, (count, b)))
+    factors /= np.linalg.norm(factors, axis=2, keepdims=True)
+    spectra = np.empty((count, b))
+    spectra[:] = np.linalg.eigvalsh(factors @ factors.transpose(0, 2, 1))
+    return np.maximum(longer * spectra, 0.0)
 
 
 def _counts(total: int, most: int) -> list[int]:

@@ -106,7 +106,7 @@ class PhaseEvidence(Answered):
         bulk_distance: Kolmogorov–Smirnov distance between the eigenvalues below the spikes and the law.
         effect: the spread of log λ above the median, 1/(α − 1), over that of untrained matrices of the shape: 1 as
             untrained, larger for heavier tails. By fixed thresholds it is the spread over that of the fitted law.
-        note: why the phase is unknown; empty otherwise.
+        note: why the phase is unknown or bimodal, or the rank low; empty otherwise.
         z_hill: how far log(α − 1) of the spectrum that was judged lies from that of untrained matrices, in their
             standard deviations; negative: heavier.
         z_bulk: the `sphericity` of the bulk below the spikes, in standard deviations; positive: broader.
@@ -136,13 +136,12 @@ class PhaseEvidence(Answered):
 
     def in_words(self) -> str:
         """The phase, and the numbers behind it."""
-        if self.note:
-            return f"{self.phase}, {self.note}"
+        answer = f"{self.phase}, {self.note}" if self.note else str(self.phase)
+        if math.isnan(self.effect) or self.equal:
+            return answer
         spikes = f"{self.n_spikes} spike{'' if self.n_spikes == 1 else 's'}"
         cause = f", because of {self.cause}" if self.cause else ""
-        return (
-            f"{self.phase}, effect {self.effect:.3g} of 1 untrained, {spikes}, λ₁/λ₊ = {self.spectral_gap:.3g}{cause}"
-        )
+        return f"{answer}, effect {self.effect:.3g} of 1 untrained, {spikes}, λ₁/λ₊ = {self.spectral_gap:.3g}{cause}"
 
     @property
     def equal(self) -> bool:
@@ -288,6 +287,7 @@ def judge(
         phase = Phase.RANDOM if not n_spikes else Phase.BULK_SPIKE if detached else Phase.BLEEDING_OUT
     elif count_modes(ordered, prominence=_deep_enough(before)) > 1:
         phase = Phase.BIMODAL
+        note = "the density of log λ has two modes" + f"; {low_rank}" * bool(low_rank)
     elif spread >= _heavy_from(nulls, before):
         phase = Phase.HEAVY_TAILED
     elif not narrower and (n_spikes or z_hill < _decays_below(before)):

@@ -5,7 +5,7 @@ function overlapsChart(element, bar, chosen) {
   const past = chosen.ranks.filter(([, rank]) => rank < chosen.size).map(([of, rank]) => "past the rank of " + of + ", " + rank);
   const range = [0.5, chosen.size + 0.5];
   chart(element, {
-    title: chosen.name + ", largest " + show(chosen.max, 3) + (past.length ? "; empty " + past.join(", ") : ""), height: Math.min(element.clientWidth, 420), layers: [{ kind: "cells", picture }],
+    title: chosen.name + ", largest " + show(chosen.max, 3) + (chosen.largest ? " (by chance " + show(chosen.largest, 3) + ")" : "") + (past.length ? "; empty " + past.join(", ") : ""), height: Math.min(element.clientWidth, 420), layers: [{ kind: "cells", picture }],
     x: { title: "direction of M", range, bare: true }, y: { title: "direction of W", range, bare: true, downward: true },
     at(across, down) {
       const column = Math.floor(across * chosen.size), row = Math.floor(down * chosen.size);

@@ -26,7 +26,7 @@ from spectail.analysis.name_lists import how_many, shortened
 from spectail.analysis.null_cache import nulls_of_shape
 from spectail.analysis.row import SHORT_TAIL_NOTE
 from spectail.analysis.summary import summarize
-from spectail.analysis.two_layer_nulls import with_null_alignments
+from spectail.analysis.two_layer_nulls import OF_OVERLAPS, overlaps_in_numbers, with_null_alignments
 from spectail.plots.colours import phase_look
 from spectail.recording.events import events
 from spectail.recording.layout import frame, of_tensor
@@ -52,7 +52,7 @@ _HILL = quantity("pl_alpha_hill")
 _FIRST = Quantity(f"{_HILL.name} at first", head="at first")
 _SHAPE = Quantity("shape", of="matrix", dtype=str, head="shape")  # two columns in one, which is narrower
 
-_NOTES, _EVENTS = 12, 8  # printed; the files hold all
+_NOTES, _EVENTS = 12, 8  # printed, as many overlaps as notes; the files hold all
 
 
 def print_recording(
@@ -105,8 +105,15 @@ def print_recording(
         recording = with_null_alignments(recording)
         shown = _present(recording, "teacher", "readout", "update", "spectrum")
         of_steps = recording.isel(step=choice.of(recording, len(steps)))
-        title = ", ".join([title, *_shown_of(of_steps.sizes["step"], len(steps), "steps")])
+        said = next(group.words for group in summarize(recording).groups if group.names)
+        out.print(Text(f"{title}: {said}{f' at step {steps[-1]}' * (len(steps) > 1)}", style="bold"), soft_wrap=True)
+        title = "".join(_shown_of(of_steps.sizes["step"], len(steps), "steps"))
         shown = _print_table(title, "step", of_steps["step"].values.tolist(), of_steps, shown, everything)
+        if of_pairs := overlaps_in_numbers(recording):
+            few = of_pairs if everything else of_pairs[:_NOTES]
+            title = "".join(_shown_of(len(few), len(of_pairs), "overlaps"))
+            overlaps = pd.DataFrame(few).to_dict("list")
+            shown += _print_table(title, "overlaps", overlaps["name"], overlaps, OF_OVERLAPS, everything)
         notes, tails = zip((f"step {step}" for step in steps), recording["note"].values, strict=True), ()
         out.print(_untrained(recording), style="dim")
     _print_meanings(shown)
