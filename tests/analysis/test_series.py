@@ -388,6 +388,26 @@ def test_following_takes_what_comes_when_it_is_whole_and_ends_by_ctrl_c(run, tmp
     assert not list(tmp_path.glob("*.journal"))
 
 
+def test_following_goes_on_where_all_that_is_measured_goes_and_comes_back(run, whole, tmp_path, monkeypatch):
+    looks = iter(
+        [lambda: run.rename(tmp_path / "gone"), lambda: shutil.copytree(tmp_path / "gone", run), *3 * [lambda: 0]]
+    )
+
+    def look(_):
+        if (happens := next(looks, None)) is None:
+            raise KeyboardInterrupt
+        happens()
+        for path in run.glob("*.pt"):
+            path.touch()  # as if it were being written
+
+    monkeypatch.setattr(series.time, "sleep", look)
+    monkeypatch.setattr(series, "POLL_SECONDS", 60.0)  # all of it was written just now
+    for path in run.glob("*.pt"):
+        os.utime(path, (0, 0))
+    with pytest.warns(UserWarning, match="run does not exist"):
+        assert_same(analyze_series(run, follow=True), whole)
+
+
 def test_what_is_followed_ends_by_sigterm_too():
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt), stoppable():

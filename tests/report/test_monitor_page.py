@@ -188,6 +188,16 @@ def test_of_a_series_the_directions_that_it_keeps_are_drawn_beside_its_updates(t
             assert drawn[1:] == pytest.approx(update[name].values[1:], rel=1e-4)  # 15 bits of the fraction are kept
 
 
+def test_a_small_curve_goes_to_the_last_step_where_one_quantity_has_no_value_there(browser):
+    path = browser.execute_script(
+        "const element = document.querySelector('svg.spark').cloneNode(), known = stored.series.effect_homogeneous;"
+        "stored.series.effect_homogeneous = known.map((v, at) => (at % steps.length === last ? NaN : v));"
+        "drawSpark(element); stored.series.effect_homogeneous = known;"
+        "return element.querySelector('path').getAttribute('d')"
+    )
+    assert "129" in path.split("L")[-1], path
+
+
 def test_the_search_leaves_some_rows_of_the_map(browser):
     set_value(browser, "filter", "2.weight")
     assert plot(browser, "map", "layers[0].picture.height") == 1

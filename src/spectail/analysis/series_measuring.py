@@ -133,11 +133,9 @@ class SeriesMeasuring:
         rest = [one for one in series.checkpoints if self._is_due(one, waiting)]
         progress = WorkProgress(len(rest), tell=self._tell, unit="checkpoints")
         with progress if rest else nullcontext():
-            for one in series.checkpoints:  # phases may change after which those of the next step are judged
-                if one in rest or (
-                    self._steps.get(one.step) and not self._is_measured(one, checkpoint_stamp(one.source))
-                ):
-                    part = progress.part(len(rest), f"step {one.step}: ", passes=2 if self._between else 1)
+            for one in series.checkpoints:
+                if one in rest or self._is_judged_anew(one):
+                    part = progress.part(max(len(rest), 1), f"step {one.step}: ", passes=2 if self._between else 1)
                     self._take_one(one, waiting, part)
                     if one in rest:
                         part.end()
@@ -174,7 +172,14 @@ class SeriesMeasuring:
             return False
         if _is_of(self._refused.get(source), stamp) or self._is_measured(checkpoint, stamp):
             return False
-        return not waiting or before == stamp or checkpoint_age(source) > waiting
+        is_whole = not waiting or before == stamp or checkpoint_age(source) > waiting
+        return is_whole or self._is_judged_anew(checkpoint)
+
+    def _is_judged_anew(self, checkpoint: Checkpoint) -> bool:
+        """Whether a checkpoint is as it was measured, and phases changed since after which those of it are judged."""
+        known, stamp = self._steps.get(checkpoint.step), checkpoint_stamp(checkpoint.source)
+        is_as_measured = known is not None and stamp in ("", known.stamp)
+        return is_as_measured and not self._is_measured(checkpoint, stamp)
 
     def _is_measured(self, checkpoint: Checkpoint, stamp: str) -> bool:
         """Whether a step is up to date with its checkpoint; what could not be measured of it is tried once."""

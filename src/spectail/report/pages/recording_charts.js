@@ -251,7 +251,7 @@ function drawBeside() {
 // --- small ones beside names: what changed, over steps, with the phases below
 
 function drawSpark(element) {
-  const i = Number(element.dataset.of), name = ["effect_homogeneous", "effect", "pl_alpha_hill"].find((one) => stored.series[one]), values = name ? line(name, i) : [], there = values.filter((v) => v !== null);
+  const i = Number(element.dataset.of), names = ["effect_homogeneous", "effect", "pl_alpha_hill"].filter((one) => stored.series[one]), name = names.find((one) => line(one, i)[last] !== null) || names[0], values = name ? line(name, i) : [], there = values.filter((v) => v !== null);
   const width = element.width.baseVal.value, x = (at) => 1 + (at / Math.max(last, 1)) * (width - 2), low = Math.min(...there), high = Math.max(...there);
   const y = (v) => (v === null ? null : 16 - ((v - low) / (high - low || 1)) * 14), parts = [];
   for (let from = 0; from <= last;) {
