@@ -107,6 +107,20 @@ def test_values_of_an_axis_are_told_apart_and_whole_ones_are_whole(browser):
     assert browser.execute_script("return [1e-4, 3 * 1e-4, 1.5e6].map(tidy)") == ["1e−4", "3e−4", "1.5e6"]
 
 
+def test_numbers_below_a_narrow_map_are_whole_and_titles_are_cut(browser):
+    said = browser.execute_script("""
+        const box = document.body.appendChild(document.createElement("div"));
+        Object.assign(box, { id: "narrow", style: "width: 200px" });
+        const ticks = ["0.001", "3.16e−3", "0.01", "0.0316", "0.1", "0.316", "1", "3.16", "10"].map((w, i) => [i, w]);
+        const y = { range: [0, 1], title: "protocol, loss_factor, bias_correction, epsilon, feature_scale" };
+        chart(box, { height: 150, layers: [], x: { range: [-0.5, 8.5], bare: true, fit: true, ticks }, y });
+        const said = [...box.querySelectorAll("text")].map(one => one.textContent);
+        box.remove();
+        return said;""")
+    assert "0.001" in said
+    assert [one for one in said if "…" in one] == [one for one in said if one.startswith("protocol")]
+
+
 def test_a_slice_leaves_the_runs_of_one_value(browser):
     before = spec(browser, "spec.layers[1].y[0]")
     axis = browser.execute_script("return data.axes.findIndex(a => a.name === 'seed')")

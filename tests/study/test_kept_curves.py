@@ -8,7 +8,7 @@ from spectail.experiments.experiment import Experiment
 from spectail.experiments.run import simulate_many
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
-from spectail.study.kept_curves import as_runs, runs_of_curves
+from spectail.study.kept_curves import repeats_of, runs_of_curves
 from spectail.study.making import verify
 from spectail.study.records import artifact_curves
 from spectail.study.runs import NotKeptError, Runs
@@ -17,6 +17,13 @@ from spectail.study.verdicts import clear
 
 BASE = Experiment(n=40, n_test=9, n_test_large=9, d=10, h=15, steps=2, record=(0, 2))
 SERIES = [BASE.replace(optimizer=o, lr=lr) for o in ("gd", "adam") for lr in (0.1, 1.0)]
+
+
+def as_runs(artifact, runs):
+    known = {protocol: repeats_of(artifact, protocol, runs) for protocol in artifact.protocols}
+    return {
+        p: Runs(p, PAPER, range(repeats), runs, epsilon=artifact.epsilon) for p, repeats in known.items() if repeats
+    }
 
 
 def loss_falls(runs):

@@ -21,7 +21,6 @@ from spectail.experiments.protocols import Protocol
 from spectail.recording.layout import BESIDE_STEPS
 from spectail.study.artifact import Artifact
 from spectail.study.records import CURVES
-from spectail.study.runs import Runs
 from spectail.study.settings import PAPER, in_protocol
 
 _BY_RUN = ("steps", "record", "overlaps", "schedule")
@@ -48,15 +47,6 @@ def runs_of_curves(artifacts: Iterable[Artifact], folder: Path) -> dict[str, xr.
         if path.is_file() and artifact.experiments:
             runs |= dict(_of_artifact(artifact, pd.read_csv(path, low_memory=False)))
     return runs
-
-
-def as_runs(artifact: Artifact, runs: dict[str, xr.Dataset]) -> dict[Protocol, Runs]:
-    """An artifact's runs under each protocol that has any, with the seeds that all of its experiments have."""
-    known = {}
-    for protocol in artifact.protocols:
-        if repeats := repeats_of(artifact, protocol, runs):
-            known[protocol] = Runs(protocol, PAPER, range(repeats), runs, epsilon=artifact.epsilon)
-    return known
 
 
 def repeats_of(artifact: Artifact, protocol: Protocol, runs: Container[str]) -> int:

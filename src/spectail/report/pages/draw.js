@@ -176,15 +176,15 @@ function drawChart(element) {
   const xTicks = xAxis.hidden ? [] : ticksOf(xAxis, Math.max(2, (right - left) / 75));
   const roomOf = (k) => 2 * Math.min(...[k - 1, k + 1].map((other) => (xTicks[other] ? Math.abs(x(xTicks[other][0]) - x(xTicks[k][0])) / 2 : Infinity)), x(xTicks[k][0]) - left + 12, right - x(xTicks[k][0]) + 8) - 6;
   for (const [k, [value, whole]] of xTicks.entries()) {
-    const text = xAxis.fit ? fitting(whole, roomOf(k), 11) : whole;
+    const text = xAxis.fit && isNaN(whole.replace("−", "-")) ? fitting(whole, roomOf(k), 11) : whole; // a number that was cut is another
     const half = textWidth(text, 11) / 2, at = clamp(x(value), left + half - 12, right - half + 8);
     if (!xAxis.bare) grid.append(svg("line", { x1: x(value), x2: x(value), y1: top, y2: bottom }));
     if (at - half < end + 6) continue;
     end = at + half;
     labels.append(svg("text", { x: at, y: bottom + 15, "text-anchor": "middle" }, text));
   }
-  if (xAxis.title) labels.append(svg("text", { x: (left + right) / 2, y: bottom + 32, "text-anchor": "middle", "font-size": 12 }, xAxis.title));
-  if (yAxis.title) labels.append(svg("text", { x: 0, y: 0, transform: `translate(12 ${(top + bottom) / 2}) rotate(-90)`, "text-anchor": "middle", "font-size": 12 }, yAxis.title));
+  if (xAxis.title) labels.append(svg("text", { x: (left + right) / 2, y: bottom + 32, "text-anchor": "middle", "font-size": 12 }, fitting(xAxis.title, width, 12)));
+  if (yAxis.title) labels.append(svg("text", { x: 0, y: 0, transform: `translate(12 ${(top + bottom) / 2}) rotate(-90)`, "text-anchor": "middle", "font-size": 12 }, fitting(yAxis.title, height, 12)));
   if (title) labels.append(svg("text", { x: left, y: 16, "font-size": 14, "font-weight": 600 }, fitting(title, right - left, 16, true)));
   const clip = svg("clipPath", { id: element.id + "-clip" }), body = svg("g", { "clip-path": `url(#${element.id}-clip)` }), above = svg("g", {});
   clip.append(svg("rect", { x: left, y: top, width: Math.max(right - left, 0), height: Math.max(bottom - top, 0) }));
