@@ -90,9 +90,11 @@ def unknown_name(field: str, value: object, known: Iterable[str]) -> str:
 
     >>> unknown_name("teacher", "sofplus", ("softplus", "tanh"))
     "teacher='sofplus' is not known; did you mean 'softplus'? (softplus, tanh)"
+    >>> unknown_name("optimizer", "adm", ("adam", "Adam"))
+    "optimizer='adm' is not known; did you mean 'adam'? (adam, Adam)"
     """
     names = list(known)
-    folded = {name.lower(): name for name in names}
+    folded = {name.lower(): name for name in reversed(names)}  # of two that differ in their case, the first
     near = difflib.get_close_matches(str(value).lower(), folded, n=_SHOWN, cutoff=0.5)
     if len(names) > _MOST:
         shown = [folded[one] for one in near] or names[:_SHOWN]
