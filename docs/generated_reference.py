@@ -23,7 +23,7 @@ TOPICS = {
     "Recordings": "load_recording events each_matrix write_page Quantity quantities",
     "One spectrum": """eigenvalues singular_values MarchenkoPastur fit_marchenko_pastur hill hill_fit pl_alpha_hill
         ks_fit PowerLawFit singular_overlaps classify Phase PhaseEvidence""",
-    "The laboratory": "Experiment simulate simulate_many Problem predict_one_step critical_lr Training train",
+    "The laboratory": "Experiment simulate simulate_many Problem predict_one_step critical_lr",
     "Many runs": "Grid sweep Store load_results lazy_results results_frame",
     "The paper": "reproduce Record",
     "Errors": "SpectailError SettingError SourceError StoreError MissingPackageError",
@@ -33,7 +33,7 @@ TOPICS = {
 _DEFINED = {name: f"spectail.analysis.on_request.{name}" for name in ("FARMS", "LOCALISATION")}
 """Where constants stand, whose docstrings are found there only."""
 
-DEPRECATED = {"open_monitor", "open_run", "open_results"}
+DEPRECATED = {"Training", "open_monitor", "open_results", "open_run", "train"}
 ROOMS = {"plots", "spectra"}
 
 

@@ -89,6 +89,8 @@ def test_an_example_runs_where_its_library_is_installed(script, tmp_path, monkey
 def test_the_reference_has_every_public_name():
     reference = runpy.run_path(str(ROOT / "docs" / "generated_reference.py"))
     assert reference["unlisted"]() == set()
+    assert not reference["DEPRECATED"] & {*dir(spectail)}, "they are not offered"
+    assert not reference["DEPRECATED"] & {name for names in reference["TOPICS"].values() for name in names.split()}
 
 
 def test_rows_of_the_tables_of_quantities_have_as_many_cells_as_the_head():

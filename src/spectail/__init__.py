@@ -10,7 +10,8 @@ import lazy_loader as _lazy
 _public, _, _names = _lazy.attach_stub(__name__, __file__)
 __all__ = [name for name in _names if name not in ("SpectralCallback", "SpectralTrainerCallback")]  # need a trainer
 
-_OLD = ("open_monitor", "open_run", "pl_alpha_hill")  # names of the last release, which work and are not offered
+_OLD = ("Training", "open_monitor", "open_results", "open_run", "pl_alpha_hill", "train")
+"""Names of the last release, which work and are not offered."""
 
 
 def __dir__():
