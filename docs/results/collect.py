@@ -23,6 +23,7 @@ from spectail.recording.netcdf import write_netcdf
 from spectail.recording.reading import load_recording
 from spectail.store.store import Store
 from spectail.study.catalogue import catalogue
+from spectail.study.claims import Outcome
 from spectail.study.kept_curves import runs_of_curves
 from spectail.study.kept_runs import KeptRuns, compact_run, judge_kept
 from spectail.study.records import (
@@ -33,6 +34,7 @@ from spectail.study.records import (
     save_verdicts,
     save_verdicts_as_markdown,
 )
+from spectail.study.verdicts import Verdict
 
 ARCHIVES = ("runs.txz", "long-runs.tgz")
 
@@ -89,6 +91,12 @@ def pack(published: KeptRuns, files: dict[str, Path], path: Path) -> None:
                 archive.add(small, f"runs/{key}.nc")
 
 
+def is_by_this_rule(outcome: Outcome) -> bool:
+    """Whether a verdict that is published is by today's rule, and says more than fewer repeats would."""
+    too_few = outcome.verdict is Verdict.UNDECIDED and not outcome.finding.tested
+    return not (outcome.measured.startswith(FORMER) or too_few)
+
+
 def collect(target: Path, sources: list[Path]) -> None:
     for folder in ("figures", "curves"):
         (target / folder).mkdir(parents=True, exist_ok=True)
@@ -96,7 +104,7 @@ def collect(target: Path, sources: list[Path]) -> None:
         keep_figures(source, target)
     artifacts = [a for a in catalogue().values() if not a.trainings and a.claims]
     old = read_verdicts(target / "claims.csv")
-    by_this_rule = {n: {p for p, o in of.items() if not o.measured.startswith(FORMER)} for n, of in old.items()}
+    by_this_rule = {n: {p for p, o in of.items() if is_by_this_rule(o)} for n, of in old.items()}
     curves = {a.name: runs_of_curves([a], target / "curves") for a in artifacts}
     if sources:
         with tempfile.TemporaryDirectory() as name:

@@ -148,6 +148,9 @@ def test_a_table_of_verdicts_is_read_as_it_was_written(tmp_path):
     path = save_verdicts([ClaimRecord("fig1", "§1a", "", "", "", outcomes)], tmp_path / "claims.csv")
     found = read_verdicts(path)["§1a"]
     assert found["equations"] == outcomes["equations"]
+    alone = {"published": Outcome(clear([0.1]), "of one repeat")}
+    path = save_verdicts([ClaimRecord("fig1", "§1a", "", "", "", alone)], tmp_path / "claims.csv")
+    assert read_verdicts(path)["§1a"] == alone
     assert found["published"].verdict == tested.verdict
     np.testing.assert_allclose(found["published"].finding.margin, tested.margin, rtol=1e-5)  # six digits are written
 

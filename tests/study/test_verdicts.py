@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_1samp
 
 from spectail.study.verdicts import (
+    LEAST_REPEATS,
     LEVEL,
     UNTESTED,
     Verdict,
@@ -132,3 +133,11 @@ def test_repeats_that_would_decide_do(comparisons):
     assert chance_above(of_that_effect(count)) * comparisons < LEVEL / 2
     assert chance_above(of_that_effect(count - 1)) * comparisons > LEVEL / 2
     assert clear(of_that_effect(3)).needed == repeats_to_decide(effect)
+
+
+def test_too_few_repeats_that_agree_say_how_many_would_decide_and_those_that_do_not_agree_say_none():
+    """Of one repeat there is no p-value; a table without a number would read as if none could ever decide."""
+    assert clear([0.3]).needed == in_every_repeat([True, True]).needed == LEAST_REPEATS
+    assert all_of([clear([0.3]), in_every_repeat([True])]).needed == LEAST_REPEATS
+    assert in_every_repeat([True, False]).needed is None
+    assert clear([np.nan]).needed is None

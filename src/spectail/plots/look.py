@@ -71,6 +71,8 @@ _NARROW = 5.0  # inches, below which panels are stacked anew
 # one where so many would not fit otherwise.
 _STACK_HEIGHT, _PANEL_HEIGHT, _LOWEST_PANEL = 8.0, 1.5, 0.95
 
+_PAGE_HEIGHT = 9.0  # inches, of a journal's page: title and legend make a narrow figure no higher
+
 _WORD = r"(?:\$[^$]*\$|\S)+(?: = (?:\$[^$]*\$|\S)+)*"
 
 _medium: ContextVar[Medium | None] = ContextVar("medium", default=None)
@@ -320,9 +322,10 @@ def figure_title(figure: Figure, title: str) -> None:
 
 
 def _make_room(figure: Figure, lines: int, size: float) -> None:
-    """Add lines of letters to the height of a narrow figure; a wide one has room for them."""
+    """Add lines of letters to the height of a narrow figure, up to that of a page; a wide one has room for them."""
     if figure.get_figwidth() < _NARROW:
-        figure.set_figheight(figure.get_figheight() + 1.45 * lines * size / 72)
+        height = figure.get_figheight()
+        figure.set_figheight(max(height, min(height + 1.45 * lines * size / 72, _PAGE_HEIGHT)))
 
 
 def panel_title(ax: Axes, index: int, title: str) -> Axes:

@@ -7,7 +7,7 @@ Not here: the rules that make a verdict of repeats (`verdicts.py`), and what cla
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from spectail.study.verdicts import MOST_REPEATS, UNTESTED, Finding, Verdict
@@ -32,14 +32,14 @@ class Outcome:
     def clarity(self) -> str:
         """The p-value, the margin that decides, and how many repeats would decide what is undecided, in words.
 
-        Empty where nothing was tested.
+        Without p-value and margin where nothing was tested.
 
         >>> Outcome(Finding(0.1, 0.9, effect=0.8, margin=(0.4, -0.2, 1.0)), "").clarity
         'p = 0.2; margin 0.4, −0.2 to 1; 9 repeats would decide'
         """
         chance, needed = self.finding.chance, self.finding.needed
         if chance is None:
-            return ""
+            return "" if needed is None else f"{needed} repeats would decide if they agree"
         text = "p < 0.0001" if chance < 1e-4 else f"p = {chance:.2g}"
         if self.finding.margin is not None:
             mean, low, high = (f"{end:.2g}".replace("-", "−") for end in self.finding.margin)
@@ -52,7 +52,8 @@ class Outcome:
     def read(cls, fields: Mapping[str, Any]) -> Outcome:
         """From JSON; records of earlier releases have no p-values, or no margins."""
         if "p_claimed" not in fields:
-            return cls(UNTESTED[Verdict(fields["verdict"])], fields["measured"])
+            untested = replace(UNTESTED[Verdict(fields["verdict"])], least=fields.get("least"))
+            return cls(untested, fields["measured"])
         margin = fields.get("margin")
         finding = Finding(
             fields["p_claimed"], fields["p_contrary"], fields["effect"], fields["comparisons"],
@@ -65,7 +66,7 @@ class Outcome:
         f = self.finding
         said: dict[str, Any] = {"verdict": str(self.verdict), "measured": self.measured}
         if not f.tested:
-            return said
+            return said if f.least is None else {**said, "least": f.least}
         numbers = {"p_claimed": f.claimed, "p_contrary": f.contrary, "effect": f.effect, "comparisons": f.comparisons}
         return {**said, **numbers, **({} if f.margin is None else {"margin": list(f.margin)})}
 

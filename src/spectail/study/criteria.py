@@ -7,9 +7,10 @@ rules that make a verdict of repeats (`verdicts.py`).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 import xarray as xr
 
 from spectail.experiments.experiment import Experiment
@@ -18,9 +19,10 @@ from spectail.spectra.density import count_modes
 from spectail.spectra.fixed_phases import HEAVY_TAIL_SPREAD
 from spectail.spectra.phases import DETACHED_RATIO, Phase
 from spectail.spectra.spikes import VISIBLE_TRACY_WIDOM_SCALES, visible_edge
+from spectail.spectra.tails import hill, ks_fit
 from spectail.study.claims import Outcome
 from spectail.study.runs import SIDES, Runs, Values, spectrum_at
-from spectail.study.verdicts import UNTESTED, Verdict, all_of, clear, in_every_repeat, mean_std
+from spectail.study.verdicts import UNTESTED, Verdict, all_of, clear, falls, in_every_repeat, mean_std, means
 
 SPIKE = (
     f"λ₁ more than {VISIBLE_TRACY_WIDOM_SCALES:g} Tracy–Widom scales past the initial edge and "
@@ -131,6 +133,30 @@ def in_words(first: Values) -> str:
     '5, never'
     """
     return ", ".join("never" if math.isinf(t) else f"{t:,.0f}" for t in dict.fromkeys(sorted(first.tolist())))
+
+
+def _hill(spectrum: Values) -> float:
+    return float(hill(torch.from_numpy(np.ascontiguousarray(spectrum))))
+
+
+def _ks(spectrum: Values) -> float:
+    return float(ks_fit(torch.from_numpy(np.ascontiguousarray(spectrum))).alpha)
+
+
+EXPONENTS: dict[str, Callable[[Values], float]] = {"Hill": _hill, "KS": _ks}
+"""The exponents of a spectrum, computed anew."""
+
+
+def share_of_the_top(exponent: Callable[[Values], float]) -> Callable[[Values], float]:
+    """By how much an exponent of a spectrum changes where λ₁ is left out."""
+    return lambda spectrum: abs(exponent(spectrum) - exponent(spectrum[:-1]))
+
+
+def heavier_is_better(runs: Runs, setup: Experiment) -> Outcome:
+    """Whether Hill and the test loss of FB-Adam fall together over the benign learning rates of the paper."""
+    hills, test = (runs.over_lr(name, setup, "adam", 0.01, 1) for name in ("pl_alpha_hill", "test_loss_large"))
+    text = f"η=0.01, 0.1, 1: Hill {means(hills, 4)}; test {means(test)}"
+    return Outcome(all_of([falls(hills), falls(test)]), text)
 
 
 def largest_change(runs: Runs, experiment: Experiment, step: int) -> Values:

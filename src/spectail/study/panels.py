@@ -93,8 +93,15 @@ def overlap_panel(
     return image, chance
 
 
-def trajectory_panel(ax: Axes, runs: Runs, named: Mapping[str, Experiment]) -> Axes:
-    """Readout losses over the steps of some experiments: solid on the hold-out set, dashed on 5,000 test points."""
+def trajectory_panel(ax: Axes, runs: Runs, named: Mapping[str, Experiment], *, name_baselines: bool = True) -> Axes:
+    """Readout losses over the steps of some experiments: solid on the hold-out set, dashed on 5,000 test points.
+
+    Args:
+        ax: where to draw.
+        runs: of the experiments.
+        named: the experiments by what they are called.
+        name_baselines: whether the legend has the baselines too, and their values.
+    """
     for (label, experiment), (colour, marker) in zip(named.items(), cycle(SERIES), strict=False):
         steps = experiment.recorded_steps
         for variable, style in (("train_loss", "-"), ("test_loss_large", "--")):
@@ -104,7 +111,31 @@ def trajectory_panel(ax: Axes, runs: Runs, named: Mapping[str, Experiment]) -> A
             )  # fmt: skip
     ax.set_xlabel("step $t$")
     ax.set_ylabel("readout loss")
+    draw_baselines(ax, [runs.as_run(experiment) for experiment in named.values()], named=name_baselines)
     return ax
+
+
+BASELINE_LINES = ("-.", ":", "--")
+
+
+def draw_baselines(ax: Axes, experiments: Sequence[Experiment], *, named: bool = True) -> None:
+    """What reaches a test loss without a network; where experiments differ, at the right in the colours of `SERIES`."""
+    of_each = [baselines(experiment) for experiment in experiments]
+    low, high = ax.get_ylim()
+    least = low - 0.15 * (high - low)
+    for name, style in zip(of_each[0], BASELINE_LINES, strict=True):
+        losses = [of_one[name] for of_one in of_each]
+        ends = dict.fromkeys((min(losses), max(losses)))
+        label = f"{name}, {' to '.join(f'{loss:.3g}' for loss in ends)}" if named else "_"
+        if max(losses) <= least:
+            ax.plot([], [], " ", label=f"{label} (below)")
+        elif len(ends) == 1:
+            ax.axhline(losses[0], color=FRAME, linewidth=0.9, linestyle=style, label=label, zorder=0)
+        else:
+            for loss, (colour, _) in zip(losses, cycle(SERIES), strict=False):
+                if loss > least:
+                    ax.axhline(loss, xmin=0.93, color=colour, linewidth=1.4, linestyle=style, zorder=0)
+            ax.plot([], [], color=FRAME, linewidth=0.9, linestyle=style, label=f"{label} (at the right)")
 
 
 def lr_panel(
@@ -144,14 +175,7 @@ def loss_panel(
     lr_panel(ax, runs, setup, step, "train_loss", optimizers)
     lr_panel(ax, runs, setup, step, "test_loss_large", optimizers, "--")
     ax.set_ylabel("readout loss")
-    below = []
-    for (name, loss), style in zip(baselines(runs.as_run(setup)).items(), ("-.", ":", "--"), strict=True):
-        if loss > ax.get_ylim()[0] - 0.15 * np.ptp(ax.get_ylim()):
-            ax.axhline(loss, color=FRAME, linewidth=0.9, linestyle=style, label=f"{name}, {loss:.3g}", zorder=0)
-        else:
-            below.append(f"{name} {loss:.2g}")
-    if below:
-        ax.plot([], [], " ", label=f"below the axes: {', '.join(below)}")
+    draw_baselines(ax, [runs.as_run(setup)])
     return ax
 
 

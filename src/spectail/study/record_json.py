@@ -31,6 +31,7 @@ class _Checked(BaseModel):
 class _Untested(_Checked):
     verdict: Verdict
     measured: str
+    least: Annotated[int, Field(ge=1, le=10**6)] | None = None
 
 
 class _Tested(_Untested):

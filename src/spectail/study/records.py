@@ -29,6 +29,7 @@ from spectail.study.plan import Plan
 from spectail.study.record_json import FORMAT, fields_of_record
 from spectail.study.runs import Runs
 from spectail.study.settings import extrapolates, picture_stem
+from spectail.study.verdicts import Verdict
 from spectail.study.words import words_of
 
 CURVES = (
@@ -300,6 +301,8 @@ def read_verdicts(path: Path) -> dict[str, dict[Protocol, Outcome]]:
             fields |= {name: row[name] for name in ("p_claimed", "p_contrary", "effect", "comparisons")}
             ends = [row.get(name) for name in ENDS]
             fields["margin"] = None if None in ends else ends
+        elif row["verdict"] == Verdict.UNDECIDED and row.get("repeats_to_decide") is not None:
+            fields["least"] = int(row["repeats_to_decide"])
         outcomes.setdefault(row["claim"], {})[row["protocol"]] = Outcome.read(fields)
     return outcomes
 

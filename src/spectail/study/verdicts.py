@@ -50,6 +50,7 @@ class Finding:
         comparisons: what Holm's correction multiplies its p-value by; see `as_a_family`.
         margin: the mean of that margin and the ends of its t interval, by `LEVEL`, not corrected: (mean, low, high).
         tested: whether there is a p-value; yes and no have none, and 0 and 1 stand for it.
+        least: how many repeats would decide if all are as these, which are too few; None where that is not the reason.
     """
 
     claimed: float
@@ -58,6 +59,7 @@ class Finding:
     comparisons: int = 1
     margin: tuple[float, float, float] | None = None
     tested: bool = True
+    least: int | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -74,9 +76,9 @@ class Finding:
     @property
     def needed(self) -> int | None:
         """How many repeats of this effect would decide, `MOST_REPEATS` for more; None where decided or unknown."""
-        if self.verdict is not Verdict.UNDECIDED or self.effect is None:
+        if self.verdict is not Verdict.UNDECIDED:
             return None
-        return repeats_to_decide(self.effect, self.comparisons)
+        return self.least if self.effect is None else repeats_to_decide(self.effect, self.comparisons)
 
 
 UNTESTED = {
@@ -100,8 +102,10 @@ def clear(margins: ArrayLike) -> Finding:
     (<Verdict.HOLDS: 'holds'>, 4)
     """
     values = np.asarray(margins, dtype=np.float64).ravel()
-    if len(values) < 2 or not np.isfinite(values).all():
+    if not np.isfinite(values).all():
         return UNTESTED[Verdict.UNDECIDED]
+    if len(values) < 2:
+        return replace(UNTESTED[Verdict.UNDECIDED], least=LEAST_REPEATS)
     mean, spread = float(values.mean()), float(values.std(ddof=1))
     effect = mean / spread if spread else None if mean else 0.0
     reach = float(stdtrit(len(values) - 1, 1 - LEVEL / 2)) * spread / math.sqrt(len(values))
@@ -123,8 +127,10 @@ def in_every_repeat(passed: ArrayLike, least: int = LEAST_REPEATS) -> Finding:
         least: fewer repeats decide nothing; 1 where each of them is a test by itself.
     """
     flags = np.asarray(passed, dtype=bool).ravel()
-    if len(flags) < least or (flags.any() and not flags.all()):
+    if flags.any() and not flags.all():
         return UNTESTED[Verdict.UNDECIDED]
+    if len(flags) < least:
+        return replace(UNTESTED[Verdict.UNDECIDED], least=least)
     return yes_or_no(bool(flags.all()))
 
 
@@ -175,6 +181,7 @@ def all_of(findings: Sequence[Finding]) -> Finding:
         least.effect if least and reckoned else None,
         margin=least.margin if least else None,
         tested=bool(tested),
+        least=max((f.least for f in findings if f.least), default=None),
     )
 
 

@@ -44,6 +44,7 @@ WORDS = {
         "the “Bulk-Decay” ESD can be treated as an intermediate state generated from diffusing the spike into the "
         "main bulk",
     "28c": "gradually decays the Bulk (Figure 4(b), Figure 4(c)) toward a HT distribution",
+    "83": "the emergence of the HT spectra seems to require only a single spike aligned with the teacher model",
     "50":
         "the estimation of power-law (PL) exponents, such as PL_Alpha_Hill and PL_Alpha_KS, can be sensitive to the "
         "scale of singular values in the weight matrix",
@@ -71,11 +72,15 @@ WORDS = {
         "the trends with PL alpha estimates being the same apply to the η≥0.1 values, where the spike is sufficiently"
         " far from the bulk and the estimates tend to exhibit a non-increasing trend",
     "27": "both ESDs have a PL coefficient PL_Alpha_KS smaller than 2",
+    "27b": "PL_Alpha_KS for GD (first row) is 1.58, and PL_Alpha_KS for FB-Adam (second row) is 1.59.",
     "9": "Figure 8 shows a linear relationship of the norms with √(hd)",
     "10": "η=Θ(1) ⟹ ‖W_1−W_0‖_F ≍ ‖W_0‖_F, η=Θ(1/√h) ⟹ ‖W_1−W_0‖_2 ≍ ‖W_0‖_2",
     "62": "the top singular value contributes the most to the Frobenius norm as d,h increase",
     "63": "η=Θ(1) (which is independent of h,d) is sufficient for ηG̃_0 to result in a ‘spike’ in the ESD of W_1⊤W_1",
     "49": "η=Θ(1/√d) ⟹ ‖W_1−W_0‖_F ≍ ‖W_0‖_F, η=Θ(1/√(hd)) ⟹ ‖W_1−W_0‖_2 ≍ ‖W_0‖_2",
+    "59":
+        "it does not affect the key theoretical results of this work, such as the scaling of η for a single-"
+        "step FB-Adam update",
     "41": "σ satisfies E[σ(z)]=0, E[zσ(z)]≠0",
     "11": "A_ij≠0, ∀i∈[h], j∈[d] almost surely",
     "12":
@@ -90,10 +95,17 @@ WORDS = {
         "alignments of top singular vectors of W_1,M_0 … have high values which are close to 1 and correlate with the"
         " presence of a spike in the ESD",
     "14b": "a decay of overlap values across the diagonal that tends to correlate with the HT ESD emergence",
+    "80": "qualitative results that indicate HT-like distributions along the diagonals of overlap matrices",
     "15a": "the Bulk + Spike ESD after the first step with GD … (For example, with η=100 in Figure 10)",
     "72a": "the same feature learning behaviour (via increased KTA and sim(W,β*))",
     "15b": "η=0.04 (which is a large η in this setting) … the spike in Figure 11(c)",
     "72b": "the same feature learning behaviour (via increased KTA and sim(W,β*))",
+    "73a":
+        "the Bulk + Spike ESD after the first step with GD will result in a test loss that is much better "
+        "than this kernel bound",
+    "73b":
+        "by choosing η for which a bulk + spike ESD occurs with FB-Adam, … we are indeed better than the "
+        "kernel bound",
     "14c":
         "For FB-Adam with η=0.04 …, Figure 12 shows the outliers for O(U_W1,U_M0), O(V_W1,V_M0) corresponding to the "
         "spike in Figure 11(c).",
@@ -129,8 +141,13 @@ WORDS = {
     "22b":
         "the n=8000 case of ≈1.9 … The key difference in the latter case is that the spike in the ESD is consumed by "
         "the bulk",
+    "22c": "for n=2000, … PL_Alpha_Hill=1.8 …, which is less than the n=8000 case of ≈1.9",
     "23": "as η increases, the spike tends to move far away from the bulk",
     "52": "significantly distorts the shape of the bulk only for η=1000",
+    "77":
+        "For 1≤η≤100, although we observe similar values of PL_Alpha_Hill, the ESDs of W_10⊤W_10 differ in "
+        "the scale of the singular values",
+    "78": "the spike seems to have a large influence on the estimation of PL_Alpha_Hill",
     "26c": "the ESDs look the same in both cases",
     "26a":
         "the outlier (max) values of the overlap matrices for ρ_e=0.7 have relatively larger values compared to the "
@@ -145,6 +162,7 @@ WORDS = {
     "25c":
         "this reduction seems to be correlated with the reduction in maximum overlap values from max(O(U_W5,U_M5)) to"
         " max(O(U_W6,U_M5))",
+    "81": "We have observed a similar behavior for GD … where the spike tends to merge with the bulk.",
     "29a": "the train loss and test loss improve significantly for n=8000, while the network overfits for smaller n",
     "29b": "the train loss and test loss improve significantly for n=8000",
     "30": "a lower training and test loss is achieved by λ=10^−3 and λ=10^−4, but with a large generalization gap",
@@ -163,6 +181,9 @@ WORDS = {
         "in the case of FB-Adam for 0.01≤η≤100, the PL_Alpha_Hill metric and the mean estimates of PL_Alpha_KS tend "
         "to exhibit HT ESDs and generalize well",
     "54": "Notice that this range is much broader than the non-WN case in the main text",
+    "79":
+        "it leads to relatively heavier-tailed spectra … while exhibiting similar correlations with "
+        "generalization as discussed above",
     "34": "by employing learning rate schedules, we can control the presence of the spike",
     "55": "while nudging the bulk of the ESD toward an HT distribution",
     "35": "note that the test loss values are relatively smaller (i.e ≈0.85 in Figure 5, and ≈0.2 in this setup)",
@@ -185,7 +206,11 @@ WORDS = {
         "the emergence of the HT spectra can appear early during training, way before the NN reaches a low training "
         "loss",
     "38": "the spike tends to get closer to the bulk in the latter (i.e as training progresses)",
+    "82":
+        "the estimation of PL exponents should be relatively less affected by such outlier spikes as training"
+        " progresses",
     "37d": "very long training t=10000 with small η does not result in HT ESDs",
+    "37g": "very long training t=10000 with small η does not result in HT ESDs",
     "37e": "a spike does not appear after the first step but results in HT ESD after extremely long training",
     "37f": "a spike does not appear after the first step but results in HT ESD after extremely long training",
     "40":

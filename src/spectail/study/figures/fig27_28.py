@@ -47,6 +47,11 @@ def rotated(runs: Runs) -> Outcome:
     return Outcome(clear(before - after), text)
 
 
+def nearer(runs: Runs) -> Outcome:
+    ratios = runs.ratio(RUN, (5, 6))
+    return Outcome(falls(np.log(ratios)), f"λ₁/λ₂ at t=5, 6: {means(ratios)}")
+
+
 FIG27 = Artifact(
     name="fig27",
     title="Spectrum and overlaps at steps 5 and 6 of GD, η=2000",
@@ -74,6 +79,13 @@ FIG27 = Artifact(
             "With it the largest left overlap with the update falls.",
             "the largest entry of O(U_W5, U_M5) is clearly above that of O(U_W6, U_M5)",
             rotated,
+        ),
+        Claim(
+            "81",
+            "App. G, F.3, Fig. 27",
+            "With GD too the spike gets nearer to the bulk.",
+            "λ₁/λ₂ is clearly smaller at t=6 than at t=5",
+            nearer,
         ),
     ),
 )
@@ -106,17 +118,18 @@ PANELS = {"training points": POINTS, "ridge": RIDGES, "label noise": NOISES, "de
 
 
 def draw_fig28(runs: Runs) -> Figure:
-    figure, axes = new_figure(2, 2, 5.4, abreast=1)
+    figure, axes = new_figure(2, 2, 5.6, abreast=1)
     for index, (title, named) in enumerate(PANELS.items()):
         ax = panel_title(axes[index], index, f"{title} (solid: train, dashed: test)")
         shown = {f"n = {runs.scale(e).n}" if named is POINTS else label: e for label, e in named.items()}
-        trajectory_panel(ax, runs, shown)
+        trajectory_panel(ax, runs, shown, name_baselines=False)
         legend_below(ax, 2)
     e = runs.scale(FIG25_RUN)
     figure_title(
         figure,
         f"Fig. 28 – FB-Adam, η = 1, {len(runs.seeds)} repeats ± one standard deviation. d = {e.d}, h = {e.h}; "
-        f"{protocol_line(runs)}",
+        f"{protocol_line(runs)}. Without markers, in the colour of a line where they differ: linear ridge (dash-dot), "
+        "any odd student (dotted), a constant (dashed)",
     )
     return figure
 

@@ -10,6 +10,7 @@ from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import gaussian_moments
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
+from spectail.study.criteria import heavier_is_better
 from spectail.study.figure_kinds import spectra, ten_step_sweep
 from spectail.study.runs import Runs, Values
 from spectail.study.settings import LEARNING_RATES, S2, TEN_STEPS, over_learning_rates
@@ -23,7 +24,6 @@ from spectail.study.verdicts import (
     mean_std,
     means,
     rises,
-    yes_or_no,
 )
 
 # Figure 29
@@ -149,6 +149,13 @@ FIG30 = ten_step_sweep(
             f"more learning rates of the grid have {LOWER}, clearly",
             broader_range,
         ),
+        Claim(
+            "79",
+            "§5.2, Fig. 30",
+            "With weight normalisation, too, a heavier tail goes with a lower test loss.",
+            "Hill and test loss both fall from η=0.01 to 0.1 to 1, clearly each",
+            lambda runs: heavier_is_better(runs, FIG30_RUN),
+        ),
     ),
 )
 
@@ -240,10 +247,11 @@ def two_is_poorer(runs: Runs) -> Outcome:
     rates = over_learning_rates(FIG32_RUN, "adam")
     hill, test = (runs.values(name, rates, FIG32_RUN.steps) for name in ("pl_alpha_hill", "test_loss_large"))
     near = int(np.abs(hill.mean(0) - 2.0).argmin())
-    best = int(test.mean(0).argmin())
+    others = [i for i in range(len(rates)) if i != near]
+    best = others[int(test[:, others].mean(0).argmin())]
     text = f"η={rates[near].lr:g} has Hill {means(hill[:, [near]], 4)} and test {means(test[:, [near]])}; "
-    text += f"the best is {means(test[:, [best]])} at η={rates[best].lr:g}"
-    return Outcome(clear(test[:, near] - test[:, best]) if near != best else yes_or_no(False), text)
+    text += f"the best of the others is {means(test[:, [best]])} at η={rates[best].lr:g}"
+    return Outcome(clear(test[:, near] - test[:, best]), text)
 
 
 def worse(runs: Runs) -> Outcome:
@@ -291,7 +299,7 @@ FIG32 = ten_step_sweep(
             "58",
             "App. F.5, Fig. 32",
             "With a tanh teacher a Hill exponent of about 2 goes with poorer generalisation.",
-            "the learning rate whose Hill is nearest to 2 has a test loss clearly above the lowest of the grid",
+            "the learning rate whose Hill is nearest to 2 has a test loss clearly above the lowest of the others",
             two_is_poorer,
         ),
     ),
