@@ -38,6 +38,12 @@ def trained(rows: int, cols: int) -> torch.Tensor:
     return (untrained(rows, cols) + spike) * torch.linspace(0.5, 1.5, rows)[:, None]
 
 
+def heavy_entries(rows: int, cols: int) -> torch.Tensor:
+    """Entries of Student's t(3) in rows of unequal norm: norms and the law of the entries are both taken out."""
+    squares = torch.randn(3, rows, cols, generator=torch.Generator().manual_seed(1)).square().mean(0)
+    return untrained(rows, cols) / squares.sqrt() * torch.linspace(0.5, 1.5, rows)[:, None]
+
+
 def heavy_tailed(rows: int, cols: int) -> torch.Tensor:
     """Columns whose variances follow a power law of exponent 2.5, so that matrices with such a tail are drawn."""
     uniform = torch.rand(cols, generator=torch.Generator().manual_seed(1))
@@ -130,6 +136,7 @@ def rows() -> list[Row]:
     with one_thread():
         table = [default_row(untrained(*shape), "untrained", 1.1) for shape in (*SHAPES, LARGE)]
         table += [default_row(trained(*shape), "trained", 2.2) for shape in (*SHAPES, LARGE)]
+        table += [default_row(heavy_entries(*shape), "of heavy entries", 2.2) for shape in SHAPES]
         table += [on_request(trained(*shape), "nulls='full'", 25.0, nulls="full") for shape in SHAPES]
         table += [on_request(kernel, "nulls='full'", 25.0, nulls="full")]
         table += [on_request(heavy_tailed(*shape), "tail=True", 120.0, tail=True) for shape in SHAPES]

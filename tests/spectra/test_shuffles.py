@@ -143,6 +143,7 @@ def test_few_draws_say_less():
     t = 1.0 + math.exp(-30.0 * 0.01 * math.sqrt(8 / 7))
     many, few = ShuffledNull(0.0, 0.01, 7), ShuffledNull(0.0, 0.01, 3)
     assert few.z(t) > many.z(t) == pytest.approx(-5.34, abs=0.01)
+    assert ShuffledNull(0.0, 0.01, 6).z(1.0 + math.exp(-1.0)) > -7.0  # a hundred deviations, docs/analyze.md
     assert math.isnan(many.z(math.nan))
     assert math.isnan(ShuffledNull(0.0, 0.0, 7).z(2.0))
 

@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from scipy.special import chdtri
@@ -401,7 +402,8 @@ def _normal_scores(weights: Tensor, seed: int) -> Tensor:
     flat = weights.flatten()
     places = torch.randint(len(flat), (min(_SAMPLE, len(flat)),), generator=generator, device=flat.device)
     sample = flat[places] if len(flat) > _SAMPLE else flat
-    typical = float(sample[sample != 0].abs().median())
+    there = sample != 0
+    typical = _lower_median((sample if bool(there.all()) else sample[there]).abs())
     scores = torch.empty_like(flat)
 
     def squashed(values: Tensor) -> Tensor:
@@ -409,12 +411,31 @@ def _normal_scores(weights: Tensor, seed: int) -> Tensor:
         x = (values / typical).add_(noise.sub_(0.5), alpha=_TIES)
         return x.div_(x.abs().add_(1.0)).add_(1.0).mul_(_CELLS / 2)
 
-    ordered = squashed(sample).sort().values
+    ordered = _ascending(squashed(sample))
     edges = torch.arange(_CELLS + 1, device=flat.device, dtype=torch.float32)
-    below = torch.searchsorted(ordered, edges).double()
+    below = _how_many_below(edges, ordered).double()
     table = torch.special.ndtri((below + 0.5) / (len(ordered) + 1)).float()
     for start in range(0, len(flat), _CHUNK):
         place = squashed(flat[start : start + _CHUNK])
         cell = place.long().clamp_(0, _CELLS - 1)
-        scores[start : start + _CHUNK] = torch.lerp(table[cell], table[cell + 1], place - cell)
+        ends = table.index_select(0, cell), table.index_select(0, cell + 1)
+        scores[start : start + _CHUNK] = torch.lerp(*ends, place - cell)
     return scores.reshape(weights.shape)
+
+
+def _ascending(values: Tensor) -> Tensor:
+    """Sorted; by NumPy where it can, which takes a thirtieth of torch's time."""
+    return torch.from_numpy(np.sort(values.numpy())) if values.device.type == "cpu" else values.sort().values
+
+
+def _how_many_below(edges: Tensor, ordered: Tensor) -> Tensor:
+    if ordered.device.type != "cpu":
+        return torch.searchsorted(ordered, edges)
+    return torch.from_numpy(np.searchsorted(ordered.numpy(), edges.numpy()))
+
+
+def _lower_median(values: Tensor) -> float:
+    if values.device.type != "cpu":
+        return float(values.median())
+    middle = (len(values) - 1) // 2
+    return float(np.partition(values.numpy(), middle)[middle])
