@@ -135,6 +135,10 @@ def test_a_step_beside_the_weights_counts_more_than_a_number_in_a_name(tmp_path)
         (["1e3.pt", "1e4.pt"], [1000, 10_000]),
         (["2024-01-03_500.pt", "2024-02-03_400.pt"], [400, 500]),  # a date is no step
         (["20240103-100001_7.pt", "20240103-110000_8.pt"], [7, 8]),
+        (["ep0-ba100-rank0.pt", "ep0-ba200-rank0.pt", "ep1-ba300-rank0.pt", "latest-rank0.pt"], [100, 200, 300]),
+        (["1-llama-7b.pt", "2-llama-7b.pt"], [1, 2]),
+        (["ckpt_10k.pt", "ckpt_20k.pt", "ckpt_1M.pt"], [10_000, 20_000, 1_000_000]),
+        (["ckpt-3f2a1b_5.pt", "ckpt-9c8d7e_6.pt"], [5, 6]),  # a hash is no number
         (["step_-1.pt", "step_0.pt", "step_1.pt"], [0, 1]),  # no step is negative
         ([f"step-{2**31 + n}.pt" for n in (0, 100)], [2**31, 2**31 + 100]),
         (["step-١٠٠.pt", "step-٢٠٠.pt"], [100, 200]),

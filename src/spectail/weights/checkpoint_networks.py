@@ -14,7 +14,7 @@ from typing import Any
 
 from spectail.errors import SourceError, SpectailError
 from spectail.weights.checkpoint_places import name_without_numbers, pattern_of
-from spectail.weights.checkpoint_steps import number_in_name
+from spectail.weights.checkpoint_steps import number_in_name, numbers_in_name
 from spectail.weights.opening import open_weights
 
 
@@ -54,7 +54,10 @@ def of_one_network(
         called.setdefault(name_without_numbers(one.name), []).append(one)
     if len(called) < 2:
         return [*numbered], []
-    steps = {name: {one.step for one in of if number_in_name(one.name) == one.step} for name, of in called.items()}
+    steps = {
+        name: {one.step for one in of if one.step in (number_in_name(one.name), *numbers_in_name(one.name))}
+        for name, of in called.items()
+    }
     series = [name for name, known in steps.items() if len(known) > 1]
     is_place = isinstance(source, str | os.PathLike)
     named = name_without_numbers(os.path.basename(source)) if is_place else ""

@@ -6,7 +6,7 @@ Not here: which files and folders are checkpoints (`checkpoint_places`), and whi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from functools import partial
 from numbers import Real
@@ -35,8 +35,18 @@ _STEP = re.compile(
 
 _EPOCH = re.compile(r"epochs?[-_.=]?(\d+)(?!\d|\.\d)", re.IGNORECASE)
 
-_NUMBER = re.compile(rf"(?<![a-z\d.])(?P<power>{_POWER})|(?<![-_.=]-)(?<!\d)\d+(?:\.\d+)*", re.IGNORECASE)
+_NUMBER = re.compile(
+    rf"(?<![a-z\d.])(?P<power>{_POWER})|(?<![-_.=]-)(?<!\d)\d+(?:\.\d+)*(?P<unit>[km](?![a-z\d]))?", re.IGNORECASE
+)
 """A number; with a sign before it, as in step_-1 and step=-1, it is none."""
+
+_UNITS = {"": 1, "k": 1000, "m": 1_000_000}
+
+_HASH = re.compile(rf"(?<![a-z\d])(?!{_POWER})(?=[a-f]*\d+[a-f]+\d)[a-f\d]{{6,}}(?![a-z\d])", re.IGNORECASE)
+"""Hexadecimal digits with letters among them: no number."""
+
+_OF_OTHERS = re.compile(r"(?<![a-z])(rank|seed|fold)[-_.=]?\d+", re.IGNORECASE)
+"""What numbers are said to be of, and is no step."""
 
 _TIME = r"([01]\d|2[0-3])[-_.:h]?[0-5]\d[-_.:m]?[0-5]\d"
 _DATE = re.compile(
@@ -69,7 +79,7 @@ def step_in_name(name: str) -> int | None:
         return None
     unit = (match["unit"] or match["unit2"] or "").lower()
     numeral = Decimal((match["behind"] or match["before"]).replace(",", ""))
-    return as_step(float(numeral * {"": 1, "k": 1000, "m": 1_000_000}[unit]))
+    return as_step(float(numeral * _UNITS[unit]))
 
 
 def epoch_in_name(name: str) -> int | None:
@@ -82,9 +92,34 @@ def number_in_name(name: str) -> int | None:
     """What may be a step, of a name without its ending: what it calls a step or an epoch, or its last whole number."""
     said = step_in_name(name)
     said = epoch_in_name(name) if said is None else said
-    numbers = _NUMBER.finditer(_DATE.sub(" ", without_ending(name)))
-    whole = [number[0] for number in numbers if number["power"] or "." not in number[0]]  # 0.25 is a loss
-    return said if said is not None else as_step(float(Decimal(whole[-1]))) if whole else None
+    return said if said is not None else next(iter(numbers_in_name(name)[::-1]), None)
+
+
+def numbers_in_name(name: str) -> list[int | None]:
+    """The whole numbers of a name without its ending, whatever they are of; None where one can be no step.
+
+    >>> [*map(numbers_in_name, ["ep0-ba100-rank0.pt", "ckpt_10k-loss0.25.pt", "ckpt-3f2a1b.pt"])]
+    [[0, 100], [10000], []]
+    """
+    numbers = _NUMBER.finditer(_OF_OTHERS.sub(" ", _HASH.sub(" ", _DATE.sub(" ", without_ending(name)))))
+    whole = [number for number in numbers if number["power"] or "." not in number[0]]  # 0.25 is a loss
+    units = [(number["unit"] or "").lower() for number in whole]
+    numerals = (Decimal(number[0].rstrip("kKmM")) for number in whole)
+    return [as_step(float(numeral * _UNITS[unit])) for numeral, unit in zip(numerals, units, strict=True)]
+
+
+def varying_number(name: str, names: Iterable[str]) -> int | None:
+    """The last number of a name that is not the same in all names: the others say the model, or the like.
+
+    >>> varying_number("1-llama-7b.pt", ["1-llama-7b.pt", "2-llama-7b.pt"])
+    1
+    """
+    rows = [numbers_in_name(one) for one in names]
+    if len({len(row) for row in rows}) != 1:
+        return number_in_name(name)
+    numbers = numbers_in_name(name)
+    varying = [number for at, number in enumerate(numbers) if len({row[at] for row in rows}) > 1]
+    return varying[-1] if varying else number_in_name(name)
 
 
 def without_ending(name: str) -> str:

@@ -15,8 +15,8 @@ from typing import Any
 
 from spectail.errors import SettingError, SourceError
 from spectail.weights.checkpoint_networks import NumberedPlace, of_one_network
-from spectail.weights.checkpoint_places import CheckpointPlace, places_of_checkpoints
-from spectail.weights.checkpoint_steps import as_step, epoch_in_name, number_in_name, step_in_name
+from spectail.weights.checkpoint_places import CheckpointPlace, name_without_numbers, places_of_checkpoints
+from spectail.weights.checkpoint_steps import as_step, epoch_in_name, number_in_name, step_in_name, varying_number
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,13 @@ def _with_steps(places: Sequence[CheckpointPlace]) -> tuple[list[NumberedPlace],
     numbered, remarks = [], []
     several = len(places) > 1
     some_say_steps = any(step_in_name(place.name) is not None for place in places)
+    alike: dict[str, list[str]] = {}
+    for place in places:
+        alike.setdefault(name_without_numbers(place.name), []).append(place.name)
     for at, place in enumerate(places):
         said, number = step_in_name(place.name), number_in_name(place.name)
+        if said is None and number is not None and epoch_in_name(place.name) is None:
+            number = varying_number(place.name, alike[name_without_numbers(place.name)])
         step = said if said is not None else place.stored()
         is_of_epoch = step is None and some_say_steps and epoch_in_name(place.name) is not None
         step = number if step is None and not is_of_epoch else step
