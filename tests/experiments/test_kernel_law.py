@@ -34,6 +34,19 @@ def test_the_ntk_comes_near_its_law():
     assert kernel_law(experiment, "ntk").distance(simulate(experiment).ntk_eigenvalues.sel(step=0).values) < 0.02
 
 
+def test_the_law_of_the_ntk_follows_the_readout_that_was_drawn():
+    """By its mean, which is the trace of the kernel over n: of gradients by W it has |a|²/h as a factor."""
+    experiment = BASE.replace(n=200, d=200, h=200, kernels=("ntk",), seed=5)
+    readout = float(Problem.draw(experiment).a.double().square().mean())
+    trace = float(simulate(experiment).ntk_eigenvalues.sel(step=0).mean())
+
+    def mean(law):
+        return law.points[0] + np.trapezoid(1 - law.cumulative, law.points)
+
+    drawn, typical = (mean(kernel_law(experiment, "ntk", of_a)) for of_a in (readout, 1.0))
+    assert abs(trace / drawn - 1) < 0.02 < 0.05 < abs(trace / typical - 1)  # of six seeds the first is 0.005, ± 0.01
+
+
 def test_a_law_of_linear_features_is_that_of_a_product_of_two_gaussian_matrices():
     generator = torch.Generator().manual_seed(0)
     one, other = (torch.randn(n, 500, dtype=torch.float64, generator=generator) for n in (300, 600))

@@ -162,7 +162,7 @@ def find_activation(name: str) -> Activation:
     """
     if ":" not in name:
         if name not in ACTIVATIONS:
-            raise SettingError(unknown_name("activation", name, ACTIVATIONS))
+            raise SettingError(unknown_name("activation", name, [*ACTIVATIONS, "module:function"]))
         return ACTIVATIONS[name]
     import torch
 

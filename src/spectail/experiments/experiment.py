@@ -95,7 +95,7 @@ class Experiment(ExperimentFields):
     @classmethod
     def _known_activation(cls, value: str, info: Any) -> str:
         if not _names_an_object(info.field_name, value, "module:function") and value not in ACTIVATIONS:
-            raise SettingError(unknown_name(info.field_name, value, ACTIVATIONS))
+            raise SettingError(unknown_name(info.field_name, value, [*ACTIVATIONS, "module:function"]))
         return value
 
     @field_validator("images", mode="before")

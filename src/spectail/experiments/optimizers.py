@@ -212,7 +212,7 @@ def optimizer_name(name: str) -> str:
     for known in OPTIMIZERS:
         if known.lower() == name.lower():
             return known
-    raise SettingError(unknown_name("optimizer", name, OPTIMIZERS))
+    raise SettingError(unknown_name("optimizer", name, [*OPTIMIZERS, "module:Class"]))
 
 
 # Arguments of optimizers that are no options here: given elsewhere, or how torch computes and not what.
@@ -442,7 +442,7 @@ def make_schedule(name: str | None, optimizer: Optimizer, options: Mapping[str, 
     if ":" in name:
         return LearningRate(_own_schedule(name, optimizer, options), name)
     if name not in SCHEDULES:
-        raise SettingError(unknown_name("schedule", name, SCHEDULES))
+        raise SettingError(unknown_name("schedule", name, [*SCHEDULES, "module:function"]))
     for option, value in options.items():
         numbers = [
             one for one in (value if isinstance(value, list | tuple) else [value]) if isinstance(one, int | float)
