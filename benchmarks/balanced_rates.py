@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
 
-from benchmarks.kept_numbers import Row, draw, kept, print_verdicts
+from benchmarks.kept_numbers import Row, draw, kept_table, print_verdicts
 from spectail.analysis.model import analyze
 from spectail.analysis.rates import UNREMARKABLE, layer_rates
 from spectail.experiments.experiment import Experiment
@@ -124,7 +124,7 @@ def picture(table: pd.DataFrame) -> Figure:
 def main() -> None:
     """Measure what is not kept, draw, and print tables and verdicts."""
     pieces: list[Row] = [{"rule": rule, "seed": seed} for seed, rule in product(SEEDS, RULES)]
-    table = kept("rates", pieces, train)
+    table = kept_table("rates", pieces, train)
     draw("rates", partial(picture, table))
     ends = {rule: along(table, rule, "test_loss")[:, -1] for rule in RULES}
     print("| learning rates | test loss |\n|---|---|")

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.kept_numbers import Row, draw, kept, print_verdicts
+from benchmarks.kept_numbers import Row, draw, kept_table, print_verdicts
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.kernel_law import kernel_law
 from spectail.experiments.two_layer.kernels import eigenvalues_of_gram
@@ -144,7 +144,7 @@ def nearest(values: NDArray[np.float64], spike: int) -> Outcome:
 def main() -> None:
     """Measure what is not kept, draw, and print tables and verdicts."""
     pieces: list[Row] = [{"n": n, "seed": seed} for n in SIZES for seed in SEEDS]
-    table = kept("feature-spikes", pieces, leading)
+    table = kept_table("feature-spikes", pieces, leading)
     draw("feature-spikes", partial(picture, table))
     rates, shifts = onsets(table, "rate"), onsets(table, "shift")
     print("| n | η/d of spike 1 | 2 | 3 | shift τ there |\n|---|---|---|---|---|")

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from benchmarks.kept_numbers import Row, draw, kept, print_verdicts
+from benchmarks.kept_numbers import Row, draw, kept_table, print_verdicts
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.kernel_law import Kernel, kernel_law
 from spectail.experiments.run import simulate
@@ -68,7 +68,7 @@ def spectra(kernel: Kernel) -> Iterator[Row]:
 def at(table: pd.DataFrame, kernel: str, activation: str) -> NDArray[np.float64]:
     """KS distances: (seeds × sizes)."""
     rows = table[(table.kernel == kernel) & (table.activation == activation)]
-    return np.asarray(rows.pivot_table("distance", "seed", "n"))
+    return np.asarray(rows.pivot_table("distance", "seed", "n")[list(SIZES)])
 
 
 def spectrum_panel(ax: Axes, of_kernel: pd.DataFrame, kernel: Kernel) -> None:
@@ -121,8 +121,8 @@ def main() -> None:
     pieces: list[Row] = [
         {"seed": seed, "n": n, "activation": activation} for n in SIZES for seed in SEEDS for activation in ACTIVATIONS
     ]
-    of_spectra = kept("feature-spectra", [{"kernel": kernel} for kernel in KERNELS], spectra)
-    table = kept("features", pieces, distances)
+    of_spectra = kept_table("feature-spectra", [{"kernel": kernel} for kernel in KERNELS], spectra)
+    table = kept_table("features", pieces, distances)
     draw("features", partial(picture, table, of_spectra))
     print("| KS distance from the law | " + " | ".join(f"n = {n}" for n in SIZES) + " |\n|---|" + "---|" * len(SIZES))
     for kernel, name in KERNELS.items():

@@ -26,7 +26,7 @@ Cell: TypeAlias = "str | int | float"
 Row = Mapping[str, Cell]
 
 
-def kept(name: str, pieces: Iterable[Row], measure: Callable[..., Iterable[Row]]) -> pd.DataFrame:
+def kept_table(name: str, pieces: Iterable[Row], measure: Callable[..., Iterable[Row]]) -> pd.DataFrame:
     """The table of a name, once each piece has been measured.
 
     Args:

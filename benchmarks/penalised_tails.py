@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.kept_numbers import Row, draw, kept, print_verdicts
+from benchmarks.kept_numbers import Row, draw, kept_table, print_verdicts
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.two_layer.problem import Problem
 from spectail.plots.bands import draw_band
@@ -142,15 +142,15 @@ def main() -> None:
     pieces: list[Row] = [
         {"target": target, "strength": strength, "seed": seed} for (target, strength), seed in product(ARMS, SEEDS)
     ]
-    table = kept("penalty", pieces, train)
-    costs = kept("penalty-cost", [{"h": h} for h in HEIGHTS], cost)
+    table = kept_table("penalty", pieces, train)
+    costs = kept_table("penalty-cost", [{"h": h} for h in HEIGHTS], cost)
     draw("penalty", partial(picture, table, costs))
     end = {arm: {name: along(table, arm, name)[:, -1] for name in ("hill", "loss", "test_loss")} for arm in ARMS}
     without = end[ARMS[0]]
     print("| penalty | exponent | training loss | test loss | than without |\n|---|---|---|---|---|")
-    for arm, found in end.items():
-        more = found["test_loss"] - without["test_loss"]
-        cells = [mean_std(found[name], 3) for name in ("hill", "loss", "test_loss")]
+    for arm, numbers in end.items():
+        more = numbers["test_loss"] - without["test_loss"]
+        cells = [mean_std(numbers[name], 3) for name in ("hill", "loss", "test_loss")]
         print(f"| {name_of(arm)} | {' | '.join(cells)} | {'–' if arm == ARMS[0] else mean_std(more, 2)} |")
     print()
     outcomes = {}

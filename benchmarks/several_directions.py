@@ -23,7 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from benchmarks.kept_numbers import Row, draw, kept, print_verdicts
+from benchmarks.kept_numbers import Row, draw, kept_table, print_verdicts
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.run import simulate
 from spectail.experiments.two_layer.networks import make_network
@@ -142,10 +142,10 @@ def main() -> None:
     """Measure what is not kept, draw, and print tables and verdicts."""
     torch.set_num_threads(1)
     pieces: list[Row] = [{"directions": k, "lr": lr, "seed": seed} for lr, k, seed in product(RATES, DIRECTIONS, SEEDS)]
-    table = kept("directions", pieces, spikes)
+    table = kept_table("directions", pieces, spikes)
     of_span: list[Row] = [{"directions": k, "seed": seed} for k, seed in product(DIRECTIONS, SEEDS)]
-    overlaps = kept("directions-overlap", of_span, overlap)
-    of_layers = kept("directions-layers", [{"matrix": "W1"}, {"matrix": "W2"}], spectra)
+    overlaps = kept_table("directions-overlap", of_span, overlap)
+    of_layers = kept_table("directions-layers", [{"matrix": "W1"}, {"matrix": "W2"}], spectra)
     draw("directions", partial(picture, table, overlaps, of_layers))
     print("| K | η | " + " | ".join(WITHOUT) + " |\n|---|---|" + "---|" * len(WITHOUT))
     for lr, (place, k) in product(RATES, enumerate(DIRECTIONS)):

@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from benchmarks.kept_numbers import Row, draw, kept, print_verdicts
+from benchmarks.kept_numbers import Row, draw, kept_table, print_verdicts
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.run import simulate
 from spectail.plots.bands import draw_band
@@ -119,7 +119,7 @@ def main() -> None:
         *({"seed": seed, "h": h, "parametrisation": name} for seed in SEEDS for h in WIDTHS for name in RATES),
         *({"seed": SEEDS[0], "h": h, "parametrisation": name} for h in WIDER for name in RATES),
     ]
-    table = kept("widths", pieces, measure)
+    table = kept_table("widths", pieces, measure)
     draw("widths", partial(picture, table))
     print("| λ₁ of W₂ᵀW₂ | " + " | ".join(f"h = {h}" for h in ALL) + " |")
     print("|---|" + "---|" * len(ALL))
