@@ -5,8 +5,10 @@ import torch
 
 from spectail.errors import SettingError
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.optimizers import OPTIMIZERS, check_optimizer, make_optimizer, make_schedule
+from spectail.experiments.optimizer_check import check_optimizer
+from spectail.experiments.optimizers import OPTIMIZERS, make_optimizer
 from spectail.experiments.protocols import NO_EPSILON
+from spectail.experiments.schedules import make_schedule
 from spectail.experiments.two_layer.loop import normalize_
 
 SHAPE = (4, 3)

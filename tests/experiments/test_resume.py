@@ -7,9 +7,9 @@ import torch
 
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.optimizers import OPTIMIZERS
-from spectail.experiments.optimizers import SCHEDULES as KNOWN_SCHEDULES
 from spectail.experiments.resume import ResumeState, Suspended, from_bytes, to_bytes
 from spectail.experiments.run import simulate
+from spectail.experiments.schedules import SCHEDULES as KNOWN_SCHEDULES
 
 RUN = Experiment(n=30, n_test=5, n_test_large=5, d=10, h=15, steps=7, lr=0.1, overlaps=((1, 0), (6, 5)))
 SCHEDULES = {

@@ -431,7 +431,8 @@ def _check_torch_names(experiment: Experiment) -> None:
     own_schedule = e.schedule is not None and _names_an_object("schedule", e.schedule, "module:function")
     if (not e.schedule or own_schedule) and (own or (e.optimizer in UPDATE_NAMES and not e.optimizer_options)):
         return
-    from spectail.experiments.optimizers import check_optimizer, optimizer_name
+    from spectail.experiments.optimizer_check import check_optimizer
+    from spectail.experiments.optimizers import optimizer_name
 
     object.__setattr__(e, "optimizer", optimizer_name(e.optimizer))  # one spelling, so one key
     name, options = ("gd", {}) if own else (e.optimizer, e.optimizer_options)

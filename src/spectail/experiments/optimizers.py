@@ -1,23 +1,21 @@
-"""Full-batch updates, as torch.optim optimizers, and schedules of their learning rate: each by name and options.
+"""Full-batch updates, as torch.optim optimizers, each by name and options.
 
-A new optimizer is a line of `OPTIMIZERS`; one of a user's own is named "module:Class". Not here: which options an
-experiment has (experiment.py), and what is done around an update (two_layer/loop.py, deep/run.py).
+A new optimizer is a line of `OPTIMIZERS`; one of a user's own is named "module:Class". Not here: schedules of the
+learning rate (schedules.py), whether both take their options (optimizer_check.py), which options an experiment has
+(experiment.py), and what is done around an update (two_layer/loop.py, deep/run.py).
 """
 
 from __future__ import annotations
 
 import inspect
-import math
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from types import MappingProxyType, ModuleType
 from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
 
 from spectail.analysis.undisturbed import undisturbed
 from spectail.errors import SettingError, SpectailError, first_line, kind_and_first_line, unknown_name
@@ -168,7 +166,7 @@ def _inverse_fourth_root(matrix: Tensor, rounding: float) -> Tensor:
     return root
 
 
-def _classes(module: ModuleType, of: type[_Class], but: Iterable[str]) -> dict[str, type[_Class]]:
+def torch_classes(module: ModuleType, of: type[_Class], but: Iterable[str]) -> dict[str, type[_Class]]:
     """The public classes of a kind that a module of torch has, by name."""
     classes = {name: c for name, c in sorted(vars(module).items()) if inspect.isclass(c) and issubclass(c, of)}
     return {name: c for name, c in classes.items() if name not in (of.__name__, *but) and not name.startswith("_")}
@@ -181,19 +179,9 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sign": SignDescent,
     "lion": Lion,
     "shampoo": Shampoo,
-    **_classes(torch.optim, Optimizer, but=("SparseAdam",)),
+    **torch_classes(torch.optim, Optimizer, but=("SparseAdam",)),
 }
 """By name, what makes an optimizer; called with parameters, `lr` and its own options."""
-
-# Those whose options can be written down: not functions, and not other schedules.
-SCHEDULES: dict[str, Callable[..., LRScheduler]] = {
-    **_classes(
-        torch.optim.lr_scheduler,
-        LRScheduler,
-        but=("LambdaLR", "MultiplicativeLR", "SequentialLR", "ChainedScheduler"),
-    )
-}
-"""By name, what makes a learning-rate schedule; called with an optimizer and its own options."""
 
 
 def optimizer_name(name: str) -> str:
@@ -286,10 +274,10 @@ def make_optimizer(
         ValueError: the name is not known, or the options are not, or are out of range.
     """
     maker = object_by_name(name) if ":" in name else OPTIMIZERS[optimizer_name(name)]
-    return _optimizer_from(maker, name, parameters, lr, bias_correction, options)
+    return optimizer_from(maker, name, parameters, lr, bias_correction, options)
 
 
-def _optimizer_from(
+def optimizer_from(
     maker: Callable[..., Any],
     name: str,
     parameters: Iterable[Any],
@@ -370,157 +358,3 @@ def take_step(name: str, optimizer: Optimizer, closure: Callable[[], Any] | None
         if parameter.shape != shape:
             changed = f"made {tuple(parameter.shape)} of a parameter {tuple(shape)}"
             raise SettingError(f"optimizer={name!r} {changed}; expected one of the same shape")
-
-
-_ROUNDING = 1e-9  # of the first learning rate: schedules that end at 0 may end just below
-
-
-class LearningRate:
-    """What sets the next learning rate: called after each update with the objective before it.
-
-    Args:
-        scheduler: of torch, or None for a constant learning rate.
-        name: by which the experiment has it.
-
-    Raises:
-        SettingError: it begins with a learning rate below 0, or one that is not finite.
-    """
-
-    def __init__(self, scheduler: LRScheduler | None = None, name: str = "") -> None:
-        self._scheduler, self._name = scheduler, name
-        self._check()
-
-    def __call__(self, objective: float) -> None:
-        """Set the learning rate of the next update, after one that had this objective before it.
-
-        Raises:
-            SettingError: the schedule fails, or sets one below 0, or one that is not finite.
-        """
-        if self._scheduler is None:
-            return
-        try:
-            if isinstance(self._scheduler, ReduceLROnPlateau):
-                self._scheduler.step(objective)
-            else:
-                self._scheduler.step()
-        except (Exception, SystemExit) as error:  # whatever options that do not suit, or a user's own code, raise
-            raise SettingError(
-                f"schedule={self._name!r} failed after an update: {kind_and_first_line(error)}"
-            ) from error
-        self._check()
-
-    def _check(self) -> None:
-        for group in self._scheduler.optimizer.param_groups if self._scheduler else ():
-            if not -_ROUNDING * abs(float(group.get("initial_lr", 1.0))) <= float(group["lr"]) < math.inf:
-                rate = f"a learning rate of {float(group['lr']):g}"
-                raise SettingError(f"schedule={self._name!r} gives {rate}; expected finite ones, none below 0")
-
-    def state_dict(self) -> dict[str, Any]:
-        """Where the schedule is."""
-        return {} if self._scheduler is None else self._scheduler.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
-        if self._scheduler is not None:
-            self._scheduler.load_state_dict(state)
-
-
-def make_schedule(name: str | None, optimizer: Optimizer, options: Mapping[str, Any] = _NONE) -> LearningRate:
-    """A learning-rate schedule by name.
-
-    Args:
-        name: one of `SCHEDULES`, or of your own: "module:Class" of a schedule, "module:function" from a step to the
-            factor of the learning rate; None for a constant learning rate.
-        optimizer: whose learning rate it sets.
-        options: further ones; of a function, keywords.
-
-    Raises:
-        ValueError: the name or the options are not known, or are out of range.
-    """
-    if name is None:
-        return LearningRate()
-    if ":" in name:
-        return LearningRate(_own_schedule(name, optimizer, options), name)
-    if name not in SCHEDULES:
-        raise SettingError(unknown_name("schedule", name, [*SCHEDULES, "module:function"]))
-    for option, value in options.items():
-        numbers = [
-            one for one in (value if isinstance(value, list | tuple) else [value]) if isinstance(one, int | float)
-        ]
-        if option != "last_epoch" and not all(0 <= one < math.inf for one in numbers):
-            expected = "expected finite numbers, none below 0"
-            raise SettingError(f"schedule_options: {option}={value} does not suit schedule={name!r}; {expected}")
-    try:
-        return LearningRate(SCHEDULES[name](optimizer, **options), name)
-    except (TypeError, ValueError, AttributeError) as error:
-        what = f"schedule_options={dict(options)} do not suit schedule={name!r}"
-        raise SettingError(f"{what}: {first_line(error)}") from None
-
-
-def _own_schedule(name: str, optimizer: Optimizer, options: Mapping[str, Any]) -> LRScheduler:
-    """A schedule of a user's own."""
-    own: Any = object_by_name(name)
-    scheduler: Any
-    try:
-        if isinstance(own, type):
-            scheduler = own(optimizer, **options)
-        else:
-            if not math.isfinite(float(own(0, **options))) or own(1, **options) != own(1, **options):
-                raise ValueError("it is not a finite factor, or another when it is called again")
-            scheduler = LambdaLR(optimizer, partial(own, **options))
-    except (Exception, SystemExit) as error:  # whatever a user's own code raises
-        raise SettingError(f"schedule={name!r} with {dict(options)} failed: {kind_and_first_line(error)}") from error
-    if not isinstance(scheduler, LRScheduler):
-        raise SettingError(f"schedule={name!r} made a {type(scheduler).__name__}; expected a schedule of torch")
-    return scheduler
-
-
-def check_optimizer(
-    name: str,
-    lr: float,
-    *,
-    bias_correction: bool = False,
-    options: Mapping[str, Any] = _NONE,
-    schedule: str | None = None,
-    schedule_options: Mapping[str, Any] = _NONE,
-    rates: Sequence[float] = (),
-    vectors: bool = False,
-) -> None:
-    """Build an optimizer and its schedule on tiny parameters, to see that both exist and take their options.
-
-    Args:
-        name: as for `make_optimizer`.
-        lr: likewise.
-        bias_correction: likewise.
-        options: likewise.
-        schedule: as for `make_schedule`.
-        schedule_options: likewise.
-        rates: of the layers, where they are known; one matrix without it.
-        vectors: whether biases or a last layer are trained too.
-
-    Raises:
-        ValueError: as `make_optimizer` and `make_schedule`, and where the schedule fails after the first update.
-    """
-    rates = rates or [lr]
-    shapes = [(2,) if vectors and at else (2, 2) for at in range(len(rates))]
-    parameters = rate_groups([torch.zeros(shape) for shape in shapes], lr, rates)
-    maker = object_by_name(name) if ":" in name else _without_compiler(OPTIMIZERS[optimizer_name(name)])
-    optimizer = _optimizer_from(maker, name, parameters, lr, bias_correction, options)
-    advance = make_schedule(schedule, optimizer, schedule_options)
-    with warnings.catch_warnings(action="ignore"):  # no update was made before
-        advance(1.0)
-
-
-@cache
-def _without_compiler(maker: Callable[..., Optimizer]) -> Callable[..., Optimizer]:
-    """An optimizer with the same options that does not make torch import its compiler, which takes two seconds.
-
-    torch imports it where an optimizer gets its parameters; each class checks its options before or after that.
-    """
-    kind = maker.func if isinstance(maker, partial) else maker
-
-    def add_param_group(self: Optimizer, group: dict[str, Any]) -> None:
-        self.param_groups.append({**self.defaults, **group})
-
-    unheld = type(kind.__name__, (kind,), {"add_param_group": add_param_group})  # type: ignore[arg-type]
-    return partial(unheld, **maker.keywords) if isinstance(maker, partial) else unheld

@@ -171,7 +171,7 @@ def check_own_parts(experiments: Iterable[Experiment], data: Path | None = None)
             ":" in part for part in (e.teacher, e.activation, e.optimizer, e.schedule or "")
         ):
             continue
-        from spectail.experiments.optimizers import check_optimizer
+        from spectail.experiments.optimizer_check import check_optimizer
         from spectail.experiments.two_layer.problem import Problem
         from spectail.experiments.two_layer.student import Student
 

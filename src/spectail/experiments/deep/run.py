@@ -38,8 +38,9 @@ from spectail.experiments.deep.tasks import load_samples
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.machine import computed_on
 from spectail.experiments.memory import check_memory
-from spectail.experiments.optimizers import make_optimizer, make_schedule, switch_mode, take_step, wants_closure
+from spectail.experiments.optimizers import make_optimizer, switch_mode, take_step, wants_closure
 from spectail.experiments.resume import Resumable, State
+from spectail.experiments.schedules import make_schedule
 from spectail.progress import TrainingProgress
 from spectail.recording.events import last_measured
 from spectail.recording.layout import Measurement, to_dataset, word_or_number

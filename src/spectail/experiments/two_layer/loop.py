@@ -18,13 +18,13 @@ from spectail.experiments.batches import Batches
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.optimizers import (
     make_optimizer,
-    make_schedule,
     rate_groups,
     switch_mode,
     take_step,
     wants_closure,
 )
 from spectail.experiments.resume import State
+from spectail.experiments.schedules import make_schedule
 from spectail.experiments.two_layer.kernels import kernel_eigenvalues
 from spectail.experiments.two_layer.measure import (
     FirstLayerRow,
