@@ -36,7 +36,8 @@ def against_shuffles(matrix: WeightMatrix, row: Mapping[str, Any], seed: int) ->
         NaN where there is no null to compare with, which the row's note says, and for a matrix that is known by its
         factors, whose entries have no order.
     """
-    lacking = {"n_shuffles": math.nan, "explained_by": ""}
+    lacking: dict[str, Any] = {"n_shuffles": math.nan, "explained_by": ""}
+    lacking |= {"share_entries": math.nan, "share_norms": math.nan}
     lacking |= {f"{what}_{name}": math.nan for what in ("z", "effect") for name in _EXPLANATIONS}
     alpha = row["pl_alpha_hill"]
     if matrix.factors is not None or math.isnan(row["z_hill"]):
@@ -46,7 +47,18 @@ def against_shuffles(matrix: WeightMatrix, row: Mapping[str, Any], seed: int) ->
     quantities: dict[str, Any] = {"n_shuffles": next((null.draws for null in nulls.values()), math.nan)}
     for name, null in nulls.items():
         quantities |= {f"z_{name}": null.z(alpha), f"effect_{name}": null.effect(alpha)}
-    return lacking | quantities | {"explained_by": _explanation(row, nulls)}
+    return lacking | quantities | _shares(row, nulls) | {"explained_by": _explanation(row, nulls)}
+
+
+def _shares(row: Mapping[str, Any], nulls: Mapping[str, ShuffledNull]) -> dict[str, float]:
+    """What of the share of norms and entries is that of the entries, which shuffles of all of them still have."""
+    both = row["share_norms_and_entries"]
+    if both == 0.0:  # neither was taken out
+        return {"share_entries": 0.0, "share_norms": 0.0}
+    if math.isnan(both) or (null := nulls.get("shuffled")) is None:
+        return {}
+    entries = 1.0 - math.log(null.effect(row["pl_alpha_hill"])) / math.log(row["effect"])
+    return {"share_entries": entries, "share_norms": both - entries}
 
 
 def _explanation(row: Mapping[str, Any], nulls: Mapping[str, ShuffledNull]) -> str:

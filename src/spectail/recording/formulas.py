@@ -102,6 +102,8 @@ FORMULAS = {
     "measuring_seconds": "a clock",
     "training_seconds": "a clock, without measuring",
     "event_step": "the step of the measurement",
+    "share_entries": "1 − log(effect_shuffled)/log(effect), 0 where neither norms nor entries were taken out",
+    "share_norms": "share_norms_and_entries − share_entries",
     "n_shuffles": "m = 6, of large matrices 3 or more",
 }
 """By name. Texts that say where something comes from have none."""

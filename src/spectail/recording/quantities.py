@@ -252,6 +252,9 @@ _TABLE: tuple[Quantity, ...] = (
     Q("explained_by", "", "what shuffles say the departure from untrained is due to: entries; norms of slices, rows, "
       "columns or both (norms); or dependence between entries", "shuffles", dtype=str, head="due to"),
     Q("n_shuffles", "", "shuffles of each kind", "shuffles", dtype=int),
+    Q("share_entries", "", "of share_norms_and_entries, what the law of the entries explains: shuffles of all entries "
+      "still have it", "shuffles"),
+    Q("share_norms", "", "of share_norms_and_entries, what unequal norms explain: the rest", "shuffles"),
     Q("z_shuffled", "z_H shuffled", "standard deviations of log(α_H − 1) from that of the same entries in random order",
       "shuffles", drawn="signed"),
     Q("z_within_slices", "z_H in slices", "standard deviations of log(α_H − 1) from that of entries in "
