@@ -262,6 +262,16 @@ def test_one_file_of_each_checkpoint_is_named_where_all_have_several(tmp_path):
     assert [one.step for one in find_series(str(told.value).split("'")[1]).checkpoints] == list(STEPS)
 
 
+@pytest.mark.parametrize("name", ["ep{}/ba{}.pt", "epoch_{}/step_{}/model.pt"])
+def test_where_steps_begin_anew_in_each_folder_the_folder_is_named(name, tmp_path):
+    for folder in (1, 2):
+        for n in STEPS:
+            torch_file(tmp_path / name.format(folder, n))
+    with pytest.raises(SourceError, match="name the folder of one series, as '") as told:
+        find_series(tmp_path)
+    assert [one.step for one in find_series(str(told.value).split("'")[1]).checkpoints] == list(STEPS)
+
+
 def test_what_is_of_another_network_than_all_others_is_left_out(tmp_path):
     for n in (100, 200):
         torch_file(tmp_path / f"step-{n}.pt")
@@ -276,6 +286,23 @@ def test_what_is_of_another_network_than_all_others_is_left_out(tmp_path):
     torch_file(tmp_path / "ema-150.pt")
     with pytest.raises(SourceError, match="has series of several networks"):
         find_series(tmp_path)
+
+
+def test_another_network_that_comes_later_does_not_end_the_series_that_was_begun(tmp_path):
+    for n in (100, 200):
+        torch_file(tmp_path / f"G-{n}.pt")
+        torch.save(OTHER, tmp_path / f"D-{n}.pt")
+        torch_file(tmp_path / f"G2-{n}.pt")
+        torch_file(tmp_path / f"G-best-{n + 50}.pt")
+    for begun in ("D-100", "G-100"):
+        series = find_series(tmp_path, measured=[str(tmp_path / f"{begun}.pt")])
+        steps = [100, 200] if begun == "D-100" else [100, 150, 200, 250]
+        assert [one.step for one in series.checkpoints] == steps
+        assert {one.name[0] for one in series.checkpoints} == {begun[0]}
+    assert series.remarks == (
+        "D-*.pt is left out: its matrices have other names or shapes than those of G-100.pt",
+        "G*-*.pt is left out: it has the steps of G-100.pt and others too",
+    )
 
 
 def test_names_of_one_network_are_taken_together_and_that_is_said(tmp_path):

@@ -135,7 +135,8 @@ def analyze_series(
     follower = SeriesMeasuring(request, compute, journal, header, between, progress, alerts)
 
     def look() -> Series:
-        return find_series(source, revisions=revisions, steps=steps, key=key)
+        measured = [str(one.source["source"]) for one in journal.measurements]
+        return find_series(source, revisions=revisions, steps=steps, key=key, measured=measured)
 
     with closing(journal), nullcontext() if ray is None else connection(ray):
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
 from typing import Any
@@ -29,9 +29,9 @@ class NumberedPlace:
 
 
 def of_one_network(
-    numbered: Sequence[NumberedPlace], source: Any, title: str, key: str | None
+    numbered: Sequence[NumberedPlace], source: Any, title: str, key: str | None, measured: Collection[str] = ()
 ) -> tuple[list[NumberedPlace], list[str]]:
-    """The places of one network; of several series, the one whose pattern the source is.
+    """The places of one network; of several series, the one whose pattern the source is, or that is measured already.
 
     What is called alike, but for numbers, is of one network. What is not, is where the matrices have the same names and
     shapes, and the steps are others: one step twice is a last or a best checkpoint that is called otherwise, and one
@@ -42,6 +42,7 @@ def of_one_network(
         source: that they were found in.
         title: what the series is called.
         key: of the state dict that is meant, in checkpoints that hold several.
+        measured: sources of checkpoints that were measured before, of the series that is gone on with.
 
     Returns:
         the places, and what was left out or taken together, a sentence each.
@@ -68,16 +69,21 @@ def of_one_network(
     empty = {name for name in called if not matrices[name] and (name in chain(*pairs) or matrices[name] is not None)}
     if empty and len(empty) < len(called):
         rest = [one for name, places in called.items() if name not in empty for one in places]
-        ours, sentences = of_one_network(rest, source, title, key)
-        shown = (called[name][0].name if len(called[name]) == 1 else pattern_of(called[name][0].name) for name in empty)
-        left_out = [f"{name} is left out: no matrix of a model can be read in it" for name in sorted(shown)]
-        return ours, [*left_out, *sentences]
+        ours, sentences = of_one_network(rest, source, title, key, measured)
+        left_out = [f"{_shown(called[name])} is left out: no matrix of a model can be read in it" for name in empty]
+        return ours, [*sorted(left_out), *sentences]
     home = str(source) if is_place and os.path.isdir(source) else ""
     patterns = {name: f"'{os.path.join(home, pattern_of(places[0].name))}'" for name, places in called.items()}
+    networks = _networks(called, matrices)
+    paths = {*map(os.path.abspath, measured)}
+    known = [name for name, places in called.items() if any(os.path.abspath(one.source) in paths for one in places)]
+    if known and (pairs or len(networks) > 1):
+        of_known = [name for names in networks if {*names} & {*known} for name in names]
+        together = {name for pair in pairs for name in pair if {*pair} & {*known}} - {*known}
+        return _without_others(called, [name for name in of_known if name not in together], matrices)
     if pairs:
         of_pair = " and ".join(patterns[name] for name in pairs[0])
         raise SourceError(f"{title} has several series with the same steps, {of_pair}; {_NAME_ONE}")
-    networks = _networks(called, matrices)
     if len(networks) == 1:
         of_series = " and ".join(patterns[name] for name in series)
         same = f"{of_series} are taken for one series: their matrices have the same names and shapes"
@@ -86,8 +92,27 @@ def of_one_network(
     if len(several) != 1:
         of_networks = " and ".join(patterns[names[0]] for names in (several or networks)[:2])
         raise SourceError(f"{title} has series of several networks, {of_networks}; {_NAME_ONE}")
-    ours = [one for one in numbered if name_without_numbers(one.name) in several[0]]
-    return ours, [f"{one.name} is left out: {_why_not(one, ours[0])}" for one in numbered if one not in ours]
+    return _without_others(called, several[0], matrices)
+
+
+def _without_others(
+    called: Mapping[str, Sequence[NumberedPlace]], names: Sequence[str], matrices: Mapping[str, _Matrices | None]
+) -> tuple[list[NumberedPlace], list[str]]:
+    """The places of some names, and why those of the others are left out."""
+    first = called[names[0]][0]
+    left_out = []
+    for other in sorted(called.keys() - {*names}):
+        why = f"its matrices have other names or shapes than those of {first.name}"
+        if matrices[other] == matrices[names[0]]:
+            why = f"it has the steps of {first.name} and others too"
+        elif _is_average(called[other][0]) != _is_average(first):
+            why = f"of it and {first.name} one is called an average of weights"
+        left_out.append(f"{_shown(called[other])} is left out: {why}")
+    return [one for name in names for one in called[name]], left_out
+
+
+def _shown(places: Sequence[NumberedPlace]) -> str:
+    return places[0].name if len(places) == 1 else pattern_of(places[0].name)
 
 
 _NAME_ONE = "name one, as a pattern in quotes"
@@ -131,10 +156,3 @@ _AVERAGE = re.compile(r"(?<![a-z])(ema|swa|averaged?|avg)(?![a-z])", re.IGNORECA
 
 def _is_average(place: NumberedPlace) -> bool:
     return _AVERAGE.search(place.name) is not None
-
-
-def _why_not(one: NumberedPlace, first: NumberedPlace) -> str:
-    """Why a place is of another network than the first of the others."""
-    if _is_average(one) != _is_average(first):
-        return f"of it and {first.name} one is called an average of weights"
-    return f"its matrices have other names or shapes than those of {first.name}"

@@ -156,12 +156,8 @@ def _in_folder(
             raise SourceError(f"{folder.name} is {reason}")
         return []
     if parts := parts_to_choose(folder.below(names[0])) if names else []:
-        shown = ", ".join(map(printable, parts[:6])) + (", …" if len(parts) > 6 else "")
-        pattern = source_of(f"{pattern_of(names[0])}/{parts[0]}")
-        raise SourceError(
-            f"{folder.name}/{printable(names[0])} has weights in several folders: {shown}; name one of each"
-            + ("" if is_remote(home) else f", as '{printable(pattern)}'")
-        )
+        what = f"{folder.name}/{printable(names[0])} has weights in several folders"
+        raise SourceError(_name_one_of(parts, what, home, names[0]))
     _check_one_file_each(folder, names, home)
     return [CheckpointPlace(source_of(one), printable(one), partial(stored_step_below, folder, one)) for one in names]
 
@@ -175,12 +171,18 @@ def _check_one_file_each(folder: Folder, names: Sequence[str], home: str) -> Non
         if len(beside) < 2 or _is_model(below) or why_in_parts(below.names):
             return
         files = files & beside or beside
-    shown = ", ".join(map(printable, sorted(files)[:6])) + (", …" if len(files) > 6 else "")
-    example = f"{home}/{pattern_of(names[0])}/{min(files)}"
-    raise SourceError(
-        f"each checkpoint of {folder.name} has several files of weights: {shown}; name one of each"
-        + ("" if is_remote(home) else f", as '{printable(example)}'")
-    )
+    what = f"each checkpoint of {folder.name} has several files of weights"
+    raise SourceError(_name_one_of(sorted(files, key=natural_key), what, home, names[0]))
+
+
+def _name_one_of(parts: Sequence[str], what: str, home: str, name: str) -> str:
+    """What to do where a checkpoint has several parts: name one of each; or the folder, where parts are checkpoints."""
+    shown = ", ".join(map(printable, parts[:6])) + (", …" if len(parts) > 6 else "")
+    if all(map(name_has_number, parts)) and len({*map(name_without_numbers, parts)}) == 1:
+        do, example = "name the folder of one series", f"{home}/{name}"
+    else:
+        do, example = "name one of each", f"{home}/{pattern_of(name)}/{parts[0]}"
+    return f"{what}: {shown}; {do}" + ("" if is_remote(home) else f", as '{printable(example)}'")
 
 
 def pattern_of(name: str) -> str:

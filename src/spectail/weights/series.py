@@ -50,7 +50,12 @@ class Series:
 
 
 def find_series(
-    source: Any, *, revisions: str | None = None, steps: Sequence[int] | None = None, key: str | None = None
+    source: Any,
+    *,
+    revisions: str | None = None,
+    steps: Sequence[int] | None = None,
+    key: str | None = None,
+    measured: Collection[str] = (),
 ) -> Series:
     """The checkpoints that a training has left.
 
@@ -60,6 +65,7 @@ def find_series(
         revisions: of a model of the hub: a pattern; the branches and tags that fit it are the checkpoints.
         steps: of each checkpoint, in the order of their names, where neither these nor the files say it.
         key: of the state dict that is meant, in checkpoints that hold several.
+        measured: sources of checkpoints that were measured before, of the series that is gone on with.
 
     Returns:
         one checkpoint a step; what was left out is told in sentences.
@@ -76,7 +82,7 @@ def find_series(
         )
     numbered, remarks = _with_given(places, steps) if steps is not None else _with_steps(places)
     if steps is None:
-        numbered, others = of_one_network(numbered, source, title, key)
+        numbered, others = of_one_network(numbered, source, title, key, measured)
         remarks += others
     checkpoints: list[Checkpoint] = []
     for one in sorted(numbered, key=lambda one: (one.step, one.rank)):
