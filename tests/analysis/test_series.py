@@ -142,19 +142,19 @@ def counting(self, *arguments):
         os.kill(os.getpid(), signal.SIGKILL)
 
 journal_file.JournalFile._append = counting
-analyze_series(sys.argv[2], out=sys.argv[3], nulls=False)
+analyze_series(sys.argv[2], out=sys.argv[3], nulls=False, between=True)
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills")
 def test_killed_at_any_row_it_goes_on_to_the_same_file(run, tmp_path):
-    analyze_series(run, out=tmp_path / "whole.nc", nulls=False)
+    analyze_series(run, out=tmp_path / "whole.nc", nulls=False, between=True)
     out = tmp_path / "killed.nc"
-    for at in (2, 8):  # in the first step, and in a later one
+    for at in (2, 7):  # in the first step, and among the updates of the second
         code, text = finish(start(tmp_path, execute, KILLED, at, run, out))
         assert code == -signal.SIGKILL, text
     assert 0 < load_recording(out).sizes["step"] < len(STEPS)
-    analyze_series(run, out=out, nulls=False)
+    analyze_series(run, out=out, nulls=False, between=True)
     assert out.read_bytes() == (tmp_path / "whole.nc").read_bytes()
     assert not list(tmp_path.glob("*.journal"))
 

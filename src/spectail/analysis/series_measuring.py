@@ -358,7 +358,8 @@ class SeriesMeasuring:
         for name, (row, spectrum) in (known.rows if known else {}).items():
             if name not in measured and row["content"] == contents.get(name):
                 measured[name] = self._kept(row, spectrum, name)
-        if contents.keys() <= measured.keys():
+        labelled = {one["name"] for one in self._journal.matrices}
+        if contents.keys() <= measured.keys() & labelled:
             return measured
         try:
             changes = replace(self._request, of="update", sources=(early.source, opened.request.sources[0])).open()
@@ -377,8 +378,9 @@ class SeriesMeasuring:
             measured[name] = self._kept({**row[0], "content": content, "tensor": "updates"}, row[1], name)
 
         self._run(changes, dict.fromkeys(rest), keep, progress)
-        for place, name in rest.items():
-            self._label(constant_quantities(matrices[place], bool(self._request.nulls)), name, "updates")
+        for name, place in places.items():  # of rows that a killed process kept, too
+            if name in measured:
+                self._label(constant_quantities(matrices[place], bool(self._request.nulls)), name, "updates")
         return measured
 
     def _changes(self, matrices: Sequence[WeightMatrix], names: Sequence[str], step: int) -> tuple[Event, ...]:
