@@ -74,7 +74,14 @@ def _module_page(title: str, module: str) -> str:
     room = getattr(spectail, module.rpartition(".")[2])
     shown = [name for name in room.__all__ if not hasattr(spectail, name) or module.endswith("plots")]
     introduction = (room.__doc__ or "").strip()
-    return f"# {title}\n\n{introduction}\n\n" + "\n".join(_documented(f"{module}.{n}", getattr(room, n)) for n in shown)
+    return f"# {title}\n\n{introduction}\n\n" + "\n".join(
+        _target(f"spectail.{name}") + _documented(f"{module}.{name}", getattr(room, name)) for name in shown
+    )
+
+
+def _target(name: str) -> str:
+    """Where pages of source lead back to: they call every name of a file as its first one is called."""
+    return f'```{{raw}} html\n<span id="{name}"></span>\n```\n'
 
 
 def _documented(path: str, thing: object) -> str:

@@ -9,7 +9,9 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
+import torch
 import tyro
+from safetensors.torch import save_file
 
 import spectail
 from spectail.cli import main
@@ -52,15 +54,44 @@ def test_no_line_begins_with_a_sign_that_the_site_takes_for_a_comment(page):
     assert not re.findall(r"^ *%.*", page.read_text(encoding="utf-8"), re.M), "such as a per cent that was wrapped"
 
 
+def shown_commands():
+    """The words of each command line of spectail in the documents; of a pipe what stands before it."""
+    for page in PAGES:
+        for block in re.findall(r"^```(?:sh|bash|text)\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M):
+            for line in re.findall(r"^(?:exec )?spectail (\w.*)$", block, re.M):
+                yield shlex.split(line.partition("|")[0], comments=True)
+
+
 def test_commands_that_the_documents_show_can_be_given(monkeypatch):
     """They are parsed, and not run: what they name need not be there."""
     asked = []
     monkeypatch.setattr(tyro, "cli", lambda form, **options: asked.append(TYRO(form, **options)) or (lambda: None))
-    for page in PAGES:
-        for block in re.findall(r"^```(?:sh|bash|text)\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M):
-            for line in re.findall(r"^(?:exec )?spectail (\w.*)$", block, re.M):
-                main(shlex.split(line.partition("|")[0], comments=True))
+    for words in shown_commands():
+        main(words)
     assert len(asked) > 30
+
+
+def test_commands_on_models_do_what_the_documents_show(tmp_path, monkeypatch, capsys):
+    """With matrices of a few rows under the names of the documents, one command after the other in one folder."""
+    monkeypatch.chdir(tmp_path)
+    noise = torch.Generator().manual_seed(0)
+    weights = {"a.weight": torch.randn(40, 30, generator=noise), "b.weight": torch.randn(20, 40, generator=noise)}
+    Path("checkpoints").mkdir()
+    for name in ("model", "base", "before", "checkpoints/step-0", "tuned", "other", "after", "checkpoints/step-10"):
+        save_file(weights, f"{name}.safetensors")
+        weights = {key: weight + 0.1 for key, weight in weights.items()}
+    once = {tuple(words): words for words in shown_commands() if words[0] in ("analyze", "compare", "series")}
+    run = [
+        words for words in once.values() if not any(word.isupper() or re.match("hub:|runs/", word) for word in words)
+    ]
+    assert len(run) > 6
+    for words in [*run, ["report", "run.nc"]]:
+        main(words)
+        if "--out" in words:
+            assert Path(words[words.index("--out") + 1]).exists()
+    made = ("analysis/analysis.html", "analysis/analysis.csv", "compared/base/analysis.html", "run.html")
+    assert all(Path(name).exists() for name in made)
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
