@@ -49,7 +49,15 @@ html_css_files = ["wide.css"]
 def setup(app) -> None:
     app.connect("builder-inited", lambda app: write_reference(Path(app.srcdir) / "reference" / "generated"))
     app.connect("autodoc-process-docstring", escape_symbols)
+    app.connect("doctree-read", with_dashes)
     app.connect("doctree-resolved", without_empty_outputs)
+
+
+def with_dashes(app, doctree) -> None:
+    """What Sphinx writes between an argument and its meaning."""
+    for text in list(doctree.findall(nodes.Text)):
+        if text == " -- ":
+            text.parent.replace(text, nodes.Text(" – "))
 
 
 def without_empty_outputs(app, doctree, page) -> None:

@@ -91,7 +91,11 @@ def _from_torchvision(folder: Path, name: str, of_split: dict[str, Any]) -> _Arr
     try:
         images: Any = getattr(datasets, name)(str(folder), download=True, **of_split)
     except Exception as error:  # no network, a full disk, a damaged file: torchvision raises many
-        raise SourceError(f"torchvision could not provide {dataset} in {folder}: {first_line(error):.200}") from None
+        why = first_line(error).rstrip(":")
+        raise SourceError(
+            f"torchvision could not provide {dataset} in {folder}: {why:.200}; without a network its files, or "
+            f"{dataset}.npz, must lie there"
+        ) from None
     if hasattr(images, "targets"):
         return np.asarray(images.data), np.asarray(images.targets)
     return images.data.transpose(0, 2, 3, 1), images.labels
