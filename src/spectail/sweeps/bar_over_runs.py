@@ -64,7 +64,9 @@ class BarOverRuns(SweepProgress):
     def stopping(self) -> None:
         """Say what happens now."""
         self._bar.console.print(
-            "finishing the current runs, or keeping where long ones are; Ctrl-C again stops now", style="yellow"
+            "finishing the current runs, or keeping where long ones are; Ctrl-C again stops now",
+            style="yellow",
+            soft_wrap=True,
         )
 
     def _text(self) -> str:
