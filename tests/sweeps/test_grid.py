@@ -112,6 +112,10 @@ def test_equal_experiments_are_run_once():
     [
         ("[axes]\nlr = { log = [0, 1], points = 3 }", "line 2: lr=0 in its log is not valid; input should be greater"),
         ("[axes]\nlr = { log = [0.1, 1] }", "line 2: lr=.* in its points is not valid; field required"),
+        (
+            "[axes]\nlr = { linear = [0, 1], points = 4, power = 1e3 }",
+            "line 2: lr has 'power' beside its linear; expected linear and points alone",
+        ),
         ("\n[axes]\nlrr = [1]", "line 3: field='lrr' is not known; did you mean 'lr'"),
         ("[axess]\nlr = [1]", "line 1: section='axess' is not known; did you mean 'axes'"),
         ("[axes]\nlr = 3", "line 2: lr=3 is not valid; expected a list of values"),

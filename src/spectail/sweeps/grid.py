@@ -240,6 +240,10 @@ def _as_axis(value: Any, *place: int | str) -> Any:
         raise _explained(error, *place) from None
 
 
+_KEYS = {"log": "log and points", "linear": "linear and points", "times": "times, of and power"}
+"""What each form of a range has."""
+
+
 def _explained(error: ValidationError, *place: int | str) -> GridError:
     """The first complaint of pydantic as one sentence, and where it is."""
     first = error.errors()[0]
@@ -248,6 +252,9 @@ def _explained(error: ValidationError, *place: int | str) -> GridError:
     if first["type"] == "value_error":
         message = first["msg"].removeprefix("Value error, ")
         return GridError(message if "is not known" in message else f"{name}: {message}", *place)
+    kind = next((part for part in first["loc"] if part in _KEYS), "")
+    if first["type"] == "extra_forbidden" and kind:
+        return GridError(f"{name} has {first['loc'][-1]!r} beside its {kind}; expected {_KEYS[kind]} alone", *place)
     message = first["msg"]
     detail = ".".join(str(part) for part in first["loc"] if part in ("log", "linear", "points", "times", "of", "power"))
     within = f" in its {detail.split('.')[-1]}" if detail else ""
