@@ -61,7 +61,7 @@ def kernel_law(experiment: Experiment, kernel: Kernel = "ck", readout: float = 1
 
     The mean of the features is one eigenvalue more, far out, where σ is not centred. At n = 960 the conjugate kernel
     lies within 0.005 of its law (KS). The NTK comes near more slowly: what the first layer adds is in proportion to
-    |a|²/h, which is 1 ± √(2/h), and with that taken into account (`readout`) the distance falls as n^(−3/4).
+    |a|²/h, which is 1 ± √(2/h), and with that taken into account (`readout`) the distance falls as n^(−0.8).
 
     Args:
         experiment: with one hidden layer and isotropic inputs; for "ntk" in NTK parametrisation.
