@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 import torch
 import xarray as xr
@@ -166,3 +167,11 @@ def test_here_pieces_go_in_the_order_of_the_model(paths):
     opened = Request("analysis", (paths[0],), {"conv": "kernel-slices"}).open()
     assert names == [matrix.name for matrix in opened.weights.matrices]
     assert Compute().in_this_process
+
+
+def test_a_nan_has_no_sign_so_that_the_file_of_an_interrupted_call_has_the_same_bytes():
+    """What a processor makes of 0/0 has one, what a journal gives back has none."""
+    own = {Quantity("mine", text="of my own"): lambda values, rows, cols: -np.nan}
+    recording = analyze(state(), measure=own, nulls=False).recording
+    assert np.isnan(recording["mine"]).all()
+    assert not np.signbit(recording["mine"]).any()

@@ -197,7 +197,11 @@ class OpenRequest:
         row |= {"content": content} if last else {}
         for q, function in self.request.measure.items():
             row[q.name] = _own_quantity(function, spectrum, matrix, row, q)
-        return row, as_kept(spectrum.numpy())
+        # one NaN for all: a journal keeps no sign of it, and the file of an interrupted call has the same bytes
+        one_nan = {
+            name: math.nan if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()
+        }
+        return one_nan, as_kept(spectrum.numpy())
 
     def _measured(self, matrix: WeightMatrix, before: str = "") -> tuple[dict[str, Any], Tensor]:
         request = self.request
