@@ -41,10 +41,13 @@ def test_layers_are_in_their_order():
     assert axes[-1]["values"] == layers
 
 
-def test_a_single_run_has_no_grid(tmp_path):
+def test_a_single_run_has_no_grid_and_a_page_without_figures_says_nothing_of_claims(tmp_path):
     assert grid_axes([{}]) == ([], [[]])
     sweep({"fixed": {**TINY, "h": 30}, "axes": {"lr": [0.1]}}, tmp_path)
-    assert 'id="grid"' not in write_report(tmp_path).read_text()
+    page = write_report(tmp_path).read_text()
+    assert 'id="grid"' not in page
+    assert 'href="#verdicts"' not in page
+    assert 'id="verdicts"' not in page
 
 
 @pytest.fixture(scope="module")
