@@ -2,9 +2,13 @@
 
 python docs/results/collect.py docs/results [results ...]
 
-Kept are curves/, which are all numbers of each step, and runs.txz, which has the spectra and overlaps of the runs whose
-claims need them. Of folders of `spectail reproduce` it keeps the same first, and small pictures and times.
-Of claims whose runs nobody keeps the verdicts stay as they were published, and their numbers are printed.
+python docs/results/collect.py --pictures docs/results [NAME ...]
+
+The second draws the pictures anew, all or those of some figures, but for overlap matrices, of which only the largest
+entries are kept. Kept are curves/, which are all numbers of each step, and runs.txz, which has the spectra and overlaps
+of the runs whose claims need them. Of folders of `spectail reproduce` it keeps the same first, and small pictures and
+times. Of claims whose runs nobody keeps the verdicts stay as they were
+published, and their numbers are printed.
 """
 
 import json
@@ -19,13 +23,16 @@ from pathlib import Path
 
 from PIL import Image
 
+from spectail.experiments.experiment import Experiment
+from spectail.plots.picture_files import Pictures
 from spectail.recording.netcdf import write_netcdf
 from spectail.recording.reading import load_recording
 from spectail.store.store import Store
 from spectail.study.catalogue import catalogue
 from spectail.study.claims import Outcome
-from spectail.study.kept_curves import runs_of_curves
+from spectail.study.kept_curves import repeats_of, runs_of_curves
 from spectail.study.kept_runs import KeptRuns, compact_run, judge_kept
+from spectail.study.making import draw
 from spectail.study.records import (
     ClaimRecord,
     Record,
@@ -34,6 +41,8 @@ from spectail.study.records import (
     save_verdicts,
     save_verdicts_as_markdown,
 )
+from spectail.study.runs import NotKeptError, Runs, Side, Values
+from spectail.study.settings import PAPER
 from spectail.study.verdicts import Verdict
 
 ARCHIVES = ("runs.txz", "long-runs.tgz")
@@ -60,9 +69,41 @@ def keep_figures(source: Path, target: Path) -> None:
     for record in records:
         shutil.copy(source / "figures" / f"{record.name}.csv", target / "curves")
         for picture in pictures_of(source, record):
-            with Image.open(picture) as image:  # half the size, and as sharp
-                image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(target / "figures" / picture.name)
+            keep_picture(picture, target)
     write_times(records, target / "times.md")
+
+
+def keep_picture(picture: Path, target: Path) -> None:
+    with Image.open(picture) as image:  # half the size, and as sharp
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(target / "figures" / picture.name)
+
+
+class SpectraAlone(Runs):
+    """Runs whose overlaps are not to be drawn: of the matrices only the largest entries are kept."""
+
+    def overlaps(self, experiment: Experiment, pair: tuple[int, int], side: Side) -> Values:
+        """None are known."""
+        raise NotKeptError("of the overlaps only the largest are kept")
+
+
+def draw_again(target: Path, names: list[str]) -> None:
+    """The pictures of figures, or of all, as far as what is published is enough for them."""
+    artifacts = [a for a in catalogue().values() if not a.trainings and a.experiments]
+    curves = {a.name: runs_of_curves([a], target / "curves") for a in artifacts}
+    with tempfile.TemporaryDirectory() as name:
+        published = KeptRuns(curves, unpacked(target, Path(name)))
+        for artifact, protocol in ((a, p) for a in artifacts for p in a.protocols if not names or a.name in names):
+            runs = published.runs_of(artifact.name, whole=True)
+            if not (repeats := range(repeats_of(artifact, protocol, {*runs}))):
+                continue
+            of_protocol = SpectraAlone(protocol, PAPER, repeats, runs, epsilon=artifact.epsilon)
+            try:
+                pictures = draw(artifact, {protocol: of_protocol}, Path(name), Pictures(("png",)))
+            except (NotKeptError, AttributeError) as error:  # the latter where a picture takes the whole recording
+                print(f"{artifact.name} stays as it was under {protocol}: {error}")
+                continue
+            for picture in pictures:
+                keep_picture(picture, target)
 
 
 def pictures_of(source: Path, record: Record) -> Iterator[Path]:
@@ -134,4 +175,7 @@ def collect(target: Path, sources: list[Path]) -> None:
 
 
 if __name__ == "__main__":
-    collect(Path(sys.argv[1]), [Path(source) for source in sys.argv[2:]])
+    if sys.argv[1] == "--pictures":
+        draw_again(Path(sys.argv[2]), sys.argv[3:])
+    else:
+        collect(Path(sys.argv[1]), [Path(source) for source in sys.argv[2:]])

@@ -21,7 +21,7 @@ from spectail.plots.look import figure_title, new_figure, panel_title, shared_le
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
 from spectail.study.criteria import BROADENED, EARLY, first_broadened, in_words
-from spectail.study.panels import settings_line
+from spectail.study.panels import draw_baselines, settings_line
 from spectail.study.runs import Runs, Values
 from spectail.study.settings import QUARTER, TABLE1_RUNS
 from spectail.study.verdicts import UNTESTED, Verdict, clear, in_every_repeat
@@ -103,6 +103,8 @@ def draw(by_rate: Mapping[float, Sequence[Experiment]], runs: Runs) -> Figure:
                         label=name_of(runs.as_run(experiment).epsilon) if row == 0 else "_",
                     )  # fmt: skip
             ax.set_xscale("log")
+            if variable == "test_loss_large":
+                draw_baselines(ax, [runs.as_run(experiments[0])])
             if variable in ("objective", "stability"):
                 ax.set_yscale("log")
             if variable == "stability":
@@ -113,7 +115,7 @@ def draw(by_rate: Mapping[float, Sequence[Experiment]], runs: Runs) -> Figure:
                 ax.set_ylim(1.65, 2.55)
             ax.set_ylabel(label if column == 0 else "")
             ax.set_xlabel("step $t$" if row == len(ROWS) - 1 else "")
-    shared_legend(figure, [axes[0], axes[len(by_rate)]])
+    shared_legend(figure, [axes[0], axes[len(by_rate)], axes[-1]])
     figure_title(figure, f"Long runs of FB-Adam. {settings_line(runs, TABLE1_RUNS[0])}")
     return figure
 

@@ -197,7 +197,7 @@ def table(runs: Runs) -> list[tuple[str, ...]]:
 GAP = Artifact(
     name="gap",
     title="Steps until broadened, against the gap after one step, 12 η × 4 h × 3 n, ε and β₂ (not in the paper)",
-    repeats=3,
+    repeats=5,
     experiments=[e for experiments in SERIES_OF_RATES for e in experiments],
     draw=draw,
     table=table,

@@ -37,16 +37,25 @@ from spectail.study.verdicts import all_of, clear, in_every_repeat, mean_std, me
 def draw(label: str, experiments: Sequence[Experiment], steps: Sequence[int], runs: Runs) -> Figure:
     """Spectra of several experiments, one column each, at several steps, one row each."""
     columns = len(experiments)
-    figure, axes = new_figure(len(steps), columns, 1.45 * len(steps) + 0.5, abreast=3)
+    figure, axes = new_figure(len(steps), columns, 1.5 * len(steps) + 0.5, abreast=3)
     for index, (step, experiment) in enumerate(product(steps, experiments)):
         ax = esd_panel(axes[index], index, runs, experiment, step, "log10")
         lr = runs.scale(experiment).lr
-        title_above(ax, rf"$\eta$ = {lr:.4g}, $t$ = {runs.scale.step(step):,}")
+        title_above(ax, rf"$\eta$ = {lr:.4g}, $t$ = {runs.scale.step(step):,}{_stability(runs, experiment, step)}")
         ax.set_ylabel("density")
     label_outer_panels(axes)
     shared_legend(figure, axes)
-    figure_title(figure, f"{label}. {settings_line(runs, experiments[0])}")
+    known = any(_stability(runs, experiment, step) for step, experiment in product(steps, experiments))
+    note = r". $S$: $\eta\lambda_{\max}(P^{-1}H)$ over what the optimizer bears" if known else ""
+    figure_title(figure, f"{label}. {settings_line(runs, experiments[0])}{note}")
     return figure
+
+
+def _stability(runs: Runs, experiment: Experiment, step: int) -> str:
+    """The stability of the update as a part of a title; empty where it was not measured."""
+    at = runs.scale.step(step)
+    values = dict(zip(runs.as_run(experiment).recorded_steps, runs.beside("stability", experiment)[0], strict=True))
+    return f", $S$ = {values[at]:.2g}" if math.isfinite(values.get(at, math.nan)) else ""
 
 
 def table(experiments: Sequence[Experiment], steps: Sequence[int], runs: Runs) -> list[tuple[str, ...]]:
@@ -60,7 +69,8 @@ def _cell(runs: Runs, experiment: Experiment, step: int) -> str:
     if at not in run.step.values:
         return "diverged"
     here = run.sel(step=at)
-    return f"{here.phase.item()}, {here.pl_alpha_hill.item():.3f}, {here.spectral_gap.item():.3g}"
+    stability = _stability(runs, experiment, step).replace("$", "")
+    return f"{here.phase.item()}, {here.pl_alpha_hill.item():.3f}, {here.spectral_gap.item():.3g}{stability}"
 
 
 def of_long_runs(
