@@ -222,6 +222,16 @@ def test_a_spike_beside_eigenvalues_that_are_alike_is_no_broadened_bulk():
     assert "narrower" in evidence.note
 
 
+def test_eigenvalues_of_a_power_law_are_broadened_though_most_of_them_are_close_together():
+    """They have a lower end, so that those below the spikes are narrower than noise."""
+    for seed in range(4):
+        left, right = (torch.linalg.qr(gaussian(seed, size, 200)).Q for size in (300, 200))
+        uniform = torch.rand(200, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        evidence = classify(left * uniform ** (-1 / 3) @ right.T)
+        assert evidence.z_bulk < -10
+        assert evidence.phase in (Phase.BULK_DECAY, Phase.HEAVY_TAILED)
+
+
 def test_bounded_entries_make_no_matrix_narrower_than_untrained_ones():
     """Uniform ones lower the sphericity by 0.6, those of ±1 by 0.9 standard deviations, and in slices by more."""
     stream = torch.Generator().manual_seed(0)

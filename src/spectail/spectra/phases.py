@@ -281,6 +281,7 @@ def judge(
     past = int((ordered > law.edges[1] + strict * law.edge_fluctuation).sum())  # those that only stay do not count
     too_many = past > _most_spikes(rows, cols, slices, before)
     narrower = slices == 1 and not too_many and z_bulk < _narrower_than(law, balanced, before)
+    narrower = narrower and not (n_spikes and _has_a_tail(ordered, rows, cols))
     departs = too_many or (narrower and not n_spikes) or _departs(distance, z_bulk - broader, nulls, before)
     note = low_rank
     if not departs:
@@ -399,6 +400,17 @@ def _narrower_than(law: MarchenkoPastur, balanced: bool, before: str) -> float:
     """The sphericity below which a bulk is narrower than those of untrained matrices."""
     least = broader_than(1.0 - FALSE_NARROWER, law.rows, law.cols, balanced=balanced)
     return least + LEAVES_BELOW * (before == Phase.UNKNOWN)
+
+
+def _has_a_tail(ordered: Tensor, rows: int, cols: int) -> bool:
+    """Whether the upper sixth reaches further than the law's, as that of like values and a few spikes does not.
+
+    Eigenvalues that follow a power law have a lower end, and below the largest of them less width than noise.
+    """
+    law, ends = MarchenkoPastur(rows, cols), (1.0 - LARGEST_SPIKED_SHARE, 1.0 - LARGEST_SPIKED_SHARE / 2)
+    low, high = (float(ordered[int(end * len(ordered))]) for end in ends)
+    lowest, highest = (float(law.quantile(end)) for end in ends)
+    return high * lowest > low * highest
 
 
 def _most_spikes(rows: int, cols: int, slices: int, before: str) -> float:
