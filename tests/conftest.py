@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 from forked import THREADS
@@ -35,7 +36,8 @@ MEMORY, ROOM = Path("/dev/shm"), 4e9
 if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
     os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)  # where what failing tests wrote is kept
     os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="spectail-tests-", dir=MEMORY)
-    atexit.register(shutil.rmtree, os.environ["TMPDIR"], ignore_errors=True)
+    # After multiprocessing has removed its own folder in it, for which it has the priority -100.
+    Finalize(None, shutil.rmtree, (os.environ["TMPDIR"], True), exitpriority=-200)
 
 if "PYTEST_XDIST_WORKER" not in os.environ:
     # Nulls that an earlier version has kept may differ in the last bit. Workers of tests inherit this folder.

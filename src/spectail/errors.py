@@ -42,6 +42,8 @@ _EXTRAS = {
     "PIL": "pages",
     "lightning": "lightning",
     "transformers": "transformers",
+    "pytorch_optimizer": "optimizers",
+    "schedulefree": "optimizers",
     "ray": "ray",
     "huggingface_hub": "hub",
     "gguf": "gguf",

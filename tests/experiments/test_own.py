@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from spectail.errors import MissingPackageError
 from spectail.experiments.activations import ACTIVATIONS, find_activation
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.resume import ResumeState, Suspended
 from spectail.experiments.run import simulate
 from spectail.experiments.theory import gaussian_moments, predict_one_step, predicted_spike
+from spectail.experiments.two_layer.problem import Problem
+from spectail.spectra.eigen import eigenvalues
 
 SMALL = Experiment(n=30, n_test=5, n_test_large=5, d=10, h=15, steps=3, lr=0.1, dtype="float64")
 MINE = """
@@ -157,6 +160,55 @@ def test_it_goes_on_to_the_same_bits_with_a_schedule():
         simulate(experiment, resume=stop)
     go_on = ResumeState(lambda: kept[-1], lambda content: None, seconds=0)
     assert simulate(experiment, resume=go_on).checksum == simulate(experiment).checksum
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [("pytorch_optimizer:SOAP", "pytorch_optimizer"), ("schedulefree:AdamWScheduleFree", "schedulefree")],
+)
+def test_an_optimizer_of_another_package_goes_on_to_the_same_bits(name, package):
+    pytest.importorskip(package)
+    experiment = SMALL.replace(optimizer=name, steps=4)
+    kept = []
+    with pytest.raises(Suspended):
+        simulate(experiment, resume=ResumeState(lambda: None, kept.append, 0, stopping=lambda: len(kept) == 2))
+    go_on = ResumeState(lambda: kept[-1], lambda content: None, seconds=0)
+    whole = simulate(experiment)
+    assert simulate(experiment, resume=go_on).checksum == whole.checksum
+    assert whole.update_norm_fro.values[-1] > 0, "it was in the mode in which it updates"  # SOAP's first step is none
+
+
+def test_a_schedule_free_optimizer_is_measured_at_its_averages():
+    """z_t = z_{t−1} − ηG(y_t), and x_t the mean of z_1, …, z_t where η is constant (Defazio et al. 2024)."""
+    schedulefree = pytest.importorskip("schedulefree")
+    experiment = SMALL.replace(optimizer="schedulefree:SGDScheduleFree", steps=3)
+    problem = Problem.draw(experiment)
+    weights = torch.nn.Parameter(problem.w0.clone())
+    optimizer = schedulefree.SGDScheduleFree([weights], lr=experiment.lr)
+    optimizer.train()
+    for _ in range(experiment.steps):
+        optimizer.zero_grad()
+        outputs = torch.tanh(problem.train.x @ weights.T / experiment.d**0.5) @ problem.a / experiment.h**0.5
+        (experiment.loss_factor * (problem.train.y - outputs).square().mean()).backward()
+        optimizer.step()
+    optimizer.eval()
+    averaged = weights.detach().clone()
+    np.testing.assert_allclose(simulate(experiment).eigenvalues[-1], eigenvalues(averaged), rtol=1e-10)
+    optimizer.train()
+    assert not torch.equal(weights, averaged), "its two modes have weights of their own"
+
+
+def test_our_lion_is_that_of_another_package():
+    pytest.importorskip("pytorch_optimizer")
+    theirs = SMALL.replace(optimizer="pytorch_optimizer:Lion", optimizer_options={"weight_decay": 0.1})
+    ours = SMALL.replace(optimizer="lion", optimizer_options={"weight_decay": 0.1})
+    np.testing.assert_allclose(simulate(theirs).eigenvalues, simulate(ours).eigenvalues, rtol=1e-12)
+
+
+def test_a_package_of_an_extra_is_named_by_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "schedulefree", None)
+    with pytest.raises(MissingPackageError, match=r"pip install 'spectail\[optimizers\]'"):
+        simulate(SMALL.replace(optimizer="schedulefree:AdamWScheduleFree"))
 
 
 def test_a_schedule_of_ones_own_is_a_function_of_the_step():

@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import nn
 
-from spectail.errors import SettingError, SourceError, kind_and_first_line
+from spectail.errors import MissingPackageError, SettingError, SourceError, kind_and_first_line, naming_the_extra
 from spectail.weights.by_module import read_module, split_by_module
 from spectail.weights.by_name import split_by_name
 from spectail.weights.folders import read_file
@@ -183,11 +183,14 @@ def object_by_name(name: str) -> Any:
 
     Raises:
         SourceError: the module cannot be imported, or has no such object.
+        MissingPackageError: it is of a package that an extra brings, and is not installed.
     """
     where, _, what = name.partition(":")
     try:
-        with _current_folder():
+        with _current_folder(), naming_the_extra(name):
             value: Any = importlib.import_module(where)
+    except MissingPackageError:
+        raise
     except (Exception, SystemExit) as error:  # importing runs a user's own code
         raise SourceError(f"{name}: {where} cannot be imported: {kind_and_first_line(error)}") from error
     for step in what.split("."):
