@@ -58,3 +58,10 @@ def test_an_entry_that_leaves_no_other_in_float32_is_a_rank_that_collapsed(large
     assert row["phase"] == "rank-collapse"
     assert "79 of 80 eigenvalues are zero" in row["note"]  # each below 1e-14 of the largest
     assert row["pl_alpha_hill"] != row["pl_alpha_hill"]
+
+
+def test_slices_that_are_copies_as_those_of_an_inflated_kernel_are_told():
+    kernel = noise(64, 48).repeat(9, 1, 1)
+    row, _ = measure_matrix(WeightMatrix("w", "conv3d", 64, 48, 9, lambda: kernel, dtype="float32"))
+    assert row["phase"] == "unknown"
+    assert "9 of 9 slices are multiples of another" in row["note"]

@@ -192,6 +192,16 @@ def test_slices_of_zeros_as_a_mask_leaves_them_are_left_out():
     assert inhomogeneity.norms
 
 
+@pytest.mark.parametrize("left", [0.0, 1e-20, 1e-30])
+def test_columns_that_decayed_to_next_to_nothing_are_left_out_as_zeros_are(left):
+    """Weight decay does that to units that died; float32 does not hold their squares."""
+    scales = torch.ones(128)
+    scales[:3] = left
+    scaled, inhomogeneity = homogeneous(torch.randn(1, 256, 128, generator=torch.Generator().manual_seed(3)) * scales)
+    assert scaled.shape == (1, 256, 125)
+    assert inhomogeneity.norms
+
+
 def test_one_row_of_zeros_as_of_an_embedding_that_pads_is_no_unequal_norm():
     matrix = noise()
     matrix[0] = 0

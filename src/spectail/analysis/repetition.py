@@ -29,7 +29,8 @@ def repetition(matrix: WeightMatrix, eps: float | None, *, nearly: bool = False)
     if bool((weights == weights.flatten()[0]).all()):
         return "all weights are equal"
     parts = []
-    for what, across in (("rows", weights.transpose(0, 1)), ("columns", weights.permute(2, 0, 1))):
+    of_slices = [("slices", weights)] if len(weights) > 1 else []
+    for what, across in (*of_slices, ("rows", weights.transpose(0, 1)), ("columns", weights.permute(2, 0, 1))):
         copies, zeros = count_copies(across.flatten(1), eps=eps)
         count = len(across)
         parts += [f"{copies} of {count} {what} are multiples of another"] if copies else []

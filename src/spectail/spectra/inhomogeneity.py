@@ -63,7 +63,9 @@ _FAR_OUT, _LEAST_TOLD = 1.2, 10
 
 _DEAD = 0.01  # of the root mean square norm: rows below it are left over from what died
 
-_HUGE = 2.0**40  # weights above it, or all below its inverse, are scaled before they are squared
+_HUGE = 2.0**20  # weights above it, or all below its inverse, are scaled before they are squared
+
+_VANISHED = 2.0**-40  # of the largest entry: rows below it are as good as zero, and float32 does not hold their squares
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,9 @@ def homogeneous(
         return None, Inhomogeneity(0.0, 0.0, 0.0, math.nan, norms=False, slices=False, entries=False)
     inside = 1 / _HUGE < largest < _HUGE
     weights = weights.float() if inside else (weights.double() / largest).float()
-    whole, weights = weights, _without_zeros(weights) if zeros or not inside else weights
+    whole = weights
+    if zeros:
+        weights = _without_zeros(weights, _VANISHED * (largest if inside else 1.0))
     pruned = len(weights) < len(whole) or (weights.shape != whole.shape and _inequality(whole).norms)
     if min(weights.shape[1:]) < 2 or len(weights) * min(weights.shape[1:]) < _LEAST_LEFT or _one_a_row(weights):
         return None, Inhomogeneity(0.0, 0.0, 0.0, math.nan, norms=False, slices=False, entries=False)
@@ -189,7 +193,7 @@ def homogeneous(
 
 
 def _largest(weights: Tensor) -> tuple[float, bool]:
-    """The largest entry, and whether a slice, a row or a column is zero."""
+    """The largest entry, and whether a slice, a row or a column is zero, or has vanished beside it."""
     by_row: list[Tensor] = []
     by_col: list[Tensor] = []
     for sizes in map(torch.abs, _some_rows(weights)):
@@ -197,7 +201,7 @@ def _largest(weights: Tensor) -> tuple[float, bool]:
         by_col.append(sizes.amax(1))
     rows, cols = torch.cat(by_row, 1), torch.stack(by_col).amax(0)
     each = torch.cat([rows.amax(1), rows.amax(0), cols.amax(0)])
-    return float(each.amax()), bool((each == 0).any())
+    return float(each.amax()), bool((each <= _VANISHED * each.amax()).any())
 
 
 def _some_rows(weights: Tensor) -> tuple[Tensor, ...]:
@@ -207,9 +211,9 @@ def _some_rows(weights: Tensor) -> tuple[Tensor, ...]:
     return torch.split(weights, max(_IN_CACHE // (weights.shape[0] * weights.shape[2]), 1), 1)
 
 
-def _without_zeros(weights: Tensor) -> Tensor:
-    """The slices, rows and columns in which something is not zero."""
-    there = weights != 0
+def _without_zeros(weights: Tensor, least: float) -> Tensor:
+    """The slices, rows and columns in which something is larger than what has vanished."""
+    there = weights.abs() > least
     keep = [there.any(2).any(1), there.any(2).any(0), there.any(1).any(0)]
     return weights if all(bool(one.all()) for one in keep) else weights[keep[0]][:, keep[1]][:, :, keep[2]]
 
