@@ -180,7 +180,7 @@ def table(runs: Runs) -> list[tuple[str, ...]]:
 ARTIFACT = Artifact(
     name="forces",
     title="Optimizers as spectral forces: equally long first updates of eight, and 100 steps (not in the paper)",
-    repeats=3,
+    repeats=5,
     experiments=list(FORCES.values()),
     draw=draw,
     table=table,
