@@ -116,6 +116,7 @@ def trajectory_panel(ax: Axes, runs: Runs, named: Mapping[str, Experiment], *, n
 
 
 BASELINE_LINES = ("-.", ":", "--")
+BELOW = " (below)"  # what is said of a baseline that lies below the panel
 
 
 def draw_baselines(ax: Axes, experiments: Sequence[Experiment], *, named: bool = True) -> None:
@@ -128,7 +129,7 @@ def draw_baselines(ax: Axes, experiments: Sequence[Experiment], *, named: bool =
         ends = dict.fromkeys((min(losses), max(losses)))
         label = f"{name}, {' to '.join(f'{loss:.3g}' for loss in ends)}" if named else "_"
         if max(losses) <= least:
-            ax.plot([], [], " ", label=f"{label} (below)")
+            ax.plot([], [], " ", label=label + BELOW)
         elif len(ends) == 1:
             ax.axhline(losses[0], color=FRAME, linewidth=0.9, linestyle=style, label=label, zorder=0)
         else:
@@ -136,6 +137,19 @@ def draw_baselines(ax: Axes, experiments: Sequence[Experiment], *, named: bool =
                 if loss > least:
                     ax.axhline(loss, xmin=0.93, color=colour, linewidth=1.4, linestyle=style, zorder=0)
             ax.plot([], [], color=FRAME, linewidth=0.9, linestyle=style, label=f"{label} (at the right)")
+    _name_once(ax)
+
+
+def _name_once(ax: Axes) -> None:
+    """What one panel of a figure shows and another has below it is named as a line."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    lines = [line for panel in figure.axes for line in panel.lines]
+    labels = {line.get_label() for line in lines}
+    for line in lines:
+        shown, is_below, _ = str(line.get_label()).partition(BELOW)
+        if is_below and shown in labels:
+            line.set_label("_")
 
 
 def lr_panel(
