@@ -107,7 +107,7 @@ def clear(margins: ArrayLike) -> Finding:
     if len(values) < 2:
         return replace(UNTESTED[Verdict.UNDECIDED], least=LEAST_REPEATS)
     mean, spread = float(values.mean()), float(values.std(ddof=1))
-    effect = mean / spread if spread else None if mean else 0.0
+    effect = mean / spread if spread else None  # repeats that are all alike tell nothing of more
     reach = float(stdtrit(len(values) - 1, 1 - LEVEL / 2)) * spread / math.sqrt(len(values))
     return Finding(chance_above(values), chance_above(-values), effect, margin=(mean, mean - reach, mean + reach))
 

@@ -95,7 +95,7 @@ def of_long_runs(
         experiments=experiments,
         draw=partial(draw, f"Table {number}{note} – {name}", experiments, steps),
         table=partial(table, experiments, MEASURED),
-        epsilon="text",
+        epsilon="text" if first.optimizer == "adam" else "program",  # GD has none, and its titles name none
         claims=claims,
     )
 
