@@ -88,9 +88,12 @@ def draw_growth(ax: Axes, runs: Runs, experiment: Experiment) -> None:
 
 
 def draw(by_rate: Mapping[float, Sequence[Experiment]], runs: Runs) -> Figure:
-    figure, axes = new_figure(len(ROWS), len(by_rate), 6.6)
+    drawn = [experiment for experiments in by_rate.values() for experiment in experiments]
+    stable = any(np.isfinite(along(runs, "stability", experiment)).any() for experiment in drawn)
+    rows = {name: label for name, label in ROWS.items() if stable or name != "stability"}  # not measured in all runs
+    figure, axes = new_figure(len(rows), len(by_rate), 1.65 * len(rows))
     for column, (lr, experiments) in enumerate(by_rate.items()):
-        for row, (variable, label) in enumerate(ROWS.items()):
+        for row, (variable, label) in enumerate(rows.items()):
             place = row * len(by_rate) + column
             ax = panel_title(axes[place], place, rf"$\eta$ = {lr:g}" if row == 0 else "")
             for experiment, (colour, marker) in zip(experiments, SERIES, strict=False):
@@ -114,9 +117,9 @@ def draw(by_rate: Mapping[float, Sequence[Experiment]], runs: Runs) -> Figure:
                 draw_untrained_hill(ax, runs.law(experiments[0]).hill())
                 ax.set_ylim(1.65, 2.55)
             ax.set_ylabel(label if column == 0 else "")
-            ax.set_xlabel("step $t$" if row == len(ROWS) - 1 else "")
+            ax.set_xlabel("step $t$" if row == len(rows) - 1 else "")
     shared_legend(figure, [axes[0], axes[len(by_rate)], axes[-1]])
-    figure_title(figure, f"Long runs of FB-Adam. {settings_line(runs, TABLE1_RUNS[0])}")
+    figure_title(figure, f"Long runs of FB-Adam. {settings_line(runs, drawn[0])}")
     return figure
 
 
