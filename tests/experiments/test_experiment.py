@@ -75,7 +75,7 @@ BAD = [
     ({"steps": 1.5}, "steps=1.5 is not a whole number"),
     ({"teacher": "sofplus"}, "did you mean 'softplus'"),
     ({"activation": "Tanh"}, "did you mean 'tanh'"),
-    ({"optimizer": "adamm"}, "did you mean 'Adam'"),
+    ({"optimizer": "adamm"}, "did you mean 'adam'"),
     ({"learning_rate": 1.0}, "did you mean 'lr'"),
     ({"optimizer": "SparseAdam"}, "sparse gradients"),
     ({"optimizer_options": {"betas": [1.0, 0.9]}}, "Invalid beta"),
