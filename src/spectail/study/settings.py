@@ -144,6 +144,9 @@ PAPER = Scale("paper", 1)
 QUARTER = Scale("quarter", 4)
 SMALL = Scale("small", 5, long=False)
 
+GD_SCALED, ADAM_SCALED = " (scaled: sizes and η a quarter)", " (scaled: sizes a quarter, η twice)"
+"""What titles and claims add of runs at a quarter of the sizes."""
+
 SCALES = {scale.name: scale for scale in (PAPER, QUARTER, SMALL)}
 
 

@@ -23,7 +23,7 @@ from spectail.study.claims import Claim, Outcome
 from spectail.study.criteria import BROADENED, EARLY, first_broadened, in_words
 from spectail.study.panels import draw_baselines, settings_line
 from spectail.study.runs import Runs, Values
-from spectail.study.settings import QUARTER, TABLE1_RUNS
+from spectail.study.settings import ADAM_SCALED, QUARTER, TABLE1_RUNS
 from spectail.study.verdicts import UNTESTED, Verdict, clear, in_every_repeat
 
 EPSILONS = (NO_EPSILON, 1e-8, 1e-5, 1e-3)
@@ -211,19 +211,17 @@ EPSILON = Artifact(
     claims=(later("E1", MIDDLE),),
 )
 
-SCALED = " (scaled: sizes a quarter, η twice)"
-
 QUARTERS = [QUARTER(e) for e in MIDDLE]
 
 EPSILON_QUARTER = Artifact(
     name="epsilon-quarter",
-    title=f"What makes late tails: FB-Adam, η=0.2, with Adam's ε from none to 1e-3{SCALED} (not in the paper)",
+    title=f"What makes late tails: FB-Adam, η=0.2, with Adam's ε from none to 1e-3{ADAM_SCALED} (not in the paper)",
     repeats=5,
     experiments=QUARTERS,
     draw=partial(draw, {QUARTERS[0].lr: QUARTERS}),
     epsilon="own",
     in_all=False,
-    claims=(later("E1b", QUARTERS, SCALED),),
+    claims=(later("E1b", QUARTERS, ADAM_SCALED),),
 )
 
 LATE_TAILS = Artifact(

@@ -30,7 +30,16 @@ from spectail.study.criteria import (
 )
 from spectail.study.panels import esd_panel, settings_line
 from spectail.study.runs import Runs
-from spectail.study.settings import MEASURED, QUARTER, S2, TABLE1_RUNS, TABLE3_RUNS, TABLE4_RUNS
+from spectail.study.settings import (
+    ADAM_SCALED,
+    GD_SCALED,
+    MEASURED,
+    QUARTER,
+    S2,
+    TABLE1_RUNS,
+    TABLE3_RUNS,
+    TABLE4_RUNS,
+)
 from spectail.study.verdicts import all_of, clear, in_every_repeat, mean_std, means
 
 
@@ -38,14 +47,15 @@ def draw(label: str, experiments: Sequence[Experiment], steps: Sequence[int], ru
     """Spectra of several experiments, one column each, at several steps, one row each."""
     columns = len(experiments)
     figure, axes = new_figure(len(steps), columns, 1.5 * len(steps) + 0.5, abreast=3)
+    known = False
     for index, (step, experiment) in enumerate(product(steps, experiments)):
         ax = esd_panel(axes[index], index, runs, experiment, step, "log10")
-        lr = runs.scale(experiment).lr
-        title_above(ax, rf"$\eta$ = {lr:.4g}, $t$ = {runs.scale.step(step):,}{_stability(runs, experiment, step)}")
+        lr, stability = runs.scale(experiment).lr, _stability(runs, experiment, step)
+        title_above(ax, rf"$\eta$ = {lr:.4g}, $t$ = {runs.scale.step(step):,}{stability}")
         ax.set_ylabel("density")
+        known = known or bool(stability)
     label_outer_panels(axes)
     shared_legend(figure, axes)
-    known = any(_stability(runs, experiment, step) for step, experiment in product(steps, experiments))
     note = r". $S$: $\eta\lambda_{\max}(P^{-1}H)$ over what the optimizer bears" if known else ""
     figure_title(figure, f"{label}. {settings_line(runs, experiments[0])}{note}")
     return figure
@@ -238,12 +248,10 @@ def small_rates_of_gd(number: str, small: Sequence[Experiment], note: str = "") 
 
 TABLE3 = of_long_runs(3, TABLE3_RUNS, MEASURED, claims=(small_rates_of_gd("37d", TABLE3_RUNS[:2]),))
 
-SCALED = " (scaled: sizes and η a quarter)"
-
 QUARTER_RUNS = [QUARTER(e) for e in TABLE3_RUNS]
 
 TABLE3_QUARTER = of_long_runs(
-    3, QUARTER_RUNS, MEASURED, claims=(small_rates_of_gd("37g", QUARTER_RUNS[:2], SCALED),), note=SCALED
+    3, QUARTER_RUNS, MEASURED, claims=(small_rates_of_gd("37g", QUARTER_RUNS[:2], GD_SCALED),), note=GD_SCALED
 )
 
 # Table 4
@@ -289,7 +297,7 @@ def table_5(name: str, run: Experiment, note: str, *, in_all: bool) -> Artifact:
     )
 
 
-TABLE5 = table_5("table5", QUARTER(FULL), " (scaled: sizes a quarter, η twice)", in_all=True)
+TABLE5 = table_5("table5", QUARTER(FULL), ADAM_SCALED, in_all=True)
 
 TABLE5_FULL = table_5("table5-full", FULL, "", in_all=False)
 
