@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from spectail import Experiment, analyze, lazy_results, load_recording, plots, simulate
 from spectail.experiments.theory import critical_lr
+from spectail.experiments.two_layer.stack import largest_stable_lr, simulate_stack
 from spectail.spectra.overlap_nulls import alignment_null
 from spectail.store.results import experiment_at
 from spectail.sweeps.sweep import sweep
@@ -82,6 +83,19 @@ def test_a_phase_diagram_has_the_predicted_critical_learning_rates(results):
     assert low < 0.01 < 10 < high < 100  # GD's learning rates have no column
 
 
+def test_a_phase_diagram_has_the_measured_largest_stable_learning_rates(results):
+    ax = plots.phase_diagram(results, optimizer="gd", critical=False, stable=True, ax=new_axes())
+    (line,) = ax.get_lines()
+    etas, heights = line.get_data()
+    assert list(heights) == [20, 40, 80]
+    for eta, h in zip(etas, heights, strict=True):
+        runs = [experiment_at(results, optimizer="gd", h=int(h), lr=0.01, seed=seed) for seed in results.seed.values]
+        assert eta == pytest.approx(np.mean([largest_stable_lr(run) for run in runs]))
+        # in the closed form a step at that rate is as large as the sharpest direction of the loss bears
+        [beyond] = simulate_stack([runs[0].replace(steps=1, record=(0,), lr=4 * eta)])
+        assert beyond.stability[0][1] > 2
+
+
 def test_a_cell_is_divided_between_the_phases_of_its_repeats(results):
     mixed = results.copy()
     mixed["phase"] = mixed.phase.copy(data=np.full(mixed.phase.shape, "random-like", object))
@@ -130,10 +144,15 @@ def test_an_axis_of_words_has_a_cell_a_word(results):
     assert ax.get_ylim() == (-0.5, len(words) - 0.5)
 
 
-def test_the_example_of_a_phase_diagram_draws_a_folder(folder, tmp_path):
+def test_the_example_of_a_phase_diagram_draws_a_folder_and_writes_its_numbers(tmp_path):
+    protocols = ["equations", "published"]
+    sweep({**GRID, "axes": {"h": [20, 40], "protocol": protocols, "seed": [0, 1]}}, tmp_path / "runs")
     example = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "phase_diagram.py"))
-    example["draw"](folder, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"phase-diagram.png", "phase-diagram.pdf"}
+    example["main"](tmp_path / "runs", tmp_path)
+    pictures = {f"phase-diagram-{protocol}.{kind}" for protocol in protocols for kind in ("png", "pdf")}
+    assert {path.name for path in tmp_path.iterdir()} == {*pictures, "phase-diagram.csv", "runs"}
+    _, *rows = (tmp_path / "phase-diagram.csv").read_text(encoding="utf-8").splitlines()
+    assert len({tuple(row.split(",")[:6]) for row in rows}) == len(rows) == 2 * 8 * 2 * 2  # h, rates, protocols, seeds
 
 
 TINY = {"n": 40, "n_test": 9, "n_test_large": 9, "d": 20, "steps": 2}

@@ -1123,8 +1123,8 @@ def verdict(monkeypatch):
         def gradient(experiment):
             return worlds[experiment.seed % len(worlds)].of(experiment)["gradient"][experiment.steps]
 
-        monkeypatch.setattr(ours_gap, "_stability", lambda experiment: 0.1)
-        monkeypatch.setattr(ours_necessity, "catapult_lr", lambda experiment: 200.0)
+        monkeypatch.setattr(ours_gap, "largest_stable_lr", lambda experiment: 10.0)
+        monkeypatch.setattr(ours_necessity, "largest_stable_lr", lambda experiment: 200.0)
         monkeypatch.setattr(ours_forces, "_law", noise_law)
         monkeypatch.setattr(ours_overlaps, "_law", lambda experiment: ChanceLaw)
         monkeypatch.setattr(fig08_table2, "first_gradient", gradient)  # it is no part of the runs

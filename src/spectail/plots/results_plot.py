@@ -5,7 +5,7 @@ Not here: all pictures of one recording (`recording_plot`), and how runs become 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import matplotlib
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from spectail.analysis.completion import complete
 from spectail.analysis.null_bands import null_band
 from spectail.errors import SettingError, unknown_name
+from spectail.experiments.experiment import Experiment
 from spectail.plots.bands import draw_band, draw_null
 from spectail.plots.colours import FRAME, LAW, PHASES, SERIES
 from spectail.plots.evolution_plot import step_axis, step_edges, step_positions
@@ -154,6 +155,7 @@ def phase_diagram(
     colour: str = "phase",
     over: str = "seed",
     critical: bool = True,
+    stable: bool = False,
     ax: Axes | None = None,
     **at: Any,
 ) -> Axes:
@@ -169,6 +171,8 @@ def phase_diagram(
         colour: "phase", or a variable such as "pl_alpha_hill".
         over: the axis of repeats.
         critical: whether to draw the predicted curve, where x is lr.
+        stable: whether to measure the largest stable learning rate of the first step for each y and repeat, too, as
+            `largest_stable_lr` does, and to draw its mean; takes as long as 20 updates of each.
         ax: where to draw; a new figure without it.
         **at: the values of the other axes, such as optimizer="adam"; by default the last step.
 
@@ -216,8 +220,12 @@ def phase_diagram(
         _name_axis(ax, axis, values[name])
     ax.set_xlim(columns[0], columns[-1])
     ax.set_ylim(rows[0], rows[-1])
-    if critical and x == "lr" and y != "step":
-        _draw_critical(ax, results, values, y, at)
+    if x == "lr" and y != "step":
+        if critical:
+            _draw_critical(ax, _first_of_each_row(results, values, y, at))
+        if stable:
+            seeds = results[over].values.tolist() if over == "seed" and over in results.key.dims else []
+            _draw_stable(ax, _first_of_each_row(results, values, y, at), seeds)
     ax.set_xlabel(_label(results, x))
     ax.set_ylabel(_label(results, y))
     return ax
@@ -242,9 +250,10 @@ def phase_legend(figure: Figure, results: xr.Dataset, **where: Any) -> None:
         for name, (colour, *_) in PHASES.items()
         if name in present
     ]
-    lines = [line for ax in figure.axes for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
+    drawn = [line for ax in figure.axes for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
+    lines = {line.get_label(): line for line in drawn}
     options: dict[str, Any] = {"loc": "outside lower center", "ncols": 4, **where}
-    figure.legend(handles=[*patches, *lines[:1]], **options)
+    figure.legend(handles=[*patches, *lines.values()], **options)
 
 
 def _with(x: Any, variable: str) -> xr.Dataset:
@@ -387,21 +396,37 @@ def _norm(values: np.ndarray[Any, Any]) -> Normalize:
     return Normalize(*(np.percentile(finite, [2, 98]) if len(finite) else (0, 1)))
 
 
-def _draw_critical(ax: Axes, results: xr.Dataset, values: xr.DataArray, y: str, at: dict[str, Any]) -> None:
-    """The predicted critical learning rate for each y, where theory has one."""
-    from spectail.experiments.theory import critical_lr
-
+def _first_of_each_row(
+    results: xr.Dataset, values: xr.DataArray, y: str, at: dict[str, Any]
+) -> Iterator[tuple[float, Experiment]]:
+    """The place of each y, and the experiment of its smallest learning rate that was run."""
     axes = {str(d): results[d].values[0] for d in results.key.dims}
     axes |= {name: value for name, value in at.items() if name in axes}
-    points = []
     for place, row in zip(_places(values[y].values).tolist(), values[y].values, strict=True):
         for lr in values["lr"].values:
             cell = {**axes, y: row, "lr": lr}
             if results.key.sel(cell).item():
-                try:
-                    points.append((critical_lr(experiment_at(results, **cell)), place))
-                except ValueError:
-                    return  # no theory for this optimizer
+                yield place, experiment_at(results, **cell)
                 break
+
+
+def _draw_critical(ax: Axes, rows: Iterable[tuple[float, Experiment]]) -> None:
+    """The predicted critical learning rate for each y, where theory has one."""
+    from spectail.experiments.theory import critical_lr
+
+    try:
+        points = [(critical_lr(e), place) for place, e in rows]
+    except ValueError:
+        return  # no theory for this optimizer
     if points:
         ax.plot(*np.array(points, float).T, color=LAW, lw=1.6, label=r"predicted critical $\eta$ of the first step")
+
+
+def _draw_stable(ax: Axes, rows: Iterable[tuple[float, Experiment]], seeds: Sequence[int]) -> None:
+    """The largest stable learning rate of the first step for each y, the mean over seeds."""
+    from spectail.experiments.two_layer.stack import largest_stable_lr
+
+    points = [(np.mean([largest_stable_lr(e.replace(seed=int(s))) for s in seeds or (e.seed,)]), y) for y, e in rows]
+    if points:
+        label = r"largest stable $\eta$ of the first step, measured"
+        ax.plot(*np.array(points, float).T, color=LAW, lw=1.6, ls=(0, (3, 1.5)), label=label)

@@ -137,6 +137,25 @@ def check_stackable(experiments: Sequence[Experiment]) -> None:
             raise SettingError(f"{what}={getattr(e, what)!r} cannot be run side by side; run it by itself")
 
 
+@lru_cache(maxsize=256)
+def largest_stable_lr(experiment: Experiment) -> float:
+    """The learning rate at which the first step reaches what the optimizer bears, measured; 2/λ_max(H₀) for descent.
+
+    The stability of the first step is proportional to η, as neither H nor Adam's V depends on it yet.
+
+    Args:
+        experiment: as for `simulate_stack`, whatever its learning rate and steps.
+
+    >>> tiny = Experiment(n=40, d=20, h=30, n_test=9, n_test_large=9, optimizer="gd", steps=1)
+    >>> edge = largest_stable_lr(tiny)
+    >>> [run] = simulate_stack([tiny.replace(lr=3 * edge)])
+    >>> round(run.stability[0][1], 4)
+    3.0
+    """
+    (run,) = simulate_stack([experiment.replace(steps=1, record=(0,), lr=1.0)])
+    return 1.0 / run.stability[0][1]
+
+
 class Stack:
     """Weights of k runs as one (kh × d) matrix, and an optimizer each.
 

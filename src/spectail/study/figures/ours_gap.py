@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spectail.experiments.experiment import Experiment
-from spectail.experiments.two_layer.stack import simulate_stack
+from spectail.experiments.two_layer.stack import largest_stable_lr
 from spectail.plots.colours import LAW, SERIES
 from spectail.plots.look import figure_title, legend_below, new_figure, panel_title, shared_legend
 from spectail.study.artifact import Artifact
@@ -64,17 +63,10 @@ def steps_to_tail(runs: Runs, experiments: Sequence[Experiment]) -> Values:
     return np.stack([first_broadened(runs, e) for e in experiments], axis=1)
 
 
-@lru_cache(maxsize=256)
-def _stability(experiment: Experiment) -> float:
-    """η·λ_max(P⁻¹H) at the first step over what Adam bears."""
-    (run,) = simulate_stack([experiment.replace(steps=1, record=(0,))])
-    return run.stability[0][1]
-
-
 def stabilities(runs: Runs, experiments: Sequence[Experiment]) -> Values:
     """The stability of the first step, which is proportional to η: (seeds × experiments)."""
     first = runs.as_run(experiments[0])
-    of_seed = [_stability(first.replace(seed=seed)) / first.lr for seed in runs.seeds]
+    of_seed = [1 / largest_stable_lr(first.replace(seed=seed)) for seed in runs.seeds]
     return np.outer(of_seed, [runs.as_run(e).lr for e in experiments])
 
 

@@ -7,15 +7,13 @@ steps of GD grow until the curvature has fallen (the catapult of Lewkowycz et al
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import critical_lr
-from spectail.experiments.two_layer.stack import simulate_stack
+from spectail.experiments.two_layer.stack import largest_stable_lr
 from spectail.plots.bands import draw_band
 from spectail.plots.colours import LAW, SERIES
 from spectail.plots.look import figure_title, new_figure, panel_title, plain_numbers, shared_legend
@@ -35,17 +33,10 @@ BASE = Experiment(n=400, n_test=100, n_test_large=200, d=200, h=WIDTHS[0], optim
 SERIES_OF_RATES = {h: [BASE.replace(h=h, lr=lr) for lr in RATES] for h in WIDTHS}
 
 
-@lru_cache(maxsize=64)
-def catapult_lr(experiment: Experiment) -> float:
-    """2/λ_max(H₀), measured: the learning rate above which GD's first steps grow."""
-    (run,) = simulate_stack([experiment.replace(steps=1, record=(0,), lr=1.0)])
-    return 1.0 / run.stability[0][1]
-
-
 def catapults(runs: Runs, h: int) -> Values:
-    """2/λ_max(H₀) of each repeat of a width: (seeds)."""
+    """2/λ_max(H₀) of each repeat of a width, above which GD's first steps grow: (seeds)."""
     first = runs.as_run(SERIES_OF_RATES[h][0])
-    return np.array([catapult_lr(first.replace(seed=seed)) for seed in runs.seeds])
+    return np.array([largest_stable_lr(first.replace(seed=seed)) for seed in runs.seeds])
 
 
 def critical(runs: Runs, h: int) -> float:
