@@ -51,7 +51,10 @@ FORMER = "by the former rule"
 """So begins what was measured for a verdict that is older than the rule of `verdicts.py`."""
 
 MOST_BYTES = 2_000_000
-"""Larger runs, of all overlaps of small matrices, are not kept."""
+"""Of larger runs of small matrices, which are about all of their overlaps, those of the first update are kept."""
+
+FIRST_UPDATE = (1, 0)
+"""W₁ and M₀."""
 
 
 def unpacked(target: Path, folder: Path) -> dict[str, Path]:
@@ -127,9 +130,9 @@ def pack(published: KeptRuns, files: dict[str, Path], path: Path) -> None:
     with tempfile.TemporaryDirectory() as name, tarfile.open(path, "w:xz", preset=9) as archive:
         for key in sorted(published.asked & files.keys()):
             run = load_recording(files[key])
-            if run.nbytes < MOST_BYTES or max(run.sizes.get("i", 0), run.sizes.get("j", 0)) >= 500:
-                small = write_netcdf(compact_run(run), Path(name) / f"{key}.nc")
-                archive.add(small, f"runs/{key}.nc")
+            of_small = run.nbytes >= MOST_BYTES and max(run.sizes.get("i", 0), run.sizes.get("j", 0)) < 500
+            small = write_netcdf(compact_run(run, [FIRST_UPDATE] if of_small else ()), Path(name) / f"{key}.nc")
+            archive.add(small, f"runs/{key}.nc")
 
 
 def is_by_this_rule(outcome: Outcome) -> bool:

@@ -8,6 +8,8 @@ from spectail.experiments.experiment import Experiment
 from spectail.experiments.run import simulate_many
 from spectail.recording.netcdf import write_netcdf
 from spectail.recording.reading import load_recording
+from spectail.spectra.overlaps import leading_overlap
+from spectail.study import kept_runs
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Claim, Outcome
 from spectail.study.kept_curves import runs_of_curves
@@ -140,6 +142,22 @@ def test_the_largest_overlap_that_is_kept_is_of_known_directions_not_of_arbitrar
     run.overlap_left.values[0, 2, 9] = 2 * largest_overlap(whole)
     small = load_recording(write_netcdf(compact_run(run), tmp_path / "small.nc"))
     assert largest_overlap(known_overlaps(small, 0, "left")) == largest_overlap(whole)
+
+
+def test_a_pair_of_which_all_overlaps_are_kept_has_them_to_eight_bits(stored, tmp_path, monkeypatch):
+    """So that means over blocks of them, which claims compare with theory, can be taken again."""
+    monkeypatch.setattr(kept_runs, "LEADING", 3)  # of 10 × 10
+    run = next(iter(stored.values()))
+    pair = (int(run.w_step[0]), int(run.m_step[0]))
+    of_pair = load_recording(write_netcdf(compact_run(run, [pair]), tmp_path / "of_pair.nc"))
+    of_another = load_recording(write_netcdf(compact_run(run, [(98, 97)]), tmp_path / "of_another.nc"))
+    for name in ("overlap_left", "overlap_right"):
+        was = run[name].values[0]
+        np.testing.assert_allclose(of_pair[name].values[0], was, rtol=2.0**-8)  # half a unit of the last of 8 bits
+        now = of_another[name].values[0]
+        np.testing.assert_array_equal(now[0], was[0])  # what the strongest direction spreads over
+        np.testing.assert_array_equal(leading_overlap(now, 3), leading_overlap(was, 3))
+        assert np.count_nonzero(now) < np.count_nonzero(was)
 
 
 def test_a_table_of_verdicts_is_read_as_it_was_written(tmp_path):

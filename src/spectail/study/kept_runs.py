@@ -18,6 +18,7 @@ from spectail.experiments.protocols import Protocol
 from spectail.recording.layout import without_labels
 from spectail.recording.netcdf import checksum
 from spectail.recording.reading import load_recording
+from spectail.spectra.overlaps import LEADING
 from spectail.study.artifact import Artifact
 from spectail.study.claims import Outcome
 from spectail.study.kept_curves import repeats_of
@@ -30,6 +31,9 @@ Outcomes = dict[str, dict[Protocol, Outcome]]
 
 KEPT_FROM = 0.9
 """Overlaps below this share of the largest are kept as zero, but for the diagonal: claims are about the largest."""
+
+KEPT_BITS = 8
+"""Overlaps of which blocks are averaged are kept to 0.2 %, a hundredth of what each of them fluctuates."""
 
 
 class KeptRuns:
@@ -120,15 +124,29 @@ def judge_kept(artifact: Artifact, published: KeptRuns, old: Mapping[str, Collec
     return by_number
 
 
-def compact_run(run: xr.Dataset) -> xr.Dataset:
-    """A run with float32 spectra, and of its overlaps the diagonal and those from `KEPT_FROM` of the largest on."""
+def compact_run(run: xr.Dataset, all_of: Collection[tuple[int, int]] = ()) -> xr.Dataset:
+    """A run with float32 spectra, and of its overlaps the diagonal and those from `KEPT_FROM` of the largest on.
+
+    Args:
+        run: as it was recorded.
+        all_of: pairs of steps of which all overlaps are kept, to `KEPT_BITS` bits. Of the other pairs the strongest
+            direction of W and the `LEADING` of both are then kept whole, too.
+    """
     run = run.assign(eigenvalues=run.eigenvalues.astype(np.float32))
     run = run.drop_vars([name for name in run.data_vars if str(name).endswith(("_diagonal", "_spread"))])
+    pairs = list(zip(run.w_step.values.tolist(), run.m_step.values.tolist(), strict=True)) if "pair" in run.dims else []
     for side in [side for side in SIDES if f"overlap_{side}" in run]:
         entries = run[f"overlap_{side}"].values.copy()
         for pair, block in enumerate(entries):
+            if pairs[pair] in all_of:
+                fraction, exponent = np.frexp(block)
+                block[...] = np.ldexp(np.round(np.ldexp(fraction, KEPT_BITS)), exponent - KEPT_BITS)
+                continue
             # Directions past a rank are arbitrary and no claim reads them, so the largest is not theirs
             small = block < KEPT_FROM * largest_overlap(known_overlaps(run, pair, side))
-            block[small & (np.eye(*block.shape) == 0)] = 0.0
+            small &= np.eye(*block.shape) == 0
+            if all_of:
+                small[0], small[:LEADING, :LEADING] = False, False
+            block[small] = 0.0
         run[f"overlap_{side}"] = (run[f"overlap_{side}"].dims, entries)
     return without_labels(run).assign_attrs(checksum=checksum(run))
