@@ -16,7 +16,7 @@ from spectail.experiments.experiment import Experiment
 from spectail.experiments.theory import gaussian_moments
 from spectail.experiments.two_layer.problem import Problem
 from spectail.experiments.two_layer.student import Student
-from spectail.spectra.norms import spectral_norm
+from spectail.spectra.norms import frobenius_norm, spectral_norm
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class FirstGradient:
         bound: 2 log²n/√n of Lemma B.4.
         same_sign: share of entries where −G₀ and A agree. same_sign_of_residual: the same for A_r.
         sign_norm: ‖sign G₀‖₂/√(hd).
+        frobenius: ‖G₀‖_F.
     """
 
     zeros: int
@@ -38,6 +39,7 @@ class FirstGradient:
     same_sign: float
     same_sign_of_residual: float
     sign_norm: float
+    frobenius: float
 
 
 @lru_cache(maxsize=256)
@@ -62,4 +64,5 @@ def first_gradient(experiment: Experiment) -> FirstGradient:
     zeros = int((gradient == 0).sum())
     bound = 2 * math.log(e.n) ** 2 / math.sqrt(e.n)
     sign_norm = spectral_norm(gradient.sign()) / math.sqrt(e.h * e.d)
-    return FirstGradient(zeros, errors[0], errors[1], bound, signs[0], signs[1], sign_norm)
+    frobenius = frobenius_norm(gradient)
+    return FirstGradient(zeros, errors[0], errors[1], bound, signs[0], signs[1], sign_norm, frobenius)

@@ -78,6 +78,7 @@ WORDS = {
     "62": "the top singular value contributes the most to the Frobenius norm as d,h increase",
     "63": "η=Θ(1) (which is independent of h,d) is sufficient for ηG̃_0 to result in a ‘spike’ in the ESD of W_1⊤W_1",
     "49": "η=Θ(1/√d) ⟹ ‖W_1−W_0‖_F ≍ ‖W_0‖_F, η=Θ(1/√(hd)) ⟹ ‖W_1−W_0‖_2 ≍ ‖W_0‖_2",
+    "84": "η=Θ(h) (scaling adjusted to our notation) is (sufficiently) large for the GD update G_0",
     "59":
         "it does not affect the key theoretical results of this work, such as the scaling of η for a single-"
         "step FB-Adam update",
