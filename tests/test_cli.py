@@ -215,6 +215,9 @@ def test_a_shell_is_given_its_completion(capsys):
         ("spectail analyze --nul", ["--nulls"]),
         ("spectail run --optimizer", ["--optimizer", "--optimizer-options"]),  # its help has several lines
         ("spectail analyze mo", []),
+        ("spectail analyze --nulls f", ["full"]),
+        ("spectail run --precision b", ["bfloat16"]),
+        ("spectail run --format p", ["png", "pdf", "pgf"]),
     ],
 )
 def test_bash_completes_commands_and_options_and_leaves_other_words_to_files(capsys, tmp_path, line, completed):
