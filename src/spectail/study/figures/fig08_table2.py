@@ -236,8 +236,8 @@ FIG8 = Artifact(
             "84",
             "App. D",
             "In mean-field η = Θ(h) makes GD's first update comparable to W₀.",
-            "at η=h the ratio of Frobenius norms changes clearly by less than a quarter from n=1000 to 4000, n : h : d as "
-            "in Table 2",
+            "at η=h the ratio of Frobenius norms changes clearly by less than a quarter from n=1000 to 4000, n : h : d "
+            "as in Table 2",
             of_gd_in_mean_field,
         ),
         Claim(
