@@ -31,7 +31,7 @@ RATES: dict[Literal["mup", "ntk"], float] = {"mup": 3.0, "ntk": 30.0}
 
 NAMES = {"mup": "µP", "ntk": "NTK"}
 
-WIDTHS, WIDER = (256, 512, 1024), {2048: (0, 10, 100), 4096: (10,)}
+WIDTHS, WIDER = (256, 512, 1024), {2048: (0, 10, 100), 4096: (10, 100)}
 """Those of all repeats; and wider ones, of one, at these steps, since a spectrum of 4,096 takes half a minute."""
 
 ALL = (*WIDTHS, *WIDER)
