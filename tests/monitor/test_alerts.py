@@ -46,7 +46,7 @@ def test_a_layer_that_is_squeezed_is_told_within_ten_steps_by_its_name_and_no_ot
     recording = load_recording(tmp_path / "run.nc")
     assert recording.phase.sel(step=120, matrix="8.weight") == "rank-collapse"
     assert [event for event in events(recording) if event.kind == "alert"] == alerts
-    screen = [line.strip() for line in monitor.summary.splitlines()]
+    screen = [line.strip() for line in monitor.summary().splitlines()]
     assert str(alerts[0]) in screen[1:3], "an alert is the first thing that is told"
     assert len(screen) <= 24
 

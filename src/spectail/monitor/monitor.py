@@ -210,7 +210,6 @@ class SpectralMonitor:
         """The last measurement, with its spectra if they are kept; None before the first."""
         return self._growing.measurements[-1] if self._growing.measurements else None
 
-    @property
     def summary(self) -> str:
         """What was measured, what happened, and what the last spectra say, on a screen of text."""
         return screen_of(self._growing)
@@ -259,7 +258,7 @@ class SpectralMonitor:
         self.detach()
         if self._prints and self._ranks.is_first and sys.stderr is not None:
             try:
-                print(self.summary, file=sys.stderr)
+                print(self.summary(), file=sys.stderr)
             except Exception as error:
                 self._tell_once(self, "the summary", error)
 
