@@ -276,7 +276,7 @@ def table_5(name: str, run: Experiment, note: str, *, in_all: bool) -> Artifact:
     return Artifact(
         name=name,
         title=f"Spectrum at t = 1 and 1,000,000 under FB-Adam, η={run.lr:g}{note}",
-        repeats=1,
+        repeats=5 if in_all else 1,
         experiments=[run],
         draw=partial(draw, f"Table 5{note} – FB-Adam", [run], TABLE5_STEPS),
         table=partial(table, [run], RECORD),
