@@ -49,9 +49,9 @@ def completion_script(of_tyro: str, shell: str) -> str:
     "SPEC = {'description': 'an optimizer, or your own'}"
     """
 
-    def with_choices(found: re.Match[str]) -> str:
-        choices = [word.removesuffix(",...") for word in found[2].split("|") if word.islower()]
-        as_path = found[0]
+    def with_choices(option: re.Match[str]) -> str:
+        choices = [word.removesuffix(",...") for word in option[2].split("|") if word.islower()]
+        as_path = option[0]
         return as_path.removesuffix("'path'") + f"'choice', 'choices': {choices}" if choices else as_path
 
     lines = [
