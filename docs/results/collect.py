@@ -30,6 +30,7 @@ from spectail.recording.reading import load_recording
 from spectail.store.store import Store
 from spectail.study.catalogue import catalogue
 from spectail.study.claims import Outcome
+from spectail.study.figures.ours_overlaps import AT_ONE
 from spectail.study.kept_curves import repeats_of, runs_of_curves
 from spectail.study.kept_runs import KeptRuns, compact_run, judge_kept
 from spectail.study.making import draw
@@ -52,9 +53,6 @@ FORMER = "by the former rule"
 
 MOST_BYTES = 2_000_000
 """Of larger runs of small matrices, which are about all of their overlaps, those of the first update are kept."""
-
-FIRST_UPDATE = (1, 0)
-"""W₁ and M₀."""
 
 
 def unpacked(target: Path, folder: Path) -> dict[str, Path]:
@@ -131,7 +129,7 @@ def pack(published: KeptRuns, files: dict[str, Path], path: Path) -> None:
         for key in sorted(published.asked & files.keys()):
             run = load_recording(files[key])
             of_small = run.nbytes >= MOST_BYTES and max(run.sizes.get("i", 0), run.sizes.get("j", 0)) < 500
-            small = write_netcdf(compact_run(run, [FIRST_UPDATE] if of_small else ()), Path(name) / f"{key}.nc")
+            small = write_netcdf(compact_run(run, [AT_ONE] if of_small else ()), Path(name) / f"{key}.nc")
             archive.add(small, f"runs/{key}.nc")
 
 

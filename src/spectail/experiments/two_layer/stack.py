@@ -152,8 +152,9 @@ def largest_stable_lr(experiment: Experiment) -> float:
     >>> round(run.stability[0][1], 4)
     3.0
     """
-    (run,) = simulate_stack([experiment.replace(steps=1, record=(0,), lr=1.0)])
-    return 1.0 / run.stability[0][1]
+    at_one = experiment.replace(steps=1, record=(0,), lr=1.0)
+    check_stackable([at_one])
+    return 1.0 / Stack([at_one], Problem.draw(at_one)).stability_of_first_step()
 
 
 class Stack:
@@ -225,6 +226,13 @@ class Stack:
                 update = torch.sub(self.weights, before, out=before)
             progress(step, steps)
         return lambda: self._runs(objective)
+
+    def stability_of_first_step(self) -> float:
+        """Make the first step, and say how near to instability it was for the first run; nothing else is measured."""
+        before = self.weights.clone()
+        self._update(self._residual())
+        self._measure_stability(0, before, sharpness=False)
+        return self._stability[0][0][1]
 
     def _residual(self) -> Float[Tensor, "k n"]:
         """Y − f(X) of each run; values of the hidden units are left where `_update` finds them."""
