@@ -115,7 +115,7 @@ def draw(by_rate: Mapping[float, Sequence[Experiment]], runs: Runs) -> Figure:
                 draw_growth(ax, runs, experiments[0])
             if variable == "pl_alpha_hill":
                 draw_untrained_hill(ax, runs.law(experiments[0]).hill())
-                ax.set_ylim(1.65, 2.55)
+                ax.set_ylim(min(1.65, ax.dataLim.ymin - 0.05), 2.55)
             ax.set_ylabel(label if column == 0 else "")
             ax.set_xlabel("step $t$" if row == len(rows) - 1 else "")
     shared_legend(figure, [axes[0], axes[len(by_rate)], axes[-1]])
